@@ -1,0 +1,28 @@
+"""The one error a user may see: what was wrong, what was expected, what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class TesseraError(Exception):
+    """A mistake or a failure that a user can act on; printed as one sentence, never as a traceback.
+
+    Args:
+        what: what was wrong, with the offending value in it.
+        expected: what would have been right.
+        todo: the setting, command or file to change.
+    """
+
+    def __init__(self, what: str, *, expected: str, todo: str) -> None:
+        self.what = what
+        self.expected = expected
+        self.todo = todo
+        super().__init__(f"{what} Expected {expected}. {todo}")
+
+
+def choose_from(value: str, choices: Iterable[str]) -> str:
+    """A sentence part that names the choices, the nearest first: `one of 'a', 'b' (did you mean 'a'?)`."""
+    names = sorted(choices)
+    listed = ", ".join(repr(name) for name in names) or "nothing: none exists yet"
+    near = get_close_matches(value, names, n=1)
+    return f"one of {listed}" + (f" (did you mean {near[0]!r}?)" if near else "")

@@ -1,0 +1,1 @@
+"""WITH WHAT it runs: one package per port, one file per adapter. The only room that imports a vendor's client."""

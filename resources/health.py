@@ -1,0 +1,12 @@
+"""What a part of the stack answers when it is asked whether it works."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Health:
+    """The answer of one part: `ok`, what it is or what is wrong, and what to do about it."""
+
+    ok: bool
+    says: str
+    todo: str = ""

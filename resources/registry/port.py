@@ -1,0 +1,74 @@
+"""Where model versions live, and which one is champion."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.ledger import LedgerEntry
+from resources.health import Health
+
+
+@dataclass(frozen=True)
+class VersionInfo:
+    """One model version as the registry knows it. `created_at` is ISO 8601, UTC."""
+
+    version: str
+    created_at: str
+    champion: bool
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+
+
+class Registry(ABC):
+    """Immutable model versions, one champion per application, and an append-only ledger of every change of it."""
+
+    @abstractmethod
+    def register(
+        self,
+        app: str,
+        package: Path,
+        *,
+        parameters: Mapping[str, str],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        report: str,
+    ) -> str:
+        """The new version's number. `package` is a folder made by `models.training.package.save`; every file is stored
+        with its sha256. `report` is the gate report (markdown), stored beside it."""
+
+    @abstractmethod
+    def fetch(self, app: str, version: str) -> Path:
+        """A local folder with the package of that version.
+
+        Raises:
+            TesseraError: no such version, or a file's sha256 is not the registered one.
+        """
+
+    @abstractmethod
+    def versions(self, app: str) -> Sequence[VersionInfo]:
+        """All versions, newest first."""
+
+    @abstractmethod
+    def champion(self, app: str) -> str | None:
+        """The version in charge, or None."""
+
+    @abstractmethod
+    def set_champion(
+        self, app: str, version: str | None, *, action: str, why: str, who: str, run_id: str, metrics: Mapping[str, float]
+    ) -> LedgerEntry:
+        """The ledger's new entry, after `version` is in charge. Ledger first, alias second: a crash between the two is
+        completed by the next call of anything."""
+
+    @abstractmethod
+    def ledger(self, app: str) -> Sequence[LedgerEntry]:
+        """Every change of the champion, oldest first."""
+
+    @abstractmethod
+    def lock(self, app: str) -> AbstractContextManager[None]:
+        """Held by whoever decides on the champion: decide and move are one step for everybody else. Re-entrant."""
+
+    @abstractmethod
+    def check(self) -> Health:
+        """Whether it answers right now."""

@@ -1,0 +1,18 @@
+"""What all tests share: where real data lies, and when a test may skip for want of it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real data sets; the test skips without it, but never in CI."""
+    if not SHARED_DATA.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{SHARED_DATA} is missing in CI")
+        pytest.skip(f"real data sets are not at {SHARED_DATA}")
+    return SHARED_DATA
