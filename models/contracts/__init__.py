@@ -1,0 +1,21 @@
+"""What every table of the shop promises: columns, types, units, ranges, keys, personal data, owner, freshness.
+
+Importing this package brings only declarations. Checking rows lives in `models.contracts.checking`, which imports
+polars and is therefore imported where rows are checked, not where definitions load.
+"""
+
+from models.contracts.contract import DELIVERED_ON, Column, ColumnType, Contract, Pii, RowRule
+from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PRODUCTS
+
+__all__ = [
+    "CONTRACTS",
+    "CUSTOMERS",
+    "DELIVERED_ON",
+    "ORDERS",
+    "PRODUCTS",
+    "Column",
+    "ColumnType",
+    "Contract",
+    "Pii",
+    "RowRule",
+]

@@ -1,0 +1,98 @@
+"""How a table's promise is declared."""
+
+from datetime import date
+from typing import Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+#: What the lake adds to the columns of every contract: the UTC day on which the row was delivered.
+DELIVERED_ON = "delivered_on"
+
+ColumnType = Literal["string", "timestamp", "date", "int32", "float64", "bool"]
+
+#: `pseudonymous`: names a person only together with another table; `direct`: names or reaches a person by itself.
+Pii = Literal["none", "pseudonymous", "direct"]
+
+#: Promises about a whole row. Their words are in `RULE_WORDS`, their tests in `models.contracts.rules`.
+RowRule = Literal["returns_are_negative", "not_after_delivery", "near_list_price"]
+
+RULE_WORDS: dict[RowRule, str] = {
+    "returns_are_negative": "quantity is negative if and only if is_return is true",
+    "not_after_delivery": "a row does not happen after the day on which it is delivered",
+    "near_list_price": "unit_price lies within 0.1 x to 10 x of the product's list price, where that is known",
+}
+
+ARROW_TYPES: dict[ColumnType, pa.DataType] = {
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "date": pa.date32(),
+    "int32": pa.int32(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+}
+
+
+class Column(BaseModel):
+    """One column: type, unit, limits, whether it may be null, whether it says something about a person.
+
+    Strings are never empty, floats are finite, timestamps are µs in UTC. Limits are inclusive, except `more_than`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    type: ColumnType
+    description: str
+    unit: str | None = None
+    nullable: bool = False
+    more_than: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    never: float | None = None
+    not_before: date | None = None
+    one_of: tuple[str, ...] = ()
+    pii: Pii = "none"
+
+
+class Contract(BaseModel):
+    """One table's promise.
+
+    Attributes:
+        table: name of the table.
+        version: semantic; a change that breaks a producer or a consumer needs a new first number.
+        key: the column that is unique over the whole table; of several deliveries of a key the first one stands.
+        event: the column that says when the row happened; None where nothing happens (a catalogue).
+        freshness_hours: after the end of a day, its rows are there within so many hours.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    table: str
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    description: str
+    owner: str
+    freshness_hours: int = Field(gt=0)
+    key: str
+    event: str | None
+    columns: tuple[Column, ...]
+    rules: tuple[RowRule, ...] = ()
+
+    def arrow_schema(self) -> pa.Schema:
+        """The contract's own columns, in order: what a source delivers beside `delivered_on` and `_original`."""
+        return pa.schema([pa.field(c.name, ARROW_TYPES[c.type]) for c in self.columns])
+
+    def lake_schema(self) -> pa.Schema:
+        """The columns of the lake's table: those of the contract, then `delivered_on` (date32)."""
+        return self.arrow_schema().append(pa.field(DELIVERED_ON, pa.date32()))
+
+    def column(self, name: str) -> Column:
+        """The column of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)

@@ -1,0 +1,103 @@
+"""The contracts of the retailer's tables."""
+
+from datetime import date
+
+from models.contracts.contract import Column, Contract
+
+_OWNER = "team:shop-data"
+_EPOCH = date(2000, 1, 1)
+#: ISO 4217 codes of the currencies the shop trades in.
+_CURRENCIES = ("AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "HUF", "JPY", "NOK", "NZD", "PLN", "SEK", "USD")
+
+ORDERS = Contract(
+    table="orders",
+    version="1.0.0",
+    description="One row for each line of an order; returns and cancellations are lines with a negative quantity.",
+    owner=_OWNER,
+    freshness_hours=2,
+    key="order_line_id",
+    event="ordered_at",
+    columns=(
+        Column(name="order_line_id", type="string", description="Names the line, unique over the whole table."),
+        Column(name="order_id", type="string", description="The order (or the return) that the line belongs to."),
+        Column(name="customer_id", type="string", description="Who ordered.", pii="pseudonymous"),
+        Column(name="product_id", type="string", description="What was ordered."),
+        Column(
+            name="ordered_at",
+            type="timestamp",
+            description="When the order or the return was placed.",
+            unit="UTC",
+            not_before=_EPOCH,
+        ),
+        Column(
+            name="quantity",
+            type="int32",
+            description="Pieces; negative for a return.",
+            unit="pieces",
+            at_least=-100_000,
+            at_most=100_000,
+            never=0,
+        ),
+        Column(
+            name="unit_price",
+            type="float64",
+            description="Price of one piece, in `currency`.",
+            unit="currency per piece",
+            more_than=0,
+            at_most=20_000,
+        ),
+        Column(name="currency", type="string", description="ISO 4217 code of `unit_price`.", one_of=_CURRENCIES),
+        Column(name="country", type="string", description="Where the order ships to."),
+        Column(name="is_return", type="bool", description="Whether the line takes goods back."),
+    ),
+    rules=("returns_are_negative", "not_after_delivery", "near_list_price"),
+)
+
+CUSTOMERS = Contract(
+    table="customers",
+    version="1.0.0",
+    description="One row for each customer, delivered when the account is opened.",
+    owner=_OWNER,
+    freshness_hours=2,
+    key="customer_id",
+    event="signed_up_on",
+    columns=(
+        Column(name="customer_id", type="string", description="Names the customer.", pii="pseudonymous"),
+        Column(name="country", type="string", description="Where the customer lives."),
+        Column(
+            name="signed_up_on",
+            type="date",
+            description="Day on which the account was opened.",
+            unit="UTC day",
+            not_before=_EPOCH,
+        ),
+        Column(name="email", type="string", description="Address for letters to the customer.", pii="direct"),
+    ),
+    rules=("not_after_delivery",),
+)
+
+PRODUCTS = Contract(
+    table="products",
+    version="1.0.0",
+    description="The catalogue: one row for each product, delivered when it enters the range.",
+    owner=_OWNER,
+    freshness_hours=24,
+    key="product_id",
+    event=None,
+    columns=(
+        Column(name="product_id", type="string", description="Names the product."),
+        Column(name="category", type="string", description="Department it is sold in."),
+        Column(
+            name="list_price",
+            type="float64",
+            description="Price of one piece before discounts, in `currency`.",
+            unit="currency per piece",
+            more_than=0,
+            at_most=20_000,
+        ),
+        Column(name="currency", type="string", description="ISO 4217 code of `list_price`.", one_of=_CURRENCIES),
+    ),
+)
+
+#: Every contracted table, by name.
+CONTRACTS: dict[str, Contract] = {c.table: c for c in (ORDERS, CUSTOMERS, PRODUCTS)}
