@@ -1,13 +1,17 @@
 """What every trained model offers, whichever library made it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
+Labels = NDArray[np.int8]
+Groups = NDArray[np.int64]
 
 
 class FittedModel(Protocol):
@@ -16,17 +20,46 @@ class FittedModel(Protocol):
     kind: str
 
     def predict(self, rows: Matrix) -> Vector:
-        """Calibrated probability of the positive class, shape `(n_rows,)`, strictly monotone in the raw score."""
+        """Calibrated probability of the positive class, shape `(n_rows,)`, strictly monotone in the raw score.
+
+        A row's value does not depend on the rows it comes with.
+        """
+        ...
+
+    def raw(self, rows: Matrix) -> Vector:
+        """Log-odds before calibration, shape `(n_rows,)`."""
         ...
 
     def contributions(self, rows: Matrix) -> Matrix:
-        """Exact additive contribution of each feature to the raw log-odds, shape `(n_rows, n_features)`.
+        """Exact additive contribution of each feature to `raw`, shape `(n_rows, n_features)`.
+
+        The sum over a row is its `raw` minus the model's mean, one number for all rows.
 
         Raises:
             TesseraError: this kind of model has none.
         """
         ...
 
-    def save(self, folder: Path) -> None:
-        """The model's files are in `folder`, in formats that run no code when they are read."""
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        """What must be known to load it again (JSON), after its files are in `folder`.
+
+        The files are in formats that run no code when they are read; the same model gives the same bytes.
+        """
         ...
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model with what its training says about it.
+
+    Attributes:
+        model: trained on all rows.
+        out_of_fold: calibrated probability of each row, by a model that saw no row of the same entity.
+        folds: which fold each row was held out in, `0..k-1`.
+        notes: what training itself chose, e.g. the number of rounds.
+    """
+
+    model: FittedModel
+    out_of_fold: Vector
+    folds: NDArray[np.int64]
+    notes: Mapping[str, str]

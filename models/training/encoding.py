@@ -1,0 +1,148 @@
+"""From feature columns to the numbers that models are fed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.errors import TesseraError, choose_from
+from models.training.fitted import Matrix
+
+#: Categories that get a column of their own, at most, per string column.
+MAX_CATEGORIES = 12
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Which columns become which matrix columns; learnt from training rows, stored beside the model.
+
+    Attributes:
+        numeric: columns that are taken as float32, NULL as NaN.
+        categories: string column -> the values that have a column of their own; any other value gives zeros.
+    """
+
+    numeric: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def fit(cls, table: pa.Table, features: Sequence[str], *, max_categories: int = MAX_CATEGORIES) -> Encoder:
+        """The encoder of `features`, whose string columns get their most frequent values, ties by name.
+
+        Raises:
+            TesseraError: a feature is missing, or neither number, boolean nor string.
+        """
+        numeric = tuple(name for name in features if not _is_text(_field(table.schema, name)))
+        texts = [name for name in features if name not in numeric]
+        return cls(numeric, {name: _most_frequent(table.column(name), max_categories) for name in texts})
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the matrix columns, in order: numeric ones, then `country=DE` and the like."""
+        one_hot = [f"{name}={value}" for name, values in self.categories.items() for value in values]
+        return (*self.numeric, *one_hot)
+
+    def transform(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> int:
+        """Number of rows, after they stand in `out[:n]`, which has one column per feature and at least n rows.
+
+        `out` is meant to be reused: nothing of an earlier batch remains in `out[:n]`.
+
+        Raises:
+            TesseraError: a column is missing or of another type, or `out` is too small.
+        """
+        if rows.num_rows > len(out) or out.shape[1] != len(self.feature_names):
+            raise TesseraError(
+                f"A buffer of shape {out.shape} was given for {rows.num_rows} rows.",
+                expected=f"at least that many rows and {len(self.feature_names)} columns",
+                todo="This is a mistake in the calling code.",
+            )
+        n = rows.num_rows
+        for index, name in enumerate(self.numeric):
+            _copy_numbers(rows, name, out[:n, index])
+        self._copy_categories(rows, out[:n, len(self.numeric) :])
+        return n
+
+    def matrix(self, rows: pa.RecordBatch | pa.Table) -> Matrix:
+        """A new C-ordered matrix of all rows, shape `(n_rows, n_features)`."""
+        out = np.empty((rows.num_rows, len(self.feature_names)), dtype=np.float32)
+        self.transform(rows, out)
+        return out
+
+    def unseen(self, rows: pa.RecordBatch | pa.Table) -> dict[str, int]:
+        """Per string column, how many rows hold a value without a column of its own (rare or new; not NULL)."""
+        return {name: _unseen(_codes(rows, name, values), rows.column(name)) for name, values in self.categories.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The encoder as JSON values."""
+        return {"numeric": list(self.numeric), "categories": {k: list(v) for k, v in self.categories.items()}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Encoder:
+        """The encoder that `to_json` described."""
+        return cls(tuple(values["numeric"]), {k: tuple(v) for k, v in values["categories"].items()})
+
+    def _copy_categories(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:
+        out[:] = 0
+        start = 0
+        for name, values in self.categories.items():
+            codes = _codes(rows, name, values)
+            known = np.flatnonzero(codes >= 0)
+            out[known, start + codes[known]] = 1
+            start += len(values)
+
+
+def _field(schema: pa.Schema, name: str) -> pa.Field:
+    if name not in schema.names:
+        raise TesseraError(
+            f"The rows have no column {name!r}.",
+            expected=choose_from(name, schema.names),
+            todo="Recompute the features of these days, or train a model on the features that exist.",
+        )
+    return schema.field(name)
+
+
+def _is_text(field: pa.Field) -> bool:
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return True
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        return False
+    raise TesseraError(
+        f"The feature {field.name!r} has the type {field.type}.",
+        expected="a number, a boolean or a string",
+        todo="Turn it into one of these where the feature is defined, in models/features/.",
+    )
+
+
+def _most_frequent(column: pa.ChunkedArray, limit: int) -> tuple[str, ...]:
+    counts = pc.value_counts(column.cast(pa.string()).drop_null()).to_pylist()
+    ranked = sorted(counts, key=lambda pair: (-pair["counts"], pair["values"]))
+    return tuple(pair["values"] for pair in ranked[:limit])
+
+
+def _copy_numbers(rows: pa.RecordBatch | pa.Table, name: str, out: Matrix) -> None:
+    if _is_text(_field(rows.schema, name)):
+        raise TesseraError(
+            f"The feature {name!r} is text.", expected="numbers, as in training", todo="Check the feature view's types."
+        )
+    column = rows.column(name)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    out[:] = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+
+
+def _codes(rows: pa.RecordBatch | pa.Table, name: str, values: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Position of each row's value in `values`; -1 for any other."""
+    _field(rows.schema, name)
+    found = pc.index_in(rows.column(name).cast(pa.string()), value_set=pa.array(values, pa.string()))
+    filled = pc.fill_null(found, -1)
+    return filled.to_numpy() if isinstance(filled, pa.ChunkedArray) else filled.to_numpy(zero_copy_only=False)
+
+
+def _unseen(codes: np.ndarray[Any, np.dtype[np.int32]], column: pa.Array | pa.ChunkedArray) -> int:
+    return int((codes < 0).sum()) - column.null_count
