@@ -1,0 +1,4 @@
+"""The simulated retailer: customers with known reasons to buy, fade and leave; orders; deliveries with known faults.
+
+`models.shop.shop.Shop` produces any day on its own; `models.shop.reachable` tells how well churn can be known at best.
+"""

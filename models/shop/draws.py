@@ -1,0 +1,65 @@
+"""Random numbers addressed by what they are for, so that any day of the shop can be drawn on its own."""
+
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+_ABOVE = 2.0**-53
+
+
+class Purpose(IntEnum):
+    """What a number is drawn for; two purposes never share numbers."""
+
+    COUNTRY = 1
+    RATE = 2
+    HABIT = 3
+    LIFETIME = 4
+    ORDERS = 5
+    LINES = 6
+    SECOND = 7
+    PRODUCT = 8
+    QUANTITY = 9
+    PROMOTION = 10
+    RETURNED = 11
+    RETURN_DELAY = 12
+    RETURN_LINE = 13
+    RETURN_SECOND = 14
+    LATE = 15
+    LATE_DELAY = 16
+    DUPLICATE = 17
+    REDELIVERED = 18
+    NULL_CUSTOMER = 19
+    WRONG_UNIT = 20
+    UNREADABLE_QUANTITY = 21
+    CATEGORY = 22
+    PRICE = 23
+
+
+def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.uint64]:
+    """64 mixed bits for each position of the broadcast `counters`.
+
+    Each counter is folded in by the finaliser of SplitMix64 (Steele, Lea and Flood 2014, variant 13 of Stafford),
+    a bijection: different counters give different bits, and nothing has to be drawn in order.
+    """
+    bits = np.full(1, (seed * 64 + purpose) % 2**64, dtype=np.uint64)
+    for counter in (0, *counters):
+        bits = _mixed((bits ^ np.asarray(counter).astype(np.uint64)) + _GOLDEN)
+    return bits
+
+
+def uniform(seed: int, purpose: Purpose, *counters: Integers | int) -> Floats:
+    """A number in [0, 1) for each position of the broadcast `counters`; see `keys`."""
+    return (keys(seed, purpose, *counters) >> np.uint64(11)).astype(np.float64) * _ABOVE
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
+    bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
+    return bits ^ (bits >> np.uint64(31))

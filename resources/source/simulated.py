@@ -1,0 +1,86 @@
+"""A source without any file or server: one simulated online retailer."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Literal
+
+import dagster as dg
+import pyarrow as pa
+from pydantic import ConfigDict, Field, field_validator
+
+from models.errors import TesseraError, choose_from
+from models.shop.defects import DefectShares
+from models.shop.rows import SCHEMAS, with_original
+from models.shop.shop import Shop
+from resources.health import Health
+from resources.source.port import Source
+
+
+class SimulatedSource(Source):
+    """The deliveries of a `Shop`; every row of every day follows from the shop's settings."""
+
+    def __init__(self, shop: Shop, first_day: date) -> None:
+        self.shop, self._first_day = shop, first_day
+
+    def tables(self) -> frozenset[str]:
+        """Orders, customers and products."""
+        return frozenset(SCHEMAS)
+
+    def first_day(self) -> date:
+        """The day the shop opens."""
+        return self._first_day
+
+    def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
+        """The rows delivered on `first`..`last`, one batch or more for each day, day after day."""
+        if table not in SCHEMAS:
+            raise TesseraError(
+                f"The simulated shop has no table {table!r}.",
+                expected=choose_from(table, SCHEMAS),
+                todo="Ask for one of these.",
+            )
+        schema = with_original(SCHEMAS[table].empty_table(), None).schema
+        return pa.RecordBatchReader.from_batches(schema, self._batches(table, max(first, self._first_day), last))
+
+    def check(self) -> Health:
+        """Always able: nothing outside this process is needed."""
+        return Health(ok=True, says=f"simulated shop, open since {self._first_day}")
+
+    def _batches(self, table: str, first: date, last: date) -> Iterator[pa.RecordBatch]:
+        for number in range((last - first).days + 1):
+            yield from self.shop.delivered(table, first + timedelta(days=number)).to_batches()
+
+
+class SimulatedSourceConfig(dg.Config):
+    """A simulated online retailer: another seed is another shop; shares are bad rows per good order line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    kind: Literal["simulated"] = "simulated"
+    customers: int = Field(default=3000, ge=1, description="Customers on the first day; about as many ever after.")
+    seed: int = Field(default=7, ge=0)
+    first_day: str = Field(default="2024-01-01", description="The day the shop opens, YYYY-MM-DD (UTC).")
+    duplicate_share: float = Field(default=0.004, ge=0, le=1, description="Lines that come twice on one day.")
+    redelivered_share: float = Field(default=0.003, ge=0, le=1, description="Lines that come again the next day.")
+    null_customer_share: float = Field(default=0.004, ge=0, le=1, description="Bad copies without customer.")
+    wrong_unit_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies priced in cents.")
+    unreadable_quantity_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies, quantity no number.")
+    late_share: float = Field(default=0.01, ge=0, le=1, description="Good lines that come one to three days late.")
+
+    @field_validator("first_day")
+    @classmethod
+    def _is_a_day(cls, value: str) -> str:
+        date.fromisoformat(value)
+        return value
+
+    def open(self) -> SimulatedSource:
+        """The source these settings describe."""
+        shares = DefectShares(
+            duplicate=self.duplicate_share,
+            redelivered=self.redelivered_share,
+            null_customer=self.null_customer_share,
+            wrong_unit=self.wrong_unit_share,
+            unreadable_quantity=self.unreadable_quantity_share,
+            late=self.late_share,
+        )
+        first_day = date.fromisoformat(self.first_day)
+        return SimulatedSource(Shop(self.customers, self.seed, first_day, shares), first_day)
