@@ -1,0 +1,60 @@
+# Two commands matter: `make run` and `make test`. Everything is installed into .venv from hash-pinned locks.
+PYTHON ?= python3
+UV := .venv/bin/uv
+BIN := .venv/bin
+# One thread per numeric library: two busy cores are faster without OpenMP's spinning (docs/benchmarks.md).
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: run test setup setup-test dev check format lock docs bench clean-home
+
+run: setup  ## the nightly churn job for yesterday: published scores and a card
+	@$(BIN)/tessera run churn_nightly
+
+dev: setup  ## Dagster's UI and daemon on http://127.0.0.1:3000
+	@$(BIN)/tessera dev
+
+setup: .venv/.core  ## .venv with what running needs
+
+test: setup-test  ## the whole suite, on every core
+	$(BIN)/pytest -q -n auto --dist loadgroup
+
+setup-test: .venv/.test  ## .venv with what running and testing need
+
+check: setup-test  ## format, lint, types, walls between the rooms, definitions, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/dg check defs --no-check-yaml
+	$(BIN)/python -m pipelines.docs --check
+
+format: setup-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: setup-test  ## write the generated pages of docs/ again
+	$(BIN)/python -m pipelines.docs
+
+lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
+	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
+	$(UV) pip compile pyproject.toml --extra build --extra test -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
+
+LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
+	--override requirements/overrides.txt --quiet
+
+.venv/.uv:
+	$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@touch $@
+
+.venv/.core: .venv/.uv requirements/core.lock pyproject.toml
+	@test -f .venv/.test || $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/core.lock
+	@test -f .venv/.test || $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.test: .venv/.uv requirements/test.lock pyproject.toml
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/test.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@ .venv/.core

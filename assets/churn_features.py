@@ -1,0 +1,59 @@
+"""Steps behind `churn/features`: compute the features of some days and write each day as one partition."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from models.settings import ChurnSettings
+from resources.engine.port import Engine
+from resources.lake.port import Lake
+from resources.source.port import DELIVERED_ON
+
+TABLE, DAY = "churn_features", "feature_date"
+
+#: Days computed by one statement: bounds memory at days x customers x features, and keeps the plan shared.
+_DAYS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class WrittenFeatures:
+    """What a write left in the lake: rows by day, and the table's version."""
+
+    rows: dict[date, int]
+    version: int
+
+
+def write_features(
+    lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]
+) -> WrittenFeatures:
+    """Each of `days` afterwards holds the features of its customers, as they were known at its end."""
+    from models.features.churn import churn_features
+
+    rows: dict[date, int] = {}
+    version = lake.version(TABLE)
+    for group in _groups(sorted(days), _DAYS_AT_ONCE):
+        tables = {"orders": known_by(lake, group[-1]), "cutoffs": pa.table({DAY: pa.array(group, pa.date32())})}
+        computed = engine.query(churn_features, tables, population_days=settings.population_days).read_all()
+        for day in group:
+            of_day = computed.filter(pc.field(DAY) == day).sort_by("customer_id")
+            version = lake.replace(TABLE, of_day, by=DAY, first=day, last=day)
+            rows[day] = of_day.num_rows
+    return WrittenFeatures(rows, version)
+
+
+def missing_days(lake: Lake, days: Iterable[date]) -> list[date]:
+    """Those of `days` that have no features yet, ascending."""
+    return sorted(set(days) - set(lake.days(TABLE)))
+
+
+def known_by(lake: Lake, day: date) -> ds.Dataset:
+    """The orders that had been delivered by the end of `day`."""
+    return lake.scan("orders").filter(pc.field(DELIVERED_ON) <= day)
+
+
+def _groups(days: Sequence[date], size: int) -> Iterable[Sequence[date]]:
+    return [days[start : start + size] for start in range(0, len(days), size)]

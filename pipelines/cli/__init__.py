@@ -1,0 +1,16 @@
+"""The command line `tessera`: launch, look at, publish and repair what the pipelines make."""
+
+import sys
+
+
+def main() -> None:
+    """Runs one command; a user's mistake ends as one sentence and exit code 2, never as a traceback."""
+    from models.errors import TesseraError  # what a mistake is called is known before anything heavy is loaded
+    from pipelines.cli.app import app
+    from pipelines.cli.console import complain
+
+    try:
+        app(standalone_mode=False)
+    except TesseraError as error:
+        complain(error)
+        sys.exit(2)

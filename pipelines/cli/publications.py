@@ -1,0 +1,103 @@
+"""`tessera scores`, `publish` and `unpublish`: what stands published for a day."""
+
+import getpass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from rich.table import Table
+
+from models.errors import TesseraError
+from models.publishing import Publication
+from pipelines.cli.console import out
+from pipelines.cli.days import known_app, known_day
+from pipelines.cli.tables import write_table
+from resources.sink.port import Sink
+from resources.stack import active_stack
+
+_SHOWN = 10
+
+
+def scores(app: str, day_text: str | None, file: Path | None) -> None:
+    """Writes the published scores to `file`, or shows the highest ones.
+
+    Raises:
+        TesseraError: nothing is published for that day, or the file cannot be written.
+    """
+    stack = active_stack()
+    day = known_day(day_text, stack)
+    sink: Sink = stack.open("sink")
+    publication = _published(sink, known_app(app), day)
+    rows = for_users(sink.read_attempt(app, day, publication.attempt).read_all())
+    if file is None:
+        _show(rows, publication)
+        return
+    write_table(rows, file)
+    out.print(f"{rows.num_rows:,} scores of {day} written to {file} (model version {publication.model_version}).")
+
+
+def for_users(rows: pa.Table) -> pa.Table:
+    """Scores as users read them: one row per `customer_id`."""
+    names = ["customer_id" if name == "entity_id" else name for name in rows.column_names]
+    return rows.rename_columns(names).select(["customer_id", "score", "decision", "reasons", "model_version"])
+
+
+def publish(app: str, day_text: str | None) -> None:
+    """Moves the pointer of the day back to what it last named.
+
+    Raises:
+        TesseraError: nothing was ever published for that day.
+    """
+    stack = active_stack()
+    day = known_day(day_text, stack)
+    sink: Sink = stack.open("sink")
+    standing = sink.published(known_app(app), day)
+    if standing is not None:
+        out.print(f"{day} is published already: {standing.rows:,} rows of model version {standing.model_version}.")
+        return
+    earlier = [entry for entry in sink.history(app, day) if entry.action == "publish"]
+    if not earlier:
+        raise _nothing(app, day)
+    again = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": "published again by hand"}
+    publication = sink.publish(earlier[-1].model_copy(update=again))
+    out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
+
+
+def unpublish(app: str, day_text: str | None, why: str) -> None:
+    """Withdraws the day.
+
+    Raises:
+        TesseraError: nothing is published for that day.
+    """
+    stack = active_stack()
+    day = known_day(day_text, stack)
+    sink: Sink = stack.open("sink")
+    _published(sink, known_app(app), day)
+    sink.unpublish(app, day, why=why, who=getpass.getuser())
+    out.print(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back.")
+
+
+def _published(sink: Sink, app: str, day: date) -> Publication:
+    publication = sink.published(app, day)
+    if publication is None:
+        raise _nothing(app, day)
+    return publication
+
+
+def _nothing(app: str, day: date) -> TesseraError:
+    return TesseraError(
+        f"No scores of {app} are published for {day}.",
+        expected="a day whose nightly job has published",
+        todo=f"Run `tessera run {app}_nightly --date {day}`.",
+    )
+
+
+def _show(rows: pa.Table, publication: Publication) -> None:
+    top = rows.sort_by([("score", "descending"), ("customer_id", "ascending")]).slice(0, _SHOWN)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("customer_id", "score", "decision", "reasons"):
+        table.add_column(name, overflow="fold")
+    for row in top.to_pylist():
+        table.add_row(row["customer_id"], f"{row['score']:.3f}", row["decision"], "; ".join(row["reasons"] or []))
+    out.print(f"{publication.app} {publication.day}: {publication.rows:,} scores, {publication.degradation}")
+    out.print(table)

@@ -1,0 +1,46 @@
+"""`tessera quarantine`: rows that broke their contract."""
+
+from collections import Counter
+
+import pyarrow.compute as pc
+from rich.table import Table
+
+from models.contracts import CONTRACTS
+from models.errors import TesseraError, choose_from
+from pipelines.cli.console import out
+from pipelines.cli.days import known_day
+from resources.lake.port import Lake
+from resources.source.port import DELIVERED_ON
+from resources.stack import active_stack
+
+_SHOWN = 10
+
+
+def show(table: str, day_text: str | None) -> None:
+    """Prints how many rows of the table (of one day) are in quarantine, by reason, and the first few of them.
+
+    Raises:
+        TesseraError: there is no such table.
+    """
+    if table not in CONTRACTS:
+        raise TesseraError(
+            f"There is no contracted table {table!r}.", expected=choose_from(table, CONTRACTS), todo="Correct the name."
+        )
+    stack = active_stack()
+    lake: Lake = stack.open("lake")
+    name = f"quarantine_{table}"
+    if not lake.exists(name):
+        out.print(f"Nothing of {table} is in quarantine.")
+        return
+    chosen = None if day_text is None else pc.field(DELIVERED_ON) == known_day(day_text, stack)
+    rows = lake.scan(name).to_table(filter=chosen)
+    reasons = Counter(reason for row in rows["reasons"].to_pylist() for reason in row)
+    out.print(f"{rows.num_rows:,} rows of {table} are in quarantine{f' for {day_text}' if day_text else ''}.")
+    for reason, count in reasons.most_common(_SHOWN):
+        out.print(f"{count:>9,}  {reason}", markup=False)
+    listed = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("delivered_on", "reasons", "original"):
+        listed.add_column(column, overflow="fold")
+    for row in rows.slice(0, _SHOWN).to_pylist():
+        listed.add_row(str(row[DELIVERED_ON]), "; ".join(row["reasons"]), row["original"].replace("[", r"\["))
+    out.print(listed)

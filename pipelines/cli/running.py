@@ -1,0 +1,157 @@
+"""`tessera run` and `tessera backfill`: launch jobs in this process and show what came of them."""
+
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from models.errors import TesseraError, choose_from
+from pipelines.cli.card import card
+from pipelines.cli.console import complain, err, out
+from pipelines.cli.days import known_day
+from pipelines.home import dagster_instance, only_one
+from resources.stack import Stack, active_stack
+
+#: Jobs whose success means that the day's scores stand published.
+_PUBLISHING = {"churn_nightly", "churn_fallback"}
+
+
+@dataclass
+class Outcome:
+    """What one run did: metadata and checks by asset key, seconds by step, and the error that stopped it."""
+
+    job: str
+    day: date
+    run_id: str
+    success: bool = False
+    seconds: float = 0.0
+    steps: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed_checks: dict[str, str] = field(default_factory=dict)
+    error: TesseraError | None = None
+    trace: str = ""
+
+
+def run(job: str, day_text: str | None, *, verbose: bool) -> int:
+    """Runs a job for one day; prints its card. 0 if it did what it is for, else 1."""
+    stack = active_stack()
+    day = known_day(day_text, stack)
+    _known_job(job)
+    with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
+        outcome = execute(job, day, instance, verbose=verbose)
+    _show(outcome, stack)
+    return 0 if outcome.success else 1
+
+
+def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int:
+    """Runs a job for each day of the range, oldest first; stops at the first day that fails."""
+    stack = active_stack()
+    first, last = known_day(first_text, stack), known_day(last_text, stack)
+    _known_job(job)
+    if first > last:
+        raise TesseraError(f"{first} is after {last}.", expected="--from before --to", todo="Swap the two days.")
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    with only_one(stack, "run", f"`tessera backfill {job}` {first}..{last}"), dagster_instance(stack) as instance:
+        for number, day in enumerate(days, 1):
+            outcome = execute(job, day, instance, verbose=verbose)
+            scored = outcome.metadata.get("churn/publication", {}).get("rows", "")
+            out.print(f"{number}/{len(days)}  {day}  {'ok' if outcome.success else 'FAILED'}  {scored}")
+            if not outcome.success:
+                _show(outcome, stack)
+                return 1
+    return 0
+
+
+def _known_job(name: str) -> None:
+    from pipelines.definitions import defs
+
+    names = [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
+    if name not in names:
+        raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
+
+
+def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool) -> Outcome:
+    """One run of `job` for `day` in this process, recorded in the instance like a run of the UI."""
+    from pipelines.definitions import defs
+
+    definition = defs.resolve_job_def(job)
+    outcome = Outcome(job, day, str(uuid.uuid4()))
+    steps = [node.name for node in definition.nodes_in_topological_order]
+    level = "DEBUG" if verbose else "CRITICAL"
+    started = time.monotonic()
+    with _progress(job, day, steps, hidden=verbose) as follow:
+        instance.add_event_listener(outcome.run_id, follow)
+        try:
+            result = definition.execute_in_process(
+                partition_key=day.isoformat(),
+                instance=instance,
+                run_id=outcome.run_id,
+                raise_on_error=False,
+                run_config={"loggers": {"console": {"config": {"log_level": level}}}},
+                tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
+            )
+        finally:
+            instance.end_watch(outcome.run_id, follow)
+    outcome.seconds = time.monotonic() - started
+    outcome.success = result.success
+    for event in result.all_events:
+        _take(outcome, event)
+    return outcome
+
+
+def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
+    if event.is_successful_output or event.event_type_value == "STEP_SUCCESS":
+        if event.event_type_value == "STEP_SUCCESS" and event.step_key:
+            outcome.steps[event.step_key] = event.step_success_data.duration_ms / 1000
+    elif event.event_type_value == "ASSET_MATERIALIZATION":
+        done = event.step_materialization_data.materialization
+        outcome.metadata[done.asset_key.to_user_string()] = {k: v.value for k, v in done.metadata.items()}
+    elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+        check = event.asset_check_evaluation_data
+        if not check.passed:
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            outcome.failed_checks[name] = str(check.description or "")
+    elif event.is_step_failure:
+        failure = event.step_failure_data
+        outcome.trace = failure.error_display_string
+
+
+class _Follower:
+    """Moves the bar as steps start and end; shows the last line a step logged."""
+
+    def __init__(self, bar: Progress, total: int, title: str) -> None:
+        self.bar = bar
+        self.task = bar.add_task(title, total=total, step="starting")
+
+    def __call__(self, record: Any, _cursor: str) -> None:
+        event = record.dagster_event
+        if event is None:
+            self.bar.update(self.task, step=record.user_message[:60])
+        elif event.event_type_value == "STEP_START":
+            self.bar.update(self.task, step=(event.step_key or "").replace("__", "/"))
+        elif event.event_type_value in {"STEP_SUCCESS", "STEP_SKIPPED"}:
+            self.bar.advance(self.task)
+
+
+class _progress:  # noqa: N801 - a context manager that reads like a function
+    def __init__(self, job: str, day: date, steps: list[str], *, hidden: bool) -> None:
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[step]}")]
+        self.bar = Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden)
+        self.total, self.title = len(steps), f"{job} {day}"
+
+    def __enter__(self) -> _Follower:
+        self.bar.start()
+        return _Follower(self.bar, self.total, self.title)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def _show(outcome: Outcome, stack: Stack) -> None:
+    out.print(card(outcome, stack))
+    if outcome.error is not None:
+        complain(outcome.error)

@@ -1,0 +1,45 @@
+"""What is run together. Each job works on one day: the partition."""
+
+import dagster as dg
+
+from assets import churn
+
+_SHOP = dg.AssetSelection.groups("shop")
+_LEARNING = dg.AssetSelection.assets(churn.champion)
+_PUBLISHING = dg.AssetSelection.assets(churn.scores, churn.publication)
+
+#: A step's process dies, a file system hiccups: try again twice, later each time.
+_PATIENT = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+
+#: One run of a job at a time for a given day; Dagster's run monitoring ends a run that hangs.
+_TAGS = {"tessera/app": "churn", "dagster/max_runtime": "14400"}
+
+churn_nightly = dg.define_asset_job(
+    "churn_nightly",
+    selection=_SHOP | dg.AssetSelection.assets(churn.features) | _LEARNING | _PUBLISHING,
+    description="Ingest, check contracts, compute features, train if there is no champion, score, audit, publish.",
+    tags=_TAGS,
+)
+
+churn_training = dg.define_asset_job(
+    "churn_training",
+    selection=_SHOP | dg.AssetSelection.assets(churn.features) | _LEARNING,
+    description="Train a challenger on the newest mature labels; it becomes champion only if it passes the gate.",
+    config={"ops": {"churn__champion": {"config": {"train": "always"}}}},
+    tags=_TAGS,
+)
+
+churn_fallback = dg.define_asset_job(
+    "churn_fallback",
+    selection=_PUBLISHING,
+    description="Publish flagged scores when the nightly job could not: older features, else the last good scores.",
+    config={"ops": {"churn__scores": {"config": {"worst": "last_good_scores"}}}},
+    tags=_TAGS,
+)
+
+churn_online = dg.define_asset_job(
+    "churn_online",
+    selection=dg.AssetSelection.assets(churn.online_features),
+    description="Bring the online store up to the day's features.",
+    tags=_TAGS,
+)
