@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import date
 
 import pyarrow as pa
@@ -18,9 +19,7 @@ class Lake(ABC):
     """
 
     @abstractmethod
-    def replace(
-        self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date
-    ) -> int:
+    def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         """The table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
 
         Writing what already stands there makes no new version. `rows` may be empty.
@@ -56,6 +55,14 @@ class Lake(ABC):
     @abstractmethod
     def vacuum(self, table: str, *, keep_hours: float) -> int:
         """Number of files removed that no version younger than `keep_hours` uses."""
+
+    @abstractmethod
+    def lock(self, table: str) -> AbstractContextManager[None]:
+        """Held by whoever reads, decides and writes a table: for other writers that is one step. Re-entrant.
+
+        Raises:
+            TesseraError: another writer holds it for longer than the lake is set to wait.
+        """
 
     @abstractmethod
     def check(self) -> Health:

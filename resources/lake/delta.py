@@ -1,0 +1,267 @@
+"""Tables as Delta Lake: on local disk, or on any object store that `deltalake` can reach. No server."""
+
+import math
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.fs as pa_fs
+from deltalake import CommitProperties, DeltaTable, Schema
+from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+from filelock import FileLock, Timeout
+from pydantic import Field
+from typing_extensions import override
+
+from models.errors import TesseraError, choose_from
+from resources.health import Health
+from resources.lake.parts import Part, digest_of, write_parts
+from resources.lake.port import Lake
+from resources.lake.schema import conformed, lake_schema
+
+#: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed.
+_TABLE_SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
+
+
+class DeltaLakeConfig(dg.Config):
+    """Tables in Delta format under one path."""
+
+    kind: Literal["delta"] = "delta"
+    path: str = Field(description="Folder, or an address such as s3://bucket/lake, that holds one folder per table.")
+    storage_options: dict[str, str] = Field(
+        default={}, description="Passed to deltalake: keys and endpoint of an S3-compatible store."
+    )
+    lock_timeout_seconds: float = Field(
+        default=600, gt=0, description="A writer waits this long for another writer of the same table."
+    )
+
+    def open(self) -> "DeltaLake":
+        """The lake; nothing is read or written yet."""
+        return DeltaLake(self.path, self.storage_options, lock_timeout_seconds=self.lock_timeout_seconds)
+
+
+class DeltaLake(Lake):
+    """One Delta table per name, one folder per day, one file per day up to 128 MiB of rows.
+
+    Writers on one machine wait for each other at a file lock. Writers on several machines are kept apart by Delta's
+    own commit: the second of two that replace the same files is refused, and has to run again.
+    """
+
+    def __init__(
+        self, path: str, storage_options: Mapping[str, str] | None = None, *, lock_timeout_seconds: float = 600
+    ) -> None:
+        self._remote = "://" in path
+        self._root = path.rstrip("/") if self._remote else str(Path(path).expanduser().resolve())
+        self._options = dict(storage_options or {})
+        self._lock_timeout_seconds = lock_timeout_seconds
+
+    @override
+    def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
+        with self.lock(table):
+            standing = self._open(table)
+            schema = lake_schema(rows.schema, by) if standing is None else _schema(standing)
+            if standing is not None and standing.metadata().partition_columns != [by]:
+                raise TesseraError(
+                    f"Table {table!r} is split into days by {standing.metadata().partition_columns}, not by {by!r}.",
+                    expected="the column that the first write named",
+                    todo="Pass that column as `by`.",
+                )
+            files = self._files(table)
+            parts = write_parts(files, conformed(rows, schema, table), by=by, first=first, last=last)
+            if standing is None:
+                return self._create(table, schema, by, parts)
+            return _commit(standing, files, by, _listing(standing, by, first, last), parts)
+
+    @override
+    def scan(self, table: str) -> ds.Dataset:
+        dataset = self._existing(table).to_pyarrow_dataset(filesystem=self._files(table))
+        # The log lists files in no particular order; sums of floats must not depend on it.
+        fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
+        return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+
+    @override
+    def exists(self, table: str) -> bool:
+        return self._open(table) is not None
+
+    @override
+    def version(self, table: str) -> int:
+        standing = self._open(table)
+        return -1 if standing is None else standing.version()
+
+    @override
+    def days(self, table: str) -> Sequence[date]:
+        standing = self._open(table)
+        if standing is None:
+            return []
+        return sorted(_listing(standing, standing.metadata().partition_columns[0], date.min, date.max))
+
+    @override
+    def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
+        standing = self._existing(table)
+        by = standing.metadata().partition_columns[0]
+        listing = _listing(standing, by, first or date.min, last or date.max)
+        return [f"{self._uri(table)}/{path}" for day in sorted(listing) for path in sorted(listing[day])]
+
+    @override
+    def vacuum(self, table: str, *, keep_hours: float) -> int:
+        with self.lock(table):
+            standing = self._existing(table)
+            # Only listed by deltalake: its own removal adds two versions in which nothing changes. It lists what
+            # earlier vacuums removed, too.
+            unused = standing.vacuum(
+                retention_hours=math.ceil(keep_hours), dry_run=True, enforce_retention_duration=False, full=True
+            )
+            files = self._files(table)
+            present = [info.path for info in files.get_file_info(unused) if info.type == pa_fs.FileType.File]
+            for path in present:
+                files.delete_file(path)
+            standing.create_checkpoint()
+            standing.cleanup_metadata()
+            return len(present)
+
+    @override
+    @contextmanager
+    def lock(self, table: str) -> Iterator[None]:
+        lock = FileLock(self._lock_file(table), timeout=self._lock_timeout_seconds, is_singleton=True)
+        try:
+            acquired = lock.acquire()
+        except Timeout as error:
+            raise TesseraError(
+                f"Table {table!r} has been written by another process for {self._lock_timeout_seconds:g} s.",
+                expected="a writer that finishes",
+                todo=f"Wait for it, or end it; `lsof {lock.lock_file}` names it.",
+            ) from error
+        with acquired:
+            yield
+
+    @override
+    def check(self) -> Health:
+        files = self._files("_check")
+        try:
+            files.create_dir(".", recursive=True)
+            with files.open_output_stream("probe") as stream:
+                stream.write(b"tessera")
+            with files.open_input_stream("probe") as stream:
+                readable = stream.read() == b"tessera"
+            files.delete_file("probe")
+        except OSError as error:
+            return Health(
+                False, f"{self._root} cannot be written: {error}", "Correct `path` of the lake in stack.yaml."
+            )
+        return Health(readable, f"Delta tables under {self._root}")
+
+    def _uri(self, table: str) -> str:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", table):
+            raise TesseraError(
+                f"{table!r} cannot be the name of a table.",
+                expected="letters, digits and underscores",
+                todo="Choose another name.",
+            )
+        return f"{self._root}/{table}"
+
+    def _files(self, table: str) -> pa_fs.FileSystem:
+        if self._remote:
+            return pa_fs.PyFileSystem(DeltaStorageHandler(self._uri(table), self._options))
+        return pa_fs.SubTreeFileSystem(self._uri(table), pa_fs.LocalFileSystem())
+
+    def _lock_file(self, table: str) -> Path:
+        uri = self._uri(table)
+        if self._remote:
+            folder = Path(tempfile.gettempdir()) / f"tessera-locks-{sha256(uri.encode()).hexdigest()[:16]}"
+        else:
+            folder = Path(self._root) / "_locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{table}.lock"
+
+    def _open(self, table: str) -> DeltaTable | None:
+        try:
+            return DeltaTable(self._uri(table), storage_options=self._options)
+        except TableNotFoundError:
+            return None
+
+    def _existing(self, table: str) -> DeltaTable:
+        standing = self._open(table)
+        if standing is None:
+            names = [] if self._remote else [p.parent.name for p in Path(self._root).glob("*/_delta_log")]
+            raise TesseraError(
+                f"There is no table {table!r} in the lake {self._root}.",
+                expected=choose_from(table, names),
+                todo="Run the job that writes it first.",
+            )
+        return standing
+
+    def _create(self, table: str, schema: pa.Schema, by: str, parts: Mapping[date, Sequence[Part]]) -> int:
+        create_table_with_add_actions(
+            self._uri(table),
+            Schema.from_arrow(schema),
+            [_added(part, by) for day in sorted(parts) for part in parts[day]],
+            partition_by=[by],
+            configuration=_TABLE_SETTINGS,
+            storage_options=self._options,
+        )
+        return self.version(table)
+
+
+def _schema(standing: DeltaTable) -> pa.Schema:
+    return pa.schema(standing.schema().to_arrow())
+
+
+def _listing(standing: DeltaTable, by: str, first: date, last: date) -> dict[date, dict[str, int]]:
+    """Size in bytes of each file, by day and by path relative to the table."""
+    actions = pa.table(standing.get_add_actions(flatten=True))
+    listing: dict[date, dict[str, int]] = {}
+    for path, size, day in zip(
+        actions["path"].to_pylist(),
+        actions["size_bytes"].to_pylist(),
+        actions[f"partition.{by}"].to_pylist(),
+        strict=True,
+    ):
+        if first <= day <= last:
+            listing.setdefault(day, {})[path] = size
+    return listing
+
+
+def _commit(
+    standing: DeltaTable,
+    files: pa_fs.FileSystem,
+    by: str,
+    listing: Mapping[date, Mapping[str, int]],
+    parts: Mapping[date, Sequence[Part]],
+) -> int:
+    """The version in which the days of `listing` and `parts` hold exactly `parts`: one commit, or none."""
+    adds: list[AddAction | RemoveAction] = []
+    removes: list[AddAction | RemoveAction] = []
+    now_ms = int(time.time() * 1000)
+    for day in sorted({*listing, *parts}):
+        old, new = listing.get(day, {}), parts.get(day, [])
+        if [digest_of(path) for path in sorted(old)] == [part.digest for part in new]:
+            for part in new:
+                files.delete_file(part.path)
+            continue
+        adds += [_added(part, by) for part in new]
+        removes += [RemoveAction(path, True, now_ms, old[path], {by: day.isoformat()}) for path in sorted(old)]
+    if adds or removes:
+        days = sorted({*listing, *parts})
+        standing.create_write_transaction(
+            adds + removes,
+            "append",
+            standing.schema(),
+            [by],
+            commit_properties=CommitProperties(custom_metadata={"days": f"{days[0]}..{days[-1]}"}),
+        )
+        standing.update_incremental()
+    return standing.version()
+
+
+def _added(part: Part, by: str) -> AddAction:
+    return AddAction(part.path, part.size, {by: part.day.isoformat()}, int(time.time() * 1000), True, part.statistics)
