@@ -1,1 +1,1 @@
-"""What training and serving agree on: Feast entities, feature views and feature services."""
+"""What training and serving agree on: Feast entities, views and services. Importing a module here imports Feast."""

@@ -15,15 +15,10 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from models.features.churn_definitions import DEFINITIONS
+from models.features.churn_definitions import CATEGORIES, DEFINITIONS, FEATURES
 from models.features.cutoffs import Cutoffs, training_cutoffs
 
 __all__ = ["CATEGORIES", "DEFINITIONS", "FEATURES", "Cutoffs", "churn_features", "churn_labels", "training_cutoffs"]
-
-#: Numeric features (float64, NULL where undefined), in the order of the model's columns.
-FEATURES: tuple[str, ...] = tuple(feature.name for feature in DEFINITIONS)
-#: String features.
-CATEGORIES: tuple[str, ...] = ("country",)
 
 _KEYS = ("customer_id", "feature_date")
 _MICROSECONDS_PER_DAY = 86_400_000_000

@@ -52,3 +52,8 @@ DEFINITIONS: tuple[Feature, ...] = (
     Feature("weekday_top_share", "share of orders on the customer's most common weekday (UTC)", "share", _ALL),
     Feature("hour_mean", "mean hour of the day at which orders are placed (UTC)", "hours", _ALL),
 )
+
+#: Numeric features (float64, NULL where undefined), in the order of the model's columns.
+FEATURES: tuple[str, ...] = tuple(feature.name for feature in DEFINITIONS)
+#: String features: the country of the latest order.
+CATEGORIES: tuple[str, ...] = ("country",)

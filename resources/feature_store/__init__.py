@@ -1,0 +1,1 @@
+"""The feature store port and its adapters."""

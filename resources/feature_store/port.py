@@ -17,9 +17,7 @@ class FeatureStore(ABC):
         """Names of the registered feature services, after the definitions of `feature_repo/` are registered."""
 
     @abstractmethod
-    def historical(
-        self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]
-    ) -> pa.Table:
+    def historical(self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]) -> pa.Table:
         """`entities` with the features of `service` as they were known at each row's `event_timestamp`.
 
         Args:

@@ -1,0 +1,40 @@
+"""The churn model's features, as training and serving see them."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from feast import FeatureService, FeatureView, Field
+from feast.types import Float64, String
+
+from feature_repo import entities
+from feature_repo.sources import parquet_source
+from models.features.churn_definitions import CATEGORIES, DEFINITIONS
+
+#: A missed night or a weekend is bridged by older features; after this they count as unknown.
+MAX_AGE = timedelta(days=8)
+
+
+def churn_customer(folder: Path) -> FeatureView:
+    """One row per customer and day, over the Parquet files in `folder/churn_customer`."""
+    return FeatureView(
+        name="churn_customer",
+        description="What is known about a customer's buying at the end of a day (UTC).",
+        entities=[entities.customer],
+        ttl=MAX_AGE,
+        schema=[
+            Field(name="customer_id", dtype=String),
+            *(
+                Field(name=feature.name, dtype=Float64, description=f"{feature.meaning} [{feature.unit}]")
+                for feature in DEFINITIONS
+            ),
+            *(Field(name=name, dtype=String) for name in CATEGORIES),
+        ],
+        source=parquet_source("churn_customer", folder),
+        owner="churn",
+        tags={"pii": "pseudonymous"},
+    )
+
+
+def churn_v1(view: FeatureView) -> FeatureService:
+    """What version 1 of the churn model reads. Another set of features is another service: `churn_v2`."""
+    return FeatureService(name="churn_v1", features=[view], description="All features of the churn model, version 1.")

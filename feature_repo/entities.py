@@ -1,0 +1,10 @@
+"""Whom features are about."""
+
+from feast import Entity, ValueType
+
+customer = Entity(
+    name="customer",
+    join_keys=["customer_id"],
+    value_type=ValueType.STRING,
+    description="A customer of the shop, by pseudonymous id.",
+)
