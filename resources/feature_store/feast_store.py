@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,12 +42,15 @@ class FeastStoreConfig(dg.Config):
 
     kind: Literal["feast"] = "feast"
     path: str = Field("var/feast", description="Folder of registry, online store and staged feature files.")
+    definitions: str = Field(
+        "feature_repo.definitions", description="Module whose `definitions(folder)` gives what to register."
+    )
     threads: int = Field(2, ge=1, description="Threads of one point-in-time join.")
     memory_limit_mb: int = Field(2000, ge=100, description="Memory of one point-in-time join; beyond it, it spills.")
 
     def open(self) -> FeastStore:
         """The store in that folder."""
-        return FeastStore(Path(self.path).resolve(), self.threads, self.memory_limit_mb)
+        return FeastStore(Path(self.path).resolve(), self.definitions, self.threads, self.memory_limit_mb)
 
 
 def feast_settings(folder: Path | str) -> dict[str, Any]:
@@ -68,8 +72,9 @@ def feast_settings(folder: Path | str) -> dict[str, Any]:
 class FeastStore(FeatureStore):
     """Feast behind the port. One call at a time per folder: calls of other threads and processes wait."""
 
-    def __init__(self, folder: Path, threads: int, memory_limit_mb: int) -> None:
+    def __init__(self, folder: Path, definitions: str, threads: int, memory_limit_mb: int) -> None:
         self._folder = folder
+        self._definitions = definitions
         self._offline = folder / "offline"
         spill = str(folder / "spilled")
         self._limits = {"threads": threads, "memory_limit": f"{memory_limit_mb}MB", "temp_directory": spill}
@@ -79,9 +84,8 @@ class FeastStore(FeatureStore):
         """See the port. Also writes `feature_store.yaml` for the `feast` command (see feature_repo/feast_cli.py)."""
         with self._opened() as feast:
             self._write_yaml()
-            from feature_repo.definitions import definitions
-
-            feast.apply(list(definitions(self._offline)), partial=True)
+            module = importlib.import_module(self._definitions)
+            feast.apply(module.definitions(self._offline))
             return sorted(service.name for service in feast.list_feature_services())
 
     def historical(self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]) -> pa.Table:
