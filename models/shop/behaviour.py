@@ -1,7 +1,7 @@
 """Why the customers of the simulated shop buy, fade and leave: every cause, with its size.
 
 Day numbers are proleptic Gregorian ordinals (`date.toordinal()`). All numbers here are chosen, not estimated, so that
-a quarter to a half of the customers active in the last 180 days buy nothing in the next 90, and so that no single
+about two fifths of the customers active in the last 180 days buy nothing in the next 90, and so that no single
 feature tells which.
 """
 
@@ -14,7 +14,7 @@ from models.shop.draws import Floats, Integers
 #: Where customers live, their share of the sign-ups, and how fast they leave (times the base hazard).
 COUNTRIES = ("Germany", "France", "United Kingdom", "Spain", "Netherlands", "Poland")
 COUNTRY_SHARE: Floats = np.array([0.30, 0.22, 0.18, 0.14, 0.09, 0.07])
-COUNTRY_HAZARD: Floats = np.array([0.5, 0.9, 1.0, 1.9, 0.7, 2.8])
+COUNTRY_HAZARD: Floats = np.array([0.4, 0.9, 1.0, 2.2, 0.6, 3.5])
 
 #: Weekday and weekend shoppers: share, hazard (times the base hazard), factor of the purchase rate Monday..Sunday.
 HABIT_SHARE: Floats = np.array([0.65, 0.35])
@@ -23,18 +23,18 @@ WEEK: Floats = np.array([[1.3, 1.3, 1.3, 1.3, 1.2, 0.4, 0.2], [0.4, 0.4, 0.4, 0.
 
 #: Share of the sign-ups and orders per day of the five classes of purchase rate.
 RATE_SHARE: Floats = np.array([0.22, 0.26, 0.24, 0.18, 0.10])
-RATES: Floats = np.array([0.009, 0.020, 0.040, 0.080, 0.160])
+RATES: Floats = np.array([0.012, 0.018, 0.032, 0.075, 0.170])
 
 #: Chance to leave on any day, and the longest time a customer stays.
-BASE_HAZARD_PER_DAY = 1 / 300
+BASE_HAZARD_PER_DAY = 1 / 1000
 LONGEST_LIFETIME_DAYS = 1095
 
 #: Before leaving, customers fade: over these days the rate falls linearly to the floor, baskets shrink, returns rise.
-FADE_DAYS = 45
-FADE_FLOOR = 0.2
+FADE_DAYS = 75
+FADE_FLOOR = 0.1
 
 #: Chance that an order is returned (one line of it), when not fading and when fading.
-RETURN_SHARE: Floats = np.array([0.05, 0.22])
+RETURN_SHARE: Floats = np.array([0.05, 0.25])
 #: A return comes this many days after its order, each equally likely.
 RETURN_DELAYS_DAYS = (2, 3, 4, 5, 6, 7, 8)
 
@@ -52,7 +52,7 @@ def demand(day: Integers) -> Floats:
 
 
 def fade(days_left: Integers) -> Floats:
-    """The factor of the purchase rate when `days_left` (>= 1) days remain before the customer leaves: (0.2, 1]."""
+    """The factor of the purchase rate when `days_left` (>= 1) days remain before the customer leaves: (0.1, 1]."""
     return np.minimum(1.0, FADE_FLOOR + (1 - FADE_FLOOR) * days_left / FADE_DAYS)
 
 
@@ -80,6 +80,15 @@ def log_lifetime_share(days: Integers, hazard: Floats) -> Floats:
     within = -np.expm1(LONGEST_LIFETIME_DAYS * stays)
     inside = (days >= 1) & (days <= LONGEST_LIFETIME_DAYS)
     return np.where(inside, np.log(hazard / within) + (days - 1) * stays, -np.inf)
+
+
+def log_lifetime_at_least(days: Integers, hazard: Floats) -> Floats:
+    """Log of the prior chance of a lifetime of `days` or more; -inf above LONGEST_LIFETIME_DAYS."""
+    stays = np.log1p(-hazard)
+    cut = np.exp(LONGEST_LIFETIME_DAYS * stays)
+    share = (np.exp(stays * (np.maximum(days, 1) - 1)) - cut) / (1 - cut)
+    inside = days <= LONGEST_LIFETIME_DAYS
+    return np.where(inside, np.log(np.where(inside, share, 1.0)), -np.inf)
 
 
 @cache

@@ -70,9 +70,10 @@ class Orders:
         return self._population.shopping(block * _BLOCK_DAYS, (block + 1) * _BLOCK_DAYS - 1)
 
     def _bought(self, day: int) -> Lines:
-        """The lines bought on `day`."""
+        """The lines bought on `day`; none before the records begin."""
         block = self._block(day // _BLOCK_DAYS)
-        customers = block.where((block.joined <= day) & (day < block.gone))
+        recorded = day >= self._population.first_day
+        customers = block.where((block.joined <= day) & (day < block.gone) & recorded)
         count = self._orders_of(customers, day)
         orders = customers.where(count > 0)
         repeat = np.repeat(np.arange(len(orders.number)), count[count > 0])
@@ -84,7 +85,7 @@ class Orders:
         rate = behaviour.RATES[customers.rate] * behaviour.demand(days)[customers.habit, 0]
         rate = rate * behaviour.fade(customers.gone - day)
         chance = uniform(self._seed, Purpose.ORDERS, customers.number, day)
-        return np.where(day < customers.first_order, 1, _poisson(chance, rate))
+        return np.where(day == customers.joined, 1, _poisson(chance, rate))
 
     def _lines(self, orders: Customers, repeat: Integers, nth: Integers, day: int) -> Lines:
         """The lines of the orders `nth` (0, 1, ..) on `day` of the customers at places `repeat` of `orders`."""
@@ -152,7 +153,7 @@ class Orders:
 
 
 def _poisson(chance: Floats, rate: Floats) -> Integers:
-    """The Poisson number at quantile `chance`; above six has a chance below 1e-6 at the highest rate here."""
+    """The Poisson number at quantile `chance`; above six has a chance below 1e-6 at the highest rate of the shop."""
     share = np.exp(-rate)
     below, count = share.copy(), np.zeros(len(rate), dtype=np.int64)
     for number in range(1, _MOST_ORDERS_A_DAY + 1):

@@ -16,8 +16,8 @@ _PER = 10**9
 class Customers:
     """Columns of equal length, one place per customer, in the order of their numbers.
 
-    `joined` is the day of the sign-up, `gone` the first day without any purchase; `first_order` the day from which
-    orders come at the purchase rate (customers who join later place one order on the day they join).
+    `joined` is the day of the sign-up, on which one order is placed; from the next day on orders come by chance.
+    `gone` is the first day without any purchase.
     """
 
     number: Integers
@@ -26,7 +26,6 @@ class Customers:
     habit: Integers
     joined: Integers
     gone: Integers
-    first_order: Integers
 
     def where(self, mask: NDArray[np.bool_]) -> Self:
         """The customers where `mask` is true."""
@@ -35,12 +34,12 @@ class Customers:
 
 @dataclass(frozen=True)
 class Population:
-    """`size` customers on the first day, and as many sign-ups a day as leave, so that the shop neither grows nor dies.
+    """About `size` customers on any day: as many sign up as leave, and did so long before the shop's records begin.
 
     Args:
         seed: what all traits are drawn from.
-        size: customers on the first day.
-        first_day: the day number the shop opens.
+        size: active customers on a day, on average.
+        first_day: the day number on which the records begin; who was gone by then is not in them.
     """
 
     seed: int
@@ -48,21 +47,30 @@ class Population:
     first_day: int
 
     def joined(self, first: int, last: int) -> Customers:
-        """Those who sign up on the days `first`..`last`."""
-        days = np.arange(max(first, self.first_day), last + 1)
+        """Those who sign up on the days `first`..`last` and are seen in the records."""
+        days = np.arange(max(first, self._origin()), last + 1)
         upto = self._joined_before(np.append(days, last + 1))
-        number = np.arange(int(upto[0]), int(upto[-1]))
-        return self._with_traits(number, np.repeat(days, np.diff(upto)))
+        number: Integers = np.arange(int(upto[0]), int(upto[-1]))
+        everyone = self._with_traits(number, np.repeat(days, np.diff(upto)))
+        return everyone.where(everyone.gone > self.first_day)
 
     def shopping(self, first: int, last: int) -> Customers:
-        """Those who have joined by `last` and are not gone before `first`; the cost does not grow with the years."""
-        everyone = self.joined(first - behaviour.LONGEST_LIFETIME_DAYS, last)
+        """Those who have joined by `last` and are not gone on `first`; the cost does not grow with the years."""
+        everyone = self.joined(first - behaviour.LONGEST_LIFETIME_DAYS + 1, last)
         return everyone.where(everyone.gone > first)
+
+    def appearing(self, day: int) -> Customers:
+        """Those who enter the records on `day`: who signs up on it, and on the first day everyone there is."""
+        if day <= self.first_day:
+            return self.shopping(day, day) if day == self.first_day else self.joined(day, day - 1)
+        return self.joined(day, day)
+
+    def _origin(self) -> int:
+        return self.first_day - behaviour.LONGEST_LIFETIME_DAYS + 1
 
     def _joined_before(self, day: Integers) -> Integers:
         per_day = round(_PER * self.size / behaviour.mean_lifetime_days())
-        since = day - self.first_day
-        return np.where(since > 0, self.size + (since - 1) * per_day // _PER, 0)
+        return np.maximum(0, day - self._origin()) * per_day // _PER
 
     def _with_traits(self, number: Integers, joined: Integers) -> Customers:
         country = _choice(uniform(self.seed, Purpose.COUNTRY, number), behaviour.COUNTRY_SHARE)
@@ -70,12 +78,7 @@ class Population:
         rate = _choice(uniform(self.seed, Purpose.RATE, number), behaviour.RATE_SHARE)
         chance = uniform(self.seed, Purpose.LIFETIME, number)
         gone = joined + behaviour.lifetime(chance, behaviour.hazard_per_day()[country, habit])
-        return Customers(number, country, rate, habit, joined, gone, first_order(joined, self.first_day))
-
-
-def first_order(joined: Integers, shop_opens: int) -> Integers:
-    """From when orders come at the purchase rate: the day after the sign-up, or the day the shop opens."""
-    return joined + (joined != shop_opens)
+        return Customers(number, country, rate, habit, joined, gone)
 
 
 def _choice(chance: Floats, shares: Floats) -> Integers:

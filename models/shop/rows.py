@@ -53,12 +53,17 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
     return pa.table(columns, schema=SCHEMAS["orders"])
 
 
-def customers(who: Customers) -> pa.Table:
-    """Customers as rows, delivered on the day they signed up."""
+def customers(who: Customers, delivered_on: Integers | int) -> pa.Table:
+    """Customers as rows, delivered on the given day numbers."""
     ids = _customer_id(who.number)
-    email = pc.binary_join_element_wise(ids, "example.com", "@")
-    joined = _date(who.joined)
-    return pa.table([ids, _chosen(COUNTRIES, who.country), joined, email, joined], schema=SCHEMAS["customers"])
+    columns = [
+        ids,
+        _chosen(COUNTRIES, who.country),
+        _date(who.joined),
+        pc.binary_join_element_wise(ids, "example.com", "@"),
+        _date(np.broadcast_to(delivered_on, who.number.shape)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["customers"])
 
 
 def products(catalogue: Catalogue, which: Integers, delivered_on: int) -> pa.Table:

@@ -27,9 +27,9 @@ class Shop:
     """One online retailer, decided by its arguments alone; any day can be produced without those before it.
 
     Args:
-        customers: customers on the first day, and about as many active ones ever after.
+        customers: active customers on any day, about; some of them signed up long before the first day.
         seed: another seed is another shop.
-        first_day: the day it opens (UTC); nothing happens before it.
+        first_day: the day (UTC) its records begin; nothing is delivered before it.
         defects: shares of the faults added to deliveries.
     """
 
@@ -59,8 +59,9 @@ class Shop:
         return pa.concat_tables([rows.empty("orders"), *parts])
 
     def customers(self, last: date) -> pa.Table:
-        """All customers who signed up until `last`, by customer number, with their `delivered_on`."""
-        return rows.customers(self._population.joined(self._first, last.toordinal()))
+        """All customers in the records until `last`, by customer number, with their `delivered_on`."""
+        joined = self._population.joined(0, last.toordinal())
+        return rows.customers(joined, np.maximum(joined.joined, self._first))
 
     def defect_counts(self, table: str, first: date, last: date) -> dict[Defect, int]:
         """How many rows of each kind, delivered on `first`..`last`, a contract must put aside.
@@ -99,7 +100,7 @@ class Shop:
         return pa.concat_tables(parts)
 
     def _delivered_customers(self, day: int) -> pa.Table:
-        return rows.with_original(rows.customers(self._population.joined(day, day)), None)
+        return rows.with_original(rows.customers(self._population.appearing(day), day), None)
 
     def _delivered_products(self, day: int) -> pa.Table:
         added: Integers = self._catalogue.added(day)

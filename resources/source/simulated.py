@@ -27,7 +27,7 @@ class SimulatedSource(Source):
         return frozenset(SCHEMAS)
 
     def first_day(self) -> date:
-        """The day the shop opens."""
+        """The day the records of the shop begin."""
         return self._first_day
 
     def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
@@ -43,7 +43,7 @@ class SimulatedSource(Source):
 
     def check(self) -> Health:
         """Always able: nothing outside this process is needed."""
-        return Health(ok=True, says=f"simulated shop, open since {self._first_day}")
+        return Health(ok=True, says=f"simulated shop, records since {self._first_day}")
 
     def _batches(self, table: str, first: date, last: date) -> Iterator[pa.RecordBatch]:
         for number in range((last - first).days + 1):
@@ -56,9 +56,9 @@ class SimulatedSourceConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["simulated"] = "simulated"
-    customers: int = Field(default=3000, ge=1, description="Customers on the first day; about as many ever after.")
+    customers: int = Field(default=3000, ge=1, description="Active customers on any day, about.")
     seed: int = Field(default=7, ge=0)
-    first_day: str = Field(default="2024-01-01", description="The day the shop opens, YYYY-MM-DD (UTC).")
+    first_day: str = Field(default="2024-01-01", description="The day its records begin, YYYY-MM-DD (UTC).")
     duplicate_share: float = Field(default=0.004, ge=0, le=1, description="Lines that come twice on one day.")
     redelivered_share: float = Field(default=0.003, ge=0, le=1, description="Lines that come again the next day.")
     null_customer_share: float = Field(default=0.004, ge=0, le=1, description="Bad copies without customer.")
