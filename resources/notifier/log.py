@@ -1,0 +1,70 @@
+"""Notices in a file and in the log: no service, no account."""
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+from typing_extensions import override
+
+from models.errors import TesseraError
+from resources.health import Health
+from resources.notifier.notice import notice_json
+from resources.notifier.port import Level, Notifier
+
+_LOGGER = logging.getLogger(__name__)
+_SEVERITY: dict[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class LogNotifier(Notifier):
+    """Appends each notice as one line to a JSON-lines file, and logs its subject.
+
+    A line is on disk when `notify` returns; lines of concurrent writers never mix.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @override
+    def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
+        _LOGGER.log(_SEVERITY[level], "%s", subject)
+        line = (notice_json(level, subject, body, context) + "\n").encode()
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(descriptor, line)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    @override
+    def check(self) -> Health:
+        existing = next(place for place in (self._path, *self._path.parents) if place.exists())
+        fits = existing.is_file() if existing == self._path else existing.is_dir()
+        if not fits or not os.access(existing, os.W_OK):
+            return Health(False, f"notices cannot be written to {self._path}", "Make it writable, or correct `path`.")
+        return Health(True, f"notices go to {self._path}")
+
+    def _unwritable(self, error: OSError) -> TesseraError:
+        return TesseraError(
+            f"A notice cannot be written to {self._path}: {error.strerror}.",
+            expected="a writable file",
+            todo="Make it writable, or correct `notifier.path` in stack.yaml.",
+        )
+
+
+class LogNotifierConfig(dg.Config):
+    """Notices as JSON lines in a file, and their subjects in the log."""
+
+    kind: Literal["log"] = "log"
+    path: str = Field(description="The JSON-lines file; it grows by one line for each notice.")
+
+    def open(self) -> LogNotifier:
+        """The notifier; the file is made by the first notice."""
+        return LogNotifier(Path(self.path).absolute())

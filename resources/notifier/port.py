@@ -1,0 +1,32 @@
+"""Who is told when something needs a person."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Literal
+
+from resources.health import Health
+
+#: How urgent a notice is: for the record; look at it today; look at it now.
+Level = Literal["info", "warning", "error"]
+
+
+class Notifier(ABC):
+    """Delivers short notices to people. Losing one must never stop a run: the caller decides what an error means."""
+
+    @abstractmethod
+    def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
+        """Delivers one notice.
+
+        Args:
+            level: how urgent it is.
+            subject: one line.
+            body: what happened and what to do, plain text.
+            context: what identifies it: app, day, run id, links.
+
+        Raises:
+            TesseraError: it could not be delivered.
+        """
+
+    @abstractmethod
+    def check(self) -> Health:
+        """Whether notices can be delivered right now; sends none."""

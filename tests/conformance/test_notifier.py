@@ -1,0 +1,170 @@
+"""What every notifier does with a notice, whoever receives it."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.errors import TesseraError
+from resources.notifier.log import LogNotifierConfig
+from resources.notifier.port import Notifier
+from resources.notifier.webhook import WebhookNotifierConfig
+
+
+@dataclass
+class Receiver:
+    """A receiver on 127.0.0.1 that answers with `answers` one after the other, then with 200."""
+
+    port: int = 0
+    answers: list[int] = field(default_factory=list)
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    silent_until: threading.Event | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/secret-path"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    state = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            state.requests.append(f"POST {self.headers['Content-Type']}")
+            if state.silent_until is not None:
+                state.silent_until.wait(10)
+            status = state.answers.pop(0) if state.answers else 200
+            if status < 300:
+                state.bodies.append(json.loads(body))
+            self.send_response(status)
+            if 300 <= status < 400:
+                self.send_header("Location", state.url)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            state.requests.append("GET")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield state
+    if state.silent_until is not None:
+        state.silent_until.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass
+class Case:
+    notifier: Notifier
+    received: Callable[[], list[dict[str, Any]]]
+
+
+@pytest.fixture(params=["log", "webhook"])
+def case(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Case:
+    if request.param == "webhook":
+        return Case(WebhookNotifierConfig(url=receiver.url).open(), lambda: receiver.bodies)
+    path = tmp_path / "deep" / "notices.jsonl"
+    notifier = LogNotifierConfig(path=str(path)).open()
+    return Case(notifier, lambda: [json.loads(line) for line in path.read_text().splitlines()])
+
+
+class TestNotifier:
+    def test_a_notice_arrives_whole_and_in_order(self, case: Case) -> None:
+        case.notifier.notify("error", "churn: no scores", "line one\nline two – ü", {"app": "churn", "run": "7"})
+        case.notifier.notify("info", "second", "", {})
+        first, second = case.received()
+        assert first.pop("at").endswith("+00:00")
+        assert first == {
+            "level": "error",
+            "subject": "churn: no scores",
+            "body": "line one\nline two – ü",
+            "context": {"app": "churn", "run": "7"},
+        }
+        assert second["subject"] == "second"
+
+    def test_check_sends_nothing(self, case: Case, receiver: Receiver, tmp_path: Path) -> None:
+        assert case.notifier.check().ok
+        assert receiver.requests == []
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestLog:
+    def test_lines_of_concurrent_writers_never_mix(self, tmp_path: Path) -> None:
+        path = tmp_path / "notices.jsonl"
+
+        def write(who: int) -> None:
+            notifier = LogNotifierConfig(path=str(path)).open()
+            for number in range(50):
+                notifier.notify("info", f"{who}.{number}", "x" * 30_000, {})
+
+        writers = [threading.Thread(target=write, args=(who,)) for who in range(4)]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        subjects = [json.loads(line)["subject"] for line in path.read_text().splitlines()]
+        assert sorted(subjects) == sorted(f"{who}.{number}" for who in range(4) for number in range(50))
+
+    def test_the_subject_is_logged_at_its_level(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        notifier = LogNotifierConfig(path=str(tmp_path / "n.jsonl")).open()
+        notifier.notify("warning", "9 % drift", "", {})
+        assert [(record.levelno, record.getMessage()) for record in caplog.records] == [(logging.WARNING, "9 % drift")]
+
+    def test_a_file_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("")
+        notifier = LogNotifierConfig(path=str(tmp_path / "taken" / "n.jsonl")).open()
+        with pytest.raises(TesseraError, match=r"cannot be written to .*taken/n"):
+            notifier.notify("info", "s", "", {})
+        assert not notifier.check().ok
+
+
+class TestWebhook:
+    def test_a_busy_receiver_gets_a_second_try_and_one_notice(self, receiver: Receiver) -> None:
+        receiver.answers = [503]
+        WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})
+        assert len(receiver.requests) == 2
+        assert len(receiver.bodies) == 1
+        assert receiver.requests[0].startswith("POST application/json")
+
+    @pytest.mark.parametrize(("answers", "tries"), [([500, 502, 200], 2), ([404, 200], 1), ([302, 200], 1), ([308], 1)])
+    def test_what_is_not_taken_is_an_error_that_hides_the_path(
+        self, receiver: Receiver, answers: list[int], tries: int
+    ) -> None:
+        receiver.answers = list(answers)
+        with pytest.raises(TesseraError, match=f"was not delivered to http://127.0.0.1:{receiver.port}") as caught:
+            WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})
+        assert f"it answered {answers[tries - 1]}" in str(caught.value)
+        assert "secret-path" not in str(caught.value)
+        assert len(receiver.requests) == tries
+        assert receiver.bodies == []
+
+    def test_a_silent_receiver_does_not_hold_up_the_run(self, receiver: Receiver) -> None:
+        receiver.silent_until = threading.Event()
+        with pytest.raises(TesseraError, match="timed out"):
+            WebhookNotifierConfig(url=receiver.url, timeout_seconds=0.1).open().notify("info", "s", "", {})
+
+    def test_nobody_listening(self, receiver: Receiver) -> None:
+        with pytest.raises(TesseraError, match="refused"):
+            WebhookNotifierConfig(url="http://127.0.0.1:9/x").open().notify("info", "s", "", {})
+
+    @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "hooks.example.com/x", "http://"])
+    def test_only_http_addresses_open(self, url: str) -> None:
+        with pytest.raises(TesseraError, match="http"):
+            WebhookNotifierConfig(url=url).open()
