@@ -1,0 +1,1 @@
+"""How models are made, calibrated and packed."""

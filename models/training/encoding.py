@@ -14,6 +14,9 @@ import pyarrow.compute as pc
 from models.errors import TesseraError, choose_from
 from models.training.fitted import Matrix
 
+# pyarrow has no static types.
+# pyright: basic
+
 #: Categories that get a column of their own, at most, per string column.
 MAX_CATEGORIES = 12
 
@@ -75,7 +78,9 @@ class Encoder:
 
     def unseen(self, rows: pa.RecordBatch | pa.Table) -> dict[str, int]:
         """Per string column, how many rows hold a value without a column of its own (rare or new; not NULL)."""
-        return {name: _unseen(_codes(rows, name, values), rows.column(name)) for name, values in self.categories.items()}
+        return {
+            name: _unseen(_codes(rows, name, values), rows.column(name)) for name, values in self.categories.items()
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as JSON values."""
@@ -94,6 +99,12 @@ class Encoder:
             known = np.flatnonzero(codes >= 0)
             out[known, start + codes[known]] = 1
             start += len(values)
+
+
+def positions(column: pa.Array | pa.ChunkedArray, values: Sequence[str]) -> pa.Array | pa.ChunkedArray:
+    """Where each text stands in `values` (int32); NULL where it does not, or is NULL itself."""
+    options = pc.SetLookupOptions(value_set=pa.array(values, pa.string()))
+    return pc.call_function("index_in", [column.cast(pa.string())], options)
 
 
 def _field(schema: pa.Schema, name: str) -> pa.Field:
@@ -120,7 +131,7 @@ def _is_text(field: pa.Field) -> bool:
 
 
 def _most_frequent(column: pa.ChunkedArray, limit: int) -> tuple[str, ...]:
-    counts = pc.value_counts(column.cast(pa.string()).drop_null()).to_pylist()
+    counts = column.cast(pa.string()).drop_null().value_counts().to_pylist()
     ranked = sorted(counts, key=lambda pair: (-pair["counts"], pair["values"]))
     return tuple(pair["values"] for pair in ranked[:limit])
 
@@ -139,8 +150,7 @@ def _copy_numbers(rows: pa.RecordBatch | pa.Table, name: str, out: Matrix) -> No
 def _codes(rows: pa.RecordBatch | pa.Table, name: str, values: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:
     """Position of each row's value in `values`; -1 for any other."""
     _field(rows.schema, name)
-    found = pc.index_in(rows.column(name).cast(pa.string()), value_set=pa.array(values, pa.string()))
-    filled = pc.fill_null(found, -1)
+    filled = pc.fill_null(positions(rows.column(name), values), -1)
     return filled.to_numpy() if isinstance(filled, pa.ChunkedArray) else filled.to_numpy(zero_copy_only=False)
 
 

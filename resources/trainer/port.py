@@ -2,10 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-import numpy as np
-from numpy.typing import NDArray
-
-from models.training.fitted import FittedModel, Matrix
+from models.training.fitted import Fit, Groups, Labels, Matrix
 from resources.health import Health
 
 
@@ -16,11 +13,15 @@ class Trainer(ABC):
     name: str
 
     @abstractmethod
-    def fit(
-        self, rows: Matrix, labels: NDArray[np.int8], groups: NDArray[np.int64], feature_names: list[str]
-    ) -> FittedModel:
-        """A calibrated model. `groups` names the entity of each row: no entity may stand on both sides of any
-        internal split (early stopping, calibration)."""
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        """A calibrated model, and its out-of-fold probabilities.
+
+        `groups` names the entity of each row: no entity stands on both sides of any internal split (early stopping,
+        calibration, out-of-fold scores).
+
+        Raises:
+            TesseraError: one class has fewer entities than there are folds.
+        """
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:

@@ -1,0 +1,124 @@
+"""The linear baseline: logistic regression on standardised features, by scikit-learn."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from models.errors import TesseraError
+from models.training.calibration import Platt, fit_platt
+from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
+from models.training.folds import grouped_folds
+from models.training.skops_files import read_skops, write_skops
+
+# scikit-learn has no static types.
+# pyright: basic
+
+_FILE = "model.skops"
+
+
+class LinearModel:
+    """A calibrated logistic regression; a missing value is the training median, and said to be missing."""
+
+    kind = "logistic_regression"
+
+    def __init__(self, pipeline: Pipeline, platt: Platt) -> None:
+        self._pipeline = pipeline
+        self._platt = platt
+
+    def raw(self, rows: Matrix) -> Vector:
+        """Log-odds before calibration, shape `(n_rows,)`."""
+        # summed row by row, not by BLAS, whose last bits depend on how many rows come together
+        return self._terms(rows).sum(axis=1) + float(self._classifier.intercept_[0])
+
+    def predict(self, rows: Matrix) -> Vector:
+        """Calibrated probability of the positive class, shape `(n_rows,)`."""
+        return self._platt(self.raw(rows))
+
+    def contributions(self, rows: Matrix) -> Matrix:
+        """Coefficient times distance from the training mean, shape `(n_rows, n_features)`; exact for a linear model.
+
+        What the indicator of a missing value contributes is added to the feature that is missing.
+        """
+        terms = self._terms(rows)
+        features = rows.shape[1]
+        total = terms[:, :features].copy()
+        total[:, self._indicated] += terms[:, features:]
+        return total.astype(np.float32)
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        """The calibration (JSON), after the pipeline stands in `folder` as skops."""
+        write_skops(self._pipeline, folder / _FILE)
+        return {"slope": self._platt.slope, "intercept": self._platt.intercept}
+
+    @classmethod
+    def load(cls, folder: Path, saved: Mapping[str, Any]) -> "LinearModel":
+        """The model that `save` described.
+
+        Raises:
+            TesseraError: the file holds anything but such a pipeline.
+        """
+        pipeline = read_skops(folder / _FILE)
+        if not isinstance(pipeline, Pipeline):
+            raise TesseraError(
+                f"{folder / _FILE} holds a {type(pipeline).__name__}.",
+                expected="a scikit-learn Pipeline",
+                todo="Train again.",
+            )
+        return cls(pipeline, Platt(float(saved["slope"]), float(saved["intercept"])))
+
+    @property
+    def _classifier(self) -> Any:
+        return self._pipeline[-1]
+
+    @property
+    def _indicated(self) -> NDArray[np.int64]:
+        """Features that were missing in some training row, in the order of their indicator columns."""
+        return cast(Any, self._pipeline[0]).indicator_.features_
+
+    def _terms(self, rows: Matrix) -> Vector:
+        """Coefficient times standardised value; the scaler makes every column's training mean zero."""
+        return self._pipeline[:-1].transform(rows) * self._classifier.coef_[0]
+
+
+def fit_linear(
+    rows: Matrix, labels: Labels, groups: Groups, *, inverse_penalty: float, max_steps: int, folds: int, seed: int
+) -> Fit:
+    """A logistic regression on all rows, calibrated on out-of-fold scores.
+
+    Args:
+        rows: float32, shape `(n, n_features)`, NaN where missing.
+        labels: 0 or 1, shape `(n,)`.
+        groups: entity of each row.
+        inverse_penalty: scikit-learn's `C`; smaller means stronger L2 shrinkage.
+        max_steps: Newton steps at most.
+        folds: number of cross-validation folds.
+        seed: of the folds.
+    """
+    held_out = grouped_folds(labels, groups, k=folds, seed=seed)
+    raw = np.empty(labels.size, dtype=np.float64)
+    for k in range(folds):
+        test = held_out == k
+        pipeline = _pipeline(inverse_penalty, max_steps).fit(rows[~test], labels[~test])
+        raw[test] = pipeline.decision_function(rows[test])
+    platt = fit_platt(raw, labels)
+    pipeline = _pipeline(inverse_penalty, max_steps).fit(rows, labels)
+    return Fit(
+        LinearModel(pipeline, platt), platt(raw), held_out, {"steps": str(int(cast(Any, pipeline[-1]).n_iter_[0]))}
+    )
+
+
+def _pipeline(inverse_penalty: float, max_steps: int) -> Pipeline:
+    return Pipeline(
+        [
+            ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
+            ("scale", StandardScaler()),
+            ("classify", LogisticRegression(C=inverse_penalty, solver="newton-cholesky", max_iter=max_steps, tol=1e-6)),
+        ]
+    )

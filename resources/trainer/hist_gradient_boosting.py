@@ -1,0 +1,71 @@
+"""scikit-learn's histogram gradient boosting: a second opinion on XGBoost."""
+
+import importlib.metadata
+from typing import Literal
+
+import dagster as dg
+from pydantic import ConfigDict, Field
+
+from models.training.fitted import Fit, Groups, Labels, Matrix
+from resources.health import Health
+from resources.trainer.port import Trainer
+
+
+class HistGradientBoostingTrainerConfig(dg.Config):
+    """Shallow boosted trees by scikit-learn. Its threads follow OMP_NUM_THREADS."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
+    max_depth: int = Field(3, ge=1, le=12, description="Depth of a tree.")
+    learning_rate: float = Field(0.08, gt=0, le=1, description="Share of each tree that is added.")
+    rounds: int = Field(120, ge=1, description="Trees.")
+    min_leaf_rows: int = Field(20, ge=1, description="Least rows in a leaf.")
+    l2: float = Field(1.0, ge=0, description="L2 penalty of leaf values.")
+    max_bins: int = Field(255, ge=2, le=255, description="Histogram bins per feature.")
+    folds: int = Field(5, ge=2, description="Cross-validation folds for calibration.")
+    seed: int = Field(7, ge=0, description="Of the folds.")
+
+    def open(self) -> "HistGradientBoostingTrainer":
+        """The trainer."""
+        return HistGradientBoostingTrainer(self)
+
+
+class HistGradientBoostingTrainer(Trainer):
+    """Fits calibrated boosted trees with scikit-learn."""
+
+    name = "hist_gradient_boosting"
+
+    def __init__(self, config: HistGradientBoostingTrainerConfig) -> None:
+        self._config = config
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        """A calibrated booster, and its out-of-fold probabilities."""
+        from models.training.boosted_model import fit_histogram
+
+        c = self._config
+        return fit_histogram(rows, labels, groups, parameters=self._native(), folds=c.folds, seed=c.seed)
+
+    def parameters(self) -> dict[str, str]:
+        """scikit-learn's own parameters as they are passed, folds, seed and the library's version."""
+        ours = {"early_stopping": False, "folds": self._config.folds, "seed": self._config.seed}
+        values = {**self._native(), **ours, "scikit-learn": importlib.metadata.version("scikit-learn")}
+        return {key: str(value) for key, value in values.items()}
+
+    def check(self) -> Health:
+        """Whether scikit-learn is installed."""
+        import sklearn.ensemble
+
+        return Health(ok=True, says=f"{sklearn.ensemble.__name__} {sklearn.__version__} is installed")
+
+    def _native(self) -> dict[str, float]:
+        c = self._config
+        return {
+            "max_iter": c.rounds,
+            "learning_rate": c.learning_rate,
+            "max_depth": c.max_depth,
+            "max_leaf_nodes": 2**c.max_depth,
+            "min_samples_leaf": c.min_leaf_rows,
+            "l2_regularization": c.l2,
+            "max_bins": c.max_bins,
+        }

@@ -1,0 +1,68 @@
+"""Logistic regression: the baseline that every other model must justify itself against."""
+
+import importlib.metadata
+from typing import Literal
+
+import dagster as dg
+from pydantic import ConfigDict, Field
+
+from models.training.fitted import Fit, Groups, Labels, Matrix
+from resources.health import Health
+from resources.trainer.port import Trainer
+
+
+class LogisticRegressionTrainerConfig(dg.Config):
+    """Logistic regression on standardised features, by scikit-learn."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["logistic_regression"] = "logistic_regression"
+    inverse_penalty: float = Field(0.1, gt=0, description="scikit-learn's `C`: smaller shrinks more.")
+    max_steps: int = Field(100, ge=1, description="Newton steps at most.")
+    folds: int = Field(5, ge=2, description="Cross-validation folds for calibration.")
+    seed: int = Field(7, ge=0, description="Of the folds.")
+
+    def open(self) -> "LogisticRegressionTrainer":
+        """The trainer."""
+        return LogisticRegressionTrainer(self)
+
+
+class LogisticRegressionTrainer(Trainer):
+    """Fits a calibrated logistic regression."""
+
+    name = "logistic_regression"
+
+    def __init__(self, config: LogisticRegressionTrainerConfig) -> None:
+        self._config = config
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        """A calibrated logistic regression, and its out-of-fold probabilities."""
+        from models.training.linear_model import fit_linear
+
+        c = self._config
+        return fit_linear(
+            rows, labels, groups, inverse_penalty=c.inverse_penalty, max_steps=c.max_steps, folds=c.folds, seed=c.seed
+        )
+
+    def parameters(self) -> dict[str, str]:
+        """Penalty, solver, imputation, folds, seed and the library's version."""
+        c = self._config
+        values = {
+            "C": c.inverse_penalty,
+            "l1_ratio": 0.0,
+            "solver": "newton-cholesky",
+            "max_iter": c.max_steps,
+            "tol": 1e-6,
+            "impute": "median + indicator",
+            "scale": "standard",
+            "folds": c.folds,
+            "seed": c.seed,
+            "scikit-learn": importlib.metadata.version("scikit-learn"),
+        }
+        return {key: str(value) for key, value in values.items()}
+
+    def check(self) -> Health:
+        """Whether scikit-learn is installed."""
+        import sklearn.linear_model
+
+        return Health(ok=True, says=f"{sklearn.linear_model.__name__} {sklearn.__version__} is installed")
