@@ -32,6 +32,18 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "bool": pa.bool_(),
 }
 
+#: A refused row: `key` may be null, `reasons` are sentences with the value in them, `original` is the row as delivered
+#: (one JSON object), `run_id` is the run that refused it first.
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field(DELIVERED_ON, pa.date32()),
+        pa.field("key", pa.string()),
+        pa.field("reasons", pa.list_(pa.string())),
+        pa.field("original", pa.string()),
+        pa.field("run_id", pa.string()),
+    ]
+)
+
 
 class Column(BaseModel):
     """One column: type, unit, limits, whether it may be null, whether it says something about a person.
@@ -54,6 +66,18 @@ class Column(BaseModel):
     one_of: tuple[str, ...] = ()
     pii: Pii = "none"
 
+    def limits_in_words(self) -> list[str]:
+        """Each limit of the values as a short phrase, e.g. `> 0`."""
+        phrases = {
+            "> {:g}": self.more_than,
+            ">= {:.15g}": self.at_least,
+            "<= {:.15g}": self.at_most,
+            "never {:g}": self.never,
+            "not before {}": self.not_before,
+            "one of {}": ", ".join(self.one_of) or None,
+        }
+        return [phrase.format(limit) for phrase, limit in phrases.items() if limit is not None]
+
 
 class Contract(BaseModel):
     """One table's promise.
@@ -64,6 +88,8 @@ class Contract(BaseModel):
         key: the column that is unique over the whole table; of several deliveries of a key the first one stands.
         event: the column that says when the row happened; None where nothing happens (a catalogue).
         freshness_hours: after the end of a day, its rows are there within so many hours.
+        is_register: whether every row ever delivered is kept (customers, products), not only those of the last
+            `IngestionConfig.history_days` days.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +101,7 @@ class Contract(BaseModel):
     freshness_hours: int = Field(gt=0)
     key: str
     event: str | None
+    is_register: bool = False
     columns: tuple[Column, ...]
     rules: tuple[RowRule, ...] = ()
 

@@ -61,6 +61,7 @@ CUSTOMERS = Contract(
     freshness_hours=2,
     key="customer_id",
     event="signed_up_on",
+    is_register=True,
     columns=(
         Column(name="customer_id", type="string", description="Names the customer.", pii="pseudonymous"),
         Column(name="country", type="string", description="Where the customer lives."),
@@ -84,6 +85,7 @@ PRODUCTS = Contract(
     freshness_hours=24,
     key="product_id",
     event=None,
+    is_register=True,
     columns=(
         Column(name="product_id", type="string", description="Names the product."),
         Column(name="category", type="string", description="Department it is sold in."),

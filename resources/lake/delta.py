@@ -83,8 +83,11 @@ class DeltaLake(Lake):
             return _commit(standing, files, by, _listing(standing, by, first, last), parts)
 
     @override
-    def scan(self, table: str) -> ds.Dataset:
-        dataset = self._existing(table).to_pyarrow_dataset(filesystem=self._files(table))
+    def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
+        standing = self._existing(table)
+        by = standing.metadata().partition_columns[0]
+        limits = [(by, sign, day) for sign, day in ((">=", first), ("<=", last)) if day is not None]
+        dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
         # The log lists files in no particular order; sums of floats must not depend on it.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
         return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)

@@ -29,8 +29,10 @@ class Lake(ABC):
         """
 
     @abstractmethod
-    def scan(self, table: str) -> ds.Dataset:
-        """The current version, lazily: filters and columns are pushed down.
+    def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
+        """The current version (of those days), lazily: filters and columns are pushed down.
+
+        Rows of an earlier day come first; within a day they keep the order in which they were written.
 
         Raises:
             TesseraError: the table does not exist.

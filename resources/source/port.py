@@ -1,6 +1,7 @@
 """Where the shop's raw rows come from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import date
 
 import pyarrow as pa
@@ -37,6 +38,10 @@ class Source(ABC):
         Raises:
             TesseraError: unknown table, unreadable file, or a mapping that names a missing column.
         """
+
+    def original_names(self, table: str) -> Mapping[str, str]:  # noqa: ARG002 - adapters that rename use it
+        """Name in `_original` of each contract column that has another name there; by default none has."""
+        return {}
 
     @abstractmethod
     def check(self) -> Health:

@@ -1,0 +1,157 @@
+"""Delivered rows of one table into the lake, under its contract; plain functions, usable without Dagster.
+
+Three lake tables stand for each contracted table: the table itself, `quarantine_<table>` and `ingested_<table>`, the
+record of the days that are complete. A day that is not in the record is read again by the next run, and a day leaves
+the record before anything of it is written: so a crash at any moment is repaired by running again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from assets.ingestion_record import complete_days, quarantine_of
+from models.contracts import CONTRACTS, Contract
+from models.errors import TesseraError, choose_from
+from models.ingestion import IngestionConfig
+from resources.lake.port import Lake
+from resources.source.port import Source
+
+if TYPE_CHECKING:
+    from assets.table_ingestion import DaysIngested
+
+#: Rows that one step of a bulk ingestion aims at; it bounds memory (about 1 kB per row at the peak).
+CHUNK_ROWS = 250_000
+_FIRST_CHUNK_DAYS = 8
+_MOST_CHUNK_DAYS = 400
+
+
+@dataclass
+class Ingested:
+    """What one ingestion did. `provided` is false when the source has no such table; counts are rows.
+
+    Attributes:
+        days: days read.
+        rows_late: kept rows that were delivered on a later day than they happened.
+        reasons: quarantined rows by reason; a row with two reasons counts in both.
+        share_of_window: share of quarantined rows over everything ingested up to the day, not only the days read.
+    """
+
+    table: str
+    provided: bool
+    days: int = 0
+    rows_in: int = 0
+    rows_kept: int = 0
+    rows_quarantined: int = 0
+    rows_late: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    share_of_window: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, chunk: "DaysIngested") -> None:
+        """The report with what one step of it did."""
+        self.days += chunk.days
+        self.rows_in += chunk.checked.kept.num_rows + chunk.checked.quarantined.num_rows
+        self.rows_kept += chunk.checked.kept.num_rows
+        self.rows_quarantined += chunk.checked.quarantined.num_rows
+        self.rows_late += chunk.rows_late
+        self.reasons.update(chunk.checked.reasons)
+
+    @property
+    def share(self) -> float:
+        """Share of the rows read that went to quarantine, 0..1."""
+        return self.rows_quarantined / self.rows_in if self.rows_in else 0.0
+
+    def breaks(self, config: IngestionConfig) -> bool:
+        """Whether too much is in quarantine: of what was read, or of the window, so that re-running is no way out."""
+        return max(self.share, self.share_of_window) > config.max_quarantined_share
+
+
+def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionConfig, run_id: str) -> Ingested:
+    """What was done so that the lake holds all rows of `table` delivered up to `day`.
+
+    Reads the days that are missing up to `day`, the newest `redelivery_days` in any case, and any day that an earlier
+    run left unfinished. The tables depend only on which days were ingested, not on when and in which order.
+
+    Raises:
+        TesseraError: unknown table, `day` before the source's first day, or what the source raises.
+    """
+    if table not in CONTRACTS:
+        raise TesseraError(
+            f"There is no contract for a table {table!r}.", expected=choose_from(table, CONTRACTS), todo="Name one."
+        )
+    if table not in source.tables():
+        return Ingested(table, provided=False)
+    from assets.table_ingestion import TableIngestion
+
+    started = time.monotonic()
+    report = Ingested(table, provided=True)
+    with lake.lock(table):
+        work = TableIngestion(CONTRACTS[table], source, lake, run_id)
+        waiting = days_to_read(CONTRACTS[table], source, lake, day, config)
+        size = _FIRST_CHUNK_DAYS
+        while waiting:
+            chunk = _next_chunk(waiting, size)
+            rows_before = report.rows_in
+            done = work.ingest_days(chunk[0], chunk[-1])
+            report.add(done)
+            waiting = (waiting - set(chunk)) | done.colliding
+            size = _chunk_days(len(chunk), report.rows_in - rows_before)
+        report.share_of_window = _share_of_window(table, lake, day, config)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def days_to_read(contract: Contract, source: Source, lake: Lake, day: date, config: IngestionConfig) -> set[date]:
+    """The days that ingesting `day` must read.
+
+    Raises:
+        TesseraError: `day` is before the source's first day.
+    """
+    start = source.first_day()
+    if day < start:
+        raise TesseraError(
+            f"{day} is before the source's first day.",
+            expected=f"{start} or later",
+            todo="Choose a later day, or correct the source's settings in stack.yaml.",
+        )
+    if not contract.is_register:
+        start = max(start, day - timedelta(days=config.history_days))
+    complete = complete_days(lake, contract.table)
+    missing = [d for d in _span(start, day) if d not in complete]
+    first = min([*missing, max(start, day - timedelta(days=config.redelivery_days - 1))])
+    written = {*lake.days(contract.table), *lake.days(quarantine_of(contract.table))}
+    return {*_span(first, day)} | (written - complete.keys())
+
+
+def runs_of(days: Iterable[date]) -> list[tuple[date, date]]:
+    """First and last day of each unbroken run of `days`, ascending."""
+    runs: list[tuple[date, date]] = []
+    for day in sorted(days):
+        if runs and runs[-1][1] + timedelta(days=1) == day:
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return runs
+
+
+def _span(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _next_chunk(waiting: set[date], size: int) -> list[date]:
+    first, last = runs_of(waiting)[0]
+    return _span(first, min(last, first + timedelta(days=size - 1)))
+
+
+def _chunk_days(days: int, rows: int) -> int:
+    return max(1, min(_MOST_CHUNK_DAYS, CHUNK_ROWS * days // max(rows, 1)))
+
+
+def _share_of_window(table: str, lake: Lake, day: date, config: IngestionConfig) -> float:
+    start = day - timedelta(days=config.history_days)
+    inside = [counts for d, counts in complete_days(lake, table).items() if start <= d <= day]
+    refused = sum(counts.quarantined for counts in inside)
+    return refused / max(1, refused + sum(counts.kept for counts in inside))

@@ -1,0 +1,64 @@
+"""Which days of a table are completely ingested, and with how many rows: a small lake table, one file per month.
+
+The days of a table are no such record: on some days nothing is delivered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from resources.lake.port import Lake
+
+_SCHEMA = pa.schema(
+    [("day", pa.date32()), ("month", pa.date32()), ("rows_kept", pa.int64()), ("rows_quarantined", pa.int64())]
+)
+
+
+@dataclass(frozen=True)
+class DayCounts:
+    """Rows delivered on one complete day, by what became of them."""
+
+    kept: int
+    quarantined: int
+
+
+def quarantine_of(table: str) -> str:
+    """The lake table with the refused rows of `table`."""
+    return f"quarantine_{table}"
+
+
+def record_of(table: str) -> str:
+    """The lake table that records which days of `table` are complete."""
+    return f"ingested_{table}"
+
+
+def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
+    """The days of `table` that are completely ingested, also those without any row."""
+    if not lake.exists(record_of(table)):
+        return {}
+    rows = lake.scan(record_of(table)).to_table().to_pylist()
+    return {row["day"]: DayCounts(row["rows_kept"], row["rows_quarantined"]) for row in rows}
+
+
+def mark_complete(lake: Lake, table: str, days: Mapping[date, DayCounts]) -> None:
+    """The record holds `days` too, in one commit. The caller holds the table's lock."""
+    _write(lake, table, {**complete_days(lake, table), **days}, set(days))
+
+
+def mark_incomplete(lake: Lake, table: str, days: set[date]) -> None:
+    """The record does not hold `days` any more, in at most one commit. The caller holds the table's lock."""
+    complete = complete_days(lake, table)
+    if not days.isdisjoint(complete):
+        _write(lake, table, {d: counts for d, counts in complete.items() if d not in days}, days & complete.keys())
+
+
+def _write(lake: Lake, table: str, complete: Mapping[date, DayCounts], changed: set[date]) -> None:
+    first, last = min(changed).replace(day=1), max(changed).replace(day=1)
+    rows = [
+        {"day": d, "month": d.replace(day=1), "rows_kept": counts.kept, "rows_quarantined": counts.quarantined}
+        for d, counts in sorted(complete.items())
+        if first <= d.replace(day=1) <= last
+    ]
+    lake.replace(record_of(table), pa.Table.from_pylist(rows, schema=_SCHEMA), by="month", first=first, last=last)

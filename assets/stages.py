@@ -1,0 +1,121 @@
+"""Stage builders that more than one table or application uses."""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from assets.ingestion import Ingested, ingest
+from assets.ingestion_record import quarantine_of
+from assets.partitions import daily
+from models.contracts import DELIVERED_ON, Column, Contract
+from models.ingestion import IngestionConfig
+from resources.ports import LakeResource, SettingsResource, SourceResource
+
+QUARANTINED_SHARE = "quarantined_share"
+
+
+def contracted_table(contract: Contract, *, deps: Sequence[Sequence[str]] = ()) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of an asset that holds the rows of a contracted table, with its blocking check."""
+    key = dg.AssetKey(["shop", contract.table])
+    return dg.asset(
+        key=key,
+        deps=[dg.AssetKey(list(dep)) for dep in deps],
+        partitions_def=daily,
+        group_name="shop",
+        owners=[contract.owner],
+        kinds={"deltalake", "polars"},
+        metadata={
+            "dagster/column_schema": column_schema(contract),
+            "contract": f"{contract.table} {contract.version}",
+            "key": contract.key,
+            "fresh within": f"{contract.freshness_hours} h",
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                QUARANTINED_SHARE,
+                asset=key,
+                blocking=True,
+                description="Share of delivered rows that break the contract; too large a share stops the run.",
+            )
+        ],
+    )
+
+
+def ingested(
+    context: dg.AssetExecutionContext,
+    table: str,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """What ingesting the run's day into `table` did, with the result of its check."""
+    config = settings.open().ingestion
+    day = date.fromisoformat(context.partition_key)
+    report = ingest(table, source.open(), lake.open(), day, config, context.run_id)
+    context.log.info(_sentence(report))
+    return dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)])
+
+
+def ingestion_metadata(report: Ingested) -> dict[str, Any]:
+    """Numbers that plot over the days, and a table of reasons."""
+    if not report.provided:
+        return {"note": "not provided by this source", "rows in": 0, "rows kept": 0, "rows quarantined": 0}
+    reasons = [dg.TableRecord({"reason": reason, "rows": rows}) for reason, rows in report.reasons.most_common()]
+    schema = dg.TableSchema([dg.TableColumn("reason", "string"), dg.TableColumn("rows", "int")])
+    return {
+        "rows in": report.rows_in,
+        "rows kept": report.rows_kept,
+        "rows quarantined": report.rows_quarantined,
+        "quarantined share": report.share,
+        "rows late": report.rows_late,
+        "days ingested": report.days,
+        "seconds": report.seconds,
+        "reasons": dg.MetadataValue.table(reasons, schema=schema),
+        "quarantine": quarantine_of(report.table),
+    }
+
+
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """The contract's columns as Dagster shows them: types, limits, and what says something about a person."""
+    columns = [_column(column, contract.key) for column in contract.columns]
+    delivered = dg.TableColumn(DELIVERED_ON, "date", description="UTC day on which the row was delivered.")
+    return dg.TableSchema([*columns, delivered])
+
+
+def _column(column: Column, key: str) -> dg.TableColumn:
+    return dg.TableColumn(
+        column.name,
+        column.type,
+        description=column.description + (f" Unit: {column.unit}." if column.unit else ""),
+        constraints=dg.TableColumnConstraints(
+            nullable=column.nullable, unique=column.name == key, other=column.limits_in_words()
+        ),
+        tags={} if column.pii == "none" else {"pii": column.pii},
+    )
+
+
+def _check(report: Ingested, config: IngestionConfig) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=QUARANTINED_SHARE,
+        passed=not report.breaks(config),
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=_sentence(report),
+        metadata={
+            "quarantined share": report.share,
+            "quarantined share of all days": report.share_of_window,
+            "limit": config.max_quarantined_share,
+        },
+    )
+
+
+def _sentence(report: Ingested) -> str:
+    if not report.provided:
+        return f"{report.table}: not provided by this source."
+    most = "; ".join(f"{reason}: {rows}" for reason, rows in report.reasons.most_common(3))
+    return (
+        f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
+        + (f" ({most})" if most else "")
+        + f", {report.days} days in {report.seconds:.1f} s."
+    )

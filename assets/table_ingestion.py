@@ -1,0 +1,166 @@
+"""One run of days of one table: read, judge, write, record. Imports polars: only for use inside asset bodies."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
+from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
+from models.contracts.checking import CheckedRows, check_rows
+from models.contracts.pandera_schema import pandera_schema
+from resources.lake.port import Lake
+from resources.source.port import Source
+
+_BLOCK_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class DaysIngested:
+    """What was done with `days` days.
+
+    Attributes:
+        checked: the rows, kept or quarantined.
+        rows_late: kept rows that were delivered on a later day than they happened.
+        colliding: later days that must be read again: a key they deliver now stands earlier, or no longer does.
+    """
+
+    days: int
+    checked: CheckedRows
+    rows_late: int
+    colliding: set[date]
+
+
+class TableIngestion:
+    """Ingests days of one table; the caller holds the table's lock."""
+
+    def __init__(self, contract: Contract, source: Source, lake: Lake, run_id: str) -> None:
+        self._contract, self._source, self._lake, self._run_id = contract, source, lake, run_id
+        self._table = contract.table
+        self._schema = pandera_schema(contract)
+
+    def ingest_days(self, first: date, last: date) -> DaysIngested:
+        """What was done so that the lake holds the rows delivered on `first`..`last`, and the record these days."""
+        raw = self._source.read(self._table, first, last).read_all()
+        checked = check_rows(
+            self._contract,
+            raw,
+            earlier_keys=self._kept_before(first, raw[self._contract.key]),
+            list_prices=_known_prices(self._lake, last) if "near_list_price" in self._contract.rules else None,
+            original_names=self._source.original_names(self._table),
+        )
+        self._schema.validate(pl.DataFrame(checked.kept))
+        colliding = self._colliding_days(first, last, checked)
+        days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
+        mark_incomplete(self._lake, self._table, colliding | days)
+        self._write(checked, first, last)
+        mark_complete(self._lake, self._table, _counts(checked, days))
+        return DaysIngested(len(days), checked, self._late(checked.kept), colliding)
+
+    def _kept_before(self, first: date, keys: pa.ChunkedArray) -> pa.Array | None:
+        """Those of `keys` that stand in the table on days before `first`."""
+        wanted = pl.DataFrame({"key": pl.Series(keys, dtype=pl.String)}).drop_nulls().unique()
+        if not self._lake.exists(self._table) or wanted.is_empty():
+            return None
+        key = pc.field(self._contract.key)
+        # Keys usually grow with time, so their limits let whole files be skipped.
+        near = (key >= wanted["key"].min()) & (key <= wanted["key"].max())
+        found = [
+            block.join(wanted, on="key", how="semi")
+            for block in self._keys(self._table, self._contract.key, near, last=first - timedelta(days=1))
+        ]
+        return pl.concat(found)["key"].to_arrow() if found else None
+
+    def _colliding_days(self, first: date, last: date, checked: CheckedRows) -> set[date]:
+        """Days after `last` with a row whose key is now kept in `first`..`last` and was not, or the other way round.
+
+        Any day counts: a key that is delivered again can come with another event time, so no window is narrow enough.
+        """
+        places = ((self._table, self._contract.key), (quarantine_of(self._table), "key"))
+        later = [(name, key) for name, key in places if any(day > last for day in self._lake.days(name))]
+        if not later:
+            return set()
+        now = pl.DataFrame({"key": pl.Series(checked.kept[self._contract.key], dtype=pl.String)})
+        standing = [
+            block.select("key") for block in self._keys(self._table, self._contract.key, first=first, last=last)
+        ]
+        before = pl.concat([now.clear(), *standing])
+        changed = pl.concat([now.join(before, on="key", how="anti"), before.join(now, on="key", how="anti")])
+        days: set[date] = set()
+        for name, key in later:
+            for block in self._keys(name, key, first=last + timedelta(days=1)):
+                days |= set(block.join(changed, on="key", how="semi")[DELIVERED_ON].unique().to_list())
+        return days
+
+    def _keys(
+        self,
+        table: str,
+        key: str,
+        where: pc.Expression | None = None,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> Iterator[pl.DataFrame]:
+        """Keys and their days, in blocks of bounded size, columns `key` and `delivered_on`."""
+        if not self._lake.exists(table):
+            return
+        columns = {"key": pc.field(key), DELIVERED_ON: pc.field(DELIVERED_ON)}
+        held: list[pa.RecordBatch] = []
+        rows = 0
+        for batch in self._lake.scan(table, first=first, last=last).to_batches(columns=columns, filter=where):
+            held.append(batch)
+            rows += batch.num_rows
+            if rows >= _BLOCK_ROWS:
+                yield _frame(held)
+                held, rows = [], 0
+        if rows:
+            yield _frame(held)
+
+    def _write(self, checked: CheckedRows, first: date, last: date) -> None:
+        quarantine = quarantine_of(self._table)
+        refused = self._with_run_id(checked.quarantined, first, last)
+        self._lake.replace(quarantine, refused, by=DELIVERED_ON, first=first, last=last)
+        self._lake.replace(self._table, checked.kept, by=DELIVERED_ON, first=first, last=last)
+
+    def _with_run_id(self, refused: pa.Table, first: date, last: date) -> pa.Table:
+        """`QUARANTINE_SCHEMA`: a row that already stands in quarantine keeps the run that put it there."""
+        name, rows = quarantine_of(self._table), pl.DataFrame(refused)
+        run_ids = pl.repeat(self._run_id, len(rows), dtype=pl.String, eager=True)
+        if self._lake.exists(name) and len(rows):
+            standing = _numbered(pl.DataFrame(self._lake.scan(name, first=first, last=last).to_table()))
+            on = [c for c in standing.columns if c not in ("run_id", "reasons")]
+            known = _numbered(rows).join(standing, on=on, how="left", nulls_equal=True, maintain_order="left")
+            run_ids = known["run_id"].fill_null(self._run_id)
+        return rows.with_columns(run_id=run_ids).to_arrow().cast(QUARANTINE_SCHEMA)
+
+    def _late(self, kept: pa.Table) -> int:
+        if not self._contract.event:
+            return 0
+        happened = pl.DataFrame(kept.select([self._contract.event, DELIVERED_ON]))
+        return happened.filter(pl.col(self._contract.event).cast(pl.Date) < pl.col(DELIVERED_ON)).height
+
+
+def _counts(checked: CheckedRows, days: set[date]) -> dict[date, DayCounts]:
+    kept, refused = (Counter(rows[DELIVERED_ON].to_pylist()) for rows in (checked.kept, checked.quarantined))
+    return {day: DayCounts(kept[day], refused[day]) for day in days}
+
+
+def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
+    return pl.DataFrame(pa.Table.from_batches(batches)).with_columns(pl.col("key").cast(pl.String))
+
+
+def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
+    """With `copy`, which tells equal rows apart."""
+    return rows.with_columns(copy=pl.int_range(pl.len()).over(DELIVERED_ON, "key", "original"))
+
+
+def _known_prices(lake: Lake, last: date) -> pa.Table | None:
+    """The catalogue's list prices known on `last`, each product once; None when the lake has no catalogue."""
+    if not lake.exists("products"):
+        return None
+    columns = ["product_id", "list_price", "currency", DELIVERED_ON]
+    return lake.scan("products", last=last).to_table(columns=columns)

@@ -1,0 +1,191 @@
+"""Splits delivered rows into those that keep the contract and those that do not; nothing is lost between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import pyarrow as pa
+
+from models.contracts.contract import DELIVERED_ON, QUARANTINE_SCHEMA, Column, ColumnType, Contract
+from models.contracts.rules import LIST_CURRENCY, LIST_PRICE, LISTED_ON, Rule, rules_of
+from models.errors import TesseraError
+
+ORIGINAL = "_original"
+_PLACE = "_place"
+_ORDER = "_order"
+
+POLARS_TYPES: dict[ColumnType, pl.DataType] = {
+    "string": pl.String(),
+    "timestamp": pl.Datetime("us", "UTC"),
+    "date": pl.Date(),
+    "int32": pl.Int32(),
+    "float64": pl.Float64(),
+    "bool": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True)
+class CheckedRows:
+    """The outcome for each delivered row: `kept` or `quarantined`.
+
+    Attributes:
+        kept: the contract's columns and `delivered_on`, in the contract's types, ordered by day, event and key.
+        quarantined: `QUARANTINE_SCHEMA` without `run_id`, ordered by day, key and original.
+        reasons: rows for each reason; a row with two reasons counts in both.
+    """
+
+    kept: pa.Table
+    quarantined: pa.Table
+    reasons: dict[str, int]
+
+
+def check_rows(
+    contract: Contract,
+    raw: pa.Table,
+    *,
+    earlier_keys: pa.Array | pa.ChunkedArray | None = None,
+    list_prices: pa.Table | None = None,
+    original_names: Mapping[str, str] | None = None,
+) -> CheckedRows:
+    """Every row of `raw` judged by the contract.
+
+    Of several rows with one key, the first delivery that keeps all other promises stands.
+
+    Args:
+        contract: what the rows must keep.
+        raw: the contract's columns, `delivered_on` and `_original`, in order of delivery within each day.
+        earlier_keys: keys of rows kept on days before those of `raw`.
+        list_prices: `product_id`, `list_price`, `currency`, `delivered_on` of known products, each product once;
+            without it the rule `near_list_price` is not applied.
+        original_names: name in `_original` of each contract column that has another name there.
+
+    Raises:
+        TesseraError: `raw` has not the columns that a source must deliver.
+    """
+    _refuse_misshapen(contract, raw)
+    rows = _typed(contract, raw)
+    if list_prices is not None:
+        rows = _with_list_prices(rows, list_prices)
+    texts = _unread(contract, rows, raw, original_names or {})
+    rules = _absence_rules(contract, texts) + rules_of(contract, with_list_prices=list_prices is not None)
+    judged = rows.join(texts, on=_PLACE, how="left", maintain_order="left").with_columns(
+        rule.broken.alias(f"_broken_{number}") for number, rule in enumerate(rules)
+    )
+    judged = _with_duplicates(contract, judged, len(rules), earlier_keys)
+    rules.append(_duplicate_rule(contract))
+    bad = judged.filter(pl.any_horizontal(pl.col(f"_broken_{number}") for number in range(len(rules))))
+    kept = _kept(contract, judged.filter(~pl.col(_PLACE).is_in(bad[_PLACE].implode())))
+    quarantined, reasons = _quarantined(contract, bad, rules, raw)
+    return CheckedRows(kept, quarantined, reasons)
+
+
+def _refuse_misshapen(contract: Contract, raw: pa.Table) -> None:
+    wanted = [*contract.lake_schema().names, ORIGINAL]
+    missing = [name for name in wanted if name not in raw.column_names]
+    if missing or raw[DELIVERED_ON].null_count:
+        what = f"lack the column(s) {', '.join(missing)}" if missing else f"have no {DELIVERED_ON}"
+        raise TesseraError(
+            f"Delivered rows of {contract.table!r} {what}.",
+            expected=", ".join(wanted),
+            todo="Correct the source adapter: what it cannot read it must deliver as NULL.",
+        )
+
+
+def _typed(contract: Contract, raw: pa.Table) -> pl.DataFrame:
+    """The rows in the contract's types, ordered by day, then as delivered; `_place` is the row number in `raw`."""
+    frame = pl.DataFrame(raw.select(contract.lake_schema().names)).with_row_index(_PLACE)
+    casts = [pl.col(c.name).cast(POLARS_TYPES[c.type], strict=False) for c in contract.columns]
+    return frame.with_columns(*casts, pl.col(DELIVERED_ON).cast(pl.Date)).sort(DELIVERED_ON, _PLACE)
+
+
+def _with_list_prices(rows: pl.DataFrame, list_prices: pa.Table) -> pl.DataFrame:
+    prices = pl.DataFrame(list_prices).select(
+        "product_id",
+        pl.col("list_price").alias(LIST_PRICE),
+        pl.col("currency").alias(LIST_CURRENCY),
+        pl.col(DELIVERED_ON).alias(LISTED_ON),
+    )
+    return rows.join(prices, on="product_id", how="left", validate="m:1", maintain_order="left")
+
+
+def _unread(contract: Contract, rows: pl.DataFrame, raw: pa.Table, original_names: Mapping[str, str]) -> pl.DataFrame:
+    """For rows with a null: what `_original` says of each column (`_text_*`), and whether it names it (`_named_*`)."""
+    names = [c.name for c in contract.columns]
+    places = rows.filter(pl.any_horizontal(pl.col(name).is_null() for name in names))[_PLACE]
+    original = pl.Series(ORIGINAL, raw[ORIGINAL].take(places.to_arrow()), dtype=pl.String)
+    # A line that is no JSON at all says nothing about any column.
+    readable = original.str.starts_with("{") & original.str.ends_with("}")
+    text = pl.when(pl.lit(readable)).then(pl.lit(original))
+    said = {name: original_names.get(name, name) for name in names}
+    return pl.DataFrame({_PLACE: places}).with_columns(
+        *(text.str.json_path_match(f"$['{said[name]}']").alias(f"_text_{name}") for name in names),
+        *(text.str.contains(f'"{said[name]}":', literal=True).alias(f"_named_{name}") for name in names),
+    )
+
+
+def _absence_rules(contract: Contract, texts: pl.DataFrame) -> list[Rule]:
+    return [rule for column in contract.columns for rule in _absence_of(column)] if texts.height else []
+
+
+def _absence_of(column: Column) -> list[Rule]:
+    """A null is one of three: nothing was delivered, something unreadable was, or `_original` cannot tell."""
+    name, absent = column.name, pl.col(column.name).is_null()
+    text, named = pl.col(f"_text_{name}"), pl.col(f"_named_{name}").fill_null(value=False)
+    unreadable = absent & text.is_not_null() & (text.str.strip_chars() != "")
+    rules = [
+        Rule(
+            f"{name} cannot be read as {column.type}",
+            unreadable.fill_null(value=False),
+            pl.format(f"{name} '{{}}' cannot be read as {column.type}", text),
+        )
+    ]
+    if not column.nullable:
+        missing, unclear = absent & named & ~unreadable.fill_null(value=False), absent & ~named
+        rules.append(Rule(f"{name} is missing", missing, pl.lit(f"{name} is missing")))
+        words = f"{name} is missing or cannot be read as {column.type}"
+        rules.append(Rule(words, unclear, pl.lit(words)))
+    return rules
+
+
+def _duplicate_rule(contract: Contract) -> Rule:
+    return Rule(
+        f"{contract.key} was delivered before",
+        pl.lit(value=False),
+        pl.format(f"{contract.key} '{{}}' was delivered before", contract.key),
+    )
+
+
+def _with_duplicates(
+    contract: Contract, judged: pl.DataFrame, number: int, earlier_keys: pa.Array | pa.ChunkedArray | None
+) -> pl.DataFrame:
+    """With column `_broken_<number>`: an earlier delivery of the key is kept. `judged` is in order of delivery."""
+    key, sound = pl.col(contract.key), ~pl.any_horizontal(pl.lit(value=False), *(f"_broken_{n}" for n in range(number)))
+    order = pl.col(_ORDER)
+    earlier = pl.lit(value=False)
+    if earlier_keys is not None and len(earlier_keys):
+        earlier = key.is_in(pl.Series(earlier_keys, dtype=pl.String).implode())
+    first = pl.when(sound & ~earlier).then(order).min().over(contract.key)
+    return judged.with_row_index(_ORDER).with_columns(
+        ((earlier | (order > first)) & key.is_not_null()).fill_null(value=False).alias(f"_broken_{number}")
+    )
+
+
+def _kept(contract: Contract, rows: pl.DataFrame) -> pa.Table:
+    schema = contract.lake_schema()
+    order = [DELIVERED_ON, *([contract.event] if contract.event else []), contract.key]
+    return rows.select(schema.names).sort(order).to_arrow().cast(schema)
+
+
+def _quarantined(
+    contract: Contract, bad: pl.DataFrame, rules: list[Rule], raw: pa.Table
+) -> tuple[pa.Table, dict[str, int]]:
+    counts = {rule.label: int(bad[f"_broken_{number}"].sum()) for number, rule in enumerate(rules)}
+    words = [pl.when(pl.col(f"_broken_{number}")).then(rule.words) for number, rule in enumerate(rules)]
+    rows = bad.select(
+        DELIVERED_ON,
+        pl.col(contract.key).alias("key"),
+        pl.concat_list(words).list.drop_nulls().alias("reasons"),
+        pl.Series("original", raw[ORIGINAL].take(bad[_PLACE].to_arrow()), dtype=pl.String),
+    ).sort(DELIVERED_ON, "key", "original", pl.col("reasons").list.join(";"))
+    schema = pa.schema([field for field in QUARANTINE_SCHEMA if field.name != "run_id"])
+    return rows.to_arrow().cast(schema), {label: count for label, count in counts.items() if count}
