@@ -1,0 +1,130 @@
+"""From what a user wrote as a location to the local files it means."""
+
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.errors import TesseraError
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv", ".csv.gz")
+#: What the file systems of fsspec call the date or tag that changes with a file's content.
+_VERSION = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created", "updated")
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_PATTERN = re.compile(r"[*?\[]")
+
+
+def expanded(location: str) -> str:
+    """The location with `${NAME}` and `${NAME:-default}` replaced from the environment.
+
+    Raises:
+        TesseraError: a variable without default is not set.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if name not in os.environ and default is None:
+            raise TesseraError(
+                f"The location {location!r} needs the environment variable {name}, which is not set.",
+                expected=f"{name} to be set",
+                todo=f"Set {name}, or give a default: ${{{name}:-some/folder}}.",
+            )
+        return os.environ.get(name, default)
+
+    return _VARIABLE.sub(value, location)
+
+
+def local_files(location: str, root: Path, cache: Path) -> list[Path]:
+    """The files that a file, folder, glob pattern or URL names, in ascending order; what is remote is fetched first.
+
+    Args:
+        location: a relative one starts from `root`; of a folder, every Parquet and CSV file directly in it counts.
+        root: the project's folder.
+        cache: folder for copies of remote files; a copy is used again until size, date or tag of its original change.
+
+    Raises:
+        TesseraError: nothing is there, or it cannot be fetched.
+    """
+    place = expanded(location)
+    found = _fetched(place, cache) if "://" in place else _on_disk(root / Path(place).expanduser())
+    if not found:
+        raise TesseraError(
+            f"There is no Parquet or CSV file at {place!r}.",
+            expected=f"files that end with {', '.join((*PARQUET, *CSV))}",
+            todo="Correct `location` of this table in stack.yaml, or put files there.",
+        )
+    return sorted(found, key=str)
+
+
+def _on_disk(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return [file for file in path.iterdir() if file.is_file() and _is_data(file.name)]
+    if _PATTERN.search(str(path)):
+        parts = path.parts
+        first = next(place for place, part in enumerate(parts) if _PATTERN.search(part))
+        return [file for file in Path(*parts[:first]).glob(str(Path(*parts[first:]))) if file.is_file()]
+    raise TesseraError(
+        f"There is no file or folder {str(path)!r}.",
+        expected="a Parquet or CSV file, a folder of them, a glob pattern or a URL",
+        todo="Correct `location` of this table in stack.yaml (relative paths start from the project's folder).",
+    )
+
+
+def _fetched(url: str, cache: Path) -> list[Path]:
+    import fsspec
+
+    with _told(url):
+        files, path = fsspec.url_to_fs(url)
+        if _PATTERN.search(path):
+            remote = sorted(str(name) for name in files.glob(path))
+        elif not _is_data(_name(path)) and files.isdir(path):
+            remote = sorted(name for name in files.ls(path, detail=False) if _is_data(_name(name)))
+        else:
+            remote = [path]
+        return [_copy(files, name, cache) for name in remote]
+
+
+def _copy(files: Any, path: str, cache: Path) -> Path:
+    """The local copy of one remote file, fetched unless its original is known not to have changed."""
+    info = files.info(path)
+    known = [
+        str(info.get(key)) for key in ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "created")
+    ]
+    folder = cache / hashlib.sha256("|".join([path, *known]).encode()).hexdigest()[:16]
+    copy = folder / _name(path)
+    if set(known[1:]) == {"None"} or not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+            files.get_file(path, str(Path(unfinished) / copy.name))
+            (Path(unfinished) / copy.name).replace(copy)
+    return copy
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """Failures of the network, or of the package a protocol needs, as one sentence."""
+    import aiohttp
+
+    try:
+        yield
+    except (OSError, ImportError, ValueError, aiohttp.ClientError) as error:
+        raise TesseraError(
+            f"{url!r} cannot be fetched: {error}.",
+            expected="a reachable file, folder or pattern",
+            todo="Check the address; s3:// and the like need their fsspec package in .venv (s3fs, gcsfs, adlfs).",
+        ) from error
+
+
+def _is_data(name: str) -> bool:
+    return name.lower().endswith((*PARQUET, *CSV)) and not name.startswith((".", "_"))
+
+
+def _name(path: str) -> str:
+    return path.split("?")[0].rstrip("/").rsplit("/", 1)[-1]
