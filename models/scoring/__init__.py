@@ -1,0 +1,1 @@
+"""How a day is scored, explained, audited and watched for drift."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,9 @@ from models.scoring.leaders import TopRows
 from models.scoring.reasons import explain
 from models.training.encoding import Encoder
 from models.training.fitted import FittedModel
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
 _SPOOLED = pa.schema([pa.field("entity_id", pa.string(), nullable=False), pa.field("score", pa.float32())])
 _DECISIONS = pa.array(["leave", "contact"])
@@ -97,7 +100,7 @@ class ScoredRows:
 @contextmanager
 def scored(
     batches: Iterable[pa.RecordBatch], scorer: Scorer, config: ScoringConfig, *, scratch: Path | None = None
-) -> Iterator[ScoredRows]:
+) -> Generator[ScoredRows]:
     """The scored rows of `batches`, while the context is open.
 
     One pass over the features predicts chunk by chunk in one reused float32 buffer and keeps id and score of each row

@@ -8,6 +8,9 @@ import pyarrow.compute as pc
 
 from models.publishing import SCORES_SCHEMA
 
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
 
 class RowsDigest:
     """sha256 over canonical bytes of rows of `SCORES_SCHEMA`, fed batch by batch.

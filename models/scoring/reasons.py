@@ -12,7 +12,7 @@ def explain(model: FittedModel, rows: Matrix, feature_names: Sequence[str], *, p
     """For each row what raises its risk, e.g. `recency_days 84 raises the risk`, the largest contribution first.
 
     The columns of one category (`country=DE`, `country=FR`, ...) are one feature: contributions are additive, so
-    theirs are summed (to the log-odds). Only features that raise the risk are named: there may be fewer than `per_row`, or none.
+    theirs are summed. Only features that raise the risk are named: there may be fewer than `per_row`, or none.
 
     Args:
         model: gives exact contributions; about 2.7 ms a row for 300 trees of depth 6 (600 predictions).
@@ -25,11 +25,11 @@ def explain(model: FittedModel, rows: Matrix, feature_names: Sequence[str], *, p
     columns = _columns_by_feature(feature_names)
     contributions = model.contributions(rows)
     summed = np.stack([contributions[:, at].sum(axis=1) for at in columns.values()], axis=1)
-    order = np.argsort(-summed, axis=1, kind="stable")[:, :per_row]
+    order: NDArray[np.intp] = np.argsort(-summed, axis=1, kind="stable")[:, :per_row]
     members = list(columns.values())
     return [
-        [_words(members[at], row, feature_names) for at in best if summed[number, at] > 0]
-        for number, (row, best) in enumerate(zip(rows, order, strict=True))
+        [_words(members[int(at)], rows[number], feature_names) for at in order[number] if summed[number, at] > 0]
+        for number in range(len(rows))
     ]
 
 

@@ -6,8 +6,12 @@ from datetime import date
 
 import pyarrow as pa
 
+from models.errors import TesseraError, choose_from
 from models.publishing import Publication
 from resources.health import Health
+
+# pyarrow has no static types.
+# pyright: basic
 
 
 class Sink(ABC):
@@ -18,7 +22,14 @@ class Sink(ABC):
 
     @abstractmethod
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
-        """Number of rows written; whatever an earlier, perhaps killed, write of this attempt left is replaced."""
+        """Number of rows; whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
+
+        An attempt that was ever published never changes: its rows are only compared, and nothing is written.
+
+        Raises:
+            TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, or the attempt was
+                published with other rows.
+        """
 
     @abstractmethod
     def read_attempt(self, app: str, day: date, attempt: str) -> pa.RecordBatchReader:
@@ -33,6 +44,9 @@ class Sink(ABC):
         """What is published for its `(app, day)` afterwards: one atomic pointer move, appended to the history.
 
         Publishing the attempt that is already published changes nothing and returns the standing publication.
+
+        Raises:
+            TesseraError: the attempt does not exist, has another number of rows, or was published with another digest.
         """
 
     @abstractmethod
@@ -50,6 +64,36 @@ class Sink(ABC):
     @abstractmethod
     def published_days(self, app: str) -> Sequence[date]:
         """Days with published scores, ascending."""
+
+    def last_published(self, app: str, before: date) -> Publication | None:
+        """What is published for the newest day before `before` that has published scores, or None."""
+        earlier = [day for day in self.published_days(app) if day < before]
+        return self.published(app, earlier[-1]) if earlier else None
+
+    def scores(self, app: str, day: date) -> tuple[Publication, pa.RecordBatchReader]:
+        """What is published for the day, and its rows in entity order.
+
+        Raises:
+            TesseraError: nothing is published for the day.
+        """
+        publication = self.published(app, day)
+        if publication is None:
+            days = [published.isoformat() for published in self.published_days(app)]
+            raise TesseraError(
+                f"No scores of {app!r} are published for {day}.",
+                expected=choose_from(day.isoformat(), days[-10:]),
+                todo=f"Run `tessera run {app}_nightly --date {day}`.",
+            )
+        return publication, self.read_attempt(app, day, publication.attempt)
+
+    @abstractmethod
+    def vacuum(self, app: str, *, keep_hours: float) -> int:
+        """Number of files removed: of attempts that no record of the history names, and of killed writes.
+
+        Args:
+            app: the application.
+            keep_hours: files younger than this stay; must be longer than the longest write or read.
+        """
 
     @abstractmethod
     def check(self) -> Health:
