@@ -7,7 +7,6 @@ from datetime import date, timedelta
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
 from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
@@ -62,16 +61,17 @@ class TableIngestion:
         return DaysIngested(len(days), checked, self._late(checked.kept), colliding)
 
     def _kept_before(self, first: date, keys: pa.ChunkedArray) -> pa.Array | None:
-        """Those of `keys` that stand in the table on days before `first`."""
+        """Those of `keys` that stand in the table on days before `first`: all of them are read, 0.6 µs for each.
+
+        Neither the days nor the limits of the keys narrow this down: a copy may come at any time and with any event
+        time, and keys that start with another letter (returns) make every file's limits span them all.
+        """
         wanted = pl.DataFrame({"key": pl.Series(keys, dtype=pl.String)}).drop_nulls().unique()
         if not self._lake.exists(self._table) or wanted.is_empty():
             return None
-        key = pc.field(self._contract.key)
-        # Keys usually grow with time, so their limits let whole files be skipped.
-        near = (key >= wanted["key"].min()) & (key <= wanted["key"].max())
         found = [
             block.join(wanted, on="key", how="semi")
-            for block in self._keys(self._table, self._contract.key, near, last=first - timedelta(days=1))
+            for block in self._keys(self._table, self._contract.key, last=first - timedelta(days=1))
         ]
         return pl.concat(found)["key"].to_arrow() if found else None
 
@@ -100,7 +100,6 @@ class TableIngestion:
         self,
         table: str,
         key: str,
-        where: pc.Expression | None = None,
         *,
         first: date | None = None,
         last: date | None = None,
@@ -108,17 +107,16 @@ class TableIngestion:
         """Keys and their days, in blocks of bounded size, columns `key` and `delivered_on`."""
         if not self._lake.exists(table):
             return
-        columns = {"key": pc.field(key), DELIVERED_ON: pc.field(DELIVERED_ON)}
         held: list[pa.RecordBatch] = []
         rows = 0
-        for batch in self._lake.scan(table, first=first, last=last).to_batches(columns=columns, filter=where):
+        for batch in self._lake.scan(table, first=first, last=last).to_batches(columns=[key, DELIVERED_ON]):
             held.append(batch)
             rows += batch.num_rows
             if rows >= _BLOCK_ROWS:
-                yield _frame(held)
+                yield _frame(held, key)
                 held, rows = [], 0
         if rows:
-            yield _frame(held)
+            yield _frame(held, key)
 
     def _write(self, checked: CheckedRows, first: date, last: date) -> None:
         quarantine = quarantine_of(self._table)
@@ -149,8 +147,8 @@ def _counts(checked: CheckedRows, days: set[date]) -> dict[date, DayCounts]:
     return {day: DayCounts(kept[day], refused[day]) for day in days}
 
 
-def _frame(batches: list[pa.RecordBatch]) -> pl.DataFrame:
-    return pl.DataFrame(pa.Table.from_batches(batches)).with_columns(pl.col("key").cast(pl.String))
+def _frame(batches: list[pa.RecordBatch], key: str) -> pl.DataFrame:
+    return pl.DataFrame(pa.Table.from_batches(batches)).rename({key: "key"})
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Tables as Delta Lake: on local disk, or on any object store that `deltalake` can reach. No server."""
 
+import json
 import math
 import re
 import tempfile
@@ -267,4 +268,7 @@ def _commit(
 
 
 def _added(part: Part, by: str) -> AddAction:
-    return AddAction(part.path, part.size, {by: part.day.isoformat()}, int(time.time() * 1000), True, part.statistics)
+    # No limits of columns: with limits for some columns, `to_pyarrow_dataset` of deltalake 1.6.6 takes the limits of
+    # the others for null, and a filter on one of those silently finds no rows.
+    statistics = json.dumps({"numRecords": part.rows})
+    return AddAction(part.path, part.size, {by: part.day.isoformat()}, int(time.time() * 1000), True, statistics)

@@ -6,7 +6,6 @@ order of the rows, and equal rows give equal bytes, which is how a write that ch
 """
 
 import hashlib
-import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,19 +23,17 @@ from models.errors import TesseraError
 #: Rows are held back until they fill this many bytes, so that a day split over many batches becomes one file.
 BUFFER_BYTES = 128 * 2**20
 ROW_GROUP_ROWS = 131_072
-#: Longer strings get no limits in the log: they would make it longer than what skipping files saves.
-MAX_STATISTICS_CHARACTERS = 64
 
 
 @dataclass(frozen=True)
 class Part:
-    """One Parquet file of one day. `path` is relative to the table, `size` in bytes, `statistics` as Delta wants it."""
+    """One Parquet file of one day. `path` is relative to the table, `size` in bytes."""
 
     day: date
     path: str
     size: int
     digest: str
-    statistics: str
+    rows: int
 
 
 def digest_of(path: str) -> str:
@@ -114,37 +111,9 @@ def _write_part(files: pa_fs.FileSystem, rows: pa.Table, folder: str, day: date,
     files.create_dir(folder, recursive=True)
     with files.open_output_stream(path) as stream:
         stream.write(content)
-    return Part(day, path, content.size, digest, _statistics(rows))
-
-
-def _statistics(rows: pa.Table) -> str:
-    """Limits of the columns that files are skipped by. Floats have none: a NaN lies outside of every limit."""
-    low: dict[str, object] = {}
-    high: dict[str, object] = {}
-    nulls: dict[str, int] = {}
-    for name, column in zip(rows.column_names, rows.columns, strict=True):
-        if not _has_limits(column.type):
-            continue
-        least, most = (_plain(limit) for limit in _limits(column))
-        if least is None or max(len(str(least)), len(str(most))) > MAX_STATISTICS_CHARACTERS:
-            continue
-        low[name], high[name], nulls[name] = least, most, column.null_count
-    return json.dumps({"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})
-
-
-def _has_limits(kind: pa.DataType) -> bool:
-    return any(
-        of_type(kind) for of_type in (pa.types.is_string, pa.types.is_integer, pa.types.is_date, pa.types.is_timestamp)
-    )
+    return Part(day, path, content.size, digest, rows.num_rows)
 
 
 def _limits(column: pa.ChunkedArray) -> tuple[pa.Scalar, pa.Scalar]:
     limits = pc.min_max(column)  # pyright: ignore[reportAttributeAccessIssue] - pyarrow makes its kernels at run time
     return limits["min"], limits["max"]
-
-
-def _plain(value: pa.Scalar) -> object:
-    plain = value.as_py()
-    if plain is not None and pa.types.is_timestamp(value.type):
-        return plain.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return plain.isoformat() if isinstance(plain, date) else plain
