@@ -1,0 +1,195 @@
+"""The checks of the gate, one function each; a check that raises is a check that failed."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from models.evaluation.metrics import reliability
+from models.evaluation.slices import SliceResult, compare_slices
+from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing, given
+from models.gates.leaks import feature_tells
+from models.training.dataset import Dataset
+
+_LATENCY_ROWS = 2_000
+_LATENCY_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One question and its answer. `value` is compared with `threshold`; None where no single number tells."""
+
+    name: str
+    passed: bool
+    value: float | None
+    threshold: float | None
+    says: str
+
+
+def rows(hearing: Hearing) -> GateCheck:
+    """Whether the hold-out has enough rows of both classes to decide anything."""
+    limits, labels = hearing.config, hearing.holdout.labels
+    positives = int(labels.sum())
+    fewest = min(positives, labels.size - positives)
+    passed = labels.size >= limits.min_rows and fewest >= limits.min_class_rows
+    says = (
+        f"{labels.size} hold-out rows, {positives} positive "
+        f"(at least {limits.min_rows}, {limits.min_class_rows} of each class)"
+    )
+    return GateCheck("rows", passed, float(labels.size), float(limits.min_rows), says)
+
+
+def floor(hearing: Hearing) -> GateCheck:
+    """Whether even the lower end of the AUC's interval reaches the floor."""
+    area, limit = hearing.auc(CANDIDATE), hearing.config.min_auc
+    return GateCheck("floor", area.low >= limit, area.low, limit, f"AUC {area}; the lower end must reach {limit:g}")
+
+
+def baseline(hearing: Hearing) -> GateCheck:
+    """Whether no simple baseline is measurably ahead of the candidate."""
+    margin = hearing.config.baseline_margin
+    leads = {name: hearing.lead(name) for name in given(hearing.evidence.baselines, "baselines")}
+    hearing.scores(LINEAR)
+    behind = [name for name, lead in leads.items() if lead.high < 0 or lead.value < -margin]
+    worst = min(leads, key=lambda name: leads[name].value)
+    says = f"AUC {leads[worst]} over {worst}, the closest baseline"
+    if behind:
+        says = "behind " + ", ".join(f"{name} ({leads[name]})" for name in behind)
+    return GateCheck("baseline", not behind, leads[worst].value, -margin, says)
+
+
+def champion(hearing: Hearing) -> GateCheck:
+    """Whether the candidate is better than the model in charge, beyond what chance explains."""
+    standing = hearing.champion
+    if standing is None:
+        return GateCheck("champion", True, None, None, "there is no champion yet")
+    lead = hearing.lead(CHAMPION)
+    says = f"AUC {lead} over version {standing.version}; the lower end must be above 0"
+    return GateCheck("champion", lead.low > 0, lead.low, 0.0, says)
+
+
+def slices(hearing: Hearing) -> GateCheck:
+    """Whether no part of the hold-out is served measurably worse than by the model in charge."""
+    limits = hearing.config
+    judged = [
+        result
+        for result in slice_results(hearing)
+        if result.difference is not None and result.rows >= limits.min_slice_rows
+    ]
+    broken = [result for result in judged if _is_broken(result, limits.max_slice_drop)]
+    worst = min((result.difference.value for result in judged if result.difference), default=None)
+    says = f"{len(judged)} parts compared with {_reference(hearing)}"
+    if broken:
+        says = "worse in " + ", ".join(f"{r.division} {r.part} (AUC {r.difference})" for r in broken)
+    return GateCheck("slices", not broken, worst, -limits.max_slice_drop, says)
+
+
+def slice_results(hearing: Hearing) -> list[SliceResult]:
+    """Every part of the hold-out, the candidate against the champion (or the linear baseline)."""
+    holdout = hearing.holdout
+    mine, theirs = hearing.scores(CANDIDATE), hearing.scores(_reference(hearing))
+    return compare_slices(holdout.labels, holdout.groups, holdout.slices, mine, theirs, hearing.resampling)
+
+
+def calibration(hearing: Hearing) -> GateCheck:
+    """Whether probabilities mean what they say, beyond what chance explains."""
+    limits, labels, scores = hearing.config, hearing.holdout.labels, hearing.scores(CANDIDATE)
+    bins = reliability(labels, scores)
+    excess, gap = max(0.0, bins.ece - bins.chance), float(scores.mean() - labels.mean())
+    passed = excess <= limits.max_ece and abs(gap) <= limits.max_calibration_gap
+    says = (
+        f"calibration error {bins.ece:.4f} ({bins.chance:.4f} by chance); mean probability {scores.mean():.3f}, "
+        f"observed rate {labels.mean():.3f} (gap at most {limits.max_calibration_gap:g})"
+    )
+    return GateCheck("calibration", passed, excess, limits.max_ece, says)
+
+
+def latency(hearing: Hearing) -> GateCheck:
+    """Whether a prediction is fast enough: CPU time of the best of five runs on at least 2,000 rows."""
+    held = hearing.holdout.rows
+    matrix = np.tile(held, (-(-_LATENCY_ROWS // len(held)), 1))
+    seconds = min(_cpu_seconds(lambda: hearing.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
+    value, limit = seconds / len(matrix) * 1e6, hearing.config.max_latency_us_per_row
+    return GateCheck("latency", value <= limit, value, limit, f"{value:.1f} µs CPU per row")
+
+
+def size(hearing: Hearing) -> GateCheck:
+    """Whether the package is small enough to be fetched and held in memory."""
+    value = given(hearing.evidence.size_bytes, "the size of the package") / 1e6
+    limit = hearing.config.max_size_mb
+    return GateCheck("size", value <= limit, value, limit, f"{value:.2f} MB")
+
+
+def unseen(hearing: Hearing) -> GateCheck:
+    """Whether neither the candidate nor the champion learnt from anything that the hold-out's labels rest on."""
+    split, day = hearing.split, hearing.holdout_day
+    shared = len(_keys(split.train) & _keys(split.holdout))
+    problems = [f"{shared} hold-out rows were trained on"] if shared else []
+    problems += _overlaps("the candidate", split.label_end, _cutoff_days(split.train), day)
+    standing = hearing.champion
+    if standing is not None:
+        problems += _overlaps(f"version {standing.version}", standing.label_end, standing.train_cutoffs, day)
+    says = "; ".join(problems) or f"all training labels ended by {split.label_end}, the hold-out begins after {day}"
+    return GateCheck("unseen", not problems, float(shared), 0.0, says)
+
+
+def leakage(hearing: Hearing) -> GateCheck:
+    """Whether no feature alone gives the answer away, and shuffled labels teach the trainer nothing."""
+    limits, split = hearing.config, hearing.split
+    control = given(hearing.evidence.control, "the control with shuffled labels")
+    tells = feature_tells(split.encoder.feature_names, split.train.rows, split.train.labels)
+    told = [t for t in tells if t.auc > limits.max_feature_auc or t.pure_share > limits.max_pure_share]
+    problems = [f"{t.name} alone has AUC {t.auc:.3f} and sorts {t.pure_share:.0%} without error" for t in told]
+    if not control.z <= limits.max_control_z:
+        problems.append(f"shuffled labels were learnt (AUC {control.auc:.3f}, {control.z:.1f} standard errors)")
+    top = max(tells, key=lambda tell: tell.auc)
+    fine = f"best single feature {top.name} (AUC {top.auc:.3f}); shuffled labels give AUC {control.auc:.3f}"
+    return GateCheck("leakage", not problems, top.auc, limits.max_feature_auc, "; ".join(problems) or fine)
+
+
+#: Every check, in the order in which a person would ask.
+CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
+    rows,
+    unseen,
+    leakage,
+    floor,
+    baseline,
+    champion,
+    slices,
+    calibration,
+    latency,
+    size,
+)
+
+
+def _reference(hearing: Hearing) -> str:
+    return LINEAR if hearing.champion is None else CHAMPION
+
+
+def _is_broken(result: SliceResult, max_drop: float) -> bool:
+    """Worse by more than is allowed, and by more than chance explains."""
+    return result.difference is not None and result.difference.value < -max_drop and result.difference.high < 0
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _keys(rows_: Dataset) -> set[tuple[int, int]]:
+    return set(zip(rows_.groups.tolist(), rows_.cutoffs.astype(np.int64).tolist(), strict=True))
+
+
+def _cutoff_days(rows_: Dataset) -> tuple[date, ...]:
+    return tuple(np.unique(rows_.cutoffs.astype("datetime64[D]")).astype(date).tolist())
+
+
+def _overlaps(who: str, label_end: date, cutoffs: tuple[date, ...], day: date) -> list[str]:
+    if label_end > day:
+        return [f"{who} learnt from labels up to {label_end}, after the hold-out's cut-off on {day}"]
+    if any(cutoff >= day for cutoff in cutoffs):
+        return [f"{who} learnt from rows of {max(cutoffs)}, not before the hold-out's cut-off on {day}"]
+    return []

@@ -1,0 +1,58 @@
+"""What a gate decides on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from models.training.candidates import ShuffledControl
+from models.training.dataset import Split
+from models.training.fitted import FittedModel, Vector
+from models.training.package import LoadedModel
+
+# pyarrow has no static types.
+# pyright: basic
+
+
+@dataclass(frozen=True)
+class NoChampion:
+    """Said on purpose: the registry was asked, and nothing is in charge yet."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The model in charge. `score` gives the probability of each row of a table of features."""
+
+    version: str
+    label_end: date
+    train_cutoffs: tuple[date, ...]
+    score: Callable[[pa.Table], Vector]
+
+
+@dataclass(frozen=True)
+class GateEvidence:
+    """Everything that is put before the gate. None means missing, and a missing piece fails its check.
+
+    Attributes:
+        name: of the candidate, e.g. `xgboost`.
+        model: the candidate.
+        split: rows it learnt from, rows it did not.
+        baselines: probabilities of the hold-out rows by simple models; `logistic_regression` among them.
+        champion: the model in charge, or `NoChampion()`.
+        control: what the candidate's trainer made of shuffled labels.
+        size_bytes: of the candidate's package.
+    """
+
+    name: str
+    model: FittedModel | None
+    split: Split | None
+    baselines: Mapping[str, Vector] | None
+    champion: Champion | NoChampion | None
+    control: ShuffledControl | None
+    size_bytes: int | None
+
+
+def champion_from(version: str, loaded: LoadedModel) -> Champion:
+    """The model in charge, from its package."""
+    return Champion(version, loaded.card.label_end, loaded.card.train_cutoffs, loaded.score)

@@ -1,0 +1,104 @@
+"""What a gate decided, readable by people and by machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from models.evaluation.curves import png_as_markdown
+from models.evaluation.slices import SliceResult
+from models.gates.checks import GateCheck
+
+_METRICS = ("auc", "average_precision", "log_loss", "brier", "ece", "calibration_slope")
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """The decision and its reasons.
+
+    Attributes:
+        candidate: name of the model that was judged.
+        checks: every check, in order.
+        metrics: model -> name of a metric -> its value on the hold-out; the candidate first.
+        slices: every part of the hold-out.
+        picture: ROC, precision-recall and calibration as a PNG; empty if it could not be drawn.
+        notes: what could not be shown, and why.
+    """
+
+    candidate: str
+    checks: Sequence[GateCheck]
+    metrics: Mapping[str, Mapping[str, float]]
+    slices: Sequence[SliceResult]
+    picture: bytes
+    notes: Sequence[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check was made and passed."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def stopped_by(self) -> tuple[str, ...]:
+        """Names of the checks that failed."""
+        return tuple(check.name for check in self.checks if not check.passed)
+
+    def markdown(self, *, picture: bool = True) -> str:
+        """The report as GitHub-flavoured Markdown, the picture inline."""
+        verdict = "passed" if self.passed else f"stopped by {', '.join(self.stopped_by) or 'the lack of checks'}"
+        parts = [f"## Gate: {self.candidate} {verdict}", self._checks_table()]
+        if self.metrics:
+            parts += ["### On the hold-out", self._metrics_table()]
+        if picture and self.picture:
+            parts.append(png_as_markdown(self.picture, "ROC, precision-recall and calibration"))
+        if self.slices:
+            parts += ["### By slice", self._slices_table()]
+        parts += [f"- {note}" for note in self.notes]
+        return "\n\n".join(parts) + "\n"
+
+    def to_json(self) -> str:
+        """The report without the picture, as JSON."""
+        return json.dumps(
+            {
+                "candidate": self.candidate,
+                "passed": self.passed,
+                "checks": [asdict(check) for check in self.checks],
+                "metrics": {name: dict(values) for name, values in self.metrics.items()},
+                "slices": [asdict(result) for result in self.slices],
+                "notes": list(self.notes),
+            },
+            indent=2,
+        )
+
+    def _checks_table(self) -> str:
+        rows = [
+            [check.name, "passed" if check.passed else "**FAILED**", _number(check.value), _number(check.threshold),
+             _cell(check.says)]
+            for check in self.checks
+        ]  # fmt: skip
+        return _table(["check", "", "value", "limit", "says"], rows)
+
+    def _metrics_table(self) -> str:
+        rows = [[name, *(_number(values.get(m)) for m in _METRICS)] for name, values in self.metrics.items()]
+        return _table(["model", *(name.replace("_", " ") for name in _METRICS)], rows)
+
+    def _slices_table(self) -> str:
+        header = ["slice", "rows", "observed", "predicted", "AUC", "reference", "difference"]
+        rows = [
+            [_cell(f"{r.division}: {r.part}"), str(r.rows), f"{r.rate:.3f}", f"{r.predicted:.3f}", _number(r.auc),
+             _number(r.reference_auc), str(r.difference or "too few")]
+            for r in self.slices
+        ]  # fmt: skip
+        return _table(header, rows)
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of its table cell."""
+    return " ".join(text.split()).replace("|", "\\|")

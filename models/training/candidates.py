@@ -1,0 +1,142 @@
+"""Training several models on the same rows, and choosing among them without looking at the hold-out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from models.evaluation.bootstrap import Resampling, resampled_aucs
+from models.evaluation.metrics import auc, average_precision, log_loss
+from models.training.dataset import Dataset
+from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
+
+#: The choice prefers the earlier one unless a later one is really better; kinds that are not listed come last.
+SIMPLEST_FIRST = ("logistic_regression", "xgboost", "hist_gradient_boosting")
+_CONTROL_RESAMPLES = 300
+
+
+class Fitter(Protocol):
+    """What is asked of a trainer; the trainer port has it."""
+
+    name: str
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        """A calibrated model and its out-of-fold probabilities."""
+        ...
+
+    def parameters(self) -> dict[str, str]:
+        """Everything that shapes the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A cross-validated number: mean over the folds, and the standard error of that mean."""
+
+    mean: float
+    standard_error: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.standard_error:.4f}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that asks to be put in charge. `fold_aucs` has one entry per fold."""
+
+    name: str
+    fit: Fit
+    parameters: Mapping[str, str]
+    fold_aucs: Vector
+    cross_validated: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class ShuffledControl:
+    """The AUC that a trainer reaches when labels say nothing: 0.5, unless evaluation itself leaks."""
+
+    auc: float
+    standard_error: float
+
+    @property
+    def z(self) -> float:
+        """Standard errors above 0.5."""
+        return (self.auc - 0.5) / self.standard_error
+
+
+def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate]:
+    """A candidate of each kind of trainer, in the order of `SIMPLEST_FIRST`; of two of one name, the first is used.
+
+    Raises:
+        TesseraError: the rows do not suffice for the folds.
+    """
+    by_name = {trainer.name: trainer for trainer in reversed(trainers)}
+    return [_fit(by_name[name], train) for name in sorted(by_name, key=_simplicity)]
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """The simplest candidate that the best one does not beat by more than one standard error of their difference.
+
+    The standard error is that of the paired differences over the folds, whose noise is mostly common to both
+    (the one-standard-error rule of Breiman et al. 1984, *CART*, 3.4.3, applied to differences).
+    """
+    best = max(candidates, key=lambda candidate: candidate.cross_validated["auc"].mean)
+    for candidate in sorted(candidates, key=lambda candidate: _simplicity(candidate.name)):
+        behind = _estimate(best.fold_aucs - candidate.fold_aucs)
+        if behind.mean <= behind.standard_error:
+            return candidate
+    return best
+
+
+def shuffled_control(trainer: Fitter, train: Dataset, *, seed: int = 0) -> ShuffledControl:
+    """The out-of-fold AUC after entities exchanged their labels, all rows of an entity together.
+
+    An entity's labels stay together, so a trainer whose folds split an entity recognises it and shows it here.
+    """
+    labels = exchanged_labels(train.labels, train.groups, seed=seed)
+    fit = trainer.fit(train.rows, labels, train.groups)
+    resampling = Resampling(n=_CONTROL_RESAMPLES, seed=seed, confidence=0.95)
+    drawn = resampled_aucs(labels, train.groups, {"control": fit.out_of_fold}, resampling)["control"]
+    return ShuffledControl(auc(labels, fit.out_of_fold), float(drawn.std(ddof=1)))
+
+
+def exchanged_labels(labels: Labels, groups: Groups, *, seed: int) -> Labels:
+    """Labels after each entity took over those of another one, repeated or cut to its own number of rows."""
+    codes, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    order = np.argsort(inverse, kind="stable")
+    starts = np.cumsum(counts) - counts
+    giver = np.random.default_rng(seed).permutation(codes.size)[inverse[order]]
+    position = np.arange(labels.size) - starts[inverse[order]]
+    taken = order[starts[giver] + position % counts[giver]]
+    exchanged = np.empty_like(labels)
+    exchanged[order] = labels[taken]
+    return exchanged
+
+
+def _fit(trainer: Fitter, train: Dataset) -> Candidate:
+    fit = trainer.fit(train.rows, train.labels, train.groups)
+    measured = {
+        "auc": _per_fold(fit, train.labels, auc),
+        "average_precision": _per_fold(fit, train.labels, average_precision),
+        "log_loss": _per_fold(fit, train.labels, log_loss),
+    }
+    estimates = {name: _estimate(values) for name, values in measured.items()}
+    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, measured["auc"], estimates)
+
+
+class _Metric(Protocol):
+    def __call__(self, labels: Labels, scores: Vector, /) -> float: ...
+
+
+def _per_fold(fit: Fit, labels: Labels, metric: _Metric) -> Vector:
+    folds = np.unique(fit.folds)
+    return np.array([metric(labels[fit.folds == k], fit.out_of_fold[fit.folds == k]) for k in folds])
+
+
+def _estimate(values: Vector) -> Estimate:
+    return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)))
+
+
+def _simplicity(name: str) -> tuple[int, str]:
+    return (SIMPLEST_FIRST.index(name) if name in SIMPLEST_FIRST else len(SIMPLEST_FIRST), name)
