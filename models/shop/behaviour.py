@@ -14,11 +14,11 @@ from models.shop.draws import Floats, Integers
 #: Where customers live, their share of the sign-ups, and how fast they leave (times the base hazard).
 COUNTRIES = ("Germany", "France", "United Kingdom", "Spain", "Netherlands", "Poland")
 COUNTRY_SHARE: Floats = np.array([0.30, 0.22, 0.18, 0.14, 0.09, 0.07])
-COUNTRY_HAZARD: Floats = np.array([0.4, 0.9, 1.0, 2.2, 0.6, 3.5])
+COUNTRY_HAZARD: Floats = np.array([0.25, 0.7, 1.0, 2.6, 0.5, 4.5])
 
 #: Weekday and weekend shoppers: share, hazard (times the base hazard), factor of the purchase rate Monday..Sunday.
 HABIT_SHARE: Floats = np.array([0.65, 0.35])
-HABIT_HAZARD: Floats = np.array([0.8, 1.6])
+HABIT_HAZARD: Floats = np.array([0.5, 2.2])
 WEEK: Floats = np.array([[1.3, 1.3, 1.3, 1.3, 1.2, 0.4, 0.2], [0.4, 0.4, 0.4, 0.5, 0.8, 2.3, 2.2]])
 
 #: Share of the sign-ups and orders per day of the five classes of purchase rate.

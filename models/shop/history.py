@@ -65,7 +65,8 @@ def seen_at(orders: pa.Table, customers: pa.Table, cutoff_day: date, active_days
     known = customers.take(_places(ids, customers["customer_id"]))
     each = bought.append_column("day", _day(bought)).group_by(["order_id", "customer_id"])
     each = each.aggregate([("day", "min"), ("order_line_id", "count")])
-    each = each.append_column("whose", pc.index_in(each["customer_id"], ids)).drop_null().sort_by("whose")
+    each = each.append_column("whose", pc.index_in(each["customer_id"], ids)).drop_null()
+    each = each.sort_by([("whose", "ascending"), ("order_id", "ascending")])
     back = pc.utf8_slice_codeunits(orders["order_id"].filter(orders["is_return"]), 1)
     return ids.to_pylist(), History(
         country=_numbers(_places(known["country"], pa.array(COUNTRIES))),

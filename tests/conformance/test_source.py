@@ -1,0 +1,147 @@
+"""What every source promises, whatever stands behind it."""
+
+import json
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.contracts import CONTRACTS
+from models.errors import TesseraError
+from resources.source.files import FilesSourceConfig
+from resources.source.port import DELIVERED_ON, ORIGINAL, Source
+from resources.source.simulated import SimulatedSourceConfig
+
+FIRST = date(2024, 3, 1)
+MIDDLE = FIRST + timedelta(days=9)
+LAST = FIRST + timedelta(days=19)
+
+#: Opens a source that holds deliveries up to a day.
+Opener = Callable[[date], Source]
+
+
+def _simulated(folder: Path) -> Opener:
+    return lambda last: SimulatedSourceConfig(customers=150, first_day=FIRST.isoformat(), seed=3).open()
+
+
+def _files(folder: Path, write: Callable[[pa.Table, Path], None], end: str) -> Opener:
+    """The simulated orders as files of a week each, their times naive, the quantity a text."""
+
+    def opened(last: date) -> Source:
+        place = folder / last.isoformat()
+        place.mkdir(exist_ok=True)
+        raw = SimulatedSourceConfig(customers=150, first_day=FIRST.isoformat(), seed=3).open()
+        start = FIRST
+        while start <= last:
+            rows = raw.read("orders", start, min(last, start + timedelta(days=6))).read_all()
+            write(rows.drop_columns([ORIGINAL]), place / f"week-{start}{end}")
+            start += timedelta(days=7)
+        table = {"location": str(place), "delivered_on": "delivered_on"}
+        return FilesSourceConfig(tables={"orders": table}, cache=str(folder / "cache")).open()
+
+    return opened
+
+
+def _parquet(rows: pa.Table, file: Path) -> None:
+    naive = rows["ordered_at"].cast(pa.timestamp("ns"))
+    pq.write_table(rows.set_column(rows.column_names.index("ordered_at"), "ordered_at", naive), file)
+
+
+def _csv(rows: pa.Table, file: Path) -> None:
+    from pyarrow import csv
+
+    csv.write_csv(rows, file)
+
+
+OPENERS: dict[str, Callable[[Path], Opener]] = {
+    "simulated": _simulated,
+    "parquet": lambda folder: _files(folder, _parquet, ".parquet"),
+    "csv": lambda folder: _files(folder, _csv, ".csv"),
+}
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+    return OPENERS[request.param](tmp_path)
+
+
+@pytest.fixture
+def source(opener: Opener) -> Source:
+    return opener(LAST)
+
+
+def _read(source: Source, table: str, first: date, last: date) -> pa.Table:
+    return source.read(table, first, last).read_all()
+
+
+class TestSource:
+    def test_provides_contracted_tables_with_orders_among_them(self, source: Source) -> None:
+        assert "orders" in source.tables()
+        assert source.tables() <= CONTRACTS.keys()
+
+    def test_columns_are_those_of_the_contract_then_day_and_original(self, source: Source) -> None:
+        for table in source.tables():
+            schema = CONTRACTS[table].arrow_schema()
+            expected = schema.append(pa.field(DELIVERED_ON, pa.date32())).append(pa.field(ORIGINAL, pa.string()))
+            assert source.read(table, FIRST, FIRST).schema == expected
+
+    def test_the_first_day_has_rows_and_no_day_before_it_has_any(self, source: Source) -> None:
+        assert source.first_day() == FIRST
+        for table in source.tables():
+            assert _read(source, table, FIRST, FIRST).num_rows > 0
+            assert _read(source, table, FIRST - timedelta(days=50), FIRST - timedelta(days=1)).num_rows == 0
+
+    def test_reading_again_gives_the_same_rows_in_the_same_order(self, source: Source) -> None:
+        for table in source.tables():
+            assert _read(source, table, FIRST, LAST) == _read(source, table, FIRST, LAST)
+
+    def test_another_opening_gives_the_same_rows(self, opener: Opener, source: Source) -> None:
+        again = opener(LAST)
+        for table in source.tables():
+            assert _read(source, table, FIRST, LAST) == _read(again, table, FIRST, LAST)
+
+    def test_days_one_by_one_are_the_range(self, source: Source) -> None:
+        days = [FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)]
+        for table in source.tables():
+            one_by_one = pa.concat_tables([_read(source, table, day, day) for day in days])
+            assert one_by_one.combine_chunks() == _read(source, table, FIRST, LAST).combine_chunks()
+
+    def test_a_day_read_first_is_the_day_read_after_others(self, opener: Opener) -> None:
+        source = opener(LAST)
+        alone = _read(source, "orders", LAST, LAST)
+        _read(source, "orders", FIRST, LAST)
+        assert alone.num_rows > 0
+        assert _read(source, "orders", LAST, LAST) == alone
+
+    def test_later_days_do_not_change_earlier_ones(self, opener: Opener) -> None:
+        before, after = opener(MIDDLE), opener(LAST)
+        assert _read(before, "orders", FIRST, MIDDLE) == _read(after, "orders", FIRST, MIDDLE)
+
+    def test_rows_are_delivered_within_the_days_asked_for_and_in_their_order(self, source: Source) -> None:
+        days = _read(source, "orders", MIDDLE, LAST)[DELIVERED_ON].to_pylist()
+        assert set(days) == {MIDDLE + timedelta(days=number) for number in range((LAST - MIDDLE).days + 1)}
+        assert days == sorted(days)
+
+    def test_no_days_are_no_rows(self, source: Source) -> None:
+        assert _read(source, "orders", LAST, FIRST).num_rows == 0
+
+    def test_the_original_of_every_row_is_a_json_object_that_agrees_with_what_could_be_read(
+        self, source: Source
+    ) -> None:
+        rows = _read(source, "orders", FIRST, MIDDLE).to_pylist()
+        for row in rows:
+            original = json.loads(row[ORIGINAL])
+            assert original["order_line_id"] == row["order_line_id"]
+            if row["quantity"] is not None:
+                assert int(original["quantity"]) == row["quantity"]
+
+    def test_an_unknown_table_is_refused_with_the_known_ones(self, source: Source) -> None:
+        with pytest.raises(TesseraError, match="did you mean 'orders'"):
+            source.read("order", FIRST, LAST)
+
+    def test_it_says_that_it_works(self, source: Source) -> None:
+        health = source.check()
+        assert health.ok, health
