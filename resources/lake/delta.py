@@ -18,7 +18,6 @@ import pyarrow.dataset as ds
 import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
 from filelock import FileLock, Timeout
 from pydantic import Field
@@ -26,6 +25,7 @@ from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
 from resources.health import Health
+from resources.lake.object_store import object_store
 from resources.lake.parts import Part, digest_of, write_parts
 from resources.lake.port import Lake
 from resources.lake.schema import conformed, lake_schema
@@ -70,7 +70,7 @@ class DeltaLake(Lake):
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         with self.lock(table):
             standing = self._open(table)
-            schema = lake_schema(rows.schema, by) if standing is None else _schema(standing)
+            schema = _schema(Schema.from_arrow(lake_schema(rows.schema, by)) if standing is None else standing.schema())
             if standing is not None and standing.metadata().partition_columns != [by]:
                 raise TesseraError(
                     f"Table {table!r} is split into days by {standing.metadata().partition_columns}, not by {by!r}.",
@@ -136,9 +136,9 @@ class DeltaLake(Lake):
     @override
     @contextmanager
     def lock(self, table: str) -> Iterator[None]:
-        lock = FileLock(self._lock_file(table), timeout=self._lock_timeout_seconds, is_singleton=True)
+        lock = FileLock(self._lock_file(table), is_singleton=True)
         try:
-            acquired = lock.acquire()
+            acquired = lock.acquire(timeout=self._lock_timeout_seconds)
         except Timeout as error:
             raise TesseraError(
                 f"Table {table!r} has been written by another process for {self._lock_timeout_seconds:g} s.",
@@ -175,7 +175,7 @@ class DeltaLake(Lake):
 
     def _files(self, table: str) -> pa_fs.FileSystem:
         if self._remote:
-            return pa_fs.PyFileSystem(DeltaStorageHandler(self._uri(table), self._options))
+            return pa_fs.SubTreeFileSystem(table, object_store(self._root, self._options))
         return pa_fs.SubTreeFileSystem(self._uri(table), pa_fs.LocalFileSystem())
 
     def _lock_file(self, table: str) -> Path:
@@ -216,8 +216,9 @@ class DeltaLake(Lake):
         return self.version(table)
 
 
-def _schema(standing: DeltaTable) -> pa.Schema:
-    return pa.schema(standing.schema().to_arrow())
+def _schema(stored: Schema) -> pa.Schema:
+    """As it comes back from Delta (which renames the items of lists), so that equal rows give equal files."""
+    return pa.schema(stored.to_arrow())
 
 
 def _listing(standing: DeltaTable, by: str, first: date, last: date) -> dict[date, dict[str, int]]:
