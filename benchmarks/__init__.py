@@ -1,0 +1,1 @@
+"""Measurements against stated budgets; each writes its section of docs/benchmarks.md."""
