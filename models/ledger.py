@@ -1,18 +1,32 @@
-"""The append-only record of who put which model in charge, when and why."""
+"""The append-only record of who put which model in charge, when and why.
 
+On disk it is one JSON object per line. Each line carries the sha256 of the line before it, so an edited, removed or
+inserted line shows; the last line is covered by its own digest, kept elsewhere by whoever stores the ledger.
+"""
+
+import hashlib
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from models.errors import TesseraError
 
 Action = Literal["promote", "rollback", "retire"]
 
+#: `previous` of the first entry.
+NOTHING_BEFORE = ""
+
 
 class LedgerEntry(BaseModel):
-    """One change of the champion. `at` is UTC; `previous` is the sha256 of the entry before, so edits show."""
+    """One change of the champion. `at` is UTC; `previous` is the sha256 of the entry before, so edits show.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `package` is the sha256 that names all files of `to_version`, empty when nothing is in charge: scoring can check
+    what it loads against the ledger alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     app: str
     at: datetime
@@ -23,10 +37,65 @@ class LedgerEntry(BaseModel):
     who: str
     run_id: str
     metrics: dict[str, float]
+    package: str = ""
     previous: str
+
+    @model_validator(mode="after")
+    def _names_a_version_unless_it_retires(self) -> Self:
+        if (self.action == "retire") != (self.to_version is None):
+            raise ValueError(f"{self.action!r} cannot put {self.to_version!r} in charge")
+        return self
 
 
 def champion_at(ledger: Sequence[LedgerEntry], moment: datetime) -> str | None:
     """The version that was in charge at `moment` (UTC), by the ledger; None before the first entry."""
     before = [entry for entry in ledger if entry.at <= moment]
     return before[-1].to_version if before else None
+
+
+def next_moment(ledger: Sequence[LedgerEntry], now: datetime) -> datetime:
+    """`now` (UTC), or the first microsecond after the last entry when a clock ran backwards."""
+    now = now.astimezone(UTC)
+    return max(now, ledger[-1].at + timedelta(microseconds=1)) if ledger else now
+
+
+def line_digest(line: str) -> str:
+    """The sha256 of a line (without its line end), as 64 hex digits."""
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def entry_line(entry: LedgerEntry) -> str:
+    """The entry as one line of JSON, without a line end. What is no number is written as a string, e.g. `"NaN"`."""
+    return entry.model_dump_json()
+
+
+def read_chain(lines: Sequence[str], where: str) -> list[LedgerEntry]:
+    """The entries of `lines`, each one checked against the digest of the line before.
+
+    Args:
+        lines: the whole ledger, oldest line first.
+        where: names the ledger in an error.
+
+    Raises:
+        TesseraError: a line is no entry, or does not follow from the line before; the line's number is named.
+    """
+    entries: list[LedgerEntry] = []
+    previous = NOTHING_BEFORE
+    for number, line in enumerate(lines, start=1):
+        try:
+            entry = LedgerEntry.model_validate_json(line)
+        except ValidationError as error:
+            raise _broken(where, number, "is no ledger entry") from error
+        if entry.previous != previous:
+            raise _broken(where, number, "does not follow from the line before it: one of the two was changed")
+        entries.append(entry)
+        previous = line_digest(line)
+    return entries
+
+
+def _broken(where: str, number: int, what: str) -> TesseraError:
+    return TesseraError(
+        f"Line {number} of the ledger {where} {what}.",
+        expected="lines that were only ever appended",
+        todo="Restore the file from a backup; until then no model is put in charge.",
+    )

@@ -36,7 +36,8 @@ class Registry(ABC):
         report: str,
     ) -> str:
         """The new version's number. `package` is a folder made by `models.training.package.save`; every file is stored
-        with its sha256. `report` is the gate report (markdown), stored beside it."""
+        with its sha256. `report` is the gate report (markdown), stored beside it.
+        """
 
     @abstractmethod
     def fetch(self, app: str, version: str) -> Path:
@@ -48,22 +49,53 @@ class Registry(ABC):
 
     @abstractmethod
     def versions(self, app: str) -> Sequence[VersionInfo]:
-        """All versions, newest first."""
+        """All versions, newest first; tags are those given to `register`."""
 
     @abstractmethod
     def champion(self, app: str) -> str | None:
-        """The version in charge, or None."""
+        """The version in charge by the ledger, or None. Cheap: nothing but the ledger is read.
+
+        Raises:
+            TesseraError: the ledger was changed.
+        """
 
     @abstractmethod
     def set_champion(
-        self, app: str, version: str | None, *, action: str, why: str, who: str, run_id: str, metrics: Mapping[str, float]
+        self,
+        app: str,
+        version: str | None,
+        *,
+        action: str,
+        why: str,
+        who: str,
+        run_id: str,
+        metrics: Mapping[str, float],
     ) -> LedgerEntry:
-        """The ledger's new entry, after `version` is in charge. Ledger first, alias second: a crash between the two is
-        completed by the next call of anything."""
+        """The ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
+
+        Ledger first, alias second: what a crash between the two left is completed by the next call that asks the
+        registry itself (any but `champion` and `ledger`, which the crash cannot make wrong).
+
+        Args:
+            app: the application.
+            version: None retires the champion, so that nothing is in charge.
+            action: `promote`, `rollback` or `retire`.
+            why: one sentence.
+            who: the person, or the job.
+            run_id: the Dagster run, if any.
+            metrics: the numbers that decided.
+
+        Raises:
+            TesseraError: no such version, nothing to retire, or a ledger that was changed; nothing is written.
+        """
 
     @abstractmethod
     def ledger(self, app: str) -> Sequence[LedgerEntry]:
-        """Every change of the champion, oldest first."""
+        """Every change of the champion, oldest first.
+
+        Raises:
+            TesseraError: a line was changed, removed or inserted; its number is named.
+        """
 
     @abstractmethod
     def lock(self, app: str) -> AbstractContextManager[None]:

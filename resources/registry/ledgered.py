@@ -1,0 +1,181 @@
+"""What every registry of ours shares: the ledger decides who is champion, and the alias follows it."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from filelock import BaseFileLock, FileLock, Timeout
+from typing_extensions import override
+
+from models.errors import TesseraError
+from models.ledger import Action, LedgerEntry, next_moment
+from resources.registry.ledger_file import LedgerFile
+from resources.registry.package_cache import PackageCache
+from resources.registry.package_files import package_digest
+from resources.registry.port import Registry
+
+
+class LedgeredRegistry(Registry):
+    """Champion, ledger, lock and cache in one local folder; where versions live is up to the adapter.
+
+    Who is champion is read from the ledger alone. The adapter's alias is for people who look at the store: it is
+    brought in line with the ledger before and after every change, so a crash between the two leaves nothing behind.
+    """
+
+    def __init__(self, folder: Path, *, lock_timeout_seconds: float) -> None:
+        self._folder = folder
+        self._lock_timeout_seconds = lock_timeout_seconds
+        self._cache = PackageCache(folder / "cache")
+
+    @abstractmethod
+    def _registered_files(self, app: str, version: str) -> Mapping[str, str]:
+        """Path to sha256 of each file of the package.
+
+        Raises:
+            TesseraError: no such version.
+        """
+
+    @abstractmethod
+    def _download(self, app: str, version: str, folder: Path) -> None:
+        """The package's files are in `folder`, unchecked."""
+
+    @abstractmethod
+    def _follow(self, app: str, ledger: Sequence[LedgerEntry], head: str) -> None:
+        """The alias names what the ledger names. `head` is the digest of the ledger's last line, stored with it.
+
+        Raises:
+            TesseraError: the stored head is neither `head` nor the one before: the ledger lost or changed a line.
+        """
+
+    @override
+    def champion(self, app: str) -> str | None:
+        ledger = self.ledger(app)
+        return ledger[-1].to_version if ledger else None
+
+    @override
+    def ledger(self, app: str) -> Sequence[LedgerEntry]:
+        return self._ledger_file(app).entries()
+
+    @override
+    def fetch(self, app: str, version: str) -> Path:
+        promised = self._promised_digest(app, version)
+        cached = self._cache.find(promised) if promised else None
+        if cached is not None:
+            return cached
+        files = self._registered_files(app, version)
+        digest = package_digest(files)
+        if promised not in (None, digest):
+            raise TesseraError(
+                f"The sha256 tags of version {version} of {app} were changed after it became champion.",
+                expected=f"the package {promised} of the ledger",
+                todo="Do not use this version; find out who changed it, and roll back to another one.",
+            )
+        todo = f"Do not use version {version} of {app}: roll back to another one, or restore its artifacts."
+        return self._cache.find(digest) or self._cache.add(files, lambda to: self._download(app, version, to), todo)
+
+    @override
+    def set_champion(
+        self,
+        app: str,
+        version: str | None,
+        *,
+        action: str,
+        why: str,
+        who: str,
+        run_id: str,
+        metrics: Mapping[str, float],
+    ) -> LedgerEntry:
+        with self.lock(app):
+            ledger = self.ledger(app)
+            self._catch_up(app)
+            package = "" if version is None else package_digest(self._registered_files(app, version))
+            current = ledger[-1].to_version if ledger else None
+            if version == current:
+                return _standing(app, ledger)
+            entry = LedgerEntry(
+                app=app,
+                at=next_moment(ledger, datetime.now(UTC)),
+                action=cast(Action, action),
+                from_version=current,
+                to_version=version,
+                why=why,
+                who=who,
+                run_id=run_id,
+                metrics=dict(metrics),
+                package=package,
+                previous=self._ledger_file(app).head(),
+            )
+            self._ledger_file(app).append(entry)
+            self._catch_up(app)
+            return entry
+
+    @override
+    @contextmanager
+    def lock(self, app: str) -> Iterator[None]:
+        with self._held(f"{_checked_name(app)}.lock"):
+            yield
+
+    @contextmanager
+    def _held(self, name: str) -> Iterator[None]:
+        """The named lock, which one thread may take again. It frees itself when its process dies."""
+        lock = self._lock_of(name)
+        try:
+            lock.acquire(timeout=self._lock_timeout_seconds)
+        except Timeout:
+            raise TesseraError(
+                f"Another process holds {lock.lock_file} for more than {self._lock_timeout_seconds:g} s.",
+                expected="a promotion or registration to take seconds",
+                todo="Wait for the run that trains or promotes, or stop it; the lock frees itself when it ends.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _lock_of(self, name: str) -> BaseFileLock:
+        """One lock object per file and process, so that two registries on one folder do not wait for each other."""
+        path = self._folder / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, is_singleton=True)
+
+    def _catch_up(self, app: str) -> None:
+        """The alias in line with the ledger: completes what a crash between the two left. The caller holds the lock."""
+        file = self._ledger_file(app)
+        self._follow(app, file.entries(), file.head())
+
+    def _catch_up_if_free(self, app: str) -> None:
+        """The same, unless somebody promotes at this moment: readers do not wait, and whoever promotes catches up."""
+        lock = self._lock_of(f"{_checked_name(app)}.lock")
+        with suppress(Timeout), lock.acquire(timeout=0):
+            self._catch_up(app)
+
+    def _promised_digest(self, app: str, version: str) -> str | None:
+        """The package digest with which `version` last became champion, None if it never did."""
+        digests = [entry.package for entry in self.ledger(app) if entry.to_version == version]
+        return digests[-1] if digests else None
+
+    def _ledger_file(self, app: str) -> LedgerFile:
+        path = self._folder / "ledger" / f"{_checked_name(app)}.jsonl"
+        return LedgerFile(path, lambda: self.lock(app))
+
+
+def _standing(app: str, ledger: Sequence[LedgerEntry]) -> LedgerEntry:
+    if not ledger:
+        raise TesseraError(
+            f"{app} has no champion to retire.", expected="a champion", todo=f"See `tessera models {app}`."
+        )
+    return ledger[-1]
+
+
+def _checked_name(app: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", app):
+        raise TesseraError(
+            f"{app!r} cannot be the name of an application.",
+            expected="a letter, then letters, digits, - and _",
+            todo="Correct the name.",
+        )
+    return app

@@ -1,0 +1,51 @@
+"""A package as an MLflow model folder: the package itself, and what MLflow needs to show and load it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+#: Where the package lies inside the MLflow model.
+PACKAGE = "package"
+
+_BOOSTER = "model.ubj"
+
+
+def write_mlflow_model(folder: Path, package: Path, *, run_id: str, model_id: str) -> None:
+    """`folder` (new) is an MLflow model: `MLmodel`, `requirements.txt`, and the package untouched in `package/`.
+
+    A package with `model.ubj` gets MLflow's `xgboost` flavor: `mlflow.xgboost.load_model` then gives the booster.
+    There is no `python_function` flavor on purpose: it would give scores without encoder and calibration.
+    """
+    from mlflow.models import Model
+
+    manifest = json.loads((package / "manifest.json").read_bytes())
+    shutil.copytree(package, folder / PACKAGE)
+    libraries: dict[str, str] = manifest.get("libraries", {})
+    model = Model(run_id=run_id, model_id=model_id, signature=_signature(manifest))
+    if (package / _BOOSTER).is_file():
+        model.add_flavor(
+            "xgboost",
+            data=f"{PACKAGE}/{_BOOSTER}",
+            model_class="xgboost.core.Booster",
+            model_format="ubj",
+            xgb_version=libraries.get("xgboost", "unknown"),
+        )
+    model.add_flavor("tessera", package=PACKAGE, kind=manifest.get("kind", "unknown"))
+    model.save(folder / "MLmodel")
+    requirements = "".join(f"{name}=={version}\n" for name, version in sorted(libraries.items()))
+    (folder / "requirements.txt").write_text(requirements)
+
+
+def _signature(manifest: dict[str, Any]) -> Any:
+    """The matrix columns as MLflow's signature; None for a package without an encoder."""
+    if "encoder" not in manifest:
+        return None
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    from models.training.encoding import Encoder
+
+    names = Encoder.from_json(manifest["encoder"]).feature_names
+    columns: list[Any] = [ColSpec(DataType.float, name, required=False) for name in names]
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.float)]))
