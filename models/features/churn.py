@@ -124,7 +124,7 @@ def _totals(known: Any) -> Any:
     """Counts and sums over each customer's orders at each cut-off."""
     bought, returned = ~known.is_return, known.is_return
     age, cents = known.age, known.cents
-    micros = known.ordered_at.epoch_seconds() * 1_000_000 + known.ordered_at.microsecond() % 1_000_000
+    micros = known.ordered_at.delta(ibis.timestamp("1970-01-01T00:00:00+00:00"), unit="microsecond")
     weekday = known.ordered_at.day_of_week.index()
     stamped = micros.cast("string").lpad(20, "0").concat(known.country)
     within = {f"orders_{n}": known.count(where=bought & (age < n)) for n in (7, 30, 60, 90, 180)}

@@ -1,0 +1,44 @@
+"""The cases of `pit_window_cases`: which are run against the feature store, which against our windows, which not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "data" / "pit_window_cases" / "cases.json"
+
+NOT_OUR_JOINS = {
+    "asof-forward-0s": "looks forward in time: a feature store only looks back",
+    "lastjoin-013": "joins on an inequality of values besides the moment",
+}
+NOT_OUR_WINDOWS = {
+    **dict.fromkeys(
+        [f"window-{n:03}" for n in (25, 29, 35, 37, 48, 51, 56, 57, 59, 62, 63)],
+        "a window of so many rows; ours are windows of time",
+    ),
+    "window-024": "leaves out the current row; a feature of a day includes that day",
+    **dict.fromkeys(["window-044", "window-081", "window-087"], "ends before the current row; ours end at the cut-off"),
+    "window-046": "keeps at most two rows of the window",
+}
+
+
+def all_cases() -> list[dict[str, Any]]:
+    """Every case; none where the data is absent, so that tests can be collected (a fixture then skips or fails)."""
+    return json.loads(CASES.read_text()) if CASES.is_file() else []
+
+
+def join_cases() -> list[dict[str, Any]]:
+    return [case for case in all_cases() if "join" in case["kind"] and case["id"] not in NOT_OUR_JOINS]
+
+
+def window_cases() -> list[dict[str, Any]]:
+    return [case for case in all_cases() if case["kind"] == "window_aggregate" and case["id"] not in NOT_OUR_WINDOWS]
+
+
+def name_of(case: dict[str, Any]) -> str:
+    """The case's view and service."""
+    return case["id"].replace("-", "_")
+
+
+def selected(case: dict[str, Any]) -> list[str]:
+    """Columns that are taken from the right side."""
+    return case.get("select_right") or [item["column"] for item in case["select"] if item["from"] == "right"]
