@@ -27,9 +27,8 @@ class DriftReference:
         """Bins of equal mass where the values allow it; NaN is a bin of its own."""
         known = values[~np.isnan(values)]
         quantiles = np.linspace(0, 1, bins + 1)[1:-1]
-        edges = (
-            np.unique(np.quantile(known, quantiles, method="lower")).astype(np.float64) if known.size else np.empty(0)
-        )
+        inner = np.quantile(known, quantiles, method="lower") if known.size else np.empty(0)
+        edges = np.unique(inner).astype(np.float64)
         return cls(tuple(edges.tolist()), tuple(_shares(values, edges).tolist()))
 
     def psi(self, values: NDArray[np.floating[Any]]) -> float:

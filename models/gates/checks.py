@@ -8,7 +8,7 @@ from datetime import date
 import numpy as np
 
 from models.evaluation.metrics import reliability
-from models.evaluation.slices import SliceResult, compare_slices
+from models.evaluation.slices import SliceResult
 from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing, given
 from models.gates.leaks import feature_tells
 from models.training.dataset import Dataset
@@ -74,23 +74,14 @@ def slices(hearing: Hearing) -> GateCheck:
     """Whether no part of the hold-out is served measurably worse than by the model in charge."""
     limits = hearing.config
     judged = [
-        result
-        for result in slice_results(hearing)
-        if result.difference is not None and result.rows >= limits.min_slice_rows
+        result for result in hearing.slices if result.difference is not None and result.rows >= limits.min_slice_rows
     ]
     broken = [result for result in judged if _is_broken(result, limits.max_slice_drop)]
     worst = min((result.difference.value for result in judged if result.difference), default=None)
-    says = f"{len(judged)} parts compared with {_reference(hearing)}"
+    says = f"{len(judged)} parts compared with {hearing.reference}"
     if broken:
         says = "worse in " + ", ".join(f"{r.division} {r.part} (AUC {r.difference})" for r in broken)
     return GateCheck("slices", not broken, worst, -limits.max_slice_drop, says)
-
-
-def slice_results(hearing: Hearing) -> list[SliceResult]:
-    """Every part of the hold-out, the candidate against the champion (or the linear baseline)."""
-    holdout = hearing.holdout
-    mine, theirs = hearing.scores(CANDIDATE), hearing.scores(_reference(hearing))
-    return compare_slices(holdout.labels, holdout.groups, holdout.slices, mine, theirs, hearing.resampling)
 
 
 def calibration(hearing: Hearing) -> GateCheck:
@@ -162,10 +153,6 @@ CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
     latency,
     size,
 )
-
-
-def _reference(hearing: Hearing) -> str:
-    return LINEAR if hearing.champion is None else CHAMPION
 
 
 def _is_broken(result: SliceResult, max_drop: float) -> bool:

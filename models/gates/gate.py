@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure
-from models.gates.checks import CHECKS, GateCheck, slice_results
+from models.gates.checks import CHECKS, GateCheck
 from models.gates.config import GateConfig
 from models.gates.evidence import GateEvidence
 from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing
@@ -23,7 +23,7 @@ def run_gate(evidence: GateEvidence, config: GateConfig) -> GateReport:
         candidate=evidence.name,
         checks=checks,
         metrics=_shown("metrics", lambda: _metrics(hearing), notes) or {},
-        slices=_shown("slices", lambda: slice_results(hearing), notes) or (),
+        slices=_shown("slices", lambda: hearing.slices, notes) or (),
         picture=_shown("picture", lambda: _picture(hearing), notes) or b"",
         notes=notes,
     )

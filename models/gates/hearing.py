@@ -8,10 +8,14 @@ import numpy as np
 
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled_aucs
 from models.evaluation.metrics import auc
+from models.evaluation.slices import SliceResult, compare_slices
 from models.gates.config import GateConfig
 from models.gates.evidence import Champion, GateEvidence, NoChampion
 from models.training.dataset import Dataset, Split
 from models.training.fitted import FittedModel, Vector
+
+# pyarrow has no static types.
+# pyright: basic
 
 T = TypeVar("T")
 CANDIDATE = "candidate"
@@ -91,6 +95,18 @@ class Hearing:
         """AUC of the candidate minus that of another model, with its paired interval."""
         value = auc(self.holdout.labels, self.scores(CANDIDATE)) - auc(self.holdout.labels, self.scores(over))
         return interval(value, self._resampled(CANDIDATE) - self._resampled(over), self.config.confidence)
+
+    @property
+    def reference(self) -> str:
+        """What slices are compared with: the champion, or the linear baseline while there is none."""
+        return LINEAR if self.champion is None else CHAMPION
+
+    @cached_property
+    def slices(self) -> list[SliceResult]:
+        """Every part of the hold-out, the candidate against `reference`."""
+        mine, theirs = self.scores(CANDIDATE), self.scores(self.reference)
+        held = self.holdout
+        return compare_slices(held.labels, held.groups, held.slices, mine, theirs, self.resampling)
 
     def _score(self, name: str) -> Vector:
         if name == CANDIDATE:

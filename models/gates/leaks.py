@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.evaluation.metrics import auc
 from models.training.fitted import Labels, Matrix, Vector
@@ -43,8 +44,9 @@ def _tell(name: str, values: Vector, labels: Labels) -> FeatureTell:
 def _pure_share(values: Vector, labels: Labels) -> float:
     """Share of the rows at or below the highest cut that has one class only on its lower side."""
     order = np.argsort(values, kind="stable")
-    ordered, own = values[order], labels[order]
-    first_other = int(np.argmax(own != own[0]))
-    rows = int(np.searchsorted(ordered, ordered[first_other], side="left"))
-    absent = float(np.mean(labels != own[0]))
+    ordered: Vector = values[order]
+    own: Labels = labels[order]
+    other: NDArray[np.bool_] = np.not_equal(own, own[0])
+    rows = int(np.searchsorted(ordered, ordered[int(np.argmax(other))], side="left"))
+    absent = np.count_nonzero(other) / labels.size
     return rows / labels.size if rows * absent >= _MIN_EXPECTED else 0.0

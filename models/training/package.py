@@ -62,6 +62,7 @@ class LoadedModel:
     model: FittedModel
     encoder: Encoder
     card: ModelCard
+    extras: Mapping[str, str]
     sha256: str
     size_bytes: int
 
@@ -75,8 +76,12 @@ class LoadedModel:
         return self.encoder.feature_names
 
 
-def save(folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard) -> str:
+def save(
+    folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard, extras: Mapping[str, str] | None = None
+) -> str:
     """The package's sha256, after `folder` (created; must be empty) holds it. The same model gives the same bytes.
+
+    `extras` (file name -> text) are kept and checked beside the model, e.g. what its features looked like in training.
 
     Raises:
         TesseraError: the folder is not empty.
@@ -85,12 +90,15 @@ def save(folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard) ->
     if any(folder.iterdir()):
         raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
     saved = dict(model.save(folder))
+    for name, text in (extras or {}).items():
+        (folder / name).write_text(text)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "kind": model.kind,
         "model": saved,
         "encoder": encoder.to_json(),
         "card": card.model_dump(mode="json"),
+        "extras": sorted(extras or {}),
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         "files": {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir())},
     }
@@ -120,6 +128,7 @@ def load(folder: Path, *, sha256: str | None = None) -> LoadedModel:
         model=_LOADERS[kind](folder, manifest["model"]),
         encoder=Encoder.from_json(manifest["encoder"]),
         card=_card(folder, manifest["card"]),
+        extras={name: (folder / name).read_text() for name in manifest["extras"]},
         sha256=str(manifest["sha256"]),
         size_bytes=package_bytes(folder),
     )
