@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the SQL is made of the names and expressions that the owner of stack.yaml wrote.
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -67,12 +67,14 @@ class FilesTable:
         with self._opened() as (connection, files, _):
             return self._readable_days(connection, files)[0]
 
-    def batches(self, first: date, last: date, otherwise: date, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        """The rows delivered on `first`..`last` by day, file and place; `otherwise` where a file knows no day."""
+    def batches(
+        self, first: date, last: date, otherwise: Callable[[], date], schema: pa.Schema
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows delivered on `first`..`last` by day, file and place; `otherwise()` where a file knows none."""
         with self._opened() as (connection, files, types):
             day, rows = self.mapping.day(), f"{self._rows()} AND {self.mapping.near(types, first, last)}"
             if not self._readable_days(connection, files)[1]:
-                self._carry(connection, otherwise)
+                self._carry(connection, otherwise())
                 day, rows = f"coalesce({day}, carried_on)", self._rows_with_carried()
             found = connection.sql(
                 f"SELECT {self.mapping.select()}, tessera_day AS {DELIVERED_ON}, "
@@ -80,7 +82,7 @@ class FilesTable:
                 f"WHERE tessera_day BETWEEN DATE '{first}' AND DATE '{last}' ORDER BY tessera_day, {FILE}, {ROW}"
             )
             for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
-                yield batch.cast(schema)
+                yield batch.cast(self.schema())
 
     def _rows(self) -> str:
         return f"SELECT * FROM tessera_scan WHERE ({self.mapping.where or 'true'})"
@@ -158,8 +160,7 @@ class FilesSource(Source):
         _known(table, self._tables, "This source has no table {!r}.")
         source = self._tables[table]
         source.check()
-        schema = CONTRACTS[table].lake_schema().append(pa.field(ORIGINAL, pa.string()))
-        return pa.RecordBatchReader.from_batches(schema, source.batches(first, last, self.first_day(), schema))
+        return pa.RecordBatchReader.from_batches(source.schema(), source.batches(first, last, self.first_day))
 
     def check(self) -> Health:
         """Whether the files are there and have the columns that the mapping names; reads no rows."""

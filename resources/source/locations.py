@@ -14,7 +14,7 @@ from models.errors import TesseraError
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
 #: What the file systems of fsspec call the date or tag that changes with a file's content.
-_VERSION = ("ETag", "etag", "LastModified", "last_modified", "mtime", "created", "updated")
+_VERSION = ("ETag", "Last-Modified", "LastModified", "last_modified", "mtime", "created")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _PATTERN = re.compile(r"[*?\[]")
 
@@ -45,7 +45,7 @@ def local_files(location: str, root: Path, cache: Path) -> list[Path]:
     Args:
         location: a relative one starts from `root`; of a folder, every Parquet and CSV file directly in it counts.
         root: the project's folder.
-        cache: folder for copies of remote files; a copy is used again until size, date or tag of its original change.
+        cache: folder for copies of remote files; one is used again while the original's date or tag stays.
 
     Raises:
         TesseraError: nothing is there, or it cannot be fetched.
@@ -94,12 +94,10 @@ def _fetched(url: str, cache: Path) -> list[Path]:
 def _copy(files: Any, path: str, cache: Path) -> Path:
     """The local copy of one remote file, fetched unless its original is known not to have changed."""
     info = files.info(path)
-    known = [
-        str(info.get(key)) for key in ("size", "ETag", "etag", "LastModified", "last_modified", "mtime", "created")
-    ]
-    folder = cache / hashlib.sha256("|".join([path, *known]).encode()).hexdigest()[:16]
+    version = [str(info[key]) for key in _VERSION if info.get(key)]
+    folder = cache / hashlib.sha256("|".join([path, str(info.get("size")), *version]).encode()).hexdigest()[:16]
     copy = folder / _name(path)
-    if set(known[1:]) == {"None"} or not copy.exists():
+    if not version or not copy.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             files.get_file(path, str(Path(unfinished) / copy.name))
