@@ -64,10 +64,11 @@ def check_rows(
     """
     _refuse_misshapen(contract, raw)
     rows = _typed(contract, raw)
-    if list_prices is not None:
+    priced = list_prices is not None and "near_list_price" in contract.rules
+    if priced:
         rows = _with_list_prices(rows, list_prices)
     texts = _unread(contract, rows, raw, original_names or {})
-    rules = _absence_rules(contract, texts) + rules_of(contract, with_list_prices=list_prices is not None)
+    rules = _absence_rules(contract, texts) + rules_of(contract, with_list_prices=priced)
     judged = rows.join(texts, on=_PLACE, how="left", maintain_order="left").with_columns(
         rule.broken.alias(f"_broken_{number}") for number, rule in enumerate(rules)
     )

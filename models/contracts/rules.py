@@ -48,7 +48,7 @@ def _column_rules(column: Column) -> list[Rule]:
     if column.at_least is not None:
         rules.append(_shows(name, f"is not >= {column.at_least:.15g}", value < column.at_least))
     if column.at_most is not None:
-        rules.append(_shows(name, f"is not <= {column.at_most:.15g}", (value > column.at_most) & _not_nan(column)))
+        rules.append(_shows(name, f"is not <= {column.at_most:.15g}", (value > column.at_most) & _is_number(column)))
     if column.never is not None:
         rules.append(_says(f"{name} is {column.never:g}", value == column.never))
     if column.not_before is not None:
@@ -59,9 +59,9 @@ def _column_rules(column: Column) -> list[Rule]:
     return rules
 
 
-def _not_nan(column: Column) -> pl.Expr:
-    # polars counts NaN as larger than every number; it has its own rule.
-    return pl.col(column.name).is_not_nan() if column.type == "float64" else pl.lit(value=True)
+def _is_number(column: Column) -> pl.Expr:
+    # polars counts NaN as larger than every number; NaN and infinity have a rule of their own.
+    return pl.col(column.name).is_finite() if column.type == "float64" else pl.lit(value=True)
 
 
 def _says(words: str, broken: pl.Expr) -> Rule:
