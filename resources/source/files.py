@@ -67,9 +67,11 @@ class FilesTable:
         with self._opened() as (connection, files, _):
             return self._readable_days(connection, files)[0]
 
-    def batches(
-        self, first: date, last: date, otherwise: Callable[[], date], schema: pa.Schema
-    ) -> Iterator[pa.RecordBatch]:
+    def schema(self) -> pa.Schema:
+        """The columns of the contract, then day of delivery and original."""
+        return self.mapping.contract.lake_schema().append(pa.field(ORIGINAL, pa.string()))
+
+    def batches(self, first: date, last: date, otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
         """The rows delivered on `first`..`last` by day, file and place; `otherwise()` where a file knows none."""
         with self._opened() as (connection, files, types):
             day, rows = self.mapping.day(), f"{self._rows()} AND {self.mapping.near(types, first, last)}"
