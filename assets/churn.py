@@ -1,16 +1,16 @@
 """Churn: which customers will not buy again. Read top to bottom = the lineage.
 
 orders -> daily features -> point-in-time training set -> candidate -> gate -> champion -> scores -> publication.
-Modules of `models/` are imported inside the bodies: they bring ibis, scikit-learn or xgboost, which loading the
-definitions must not pay for.
+The steps' bodies stand in `churn_features`, `churn_learning` and `churn_scoring`. They import `models/` when they run:
+loading the definitions must not pay for ibis, scikit-learn or xgboost.
 """
 
-from collections.abc import Iterator
 from datetime import date
 from typing import Literal
 
 import dagster as dg
 
+from assets import churn_features, churn_learning, churn_scoring
 from assets.partitions import daily
 from models.publishing import Publication
 from resources.ports import (
@@ -24,10 +24,7 @@ from resources.ports import (
     TrainerResource,
 )
 
-APP = "churn"
-VIEW, SERVICE = "churn_customer", "churn_v1"
-FEATURES_TABLE = "churn_features"
-OWNERS = ["team:data-science"]
+_OWNERS = ["team:data-science"]
 
 
 @dg.asset(
@@ -36,14 +33,168 @@ OWNERS = ["team:data-science"]
     partitions_def=daily,
     group_name="features",
     kinds={"duckdb", "deltalake"},
-    owners=OWNERS,
+    owners=_OWNERS,
 )
 def features(
     context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
-    """What is known of each active customer at the end of the day: one row per customer, one partition per day."""
-    from assets.features import write_features
-
+    """What was known of each active customer at the end of the day: one row per customer, one partition per day."""
     day = date.fromisoformat(context.partition_key)
-    written = write_features(lake.open(), engine.open(), settings.open().churn, [day])
+    written = churn_features.write_features(lake.open(), engine.open(), settings.open().churn, [day])
     return dg.MaterializeResult(metadata=written.metadata())
+
+
+class LearningConfig(dg.Config):
+    """When a model is trained."""
+
+    train: Literal["if_no_champion", "always"] = "if_no_champion"
+
+
+@dg.multi_asset(
+    name="churn__champion",
+    specs=[
+        dg.AssetSpec(
+            ["churn", "training_set"],
+            deps=[["churn", "features"]],
+            skippable=True,
+            group_name="training",
+            kinds={"feast", "deltalake"},
+            owners=_OWNERS,
+            description="Labelled customers at past cut-offs, with the features that were known then (point-in-time "
+            "join). Made when a model is trained, not every night.",
+        ),
+        dg.AssetSpec(
+            ["churn", "candidate"],
+            deps=[["churn", "training_set"]],
+            skippable=True,
+            group_name="training",
+            kinds={"xgboost", "scikitlearn", "mlflow"},
+            owners=_OWNERS,
+            description="The best of logistic regression and the profile's trainers, judged by the gate on customers "
+            "at a later cut-off. The gate report has its curves.",
+        ),
+        dg.AssetSpec(
+            ["churn", "champion"],
+            deps=[["churn", "candidate"], ["churn", "features"]],
+            group_name="training",
+            kinds={"mlflow"},
+            owners=_OWNERS,
+            description="The model in charge. A candidate takes over only if it passes every gate.",
+        ),
+    ],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "gate",
+            asset=["churn", "candidate"],
+            description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, leakage.",
+        )
+    ],
+    can_subset=False,
+    partitions_def=daily,
+    pool="churn_champion",
+)
+def champion(
+    context: dg.AssetExecutionContext,
+    config: LearningConfig,
+    lake: LakeResource,
+    engine: EngineResource,
+    feature_store: FeatureStoreResource,
+    registry: RegistryResource,
+    trainer: TrainerResource,
+    challenger: TrainerResource,
+    settings: SettingsResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
+    day, churn, models = date.fromisoformat(context.partition_key), settings.open().churn, registry.open()
+    with models.lock(churn_learning.APP):
+        if config.train == "if_no_champion" and models.champion(churn_learning.APP) is not None:
+            yield dg.MaterializeResult(
+                asset_key=["churn", "champion"], metadata=churn_learning.champion_metadata(models, "kept")
+            )
+            return
+        rows = churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, day)
+        yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
+        context.log.info("training and judging candidates")
+        judged = churn_learning.judged(rows, [trainer.open(), challenger.open()], models, churn, day)
+        gate = judged.check(champion_stands=models.champion(churn_learning.APP) is not None)
+        yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata(), check_results=[gate])
+        verdict = churn_learning.decide(judged, models, run_id=context.run_id, who=context.run.job_name)
+        yield dg.MaterializeResult(
+            asset_key=["churn", "champion"], metadata=churn_learning.champion_metadata(models, verdict)
+        )
+
+
+class ScoresConfig(dg.Config):
+    """How far down the ladder scores may come from."""
+
+    worst: Literal["fresh", "stale_features", "last_good_scores"] = "fresh"
+
+
+@dg.asset(
+    key=["churn", "scores"],
+    deps=[["churn", "features"], ["churn", "champion"]],
+    partitions_def=daily,
+    group_name="scoring",
+    kinds={"xgboost", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "audit",
+            asset=["churn", "scores"],
+            blocking=True,
+            description="The rows read back: every customer once, in order, in range, like the last published ones.",
+        ),
+        dg.AssetCheckSpec(
+            "drift",
+            asset=["churn", "scores"],
+            description="Population stability index of each feature against the newest rows the model was judged on.",
+        ),
+    ],
+)
+def scores(
+    context: dg.AssetExecutionContext,
+    config: ScoresConfig,
+    lake: LakeResource,
+    registry: RegistryResource,
+    sink: SinkResource,
+    settings: SettingsResource,
+):  # no return type: Dagster would take the declared class for "no value"
+    """Churn probability of each active customer: written, read back and audited, not yet published."""
+    day = date.fromisoformat(context.partition_key)
+    scored = churn_scoring.score(
+        lake.open(), registry.open(), sink.open(), settings.open().churn, day, config.worst, run_id=context.run_id
+    )
+    return dg.MaterializeResult(
+        value=scored.draft.model_dump_json(), metadata=scored.metadata(), check_results=scored.checks()
+    )
+
+
+@dg.asset(
+    key=["churn", "publication"],
+    ins={"draft": dg.AssetIn(key=["churn", "scores"])},
+    partitions_def=daily,
+    group_name="scoring",
+    kinds={"deltalake"},
+    owners=_OWNERS,
+)
+def publication(draft: str, sink: SinkResource, notifier: NotifierResource) -> dg.MaterializeResult:
+    """The day's scores, published: one pointer names the audited rows. Published again, the same rows change nothing."""
+    published = churn_scoring.publish(Publication.model_validate_json(draft), sink.open(), notifier.open())
+    return dg.MaterializeResult(metadata=published.metadata())
+
+
+@dg.asset(
+    key=["churn", "online_features"],
+    deps=[["churn", "features"]],
+    partitions_def=daily,
+    group_name="serving",
+    kinds={"feast", "sqlite"},
+    owners=_OWNERS,
+)
+def online_features(
+    context: dg.AssetExecutionContext, lake: LakeResource, feature_store: FeatureStoreResource
+) -> dg.MaterializeResult:
+    """The day's features in the online store, for applications that ask for one customer at a time."""
+    day = date.fromisoformat(context.partition_key)
+    served = churn_features.materialize(lake.open(), feature_store.open(), day)
+    return dg.MaterializeResult(metadata={"dagster/row_count": served})

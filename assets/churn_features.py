@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,10 +11,12 @@ import pyarrow.dataset as ds
 
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
+from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 from resources.source.port import DELIVERED_ON
 
 TABLE, DAY = "churn_features", "feature_date"
+VIEW = "churn_customer"
 
 #: Days computed by one statement: bounds memory at days x customers x features, and keeps the plan shared.
 _DAYS_AT_ONCE = 8
@@ -26,10 +29,14 @@ class WrittenFeatures:
     rows: dict[date, int]
     version: int
 
+    def metadata(self) -> dict[str, Any]:
+        """What Dagster shows of it."""
+        from models.features.churn import FEATURES
 
-def write_features(
-    lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]
-) -> WrittenFeatures:
+        return {"dagster/row_count": sum(self.rows.values()), "features": len(FEATURES), "lake_version": self.version}
+
+
+def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]) -> WrittenFeatures:
     """Each of `days` afterwards holds the features of its customers, as they were known at its end."""
     from models.features.churn import churn_features
 
@@ -43,6 +50,15 @@ def write_features(
             version = lake.replace(TABLE, of_day, by=DAY, first=day, last=day)
             rows[day] = of_day.num_rows
     return WrittenFeatures(rows, version)
+
+
+def materialize(lake: Lake, store: FeatureStore, day: date) -> int:
+    """Number of customers whose features of `day` the online store now holds, or newer ones."""
+    store.apply()
+    files = lake.files(TABLE, first=day, last=day)
+    start = datetime.combine(day, time.min, tzinfo=UTC)
+    store.materialize(VIEW, start, start + timedelta(days=1), files=files)
+    return lake.scan(TABLE).count_rows(filter=pc.field(DAY) == day)
 
 
 def missing_days(lake: Lake, days: Iterable[date]) -> list[date]:

@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.gates.config import GateConfig
 from models.ingestion import IngestionConfig
-from models.scoring.config import ScoringConfig
+from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 
 
 class ChurnSettings(BaseModel):
@@ -20,6 +20,8 @@ class ChurnSettings(BaseModel):
     max_stale_days: int = Field(7, ge=0, description="Scores may use features up to this old, flagged.")
     gate: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
+    audit: AuditConfig = AuditConfig()
+    drift: DriftConfig = DriftConfig()
 
 
 class Settings(BaseModel):

@@ -126,7 +126,12 @@ def _bound(resource: type[R], port: str, stack: Stack) -> Any:
     union: Any = reduce(lambda left, right: left | right, members)
     field = Field(default=stack.config(port), discriminator="kind" if len(members) > 1 else None)
     name = f"{stack.name.title().replace('-', '')}{resource.__name__}"
-    body = {"__annotations__": {"backend": union}, "__module__": __name__, "__doc__": resource.__doc__, "backend": field}
+    body = {
+        "__annotations__": {"backend": union},
+        "__module__": __name__,
+        "__doc__": resource.__doc__,
+        "backend": field,
+    }
     return type(name, (resource,), body).configure_at_launch()
 
 

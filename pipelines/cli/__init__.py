@@ -4,13 +4,13 @@ import sys
 
 
 def main() -> None:
-    """Runs one command; a user's mistake ends as one sentence and exit code 2, never as a traceback."""
-    from models.errors import TesseraError  # what a mistake is called is known before anything heavy is loaded
+    """Runs one command; a user's mistake ends as three short lines and exit code 2, never as a traceback."""
+    from models.errors import TesseraError
     from pipelines.cli.app import app
     from pipelines.cli.console import complain
 
     try:
-        app(standalone_mode=False)
+        app()
     except TesseraError as error:
         complain(error)
         sys.exit(2)

@@ -27,8 +27,9 @@ def models(app: str) -> None:
     for info in versions:
         numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
         mark = "[green]champion[/]" if info.champion else ""
-        table.add_row(info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers,
-                      info.tags.get("gate", ""))
+        table.add_row(
+            info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers, info.tags.get("gate", "")
+        )
     out.print(table)
     out.print("\n[bold]ledger[/]")
     for entry in registry.ledger(app):

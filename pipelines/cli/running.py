@@ -11,13 +11,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from models.errors import TesseraError, choose_from
 from pipelines.cli.card import card
-from pipelines.cli.console import complain, err, out
+from pipelines.cli.console import err, out
 from pipelines.cli.days import known_day
 from pipelines.home import dagster_instance, only_one
 from resources.stack import Stack, active_stack
-
-#: Jobs whose success means that the day's scores stand published.
-_PUBLISHING = {"churn_nightly", "churn_fallback"}
 
 
 @dataclass
@@ -32,8 +29,7 @@ class Outcome:
     steps: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed_checks: dict[str, str] = field(default_factory=dict)
-    error: TesseraError | None = None
-    trace: str = ""
+    complaint: str = ""
 
 
 def run(job: str, day_text: str | None, *, verbose: bool) -> int:
@@ -85,17 +81,14 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
     started = time.monotonic()
     with _progress(job, day, steps, hidden=verbose) as follow:
         instance.add_event_listener(outcome.run_id, follow)
-        try:
-            result = definition.execute_in_process(
-                partition_key=day.isoformat(),
-                instance=instance,
-                run_id=outcome.run_id,
-                raise_on_error=False,
-                run_config={"loggers": {"console": {"config": {"log_level": level}}}},
-                tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
-            )
-        finally:
-            instance.end_watch(outcome.run_id, follow)
+        result = definition.execute_in_process(
+            partition_key=day.isoformat(),
+            instance=instance,
+            run_id=outcome.run_id,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": level}}}},
+            tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
+        )
     outcome.seconds = time.monotonic() - started
     outcome.success = result.success
     for event in result.all_events:
@@ -104,9 +97,8 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
 
 
 def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
-    if event.is_successful_output or event.event_type_value == "STEP_SUCCESS":
-        if event.event_type_value == "STEP_SUCCESS" and event.step_key:
-            outcome.steps[event.step_key] = event.step_success_data.duration_ms / 1000
+    if event.event_type_value == "STEP_SUCCESS" and event.step_key:
+        outcome.steps[event.step_key] = event.step_success_data.duration_ms / 1000
     elif event.event_type_value == "ASSET_MATERIALIZATION":
         done = event.step_materialization_data.materialization
         outcome.metadata[done.asset_key.to_user_string()] = {k: v.value for k, v in done.metadata.items()}
@@ -115,9 +107,16 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
         if not check.passed:
             name = f"{check.asset_key.to_user_string()}: {check.check_name}"
             outcome.failed_checks[name] = str(check.description or "")
-    elif event.is_step_failure:
-        failure = event.step_failure_data
-        outcome.trace = failure.error_display_string
+    elif event.is_step_failure and event.step_failure_data.error is not None:
+        outcome.complaint = outcome.complaint or _said(event.step_failure_data.error)
+
+
+def _said(error: Any) -> str:
+    """The innermost cause, in its own words: ours are whole sentences, others get their class in front."""
+    while error.cause is not None:
+        error = error.cause
+    says = error.message.strip().removeprefix("models.errors.").removeprefix("TesseraError: ")
+    return says if error.cls_name == "TesseraError" else f"{says} (unexpected: --verbose shows where)"
 
 
 class _Follower:
@@ -127,7 +126,7 @@ class _Follower:
         self.bar = bar
         self.task = bar.add_task(title, total=total, step="starting")
 
-    def __call__(self, record: Any, _cursor: str) -> None:
+    def __call__(self, record: Any) -> None:
         event = record.dagster_event
         if event is None:
             self.bar.update(self.task, step=record.user_message[:60])
@@ -137,7 +136,7 @@ class _Follower:
             self.bar.advance(self.task)
 
 
-class _progress:  # noqa: N801 - a context manager that reads like a function
+class _progress:
     def __init__(self, job: str, day: date, steps: list[str], *, hidden: bool) -> None:
         columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[step]}")]
         self.bar = Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden)
@@ -153,5 +152,3 @@ class _progress:  # noqa: N801 - a context manager that reads like a function
 
 def _show(outcome: Outcome, stack: Stack) -> None:
     out.print(card(outcome, stack))
-    if outcome.error is not None:
-        complain(outcome.error)

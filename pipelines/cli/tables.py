@@ -28,7 +28,9 @@ def write_table(rows: pa.Table, file: Path) -> None:
         part.replace(file)
     except OSError as error:
         raise TesseraError(
-            f"{file} cannot be written: {error}.", expected="a folder that exists and may be written", todo="Correct --out."
+            f"{file} cannot be written: {error}.",
+            expected="a folder that exists and may be written",
+            todo="Correct --out.",
         ) from None
 
 

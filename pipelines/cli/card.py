@@ -1,0 +1,113 @@
+"""The summary card: one run on at most 25 lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from resources.stack import Stack
+
+if TYPE_CHECKING:
+    from pipelines.cli.running import Outcome
+
+#: Steps shown one by one, slowest first; the rest is summed up.
+_STEPS_SHOWN = 4
+
+
+def card(outcome: Outcome, stack: Stack) -> Panel:
+    """What a run did: rows, models, gate, drift, paths, and the next command."""
+    lines = Table.grid(padding=(0, 2))
+    lines.add_column(style="dim", no_wrap=True)
+    lines.add_column(overflow="fold")
+    for name, text in _lines(outcome, stack):
+        lines.add_row(name, Text.from_markup(text) if isinstance(text, str) else text)
+    colour = "green" if outcome.success else "red"
+    verdict = "done" if outcome.success else "NOT PUBLISHED"
+    title = f"[bold]{outcome.job}[/] {outcome.day} - {verdict} in {outcome.seconds:.1f} s"
+    return Panel(Group(lines), title=title, title_align="left", border_style=colour, expand=False)
+
+
+def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
+    found = outcome.metadata
+    lines = [("steps", _steps(outcome))]
+    lines += [(table, _ingested(found[f"shop/{table}"])) for table in ("orders",) if f"shop/{table}" in found]
+    for key, name, write in _SECTIONS:
+        if key in found:
+            lines.append((name, write(found[key])))
+    lines += [("[red]check[/]", f"[red]{name}[/] {_plain(says)}") for name, says in outcome.failed_checks.items()]
+    if outcome.complaint:
+        lines.append(("[red]stopped[/]", f"[red]{_plain(outcome.complaint)}[/]"))
+    lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))
+    return [*lines, ("next", _next(outcome))]
+
+
+def _steps(outcome: Outcome) -> str:
+    slowest = sorted(outcome.steps.items(), key=lambda step: -step[1])
+    shown = [f"{name.replace('__', '/')} {seconds:.1f} s" for name, seconds in slowest[:_STEPS_SHOWN]]
+    rest = sum(seconds for _, seconds in slowest[_STEPS_SHOWN:])
+    return ", ".join([*shown, f"{len(slowest[_STEPS_SHOWN:])} more {rest:.1f} s"] if rest else shown)
+
+
+def _ingested(found: dict[str, Any]) -> str:
+    return (
+        f"{found['rows in']:,} rows in, {found['rows kept']:,} kept, {found['rows quarantined']:,} in quarantine "
+        f"({found['quarantined share']:.1%}), {found['days ingested']} days"
+    )
+
+
+def _features(found: dict[str, Any]) -> str:
+    return f"{found['dagster/row_count']:,} customers x {found['features']} features"
+
+
+def _training(found: dict[str, Any]) -> str:
+    return (
+        f"{found['dagster/row_count']:,} rows at {found['cutoffs']} past cut-offs, "
+        f"{found['churn_rate']:.1%} churned, judged at {found['holdout']}"
+    )
+
+
+def _candidate(found: dict[str, Any]) -> str:
+    return f"{found['kind']}: AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f} on unseen {found['holdout']}"
+
+
+def _champion(found: dict[str, Any]) -> str:
+    return f"[bold]version {found['version']}[/] {_plain(found['verdict'])}"
+
+
+def _scores(found: dict[str, Any]) -> str:
+    return f"{found['dagster/row_count']:,} scored, {found['contacts']:,} to contact, mean {found['mean_score']:.3f}, {found['degradation']}"
+
+
+def _drift(found: dict[str, Any]) -> str:
+    return f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
+
+
+def _published(found: dict[str, Any]) -> str:
+    return f"[bold]{_plain(found['verdict'])}[/], digest {found['digest'][:12]}"
+
+
+_SECTIONS = (
+    ("churn/features", "features", _features),
+    ("churn/training_set", "training", _training),
+    ("churn/candidate", "candidate", _candidate),
+    ("churn/champion", "champion", _champion),
+    ("churn/scores", "scores", _scores),
+    ("churn/scores", "drift", _drift),
+    ("churn/publication", "published", _published),
+)
+
+
+def _next(outcome: Outcome) -> str:
+    if outcome.success:
+        return f"tessera scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
+    if outcome.job == "churn_nightly":
+        return f"tessera run churn_fallback --date {outcome.day}   publishes older scores, flagged"
+    return f"tessera run {outcome.job} --date {outcome.day} --verbose"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,117 @@
+"""Pages of `docs/` that are written from the code: `python -m pipelines.docs`, and `--check` to see whether they are."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from models.settings import Settings
+from resources.stack import ADAPTERS, ROOT, Calendar, adapter_class
+
+_NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it is out of date. -->\n\n"
+
+
+def pages() -> Mapping[str, str]:
+    """File name in `docs/` -> its text."""
+    return {"stack.md": _stack(), "assets.md": _assets()}
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the pages, or with `--check` says which ones are out of date (exit code 1)."""
+    stale = [name for name, text in pages().items() if _old(ROOT / "docs" / name) != _NOTE + text]
+    if "--check" in arguments:
+        for name in stale:
+            sys.stdout.write(f"docs/{name} is out of date: run `make docs`\n")
+        return 1 if stale else 0
+    for name in stale:
+        (ROOT / "docs" / name).write_text(_NOTE + pages()[name])
+        sys.stdout.write(f"docs/{name} written\n")
+    return 0
+
+
+def _old(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def _stack() -> str:
+    lines = [
+        "# stack.yaml: every part and every setting",
+        "",
+        "A profile names one adapter (`kind`) for every port. `extends` takes over another profile: a port is replaced",
+        "whole, settings are merged. `${home}`, `${root}`, `${NAME}` and `${NAME:-default}` are filled in when the file",
+        "is read; `{env: NAME}` stays a reference (use it for secrets). Any dotted path to a config class is a `kind` too.",
+        "",
+        "`TESSERA_PROFILE` chooses the profile, `TESSERA_HOME` where it keeps its data, `TESSERA_STACK` another file.",
+        "",
+        "## calendar",
+        "",
+        *_fields(Calendar.model_fields),
+        "",
+        "## ports",
+    ]
+    for port, kinds in ADAPTERS.items():
+        for kind in kinds:
+            config = adapter_class(port, kind)
+            lines += ["", f"### `{port}: {{kind: {kind}}}`", "", _first(config.__doc__), ""]
+            lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
+    lines += ["", "## settings"]
+    for place, model in _models("", Settings):
+        plain = {n: f for n, f in model.model_fields.items() if not _is_model(f.annotation)}
+        if plain:
+            lines += ["", f"### `{place}`", "", _first(model.__doc__), "", *_fields(plain)]
+    return "\n".join(lines) + "\n"
+
+
+def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    if place:
+        yield place, model
+    for name, field in model.model_fields.items():
+        if _is_model(field.annotation):
+            yield from _models(f"{place}.{name}".strip("."), field.annotation)  # pyright: ignore[reportArgumentType]
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _fields(fields: Mapping[str, FieldInfo]) -> list[str]:
+    if not fields:
+        return ["No settings."]
+    rows = ["| setting | type | default | |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        annotation = field.annotation
+        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+        rows.append(f"| `{name}` | {kind.replace('|', 'or')} | {default} | {field.description or ''} |")
+    return rows
+
+
+def _assets() -> str:
+    from pipelines.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    lines = ["# Assets", "", "Top to bottom as they depend on each other.", ""]
+    lines += ["| asset | group | reads | blocking checks | |", "|---|---|---|---|---|"]
+    for key in graph.toposorted_asset_keys:
+        node = graph.get(key)
+        reads = ", ".join(f"`{parent.to_user_string()}`" for parent in sorted(node.parent_keys))
+        checks = ", ".join(f"`{check.name}`" for check in sorted(node.check_keys))
+        says = _first(node.description).replace("\n", " ")
+        lines.append(f"| `{key.to_user_string()}` | {node.group_name} | {reads} | {checks} | {says} |")
+    lines += ["", "## Jobs", "", "| job | schedule | |", "|---|---|---|"]
+    when = {s.job_name: s.cron_schedule for s in defs.schedules or [] if isinstance(s, dg.ScheduleDefinition)}
+    for job in sorted(defs.jobs or [], key=lambda job: job.name):
+        lines.append(f"| `{job.name}` | {when.get(job.name, '')} | {getattr(job, 'description', '') or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first(text: str | None) -> str:
+    return (text or "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

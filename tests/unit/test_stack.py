@@ -1,0 +1,142 @@
+"""Reading `stack.yaml`: what a user may write, and what they are told when it is wrong."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from models.errors import TesseraError
+from resources.ports import stack_resources
+from resources.stack import ADAPTERS, ROOT, Stack, load_stack
+
+SHIPPED = ROOT / "stack.yaml"
+
+
+def stack_file(folder: Path, **changes: object) -> Path:
+    """The shipped file with some keys of its default profile replaced."""
+    document = yaml.safe_load(SHIPPED.read_text())
+    document["profiles"]["local"].update(changes)
+    file = folder / "stack.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+def read(file: Path, name: str | None = None, home: str | None = None, **environment: str) -> Stack:
+    return load_stack(file, name, home, environment)
+
+
+def profile_names() -> list[str]:
+    return sorted(yaml.safe_load(SHIPPED.read_text())["profiles"])
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_shipped_profile_is_complete_and_typed(name: str, tmp_path: Path) -> None:
+    stack = read(SHIPPED, name, str(tmp_path))
+    for port in ADAPTERS:
+        assert stack.config(port).model_dump().get("kind") == stack.kind(port)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_the_effective_adapter_of_every_resource_is_the_one_the_profile_names(name: str, tmp_path: Path) -> None:
+    stack = read(SHIPPED, name, str(tmp_path))
+    for port, resource in stack_resources(stack).items():
+        if port == "settings":
+            continue
+        effective = resource.process_config_and_initialize().backend
+        assert effective == stack.config(port), port
+
+
+def test_paths_lie_in_the_home(tmp_path: Path) -> None:
+    assert read(SHIPPED, home=str(tmp_path)).config("lake").model_dump()["path"] == f"{tmp_path}/lake"
+
+
+def test_a_relative_home_is_relative_to_the_file(tmp_path: Path) -> None:
+    assert read(stack_file(tmp_path), home="here").home == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"ports": {"source": {"kind": "simulatd"}}}, "names no adapter"),
+        ({"clendar": {}}, "clendar"),
+        ({"settings": {"churn": {"population_dys": 3}}}, "settings.churn.population_dys"),
+        ({"calendar": {"first_day": "soon"}}, "calendar.first_day"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_the_place_in_words(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
+    with pytest.raises(TesseraError, match=says):
+        read(stack_file(tmp_path, **changes))
+
+
+def ports_with(**changes: dict[str, object]) -> dict[str, object]:
+    return {**yaml.safe_load(SHIPPED.read_text())["profiles"]["local"]["ports"], **changes}
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest_one(tmp_path: Path) -> None:
+    stack = read(stack_file(tmp_path, ports=ports_with(source={"kind": "simulatd"})))
+    with pytest.raises(TesseraError, match="did you mean 'simulated'"):
+        stack.config("source")
+
+
+def test_an_unknown_port_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match="has a port 'sauce'"):
+        read(stack_file(tmp_path, ports=ports_with(sauce={"kind": "simulated"})))
+
+
+def test_a_misspelt_adapter_setting_is_refused(tmp_path: Path) -> None:
+    stack = read(stack_file(tmp_path, ports=ports_with(source={"kind": "simulated", "custmers": 5})))
+    with pytest.raises(TesseraError, match="custmers"):
+        stack.config("source")
+
+
+def test_an_unknown_profile_is_answered_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(TesseraError, match="did you mean 'local'"):
+        read(SHIPPED, "locl", str(tmp_path))
+
+
+def test_a_dotted_path_is_an_adapter_too(tmp_path: Path) -> None:
+    kind = "resources.source.simulated.SimulatedSourceConfig"
+    stack = read(stack_file(tmp_path, ports=ports_with(source={"kind": kind, "customers": 5})))
+    assert stack.config("source").model_dump()["customers"] == 5
+
+
+def test_a_dotted_path_that_does_not_exist_says_what_to_install(tmp_path: Path) -> None:
+    stack = read(stack_file(tmp_path, ports=ports_with(lake={"kind": "nowhere.Lake"})))
+    with pytest.raises(TesseraError, match="cannot be imported"):
+        stack.config("lake")
+
+
+def test_a_secret_stays_a_reference_until_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = read(stack_file(tmp_path, ports=ports_with(notifier={"kind": "webhook", "url": {"env": "HOOK"}})))
+    assert "HOOK" in repr(stack.config("notifier"))
+    monkeypatch.delenv("HOOK", raising=False)
+    with pytest.raises(TesseraError, match="'HOOK' is not set"):
+        stack.open("notifier")
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:1/hook")
+    stack.open("notifier")
+
+
+def test_settings_of_a_child_profile_are_merged_and_its_ports_replaced(tmp_path: Path) -> None:
+    document = yaml.safe_load(SHIPPED.read_text())
+    child = {
+        "extends": "local",
+        "ports": {"source": {"kind": "simulated", "customers": 9}},
+        "settings": {"ingestion": {"history_days": 11}},
+    }
+    document["profiles"]["child"] = child
+    file = tmp_path / "stack.yaml"
+    file.write_text(yaml.safe_dump(document))
+    stack = read(file, "child")
+    assert stack.settings.ingestion.history_days == 11
+    assert stack.settings.ingestion.redelivery_days == read(SHIPPED).settings.ingestion.redelivery_days
+    assert stack.config("source").model_dump()["customers"] == 9
+
+
+def test_variables_have_defaults_and_are_missed_by_name(tmp_path: Path) -> None:
+    file = stack_file(tmp_path, home="${SOMEWHERE:-there}")
+    assert read(file).home == tmp_path / "there"
+    assert read(file, SOMEWHERE="/elsewhere").home == Path("/elsewhere")
+    with pytest.raises(TesseraError, match="NOT_SET"):
+        read(stack_file(tmp_path, home="${NOT_SET}"))
