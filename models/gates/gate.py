@@ -14,8 +14,14 @@ from models.gates.report import GateReport
 T = TypeVar("T")
 
 
-def run_gate(evidence: GateEvidence, config: GateConfig) -> GateReport:
-    """The decision on a candidate. It raises nothing: whatever goes wrong in a check fails that check."""
+def run_gate(evidence: GateEvidence, config: GateConfig, *, picture: bool = True) -> GateReport:
+    """The decision on a candidate. It raises nothing: whatever goes wrong in a check fails that check.
+
+    Args:
+        evidence: what the decision rests on; a missing piece fails the checks that need it.
+        config: the limits.
+        picture: whether curves are drawn for the report (about one CPU second, most of it loading matplotlib).
+    """
     hearing = Hearing(evidence, config)
     notes: list[str] = []
     checks = tuple(_closed(check, hearing) for check in CHECKS)
@@ -24,7 +30,7 @@ def run_gate(evidence: GateEvidence, config: GateConfig) -> GateReport:
         checks=checks,
         metrics=_shown("metrics", lambda: _metrics(hearing), notes) or {},
         slices=_shown("slices", lambda: hearing.slices, notes) or (),
-        picture=_shown("picture", lambda: _picture(hearing), notes) or b"",
+        picture=(_shown("picture", lambda: _picture(hearing), notes) or b"") if picture else b"",
         notes=notes,
     )
 
