@@ -1,0 +1,114 @@
+"""Ingestion that stops before or after any of its writes ends, run again, where an undisturbed one ends."""
+
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from assets import ingestion
+from assets.ingestion import ingest
+from models.ingestion import IngestionConfig
+from resources.lake.delta import DeltaLake
+from resources.source.fake import FakeSource, raw_rows
+
+FIRST = date(2024, 1, 30)
+CONFIG = IngestionConfig()
+
+
+class Stopped(Exception):
+    """The process ends here."""
+
+
+class StoppingLake(DeltaLake):
+    """A lake whose user dies at its `stop_at`-th write: just before it, or just after it."""
+
+    def __init__(self, path: str, stop_at: int, after: bool) -> None:
+        super().__init__(path)
+        self.left, self.after = stop_at, after
+
+    def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise Stopped
+        version = super().replace(table, rows, by=by, first=first, last=last)
+        if self.left == 0:
+            raise Stopped
+        return version
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def line(key: str, delivered: int, **change: Any) -> dict[str, Any]:
+    return {
+        "order_line_id": key,
+        "order_id": f"order-{key}",
+        "customer_id": "c1",
+        "product_id": "p1",
+        "ordered_at": datetime.combine(day(delivered), datetime.min.time(), UTC),
+        "quantity": 1,
+        "unit_price": 10.0,
+        "currency": "EUR",
+        "country": "Spain",
+        "is_return": False,
+        "delivered_on": day(delivered),
+        **change,
+    }
+
+
+BEFORE = [line(f"k{n}", n) for n in range(30)] + [
+    line("x", 20),
+    line("y", 5),
+    line("y", 25),
+    line("bad", 6, quantity=0),
+]
+#: Day 5 now delivers x (which day 20 delivered) and no longer y (which day 25 delivered again); day 6 is corrected.
+AFTER = [row for row in BEFORE if (row["order_line_id"], row["delivered_on"]) not in {("y", day(5)), ("bad", day(6))}]
+AFTER += [line("x", 5, quantity=9), line("bad", 6)]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lake with a hole (days 8 to 15) and with later days, before the correction came."""
+    folder = tmp_path_factory.mktemp("home")
+    lake = DeltaLake(str(folder))
+    source = FakeSource({"orders": raw_rows("orders", BEFORE)}, FIRST)
+    ingest("orders", source, lake, day(7), CONFIG, "earlier")
+    ingest("orders", source, lake, day(29), IngestionConfig(history_days=13), "earlier")
+    return folder
+
+
+def tables(lake: DeltaLake) -> list[pa.Table]:
+    return [
+        lake.scan("orders").to_table(),
+        lake.scan("quarantine_orders").to_table().drop_columns(["run_id"]),
+        lake.scan("ingested_orders").to_table(),
+    ]
+
+
+@pytest.mark.parametrize("number", [7, 29])
+@pytest.mark.parametrize("after", [False, True])
+def test_stopped_anywhere_and_run_again(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, after: bool
+) -> None:
+    monkeypatch.setattr(ingestion, "CHUNK_ROWS", 10)
+    source = FakeSource({"orders": raw_rows("orders", AFTER)}, FIRST)
+    undisturbed = DeltaLake(str(shutil.copytree(home, tmp_path / "undisturbed")))
+    ingest("orders", source, undisturbed, day(number), CONFIG, "now")
+    stops = 0
+    for stop_at in range(1, 60):
+        path = str(shutil.copytree(home, tmp_path / f"stopped-{stop_at}"))
+        try:
+            ingest("orders", source, StoppingLake(path, stop_at, after), day(number), CONFIG, "now")
+        except Stopped:
+            stops += 1
+        else:
+            break
+        lake = DeltaLake(path)
+        ingest("orders", source, lake, day(number), CONFIG, "now")
+        assert tables(lake) == tables(undisturbed), f"stopped at write {stop_at}"
+    assert stops >= 6
