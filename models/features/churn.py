@@ -178,13 +178,9 @@ def _habits(known: Any) -> Any:
 def _products(orders: Any, cutoffs: Any) -> Any:
     """How many different products each customer had bought at each cut-off."""
     lines = _lines(orders.filter(~orders.is_return))
-    days = lines.group_by("customer_id", "product_id", "known_on").agg(
-        first_day=lines.ordered_day.min(), last_day=lines.ordered_day.max()
-    )
-    seen = _at_cutoffs(days, cutoffs)
-    each = seen.group_by(*_KEYS, "product_id").agg(
-        oldest_age=seen.cutoff_day.max() - seen.first_day.min(), newest_age=seen.cutoff_day.max() - seen.last_day.max()
-    )
+    seen = _at_cutoffs(lines.select("customer_id", "product_id", "known_on", "ordered_day"), cutoffs)
+    age = seen.cutoff_day - seen.ordered_day
+    each = seen.group_by(*_KEYS, "product_id").agg(oldest_age=age.max(), newest_age=age.min())
     return each.group_by(*_KEYS).agg(
         products_90=(each.newest_age < 90).sum(),
         products_total=each.count(),

@@ -14,9 +14,8 @@ from models.features.cutoffs import cutoff_moment
 
 def known_at(orders: pa.Table, day: date) -> pa.Table:
     """The rows of the lake table `orders` that were both placed and delivered by the end of `day`."""
-    placed = pc.less_equal(orders["ordered_at"], pa.scalar(cutoff_moment(day), pa.timestamp("us", "UTC")))
-    delivered = pc.less_equal(orders["delivered_on"], pa.scalar(day, pa.date32()))
-    return orders.filter(pc.and_(placed, delivered))
+    moment = pa.scalar(cutoff_moment(day), pa.timestamp("us", "UTC"))
+    return orders.filter((pc.field("ordered_at") <= moment) & (pc.field("delivered_on") <= day))
 
 
 def leaking_features(

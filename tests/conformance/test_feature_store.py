@@ -88,6 +88,12 @@ class TestFeatureStore:
         entities = entities.append_column("weight_y", pa.array([[1.0]] * 5))
         assert self.recency(store, entities, file) == [2.0, 1.0, None, 2.0, None]
 
+    def test_many_rows_keep_their_order(self, store: FeatureStore, tmp_path: Path) -> None:
+        names = [f"c{number}" for number in range(20_000)]
+        file = feature_file(tmp_path, "a.parquet", [(name, T, float(n)) for n, name in enumerate(names)])
+        entities = asked(*((name, T) for name in reversed(names)))
+        assert self.recency(store, entities, file) == [float(n) for n in reversed(range(20_000))]
+
     def test_the_newest_row_that_is_not_from_the_future_wins(self, store: FeatureStore, tmp_path: Path) -> None:
         file = feature_file(tmp_path, "a.parquet", [("a", T - DAY, 1.0), ("a", T, 2.0), ("a", T + MICROSECOND, 3.0)])
         assert self.recency(store, asked(("a", T), ("a", T - MICROSECOND)), file) == [2.0, 1.0]
