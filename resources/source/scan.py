@@ -4,7 +4,6 @@
 
 import csv
 import gzip
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,7 @@ def scan(files: Sequence[Path], reading: Reading) -> str:
     parquet = [file for file in files if _kind(file, reading) == "parquet"]
     parts = [_csv(file, reading) for file in files if _kind(file, reading) == "csv"]
     if parquet:
-        names = ", ".join(_pattern(file) for file in parquet)
+        names = ", ".join(text(str(file)) for file in parquet)
         parts.insert(
             0,
             f"SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW}, CAST(NULL AS VARCHAR) AS {BEYOND} "
@@ -85,13 +84,8 @@ def _csv(file: Path, reading: Reading) -> str:
         f"columns={{{columns}}}, header=true, auto_detect=false, delim={text(reading.delimiter)}, quote='\"', "
         f"escape='\"', encoding={text(reading.encoding)}, null_padding=true, strict_mode=false, parallel=false"
     )
-    source = f"read_csv({_pattern(file)}, {how})"
+    source = f"read_csv({text(str(file))}, {how})"
     return f"SELECT *, {text(str(file))} AS {FILE}, row_number() OVER () AS {ROW} FROM {source}"
-
-
-def _pattern(file: Path) -> str:
-    """The pattern, as SQL, that only this file matches: DuckDB takes every path as a pattern."""
-    return text(re.sub(r"([*?\[])", r"[\1]", str(file)))
 
 
 def _header(file: Path, reading: Reading) -> list[str]:

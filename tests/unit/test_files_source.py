@@ -139,7 +139,8 @@ class TestValues:
 
     def test_quotes_and_odd_names_survive(self, tmp_path: Path) -> None:
         place = tmp_path / "it's [a] *folder?"
-        _csv(place / "a.csv", '1,"say ""hi"", or\nnot",2,2024-05-01,1.5,77,"Côte d\'Ivoire"')
+        _csv(place / "a*.csv", '1,"say ""hi"", or\nnot",2,2024-05-01,1.5,77,"Côte d\'Ivoire"')
+        _csv(place / "ab.csv", header=HEADER)
         (row,) = _rows(_source(place, tmp_path))
         assert row["product_id"] == 'say "hi", or\nnot'
         assert row["country"] == "Côte d'Ivoire"
@@ -166,6 +167,7 @@ class TestDeliveryDays:
         days = {row["order_id"]: row["delivered_on"] for row in _rows(source)}
         assert days == {"1": DAY, "2": NEXT, "3": NEXT, "4": DAY, "5": DAY, "6": DAY}
         assert [row["order_id"] for row in _rows(source, DAY, DAY)] == ["1", "4", "5", "6"]
+        assert [row["order_id"] for row in _rows(source)] == ["1", "4", "5", "6", "2", "3"]
 
     def test_such_rows_stay_where_they_were_when_later_days_arrive(self, tmp_path: Path) -> None:
         lines = [_line(1, "?"), _line(2, DAY), _line(3, "?")]
