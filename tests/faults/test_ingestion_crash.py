@@ -60,15 +60,19 @@ def line(key: str, delivered: int, **change: Any) -> dict[str, Any]:
     }
 
 
-BEFORE = [line(f"k{n}", n) for n in range(30)] + [
+BEFORE = [
+    *(line(f"k{n}", n) for n in range(30)),
     line("x", 20),
     line("y", 5),
     line("y", 25),
     line("bad", 6, quantity=0),
+    line("worse", 26, quantity=0),
 ]
-#: Day 5 now delivers x (which day 20 delivered) and no longer y (which day 25 delivered again); day 6 is corrected.
-AFTER = [row for row in BEFORE if (row["order_line_id"], row["delivered_on"]) not in {("y", day(5)), ("bad", day(6))}]
-AFTER += [line("x", 5, quantity=9), line("bad", 6)]
+#: Day 5 now delivers x (which day 20 delivered) and no longer y (which day 25 delivered again); days 6 and 26 are
+#: corrected, the latter outside of the newest days that each run reads again.
+GONE = {("y", day(5)), ("bad", day(6)), ("worse", day(26))}
+AFTER = [row for row in BEFORE if (row["order_line_id"], row["delivered_on"]) not in GONE]
+AFTER += [line("x", 5, quantity=9), line("bad", 6), line("worse", 26)]
 
 
 @pytest.fixture(scope="module")
