@@ -1,0 +1,322 @@
+"""What every sink promises, whatever stands behind it."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from score_sets import APP, DAY, digest, publication, reader, score_rows, some_rows
+
+from models.errors import TesseraError
+from models.publishing import SCORES_SCHEMA, Publication
+from resources.sink.delta import DeltaSinkConfig
+from resources.sink.port import Sink
+
+NEXT = DAY + timedelta(days=1)
+
+#: Opens the sink that keeps its data in a folder; opening it again sees the same data.
+Opener = Callable[[Path], Sink]
+
+OPENERS: dict[str, Opener] = {
+    "delta": lambda folder: DeltaSinkConfig(path=str(folder)).open(),
+    "delta, many files": lambda folder: DeltaSinkConfig(path=str(folder), rows_per_file=7).open(),
+}
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest) -> Opener:
+    return OPENERS[request.param]
+
+
+@pytest.fixture
+def sink(opener: Opener, tmp_path: Path) -> Sink:
+    return opener(tmp_path / "scores")
+
+
+def _published(sink: Sink, attempt: str, rows: pa.Table, day: date = DAY, run_id: str = "run") -> Publication:
+    assert sink.write_attempt(APP, day, attempt, reader(rows)) == rows.num_rows
+    return sink.publish(publication(attempt, rows, day=day, run_id=run_id))
+
+
+class TestSink:
+    """One class for all adapters."""
+
+    def test_an_attempt_reads_back_as_it_was_written_and_nobody_else_sees_it(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        assert sink.write_attempt(APP, DAY, "a1", reader(rows)) == 40
+        back = sink.read_attempt(APP, DAY, "a1")
+        assert back.schema == SCORES_SCHEMA
+        assert back.read_all().equals(rows)
+        assert sink.published(APP, DAY) is None
+        assert list(sink.published_days(APP)) == []
+        assert list(sink.history(APP, DAY)) == []
+
+    def test_the_order_is_that_of_writing_even_where_it_is_wrong(self, sink: Sink) -> None:
+        """Else the audit could never see wrong order."""
+        rows = some_rows(1).take(list(range(39, -1, -1)))
+        sink.write_attempt(APP, DAY, "a1", reader(rows, 3))
+        assert sink.read_attempt(APP, DAY, "a1").read_all().equals(rows)
+
+    def test_an_attempt_without_rows_exists(self, sink: Sink) -> None:
+        rows = score_rows([])
+        assert sink.write_attempt(APP, DAY, "a0", reader(rows)) == 0
+        assert sink.read_attempt(APP, DAY, "a0").read_all().num_rows == 0
+        assert sink.publish(publication("a0", rows)).rows == 0
+
+    def test_writing_an_unpublished_attempt_again_replaces_it(self, sink: Sink) -> None:
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(1, 50)))
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(2, 9)))
+        assert sink.read_attempt(APP, DAY, "a1").read_all().equals(some_rows(2, 9))
+
+    def test_attempts_days_and_applications_are_kept_apart(self, sink: Sink) -> None:
+        places = [(APP, DAY, "a1"), (APP, DAY, "a2"), (APP, NEXT, "a1"), ("fraud", DAY, "a1")]
+        for seed, place in enumerate(places):
+            sink.write_attempt(*place, reader(some_rows(seed)))
+        sink.write_attempt(*places[0], reader(some_rows(0)))
+        for seed, place in enumerate(places):
+            assert sink.read_attempt(*place).read_all().equals(some_rows(seed))
+
+    def test_publishing_makes_the_rows_visible(self, sink: Sink, opener: Opener, tmp_path: Path) -> None:
+        rows = some_rows(1)
+        record = _published(sink, "a1", rows)
+        for any_sink in (sink, opener(tmp_path / "scores")):
+            assert any_sink.published(APP, DAY) == record
+            assert list(any_sink.published_days(APP)) == [DAY]
+            found, back = any_sink.scores(APP, DAY)
+            assert found == record
+            assert back.read_all().equals(rows)
+
+    def test_publishing_the_same_attempt_again_changes_nothing(self, sink: Sink) -> None:
+        first = _published(sink, "a1", some_rows(1), run_id="one")
+        assert _published(sink, "a1", some_rows(1), run_id="two") == first
+        assert list(sink.history(APP, DAY)) == [first]
+
+    def test_another_attempt_takes_over_and_history_keeps_both(self, sink: Sink) -> None:
+        first = _published(sink, "a1", some_rows(1))
+        second = _published(sink, "a2", some_rows(2))
+        assert sink.published(APP, DAY) == second
+        assert list(sink.history(APP, DAY)) == [first, second]
+        assert sink.read_attempt(APP, DAY, "a1").read_all().equals(some_rows(1))
+
+    def test_unpublish_hides_the_day_and_keeps_rows_and_history(self, sink: Sink) -> None:
+        first = _published(sink, "a1", some_rows(1))
+        before = datetime.now(UTC)
+        assert sink.unpublish(APP, DAY, why="wrong prices", who="ana") == first
+        assert sink.published(APP, DAY) is None
+        assert list(sink.published_days(APP)) == []
+        records = sink.history(APP, DAY)
+        assert [record.action for record in records] == ["publish", "unpublish"]
+        assert (records[1].why, records[1].who, records[1].attempt) == ("wrong prices", "ana", "a1")
+        assert before <= records[1].published_at <= datetime.now(UTC)
+        assert sink.unpublish(APP, DAY, why="again", who="ana") is None
+        assert len(sink.history(APP, DAY)) == 2
+        again = sink.publish(publication("a1", some_rows(1), run_id="back"))
+        assert sink.published(APP, DAY) == again
+        assert again.run_id == "back"
+
+    def test_published_rows_never_change(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1))
+        with pytest.raises(TesseraError, match="other rows"):
+            sink.write_attempt(APP, DAY, "a1", reader(some_rows(2)))
+        sink.unpublish(APP, DAY, why="", who="")
+        with pytest.raises(TesseraError, match="other rows"):
+            sink.write_attempt(APP, DAY, "a1", reader(some_rows(1).slice(1)))
+        assert sink.read_attempt(APP, DAY, "a1").read_all().equals(some_rows(1))
+
+    def test_what_was_not_audited_is_not_published(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        sink.write_attempt(APP, DAY, "a1", reader(rows))
+        with pytest.raises(TesseraError, match=r"no attempt 'a2' .* one of 'a1'"):
+            sink.publish(publication("a2", rows))
+        with pytest.raises(TesseraError, match="holds 40 rows, not 39"):
+            sink.publish(publication("a1", rows.slice(1)))
+        with pytest.raises(TesseraError, match="no attempt"):
+            sink.publish(publication("a1", rows, day=NEXT))
+        assert list(sink.history(APP, DAY)) == []
+
+    def test_published_again_with_another_digest_is_refused(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1))
+        with pytest.raises(TesseraError, match="other rows"):
+            sink.publish(publication("a1", some_rows(2)))
+
+    def test_the_last_published_day_before_a_day(self, sink: Sink) -> None:
+        first = _published(sink, "a1", some_rows(1), DAY)
+        _published(sink, "a1", some_rows(2), NEXT)
+        assert sink.last_published(APP, DAY) is None
+        assert sink.last_published(APP, NEXT) == first
+        sink.unpublish(APP, NEXT, why="", who="")
+        assert sink.last_published(APP, NEXT + timedelta(days=9)) == first
+        assert list(sink.published_days(APP)) == [DAY]
+
+    def test_asking_for_what_does_not_exist_says_what_does(self, sink: Sink) -> None:
+        with pytest.raises(TesseraError, match="none exists yet"):
+            sink.scores(APP, DAY)
+        with pytest.raises(TesseraError, match="no attempt 'a1'"):
+            sink.read_attempt(APP, DAY, "a1")
+        _published(sink, "a1", some_rows(1))
+        with pytest.raises(TesseraError, match=DAY.isoformat()):
+            sink.scores(APP, NEXT)
+
+    @pytest.mark.parametrize("name", ["", "a/b", "..", "a b", "day=1"])
+    def test_a_name_that_would_leave_its_folder_is_refused(self, sink: Sink, name: str) -> None:
+        with pytest.raises(TesseraError, match="cannot name"):
+            sink.write_attempt(name, DAY, "a1", reader(some_rows(1)))
+        with pytest.raises(TesseraError, match="cannot name"):
+            sink.write_attempt(APP, DAY, name, reader(some_rows(1)))
+
+    def test_other_columns_and_missing_values_are_refused_and_leave_nothing(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        with pytest.raises(TesseraError, match="columns"):
+            sink.write_attempt(APP, DAY, "a1", reader(rows.drop_columns(["reasons"])))
+        field = SCORES_SCHEMA.field("decision")
+        holes = rows.set_column(2, field, pa.array([None, *rows["decision"].to_pylist()[1:]], pa.string()))
+        with pytest.raises(TesseraError, match="1 score rows have no 'decision'"):
+            sink.write_attempt(APP, DAY, "a1", reader(holes))
+        with pytest.raises(TesseraError, match="no attempt"):
+            sink.read_attempt(APP, DAY, "a1")
+
+    def test_a_writer_whose_rows_fail_leaves_the_earlier_attempt(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        sink.write_attempt(APP, DAY, "a1", reader(rows))
+
+        def broken() -> pa.RecordBatchReader:
+            def batches():
+                yield some_rows(2).to_batches()[0]
+                raise RuntimeError("the model fell over")
+
+            return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, batches())
+
+        with pytest.raises(RuntimeError, match="fell over"):
+            sink.write_attempt(APP, DAY, "a1", broken())
+        assert sink.read_attempt(APP, DAY, "a1").read_all().equals(rows)
+
+    def test_vacuum_removes_only_old_attempts_that_history_does_not_name(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1))
+        _published(sink, "a2", some_rows(2))
+        sink.unpublish(APP, DAY, why="", who="")
+        sink.write_attempt(APP, DAY, "a3", reader(some_rows(3)))
+        assert sink.vacuum(APP, keep_hours=1) == 0
+        assert sink.read_attempt(APP, DAY, "a3").read_all().equals(some_rows(3))
+        assert sink.vacuum(APP, keep_hours=0) > 0
+        with pytest.raises(TesseraError, match="no attempt 'a3'"):
+            sink.read_attempt(APP, DAY, "a3")
+        for seed in (1, 2):
+            assert sink.read_attempt(APP, DAY, f"a{seed}").read_all().equals(some_rows(seed))
+        assert sink.vacuum(APP, keep_hours=0) == 0
+
+    def test_vacuum_of_an_application_without_scores(self, sink: Sink) -> None:
+        assert sink.vacuum("fraud", keep_hours=0) == 0
+
+    def test_check_says_where_it_writes(self, sink: Sink, tmp_path: Path) -> None:
+        health = sink.check()
+        assert health.ok
+        assert str(tmp_path) in health.says
+
+
+def test_a_folder_that_cannot_be_written_is_unhealthy(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    health = DeltaSinkConfig(path=str(tmp_path / "file" / "scores")).open().check()
+    assert not health.ok
+    assert "path" in health.todo
+
+
+def test_a_lost_file_of_an_attempt_is_named(tmp_path: Path) -> None:
+    sink = DeltaSinkConfig(path=str(tmp_path), rows_per_file=7).open()
+    sink.write_attempt(APP, DAY, "a1", reader(some_rows(1)))
+    lost = sorted(tmp_path.rglob("*.parquet"))[2]
+    lost.unlink()
+    with pytest.raises(TesseraError, match=r"part-.*\.parquet cannot be read"):
+        sink.read_attempt(APP, DAY, "a1").read_all()
+
+
+def test_delta_readers_other_than_ours_see_the_attempt(tmp_path: Path) -> None:
+    """Any tool that reads Delta can: the table is a plain one."""
+    from deltalake import DeltaTable, QueryBuilder
+
+    sink = DeltaSinkConfig(path=str(tmp_path), rows_per_file=7).open()
+    _published(sink, "a1", some_rows(1))
+    sink.write_attempt(APP, DAY, "a2", reader(some_rows(2)))
+    table = DeltaTable(tmp_path / f"scores_{APP}")
+    query = "select * from t where day = '2026-01-31' and attempt = 'a1' order by row"
+    rows = pa.table(QueryBuilder().register("t", table).execute(query))
+    assert rows.select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA).equals(some_rows(1))
+
+
+class PublishingMachine(RuleBasedStateMachine):
+    """Any sequence of writing, publishing, unpublishing and tidying, against a plain dictionary."""
+
+    folder: Path
+
+    @initialize(many=st.booleans())
+    def start(self, many: bool) -> None:
+        self.sink = DeltaSinkConfig(path=str(self.folder), rows_per_file=7 if many else 5_000).open()
+        self.written: dict[str, int] = {}
+        self.ever_published: dict[str, int] = {}
+        self.standing: str | None = None
+        self.seen: list[Publication] = []
+
+    @rule(attempt=st.sampled_from(["a1", "a2", "a3"]), seed=st.integers(1, 2))
+    def write(self, attempt: str, seed: int) -> None:
+        rows = some_rows(seed, 20)
+        if self.ever_published.get(attempt, seed) != seed:
+            with pytest.raises(TesseraError, match="other rows"):
+                self.sink.write_attempt(APP, DAY, attempt, reader(rows))
+            return
+        assert self.sink.write_attempt(APP, DAY, attempt, reader(rows)) == 20
+        self.written[attempt] = seed
+
+    @precondition(lambda self: self.written)
+    @rule(data=st.data())
+    def publish(self, data: st.DataObject) -> None:
+        attempt = data.draw(st.sampled_from(sorted(self.written)))
+        record = publication(attempt, some_rows(self.written[attempt], 20), run_id=str(len(self.seen)))
+        found = self.sink.publish(record)
+        assert (found == record) is (attempt != self.standing)
+        self.ever_published[attempt] = self.written[attempt]
+        self.standing = attempt
+
+    @rule()
+    def unpublish(self) -> None:
+        found = self.sink.unpublish(APP, DAY, why="", who="")
+        assert (found.attempt if found else None) == self.standing
+        self.standing = None
+
+    @rule()
+    def vacuum(self) -> None:
+        self.sink.vacuum(APP, keep_hours=0)
+        self.written = {a: seed for a, seed in self.written.items() if a in self.ever_published}
+
+    @invariant()
+    def pointer_names_a_complete_attempt(self) -> None:
+        found = self.sink.published(APP, DAY)
+        assert (found.attempt if found else None) == self.standing
+        if found:
+            rows = self.sink.scores(APP, DAY)[1].read_all()
+            assert rows.equals(some_rows(self.ever_published[found.attempt], 20))
+            assert digest(rows) == found.digest
+
+    @invariant()
+    def history_only_grows(self) -> None:
+        history = list(self.sink.history(APP, DAY))
+        assert history[: len(self.seen)] == self.seen
+        self.seen = history
+
+
+def test_any_sequence_keeps_pointer_and_history_right(tmp_path_factory: pytest.TempPathFactory) -> None:
+    class Machine(PublishingMachine):
+        def __init__(self) -> None:
+            self.folder = tmp_path_factory.mktemp("scores")
+            super().__init__()
+
+    run_state_machine_as_test(Machine, settings=settings(max_examples=15, stateful_step_count=12, deadline=None))

@@ -1,0 +1,162 @@
+"""A publisher killed at any boundary, or many at once: readers see all-old or all-new, and a re-run converges."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from score_sets import APP, DAY, some_rows
+
+from models.publishing import SCORES_SCHEMA
+from resources.sink.delta_sink import DeltaSink
+
+HERE = Path(__file__).resolve().parent
+OLD, NEW = ("old", 1), ("new", 2)
+
+
+class Publishers:
+    """Starts processes that publish, and says how they ended."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, str(HERE / "publishing_process.py")]
+        self._server = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=_environment()
+        )
+
+    def run(self, folder: Path, attempt: str, seed: int, step: int = -1) -> tuple[int, int]:
+        """Exit code (negative: the signal that ended it) and number of changes of the disk."""
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.write(f"{folder} {attempt} {seed} {step}\n")
+        code, changes = self._server.stdout.readline().split()
+        return int(code), int(changes)
+
+    def close(self) -> None:
+        self._server.communicate()
+
+
+@pytest.fixture(scope="module")
+def publishers() -> Iterator[Publishers]:
+    server = Publishers()
+    yield server
+    server.close()
+
+
+def _environment() -> dict[str, str]:
+    folders = [str(HERE.parents[1]), str(HERE.parent)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(folders), "OPENBLAS_NUM_THREADS": "1"}
+
+
+def _sink(folder: Path) -> DeltaSink:
+    return DeltaSink(str(folder), rows_per_file=11)
+
+
+def _exported(folder: Path) -> bytes:
+    """The bytes of the Parquet file that a user gets of the published rows."""
+    out = folder.parent / "export.parquet"
+    _, rows = _sink(folder).scores(APP, DAY)
+    with pq.ParquetWriter(out, SCORES_SCHEMA) as writer:
+        for batch in rows:
+            writer.write_batch(batch)
+    return out.read_bytes()
+
+
+def _check_readable(folder: Path, allowed: list[tuple[str, int] | None]) -> None:
+    """What is published is one of `allowed`, whole."""
+    found = _sink(folder).published(APP, DAY)
+    names = [each[0] if each else None for each in allowed]
+    assert (found.attempt if found else None) in names
+    if found:
+        seed = dict(each for each in allowed if each)[found.attempt]
+        assert _sink(folder).scores(APP, DAY)[1].read_all().equals(some_rows(seed, 20))
+
+
+SCENARIOS: dict[str, tuple[list[tuple[str, int]], tuple[str, int], list[tuple[str, int] | None]]] = {
+    "first publication ever": ([], NEW, [None, NEW]),
+    "another attempt takes over": ([OLD], NEW, [OLD, NEW]),
+    "the same attempt again": ([NEW], NEW, [NEW]),
+    "unpublish": ([OLD], ("-", 0), [OLD, None]),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_every_boundary_a_rerun_converges(name: str, tmp_path: Path, publishers: Publishers) -> None:
+    before, action, allowed = SCENARIOS[name]
+    start, smooth = tmp_path / "start" / "scores", tmp_path / "smooth" / "scores"
+    start.parent.mkdir()
+    for attempt in before:
+        assert publishers.run(start, *attempt)[0] == 0
+    _copy(start, smooth)
+    code, steps = publishers.run(smooth, *action)
+    assert code == 0
+    assert steps >= (1 if action in before else 5), "there must be something to interrupt"
+    smooth_end = _end(smooth)
+    for step in range(steps):
+        folder = tmp_path / f"at-{step}" / "scores"
+        _copy(start, folder)
+        assert publishers.run(folder, *action, step=step)[0] == -signal.SIGKILL
+        _check_readable(folder, allowed)
+        assert publishers.run(folder, *action)[0] == 0
+        _check_readable(folder, allowed[-1:])
+        assert _end(folder) == smooth_end, step
+
+
+def _end(folder: Path) -> tuple[object, ...]:
+    """All that can be seen from outside, after tidying: it must not tell whether anybody was ever killed."""
+    sink = _sink(folder)
+    sink.vacuum(APP, keep_hours=0)
+    history = [(record.action, record.attempt, record.run_id) for record in sink.history(APP, DAY)]
+    published = sink.published(APP, DAY)
+    return history, published, _exported(folder) if published else None, _data_files(folder)
+
+
+def _data_files(folder: Path) -> int:
+    return sum(1 for _ in folder.rglob("*.parquet") if "_delta_log" not in _.parts)
+
+
+def _copy(start: Path, folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    if start.exists():
+        shutil.copytree(start, folder)
+
+
+def test_many_publishers_and_a_reader_of_one_day_and_of_several(tmp_path: Path) -> None:
+    folder = tmp_path / "scores"
+    days = [DAY, DAY, DAY + timedelta(days=1)]
+    publishers = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "publishing_race.py"), str(folder), day.isoformat(), f"p{number}", "12"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environment(),
+        )
+        for number, day in enumerate(days)
+    ]
+    reads = 0
+    while any(publisher.poll() is None for publisher in publishers):
+        for day in set(days):
+            reads += _read_whole(folder, day)
+    moved = [int(publisher.communicate()[0]) for publisher in publishers]
+    assert [publisher.returncode for publisher in publishers] == [0, 0, 0]
+    assert reads > 0
+    histories = {day: list(_sink(folder).history(APP, day)) for day in set(days)}
+    assert len(histories[DAY]) == moved[0] + moved[1]
+    assert len(histories[days[2]]) == moved[2] == 12
+    for history in histories.values():
+        assert all(one.attempt != other.attempt for one, other in pairwise(history))
+
+
+def _read_whole(folder: Path, day: date) -> int:
+    """1 if something was published; it is then one whole set, the one that its record names."""
+    if _sink(folder).published(APP, day) is None:
+        return 0
+    record, rows = _sink(folder).scores(APP, day)
+    assert rows.read_all().equals(some_rows(int(record.attempt[1:]), 20))
+    return 1
