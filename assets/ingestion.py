@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.ingestion_record import complete_days, quarantine_of
+from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of
 from models.contracts import CONTRACTS, Contract
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
@@ -91,6 +91,7 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     with lake.lock(table):
         work = TableIngestion(CONTRACTS[table], source, lake, run_id)
         waiting = days_to_read(CONTRACTS[table], source, lake, day, config)
+        mark_incomplete(lake, table, waiting)
         size = _FIRST_CHUNK_DAYS
         while waiting:
             chunk = _next_chunk(waiting, size)

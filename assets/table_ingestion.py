@@ -43,7 +43,10 @@ class TableIngestion:
         self._schema = pandera_schema(contract)
 
     def ingest_days(self, first: date, last: date) -> DaysIngested:
-        """What was done so that the lake holds the rows delivered on `first`..`last`, and the record these days."""
+        """What was done so that the lake holds the rows delivered on `first`..`last`, and the record these days.
+
+        Before the call the record holds none of them: what is written only half must not pass for complete.
+        """
         raw = self._source.read(self._table, first, last).read_all()
         checked = check_rows(
             self._contract,
@@ -55,7 +58,7 @@ class TableIngestion:
         self._schema.validate(pl.DataFrame(checked.kept))
         colliding = self._colliding_days(first, last, checked)
         days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
-        mark_incomplete(self._lake, self._table, colliding | days)
+        mark_incomplete(self._lake, self._table, colliding)
         self._write(checked, first, last)
         mark_complete(self._lake, self._table, _counts(checked, days))
         return DaysIngested(len(days), checked, self._late(checked.kept), colliding)
