@@ -1,11 +1,13 @@
 """What every sink promises, whatever stands behind it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -201,6 +203,19 @@ class TestSink:
             sink.write_attempt(APP, DAY, "a1", broken())
         assert sink.read_attempt(APP, DAY, "a1").read_all().equals(rows)
 
+    @pytest.mark.parametrize(("seed", "fails"), [(1, False), (2, True)])
+    def test_an_attempt_published_while_it_is_written_once_more_stays(self, sink: Sink, seed: int, fails: bool) -> None:
+        def meanwhile() -> Iterator[pa.RecordBatch]:
+            first, *others = some_rows(seed).to_batches(max_chunksize=7)
+            yield first
+            _published(sink, "a1", some_rows(1))
+            yield from others
+
+        late = pa.RecordBatchReader.from_batches(SCORES_SCHEMA, meanwhile())
+        with pytest.raises(TesseraError, match="other rows") if fails else nullcontext():
+            assert sink.write_attempt(APP, DAY, "a1", late) == 40
+        assert sink.scores(APP, DAY)[1].read_all().equals(some_rows(1))
+
     def test_vacuum_removes_only_old_attempts_that_history_does_not_name(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1))
         _published(sink, "a2", some_rows(2))
@@ -238,6 +253,35 @@ def test_a_lost_file_of_an_attempt_is_named(tmp_path: Path) -> None:
     lost.unlink()
     with pytest.raises(TesseraError, match=r"part-.*\.parquet cannot be read"):
         sink.read_attempt(APP, DAY, "a1").read_all()
+
+
+def test_rows_that_are_not_where_they_belong_are_noticed(tmp_path: Path) -> None:
+    sink = DeltaSinkConfig(path=str(tmp_path), rows_per_file=10).open()
+    sink.write_attempt(APP, DAY, "a1", reader(some_rows(1)))
+    one, other, *_ = sorted(tmp_path.rglob("part-*.parquet"))
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(TesseraError, match=r"row \d+ is not where it belongs"):
+        sink.read_attempt(APP, DAY, "a1").read_all()
+
+
+def test_writers_of_one_application_wait_for_each_other(tmp_path: Path) -> None:
+    rows = some_rows(1)
+    sink = DeltaSinkConfig(path=str(tmp_path), lock_timeout_seconds=0.05).open()
+    _published(sink, "a1", rows)
+    sink.write_attempt(APP, DAY, "a2", reader(rows))
+    with FileLock(tmp_path / "locks" / f"{APP}.lock"):
+        for blocked in (
+            lambda: sink.publish(publication("a2", rows)),
+            lambda: sink.unpublish(APP, DAY, why="", who=""),
+            lambda: sink.write_attempt(APP, DAY, "a3", reader(rows)),
+            lambda: sink.vacuum(APP, keep_hours=0),
+        ):
+            with pytest.raises(TesseraError, match="another process"):
+                blocked()
+        assert sink.scores(APP, DAY)[1].read_all().equals(rows), "readers never wait"
+        other = sink.write_attempt("fraud", DAY, "a1", reader(rows))
+    assert other == 40
+    assert sink.publish(publication("a2", rows)).attempt == "a2"
 
 
 def test_delta_readers_other_than_ours_see_the_attempt(tmp_path: Path) -> None:

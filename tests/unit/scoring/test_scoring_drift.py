@@ -118,6 +118,15 @@ def test_a_sample_of_each_batch_stands_for_the_whole(rows: int, sample: int) -> 
     assert nulls["recency_days"] == pytest.approx(0.02, abs=5 * math.sqrt(0.02 / looked_at))
 
 
+def test_a_small_batch_counts_no_more_than_its_rows() -> None:
+    known = drift_reference(pa.table({"x": np.zeros(1_000), "t": ["a"] * 1_000}), ["x", "t"], DEFAULTS)
+    meter = DriftMeter(known, DriftConfig(sampled_rows_per_batch=100))
+    large = pa.record_batch({"x": np.zeros(9_900), "t": ["a"] * 9_900})
+    small = pa.record_batch({"x": pa.nulls(100, pa.float64()), "t": pa.nulls(100, pa.string())})
+    list(meter.watch([large, small]))
+    assert [row.null_share for row in meter.report().features] == pytest.approx([0.01, 0.01])
+
+
 def test_a_small_population_needs_more_to_be_called_drift(reference: DriftReference) -> None:
     assert not any(any(row.drifted for row in _report(reference, _night(seed, 30)).features) for seed in range(60))
 
