@@ -1,5 +1,8 @@
 """Splits delivered rows into those that keep the contract and those that do not; nothing is lost between them."""
 
+# pyright: basic
+# pyarrow ships no types.
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -65,7 +68,7 @@ def check_rows(
     _refuse_misshapen(contract, raw)
     rows = _typed(contract, raw)
     priced = list_prices is not None and "near_list_price" in contract.rules
-    if priced:
+    if list_prices is not None and priced:
         rows = _with_list_prices(rows, list_prices)
     texts = _unread(contract, rows, raw, original_names or {})
     rules = _absence_rules(contract, texts) + rules_of(contract, with_list_prices=priced)
@@ -119,9 +122,15 @@ def _unread(contract: Contract, rows: pl.DataFrame, raw: pa.Table, original_name
     text = pl.when(pl.lit(readable)).then(pl.lit(original))
     said = {name: original_names.get(name, name) for name in names}
     return pl.DataFrame({_PLACE: places}).with_columns(
-        *(text.str.json_path_match(f"$['{said[name]}']").alias(f"_text_{name}") for name in names),
+        *(text.str.json_path_match(_json_path(said[name])).alias(f"_text_{name}") for name in names),
         *(text.str.contains(f'"{said[name]}":', literal=True).alias(f"_named_{name}") for name in names),
     )
+
+
+def _json_path(name: str) -> str:
+    # The path language has no escapes: a name with both kinds of quotes is looked for and not found.
+    quote = '"' if "'" in name else "'"
+    return f"$[{quote}{name.replace(quote, '')}{quote}]"
 
 
 def _absence_rules(contract: Contract, texts: pl.DataFrame) -> list[Rule]:

@@ -1,5 +1,8 @@
 """How a table's promise is declared."""
 
+# pyright: basic
+# pyarrow ships no types.
+
 from datetime import date
 from typing import Literal
 

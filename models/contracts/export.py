@@ -196,7 +196,7 @@ def _row_promises(contract: Contract) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code of the command; see the module's text."""
-    parser = argparse.ArgumentParser(prog="python -m models.contracts.export", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m models.contracts.export", description="Writes docs/contracts/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when not up to date")
     parser.add_argument("--release", action="store_true", help="later changes are compared with the present contracts")
     chosen = parser.parse_args(arguments)

@@ -1,5 +1,8 @@
 """A contract as a pandera schema: what every kept table must validate under."""
 
+# pyright: basic
+# the checks of pandera are typed in part.
+
 import pandera.polars as pandera
 import polars as pl
 

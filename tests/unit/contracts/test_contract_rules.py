@@ -189,6 +189,8 @@ def with_original(original: str | None) -> pa.Table:
         ('{"quantity": ""}', {}, "quantity is missing"),
         ('{"Menge (St.)": "zwei"}', {"quantity": "Menge (St.)"}, "quantity 'zwei' cannot be read as int32"),
         ('{"Menge (St.)": null}', {"quantity": "Menge (St.)"}, "quantity is missing"),
+        ('{"it\'s": "zwei"}', {"quantity": "it's"}, "quantity 'zwei' cannot be read as int32"),
+        ('{"it\'s \\"so\\"": "zwei"}', {"quantity": 'it\'s "so"'}, "quantity is missing or cannot be read as int32"),
         ('{"Menge": "zwei"}', {}, "quantity is missing or cannot be read as int32"),
         ("not json at all", {}, "quantity is missing or cannot be read as int32"),
         (None, {}, "quantity is missing or cannot be read as int32"),
