@@ -164,6 +164,10 @@ class FilesSource(Source):
         source.check()
         return pa.RecordBatchReader.from_batches(source.schema(), source.batches(first, last, self.first_day))
 
+    def original_names(self, table: str) -> Mapping[str, str]:
+        """The file's names of the columns that the mapping only renames."""
+        return self._tables[table].mapping.original_names()
+
     def check(self) -> Health:
         """Whether the files are there and have the columns that the mapping names; reads no rows."""
         try:

@@ -15,6 +15,9 @@ from resources.source.scan import BEYOND, FILE, ROW, name, text
 
 _MISSING = re.compile(r'Referenced column "(.+?)" (?:was )?not found')
 
+#: An expression that is one column's name, plain or quoted.
+_PLAIN = re.compile(r'([A-Za-z_]\w*)|"([^"]+)"')
+
 
 @dataclass(frozen=True)
 class ColumnMapping:
@@ -82,6 +85,11 @@ class ColumnMapping:
         pairs = ", ".join(f"{text(column)}, {_json(column, types[column])}" for column in fields)
         whole, longer = f"json_object({pairs})", f"json_object({pairs}, {text(BEYOND)}, {BEYOND})"
         return f"CAST(CASE WHEN {BEYOND} IS NULL THEN {whole} ELSE {longer} END AS VARCHAR)"
+
+    def original_names(self) -> dict[str, str]:
+        """Contract column -> the file's column, where the mapping does nothing but rename it."""
+        plain = {column: _PLAIN.fullmatch(expression.strip()) for column, expression in self.columns.items()}
+        return {column: match[1] or match[2] for column, match in plain.items() if match}
 
     def check(self, connection: duckdb.DuckDBPyConnection, relation: str, types: Mapping[str, str]) -> None:
         """Binds every expression to the columns of `relation`.

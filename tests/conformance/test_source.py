@@ -145,3 +145,10 @@ class TestSource:
     def test_it_says_that_it_works(self, source: Source) -> None:
         health = source.check()
         assert health.ok, health
+
+
+@pytest.mark.parametrize("stored", ["parquet", "csv"])
+def test_files_give_back_the_rows_that_were_written_to_them(stored: str, tmp_path: Path) -> None:
+    written = _read(OPENERS["simulated"](tmp_path)(LAST), "orders", FIRST, LAST)
+    found = _read(OPENERS[stored](tmp_path)(LAST), "orders", FIRST, LAST)
+    assert found.drop_columns([ORIGINAL]).combine_chunks() == written.drop_columns([ORIGINAL]).combine_chunks()

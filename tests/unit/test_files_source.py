@@ -151,6 +151,23 @@ class TestValues:
         (row,) = _rows(_source(tmp_path / "a.csv", tmp_path, delimiter=";", encoding="latin-1"))
         assert row["country"] == "España"
 
+    def test_renamed_columns_can_be_found_in_the_original(self, tmp_path: Path) -> None:
+        columns = {**ONLINE_RETAIL, "country": ' "Country" '}
+        _csv(tmp_path / "a.csv", _line(1, DAY))
+        source = _source(tmp_path / "a.csv", tmp_path, columns=columns)
+        names = source.original_names("orders")
+        assert names == {
+            "order_id": "InvoiceNo",
+            "customer_id": "CustomerID",
+            "product_id": "StockCode",
+            "ordered_at": "InvoiceDate",
+            "quantity": "Quantity",
+            "unit_price": "UnitPrice",
+            "country": "Country",
+        }
+        (row,) = _rows(source)
+        assert {json.loads(row["_original"])[name] for name in names.values()} >= {"1", "S1", "77", "France"}
+
 
 class TestDeliveryDays:
     def test_a_row_without_a_readable_day_goes_with_the_row_above(self, tmp_path: Path) -> None:

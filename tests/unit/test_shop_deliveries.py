@@ -4,12 +4,16 @@ import json
 from collections import Counter
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from models.shop.behaviour import LONGEST_ORDER_LINES, RETURN_DELAYS_DAYS
+from models.shop.behaviour import LONGEST_ORDER_LINES, RATES, RETURN_DELAYS_DAYS, demand, fade
+from models.shop.catalogue import Catalogue
 from models.shop.defects import DefectShares, broken
+from models.shop.orders import Orders
+from models.shop.population import Population
 from models.shop.shop import Shop
 
 FIRST = date(2024, 2, 1)
@@ -185,3 +189,29 @@ class TestOrders:
         shop = Shop(customers=300, seed=11, first_day=FIRST, defects=MANY)
         orders = shop.delivered("orders", FIRST + timedelta(days=9000))
         assert orders.num_rows > 10
+
+    def test_customers_buy_from_the_day_they_join_until_they_are_gone(self) -> None:
+        population = Population(seed=11, size=2000, first_day=FIRST.toordinal())
+        orders = Orders(11, population, Catalogue(11, FIRST.toordinal()))
+        days = range(FIRST.toordinal(), FIRST.toordinal() + 120)
+        everyone = population.joined(0, days[-1])
+        for day in days:
+            who = np.searchsorted(everyone.number, orders.bought(day).customer)
+            assert (everyone.joined[who] <= day).all()
+            assert (everyone.gone[who] > day).all()
+
+    def test_orders_come_at_the_purchase_rate(self) -> None:
+        population = Population(seed=11, size=15_000, first_day=FIRST.toordinal())
+        orders = Orders(11, population, Catalogue(11, FIRST.toordinal()))
+        found, expected = np.zeros(len(RATES)), np.zeros(len(RATES))
+        for day in range(FIRST.toordinal(), FIRST.toordinal() + 60):
+            active = population.shopping(day, day)
+            by_chance = active.where(active.joined < day)
+            rate = RATES[by_chance.rate] * demand(np.array([day]))[by_chance.habit, 0] * fade(by_chance.gone - day)
+            expected += np.bincount(by_chance.rate, rate, minlength=len(RATES))
+            bought = orders.bought(day)
+            first_lines = bought.customer[(bought.line == 0) & np.isin(bought.customer, by_chance.number)]
+            whose = np.searchsorted(by_chance.number, first_lines)
+            found += np.bincount(by_chance.rate[whose], minlength=len(RATES))
+        # Counts are Poisson numbers.
+        assert (np.abs(found - expected) < 4 * np.sqrt(expected)).all()
