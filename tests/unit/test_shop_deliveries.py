@@ -9,6 +9,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from models.contracts import ORDERS
+from models.contracts.checking import check_rows
 from models.shop.behaviour import LONGEST_ORDER_LINES, RATES, RETURN_DELAYS_DAYS, demand, fade
 from models.shop.catalogue import Catalogue
 from models.shop.defects import DefectShares, broken
@@ -73,6 +75,16 @@ class TestDefects:
         }
         assert shop.defect_counts("orders", FIRST, LAST) == found
         assert min(found.values()) > 30
+
+    def test_the_contract_puts_aside_exactly_the_bad_rows(self, shop: Shop, clean: pl.DataFrame) -> None:
+        days = [FIRST + timedelta(days=number) for number in range(60)]
+        raw = pa.concat_tables([shop.delivered("orders", day) for day in days])
+        products = pa.concat_tables([shop.delivered("products", day) for day in days])
+        prices = products.select(["product_id", "list_price", "currency", "delivered_on"])
+        checked = check_rows(ORDERS, raw, list_prices=prices)
+        assert checked.quarantined.num_rows == sum(shop.defect_counts("orders", FIRST, LAST).values())
+        kept = _frame(checked.kept).select(clean.columns).sort("order_line_id")
+        assert kept.equals(clean.filter(pl.col("delivered_on") <= LAST).sort("order_line_id"))
 
     def test_counts_of_days_add_up_to_those_of_the_range(self, shop: Shop) -> None:
         days = [FIRST + timedelta(days=number) for number in range(60)]
