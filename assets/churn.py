@@ -75,7 +75,7 @@ class LearningConfig(dg.Config):
         ),
         dg.AssetSpec(
             ["churn", "champion"],
-            deps=[["churn", "candidate"], ["churn", "features"]],
+            deps=[["churn", "candidate"]],
             group_name="training",
             kinds={"mlflow"},
             owners=_OWNERS,
@@ -85,7 +85,7 @@ class LearningConfig(dg.Config):
     check_specs=[
         dg.AssetCheckSpec(
             "gate",
-            asset=["churn", "candidate"],
+            asset=["churn", "champion"],
             description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, leakage.",
         )
     ],
@@ -108,20 +108,13 @@ def champion(
     day, churn, models = date.fromisoformat(context.partition_key), settings.open().churn, registry.open()
     with models.lock(churn_learning.APP):
         if config.train == "if_no_champion" and models.champion(churn_learning.APP) is not None:
-            yield dg.MaterializeResult(
-                asset_key=["churn", "champion"], metadata=churn_learning.champion_metadata(models, "kept")
-            )
+            yield churn_learning.kept(models)
             return
         rows = churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, day)
         yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
-        context.log.info("training and judging candidates")
         judged = churn_learning.judged(rows, [trainer.open(), challenger.open()], models, churn, day)
-        gate = judged.check(champion_stands=models.champion(churn_learning.APP) is not None)
-        yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata(), check_results=[gate])
-        verdict = churn_learning.decide(judged, models, run_id=context.run_id, who=context.run.job_name)
-        yield dg.MaterializeResult(
-            asset_key=["churn", "champion"], metadata=churn_learning.champion_metadata(models, verdict)
-        )
+        yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
+        yield churn_learning.decided(judged, models, run_id=context.run_id, who=context.run.job_name)
 
 
 class ScoresConfig(dg.Config):

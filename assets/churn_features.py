@@ -1,19 +1,22 @@
 """Steps behind `churn/features`: compute the features of some days and write each day as one partition."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
-from resources.source.port import DELIVERED_ON
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 TABLE, DAY = "churn_features", "feature_date"
 VIEW = "churn_customer"
@@ -58,7 +61,7 @@ def materialize(lake: Lake, store: FeatureStore, day: date) -> int:
     files = lake.files(TABLE, first=day, last=day)
     start = datetime.combine(day, time.min, tzinfo=UTC)
     store.materialize(VIEW, start, start + timedelta(days=1), files=files)
-    return lake.scan(TABLE).count_rows(filter=pc.field(DAY) == day)
+    return lake.scan(TABLE, first=day, last=day).count_rows()
 
 
 def missing_days(lake: Lake, days: Iterable[date]) -> list[date]:
@@ -68,7 +71,7 @@ def missing_days(lake: Lake, days: Iterable[date]) -> list[date]:
 
 def known_by(lake: Lake, day: date) -> ds.Dataset:
     """The orders that had been delivered by the end of `day`."""
-    return lake.scan("orders").filter(pc.field(DELIVERED_ON) <= day)
+    return lake.scan("orders", last=day)
 
 
 def _groups(days: Sequence[date], size: int) -> Iterable[Sequence[date]]:

@@ -98,7 +98,7 @@ def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[da
     table = lake.scan(churn_features.TABLE)
     chosen = pc.field(churn_features.DAY).isin(pa.array(days, pa.date32()))
     entities = table.to_table(columns=["customer_id", "event_timestamp"], filter=chosen)
-    tables = {"orders": lake.scan("orders"), "entities": entities}
+    tables = {"orders": churn_features.known_by(lake, as_of), "entities": entities}
     labels = engine.query(churn_labels, tables, horizon_days=settings.horizon_days, as_of=as_of).read_all()
     return labels.sort_by([("event_timestamp", "ascending"), ("customer_id", "ascending")])
 
@@ -132,20 +132,6 @@ class Judged:
             "gate report": dg.MetadataValue.md(self.report.markdown()),
         }
 
-    def check(self, *, champion_stands: bool) -> dg.AssetCheckResult:
-        """The gate as an asset check. A refused challenger is news, no fault; having no model at all is one."""
-        stopped = ", ".join(self.report.stopped_by)
-        return dg.AssetCheckResult(
-            check_name="gate",
-            asset_key=["churn", "candidate"],
-            passed=self.report.passed,
-            severity=dg.AssetCheckSeverity.WARN if champion_stands else dg.AssetCheckSeverity.ERROR,
-            description=f"stopped by {stopped}" if stopped else f"passed {len(self.report.checks)} checks",
-            metadata={
-                check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in self.report.checks
-            },
-        )
-
 
 def judged(
     rows: TrainingSet, trainers: Sequence[Trainer], registry: Registry, settings: ChurnSettings, as_of: date
@@ -167,34 +153,55 @@ def judged(
     return Judged(chosen, report, version, rows.cutoffs.holdout)
 
 
-def decide(judged: Judged, registry: Registry, *, run_id: str, who: str) -> str:
-    """What became of the candidate, in words, after the champion was moved if the gate passed.
+def decided(judged: Judged, registry: Registry, *, run_id: str, who: str) -> dg.MaterializeResult:
+    """The model in charge after the decision: the candidate if the gate passed it, else the one before.
 
     Raises:
         TesseraError: the gate is closed and no model is in charge.
     """
     standing = registry.champion(APP)
+    stopped = ", ".join(judged.report.stopped_by)
     if judged.report.passed:
         why = f"passed the gate: AUC {judged.metrics['auc']:.3f} on {judged.holdout}; {judged.says('champion')}"
         registry.set_champion(
             APP, judged.version, action="promote", why=why, who=who, run_id=run_id, metrics=judged.metrics
         )
-        return f"promoted, {len(judged.report.checks)} of {len(judged.report.checks)} gates passed"
-    stopped = ", ".join(judged.report.stopped_by)
+        return _in_charge(
+            registry, f"promoted: {len(judged.report.checks)} of {len(judged.report.checks)} checks passed"
+        )
     if standing is None:
         raise TesseraError(
             f"The candidate (version {judged.version}) was stopped by the gate: {stopped}.",
             expected="a first model that passes every check, since none is in charge",
             todo="Read the gate report of churn/candidate in the UI; its limits are settings.churn.gate in stack.yaml.",
         )
-    return f"kept; candidate version {judged.version} was stopped by {stopped}"
+    return _in_charge(registry, f"stays: candidate version {judged.version} was stopped by {stopped}", judged)
 
 
-def champion_metadata(registry: Registry, verdict: str) -> dict[str, Any]:
-    """What Dagster shows of the model in charge."""
+def kept(registry: Registry) -> dg.MaterializeResult:
+    """The model in charge, on a night without training."""
+    return _in_charge(registry, "stays: no training was due")
+
+
+def _in_charge(registry: Registry, verdict: str, refused: Judged | None = None) -> dg.MaterializeResult:
+    """The champion's numbers. A refused challenger is worth a warning: the champion goes on."""
     version = registry.champion(APP)
     info = next(info for info in registry.versions(APP) if info.version == version)
-    return {**info.metrics, "version": info.version, "kind": info.tags["kind"], "verdict": verdict}
+    says = (
+        {check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in refused.report.checks}
+        if refused
+        else {}
+    )
+    gate = dg.AssetCheckResult(
+        check_name="gate",
+        asset_key=["churn", "champion"],
+        passed=refused is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=verdict,
+        metadata=says,
+    )
+    metadata = {**info.metrics, "version": info.version, "kind": info.tags["kind"], "verdict": verdict}
+    return dg.MaterializeResult(asset_key=["churn", "champion"], metadata=metadata, check_results=[gate])
 
 
 def golden_scores(package: Path) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets import churn_features
 from models.errors import TesseraError
@@ -206,11 +205,8 @@ def _champion(registry: Registry) -> tuple[str, LoadedModel]:
 def _feature_batches(lake: Lake, day: date, encoder: Encoder) -> Iterator[pa.RecordBatch]:
     """The day's feature rows as they were written: in ascending order of the entity."""
     columns = [_ENTITY, *encoder.numeric, *encoder.categories]
-    chosen = pc.field(churn_features.DAY) == day
-    scanner = lake.scan(churn_features.TABLE).scanner(
-        columns=columns, filter=chosen, batch_readahead=2, fragment_readahead=1
-    )
-    return iter(scanner.to_batches())
+    rows = lake.scan(churn_features.TABLE, first=day, last=day)
+    return iter(rows.to_batches(columns=columns, batch_readahead=2, fragment_readahead=1))
 
 
 def _digest(rows: pa.RecordBatchReader) -> str:
@@ -234,9 +230,8 @@ def _audited(
 ) -> AuditReport:
     from models.scoring.audit import Expected, audit
 
-    chosen = pc.field(churn_features.DAY) == source.features_of
-    scope = lake.scan(churn_features.TABLE).scanner(columns=[_ENTITY], filter=chosen)
-    entities = (batch.column(0) for batch in scope.to_batches())
+    scope = lake.scan(churn_features.TABLE, first=source.features_of, last=source.features_of)
+    entities = (batch.column(0) for batch in scope.to_batches(columns=[_ENTITY]))
     return audit(
         sink.read_attempt(APP, day, attempt),
         Expected(entities, model_version, feature_version),

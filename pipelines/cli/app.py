@@ -23,7 +23,9 @@ class _Commands(click.Group):
             raise SystemExit(2) from None
         except click.ClickException as error:
             says = error.format_message()
-            raise TesseraError(says, expected="a command as in `tessera --help`", todo="See `tessera --help`.") from None
+            raise TesseraError(
+                says, expected="a command as in `tessera --help`", todo="See `tessera --help`."
+            ) from None
         raise SystemExit(code if isinstance(code, int) else 0)
 
 

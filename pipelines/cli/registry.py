@@ -11,7 +11,7 @@ from pipelines.cli.days import known_app
 from resources.registry.port import Registry
 from resources.stack import active_stack
 
-_METRICS = ("auc", "ap", "ece")
+_METRICS = ("auc", "average_precision", "ece")
 
 
 def models(app: str) -> None:
@@ -23,7 +23,7 @@ def models(app: str) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("version", "champion", "kind", "created", *_METRICS, "gate"):
-        table.add_column(name)
+        table.add_column(name.replace("_", " "))
     for info in versions:
         numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
         mark = "[green]champion[/]" if info.champion else ""

@@ -1,5 +1,7 @@
 """Tables as Delta Lake: on local disk, or on any object store that `deltalake` can reach. No server."""
 
+from __future__ import annotations
+
 import json
 import math
 import re
@@ -14,7 +16,6 @@ from typing import Literal
 
 import dagster as dg
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
@@ -91,6 +92,8 @@ class DeltaLake(Lake):
         dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
         # The log lists files in no particular order; sums of floats must not depend on it.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
+        import pyarrow.dataset as ds
+
         return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
     @override

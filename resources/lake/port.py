@@ -1,14 +1,19 @@
 """Where tables live."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 
 from resources.health import Health
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 
 class Lake(ABC):

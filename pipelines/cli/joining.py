@@ -1,0 +1,99 @@
+"""`tessera features`: what was known of an entity at a moment, for a file of entities and moments."""
+
+from datetime import UTC, date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.progress import track
+
+from assets import churn_features
+from models.errors import TesseraError, choose_from
+from models.features.cutoffs import cutoff_moment
+from pipelines.cli.console import err, out
+from pipelines.cli.days import APPS, known_app
+from pipelines.cli.tables import read_table, write_table
+from resources.feature_store.port import FeatureStore
+from resources.lake.port import Lake
+from resources.stack import Stack, active_stack
+
+_ENTITY, _MOMENT = "customer_id", "event_timestamp"
+#: Days are computed one by one, so that the bar moves and a crash loses at most one.
+
+
+def features(app: str, entities: Path, file: Path) -> None:
+    """Writes the entities with their features to `file`, in the order in which they came.
+
+    Features are taken at the end of each day (UTC): a moment sees the last end of a day at or before it. Days that have
+    no features yet are computed first.
+
+    Raises:
+        TesseraError: unknown application, unreadable file, missing column, or moments the lake knows nothing of.
+    """
+    stack = active_stack()
+    known_app(app)
+    rows = _entities(read_table(entities))
+    lake: Lake = stack.open("lake")
+    days = _days(rows, lake)
+    _compute(stack, lake, days)
+    store: FeatureStore = stack.open("feature_store")
+    store.apply()
+    files = lake.files(churn_features.TABLE)
+    joined = store.historical(APPS[app], rows, files={churn_features.VIEW: files})
+    write_table(joined, file)
+    found = joined.num_rows - joined["recency_days"].null_count
+    out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them were active customers at their moment.")
+
+
+def _entities(rows: pa.Table) -> pa.Table:
+    """The rows with a text key and a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
+    for name in (_ENTITY, _MOMENT):
+        if name not in rows.column_names:
+            raise TesseraError(
+                f"The entities have no column {name!r}.",
+                expected=f"{_ENTITY} and {_MOMENT}; there is {choose_from(name, rows.column_names)}",
+                todo="Rename the column.",
+            )
+    moments = rows[_MOMENT]
+    try:
+        if pa.types.is_string(moments.type):
+            moments = pc.cast(moments, pa.timestamp("us"))
+        if pa.types.is_timestamp(moments.type) and moments.type.tz is None:
+            moments = pc.assume_timezone(pc.cast(moments, pa.timestamp("us")), "UTC")
+        moments = pc.cast(moments, pa.timestamp("us", "UTC"), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TesseraError(
+            f"{_MOMENT} cannot be read as moments: {error}.",
+            expected="timestamps or dates, e.g. 2011-06-02T23:59:59Z",
+            todo="Correct the column.",
+        ) from None
+    rows = rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, pc.cast(rows[_ENTITY], pa.string()))
+    return rows.set_column(rows.column_names.index(_MOMENT), _MOMENT, moments)
+
+
+def _days(rows: pa.Table, lake: Lake) -> list[date]:
+    """The day whose end is the last one at or before each moment, without those the lake knows nothing of."""
+    delivered = lake.days("orders")
+    if not delivered:
+        raise TesseraError(
+            "There are no orders in the lake.",
+            expected="ingested orders",
+            todo="Run `tessera run churn_nightly` first.",
+        )
+    moments = [moment.astimezone(UTC) for moment in pc.unique(rows[_MOMENT]).to_pylist() if moment is not None]
+    ends = {m.date() if m == cutoff_moment(m.date()) else m.date() - timedelta(days=1) for m in moments}
+    late = sorted(day for day in ends if day > delivered[-1])
+    if late:
+        raise TesseraError(
+            f"Nothing is known yet at the end of {late[-1]}: orders are ingested up to {delivered[-1]}.",
+            expected=f"moments before the end of {delivered[-1] + timedelta(days=1)}",
+            todo=f"Run `tessera run churn_nightly --date {late[-1]}` first.",
+        )
+    return sorted(day for day in ends if day >= delivered[0])
+
+
+def _compute(stack: Stack, lake: Lake, days: list[date]) -> None:
+    missing = churn_features.missing_days(lake, days)
+    engine = stack.open("engine")
+    for day in track(missing, "features of days", console=err, transient=True, disable=not missing):
+        churn_features.write_features(lake, engine, stack.settings.churn, [day])
