@@ -16,3 +16,13 @@ def shared_data() -> Path:
             pytest.fail(f"{SHARED_DATA} is missing in CI")
         pytest.skip(f"real data sets are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables and nothing else: making them takes most of a second."""
+    from resources.registry.mlflow_registry import MLflowRegistryConfig
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    assert MLflowRegistryConfig(path=str(folder)).open().check().ok
+    return folder / "mlflow.db"

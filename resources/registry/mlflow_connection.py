@@ -72,9 +72,10 @@ class MLflowConnection:
         try:
             yield self.client
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            said = str(error).replace(self.uri, self.shown).strip()
+            reason = (said.splitlines() or [type(error).__name__])[0]
             raise TesseraError(
-                f"MLflow at {self.shown} did not {doing}: {reason[:300]}",
+                f"MLflow at {self.shown} did not {doing}: {reason[:200]}",
                 expected="an answer",
                 todo="Check that the address is right, the server runs and the disk has room. Nothing is half done:"
                 " run again.",

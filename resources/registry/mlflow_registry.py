@@ -76,7 +76,7 @@ class MLflowRegistryConfig(dg.Config):
         folder = Path(self.path).absolute()
         artifacts = self.artifact_location or ("" if server else (folder / "artifacts").as_uri())
         return MLflowRegistry(
-            folder, self.tracking_uri, artifacts.rstrip("/"), lock_timeout_seconds=self.lock_timeout_seconds
+            folder, self.tracking_uri.rstrip("/"), artifacts.rstrip("/"), lock_timeout_seconds=self.lock_timeout_seconds
         )
 
 
