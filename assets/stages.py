@@ -53,7 +53,7 @@ def ingested(
     """What ingesting the run's day into `table` did, with the result of its check."""
     config = settings.open().ingestion
     day = date.fromisoformat(context.partition_key)
-    report = ingest(table, source.open(), lake.open(), day, config, context.run_id)
+    report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id)
     context.log.info(_sentence(report))
     return dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)])
 
