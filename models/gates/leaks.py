@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.evaluation.metrics import auc
 from models.training.fitted import Labels, Matrix, Vector
@@ -35,18 +34,16 @@ def feature_tells(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[
 
 def _tell(name: str, values: Vector, labels: Labels) -> FeatureTell:
     lowest = np.where(np.isnan(values), -np.inf, values)
-    one_way = auc(labels, lowest)
-    missing_way = auc(labels, np.isnan(values).astype(np.float64))
-    area = max(one_way, 1 - one_way, missing_way, 1 - missing_way)
-    return FeatureTell(name, area, max(_pure_share(lowest, labels), _pure_share(-lowest, labels)))
+    area = auc(labels, lowest)
+    return FeatureTell(name, max(area, 1 - area), max(_pure_share(lowest, labels), _pure_share(-lowest, labels)))
 
 
 def _pure_share(values: Vector, labels: Labels) -> float:
     """Share of the rows at or below the highest cut that has one class only on its lower side."""
     order = np.argsort(values, kind="stable")
     ordered: Vector = values[order]
-    own: Labels = labels[order]
-    other: NDArray[np.bool_] = np.not_equal(own, own[0])
-    rows = int(np.searchsorted(ordered, ordered[int(np.argmax(other))], side="left"))
+    other = labels[order] != labels[order[0]]
+    lowest_other = float(ordered[other].min())
+    rows = int(np.count_nonzero(ordered < lowest_other))
     absent = np.count_nonzero(other) / labels.size
     return rows / labels.size if rows * absent >= _MIN_EXPECTED else 0.0

@@ -91,7 +91,8 @@ def save(
         raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
     saved = dict(model.save(folder))
     for name, text in (extras or {}).items():
-        (folder / name).write_text(text)
+        with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of the model
+            file.write(text)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "kind": model.kind,
@@ -128,7 +129,7 @@ def load(folder: Path, *, sha256: str | None = None) -> LoadedModel:
         model=_LOADERS[kind](folder, manifest["model"]),
         encoder=Encoder.from_json(manifest["encoder"]),
         card=_card(folder, manifest["card"]),
-        extras={name: (folder / name).read_text() for name in manifest["extras"]},
+        extras={name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]},
         sha256=str(manifest["sha256"]),
         size_bytes=package_bytes(folder),
     )
@@ -179,7 +180,7 @@ def _check_sums(folder: Path, manifest: dict[str, Any], sha256: str | None) -> N
     if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
         raise _refused(folder, f"its {MANIFEST} was changed")
     present = {file.name for file in folder.iterdir()} - {MANIFEST}
-    if present != set(manifest["files"]):
+    if present != set(manifest["files"]) or not present.issuperset(manifest["extras"]):
         raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
     for name, expected in manifest["files"].items():
         if _sha256((folder / name).read_bytes()) != expected:

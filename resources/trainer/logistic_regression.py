@@ -17,10 +17,10 @@ class LogisticRegressionTrainerConfig(dg.Config):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["logistic_regression"] = "logistic_regression"
-    inverse_penalty: float = Field(0.1, gt=0, description="scikit-learn's `C`: smaller shrinks more.")
-    max_steps: int = Field(100, ge=1, description="Newton steps at most.")
-    folds: int = Field(5, ge=2, description="Cross-validation folds for calibration.")
-    seed: int = Field(7, ge=0, description="Of the folds.")
+    inverse_penalty: float = Field(default=0.1, gt=0, description="scikit-learn's `C`: smaller shrinks more.")
+    max_steps: int = Field(default=100, ge=1, description="Newton steps at most.")
+    folds: int = Field(default=5, ge=2, description="Cross-validation folds for calibration.")
+    seed: int = Field(default=7, ge=0, description="Of the folds.")
 
     def open(self) -> "LogisticRegressionTrainer":
         """The trainer."""

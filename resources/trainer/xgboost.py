@@ -21,22 +21,24 @@ class XGBoostTrainerConfig(dg.Config):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["xgboost"] = "xgboost"
-    max_depth: int = Field(3, ge=1, le=12, description="Depth of a tree.")
-    learning_rate: float = Field(0.05, gt=0, le=1, description="Share of each tree that is added.")
-    max_rounds: int = Field(400, ge=1, description="Trees at most; the folds choose how many.")
-    patience: int = Field(25, ge=1, description="Rounds without a lower log loss before boosting stops.")
-    min_child_weight: float = Field(5.0, ge=0, description="Least sum of hessians in a leaf.")
-    l2: float = Field(1.0, ge=0, description="L2 penalty of leaf values (`lambda`).")
-    l1: float = Field(0.0, ge=0, description="L1 penalty of leaf values (`alpha`).")
-    min_split_loss: float = Field(0.0, ge=0, description="Least gain of a split (`gamma`).")
-    row_share: float = Field(0.8, gt=0, le=1, description="Rows drawn for each tree (`subsample`).")
-    feature_share: float = Field(0.8, gt=0, le=1, description="Features drawn for each tree (`colsample_bytree`).")
-    max_bin: int = Field(256, ge=2, description="Histogram bins per feature.")
-    tree_method: Literal["hist", "exact"] = Field("hist", description="How splits are found.")
-    base_score: float = Field(0.5, gt=0, lt=1, description="Probability that boosting starts from.")
-    folds: int = Field(5, ge=2, description="Cross-validation folds for rounds and calibration.")
-    threads: int = Field(1, ge=1, description="Threads; more than one stalls for minutes on a busy machine.")
-    seed: int = Field(7, ge=0, description="Of folds, rows and features drawn.")
+    max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="Share of each tree that is added.")
+    max_rounds: int = Field(default=400, ge=1, description="Trees at most; the folds choose how many.")
+    patience: int = Field(default=25, ge=1, description="Rounds without a lower log loss before boosting stops.")
+    min_child_weight: float = Field(default=5.0, ge=0, description="Least sum of hessians in a leaf.")
+    l2: float = Field(default=1.0, ge=0, description="L2 penalty of leaf values (`lambda`).")
+    l1: float = Field(default=0.0, ge=0, description="L1 penalty of leaf values (`alpha`).")
+    min_split_loss: float = Field(default=0.0, ge=0, description="Least gain of a split (`gamma`).")
+    row_share: float = Field(default=0.8, gt=0, le=1, description="Rows drawn for each tree (`subsample`).")
+    feature_share: float = Field(
+        default=0.8, gt=0, le=1, description="Features drawn for each tree (`colsample_bytree`)."
+    )
+    max_bin: int = Field(default=256, ge=2, description="Histogram bins per feature.")
+    tree_method: Literal["hist", "exact"] = Field(default="hist", description="How splits are found.")
+    base_score: float = Field(default=0.5, gt=0, lt=1, description="Probability that boosting starts from.")
+    folds: int = Field(default=5, ge=2, description="Cross-validation folds for rounds and calibration.")
+    threads: int = Field(default=1, ge=1, description="Threads; more than one stalls for minutes on a busy machine.")
+    seed: int = Field(default=7, ge=0, description="Of folds, rows and features drawn.")
 
     def open(self) -> "XGBoostTrainer":
         """The trainer."""

@@ -248,6 +248,12 @@ def test_calibration_probabilities_that_do_not_mean_what_they_say_are_stopped(
     assert judge(distorted(world, change)).stopped_by == ("calibration",)
 
 
+def test_calibration_a_wrong_mean_is_stopped_by_itself(world: World) -> None:
+    high = distorted(world, lambda p, x: sigmoid(log_odds(p) + 0.4))
+    assert judge(high, max_ece=1.0, max_calibration_gap=0.04).stopped_by == ("calibration",)
+    assert judge(high, max_ece=1.0, max_calibration_gap=0.12).passed
+
+
 def test_latency_a_model_that_computes_too_long_is_stopped(world: World) -> None:
     def slowly(p: Vector, rows: Matrix) -> Vector:
         end = time.process_time() + 30e-6 * len(rows)
@@ -298,12 +304,15 @@ def canary(rows: pa.Table, name: str) -> pa.Table:
     values = {
         "days_to_next_purchase": to_next_purchase,
         "orders_in_next_30_days": np.where(to_next_purchase <= 30, rng.poisson(1, rows.num_rows) + 1, 0),
+        "almost_the_label": churned ^ (rng.random(rows.num_rows) < 0.02),
         "known_to_be_back": np.where(churned, np.nan, rng.normal(size=rows.num_rows)),
     }
     return rows.append_column(name, pa.array(values[name]))
 
 
-@pytest.mark.parametrize("name", ["days_to_next_purchase", "orders_in_next_30_days", "known_to_be_back"])
+@pytest.mark.parametrize(
+    "name", ["days_to_next_purchase", "orders_in_next_30_days", "almost_the_label", "known_to_be_back"]
+)
 def test_leakage_a_feature_from_after_the_cut_off_is_found(world: World, name: str) -> None:
     """By its AUC; by sorting a third of the rows without error; by being missing exactly where it counts."""
     made = divided(canary(table(), name), (*FEATURES, name))

@@ -83,6 +83,21 @@ def test_everything_comes_back(package: Path) -> None:
     assert load(package, sha256=loaded.sha256).sha256 == loaded.sha256
 
 
+def test_extras_come_back_and_are_checked(tmp_path: Path) -> None:
+    model = load(packed("logistic_regression", tmp_path / "p")).model
+    save(tmp_path / "q", model, ENCODER, CARD, {"golden.json": '{"ü": 1}'})
+    assert load(tmp_path / "q").extras == {"golden.json": '{"ü": 1}'}
+    (tmp_path / "q" / "golden.json").write_text("{}")
+    with pytest.raises(TesseraError, match=r"golden\.json"):
+        load(tmp_path / "q")
+
+
+def test_an_extra_never_replaces_a_file_of_the_model(tmp_path: Path) -> None:
+    model = load(packed("logistic_regression", tmp_path / "p")).model
+    with pytest.raises(FileExistsError):
+        save(tmp_path / "q", model, ENCODER, CARD, {"model.skops": "mine"})
+
+
 def test_a_changed_file_is_refused(package: Path) -> None:
     file = next(f for f in package.iterdir() if f.name.startswith("model"))
     content = bytearray(file.read_bytes())
