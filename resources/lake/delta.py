@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 import pyarrow as pa
@@ -31,6 +31,9 @@ from resources.lake.parts import Part, digest_of, write_parts
 from resources.lake.port import Lake
 from resources.lake.schema import conformed, lake_schema
 
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
 #: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed.
 _TABLE_SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
 
@@ -47,7 +50,7 @@ class DeltaLakeConfig(dg.Config):
         default=600, gt=0, description="A writer waits this long for another writer of the same table."
     )
 
-    def open(self) -> "DeltaLake":
+    def open(self) -> DeltaLake:
         """The lake; nothing is read or written yet."""
         return DeltaLake(self.path, self.storage_options, lock_timeout_seconds=self.lock_timeout_seconds)
 
@@ -92,9 +95,7 @@ class DeltaLake(Lake):
         dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
         # The log lists files in no particular order; sums of floats must not depend on it.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
-        import pyarrow.dataset as ds
-
-        return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+        return type(dataset)(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
     @override
     def exists(self, table: str) -> bool:
