@@ -185,7 +185,8 @@ def _floor(folder: Path, rows: int, _reasons: int) -> None:
 
     booster = xgb.Booster({"nthread": THREADS}, model_file=folder / "model.ubj")
     buffer = np.empty((BATCH_ROWS, len(FEATURES)), np.float32)
-    for batch in pq.ParquetFile(_rows_file(folder, rows)).iter_batches(batch_size=BATCH_ROWS, columns=FEATURES):
+    file = pq.ParquetFile(_rows_file(folder, rows), pre_buffer=False)
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=FEATURES):
         for at, column in enumerate(batch.columns):
             buffer[: batch.num_rows, at] = column.to_numpy(zero_copy_only=False)
         booster.inplace_predict(buffer[: batch.num_rows])

@@ -109,7 +109,8 @@ def _refuse_nulls(batch: pa.RecordBatch) -> None:
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
-        with pq.ParquetFile(path) as file:
+        # Without `pre_buffer` only one row group is held at a time, not the whole file.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=_ROW_GROUP_ROWS)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, str(error)) from error
