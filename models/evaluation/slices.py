@@ -56,8 +56,15 @@ def compare_slices(
 
 def _parts(slices: Mapping[str, NDArray[np.object_]]) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     for name, parts in slices.items():
-        for part in sorted(set(parts.tolist())):
+        for part in sorted(set(parts.tolist()), key=_reading_order):
             yield name, str(part), parts == part
+
+
+def _reading_order(part: str) -> tuple[int, str]:
+    """Bands of numbers from low to high, what is missing or rare last."""
+    if part.startswith("("):
+        return 3, part
+    return (0 if part.startswith("<= ") else 2 if part.startswith("> ") else 1), part
 
 
 def _compare(

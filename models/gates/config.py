@@ -20,14 +20,14 @@ class GateConfig(BaseModel):
     n_bootstrap: int = Field(default=1000, ge=100, description="Resamples of entities behind every interval.")
     seed: int = Field(default=20, ge=0, description="Seed of the resampling, so that a report can be made again.")
     baseline_margin: float = Field(
-        0.005, ge=0, description="AUC by which a simple baseline may be ahead, if chance explains it."
+        default=0.005, ge=0, description="AUC by which a simple baseline may be ahead, if chance explains it."
     )
     max_ece: float = Field(default=0.08, gt=0, description="Expected calibration error beyond what chance explains.")
     max_calibration_gap: float = Field(
         default=0.10, gt=0, description="|mean probability - churn rate| over the hold-out."
     )
     max_slice_drop: float = Field(
-        0.05, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
+        default=0.05, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
     )
     min_slice_rows: int = Field(
         default=150, ge=1, description="Rows below which a slice is shown, but decides nothing."
@@ -40,8 +40,11 @@ class GateConfig(BaseModel):
         default=0.95, gt=0.5, le=1, description="A single feature this good knows the answer."
     )
     max_pure_share: float = Field(
-        0.20, gt=0, lt=1, description="Share of rows that one cut on one feature may sort without a single error."
+        default=0.20,
+        gt=0,
+        lt=1,
+        description="Share of rows that one cut on one feature may sort without a single error.",
     )
     max_control_z: float = Field(
-        5.0, gt=0, description="Standard errors by which the AUC learnt from shuffled labels may exceed 0.5."
+        default=5.0, gt=0, description="Standard errors by which the AUC learnt from shuffled labels may exceed 0.5."
     )

@@ -9,6 +9,7 @@ import numpy as np
 import xgboost as xgb
 from numpy.typing import NDArray
 
+from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
 from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
 from models.training.folds import grouped_folds
@@ -57,8 +58,19 @@ class XGBoostModel:
 
     @classmethod
     def load(cls, folder: Path, saved: Mapping[str, Any], *, threads: int = 1) -> "XGBoostModel":
-        """The model that `save` described. UBJ holds numbers only: reading it runs no code."""
-        booster = xgb.Booster(model_file=folder / _FILE)
+        """The model that `save` described. UBJ holds numbers only: reading it runs no code.
+
+        Raises:
+            TesseraError: the file is no XGBoost model.
+        """
+        try:
+            booster = xgb.Booster(model_file=folder / _FILE)
+        except xgb.core.XGBoostError as error:
+            raise TesseraError(
+                f"{folder / _FILE} is no XGBoost model.",
+                expected="a booster in UBJ format",
+                todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+            ) from error
         booster.set_param({"nthread": threads})
         return cls(booster, Platt(float(saved["slope"]), float(saved["intercept"])))
 

@@ -197,6 +197,15 @@ def test_a_pickle_or_rubbish_in_place_of_a_model_is_refused(content: bytes, tmp_
         load(folder)
 
 
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x80\x04K\x01."])
+def test_rubbish_in_place_of_a_booster_is_refused(content: bytes, tmp_path: Path) -> None:
+    folder = packed("xgboost", tmp_path / "p")
+    (folder / "model.ubj").write_bytes(content)
+    forge(folder, "model.ubj")
+    with pytest.raises(TesseraError, match="no XGBoost model"):
+        load(folder)
+
+
 def test_a_tree_that_points_outside_itself_is_refused(tmp_path: Path) -> None:
     """scikit-learn follows such an index without looking: it would read foreign memory."""
     booster = HistGradientBoostingClassifier(max_iter=1, max_depth=2, early_stopping=False).fit(ROWS, LABELS)
