@@ -29,6 +29,7 @@ check: setup-test  ## format, lint, types, walls between the rooms, definitions,
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/dg check defs --no-check-yaml
 	$(BIN)/python -m pipelines.docs --check
+	$(BIN)/python -m models.contracts.export --check
 
 format: setup-test
 	$(BIN)/ruff check --fix .
@@ -36,6 +37,7 @@ format: setup-test
 
 docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs
+	$(BIN)/python -m models.contracts.export
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
@@ -50,11 +52,11 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-inde
 	@touch $@
 
 .venv/.core: .venv/.uv requirements/core.lock pyproject.toml
-	@test -f .venv/.test || $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/core.lock
+	@test -f .venv/.test || $(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/core.lock
 	@test -f .venv/.test || $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/.test: .venv/.uv requirements/test.lock pyproject.toml
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/test.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/test.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@ .venv/.core

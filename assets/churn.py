@@ -114,7 +114,7 @@ def champion(
         yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
         judged = churn_learning.judged(rows, [trainer.open(), challenger.open()], models, churn, day)
         yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
-        yield churn_learning.decided(judged, models, run_id=context.run_id, who=context.run.job_name)
+        yield churn_learning.decided(judged, models, run_id=context.run.run_id, who=context.run.job_name)
 
 
 class ScoresConfig(dg.Config):
@@ -155,7 +155,7 @@ def scores(
     """Churn probability of each active customer: written, read back and audited, not yet published."""
     day = date.fromisoformat(context.partition_key)
     scored = churn_scoring.score(
-        lake.open(), registry.open(), sink.open(), settings.open().churn, day, config.worst, run_id=context.run_id
+        lake.open(), registry.open(), sink.open(), settings.open().churn, day, config.worst, run_id=context.run.run_id
     )
     return dg.MaterializeResult(
         value=scored.draft.model_dump_json(), metadata=scored.metadata(), check_results=scored.checks()
@@ -171,7 +171,7 @@ def scores(
     owners=_OWNERS,
 )
 def publication(draft: str, sink: SinkResource, notifier: NotifierResource) -> dg.MaterializeResult:
-    """The day's scores, published: one pointer names the audited rows. Published again, the same rows change nothing."""
+    """The day's scores, published: one pointer names the audited rows; the same rows again change nothing."""
     published = churn_scoring.publish(Publication.model_validate_json(draft), sink.open(), notifier.open())
     return dg.MaterializeResult(metadata=published.metadata())
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -51,7 +52,7 @@ class TrainingSet:
     @property
     def churn_rate(self) -> float:
         """Share of rows that churned."""
-        return pc.mean(self.rows["churned"]).as_py()
+        return float(np.mean(self.rows["churned"].to_numpy()))
 
     def metadata(self) -> dict[str, Any]:
         """What Dagster shows of it."""
@@ -210,8 +211,6 @@ def golden_scores(package: Path) -> int:
     Raises:
         TesseraError: any score differs.
     """
-    import numpy as np
-
     from models.training.package import load
 
     loaded = load(package)

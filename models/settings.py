@@ -12,12 +12,14 @@ class ChurnSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    population_days: int = Field(180, ge=1, description="A customer is in scope with a purchase in these last days.")
-    horizon_days: int = Field(90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
-    cutoff_step_days: int = Field(7, ge=1, description="Distance of two training cut-offs.")
-    min_history_days: int = Field(30, ge=1, description="History that the first training cut-off must have.")
-    max_training_cutoffs: int = Field(12, ge=1, description="The newest this many cut-offs are trained on.")
-    max_stale_days: int = Field(7, ge=0, description="Scores may use features up to this old, flagged.")
+    population_days: int = Field(
+        default=180, ge=1, description="A customer is in scope with a purchase in these last days."
+    )
+    horizon_days: int = Field(default=90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
+    cutoff_step_days: int = Field(default=7, ge=1, description="Distance of two training cut-offs.")
+    min_history_days: int = Field(default=30, ge=1, description="History that the first training cut-off must have.")
+    max_training_cutoffs: int = Field(default=12, ge=1, description="The newest this many cut-offs are trained on.")
+    max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
     gate: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()
     audit: AuditConfig = AuditConfig()

@@ -1,4 +1,4 @@
-"""Pages of `docs/` that are written from the code: `python -m pipelines.docs`, and `--check` to see whether they are."""
+"""Pages of `docs/` written from the code: `python -m pipelines.docs`; with `--check`, whether they are up to date."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -41,11 +41,12 @@ def _stack() -> str:
     lines = [
         "# stack.yaml: every part and every setting",
         "",
-        "A profile names one adapter (`kind`) for every port. `extends` takes over another profile: a port is replaced",
-        "whole, settings are merged. `${home}`, `${root}`, `${NAME}` and `${NAME:-default}` are filled in when the file",
-        "is read; `{env: NAME}` stays a reference (use it for secrets). Any dotted path to a config class is a `kind` too.",
+        "A profile names one adapter (`kind`) for every port. `extends` takes over another profile: a port is",
+        "replaced whole, settings are merged. `${home}`, `${root}`, `${NAME}` and `${NAME:-default}` are filled in when",
+        "the file is read; `{env: NAME}` stays a reference (use it for secrets). Any dotted path to a config class is a",
+        "`kind` too.",
         "",
-        "`TESSERA_PROFILE` chooses the profile, `TESSERA_HOME` where it keeps its data, `TESSERA_STACK` another file.",
+        "`TESSERA_PROFILE` chooses the profile, `TESSERA_HOME` its data's place, `TESSERA_STACK` another file.",
         "",
         "## calendar",
         "",

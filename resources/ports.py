@@ -107,7 +107,6 @@ _PORTS: dict[str, type[dg.ConfigurableResource]] = {
     "sink": SinkResource,
     "notifier": NotifierResource,
 }
-assert _PORTS.keys() == ADAPTERS.keys()
 
 R = TypeVar("R", bound=dg.ConfigurableResource)
 

@@ -24,7 +24,7 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     for name, text in _lines(outcome, stack):
-        lines.add_row(name, Text.from_markup(text) if isinstance(text, str) else text)
+        lines.add_row(name, Text.from_markup(text))
     colour = "green" if outcome.success else "red"
     verdict = "done" if outcome.success else "NOT PUBLISHED"
     title = f"[bold]{outcome.job}[/] {outcome.day} - {verdict} in {outcome.seconds:.1f} s"
@@ -71,7 +71,8 @@ def _training(found: dict[str, Any]) -> str:
 
 
 def _candidate(found: dict[str, Any]) -> str:
-    return f"{found['kind']}: AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f} on unseen {found['holdout']}"
+    measured = f"AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f}"
+    return f"{found['kind']}: {measured} on unseen {found['holdout']}; {_plain(found['against champion'])}"
 
 
 def _champion(found: dict[str, Any]) -> str:
@@ -79,7 +80,8 @@ def _champion(found: dict[str, Any]) -> str:
 
 
 def _scores(found: dict[str, Any]) -> str:
-    return f"{found['dagster/row_count']:,} scored, {found['contacts']:,} to contact, mean {found['mean_score']:.3f}, {found['degradation']}"
+    rows = f"{found['dagster/row_count']:,} scored, {found['contacts']:,} to contact, mean {found['mean_score']:.3f}"
+    return f"{rows}, {found['degradation']}"
 
 
 def _drift(found: dict[str, Any]) -> str:

@@ -18,7 +18,6 @@ from resources.lake.port import Lake
 from resources.stack import Stack, active_stack
 
 _ENTITY, _MOMENT = "customer_id", "event_timestamp"
-#: Days are computed one by one, so that the bar moves and a crash loses at most one.
 
 
 def features(app: str, entities: Path, file: Path) -> None:
@@ -58,8 +57,6 @@ def _entities(rows: pa.Table) -> pa.Table:
     try:
         if pa.types.is_string(moments.type):
             moments = pc.cast(moments, pa.timestamp("us"))
-        if pa.types.is_timestamp(moments.type) and moments.type.tz is None:
-            moments = pc.assume_timezone(pc.cast(moments, pa.timestamp("us")), "UTC")
         moments = pc.cast(moments, pa.timestamp("us", "UTC"), safe=False)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise TesseraError(
@@ -80,7 +77,7 @@ def _days(rows: pa.Table, lake: Lake) -> list[date]:
             expected="ingested orders",
             todo="Run `tessera run churn_nightly` first.",
         )
-    moments = [moment.astimezone(UTC) for moment in pc.unique(rows[_MOMENT]).to_pylist() if moment is not None]
+    moments = [moment.astimezone(UTC) for moment in rows[_MOMENT].unique().to_pylist() if moment is not None]
     ends = {m.date() if m == cutoff_moment(m.date()) else m.date() - timedelta(days=1) for m in moments}
     late = sorted(day for day in ends if day > delivered[-1])
     if late:

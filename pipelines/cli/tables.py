@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
@@ -63,5 +62,6 @@ def _known_ending(file: Path) -> None:
 def _flat(rows: pa.Table) -> pa.Table:
     for place, field in enumerate(rows.schema):
         if pa.types.is_list(field.type):
-            rows = rows.set_column(place, field.name, pc.binary_join(rows[field.name], "; "))
+            texts = [None if items is None else "; ".join(items) for items in rows[field.name].to_pylist()]
+            rows = rows.set_column(place, field.name, pa.array(texts, pa.string()))
     return rows

@@ -26,9 +26,9 @@ class LocalEngineConfig(dg.Config):
     """Bulk computation in this process, on DuckDB."""
 
     kind: Literal["local"] = "local"
-    threads: int = Field(2, ge=1, description="Threads of one query.")
-    memory_limit_mb: int = Field(2000, ge=100, description="Memory of one query; beyond it, it spills to disk.")
-    temp_directory: str = Field("var/tmp", description="Where queries spill to.")
+    threads: int = Field(default=2, ge=1, description="Threads of one query.")
+    memory_limit_mb: int = Field(default=2000, ge=100, description="Memory of one query; beyond it, it spills to disk.")
+    temp_directory: str = Field(default="var/tmp", description="Where queries spill to.")
 
     def open(self) -> LocalEngine:
         """The engine with these limits."""
@@ -71,7 +71,7 @@ class LocalEngine(Engine):
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         self._temp_directory.mkdir(parents=True, exist_ok=True)
-        settings = {
+        settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": self._threads,
             "memory_limit": f"{self._memory_limit_mb}MB",
             "temp_directory": str(self._temp_directory),

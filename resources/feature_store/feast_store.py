@@ -41,12 +41,14 @@ class FeastStoreConfig(dg.Config):
     """Feast, embedded: no server, everything in one folder."""
 
     kind: Literal["feast"] = "feast"
-    path: str = Field("var/feast", description="Folder of registry, online store and staged feature files.")
+    path: str = Field(default="var/feast", description="Folder of registry, online store and staged feature files.")
     definitions: str = Field(
         "feature_repo.definitions", description="Module whose `definitions(folder)` gives what to register."
     )
-    threads: int = Field(2, ge=1, description="Threads of one point-in-time join.")
-    memory_limit_mb: int = Field(2000, ge=100, description="Memory of one point-in-time join; beyond it, it spills.")
+    threads: int = Field(default=2, ge=1, description="Threads of one point-in-time join.")
+    memory_limit_mb: int = Field(
+        default=2000, ge=100, description="Memory of one point-in-time join; beyond it, it spills."
+    )
 
     def open(self) -> FeastStore:
         """The store in that folder."""

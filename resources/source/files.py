@@ -117,7 +117,11 @@ class FilesTable:
         One thread, because row numbers of CSV files must follow the file's order.
         """
         files = self.files()
-        settings = {"threads": 1, "temp_directory": str(self.cache), "autoload_known_extensions": False}
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "threads": 1,
+            "temp_directory": str(self.cache),
+            "autoload_known_extensions": False,
+        }
         with duckdb.connect(config=settings) as connection:
             connection.execute(f"SET TimeZone = '{self.timezone}'")
             with _told(files, self.reading):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -39,11 +40,18 @@ def test_every_shipped_profile_is_complete_and_typed(name: str, tmp_path: Path) 
 @pytest.mark.parametrize("name", profile_names())
 def test_the_effective_adapter_of_every_resource_is_the_one_the_profile_names(name: str, tmp_path: Path) -> None:
     stack = read(SHIPPED, name, str(tmp_path))
-    for port, resource in stack_resources(stack).items():
-        if port == "settings":
-            continue
-        effective = resource.process_config_and_initialize().backend
-        assert effective == stack.config(port), port
+    effective: dict[str, object] = {}
+
+    @dg.op(required_resource_keys=set(ADAPTERS))
+    def look(context: dg.OpExecutionContext) -> None:
+        effective.update({port: getattr(context.resources, port).backend for port in ADAPTERS})
+
+    @dg.job(resource_defs=stack_resources(stack))
+    def looking() -> None:
+        look()
+
+    looking.execute_in_process(instance=dg.DagsterInstance.ephemeral())
+    assert effective == {port: stack.config(port) for port in ADAPTERS}
 
 
 def test_paths_lie_in_the_home(tmp_path: Path) -> None:
