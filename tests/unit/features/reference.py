@@ -57,7 +57,11 @@ def trend(now: Any, before: Any) -> float | None:
 def reference_features(lines: Sequence[Line], customer: str, day: date, population_days: int) -> dict[str, Any] | None:
     """The features of one customer at the end of one day, or None if the customer is not in scope."""
     t = end_of(day)
-    known = [x for x in lines if x.customer == customer and x.delivered_on <= day and x.ordered_at <= t]
+    known = [
+        x
+        for x in lines
+        if x.customer == customer and x.delivered_on <= day and t - timedelta(days=365) < x.ordered_at <= t
+    ]
     orders, returns = orders_of(known, returns=False), orders_of(known, returns=True)
     if not any(t - timedelta(days=population_days) < order.at for order in orders):
         return None

@@ -89,10 +89,25 @@ def test_columns_are_the_declared_ones(tmp_path: Path) -> None:
     assert found.schema.field("event_timestamp").type == pa.timestamp("us", "UTC")
 
 
-@pytest.mark.parametrize(("days_ago", "counted"), [(29, True), (30, False)])
-def test_windows_are_open_on_the_left(days_ago: int, counted: bool, tmp_path: Path) -> None:
-    lines = [bought("a", DAY - timedelta(days=days_ago), hour=0)]
-    assert features(lines, [DAY], tmp_path)["orders_30"].to_pylist() == [1.0 if counted else 0.0]
+EDGES = {7: ["orders_7"], 30: ["orders_30"], 90: ["orders_90", "purchase_days_90"], 180: ["orders_180"]}
+
+
+@pytest.mark.parametrize(("days", "names"), EDGES.items())
+def test_windows_are_open_on_the_left(days: int, names: list[str], tmp_path: Path) -> None:
+    """The first moment of day D - (N-1) is inside, the last one of the day before is not."""
+    inside = [bought("a", DAY), bought("a", DAY - timedelta(days=days - 1), hour=0)]
+    outside = [bought("a", DAY), inside[1]._replace(at=inside[1].at - 1)]
+    for lines, counted in ((inside, 2.0), (outside, 1.0)):
+        found = features(lines, [DAY], tmp_path)
+        assert {name: found[name].to_pylist() for name in names} == {name: [counted] for name in names}
+
+
+@pytest.mark.parametrize(("days_ago", "products", "share"), [(89, 1.0, 1.0), (90, 1.0, 0.0)])
+def test_a_product_is_new_if_first_bought_in_the_window(
+    days_ago: int, products: float, share: float, tmp_path: Path
+) -> None:
+    found = features([bought("a", DAY), bought("a", DAY - timedelta(days=days_ago))], [DAY], tmp_path)
+    assert (found["products_90"].to_pylist(), found["new_product_share_90"].to_pylist()) == ([products], [share])
 
 
 def test_a_customer_leaves_the_population_after_its_last_day(tmp_path: Path) -> None:
