@@ -14,6 +14,6 @@ class IngestionConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    history_days: int = Field(default=400, ge=0)
+    history_days: int = Field(default=460, ge=0)
     redelivery_days: int = Field(default=3, ge=1)
     max_quarantined_share: float = Field(default=0.05, ge=0, le=1)

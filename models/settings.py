@@ -13,7 +13,7 @@ class ChurnSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     population_days: int = Field(
-        default=180, ge=1, description="A customer is in scope with a purchase in these last days."
+        default=180, ge=1, le=365, description="A customer is in scope with a purchase in these last days."
     )
     horizon_days: int = Field(default=90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
     cutoff_step_days: int = Field(default=7, ge=1, description="Distance of two training cut-offs.")

@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from models.features.page import features_page
 from models.settings import Settings
 from resources.stack import ADAPTERS, ROOT, Calendar, adapter_class
 
@@ -17,7 +18,7 @@ _NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it i
 
 def pages() -> Mapping[str, str]:
     """File name in `docs/` -> its text."""
-    return {"stack.md": _stack(), "assets.md": _assets()}
+    return {"stack.md": _stack(), "assets.md": _assets(), "features.md": features_page()}
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from models.features.churn_definitions import CATEGORIES, DEFINITIONS, FEATURES
+from models.features.churn_definitions import CATEGORIES, DEFINITIONS, FEATURES, HISTORY_DAYS
 from models.features.cutoffs import Cutoffs, training_cutoffs
 
 __all__ = ["CATEGORIES", "DEFINITIONS", "FEATURES", "Cutoffs", "churn_features", "churn_labels", "training_cutoffs"]
@@ -90,18 +90,18 @@ def _lines(orders: Any) -> Any:
 
 
 def _at_cutoffs(known: Any, cutoffs: Any) -> Any:
-    """Each row once per cut-off at which it is known, with `feature_date` and `cutoff_day`."""
+    """Each row once per cut-off at which it is known and not too old, with `feature_date` and `cutoff_day`."""
     days = cutoffs.select("feature_date", cutoff_day=cutoffs.feature_date.epoch_days())
-    return known.inner_join(days, known.known_on <= days.feature_date)
+    recent = known.ordered_day > days.cutoff_day - HISTORY_DAYS
+    return known.inner_join(days, [known.known_on <= days.feature_date, recent])
 
 
 def _known_orders(orders: Any, cutoffs: Any) -> Any:
     """One row per customer, cut-off and order (purchase or return). `age` 0 is the day of the cut-off."""
     lines = _lines(orders)
     # Orders are added up before they meet the cut-offs: with many cut-offs that is most of the work saved.
-    deliveries = lines.group_by("customer_id", "order_id", "is_return", "known_on").agg(
+    deliveries = lines.group_by("customer_id", "order_id", "is_return", "known_on", "ordered_day").agg(
         ordered_at=lines.ordered_at.max(),
-        ordered_day=lines.ordered_day.max(),
         country=lines.country.max(),
         cents=lines.cents.sum(),
         items=lines["items"].sum(),

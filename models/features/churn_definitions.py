@@ -2,14 +2,17 @@
 
 from models.features.definitions import Feature
 
-_ALL = "all history"
+#: Nothing older than so many days shapes a feature: values depend neither on how much history a lake happens to hold
+#: nor on the age of the shop, and the work of a night stays bounded.
+HISTORY_DAYS = 365
+_ALL = f"{HISTORY_DAYS} days"
 _90 = "90 days"
 _180 = "180 days"
 
 #: In the order of the model's columns.
 DEFINITIONS: tuple[Feature, ...] = (
     Feature("recency_days", "time since the last purchase", "days", _ALL),
-    Feature("tenure_days", "time since the first purchase", "days", _ALL),
+    Feature("tenure_days", "time since the first purchase of the window", "days", _ALL),
     Feature("recency_share", "recency over tenure: near 1 after a single early purchase", "share", _ALL),
     Feature("orders_7", "orders placed", "orders", "7 days"),
     Feature("orders_30", "orders placed", "orders", "30 days"),

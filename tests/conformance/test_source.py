@@ -11,6 +11,7 @@ import pytest
 
 from models.contracts import CONTRACTS
 from models.errors import TesseraError
+from resources.source.fake import FakeSource
 from resources.source.files import FilesSourceConfig
 from resources.source.port import DELIVERED_ON, ORIGINAL, Source
 from resources.source.simulated import SimulatedSourceConfig
@@ -25,6 +26,11 @@ Opener = Callable[[date], Source]
 
 def _simulated(folder: Path) -> Opener:
     return lambda last: SimulatedSourceConfig(customers=150, first_day=FIRST.isoformat(), seed=3).open()
+
+
+def _fake(last: date) -> Source:
+    source = SimulatedSourceConfig(customers=150, first_day=FIRST.isoformat(), seed=3).open()
+    return FakeSource({table: source.read(table, FIRST, last).read_all() for table in source.tables()}, FIRST)
 
 
 def _files(folder: Path, write: Callable[[pa.Table, Path], None], end: str) -> Opener:
@@ -57,6 +63,7 @@ def _csv(rows: pa.Table, file: Path) -> None:
 
 
 OPENERS: dict[str, Callable[[Path], Opener]] = {
+    "fake": lambda _: _fake,
     "simulated": _simulated,
     "parquet": lambda folder: _files(folder, _parquet, ".parquet"),
     "csv": lambda folder: _files(folder, _csv, ".csv"),

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.features.churn import CATEGORIES, FEATURES, churn_features
+from models.features.churn_definitions import HISTORY_DAYS
 from models.features.cutoffs import cutoff_moment
 from models.features.leakage import known_at, leaking_features
 from tests.unit.features.orders import FIRST_DAY, Line, bought, cutoffs_table, engine, orders_table
@@ -108,6 +109,16 @@ def test_a_product_is_new_if_first_bought_in_the_window(
 ) -> None:
     found = features([bought("a", DAY), bought("a", DAY - timedelta(days=days_ago))], [DAY], tmp_path)
     assert (found["products_90"].to_pylist(), found["new_product_share_90"].to_pylist()) == ([products], [share])
+
+
+def test_what_is_older_than_the_history_changes_no_byte(tmp_path: Path) -> None:
+    """A home that happens to hold more history gives the same features, so the same scores."""
+    day = FIRST_DAY + timedelta(days=500)
+    within = [bought("a", day - timedelta(days=n)) for n in (3, 50, HISTORY_DAYS - 1)]
+    older = [bought("a", day - timedelta(days=n), product="lamp", is_return=n % 2 == 0) for n in (HISTORY_DAYS, 400)]
+    once = features(within, [day], tmp_path)
+    assert once["orders_total"].to_pylist() == [3]
+    assert features([*older, *within], [day], tmp_path).equals(once)
 
 
 def test_a_customer_leaves_the_population_after_its_last_day(tmp_path: Path) -> None:
