@@ -65,7 +65,7 @@ class XGBoostModel:
         """
         try:
             booster = xgb.Booster(model_file=folder / _FILE)
-        except xgb.core.XGBoostError as error:
+        except ValueError as error:  # XGBoostError is one; decoding its own message may be another
             raise TesseraError(
                 f"{folder / _FILE} is no XGBoost model.",
                 expected="a booster in UBJ format",
