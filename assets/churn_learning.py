@@ -142,7 +142,8 @@ def judged(
     from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
     split = _split(rows, settings)
-    fitters = [LogisticRegressionTrainerConfig().open(), *trainers]
+    # The baseline last: of two trainers of one kind the first counts, and the profile may set its own.
+    fitters = [*trainers, LogisticRegressionTrainerConfig().open()]
     candidates = fit_candidates(fitters, split.train)
     chosen = choose(candidates)
     trainer = next(fitter for fitter in fitters if fitter.name == chosen.name)

@@ -92,6 +92,10 @@ def _published(found: dict[str, Any]) -> str:
     return f"[bold]{_plain(found['verdict'])}[/], digest {found['digest'][:12]}"
 
 
+def _online(found: dict[str, Any]) -> str:
+    return f"features of {found['dagster/row_count']:,} customers in the online store"
+
+
 _SECTIONS = (
     ("churn/features", "features", _features),
     ("churn/training_set", "training", _training),
@@ -100,10 +104,13 @@ _SECTIONS = (
     ("churn/scores", "scores", _scores),
     ("churn/scores", "drift", _drift),
     ("churn/publication", "published", _published),
+    ("churn/online_features", "online", _online),
 )
 
 
 def _next(outcome: Outcome) -> str:
+    if outcome.success and outcome.job == "churn_training":
+        return "tessera models churn   (the gate's report: make dev, asset churn/candidate)"
     if outcome.success:
         return f"tessera scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
     if outcome.job == "churn_nightly":

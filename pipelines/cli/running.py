@@ -86,7 +86,11 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
             instance=instance,
             run_id=outcome.run_id,
             raise_on_error=False,
-            run_config={"loggers": {"console": {"config": {"log_level": level}}}},
+            # A given run_config replaces the one the job was defined with, so the job's own must be part of it.
+            run_config={
+                **definition.get_run_config_for_partition_key(day.isoformat()),
+                "loggers": {"console": {"config": {"log_level": level}}},
+            },
             tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
         )
     outcome.seconds = time.monotonic() - started
