@@ -164,7 +164,10 @@ def decided(judged: Judged, registry: Registry, *, run_id: str, who: str) -> dg.
     standing = registry.champion(APP)
     stopped = ", ".join(judged.report.stopped_by)
     if judged.report.passed:
-        why = f"passed the gate: AUC {judged.metrics['auc']:.3f} on {judged.holdout}; {judged.says('champion')}"
+        why = (
+            f"{judged.candidate.name} passed the gate: AUC {judged.metrics['auc']:.3f} on {judged.holdout}; "
+            f"{judged.says('champion')}"
+        )
         registry.set_champion(
             APP, judged.version, action="promote", why=why, who=who, run_id=run_id, metrics=judged.metrics
         )
@@ -186,9 +189,14 @@ def kept(registry: Registry) -> dg.MaterializeResult:
 
 
 def _in_charge(registry: Registry, verdict: str, refused: Judged | None = None) -> dg.MaterializeResult:
-    """The champion's numbers. A refused challenger is worth a warning: the champion goes on."""
-    version = registry.champion(APP)
-    info = next(info for info in registry.versions(APP) if info.version == version)
+    """The champion's numbers. A refused challenger is worth a warning: the champion goes on.
+
+    They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.
+    """
+    ledger = registry.ledger(APP)
+    standing = ledger[-1]
+    version = standing.to_version
+    promoted = [entry.metrics for entry in ledger if entry.to_version == version and entry.action == "promote"]
     says = (
         {check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in refused.report.checks}
         if refused
@@ -202,7 +210,13 @@ def _in_charge(registry: Registry, verdict: str, refused: Judged | None = None) 
         description=verdict,
         metadata=says,
     )
-    metadata = {**info.metrics, "version": info.version, "kind": info.tags["kind"], "verdict": verdict}
+    metadata = {
+        **(promoted[-1] if promoted else {}),
+        "version": str(version),
+        "in charge since": dg.MetadataValue.timestamp(standing.at),
+        "because": standing.why,
+        "verdict": verdict,
+    }
     return dg.MaterializeResult(asset_key=["churn", "champion"], metadata=metadata, check_results=[gate])
 
 
