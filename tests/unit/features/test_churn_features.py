@@ -42,7 +42,7 @@ LINES = st.lists(
         is_return=st.sampled_from([False, False, False, True]),
         late=st.sampled_from([0, 0, 0, 1, 5]),
     ),
-    min_size=1,
+    min_size=25,  # few lines hardly ever meet in one window
     max_size=80,
 )
 slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -124,6 +124,15 @@ def test_what_is_older_than_the_history_changes_no_byte(tmp_path: Path) -> None:
 def test_a_customer_leaves_the_population_after_its_last_day(tmp_path: Path) -> None:
     days = [DAY + timedelta(days=179), DAY + timedelta(days=180)]
     assert features([bought("a", DAY)], days, tmp_path)["feature_date"].to_pylist() == days[:1]
+
+
+def test_the_country_is_that_of_the_last_purchase(tmp_path: Path) -> None:
+    lines = [
+        bought("a", DAY - timedelta(days=9), country="Sweden"),
+        bought("a", DAY - timedelta(days=5), country="Italy"),
+        bought("a", DAY, country="Sweden", is_return=True),
+    ]
+    assert features(lines, [DAY], tmp_path)["country"].to_pylist() == ["Italy"]
 
 
 def test_returns_alone_make_nobody_a_customer(tmp_path: Path) -> None:
