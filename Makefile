@@ -42,6 +42,7 @@ docs: setup-test  ## write the generated pages of docs/ again
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
 	$(UV) pip compile pyproject.toml --extra build --extra test -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
+	$(UV) pip compile pyproject.toml --extra build --extra s3 -c requirements/core.lock $(LOCK_FLAGS) -o requirements/s3.lock
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	--override requirements/overrides.txt --quiet

@@ -17,6 +17,7 @@ with warnings.catch_warnings():  # Dagster's builder uses an argument that Dagst
         hour_of_day=_AT.hour,
         minute_of_hour=_AT.minute,
         description="Every night: the scores of the day that just ended.",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
     )
 
 
@@ -25,6 +26,7 @@ with warnings.catch_warnings():  # Dagster's builder uses an argument that Dagst
     cron_schedule=f"{_AT.minute} {(_AT.hour + 1) % 24} * * *",
     execution_timezone="UTC",
     description="An hour after the scores: the online store follows.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def churn_online(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for the day that ended before the tick."""
@@ -36,6 +38,7 @@ def churn_online(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     cron_schedule=f"{_AT.minute} {(_AT.hour + 2) % 24} * * 1",
     execution_timezone="UTC",
     description="Every Monday: a challenger for the champion.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def churn_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for the day that ended before the tick."""

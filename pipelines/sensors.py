@@ -11,7 +11,7 @@ _PARTITION = "dagster/partition"
     monitored_jobs=[jobs.churn_nightly],
     request_job=jobs.churn_fallback,
     description="A failed night still publishes something, flagged: older features, else the last good scores.",
-    default_status=dg.DefaultSensorStatus.STOPPED,
+    default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def churn_fallback(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
     """One fallback run for each day whose nightly run failed before it published."""

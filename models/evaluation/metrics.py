@@ -113,7 +113,7 @@ def measure(labels: Labels, probabilities: Vector, *, top: int = 100) -> dict[st
         "calibration_slope": slope,
         "calibration_intercept": intercept,
         "calibration_gap": float(probabilities.mean() - labels.mean()),
-        f"precision_at_{top}": precision_at(labels, probabilities, top),
+        "precision_at_top": precision_at(labels, probabilities, top),
         "positive_share": float(labels.mean()),
     }
 

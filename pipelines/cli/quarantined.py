@@ -1,5 +1,6 @@
 """`tessera quarantine`: rows that broke their contract."""
 
+import re
 from collections import Counter
 
 import pyarrow.compute as pc
@@ -34,7 +35,7 @@ def show(table: str, day_text: str | None) -> None:
         return
     chosen = None if day_text is None else pc.field(DELIVERED_ON) == known_day(day_text, stack)
     rows = lake.scan(name).to_table(filter=chosen)
-    reasons = Counter(reason for row in rows["reasons"].to_pylist() for reason in row)
+    reasons = Counter(_kind(reason) for row in rows["reasons"].to_pylist() for reason in row)
     out.print(f"{rows.num_rows:,} rows of {table} are in quarantine{f' for {day_text}' if day_text else ''}.")
     for reason, count in reasons.most_common(_SHOWN):
         out.print(f"{count:>9,}  {reason}", markup=False)
@@ -44,3 +45,9 @@ def show(table: str, day_text: str | None) -> None:
     for row in rows.slice(0, _SHOWN).to_pylist():
         listed.add_row(str(row[DELIVERED_ON]), "; ".join(row["reasons"]), row["original"].replace("[", r"\["))
     out.print(listed)
+
+
+def _kind(reason: str) -> str:
+    """The reason without the row's own values, so that like ones count together."""
+    without_value = re.sub(r"^(\w+) (?:'[^']*'|\S+) (is not|was|cannot|does not)", r"\1 \2", reason)
+    return re.sub(r"(list price) \S+$", r"\1", without_value)

@@ -129,5 +129,5 @@ def test_measure_names_everything() -> None:
     labels = np.array([0, 1, 0, 1, 1, 0], np.int8)
     values = measure(labels, np.array([0.1, 0.9, 0.4, 0.5, 0.6, 0.3]), top=2)
     assert values["auc"] == 1.0
-    assert values["precision_at_2"] == 1.0
+    assert values["precision_at_top"] == 1.0
     assert values["positive_share"] == 0.5
