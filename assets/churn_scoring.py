@@ -133,24 +133,40 @@ def score(
         attempt = _digest(rows.reader())[:16]
         sink.write_attempt(APP, day, attempt, rows.reader())
         counts = {"scored": rows.rows, "contacts": rows.contacts, "explained": rows.explained}
-    report = _audited(lake, sink, settings, day, attempt, source, version, loaded.card.feature_version)
-    draft = Publication(
+    made = _Made(day, attempt, source, version, loaded.card.feature_version, counts)
+    report = _audited(lake, sink, settings, made)
+    return Scored(_draft(made, report, lake, run_id), report, meter.report())
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An attempt that was written: what it was made of."""
+
+    day: date
+    attempt: str
+    source: Rung
+    model_version: str
+    feature_version: str
+    counts: dict[str, int]
+
+
+def _draft(made: _Made, report: AuditReport, lake: Lake, run_id: str) -> Publication:
+    return Publication(
         app=APP,
-        day=day,
-        attempt=attempt,
-        degradation=source.degradation,
-        model_version=version,
-        feature_version=loaded.card.feature_version,
-        features_of=source.features_of,
+        day=made.day,
+        attempt=made.attempt,
+        degradation=made.source.degradation,
+        model_version=made.model_version,
+        feature_version=made.feature_version,
+        features_of=made.source.features_of,
         rows=report.rows,
         digest=report.digest,
         inputs={table: lake.version(table) for table in ("orders", churn_features.TABLE)},
-        counts=counts,
+        counts=made.counts,
         metrics=report.metrics,
         run_id=run_id,
         published_at=datetime.now(UTC),
     )
-    return Scored(draft, report, meter.report())
 
 
 @dataclass(frozen=True)
@@ -218,26 +234,17 @@ def _digest(rows: pa.RecordBatchReader) -> str:
     return digest.hexdigest()
 
 
-def _audited(
-    lake: Lake,
-    sink: Sink,
-    settings: ChurnSettings,
-    day: date,
-    attempt: str,
-    source: Rung,
-    model_version: str,
-    feature_version: str,
-) -> AuditReport:
+def _audited(lake: Lake, sink: Sink, settings: ChurnSettings, made: _Made) -> AuditReport:
     from models.scoring.audit import Expected, audit
 
-    scope = lake.scan(churn_features.TABLE, first=source.features_of, last=source.features_of)
+    scope = lake.scan(churn_features.TABLE, first=made.source.features_of, last=made.source.features_of)
     entities = (batch.column(0) for batch in scope.to_batches(columns=[_ENTITY]))
     return audit(
-        sink.read_attempt(APP, day, attempt),
-        Expected(entities, model_version, feature_version),
+        sink.read_attempt(APP, made.day, made.attempt),
+        Expected(entities, made.model_version, made.feature_version),
         scoring=settings.scoring,
         limits=settings.audit,
-        earlier=_earlier(sink, day),
+        earlier=_earlier(sink, made.day),
     )
 
 

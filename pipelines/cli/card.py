@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Steps shown one by one, slowest first; the rest is summed up.
 _STEPS_SHOWN = 4
+_TESSERA = ".venv/bin/tessera"
 
 
 def card(outcome: Outcome, stack: Stack) -> Panel:
@@ -110,12 +111,12 @@ _SECTIONS = (
 
 def _next(outcome: Outcome) -> str:
     if outcome.success and outcome.job == "churn_training":
-        return "tessera models churn   (the gate's report: make dev, asset churn/candidate)"
+        return f"{_TESSERA} models churn   (the gate's report: make dev, asset churn/candidate)"
     if outcome.success:
-        return f"tessera scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
+        return f"{_TESSERA} scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
     if outcome.job == "churn_nightly":
-        return f"tessera run churn_fallback --date {outcome.day}   publishes older scores, flagged"
-    return f"tessera run {outcome.job} --date {outcome.day} --verbose"
+        return f"{_TESSERA} run churn_fallback --date {outcome.day}   publishes older scores, flagged"
+    return f"{_TESSERA} run {outcome.job} --date {outcome.day} --verbose"
 
 
 def _plain(text: str) -> str:
