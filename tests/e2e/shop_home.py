@@ -1,0 +1,128 @@
+"""A small shop in a folder of its own, and the command line as a user calls it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from models.publishing import Publication
+from resources.stack import ROOT, Stack, load_stack
+
+#: The day that the trained home has scored.
+DAY = date(2026, 3, 1)
+#: Settings that make a first run cheap (24 CPU s), laid over the shipped profile.
+SMALL: dict[str, Any] = {
+    "ports": {
+        "source": {"kind": "simulated", "customers": 700, "seed": 7, "first_day": "2025-01-01"},
+        "engine": {"kind": "local", "threads": 1, "memory_limit_mb": 1000, "temp_directory": "${home}/tmp"},
+    },
+    "settings": {"churn": {"max_training_cutoffs": 3}},
+}
+_BIN = Path(sys.executable).parent
+_FORBIDDEN = "Traceback"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home and the stack file that is used with it."""
+
+    folder: Path
+    stack: Path
+    profile: str = "local"
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What a process of this home sees: nothing of the test run's own settings."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "CI") if name in os.environ}
+        threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        ours = {"TESSERA_STACK": self.stack, "TESSERA_HOME": self.folder, "TESSERA_PROFILE": self.profile}
+        return kept | threads | {name: str(value) for name, value in ours.items()} | dict(more or {})
+
+    def start(self, *arguments: str | Path, program: str = "tessera", **more: str) -> "subprocess.Popen[str]":
+        """A command that runs while the test goes on."""
+        return subprocess.Popen(
+            [_BIN / program, *arguments],
+            cwd=ROOT,
+            env=self.environment(more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def tessera(self, *arguments: str | Path, code: int = 0, program: str = "tessera", **more: str) -> Said:
+        """A command from start to end; it must end with `code` and never show a traceback."""
+        return ended(self.start(*arguments, program=program, **more), code)
+
+    def refuses(self, *arguments: str | Path, code: int = 2, **more: str) -> str:
+        """What stderr says when a command ends with `code` and the three-part message."""
+        said = self.tessera(*arguments, code=code, **more)
+        assert [line.split(":")[0] for line in said.err.splitlines() if line.strip()] == [
+            "Stopped",
+            "Expected",
+            "Do this",
+        ], said.err
+        return said.err
+
+    def scores(self, day: date, file: Path) -> bytes:
+        """The published scores of a day, as the bytes of the file a user gets."""
+        self.tessera("scores", "churn", "--date", day.isoformat(), "--out", file)
+        return file.read_bytes()
+
+    def opened(self) -> Stack:
+        """The same stack in this process, to look at what the commands left."""
+        return load_stack(self.stack, self.profile, str(self.folder), os.environ)
+
+    def published(self, day: date) -> Publication | None:
+        """What stands published for a day."""
+        return self.opened().open("sink").published("churn", day)
+
+    def digest(self, day: date) -> str:
+        """The digest of the published rows of a day (rows, columns and order)."""
+        published = self.published(day)
+        assert published is not None, f"nothing is published for {day}"
+        return published.digest
+
+    def copy(self, folder: Path) -> "Home":
+        """The same home once more, to change."""
+        shutil.copytree(self.folder, folder)
+        return replace(self, folder=folder)
+
+    def with_stack(self, file: Path, change: Mapping[str, Any]) -> "Home":
+        """This home under another stack file: `SMALL`, and `change` laid over it."""
+        return replace(self, stack=write_stack(file, change))
+
+
+def ended(process: "subprocess.Popen[str]", code: int = 0) -> Said:
+    """What a started command said in the end."""
+    out, err = process.communicate(timeout=900)
+    assert process.returncode == code, f"exit code {process.returncode}, not {code}\n{out}\n{err}"
+    assert _FORBIDDEN not in out + err
+    return Said(process.returncode, out, err)
+
+
+def write_stack(file: Path, change: Mapping[str, Any] | None = None) -> Path:
+    """The shipped `stack.yaml` with a small shop, and `change` laid over its profile `local`; ports are replaced whole."""
+    document = yaml.safe_load((ROOT / "stack.yaml").read_text())
+    local = document["profiles"]["local"]
+    for part in (SMALL, change or {}):
+        local["ports"] |= deepcopy(dict(part.get("ports", {})))
+        for application, settings in part.get("settings", {}).items():
+            local["settings"][application] |= settings
+    file.write_text(yaml.safe_dump(document))
+    return file

@@ -1,0 +1,192 @@
+"""What a user does on good days: run, look, run again, backfill, withdraw, train again, roll back, ask for features."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from shop_home import DAY, Home
+
+from resources.source.simulated import SimulatedSource
+
+D = DAY.isoformat()
+COLUMNS = ["customer_id", "score", "decision", "reasons", "model_version"]
+
+
+def before(days: int) -> date:
+    return DAY - timedelta(days=days)
+
+
+def features_of(home: Home, day: date) -> pa.Table:
+    return home.opened().open("lake").scan("churn_features", first=day, last=day).to_table()
+
+
+def test_the_card_says_on_one_screen_what_was_published(trained: Home) -> None:
+    card = (trained.folder.parent / "card.txt").read_text()
+    rows = trained.published(DAY).rows
+    assert len(card.strip().splitlines()) <= 25
+    assert f"{rows:,} customers" in card
+    assert f"published, {rows} rows" in card
+    assert "version 1 promoted" in card
+
+
+def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path: Path) -> None:
+    first = home.published(DAY)
+    parquet, csv = home.scores(DAY, tmp_path / "1.parquet"), home.scores(DAY, tmp_path / "1.csv")
+    card = home.tessera("run", "churn_nightly", "--date", D).out
+    assert "identical to what run" in card
+    assert "no training was due" in card
+    assert "training_set" not in card
+    assert home.published(DAY) == first
+    assert home.scores(DAY, tmp_path / "2.parquet") == parquet
+    assert home.scores(DAY, tmp_path / "2.csv") == csv
+
+
+def test_scores_are_one_row_for_each_active_customer(trained: Home, tmp_path: Path) -> None:
+    trained.scores(DAY, tmp_path / "s.parquet")
+    trained.scores(DAY, tmp_path / "s.csv")
+    rows, text = pq.read_table(tmp_path / "s.parquet"), pacsv.read_csv(tmp_path / "s.csv")
+    assert rows.column_names == text.column_names == COLUMNS
+    assert rows["customer_id"].to_pylist() == features_of(trained, DAY)["customer_id"].to_pylist()
+    assert len(set(rows["customer_id"].to_pylist())) == rows.num_rows == text.num_rows > 500
+    assert all(0 <= score <= 1 for score in rows["score"].to_pylist())
+    contacted = [row for row in rows.to_pylist() if row["decision"] == "contact"]
+    assert 0 < len(contacted) < rows.num_rows
+    assert all(row["reasons"] for row in contacted)
+    assert set(rows["model_version"].to_pylist()) == {"1"}
+
+
+def test_quarantine_holds_every_defect_of_the_shop_and_nothing_else(trained: Home) -> None:
+    opened = trained.opened()
+    source: SimulatedSource = opened.open("source")
+    oldest = DAY - timedelta(days=opened.settings.ingestion.history_days)
+    oldest = max(oldest, source.first_day())
+    put_in = source.shop.defect_counts("orders", oldest, DAY)
+    # Lines that came again on the very first day read were never seen before: for this lake they are good.
+    before_all = (
+        source.shop.defect_counts("orders", oldest, oldest)["redelivered"] if oldest > source.first_day() else 0
+    )
+    expected = sum(put_in.values()) - before_all
+    assert expected > 100
+    assert trained.tessera("quarantine", "orders").out.startswith(f"{expected:,} rows of orders are in quarantine.")
+    of_day = sum(source.shop.defect_counts("orders", DAY, DAY).values())
+    says = trained.tessera("quarantine", "orders", "--date", D).out
+    assert says.startswith(f"{of_day:,} rows of orders are in quarantine for {D}.")
+
+
+def test_days_come_out_the_same_in_whatever_order_they_are_run(home: Home, empty: Home) -> None:
+    """The one home has ingested DAY before its earlier days are run; the other has never seen DAY."""
+    period = ["--from", before(2).isoformat(), "--to", before(1).isoformat()]
+    late, early = (
+        home.tessera("backfill", "churn_nightly", *period),
+        empty.tessera("backfill", "churn_nightly", *period),
+    )
+    for said in (late, early):
+        assert [line.split()[:3] for line in said.out.splitlines()] == [
+            ["1/2", before(2).isoformat(), "ok"],
+            ["2/2", before(1).isoformat(), "ok"],
+        ]
+    for day in (before(2), before(1)):
+        assert features_of(home, day).equals(features_of(empty, day))
+        assert home.published(day).degradation == empty.published(day).degradation == "fresh"
+        assert home.published(day).rows == empty.published(day).rows > 500
+    assert home.digest(DAY), "the later day stays published"
+
+
+def test_a_withdrawn_day_comes_back_as_it_was(home: Home, tmp_path: Path) -> None:
+    was = home.scores(DAY, tmp_path / "was.parquet")
+    home.tessera("unpublish", "churn", "--date", D, "--why", "wrong prices")
+    assert "No scores of churn are published" in home.refuses("scores", "churn", "--date", D)
+    assert "No scores of churn are published" in home.refuses("unpublish", "churn", "--date", D)
+    assert f"{D} is published" in home.tessera("publish", "churn", "--date", D).out
+    assert home.scores(DAY, tmp_path / "is.parquet") == was
+    assert "published already" in home.tessera("publish", "churn", "--date", D).out
+    history = home.opened().open("sink").history("churn", DAY)
+    assert [entry.action for entry in history] == ["publish", "unpublish", "publish"]
+    assert history[1].why == "wrong prices"
+
+
+def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty: Home) -> None:
+    assert "has no model yet" in empty.tessera("models", "churn").out
+    assert "version 1 promoted" in empty.tessera("run", "churn_training", "--date", D).out
+    assert empty.published(DAY) is None, "training publishes nothing"
+    assert "names no champion before 1" in empty.refuses("rollback", "churn")
+    card = empty.tessera("run", "churn_training", "--date", D).out
+    # Same day, same rows, same seeds: the challenger is the champion's twin, and the gate may say either.
+    champion = empty.opened().open("registry").champion("churn")
+    assert ("version 2 promoted" in card) == (champion == "2")
+    assert ("version 1 stays: candidate version 2 was stopped by" in card) == (champion == "1")
+    assert "no version '9'" in empty.refuses("rollback", "churn", "--to", "9")
+    other = "1" if champion == "2" else "2"
+    back = empty.tessera("rollback", "churn", "--to", other, "--why", "complaints").out
+    assert f"Version {other} is champion (was {champion})" in back
+    assert f"Version {champion} is champion (was {other})" in empty.tessera("rollback", "churn").out
+    versions, ledger = empty.tessera("models", "churn").out.split("ledger")
+    assert [line.split()[0] for line in versions.splitlines()[1:] if line.strip() and line[0].isdigit()] == ["2", "1"]
+    assert f"{champion} -> {other}" in ledger
+    assert "complaints" in ledger
+    assert f"{other} -> {champion}" in ledger
+
+
+def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: Path) -> None:
+    noon, end = before(20), DAY
+    customers = [*features_of(home, end)["customer_id"].to_pylist()[:60], "nobody"]
+    moments = [f"{noon}T12:00:00Z", f"{end}T23:59:59.999999Z"]
+    lines = ["event_timestamp,note,customer_id"]
+    lines += [f"{moment},keep me,{customer}" for customer in customers for moment in moments]
+    entities, result = tmp_path / "entities.csv", tmp_path / "features.parquet"
+    entities.write_text("\n".join(lines))
+    said = home.tessera("features", "churn", "--entities", entities, "--out", result)
+    rows = pq.read_table(result)
+    assert f"{rows.num_rows:,} rows written" in said.out
+    assert rows["customer_id"].to_pylist() == [customer for customer in customers for _ in moments]
+    assert set(rows["note"].to_pylist()) == {"keep me"}
+    # A moment inside of a day sees the end of the day before.
+    seen = {f"{noon} 12:00": before(21), f"{end} 23:59": end}
+    orders = home.opened().open("lake").scan("orders").to_table()
+    for row in rows.to_pylist():
+        day = seen[f"{row['event_timestamp']:%Y-%m-%d %H:%M}"]
+        expected = _from_orders(orders, row["customer_id"], day)
+        found = None if row["recency_days"] is None else (row["recency_days"], row["orders_total"], row["spend_90"])
+        if expected is None or found is None:
+            assert found == expected, (row["customer_id"], day)
+        else:
+            assert all(abs(x - y) < 0.006 * (1 + abs(y)) for x, y in zip(found, expected, strict=True)), (row, expected)
+
+
+def _from_orders(orders: pa.Table, customer: str, day: date) -> tuple[float, float, float] | None:
+    """Recency in days, orders of a year, spend of 90 days: by SQL over the lake's order lines, for one customer."""
+    with duckdb.connect() as connection:
+        connection.register("lines", orders)
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(
+            """
+            WITH bought AS (
+              SELECT order_id, max(ordered_at) AS placed, sum(quantity * unit_price) AS value FROM lines
+              WHERE customer_id = $customer AND delivered_on <= $day AND NOT is_return
+                AND ordered_at >= $day - INTERVAL 364 DAY GROUP BY order_id)
+            SELECT epoch($day + INTERVAL 1 DAY) / 86400 - epoch(max(placed)) / 86400, count(*),
+                   coalesce(sum(value) FILTER (placed >= $day - INTERVAL 89 DAY), 0)
+            FROM bought""",
+            {"customer": customer, "day": day},
+        ).fetchone()
+    return found if found is not None and found[0] is not None and found[0] < 180 else None
+
+
+def test_every_part_of_the_profile_answers(trained: Home) -> None:
+    parts = trained.tessera("check").out
+    assert " wrong " not in parts
+    for part in ("home", "source: simulated", "lake: delta", "registry: mlflow", "sink: delta", "notifier: log"):
+        assert part in parts
+
+
+def test_a_part_that_does_not_answer_is_named(home: Home, file: Callable[[str, str], Path], tmp_path: Path) -> None:
+    blocked = file("blocked", "a file, not a folder")
+    change = {"ports": {"sink": {"kind": "delta", "path": str(blocked / "scores")}}}
+    said = home.with_stack(tmp_path / "stack.yaml", change).tessera("check", code=1)
+    wrong = [line for line in said.out.splitlines() if " wrong " in line]
+    assert len(wrong) == 1
+    assert wrong[0].startswith("sink: delta")

@@ -1,0 +1,126 @@
+"""Runs that are killed, that meet each other, and nights without orders: what is published stays right."""
+
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from subprocess import Popen
+
+import psutil
+import pytest
+from shop_home import DAY, Home, ended
+
+from pipelines.home import dagster_home
+
+NEXT = DAY + timedelta(days=1)
+NIGHTLY = ("run", "churn_nightly", "--date")
+
+
+def kill_after(process: "Popen[str]", cpu_seconds: float) -> None:
+    """Kills the process with SIGKILL once it has used that much CPU: the same place of the work on any machine."""
+    watched = psutil.Process(process.pid)
+    while process.poll() is None:
+        times = watched.cpu_times()
+        if times.user + times.system >= cpu_seconds:
+            break
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=60)
+    assert process.returncode == -9, f"it ended before {cpu_seconds} CPU seconds"
+
+
+def test_killed_first_runs_leave_nothing_wrong_behind(empty: Home, trained: Home) -> None:
+    """Killed while it ingests, while it trains, and then left alone: the bytes of an undisturbed home."""
+    for cpu_seconds in (4, 6, 10):
+        kill_after(empty.start(*NIGHTLY, DAY.isoformat()), cpu_seconds)
+        assert empty.published(DAY) is None
+    empty.tessera(*NIGHTLY, DAY.isoformat())
+    assert empty.digest(DAY) == trained.digest(DAY)
+    assert empty.published(DAY).rows == trained.published(DAY).rows
+
+
+def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
+    home: Home, trained: Home, tmp_path: Path
+) -> None:
+    """Two Dagster processes for one day share no lock of the command line; they must still agree with a killed night."""
+    other = trained.copy(tmp_path / "other")
+    launch = ("launch", "--job", "churn_nightly", "--partition", NEXT.isoformat())
+    instance = {"DAGSTER_HOME": str(dagster_home(other.opened()))}
+    both = [other.start(*launch, program="dg", **instance) for _ in range(2)]
+    for process in both:
+        ended(process)
+    for cpu_seconds in (2, 3, 4, 5):
+        kill_after(home.start(*NIGHTLY, NEXT.isoformat()), cpu_seconds)
+        assert home.digest(DAY) == trained.digest(DAY)
+    home.tessera(*NIGHTLY, NEXT.isoformat())
+    assert home.digest(NEXT) == other.digest(NEXT)
+    assert len(other.opened().open("sink").history("churn", NEXT)) == 1
+
+
+def test_a_home_is_worked_in_by_one_command_at_a_time(home: Home) -> None:
+    first = home.start(*NIGHTLY, DAY.isoformat())
+    holder = home.folder / "locks" / "run.holder"
+    while not holder.exists():
+        assert first.poll() is None, first.communicate()
+        time.sleep(0.02)
+    says = home.refuses(*NIGHTLY, NEXT.isoformat())
+    assert f"is locked: `tessera run churn_nightly` for {DAY}, process {first.pid}" in says
+    assert "TESSERA_HOME" in says
+    ended(first)
+    assert home.published(NEXT) is None
+
+
+class TestFallback:
+    """Nights on which the source does not answer."""
+
+    @pytest.fixture
+    def dark(self, home: Home, tmp_path: Path) -> Home:
+        """A trained home whose source is gone; features may be 7 days old."""
+        return home.with_stack(tmp_path / "dark.yaml", gone(tmp_path))
+
+    def test_the_ladder_goes_down_step_by_step_and_says_so(self, dark: Home) -> None:
+        card = dark.tessera(*NIGHTLY, NEXT.isoformat(), code=1).out
+        assert "NOT PUBLISHED" in card
+        assert "There is no file or folder" in card
+        assert f"tessera run churn_fallback --date {NEXT}" in card
+        assert dark.published(NEXT) is None
+
+        dark.tessera("run", "churn_fallback", "--date", NEXT.isoformat())
+        published = dark.published(NEXT)
+        assert (published.degradation, published.features_of) == ("stale_features", DAY)
+        assert published.digest == dark.digest(DAY)
+
+        weeks_later = DAY + timedelta(days=21)
+        card = dark.tessera("run", "churn_fallback", "--date", weeks_later.isoformat()).out
+        assert "last_good_scores" in card
+        published = dark.published(weeks_later)
+        assert (published.degradation, published.features_of) == ("last_good_scores", DAY)
+        assert published.digest == dark.digest(DAY)
+        notices = (dark.folder / "notices.jsonl").read_text().splitlines()
+        assert [("stale_features" in notices[0]), ("last_good_scores" in notices[1])] == [True, True]
+
+    def test_with_nothing_to_fall_back_on_it_fails(self, empty: Home, tmp_path: Path) -> None:
+        dark = empty.with_stack(tmp_path / "dark.yaml", gone(tmp_path))
+        card = dark.tessera("run", "churn_fallback", "--date", DAY.isoformat(), code=1).out
+        assert "nothing older that may stand in" in " ".join(card.replace("│", " ").split())
+        assert dark.published(DAY) is None
+
+
+def gone(folder: Path) -> dict[str, object]:
+    orders = {"location": str(folder / "no-such-folder")}
+    return {"ports": {"source": {"kind": "files", "tables": {"orders": orders}}}}
+
+
+def test_too_many_bad_rows_stop_the_night_before_features(home: Home, tmp_path: Path) -> None:
+    strict = home.with_stack(tmp_path / "strict.yaml", {"settings": {"ingestion": {"max_quarantined_share": 0.0001}}})
+    card = strict.tessera(*NIGHTLY, NEXT.isoformat(), code=1).out
+    assert "quarantined_share" in card
+    assert strict.published(NEXT) is None
+    lake = strict.opened().open("lake")
+    assert NEXT not in lake.days("churn_features")
+    assert NEXT in lake.days("orders")
+    kept_aside: date = max(lake.days("quarantine_orders"))
+    assert kept_aside == NEXT
+    strict.tessera("quarantine", "orders", "--date", NEXT.isoformat())
+    # What was put aside is not lost, and a limit that fits lets the same day through.
+    home.tessera(*NIGHTLY, NEXT.isoformat())
+    assert home.published(NEXT).degradation == "fresh"
