@@ -27,7 +27,8 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
     for name, text in _lines(outcome, stack):
         lines.add_row(name, Text.from_markup(text))
     colour = "green" if outcome.success else "red"
-    verdict = "done" if outcome.success else "NOT PUBLISHED"
+    publishes = outcome.job in {"churn_nightly", "churn_fallback"}
+    verdict = "done" if outcome.success else "NOT PUBLISHED" if publishes else "FAILED"
     title = f"[bold]{outcome.job}[/] {outcome.day} - {verdict} in {outcome.seconds:.1f} s"
     return Panel(Group(lines), title=title, title_align="left", border_style=colour, expand=False)
 
@@ -86,6 +87,8 @@ def _scores(found: dict[str, Any]) -> str:
 
 
 def _drift(found: dict[str, Any]) -> str:
+    if "max_psi" not in found:
+        return "not measured: these scores were made before, from other features"
     return f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
 
 
