@@ -1,0 +1,39 @@
+"""A program: imports every module of the rooms and prints their number and what their bodies wrote, started or called.
+
+What a third party does while it is imported is its own business: the innermost module body on the stack counts.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = str(Path(__file__).resolve().parents[2])
+ROOMS = ("pipelines", "assets", "resources", "feature_repo", "models")
+WRITING = os.O_WRONLY | os.O_RDWR
+EVENTS = {"os.mkdir", "os.remove", "os.rename", "subprocess.Popen", "socket.connect", "sqlite3.connect"}
+touched: list[tuple[str, str]] = []
+
+
+def ours() -> bool:
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    file = frame.f_code.co_filename if frame else ""
+    return file.startswith(ROOT) and "site-packages" not in file and file != __file__
+
+
+def watch(event: str, arguments: tuple[Any, ...]) -> None:
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
+    if (writes or event in EVENTS) and ours():
+        touched.append((event, str(arguments[0])))
+
+
+files = [file.relative_to(ROOT) for room in ROOMS for file in sorted(Path(ROOT, room).rglob("*.py"))]
+names = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
+names.remove("feature_repo.feast_cli")  # made for the command `feast`, which needs a folder to stand in
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+print(len(names), touched)  # noqa: T201

@@ -1,0 +1,116 @@
+"""What Dagster loads: light, complete, and the same graph as ever."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from pipelines.definitions import defs
+from resources.stack import ROOT
+
+HEAVY = {"feast", "mlflow", "xgboost", "sklearn", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"}
+NODES = [defs.resolve_asset_graph().get(key) for key in defs.resolve_asset_graph().toposorted_asset_keys]
+SCHEDULES = ["churn_nightly_schedule", "churn_online", "churn_training"]
+
+
+def python(*arguments: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    command, env = [sys.executable, *arguments], os.environ | environment
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_loading_brings_no_heavy_package() -> None:
+    loaded = python("-c", "import sys, json, pipelines.definitions; print(json.dumps(sorted(sys.modules)))")
+    assert HEAVY & {name.split(".")[0] for name in json.loads(loaded.splitlines()[-1])} == set()
+
+
+def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    said = python("tests/unit/import_watch.py", TESSERA_HOME=str(home), PYTHONPATH=".", PYTHONDONTWRITEBYTECODE="1")
+    count, touched = said.strip().splitlines()[-1].split(" ", 1)
+    assert int(count) > 80
+    assert touched == "[]"
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.key.to_user_string())
+def test_every_asset_says_what_and_whose_it_is(node: Any) -> None:
+    assert len(node.description or "") > 20
+    assert node.group_name != "default"
+    assert node.owners
+    assert node.kinds
+    assert node.partitions_def is not None
+
+
+def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
+    checks = {check.name for node in NODES for check in node.check_keys}
+    assert {"audit", "drift", "gate", "quarantined_share"} <= checks
+    assets = {
+        node.key.to_user_string(): {
+            "reads": sorted(parent.to_user_string() for parent in node.parent_keys),
+            "checks": sorted(check.name for check in node.check_keys),
+        }
+        for node in NODES
+    }
+    jobs = {
+        job.name: sorted(key.to_user_string() for key in job.asset_layer.selected_asset_keys)
+        for job in defs.resolve_all_job_defs()
+        if not job.name.startswith("__")
+    }
+    schedules = {
+        name: {"job": found.job_name, "cron": found.cron_schedule, "zone": found.execution_timezone}
+        for name in SCHEDULES
+        for found in [defs.resolve_schedule_def(name)]
+    }
+    assert {"assets": assets, "jobs": jobs, "schedules": schedules} == snapshot
+
+
+# Dagster's own builder of schedules calls what Dagster deprecates.
+@pytest.mark.filterwarnings("ignore:Function `JobDefinition.run_request_for_partition`:DeprecationWarning")
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
+    schedule = defs.resolve_schedule_def(name)
+    hour = int(str(schedule.cron_schedule).split()[1])
+    assert hour == {"churn_nightly_schedule": 2, "churn_online": 3, "churn_training": 4}[name]
+    tick = datetime(2026, 3, 2, hour, 0, tzinfo=UTC)  # a Monday
+    context = dg.build_schedule_context(
+        scheduled_execution_time=tick, repository_def=defs.get_repository_def(), instance=dg.DagsterInstance.ephemeral()
+    )
+    requests = schedule.evaluate_tick(context).run_requests
+    assert requests is not None
+    assert [request.partition_key for request in requests] == ["2026-03-01"]
+
+
+class TestSensor:
+    def _asked(self, **tags: str) -> Any:
+        @dg.op
+        def fail() -> None:
+            raise RuntimeError("the night went wrong")
+
+        @dg.job(name="churn_nightly")
+        def nightly() -> None:
+            fail()
+
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = nightly.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+            context = dg.build_run_status_sensor_context(
+                "churn_fallback", result.get_run_failure_event(), instance, result.dagster_run
+            ).for_run_failure()
+            return defs.resolve_sensor_def("churn_fallback")(context)
+
+    def test_a_failed_night_asks_for_its_fallback(self) -> None:
+        asked = self._asked(**{"dagster/partition": "2026-03-01"})
+        assert isinstance(asked, dg.RunRequest)
+        assert asked.partition_key == "2026-03-01"
+
+    def test_a_run_without_a_day_asks_for_nothing(self) -> None:
+        assert isinstance(self._asked(), dg.SkipReason)
