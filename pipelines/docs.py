@@ -1,11 +1,11 @@
 """Pages of `docs/` written from the code: `python -m pipelines.docs`; with `--check`, whether they are up to date."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import dagster as dg
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -60,6 +60,8 @@ def _stack() -> str:
             config = adapter_class(port, kind)
             lines += ["", f"### `{port}: {{kind: {kind}}}`", "", _first(config.__doc__), ""]
             lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
+            for name, inner in _inner_models(config):
+                lines += ["", f"Each of `{name}`: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
     lines += ["", "## settings"]
     for place, model in _models("", Settings):
         plain = {n: f for n, f in model.model_fields.items() if not _is_model(f.annotation)}
@@ -76,6 +78,14 @@ def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
             yield from _models(f"{place}.{name}".strip("."), field.annotation)  # pyright: ignore[reportArgumentType]
 
 
+def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Settings of a config that hold one model per name, e.g. `tables`."""
+    for name, field in config.model_fields.items():
+        for argument in get_args(field.annotation):
+            if _is_model(argument):
+                yield name, argument
+
+
 def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
@@ -85,11 +95,15 @@ def _fields(fields: Mapping[str, FieldInfo]) -> list[str]:
         return ["No settings."]
     rows = ["| setting | type | default | |", "|---|---|---|---|"]
     for name, field in fields.items():
-        annotation = field.annotation
-        kind = annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+        kind = _type_name(field.annotation)
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
         rows.append(f"| `{name}` | {kind.replace('|', 'or')} | {default} | {field.description or ''} |")
     return rows
+
+
+def _type_name(annotation: Any) -> str:
+    plain = isinstance(annotation, type) and not get_args(annotation)
+    return annotation.__name__ if plain else re.sub(r"[\w.]+\.(\w+)", r"\1", str(annotation))
 
 
 def _assets() -> str:
@@ -97,7 +111,7 @@ def _assets() -> str:
 
     graph = defs.resolve_asset_graph()
     lines = ["# Assets", "", "Top to bottom as they depend on each other.", ""]
-    lines += ["| asset | group | reads | blocking checks | |", "|---|---|---|---|---|"]
+    lines += ["| asset | group | reads | checks | |", "|---|---|---|---|---|"]
     for key in graph.toposorted_asset_keys:
         node = graph.get(key)
         reads = ", ".join(f"`{parent.to_user_string()}`" for parent in sorted(node.parent_keys))
@@ -105,7 +119,7 @@ def _assets() -> str:
         says = _first(node.description).replace("\n", " ")
         lines.append(f"| `{key.to_user_string()}` | {node.group_name} | {reads} | {checks} | {says} |")
     lines += ["", "## Jobs", "", "| job | schedule | |", "|---|---|---|"]
-    when = {s.job_name: s.cron_schedule for s in defs.schedules or [] if isinstance(s, dg.ScheduleDefinition)}
+    when = {schedule.job_name: schedule.cron_schedule for schedule in defs.get_repository_def().schedule_defs}
     for job in sorted(defs.jobs or [], key=lambda job: job.name):
         lines.append(f"| `{job.name}` | {when.get(job.name, '')} | {getattr(job, 'description', '') or ''} |")
     return "\n".join(lines) + "\n"

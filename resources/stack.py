@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 
 import dagster as dg
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import TesseraError, choose_from
 from models.settings import Settings
@@ -63,8 +63,8 @@ class Calendar(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    first_day: date
-    nightly_at: time = time(2, 0)
+    first_day: date = Field(description="The first day that can be scored: the first partition.")
+    nightly_at: time = Field(default=time(2, 0), description="When churn_nightly starts, UTC.")
 
 
 class Profile(BaseModel):
