@@ -1,0 +1,227 @@
+"""What Dagster, the checks and the card cost: the whole nightly job against one plain script that does the same work.
+
+The script calls the same functions in the same order, from ingestion to publication, in one process. Both score the
+same day of the same simulated shop, each time on a fresh copy of the same home, in which a champion is in charge and
+the day before is published. The champion was trained on a small shop: who trained it changes no cost of a night.
+"""
+
+import argparse
+import importlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import yaml
+
+from benchmarks.report import replace_section
+
+DAY = date(2026, 1, 31)
+BUDGET = 1.25
+_ROOT = Path(__file__).resolve().parent.parent
+#: Records of the large shop begin this long before the day: the population's 180 days and some more.
+_HISTORY_DAYS = 200
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU seconds (user + system) of a process, and of its work after the imports that stand at the top."""
+
+    process_s: float
+    work_s: float
+    wall_s: float
+
+
+def main() -> None:
+    """Measure and write the section, or be one of the measured processes."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--customers", type=int, default=100_000)
+    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--folder", type=Path, help="holds the prepared homes and is kept; default: a temporary one")
+    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    arguments.add_argument("--child", choices=sorted(_CHILDREN))
+    arguments.add_argument("--note", type=Path, help="where a child says what its work took")
+    options = arguments.parse_args()
+    if options.child:
+        _CHILDREN[options.child](options.note)
+        return
+    with tempfile.TemporaryDirectory(prefix="tessera-nightly-") as place:
+        folder = options.folder or Path(place)
+        if not (folder / "prepared").exists():
+            _prepare(folder, options.customers)
+        body = _measured(folder, options.customers, options.repeats)
+    print(body)
+    if not options.dry:
+        replace_section("nightly", body, libraries=["dagster", "duckdb", "deltalake", "polars", "xgboost"])
+
+
+def _measured(folder: Path, customers: int, repeats: int) -> str:
+    costs: dict[str, list[Cost]] = {name: [] for name in ("dagster", "plain", "nightly")}
+    digests: set[str] = set()
+    for repeat in range(repeats):
+        costs["dagster"].append(_run("dagster", folder))
+        pair = ("plain", "nightly") if repeat % 2 else ("nightly", "plain")
+        for name in pair:
+            shutil.rmtree(folder / "home", ignore_errors=True)
+            shutil.copytree(folder / "prepared", folder / "home")
+            costs[name].append(_run(name, folder))
+            digests.add(_published(folder))
+    if len(digests) != 1:
+        raise SystemExit(f"The two did not publish the same rows: {digests}")
+    return _section(folder, customers, costs)
+
+
+def _write_stack(folder: Path, customers: int) -> None:
+    """Two profiles of one home: a small shop to learn from, the large one to score."""
+    document = yaml.safe_load((_ROOT / "stack.yaml").read_text())
+    first = DAY - timedelta(days=_HISTORY_DAYS)
+    document["profiles"]["large"] = {
+        "extends": "local",
+        "calendar": {"first_day": first},
+        "ports": {"source": {"kind": "simulated", "customers": customers, "seed": 7, "first_day": first.isoformat()}},
+    }
+    (folder / "stack.yaml").write_text(yaml.safe_dump(document))
+
+
+def _prepare(folder: Path, customers: int) -> None:
+    folder.mkdir(exist_ok=True)
+    _write_stack(folder, customers)
+    yesterday = DAY - timedelta(days=1)
+    _tessera(folder, "local", "run", "churn_training", "--date", yesterday.isoformat())
+    shutil.rmtree(folder / "home" / "lake")
+    _tessera(folder, "large", "run", "churn_nightly", "--date", yesterday.isoformat())
+    shutil.copytree(folder / "home", folder / "prepared")
+
+
+def _tessera(folder: Path, profile: str, *words: str) -> None:
+    command = [sys.executable, "-c", "from pipelines.cli import main; main()", *words]
+    subprocess.run(command, env=_environment(folder, profile), check=True)
+
+
+def _environment(folder: Path, profile: str) -> dict[str, str]:
+    place = {"TESSERA_STACK": str(folder / "stack.yaml"), "TESSERA_HOME": str(folder / "home")}
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**os.environ, **place, **threads, "TESSERA_PROFILE": profile}
+
+
+def _run(child: str, folder: Path) -> Cost:
+    """What a fresh process of this script took."""
+    note = folder / "note"
+    command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note)]
+    started = time.monotonic()
+    process = subprocess.Popen(command, env=_environment(folder, "large"), stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{child} failed with exit code {process.returncode}")
+    cost = Cost(usage.ru_utime + usage.ru_stime, float(note.read_text()), time.monotonic() - started)
+    print(f"{child}: {cost}", file=sys.stderr, flush=True)
+    return cost
+
+
+def _published(folder: Path) -> str:
+    """Digest of the rows that stand published."""
+    from resources.sink.delta_sink import DeltaSink
+
+    standing = DeltaSink(str(folder / "home" / "scores")).published("churn", DAY)
+    if standing is None:
+        raise SystemExit("nothing was published")
+    return f"{standing.rows} rows {standing.digest}"
+
+
+def _dagster(note: Path) -> None:
+    """What a process pays for Dagster alone: the plain script pays it too, for our adapters' settings are Dagster's."""
+    importlib.import_module("dagster")
+    note.write_text("0")
+
+
+def _nightly(note: Path) -> None:
+    """What `tessera run churn_nightly` does."""
+    from pipelines.cli.running import run
+
+    importlib.import_module("pipelines.definitions")
+    started = time.process_time()
+    code = run("churn_nightly", DAY.isoformat(), verbose=False)
+    note.write_text(str(time.process_time() - started))
+    raise SystemExit(code)
+
+
+def _plain(note: Path) -> None:
+    """The same work, line by line."""
+    from assets.churn_features import write_features
+    from assets.churn_scoring import publish, score
+    from assets.ingestion import ingest
+    from resources.stack import active_stack
+
+    started = time.process_time()
+    stack = active_stack()
+    source, lake, engine = stack.open("source"), stack.open("lake"), stack.open("engine")
+    registry, sink, notifier = stack.open("registry"), stack.open("sink"), stack.open("notifier")
+    for table in ("customers", "products", "orders"):
+        if ingest(table, source, lake, DAY, stack.settings.ingestion, "plain").breaks(stack.settings.ingestion):
+            raise SystemExit(f"too many rows of {table} in quarantine")
+    write_features(lake, engine, stack.settings.churn, [DAY])
+    scored = score(lake, registry, sink, stack.settings.churn, DAY, "fresh", run_id="plain")
+    if not scored.audit.passed:
+        raise SystemExit("the audit stopped the scores")
+    print(publish(scored.draft, sink, notifier).verdict)
+    note.write_text(str(time.process_time() - started))
+
+
+_CHILDREN = {"dagster": _dagster, "nightly": _nightly, "plain": _plain}
+
+
+def _section(folder: Path, customers: int, costs: dict[str, list[Cost]]) -> str:
+    process = {name: statistics.median(cost.process_s for cost in runs) for name, runs in costs.items()}
+    work = {name: statistics.median(cost.work_s for cost in runs) for name, runs in costs.items()}
+    wall = {name: statistics.median(cost.wall_s for cost in runs) for name, runs in costs.items()}
+    ratio = process["nightly"] / process["plain"]
+    without = process["nightly"] / (process["plain"] - process["dagster"])
+    rows, orders = int(_published(folder).split()[0]), _orders(folder)
+    lines = [
+        "## A whole night against a plain script",
+        "",
+        (__doc__ or "").split("\n\n", 1)[1].strip(),
+        "",
+        f"A shop of {customers:,} customers with {_HISTORY_DAYS} days of history ({orders:,} order lines); {rows:,} "
+        f"customers scored on {DAY}. Fresh processes in turn, median of {len(costs['plain'])}; every run published "
+        "the same rows.",
+        "",
+        "| | CPU s, whole process | CPU s after imports | wall s |",
+        "|---|---|---|---|",
+        *(
+            f"| {title} | {process[name]:.2f} | {work[name]:.2f} | {wall[name]:.1f} |"
+            for name, title in (("nightly", "`tessera run churn_nightly`"), ("plain", "plain script"))
+        ),
+        f"| `import dagster` alone | {process['dagster']:.2f} | | {wall['dagster']:.1f} |",
+        "",
+        f"- {'met:' if ratio <= BUDGET else '**missed:**'} CPU of the whole process over the plain script's: "
+        f"{ratio:.3f} (budget {BUDGET:.2f}); single pairs {_pairs(costs)}.",
+        f"- After imports: {work['nightly'] / work['plain']:.3f}. The difference of "
+        f"{process['nightly'] - process['plain']:.1f} CPU s is loading the definitions and Dagster's "
+        "records of the run; it does not grow with the customers.",
+        f"- The plain script imports Dagster too, because adapters describe their settings with it. Against a script "
+        f"without that cost: {without:.3f}.",
+    ]
+    return "\n".join(lines)
+
+
+def _pairs(costs: dict[str, list[Cost]]) -> str:
+    ratios = [a.process_s / b.process_s for a, b in zip(costs["nightly"], costs["plain"], strict=True)]
+    return f"{min(ratios):.3f} .. {max(ratios):.3f}"
+
+
+def _orders(folder: Path) -> int:
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(folder / "home" / "lake" / "orders")).count()
+
+
+if __name__ == "__main__":
+    main()
