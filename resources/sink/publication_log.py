@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from models.errors import TesseraError
 from models.publishing import Publication
 
 
@@ -23,7 +26,8 @@ class PublicationLog:
         """The record is the newest of its day, and still is after a power failure."""
         folder = self._folder / record.day.isoformat()
         folder.mkdir(parents=True, exist_ok=True)
-        number = len(self._files(record.day)) + 1
+        files = self._files(record.day)
+        number = int(files[-1].stem) + 1 if files else 1
         unfinished = folder / "unfinished.tmp"
         unfinished.write_text(record.model_dump_json(indent=2) + "\n")
         sync(unfinished)
@@ -33,12 +37,12 @@ class PublicationLog:
 
     def records(self, day: date) -> Sequence[Publication]:
         """Every record of the day, oldest first."""
-        return [Publication.model_validate_json(file.read_text()) for file in self._files(day)]
+        return [_read(file) for file in self._files(day)]
 
     def standing(self, day: date) -> Publication | None:
         """What is published for the day, or None."""
         files = self._files(day)
-        newest = Publication.model_validate_json(files[-1].read_text()) if files else None
+        newest = _read(files[-1]) if files else None
         return newest if newest and newest.action == "publish" else None
 
     def named(self, day: date, attempt: str) -> Publication | None:
@@ -48,13 +52,22 @@ class PublicationLog:
 
     def days(self) -> Sequence[date]:
         """Days with at least one record, ascending."""
-        if not self._folder.is_dir():
-            return []
-        days = (date.fromisoformat(folder.name) for folder in self._folder.iterdir())
-        return sorted(day for day in days if self._files(day))
+        folders = sorted(self._folder.glob("[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"))
+        return [day for day in (date.fromisoformat(folder.name) for folder in folders) if self._files(day)]
 
     def _files(self, day: date) -> list[Path]:
         return sorted((self._folder / day.isoformat()).glob("[0-9]*.json"))
+
+
+def _read(file: Path) -> Publication:
+    try:
+        return Publication.model_validate_json(file.read_text())
+    except ValidationError as error:
+        raise TesseraError(
+            f"The publication record {file} cannot be read: {error.errors()[0]['msg']}.",
+            expected="the JSON that was written",
+            todo="Restore it from a backup; without it, nobody can say what was published for this day.",
+        ) from error
 
 
 def sync(path: Path) -> None:

@@ -264,6 +264,22 @@ def test_rows_that_are_not_where_they_belong_are_noticed(tmp_path: Path) -> None
         sink.read_attempt(APP, DAY, "a1").read_all()
 
 
+def test_a_record_is_never_written_over_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    sink = DeltaSinkConfig(path=str(tmp_path)).open()
+    for seed in (1, 2, 3):
+        _published(sink, f"a{seed}", some_rows(seed))
+    first, second, third = sorted((tmp_path / "publications" / APP / DAY.isoformat()).glob("*.json"))
+    first.unlink()
+    content = third.read_text()
+    sink.unpublish(APP, DAY, why="", who="")
+    assert third.read_text() == content
+    second.write_text("{")
+    with pytest.raises(TesseraError, match=second.name):
+        sink.history(APP, DAY)
+    (tmp_path / "publications" / APP / ".stray").touch()
+    assert list(sink.published_days(APP)) == []
+
+
 def test_writers_of_one_application_wait_for_each_other(tmp_path: Path) -> None:
     rows = some_rows(1)
     sink = DeltaSinkConfig(path=str(tmp_path), lock_timeout_seconds=0.05).open()
