@@ -117,7 +117,7 @@ def ended(process: "subprocess.Popen[str]", code: int = 0) -> Said:
 
 
 def write_stack(file: Path, change: Mapping[str, Any] | None = None) -> Path:
-    """The shipped `stack.yaml` with a small shop, and `change` laid over its profile `local`; ports are replaced whole."""
+    """The shipped `stack.yaml`, a small shop and then `change` laid over its profile `local`; ports replaced whole."""
     document = yaml.safe_load((ROOT / "stack.yaml").read_text())
     local = document["profiles"]["local"]
     for part in (SMALL, change or {}):

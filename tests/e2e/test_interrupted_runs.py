@@ -41,7 +41,7 @@ def test_killed_first_runs_leave_nothing_wrong_behind(empty: Home, trained: Home
 def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
     home: Home, trained: Home, tmp_path: Path
 ) -> None:
-    """Two Dagster processes for one day share no lock of the command line; they must still agree with a killed night."""
+    """Two Dagster processes for one day share no lock of the command line; they still agree with a killed night."""
     other = trained.copy(tmp_path / "other")
     launch = ("launch", "--job", "churn_nightly", "--partition", NEXT.isoformat())
     instance = {"DAGSTER_HOME": str(dagster_home(other.opened()))}

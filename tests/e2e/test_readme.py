@@ -1,0 +1,81 @@
+"""Every command of the README does what a reader expects of it: it ends well."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop_home import Home, write_stack
+
+from resources.stack import ROOT
+
+#: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the command for
+#: one's own orders runs in test_online_retail.py.
+ELSEWHERE = ("make test", "make dev", "TESSERA_DATA_DIR=")
+#: `make run` scores yesterday, so each day brings other rows; whether a small shop's model is good is not asked here.
+LENIENT: dict[str, Any] = {
+    "min_auc": 0.5,
+    "baseline_margin": 1.0,
+    "max_ece": 1.0,
+    "max_calibration_gap": 1.0,
+    "max_slice_drop": 1.0,
+}
+
+
+def commands() -> list[str]:
+    """The lines of the README's bash blocks, without comments."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The project's folder with what is installed already, and room for files that commands write."""
+    folder = tmp_path / "project"
+    (folder / ".venv").mkdir(parents=True)
+    for entry in ROOT.iterdir():
+        if entry.name not in {".venv", "var", ".git"}:
+            (folder / entry.name).symlink_to(entry)
+    (folder / ".venv" / "bin").symlink_to(ROOT / ".venv" / "bin")
+    for stamp in (".uv", ".core", ".test"):
+        (folder / ".venv" / stamp).touch()
+    return folder
+
+
+def test_every_command_ends_well(project: Path, tmp_path: Path) -> None:
+    stack = write_stack(tmp_path / "stack.yaml", {"settings": {"churn": {"gate": LENIENT}}})
+    home = Home(tmp_path / "home", stack)
+    ours = [line for line in commands() if not line.startswith(ELSEWHERE)]
+    assert ours[0] == "make run"
+    assert len(ours) >= 7
+    for line in ours:
+        if "rollback" in line:
+            _give_it_a_second_champion(home)
+        done = subprocess.run(
+            shlex.split(line),
+            cwd=project,
+            env=home.environment(),
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stdout + done.stderr
+    assert (project / "scores.csv").stat().st_size > 10_000
+
+
+def _give_it_a_second_champion(home: Home) -> None:
+    home.tessera("run", "churn_training")
+    if home.opened().open("registry").champion("churn") == "1":
+        home.tessera("rollback", "churn", "--to", "2", "--why", "the README rolls back from here")
+
+
+@pytest.mark.parametrize("command", ["dagster definitions validate", "dg list defs"])
+def test_dagsters_own_commands_work_in_the_folder(empty: Home, command: str) -> None:
+    program, *arguments = command.split()
+    said = empty.tessera(*arguments, program=program)
+    assert "churn_nightly" in said.out if program == "dg" else "successful" in said.out + said.err
