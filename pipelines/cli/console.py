@@ -11,11 +11,11 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def complain(error: TesseraError) -> None:
-    """Prints what was wrong, what was expected and what to do."""
+    """Prints what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
     err.print(f"[bold red]Stopped:[/] {_plain(error.what)}")
     err.print(f"[bold]Expected:[/] {_plain(error.expected)}")
     err.print(f"[bold]Do this:[/] {_plain(error.todo)}")
 
 
 def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    return " ".join(text.split()).replace("[", r"\[")

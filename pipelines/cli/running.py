@@ -116,10 +116,10 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
 
 
 def _said(error: Any) -> str:
-    """The innermost cause, in its own words: ours are whole sentences, others get their class in front."""
-    while error.cause is not None:
+    """Our own sentence, whatever it was raised from; else the innermost cause, with its class in front."""
+    while error.cls_name != "TesseraError" and error.cause is not None:
         error = error.cause
-    says = error.message.strip().removeprefix("models.errors.").removeprefix("TesseraError: ")
+    says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
     return says if error.cls_name == "TesseraError" else f"{says} (unexpected: --verbose shows where)"
 
 
