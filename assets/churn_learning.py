@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -61,7 +61,7 @@ class TrainingSet:
             "dagster/row_count": self.rows.num_rows,
             "cutoffs": len(self.cutoffs.train),
             "holdout": self.cutoffs.holdout.isoformat(),
-            "churn_rate": self.churn_rate,
+            "churn_rate": round(self.churn_rate, 4),
             "days": ", ".join(day.isoformat() for day in days),
         }
 
@@ -125,7 +125,7 @@ class Judged:
     def metadata(self) -> dict[str, Any]:
         """What Dagster shows of it: numbers that plot, the gate report with its curves."""
         return {
-            **self.metrics,
+            **_shown(self.metrics),
             "kind": self.candidate.name,
             "version": self.version,
             "holdout": self.holdout.isoformat(),
@@ -211,13 +211,18 @@ def _in_charge(registry: Registry, verdict: str, refused: Judged | None = None) 
         metadata=says,
     )
     metadata = {
-        **(promoted[-1] if promoted else {}),
+        **_shown(promoted[-1] if promoted else {}),
         "version": str(version),
         "in charge since": dg.MetadataValue.timestamp(standing.at),
         "because": standing.why,
         "verdict": verdict,
     }
     return dg.MaterializeResult(asset_key=["churn", "champion"], metadata=metadata, check_results=[gate])
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    """As many digits as people can use; the registry keeps all of them."""
+    return {name: round(value, 4) for name, value in metrics.items()}
 
 
 def golden_scores(package: Path) -> int:

@@ -78,7 +78,7 @@ class Scored:
         shown: dict[str, Any] = {
             "dagster/row_count": self.draft.rows,
             "contacts": self.audit.contacts,
-            **self.audit.metrics,
+            **{name: round(value, 4) for name, value in self.audit.metrics.items()},
             "model_version": self.draft.model_version,
             "degradation": self.draft.degradation,
             "features_of": self.draft.features_of.isoformat(),
@@ -87,7 +87,12 @@ class Scored:
         if self.drift is None:
             return shown
         most = self.drift.features[0]
-        return {**shown, "max_psi": most.psi, "max_psi_feature": most.feature, "drift": _drift_table(self.drift)}
+        return {
+            **shown,
+            "max_psi": round(most.psi, 4),
+            "max_psi_feature": most.feature,
+            "drift": _drift_table(self.drift),
+        }
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """The audit, which blocks publishing, and drift, which only warns."""
@@ -283,5 +288,9 @@ def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:
     columns = ["feature", "psi", "null_share", "null_share_in_training", "unseen_share", "drifted"]
     types = ["string", "float", "float", "float", "float", "bool"]
     schema = dg.TableSchema([dg.TableColumn(name, type_) for name, type_ in zip(columns, types, strict=True)])
-    records = [dg.TableRecord({name: getattr(row, name) for name in columns}) for row in drift.features]
+    rows = [{name: getattr(row, name) for name in columns} for row in drift.features]
+    records = [
+        dg.TableRecord({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+        for row in rows
+    ]
     return dg.MetadataValue.table(records, schema=schema)

@@ -70,7 +70,8 @@ def _judged(title: str, stack: Stack, as_of: date, picture: Path) -> list[str]:
     if stack.kind("source") == "simulated":
         scores[BEST] = _best(stack, sides, rows.cutoffs.holdout)
     picture.parent.mkdir(exist_ok=True)
-    picture.write_bytes(curves_png(sides.holdout.labels, scores))
+    shown = (chosen, BEST, "logistic_regression", *BASELINES)
+    picture.write_bytes(curves_png(sides.holdout.labels, {name: scores[name] for name in shown if name in scores}))
     return [*_table(title, sides, rows, as_of, scores, chosen), "", f"![{title}](pictures/{picture.name})"]
 
 

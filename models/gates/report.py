@@ -48,7 +48,7 @@ class GateReport:
         if self.metrics:
             parts += ["### On the hold-out", self._metrics_table()]
         if picture and self.picture:
-            parts.append(png_as_markdown(self.picture, "ROC, precision-recall and calibration"))
+            parts += ["### Curves", png_as_markdown(self.picture, "ROC, precision-recall and calibration")]
         if self.slices:
             parts += ["### By slice", self._slices_table()]
         parts += [f"- {note}" for note in self.notes]
@@ -77,14 +77,14 @@ class GateReport:
         return _table(["check", "", "value", "limit", "says"], rows)
 
     def _metrics_table(self) -> str:
-        rows = [[name, *(_number(values.get(m)) for m in _METRICS)] for name, values in self.metrics.items()]
+        rows = [[name, *(_four_digits(values.get(m)) for m in _METRICS)] for name, values in self.metrics.items()]
         return _table(["model", *(name.replace("_", " ") for name in _METRICS)], rows)
 
     def _slices_table(self) -> str:
         header = ["slice", "rows", "observed", "predicted", "AUC", "reference", "difference"]
         rows = [
-            [_cell(f"{r.division}: {r.part}"), str(r.rows), f"{r.rate:.3f}", f"{r.predicted:.3f}", _number(r.auc),
-             _number(r.reference_auc), str(r.difference or "too few")]
+            [_cell(f"{r.division}: {r.part}"), str(r.rows), f"{r.rate:.3f}", f"{r.predicted:.3f}", _four_digits(r.auc),
+             _four_digits(r.reference_auc), str(r.difference or "too few")]
             for r in self.slices
         ]  # fmt: skip
         return _table(header, rows)
@@ -97,6 +97,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
+
+
+def _four_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _cell(text: str) -> str:
