@@ -133,7 +133,7 @@ def score(
     version, loaded = _champion(registry)
     scorer = Scorer(loaded.model, loaded.encoder, version, loaded.card.feature_version, _ENTITY)
     meter = DriftMeter(DriftReference.model_validate_json(loaded.extras[DRIFT]), settings.drift)
-    batches = meter.watch(_feature_batches(lake, source.features_of, loaded.encoder))
+    batches = meter.watch(_feature_batches(lake, source.features_of, loaded.encoder, settings.scoring.batch_rows))
     with scored(batches, scorer, settings.scoring) as rows:
         attempt = _digest(rows.reader())[:16]
         sink.write_attempt(APP, day, attempt, rows.reader())
@@ -223,11 +223,12 @@ def _champion(registry: Registry) -> tuple[str, LoadedModel]:
     return version, load(registry.fetch(APP, version))
 
 
-def _feature_batches(lake: Lake, day: date, encoder: Encoder) -> Iterator[pa.RecordBatch]:
+def _feature_batches(lake: Lake, day: date, encoder: Encoder, batch_rows: int) -> Iterator[pa.RecordBatch]:
     """The day's feature rows as they were written: in ascending order of the entity."""
+    from models.scoring.feature_files import feature_batches
+
     columns = [_ENTITY, *encoder.numeric, *encoder.categories]
-    rows = lake.scan(churn_features.TABLE, first=day, last=day)
-    return iter(rows.to_batches(columns=columns, batch_readahead=2, fragment_readahead=1))
+    return feature_batches(lake.files(churn_features.TABLE, first=day, last=day), columns, batch_rows=batch_rows)
 
 
 def _digest(rows: pa.RecordBatchReader) -> str:
@@ -249,15 +250,15 @@ def _audited(lake: Lake, sink: Sink, settings: ChurnSettings, made: _Made) -> Au
         Expected(entities, made.model_version, made.feature_version),
         scoring=settings.scoring,
         limits=settings.audit,
-        earlier=_earlier(sink, made.day),
+        earlier=_earlier(sink, made.day, settings.audit.max_earlier_days),
     )
 
 
-def _earlier(sink: Sink, day: date) -> EarlierScores | None:
-    """The scores published for the last day before `day`."""
+def _earlier(sink: Sink, day: date, max_days: int) -> EarlierScores | None:
+    """The scores published for the last day before `day`, if they are recent enough to resemble those of `day`."""
     from models.scoring.audit import EarlierScores
 
-    days = [published for published in sink.published_days(APP) if published < day]
+    days = [published for published in sink.published_days(APP) if day - timedelta(days=max_days) <= published < day]
     last = sink.published(APP, days[-1]) if days else None
     if last is None:
         return None

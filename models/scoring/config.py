@@ -36,6 +36,7 @@ class AuditConfig(BaseModel):
     psi_block_new_model: float = Field(
         default=1.0, gt=0, description="The same, where another model made the last set."
     )
+    max_earlier_days: int = Field(default=31, ge=1, description="Scores published longer ago are not compared with.")
     min_rows_to_vary: int = Field(default=20, ge=2, description="From this many rows on, scores must not all be equal.")
 
 
