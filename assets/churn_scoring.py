@@ -109,7 +109,7 @@ class Scored:
             check_name="drift",
             passed=not drifted,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"{len(drifted)} features drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
+            description=f"drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
         )
         return [audit, drift]
 

@@ -8,11 +8,13 @@ _SHOP = dg.AssetSelection.groups("shop")
 _LEARNING = dg.AssetSelection.assets(churn.champion)
 _PUBLISHING = dg.AssetSelection.assets(churn.scores, churn.publication)
 
-#: A step's process dies, a file system hiccups: try again twice, later each time.
-_PATIENT = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-
-#: One run of a job at a time for a given day; Dagster's run monitoring ends a run that hangs.
-_TAGS = {"tessera/app": "churn", "dagster/max_runtime": "14400"}
+#: Under the daemon a failed run is repeated once, whole (every step may be repeated), and ended if it hangs.
+_TAGS = {
+    "tessera/app": "churn",
+    "dagster/max_retries": "1",
+    "dagster/retry_strategy": "ALL_STEPS",
+    "dagster/max_runtime": "14400",
+}
 
 churn_nightly = dg.define_asset_job(
     "churn_nightly",

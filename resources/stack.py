@@ -1,4 +1,4 @@
-"""The whole stack as one typed object, read from `stack.yaml`; the only reader of the environment.
+"""The whole stack as one typed object, read from `stack.yaml`; the only place where the environment chooses a part.
 
 A *profile* names an adapter for every port (`kind`), the calendar and the settings of the applications. Strings may
 hold `${root}` (the project), `${home}` (where this profile keeps its data), `${NAME}` and `${NAME:-default}`

@@ -1,11 +1,16 @@
 """The terminal: one console for results, one for everything that is not a result."""
 
+import os
+import sys
+
 from rich.console import Console
 
 from models.errors import TesseraError
 
+#: A pipe or a log file has no width of its own; rich would take 80 columns and fold what a person then reads.
+_WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 #: Results: what a command was asked for; safe to pipe.
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 #: Progress, notes and complaints.
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -48,7 +48,7 @@ def rollback(app: str, to: str | None, why: str) -> None:
     with registry.lock(known_app(app)):
         present = registry.champion(app)
         target = to or _before(registry, app)
-        known = [info.version for info in registry.versions(app)]
+        known = {info.version: info for info in registry.versions(app)}
         if target not in known:
             raise TesseraError(
                 f"{app} has no version {target!r}.", expected=choose_from(target, known), todo="Correct --to."
@@ -62,6 +62,9 @@ def rollback(app: str, to: str | None, why: str) -> None:
             app, target, action="rollback", why=why, who=getpass.getuser(), run_id="", metrics={"golden_rows": rows}
         )
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
+    gate = known[target].tags.get("gate", "never judged")
+    if gate != "passed":
+        out.print(f"[yellow]Note: the gate had not let this version pass ({gate}).[/]")
 
 
 def _before(registry: Registry, app: str) -> str:
