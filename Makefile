@@ -39,6 +39,11 @@ docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs
 	$(BIN)/python -m models.contracts.export
 
+bench: setup-test  ## measure everything again and write docs/benchmarks.md (about 30 minutes)
+	for name in loading first_run nightly scoring quality churn_features; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
+
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
 	$(UV) pip compile pyproject.toml --extra build --extra test -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
