@@ -110,7 +110,7 @@ def _lineage(page: Page, site: str) -> None:
     page.mouse.click(jump["x"] + jump["width"] + 20, jump["y"] + jump["height"] / 2)
     page.keyboard.press("Alt+KeyE")
     page.wait_for_timeout(_DRAWN_MS)
-    _save(page.screenshot(clip={"x": 68, "y": 112, "width": 1770, "height": 500}), "lineage")
+    _save(page.screenshot(clip={"x": 68, "y": 112, "width": 1782, "height": 500}), "lineage")
 
 
 def _box(place: Locator) -> FloatRect:
