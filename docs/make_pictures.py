@@ -32,7 +32,7 @@ _CARD = re.compile(r"<!-- card:begin -->.*?<!-- card:end -->", re.DOTALL)
 
 
 def main() -> None:
-    """Fills the home, writes the card into README.md and four pictures into docs/pictures/."""
+    """Fills the home, writes the card into README.md and three pictures into docs/pictures/."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--home", type=Path, help="a home that the nightly job has filled; default: a new one")
     arguments.add_argument("--port", type=int, default=3117)
@@ -51,7 +51,6 @@ def main() -> None:
             site = f"http://127.0.0.1:{options.port}"
             _lineage(page, site)
             _gate(page, site)
-            _champion(page, site)
             _scores(page, site)
             browser.close()
 
@@ -128,13 +127,6 @@ def _gate(page: Page, site: str) -> None:
     page.wait_for_timeout(_DRAWN_MS)
     dialog, below = _box(page.get_by_role("dialog").last), _box(page.get_by_text("By slice", exact=True).last)
     _save(page.screenshot(clip={**dialog, "height": below["y"] - dialog["y"]}), "gate")
-
-
-def _champion(page: Page, site: str) -> None:
-    page.set_viewport_size({"width": 1400, "height": 960})
-    page.goto(f"{site}/assets/churn/champion")
-    page.wait_for_timeout(_DRAWN_MS)
-    _save(page.screenshot(), "champion")
 
 
 def _scores(page: Page, site: str) -> None:
