@@ -49,7 +49,7 @@ def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Se
         tables = {"orders": known_by(lake, group[-1]), "cutoffs": pa.table({DAY: pa.array(group, pa.date32())})}
         computed = engine.query(churn_features, tables, population_days=settings.population_days).read_all()
         for day in group:
-            of_day = computed.filter(pc.field(DAY) == day).sort_by("customer_id")
+            of_day = computed.filter(pc.field(DAY) == day)  # in ascending order of customers, as computed
             version = lake.replace(TABLE, of_day, by=DAY, first=day, last=day)
             rows[day] = of_day.num_rows
     return WrittenFeatures(rows, version)

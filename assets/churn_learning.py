@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import churn_features
-from assets.churn_scoring import DRIFT
+from assets.churn_scoring import APP, DRIFT
 from models.errors import TesseraError
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from models.training.candidates import Candidate
     from models.training.dataset import Split
 
-APP, SERVICE = "churn", "churn_v1"
+SERVICE = "churn_v1"
 TABLE, AS_OF = "churn_training_set", "as_of"
 
 #: Parts of the hold-out that the gate compares one by one.

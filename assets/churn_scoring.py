@@ -53,11 +53,9 @@ def rung(lake: Lake, sink: Sink, day: date, worst: Degradation, max_stale_days: 
         return Rung("fresh", day)
     if "stale_features" in allowed and known and day - known[-1] <= timedelta(days=max_stale_days):
         return Rung("stale_features", known[-1])
-    published = [d for d in sink.published_days(APP) if d < day] if "last_good_scores" in allowed else []
-    if published:
-        earlier = sink.published(APP, published[-1])
-        if earlier is not None:
-            return Rung("last_good_scores", earlier.features_of, earlier)
+    earlier = sink.last_published(APP, day) if "last_good_scores" in allowed else None
+    if earlier is not None:
+        return Rung("last_good_scores", earlier.features_of, earlier)
     raise TesseraError(
         f"There are no features of {day}, and nothing older that may stand in for them.",
         expected=f"features of {day}, or as fallback features up to {max_stale_days} days old or any published scores",
@@ -258,9 +256,8 @@ def _earlier(sink: Sink, day: date, max_days: int) -> EarlierScores | None:
     """The scores published for the last day before `day`, if they are recent enough to resemble those of `day`."""
     from models.scoring.audit import EarlierScores
 
-    days = [published for published in sink.published_days(APP) if day - timedelta(days=max_days) <= published < day]
-    last = sink.published(APP, days[-1]) if days else None
-    if last is None:
+    last = sink.last_published(APP, day)
+    if last is None or day - last.day > timedelta(days=max_days):
         return None
     return EarlierScores(last.model_version, sink.read_attempt(APP, last.day, last.attempt))
 

@@ -4,7 +4,16 @@ Importing this package brings only declarations. Checking rows lives in `models.
 polars and is therefore imported where rows are checked, not where definitions load.
 """
 
-from models.contracts.contract import DELIVERED_ON, QUARANTINE_SCHEMA, Column, ColumnType, Contract, Pii, RowRule
+from models.contracts.contract import (
+    DELIVERED_ON,
+    ORIGINAL,
+    QUARANTINE_SCHEMA,
+    Column,
+    ColumnType,
+    Contract,
+    Pii,
+    RowRule,
+)
 from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PRODUCTS
 
 __all__ = [
@@ -12,6 +21,7 @@ __all__ = [
     "CUSTOMERS",
     "DELIVERED_ON",
     "ORDERS",
+    "ORIGINAL",
     "PRODUCTS",
     "QUARANTINE_SCHEMA",
     "Column",

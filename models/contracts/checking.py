@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import polars as pl
 import pyarrow as pa
 
-from models.contracts.contract import DELIVERED_ON, QUARANTINE_SCHEMA, Column, ColumnType, Contract
+from models.contracts.contract import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, Column, ColumnType, Contract
 from models.contracts.rules import LIST_CURRENCY, LIST_PRICE, LISTED_ON, Rule, rules_of
 from models.errors import TesseraError
 
-ORIGINAL = "_original"
 _PLACE = "_place"
 _ORDER = "_order"
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 #: What the lake adds to the columns of every contract: the UTC day on which the row was delivered.
 DELIVERED_ON = "delivered_on"
+#: What a source delivers beside these columns: the row as it came, one JSON object.
+ORIGINAL = "_original"
 
 ColumnType = Literal["string", "timestamp", "date", "int32", "float64", "bool"]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.contracts import CONTRACTS, DELIVERED_ON
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.shop.behaviour import COUNTRIES
 from models.shop.catalogue import CATEGORIES, Catalogue
 from models.shop.draws import Integers
@@ -19,7 +19,7 @@ from models.shop.population import Customers
 
 CURRENCY = "EUR"
 _EPOCH = date(1970, 1, 1).toordinal()
-_ORIGINAL = pa.field("_original", pa.string())
+_ORIGINAL = pa.field(ORIGINAL, pa.string())
 
 SCHEMAS: dict[str, pa.Schema] = {name: contract.lake_schema() for name, contract in CONTRACTS.items()}
 

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from models.errors import TesseraError, choose_from
 from resources.stack import Stack
 
-#: Applications that publish scores, with the feature service each one is scored from.
-APPS = {"churn": "churn_v1"}
+#: Applications that publish scores.
+APPS = ("churn",)
 
 
 def known_app(name: str) -> str:

@@ -8,10 +8,11 @@ import pyarrow.compute as pc
 from rich.progress import track
 
 from assets import churn_features
+from assets.churn_learning import SERVICE
 from models.errors import TesseraError, choose_from
 from models.features.cutoffs import cutoff_moment
 from pipelines.cli.console import err, out
-from pipelines.cli.days import APPS, known_app
+from pipelines.cli.days import known_app
 from pipelines.cli.tables import read_table, write_table
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
@@ -38,7 +39,7 @@ def features(app: str, entities: Path, file: Path) -> None:
     store: FeatureStore = stack.open("feature_store")
     store.apply()
     files = lake.files(churn_features.TABLE)
-    joined = store.historical(APPS[app], rows, files={churn_features.VIEW: files})
+    joined = store.historical(SERVICE, rows, files={churn_features.VIEW: files})
     write_table(joined, file)
     found = joined.num_rows - joined["recency_days"].null_count
     out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them were active customers at their moment.")

@@ -27,8 +27,8 @@ def scores(app: str, day_text: str | None, file: Path | None) -> None:
     stack = active_stack()
     day = known_day(day_text, stack)
     sink: Sink = stack.open("sink")
-    publication = _published(sink, known_app(app), day)
-    rows = for_users(sink.read_attempt(app, day, publication.attempt).read_all())
+    publication, reader = sink.scores(known_app(app), day)
+    rows = for_users(reader.read_all())
     if file is None:
         _show(rows, publication)
         return
@@ -72,16 +72,9 @@ def unpublish(app: str, day_text: str | None, why: str) -> None:
     stack = active_stack()
     day = known_day(day_text, stack)
     sink: Sink = stack.open("sink")
-    _published(sink, known_app(app), day)
-    sink.unpublish(app, day, why=why, who=getpass.getuser())
-    out.print(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back.")
-
-
-def _published(sink: Sink, app: str, day: date) -> Publication:
-    publication = sink.published(app, day)
-    if publication is None:
+    if sink.unpublish(known_app(app), day, why=why, who=getpass.getuser()) is None:
         raise _nothing(app, day)
-    return publication
+    out.print(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back.")
 
 
 def _nothing(app: str, day: date) -> TesseraError:

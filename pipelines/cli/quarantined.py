@@ -6,12 +6,11 @@ from collections import Counter
 import pyarrow.compute as pc
 from rich.table import Table
 
-from models.contracts import CONTRACTS
+from models.contracts import CONTRACTS, DELIVERED_ON
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import out
 from pipelines.cli.days import known_day
 from resources.lake.port import Lake
-from resources.source.port import DELIVERED_ON
 from resources.stack import active_stack
 
 _SHOWN = 10

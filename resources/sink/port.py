@@ -80,7 +80,7 @@ class Sink(ABC):
         if publication is None:
             days = [published.isoformat() for published in self.published_days(app)]
             raise TesseraError(
-                f"No scores of {app!r} are published for {day}.",
+                f"No scores of {app} are published for {day}.",
                 expected=choose_from(day.isoformat(), days[-10:]),
                 todo=f"Run `tessera run {app}_nightly --date {day}`.",
             )

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from typing_extensions import override
 
-from models.contracts import CONTRACTS
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError, choose_from
 from resources.health import Health
-from resources.source.port import DELIVERED_ON, ORIGINAL, Source
+from resources.source.port import Source
 
 
 def raw_rows(table: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:

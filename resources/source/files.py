@@ -15,12 +15,12 @@ import duckdb
 import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 
-from models.contracts import CONTRACTS
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError, choose_from
 from resources.health import Health
 from resources.source.locations import local_files
 from resources.source.mapping import ColumnMapping
-from resources.source.port import DELIVERED_ON, ORIGINAL, Source
+from resources.source.port import Source
 from resources.source.scan import FILE, ROW, Reading, scan, unreadable
 
 PROJECT = Path(__file__).resolve().parents[2]

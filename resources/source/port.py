@@ -8,10 +8,6 @@ import pyarrow as pa
 
 from resources.health import Health
 
-#: Columns a source adds to those of the contract.
-DELIVERED_ON = "delivered_on"
-ORIGINAL = "_original"
-
 
 class Source(ABC):
     """Delivers raw rows of the contracted tables, day by day.

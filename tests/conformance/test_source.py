@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from models.contracts import CONTRACTS
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError
 from resources.source.fake import FakeSource
 from resources.source.files import FilesSourceConfig
-from resources.source.port import DELIVERED_ON, ORIGINAL, Source
+from resources.source.port import Source
 from resources.source.simulated import SimulatedSourceConfig
 
 FIRST = date(2024, 3, 1)
