@@ -46,8 +46,10 @@ bench: setup-test  ## measure everything again and write docs/benchmarks.md (abo
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
-	$(UV) pip compile pyproject.toml --extra build --extra test -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
-	$(UV) pip compile pyproject.toml --extra build --extra s3 -c requirements/core.lock $(LOCK_FLAGS) -o requirements/s3.lock
+	$(UV) pip compile pyproject.toml --extra build --extra test --extra redis --extra postgres -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
+	for name in s3 redis postgres; do \
+		$(UV) pip compile pyproject.toml --extra build --extra $$name -c requirements/core.lock $(LOCK_FLAGS) -o requirements/$$name.lock || exit 1; \
+	done
 
 LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade \
 	--override requirements/overrides.txt --quiet

@@ -1,0 +1,77 @@
+"""What our online stores offer besides Feast's own protocol: whole columns in and out, monotonic, and forgetting.
+
+Each subclasses one of Feast's stores and keeps its layout, so that Feast's stock client reads what ours wrote.
+"""
+
+# Feast is only partly typed.
+# pyright: basic
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feast import FeatureView, RepoConfig
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """Rows of one feature view, one per entity key, encoded as Feast stores them.
+
+    Attributes:
+        entity_keys: distinct keys, serialized by Feast's version 3.
+        event_timestamps: µs since 1970, UTC; one per key.
+        created_timestamps: µs since 1970, UTC; None where the source has none (older than any that has one).
+        features: name -> one serialized `Value` protobuf per key (`b""` where the value is NULL).
+    """
+
+    entity_keys: Sequence[bytes]
+    event_timestamps: Sequence[int]
+    created_timestamps: Sequence[int | None]
+    features: Mapping[str, Sequence[bytes]]
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """What a store holds for the keys that were asked for, in their order; duplicates too.
+
+    Attributes:
+        event_timestamps: µs since 1970, UTC; None where the key is unknown (or forgotten).
+        features: name -> one serialized `Value` protobuf per key, None where nothing is stored.
+    """
+
+    event_timestamps: Sequence[int | None]
+    features: Mapping[str, Sequence[bytes | None]]
+
+
+class BulkOnlineStore(ABC):
+    """A Feast online store that also takes and gives columns.
+
+    Writing is *monotonic*: a stored row is replaced only by one whose (event timestamp, created timestamp) is not
+    older; so a retry, a backfill of an older window, and two writers at once leave the newest row in place. Feast's own
+    `online_write_batch` obeys the same rule in these stores.
+    """
+
+    @abstractmethod
+    def write_rows(self, config: RepoConfig, view: FeatureView, rows: EncodedRows) -> int:
+        """Number of rows stored; the others were older than what is stored, or their entity was forgotten.
+
+        Atomic per entity: a reader sees a row wholly old or wholly new.
+        """
+
+    @abstractmethod
+    def read_rows(
+        self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
+    ) -> StoredRows:
+        """The stored rows of these keys, whatever their age."""
+
+    @abstractmethod
+    def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
+        """Number of rows (key x view) removed.
+
+        A tombstone (a digest of the key, not the key) is left in the store itself, checked by every later write in the
+        same transaction: no run, however late, brings the entity back.
+        """

@@ -1,0 +1,22 @@
+"""Which files a feature view's source stands for, in one call: the lake's version, not whatever lies in a folder."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_pinned: ContextVar[Mapping[str, Sequence[str]]] = ContextVar("_pinned", default={})  # noqa: B039 - never changed
+
+
+@contextmanager
+def pinned(files: Mapping[str, Sequence[str]]) -> Iterator[None]:
+    """Inside, `pinned_files(view)` gives `files[view]`; other threads and later calls do not see it."""
+    token = _pinned.set(files)
+    try:
+        yield
+    finally:
+        _pinned.reset(token)
+
+
+def pinned_files(view: str) -> Sequence[str] | None:
+    """The Parquet files of the view in this call, or None: read what its source says."""
+    return _pinned.get().get(view)
