@@ -1,0 +1,164 @@
+"""A real Postgres for tests: one server per test process, a fresh database per test.
+
+Clients come over TCP with a password (scram), as they would in production; the server has no SSL and loses its data
+when the machine stops (fsync is off). It dies with the test process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from socket import socket
+from typing import Any
+
+import pytest
+
+_USER = "tessera"
+_SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A database on the tests' server, empty at first."""
+
+    port: int
+    password: str
+    database: str
+    host: str = "127.0.0.1"
+    user: str = _USER
+
+    @property
+    def url(self) -> str:
+        """For psycopg; SQLAlchemy wants `postgresql+psycopg://`."""
+        return f"postgresql://{self.user}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+    @property
+    def online_store(self) -> dict[str, Any]:
+        """Feast's settings of an online store in this database, without `type`."""
+        settings = {"host": self.host, "port": self.port, "user": self.user, "password": self.password}
+        return {**settings, "database": self.database, "sslmode": "disable"}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresDatabase]:
+    """The server, as its maintenance database; the test skips without Postgres, but never in CI."""
+    programs = _programs()
+    if programs is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Postgres is missing in CI")
+        pytest.skip("Postgres is not installed (Debian package postgresql)")
+    folder = Path(tempfile.mkdtemp(prefix="tessera-postgres-"))
+    try:
+        with _running(programs, folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: PostgresDatabase) -> str:
+    """The URL of the server's maintenance database; tests that write take `postgres_database`."""
+    return postgres_server.url
+
+
+@pytest.fixture
+def postgres_database(postgres_server: PostgresDatabase) -> Iterator[PostgresDatabase]:
+    """A database that no other test has seen; whoever is still connected at the end is thrown out."""
+    name = f"test_{secrets.token_hex(6)}"
+    _execute(postgres_server, f"CREATE DATABASE {name}")
+    yield replace(postgres_server, database=name)
+    _execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _programs() -> Path | None:
+    """The folder of the newest `initdb`: Debian keeps it out of PATH."""
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    on_path = shutil.which("initdb")
+    if not found:
+        return Path(on_path).parent if on_path else None
+    return max(found, key=lambda path: int(path.parent.parent.name)).parent
+
+
+@contextmanager
+def _running(programs: Path, folder: Path) -> Iterator[PostgresDatabase]:
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres", "postgres")
+    # A password of its own: nobody mistakes another test process's server for this one.
+    server = PostgresDatabase(_free_port(), secrets.token_hex(8), "postgres")
+    _make(programs, folder, server.password)
+    settings = {**_SETTINGS, "listen_addresses": server.host, "port": server.port, "unix_socket_directories": folder}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    # `setpriv --pdeathsig` (util-linux): when the test process is killed, the kernel sends the server what ends it and
+    # all its children at once.
+    command = ["setpriv", "--pdeathsig", "QUIT", str(programs / "postgres"), "-D", str(folder / "data"), *options]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, **_as_postgres(folder))
+    try:
+        _wait(process, server, folder / "log")
+        yield server
+    finally:
+        _stop(process)
+
+
+def _make(programs: Path, folder: Path, password: str) -> None:
+    """A cluster in `folder`/data that asks clients on TCP for the password."""
+    file = folder / "password"
+    file.write_text(password)
+    file.chmod(0o644)
+    logins = ["--username", _USER, "--pwfile", str(file), "--auth-local=trust", "--auth-host=scram-sha-256"]
+    command = [str(programs / "initdb"), "-D", str(folder / "data"), "--no-sync", "--locale=C.UTF-8", *logins]
+    subprocess.run(command, check=True, capture_output=True, **_as_postgres(folder))
+
+
+def _as_postgres(folder: Path) -> dict[str, Any]:
+    """How to start a program of Postgres: it refuses to run as root, and wants a working directory it may enter."""
+    if os.geteuid() != 0:
+        return {"cwd": folder}
+    return {"cwd": folder, "user": "postgres", "group": "postgres", "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait(process: subprocess.Popen[Any], server: PostgresDatabase, log: Path) -> None:
+    import psycopg
+
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(server.url, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"Postgres did not start: {log.read_text()}") from None
+            time.sleep(0.05)
+
+
+def _stop(process: subprocess.Popen[Any]) -> None:
+    """At once, without a checkpoint: nobody will want the data."""
+    process.send_signal(signal.SIGQUIT)
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _execute(server: PostgresDatabase, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(statement.encode())
