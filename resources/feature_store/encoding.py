@@ -119,7 +119,10 @@ def decoded(cells: Sequence[bytes | None], type: pa.DataType) -> pa.Array:
 
 
 def _feast_values(array: pa.Array, kind: ValueType) -> list[Value]:
-    return python_values_to_proto_values(array.to_numpy(zero_copy_only=False), kind)  # pyright: ignore
+    values = array.to_numpy(zero_copy_only=False)
+    if pa.types.is_map(array.type):  # Arrow gives pairs, which Feast refuses
+        values = [None if pairs is None else dict(pairs) for pairs in values]
+    return python_values_to_proto_values(values, kind)  # pyright: ignore
 
 
 def _key_parts(array: pa.Array, dtype: FeastType) -> list[bytes]:
