@@ -1,0 +1,115 @@
+"""Features of the fraud model per event: the declarations of `fraud_definitions` over the histories of two keys.
+
+A payment that arrives late changes the windows of payments that happened after it; so does a label. These are given
+again, so that in the end every payment has the features that `models.features.fraud` computes from the whole history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAYS, WINDOWS
+from models.features.window_state import KeyHistory
+from models.features.windows import MICROS_PER_DAY
+
+_CUSTOMER = tuple(one for one in WINDOWS if one.key == "customer_id")
+_TERMINAL = tuple(one for one in WINDOWS if one.key == "terminal_id")
+_CUSTOMER_REACH = max(one.reach_micros for one in _CUSTOMER)
+_TERMINAL_REACH = max(one.reach_micros for one in _TERMINAL)
+_LABEL_DELAY = LABEL_DELAY_DAYS * MICROS_PER_DAY
+_MICROS_PER_HOUR = 3_600_000_000
+_THURSDAY = 3  # 1970-01-01; Monday is 0
+
+
+@dataclass(frozen=True)
+class Payment:
+    """What the features need of a payment. `micros`: µs since 1970, UTC; `cents`: its amount in EUR cents."""
+
+    transaction_id: int
+    customer_id: str
+    terminal_id: str
+    micros: int
+    cents: int
+
+    @property
+    def paid_at(self) -> datetime:
+        """The moment, UTC."""
+        return datetime.fromtimestamp(self.micros // 1_000_000, UTC).replace(microsecond=self.micros % 1_000_000)
+
+
+class FraudWindows:
+    """The features of every payment as it comes; state lives in three mappings, which a store may keep.
+
+    Args:
+        customers: histories by customer; a missing key is an error, so give a mapping that makes empty ones.
+        terminals: histories by terminal.
+        payments: every payment whose features may still be given again, by id.
+    """
+
+    def __init__(
+        self,
+        customers: MutableMapping[str, KeyHistory],
+        terminals: MutableMapping[str, KeyHistory],
+        payments: MutableMapping[int, Payment],
+    ) -> None:
+        self._customers = customers
+        self._terminals = terminals
+        self._payments = payments
+
+    def pay(self, payment: Payment) -> Iterator[tuple[Payment, list[float]]]:
+        """The payment with its features (in the order of `FEATURES`), then every payment whose features it changes.
+
+        A payment whose id is known already gives nothing.
+        """
+        if payment.transaction_id in self._payments:
+            return
+        self._payments[payment.transaction_id] = payment
+        customer, terminal = self._customers[payment.customer_id], self._terminals[payment.terminal_id]
+        customer.insert(payment.micros, payment.transaction_id, payment.cents)
+        terminal.insert(payment.micros, payment.transaction_id, payment.cents)
+        self._customers[payment.customer_id], self._terminals[payment.terminal_id] = customer, terminal
+        yield payment, self._features(payment)
+        changed = [
+            *customer.ids_between(payment.micros, payment.micros + _CUSTOMER_REACH),
+            *terminal.ids_between(payment.micros + _LABEL_DELAY, payment.micros + _TERMINAL_REACH),
+        ]
+        yield from self._again(changed, but=payment)
+
+    def label(self, transaction_id: int, labelled_at: int, *, is_fraud: bool) -> Iterator[tuple[Payment, list[float]]]:
+        """Every payment whose features this label changes. The label of an unknown payment gives nothing."""
+        payment = self._payments.get(transaction_id)
+        if payment is None or not is_fraud:
+            return
+        terminal = self._terminals[payment.terminal_id]
+        at = terminal.position(payment.micros, transaction_id)
+        if terminal.known[at] <= labelled_at:
+            return
+        terminal.known[at] = labelled_at
+        self._terminals[payment.terminal_id] = terminal
+        counts_from = max(labelled_at, payment.micros + _LABEL_DELAY)
+        yield from self._again(terminal.ids_between(counts_from, payment.micros + _TERMINAL_REACH), but=payment)
+
+    def _again(self, ids: Iterable[int], *, but: Payment) -> Iterator[tuple[Payment, list[float]]]:
+        for row_id in dict.fromkeys(ids):
+            if row_id != but.transaction_id:
+                payment = self._payments[row_id]
+                yield payment, self._features(payment)
+
+    def _features(self, payment: Payment) -> list[float]:
+        found = {"amount": payment.cents / 100.0, **_flags(payment.micros)}
+        for history, windows in (
+            (self._customers[payment.customer_id], _CUSTOMER),
+            (self._terminals[payment.terminal_id], _TERMINAL),
+        ):
+            found |= history.evaluate(windows, history.position(payment.micros, payment.transaction_id))
+        for one in DERIVED:
+            found[one.name] = one.formula(*[found[name] for name in one.inputs])
+        return [found[name] for name in FEATURES]
+
+
+def _flags(micros: int) -> dict[str, float]:
+    weekday = (micros // MICROS_PER_DAY + _THURSDAY) % 7
+    hour = micros % MICROS_PER_DAY // _MICROS_PER_HOUR
+    return {"is_weekend": float(weekday >= 5), "is_night": float(hour <= 6)}
