@@ -1,4 +1,4 @@
-"""The feature store on Feast: SQL registry and online store on SQLite, point-in-time joins on DuckDB over Parquet."""
+"""The feature store on Feast: its registry, definitions and online layouts; our joins, materialization and reads."""
 
 # Feast is only partly typed.
 # pyright: basic
@@ -7,21 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import io
+import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import RLock
+from threading import Lock, RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import pyarrow as pa
 from filelock import FileLock, Timeout
 from pydantic import Field
+from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.entity_rows import appended, checked
+from resources.feature_store.feast_clients import answering
+from resources.feature_store.feast_settings import feast_settings, for_yaml, repo_config, revealed
+from resources.feature_store.port import SERVED_LOG, FeatureStore
+from resources.feature_store.served_log import SERVED_AT, ServedLog
 from resources.feature_store.staging import stage
 from resources.health import Health
 
@@ -29,157 +34,267 @@ if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
     from feast import FeatureStore as Feast
 
+    from resources.feature_store.service_plan import ServicePlan
+
 _MOMENT = "event_timestamp"
 _ROW = "_row"
-_ENTITIES_PER_READ = 1000
+_US_UTC = pa.timestamp("us", "UTC")
+_MICROSECOND = timedelta(microseconds=1)
 _LOCK_SECONDS = 1800
 #: ibis has one default backend per process, and Feast's DuckDB store uses it.
 _ibis_lock = RLock()
 
 
+def utc_now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
 class FeastStoreConfig(dg.Config):
-    """Feast, embedded: no server, everything in one folder."""
+    """Feast: registry and online store in one folder, or on servers."""
 
     kind: Literal["feast"] = "feast"
-    path: str = Field(default="var/feast", description="Folder of registry, online store and staged feature files.")
+    path: str = Field(default="var/feast", description="Folder of registry, online store and the log of served rows.")
+    tables: str = Field(default="var/lake", description="The lake's path: where the `feast` command finds the rows.")
     definitions: str = Field(
-        "feature_repo.definitions", description="Module whose `definitions(folder)` gives what to register."
+        "feature_repo.definitions", description="Module whose `definitions(tables)` gives what to register."
+    )
+    online_store: dict[str, Any] = Field(
+        default={"type": "sqlite"},
+        description="`type`: sqlite, redis, postgres, another online store of Feast or a dotted path; then Feast's own "
+        "settings of that store. Secrets: {env: NAME}.",
+    )
+    registry: str = Field(
+        default="",
+        description="SQLAlchemy URL of the registry, e.g. postgresql+psycopg://user@host/db; empty: SQLite in `path`.",
     )
     threads: int = Field(default=2, ge=1, description="Threads of one point-in-time join.")
     memory_limit_mb: int = Field(
         default=2000, ge=100, description="Memory of one point-in-time join; beyond it, it spills."
     )
+    logged_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of the rows served online that is logged, to be compared later."
+    )
 
     def open(self) -> FeastStore:
-        """The store in that folder."""
-        return FeastStore(Path(self.path).resolve(), self.definitions, self.threads, self.memory_limit_mb)
-
-
-def feast_settings(folder: Path | str) -> dict[str, Any]:
-    """Feast's configuration of the store in `folder`; feature_repo/feature_store.yaml is the default home's."""
-    return {
-        "project": "tessera",
-        "provider": "local",
-        "registry": {"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db", "cache_ttl_seconds": 60},
-        "offline_store": {"type": "duckdb"},
-        "online_store": {
-            "type": "resources.feature_store.monotonic_sqlite.MonotonicSqliteOnlineStore",
-            "path": f"{folder}/online.db",
-        },
-        "materialization": {"pull_latest_features": True, "online_write_batch_size": 10000},
-        "entity_key_serialization_version": 3,
-    }
+        """The store; nothing is read or written yet."""
+        return FeastStore(self)
 
 
 class FeastStore(FeatureStore):
-    """Feast behind the port. One call at a time per folder: calls of other threads and processes wait."""
+    """Feast behind the port. Reads wait for nobody; what writes the registry waits for others that do.
 
-    def __init__(self, folder: Path, definitions: str, threads: int, memory_limit_mb: int) -> None:
-        self._folder = folder
-        self._definitions = definitions
-        self._offline = folder / "offline"
-        spill = str(folder / "spilled")
-        self._limits = {"threads": threads, "memory_limit": f"{memory_limit_mb}MB", "temp_directory": spill}
+    Args:
+        config: where everything is.
+        clock: the present moment, which ages are measured by.
+    """
+
+    def __init__(self, config: FeastStoreConfig, clock: Callable[[], datetime] = utc_now) -> None:
+        self._config = config
+        self._clock = clock
+        self._folder = Path(config.path).resolve()
+        self._settings = feast_settings(self._folder, online_store=config.online_store, registry=config.registry)
+        self._log = ServedLog(self._folder / "served.db", config.logged_share)
         self._feast: Feast | None = None
+        self._opening = Lock()
+        self._plans: dict[tuple[str, Any], ServicePlan] = {}
 
+    @override
     def apply(self) -> Sequence[str]:
         """See the port. Also writes `feature_store.yaml` for the `feast` command (see feature_repo/feast_cli.py)."""
-        with self._opened() as feast:
+        module = importlib.import_module(self._config.definitions)
+        with answering(), self._exclusive():
+            feast = self._opened(alone=True)
+            feast.apply(module.definitions(self._folder / "offline"))
             self._write_yaml()
-            module = importlib.import_module(self._definitions)
-            feast.apply(module.definitions(self._offline))
             return sorted(service.name for service in feast.list_feature_services())
 
+    @override
     def historical(self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]) -> pa.Table:
         """See the port. What was created after a row's `event_timestamp` is not joined to it, whatever its own time."""
-        with self._opened() as feast:
-            found = _service(feast, service)
-            views = [feast.get_feature_view(projection.name) for projection in found.feature_view_projections]
-            schema = _feature_schema(found)
-            keys = _checked_entities(entities, views, schema.names)
+        with answering():
+            plan = self._plan(service, fresh=True)
+            needed = pa.schema([*plan.keys, *plan.request, pa.field(_MOMENT, _US_UTC)])
+            rows = checked(entities, needed, plan.features.names, moment=_MOMENT)
             if entities.num_rows == 0:
-                return _appended(entities, schema.empty_table())
-            for view in views:
-                self._stage(view.name, files.get(view.name, ()))
-            rows = keys.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
-            job = feast.get_historical_features(rows.to_pandas(), found, filter_by_created_timestamp=True)
-            joined = job.to_arrow().sort_by(_ROW)
-        return _appended(entities, joined.select(schema.names).cast(schema))
+                return appended(entities, plan.features.empty_table())
+            rows = rows.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
+            with self._staged({view.view.name: files.get(view.view.name, ()) for view in plan.views}):
+                feast = self._opened()
+                job = feast.get_historical_features(rows.to_pandas(), plan.service, filter_by_created_timestamp=True)
+                joined = job.to_arrow().sort_by(_ROW)
+        return appended(entities, joined.select(plan.features.names).cast(plan.features))
 
+    @override
     def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
-        """See the port. Values that are newer online than those of the window stay."""
-        with self._opened() as feast:
-            names = [known.name for known in feast.list_feature_views()]
-            if view not in names:
-                raise _unknown("feature view", view, names)
-            self._stage(view, files)
-            # Feast prints and draws progress bars, always. Its window includes its start, ours does not.
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-                feast.materialize(start + timedelta(microseconds=1), end, feature_views=[view])
+        """See the port."""
+        from resources.feature_store.materializing import materialize, record
 
+        with answering():
+            feast = self._opened()
+            feast.refresh_registry()
+            found = self._views(feast).get(view)
+            if found is None:
+                raise _unknown("feature view", view, self._views(feast))
+            with self._staged({view: files}):
+                # Feast's window includes its start, ours does not.
+                materialize(feast, found, start + _MICROSECOND, end)
+            with self._exclusive():
+                record(feast, view, start, end)
+
+    @override
     def online(self, service: str, entities: pa.Table) -> pa.Table:
-        """See the port. Values do not expire: their age is that of the last `materialize`."""
-        with self._opened() as feast:
-            found = _service(feast, service)
-            views = [feast.get_feature_view(projection.name) for projection in found.feature_view_projections]
-            schema = _feature_schema(found)
-            keys = _checked_entities(entities, views, schema.names, moment=False)
-            batches = [
-                pa.RecordBatch.from_pydict({name: values[name] for name in schema.names}, schema=schema)
-                for batch in keys.to_batches(max_chunksize=_ENTITIES_PER_READ)
-                for values in [feast.get_online_features(found, batch.to_pydict()).to_dict()]
-            ]
-        return _appended(entities, pa.Table.from_batches(batches, schema))
+        """See the port."""
+        from resources.feature_store.online_reading import read_online
 
+        with answering():
+            plan = self._plan(service)
+            needed = pa.schema([*plan.keys, *plan.request])
+            rows = checked(entities, needed, plan.answer.names)
+            feast, now = self._opened(), self._clock()
+            found = read_online(feast.config, _online_store(feast), plan, rows, now)
+        self._log.add(service, plan.keys.names, appended(rows.select(plan.keys.names), found), now)
+        return appended(entities, found)
+
+    @override
+    def served(self, service: str, first: datetime, last: datetime) -> pa.Table:
+        """See the port. Each machine logs in its own folder."""
+        with answering():
+            plan = self._plan(service)
+        schema = pa.schema([pa.field(SERVED_AT, _US_UTC), *plan.keys, *plan.answer])
+        rows = self._log.read(service, first, last)
+        if rows is None:
+            return schema.empty_table()
+        columns = [
+            rows[field.name].cast(field.type) if field.name in rows.column_names else pa.nulls(len(rows), field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    @override
+    def forget(self, entity: str, id: str) -> Mapping[str, int]:
+        """See the port. The log is that of this folder."""
+        from resources.feature_store.forgetting import forget_online
+
+        with answering():
+            feast = self._opened()
+            feast.refresh_registry()
+            key, removed = forget_online(feast, _online_store(feast), entity, id)
+        return {**removed, SERVED_LOG: self._log.forget(key, id)}
+
+    @override
     def check(self) -> Health:
-        """Whether the registry answers and knows every service of `feature_repo/`."""
-        from sqlalchemy.exc import SQLAlchemyError
-
+        """Whether the registry answers, and the online store."""
         try:
-            with self._opened() as feast:
+            with answering():
+                feast = self._opened()
+                feast.registry.list_projects(allow_cache=False)
                 services = sorted(service.name for service in feast.list_feature_services())
-        except (SQLAlchemyError, OSError, TesseraError) as error:
-            return Health(False, f"The feature registry does not answer: {error}", f"Check {self._folder}.")
+                for name in services[:1]:
+                    self._probe(name)
+        except (OSError, TesseraError) as error:
+            todo = error.todo if isinstance(error, TesseraError) else f"Check {self._folder}."
+            what = error.what if isinstance(error, TesseraError) else str(error)
+            return Health(False, f"The feature store does not answer: {what}", todo)
         if not services:
             return Health(True, "Feast, nothing registered yet", "The first run registers feature_repo/.")
-        return Health(True, f"Feast, services {', '.join(services)}")
+        kind = self._config.online_store.get("type", "sqlite")
+        return Health(True, f"Feast, services {', '.join(services)}, online in {kind}")
 
-    @contextlib.contextmanager
-    def _opened(self) -> Iterator[Feast]:
-        """Feast with this folder to itself, quiet, on a DuckDB with our limits."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self._folder / "feast.lock", timeout=_LOCK_SECONDS), _quiet(), _ibis_backend(self._limits):
-                yield self._store()
-        except Timeout as error:
-            raise TesseraError(
-                f"Another process has been using {self._folder} for {_LOCK_SECONDS // 60} minutes.",
-                expected="one user of the feature store at a time",
-                todo="Wait for the other run, or end it.",
-            ) from error
+    def _probe(self, service: str) -> None:
+        """Asks the online store for an entity that nobody has."""
+        from resources.feature_store.online_reading import read_online
 
-    def _store(self) -> Feast:
-        if self._feast is None:
-            from feast import FeatureStore as Feast
-            from feast.repo_config import RepoConfig
+        plan, feast = self._plan(service), self._opened()
+        needed = pa.schema([*plan.keys, *plan.request])
+        nobody = pa.table([pa.nulls(1, field.type).fill_null(_any(field.type)) for field in needed], schema=needed)
+        read_online(feast.config, _online_store(feast), plan, nobody, self._clock())
 
-            self._feast = Feast(config=RepoConfig(repo_path=self._folder, **feast_settings(self._folder)))
-        self._feast.refresh_registry()
+    def _tables(self) -> str | Path:
+        tables = self._config.tables
+        return tables if "://" in tables else Path(tables).resolve()
+
+    def _plan(self, service: str, *, fresh: bool = False) -> ServicePlan:
+        """How to read a service, worked out again when the registry was read again (at most a minute old)."""
+        from resources.feature_store.service_plan import service_plan
+
+        feast = self._opened()
+        registry: Any = feast.registry
+        if fresh or not registry.is_cache_valid():
+            feast.refresh_registry()
+        key = (service, registry.cached_registry_proto_created)
+        if key not in self._plans and service not in self._services(feast):
+            feast.refresh_registry()  # it may have been registered since
+            key = (service, registry.cached_registry_proto_created)
+        if key not in self._plans:
+            known = self._services(feast)
+            if service not in known:
+                raise _unknown("feature service", service, known)
+            self._plans = {key: service_plan(feast, known[service])}
+        return self._plans[key]
+
+    def _services(self, feast: Feast) -> Mapping[str, FeatureService]:
+        found = feast.registry.list_feature_services(feast.project, allow_cache=True)
+        return {service.name: service for service in found}
+
+    def _views(self, feast: Feast) -> Mapping[str, FeatureView]:
+        return {view.name: view for view in feast.list_batch_feature_views()}
+
+    def _opened(self, *, alone: bool = False) -> Feast:
+        """Feast, opened once. In a folder that was never used, that makes tables: one process at a time."""
+        if self._feast is not None:
+            return self._feast
+        made = alone or self._yaml().exists()
+        with contextlib.nullcontext() if made else self._exclusive(), self._opening:
+            if self._feast is None:
+                from feast import FeatureStore as Feast
+
+                feast = Feast(config=repo_config(self._folder, revealed(self._settings)))
+                _ = feast.registry
+                self._feast = feast
         return self._feast
 
-    def _stage(self, view: str, files: Sequence[str]) -> None:
-        if not files:
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self._folder / "feast.lock", is_singleton=True)
+        try:
+            acquired = lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout as error:
             raise TesseraError(
-                f"There are no files for the feature view {view!r}.",
-                expected="the Parquet files of at least one day of features",
-                todo="Compute the features first: run the nightly job for that day.",
-            )
-        stage(self._offline / view, files)
+                f"Another process has been writing the registry in {self._folder} for {_LOCK_SECONDS // 60} minutes.",
+                expected="one writer of the registry at a time",
+                todo="Wait for the other run, or end it.",
+            ) from error
+        with acquired:
+            yield
+
+    def _yaml(self) -> Path:
+        return self._folder / "feature_store.yaml"
 
     def _write_yaml(self) -> None:
         import yaml
 
-        (self._folder / "feature_store.yaml").write_text(yaml.safe_dump(feast_settings(self._folder), sort_keys=False))
+        part = self._yaml().with_suffix(f".{os.getpid()}.part")
+        part.write_text(yaml.safe_dump(for_yaml(self._settings), sort_keys=False))
+        part.replace(self._yaml())
+
+    @contextlib.contextmanager
+    def _staged(self, files: Mapping[str, Sequence[str]]) -> Iterator[None]:
+        for view, standing in files.items():
+            if not standing:
+                raise TesseraError(
+                    f"There are no files for the feature view {view!r}.",
+                    expected="the Parquet files of at least one day of features",
+                    todo="Compute the features first: run the nightly job for that day.",
+                )
+        limits = {"threads": self._config.threads, "memory_limit": f"{self._config.memory_limit_mb}MB"}
+        with self._exclusive(), _ibis_backend(limits), warnings.catch_warnings():
+            # ibis 12 reads DuckDB 2 results by a method that DuckDB has since renamed.
+            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+            for view, standing in files.items():
+                stage(self._folder / "offline" / view, standing)
+            yield
 
 
 @contextlib.contextmanager
@@ -198,77 +313,18 @@ def _ibis_backend(limits: Mapping[str, Any]) -> Iterator[None]:
             backend.disconnect()
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings that users can do nothing about."""
-    with warnings.catch_warnings():
-        # ibis 12 reads DuckDB 2 results by a method that DuckDB has since renamed.
-        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-        yield
+def _online_store(feast: Feast) -> Any:
+    provider: Any = feast.provider
+    return provider.online_store
 
 
-def _unknown(what: str, name: str, names: Sequence[str]) -> TesseraError:
+def _unknown(what: str, name: str, known: Iterable[str]) -> TesseraError:
     return TesseraError(
         f"There is no {what} {name!r}.",
-        expected=choose_from(name, names),
+        expected=choose_from(name, known),
         todo="Correct the name, or define it in feature_repo/ and run the job once.",
     )
 
 
-def _service(feast: Feast, name: str) -> FeatureService:
-    services = {service.name: service for service in feast.list_feature_services()}
-    if name not in services:
-        raise _unknown("feature service", name, list(services))
-    return services[name]
-
-
-def _feature_schema(service: FeatureService) -> pa.Schema:
-    """Names and Arrow types of the features of a service, in its order."""
-    from feast.types import from_feast_to_pyarrow_type
-
-    features = [feature for projection in service.feature_view_projections for feature in projection.features]
-    return pa.schema([pa.field(feature.name, from_feast_to_pyarrow_type(feature.dtype)) for feature in features])
-
-
-def _checked_entities(
-    entities: pa.Table, views: Sequence[FeatureView], features: Sequence[str], *, moment: bool = True
-) -> pa.Table:
-    """Only the columns that Feast needs, of the types it needs; carried columns never reach it."""
-    from feast.types import from_feast_to_pyarrow_type
-
-    needed = {key.name: from_feast_to_pyarrow_type(key.dtype) for view in views for key in view.entity_columns}
-    if moment:
-        needed[_MOMENT] = pa.timestamp("us", "UTC")
-    for name in needed:
-        if name not in entities.column_names:
-            raise _wrong_entities(f"have no column {name!r}", f"columns {', '.join(needed)}")
-    for name, type_ in needed.items():
-        found = entities.schema.field(name).type
-        if not _fits(found, type_):
-            raise _wrong_entities(f"have {found} in {name!r}", f"{type_}")
-        if name == _MOMENT and entities[name].null_count:
-            raise _wrong_entities(f"have {entities[name].null_count} rows without {name!r}", "a moment in every row")
-    for name in set(features) & set(entities.column_names):
-        raise _wrong_entities(f"already have a column {name!r}", "no column that is called like a feature")
-    # A moment finer than 1 µs is cut off: backwards in time, where nothing can leak from.
-    return entities.select(list(needed)).cast(pa.schema(needed.items()), safe=False)
-
-
-def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
-    if pa.types.is_timestamp(wanted):
-        return pa.types.is_timestamp(found) and found.tz is not None
-    if pa.types.is_string(wanted):
-        return pa.types.is_string(found) or pa.types.is_large_string(found) or pa.types.is_string_view(found)
-    return found == wanted
-
-
-def _wrong_entities(what: str, expected: str) -> TesseraError:
-    return TesseraError(
-        f"The entity rows {what}.", expected=expected, todo="Give entity keys (string) and `event_timestamp` (UTC)."
-    )
-
-
-def _appended(entities: pa.Table, features: pa.Table) -> pa.Table:
-    for field in features.schema:
-        entities = entities.append_column(field, features[field.name])
-    return entities
+def _any(type: pa.DataType) -> Any:
+    return pa.scalar("" if pa.types.is_string(type) else 0).cast(type)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from models.errors import TesseraError
 from models.features.churn_definitions import CATEGORIES, FEATURES
-from resources.feature_store.feast_store import FeastStoreConfig
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
+from resources.feature_store.port import FeatureStore, moment_column, status_column
 
 US_UTC = pa.timestamp("us", "UTC")
 DAY = timedelta(days=1)
@@ -199,7 +199,7 @@ class TestOnline:
 
     @pytest.fixture(params=["feast"])
     def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
-        opened = {"feast": FeastStoreConfig}[request.param](path=str(tmp_path / request.param)).open()
+        opened = FeastStore(FeastStoreConfig(path=str(tmp_path / request.param)), clock=lambda: T)
         opened.apply()
         return opened
 
@@ -207,7 +207,8 @@ class TestOnline:
         entities = pa.table({"customer_id": pa.array(customers, pa.string()), "row": list(range(len(customers)))})
         found = store.online("churn_v1", entities)
         assert found.select(["customer_id", "row"]).equals(entities)
-        assert found.column_names == ["customer_id", "row", *FEATURES, *CATEGORIES]
+        marks = [status_column("churn_customer"), moment_column("churn_customer")]
+        assert found.column_names == ["customer_id", "row", *FEATURES, *CATEGORIES, *marks]
         return found["recency_days"].to_pylist()
 
     def test_nothing_is_known_before_the_first_materialization(self, store: FeatureStore) -> None:

@@ -8,7 +8,8 @@ from shutil import copytree
 
 import yaml
 
-from resources.feature_store.feast_store import FeastStoreConfig, feast_settings
+from resources.feature_store.feast_settings import feast_settings
+from resources.feature_store.feast_store import FeastStoreConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
