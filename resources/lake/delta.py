@@ -7,7 +7,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
@@ -25,17 +25,24 @@ from pydantic import Field
 from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
+from models.forgetting import ENTITIES, Forgotten, Tombstone
 from resources.health import Health
 from resources.lake.object_store import object_store
 from resources.lake.parts import Part, digest_of, write_parts
-from resources.lake.port import Lake
+from resources.lake.port import DayRows, Lake, unwatched
+from resources.lake.removal import Rewritten, rewrite_without
 from resources.lake.schema import conformed, lake_schema
+from resources.tombstones import TombstoneFolder
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
 #: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed.
 _TABLE_SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
+
+_TABLE_NAME = "[A-Za-z_][A-Za-z0-9_]*"
+_TOMBSTONES = "_forgotten"
 
 
 class DeltaLakeConfig(dg.Config):
@@ -82,7 +89,7 @@ class DeltaLake(Lake):
                     todo="Pass that column as `by`.",
                 )
             files = self._files(table)
-            parts = write_parts(files, conformed(rows, schema, table), by=by, first=first, last=last)
+            parts = write_parts(files, self._others(conformed(rows, schema, table)), by=by, first=first, last=last)
             if standing is None:
                 return self._create(table, schema, by, parts)
             return _commit(standing, files, by, _listing(standing, by, first, last), parts)
@@ -96,6 +103,12 @@ class DeltaLake(Lake):
         # The log lists files in no particular order; sums of floats must not depend on it.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
         return type(dataset)(fragments, dataset.schema, dataset.format, dataset.filesystem)
+
+    @override
+    def tables(self) -> Sequence[str]:
+        listed = self._everything().get_file_info(pa_fs.FileSelector("", allow_not_found=True))
+        folders = [info.base_name for info in listed if not info.is_file]
+        return sorted(name for name in folders if re.fullmatch(_TABLE_NAME, name) and self.exists(name))
 
     @override
     def exists(self, table: str) -> bool:
@@ -138,6 +151,30 @@ class DeltaLake(Lake):
             return len(present)
 
     @override
+    def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
+        with self.lock(table):
+            standing = self._existing(table)
+            by = standing.metadata().partition_columns[0]
+            rewritten = list(rewrite_without(self.scan(table), self._files(table), where, by))
+            removed: dict[date, int] = {}
+            for change in rewritten:
+                removed[change.day] = removed.get(change.day, 0) + change.removed
+            if rewritten:
+                planned(removed)
+                _commit_rewritten(standing, by, rewritten)
+            self.vacuum(table, keep_hours=0)
+            return removed
+
+    @override
+    def forgotten(self, entity: str) -> Forgotten:
+        return self._tombstones().forgotten(entity)
+
+    @override
+    def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
+        with self.lock(_TOMBSTONES):
+            return self._tombstones().add(entity, id, day=day, why=why)
+
+    @override
     @contextmanager
     def lock(self, table: str) -> Iterator[None]:
         lock = FileLock(self._lock_file(table), is_singleton=True)
@@ -168,8 +205,18 @@ class DeltaLake(Lake):
             )
         return Health(readable, f"Delta tables under {self._root}")
 
+    def _tombstones(self) -> TombstoneFolder:
+        return TombstoneFolder(self._everything(), _TOMBSTONES)
+
+    def _others(self, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        """The rows without those of forgotten entities. The caller holds the table's lock."""
+        for entity, column in ENTITIES.items():
+            if column in rows.schema.names and (gone := self.forgotten(entity)):
+                rows = pa.RecordBatchReader.from_batches(rows.schema, _without(rows, gone, column))
+        return rows
+
     def _uri(self, table: str) -> str:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", table):
+        if not re.fullmatch(_TABLE_NAME, table):
             raise TesseraError(
                 f"{table!r} cannot be the name of a table.",
                 expected="letters, digits and underscores",
@@ -179,8 +226,13 @@ class DeltaLake(Lake):
 
     def _files(self, table: str) -> pa_fs.FileSystem:
         if self._remote:
-            return pa_fs.SubTreeFileSystem(table, object_store(self._root, self._options))
+            return pa_fs.SubTreeFileSystem(table, self._everything())
         return pa_fs.SubTreeFileSystem(self._uri(table), pa_fs.LocalFileSystem())
+
+    def _everything(self) -> pa_fs.FileSystem:
+        if self._remote:
+            return object_store(self._root, self._options)
+        return pa_fs.SubTreeFileSystem(self._root, pa_fs.LocalFileSystem())
 
     def _lock_file(self, table: str) -> Path:
         uri = self._uri(table)
@@ -260,16 +312,33 @@ def _commit(
         adds += [_added(part, by) for part in new]
         removes += [RemoveAction(path, True, now_ms, old[path], {by: day.isoformat()}) for path in sorted(old)]
     if adds or removes:
-        days = sorted({*listing, *parts})
-        standing.create_write_transaction(
-            adds + removes,
-            "append",
-            standing.schema(),
-            [by],
-            commit_properties=CommitProperties(custom_metadata={"days": f"{days[0]}..{days[-1]}"}),
-        )
-        standing.update_incremental()
+        _transact(standing, by, [*adds, *removes], {*listing, *parts})
     return standing.version()
+
+
+def _commit_rewritten(standing: DeltaTable, by: str, rewritten: Sequence[Rewritten]) -> None:
+    """The version in which each of these files is replaced by what was written without the removed rows."""
+    sizes = {
+        path: size for files in _listing(standing, by, date.min, date.max).values() for path, size in files.items()
+    }
+    now_ms = int(time.time() * 1000)
+    actions: list[AddAction | RemoveAction] = [_added(change.part, by) for change in rewritten if change.part]
+    for change in rewritten:
+        partition: dict[str, str | None] = {by: change.day.isoformat()}
+        actions.append(RemoveAction(change.path, True, now_ms, sizes[change.path], partition))
+    _transact(standing, by, actions, {change.day for change in rewritten})
+
+
+def _transact(standing: DeltaTable, by: str, actions: list[AddAction | RemoveAction], days: Set[date]) -> None:
+    span = f"{min(days)}..{max(days)}"
+    properties = CommitProperties(custom_metadata={"days": span})
+    standing.create_write_transaction(actions, "append", standing.schema(), [by], commit_properties=properties)
+    standing.update_incremental()
+
+
+def _without(rows: pa.RecordBatchReader, gone: Forgotten, column: str) -> Iterator[pa.RecordBatch]:
+    for batch in rows:
+        yield gone.others(batch, column)
 
 
 def _added(part: Part, by: str) -> AddAction:

@@ -57,7 +57,7 @@ def write_parts(
         _refuse_outside(table[by], first, last)
         for day, of_day in _by_day(table, by):
             standing = parts.setdefault(day, [])
-            standing.append(_write_part(files, of_day, f"{by}={day.isoformat()}", day, len(standing)))
+            standing.append(write_part(files, of_day, f"{by}={day.isoformat()}", day, len(standing)))
     return parts
 
 
@@ -100,7 +100,14 @@ def _by_day(table: pa.Table, by: str) -> Iterator[tuple[date, pa.Table]]:
             yield table[by][int(start)].as_py(), data.slice(int(start), int(end - start))
 
 
-def _write_part(files: pa_fs.FileSystem, rows: pa.Table, folder: str, day: date, number: int) -> Part:
+def number_of(path: str, otherwise: int) -> int:
+    """The number in the name of a part, which orders the parts of a day; `otherwise` where another writer made it."""
+    pieces = path.rpartition("/")[2].split("-")
+    return int(pieces[1]) if len(pieces) == 4 else otherwise
+
+
+def write_part(files: pa_fs.FileSystem, rows: pa.Table, folder: str, day: date, number: int) -> Part:
+    """One file of a day with `rows` (without the partition column); `number` orders the files of the day."""
     rows = rows.combine_chunks()
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from models.forgetting import Forgotten, Tombstone
 from resources.health import Health
 
 if TYPE_CHECKING:
+    import pyarrow.compute as pc
     import pyarrow.dataset as ds
+
+#: Rows by day.
+DayRows = Mapping[date, int]
+
+
+def unwatched(_planned: DayRows) -> None:
+    """For callers that need no plan."""
 
 
 class Lake(ABC):
@@ -21,13 +30,17 @@ class Lake(ABC):
 
     A table is created by its first write. Writers of one table wait for each other; readers never wait and see
     either all of a write or nothing of it.
+
+    Whoever was forgotten does not come back: once an entity has a tombstone, no write of any table with the entity's
+    column (`models.forgetting.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
     """
 
     @abstractmethod
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         """The table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
 
-        Writing what already stands there makes no new version. `rows` may be empty.
+        Rows of forgotten entities are left out; who is forgotten is asked while no other writer is active. Writing what
+        already stands there makes no new version. `rows` may be empty.
 
         Raises:
             TesseraError: a row lies outside the days, or the schema is not the table's.
@@ -42,6 +55,10 @@ class Lake(ABC):
         Raises:
             TesseraError: the table does not exist.
         """
+
+    @abstractmethod
+    def tables(self) -> Sequence[str]:
+        """Names of all tables, ascending."""
 
     @abstractmethod
     def exists(self, table: str) -> bool:
@@ -62,6 +79,30 @@ class Lake(ABC):
     @abstractmethod
     def vacuum(self, table: str, *, keep_hours: float) -> int:
         """Number of files removed that no version younger than `keep_hours` uses."""
+
+    @abstractmethod
+    def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
+        """Rows removed by day: all for which `where` is true, in one version; the others stay, in order.
+
+        Afterwards no file of the lake holds them: whatever only older versions of the table used is removed at once,
+        also when nothing is found. So readers that opened an older version may fail, and have to open it again.
+
+        Args:
+            table: which must exist.
+            where: a condition on the table's columns.
+            planned: told what will be removed, right before it is, if anything will.
+
+        Raises:
+            TesseraError: the table does not exist.
+        """
+
+    @abstractmethod
+    def forgotten(self, entity: str) -> Forgotten:
+        """Who of `entity` was forgotten until now."""
+
+    @abstractmethod
+    def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
+        """The tombstone of `id`, which stands afterwards (see `replace`); one that stands already stays as it is."""
 
     @abstractmethod
     def lock(self, table: str) -> AbstractContextManager[None]:

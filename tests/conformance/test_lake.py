@@ -8,13 +8,14 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
 from models.errors import TesseraError
 from resources.lake import parts
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.lake.port import Lake
+from resources.lake.port import DayRows, Lake
 
 A, B, C = date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1)
 SCHEMA = pa.schema(
@@ -232,6 +233,74 @@ class TestLake:
         assert lake.vacuum("t", keep_hours=0) == 2
         assert lake.vacuum("t", keep_hours=0) == 0
         assert (lake.version("t"), lake.scan("t").count_rows()) == (before, 4)
+
+    def test_removed_rows_are_gone_and_nothing_else_moves(self, lake: Lake) -> None:
+        given = pa.concat_tables([rows(A, 3), rows(B, 4, start=10), rows(C, 1)])
+        unknown = given.set_column(0, "key", pa.array([None, *given["key"].to_pylist()[1:]], pa.string()))
+        lake.replace("t", unknown, by="day", first=A, last=C)
+        untouched = lake.files("t", first=B, last=B)
+        gone = pc.field("key").isin(["k0000000", "k0000001"])
+        assert lake.remove("t", gone) == {A: 1, C: 1}
+        left = unknown.filter(pa.array([True, False, True, True, True, True, True, False]))
+        assert all_rows(lake).equals(left)
+        assert (lake.version("t"), lake.days("t"), lake.files("t", first=B, last=B)) == (1, [A, B], untouched)
+        assert lake.replace("t", left, by="day", first=A, last=C) == 1, "the same bytes as if never written"
+        assert lake.remove("t", gone) == {}
+        assert lake.version("t") == 1
+
+    def test_removing_says_what_it_will_do_before_it_does(self, lake: Lake) -> None:
+        lake.replace("t", pa.concat_tables([rows(A, 3), rows(B, 3)]), by="day", first=A, last=B)
+        seen: list[tuple[DayRows, int]] = []
+        removed = lake.remove(
+            "t", pc.field("amount") > 0.1, planned=lambda plan: seen.append((plan, lake.version("t")))
+        )
+        assert seen == [(removed, 0)]
+        assert removed == {A: 2, B: 2}
+        lake.remove("t", pc.field("amount") > 9, planned=lambda _: pytest.fail("nothing is planned"))
+
+    def test_no_file_holds_what_was_removed_not_even_of_older_versions(self, lake: Lake, tmp_path: Path) -> None:
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        lake.replace("t", rows(A, 2), by="day", first=A, last=A)
+        assert lake.remove("t", pc.field("key") == "k0000002") == {}
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        assert lake.remove("t", pc.field("key") == "k0000002") == {A: 1}
+        files = list((tmp_path / "lake" / "t").rglob("part-*.parquet"))
+        assert len(files) == 1
+        assert pq.read_table(files[0])["key"].to_pylist() == ["k0000000", "k0000001"]
+
+    def test_a_day_of_several_files_keeps_their_order(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parts, "BUFFER_BYTES", 20_000)
+        whole = rows(A, 2_000)
+        lake.replace("t", whole.to_reader(max_chunksize=200), by="day", first=A, last=A)
+        before = set(lake.files("t"))
+        assert len(before) > 3
+        assert lake.remove("t", pc.field("key") == "k0000900") == {A: 1}
+        assert all_rows(lake).equals(whole.filter(pc.field("key") != "k0000900"))
+        assert len(before - set(lake.files("t"))) == 1, "only the file with the row is written again"
+
+    def test_tables_are_listed(self, lake: Lake) -> None:
+        assert list(lake.tables()) == []
+        for name in ("t", "a"):
+            lake.replace(name, rows(A, 1), by="day", first=A, last=A)
+        lake.leave_tombstone("customer", "k", day=A, why="")
+        assert list(lake.tables()) == ["a", "t"]
+
+    def test_the_forgotten_do_not_come_back(self, lake: Lake) -> None:
+        def people(count: int) -> pa.Table:
+            return rows(A, count).rename_columns(["customer_id", *SCHEMA.names[1:]])
+
+        assert not lake.forgotten("customer")
+        stone = lake.leave_tombstone("customer", "k0000001", day=A, why="asked for it")
+        assert lake.leave_tombstone("customer", "k0000001", day=B, why="again") == stone
+        assert (len(lake.forgotten("customer")), "k0000001" in lake.forgotten("customer")) == (1, True)
+        assert "k0000001" not in stone.digest
+        lake.replace("people", people(3), by="day", first=A, last=A)
+        lake.replace("streamed", people(500).to_reader(max_chunksize=7), by="day", first=A, last=A)
+        lake.replace("things", rows(A, 3), by="day", first=A, last=A)
+        others = people(500).filter(pc.field("customer_id") != "k0000001")
+        assert all_rows(lake, "people").equals(others.slice(0, 2))
+        assert all_rows(lake, "streamed").equals(others)
+        assert all_rows(lake, "things").equals(rows(A, 3)), "only the entity's column names the entity"
 
     def test_writers_of_one_table_wait_for_each_other(self, lake: Lake) -> None:
         def write(day: date) -> None:
