@@ -1,0 +1,111 @@
+"""Where events wait for whoever consumes them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from models.errors import TesseraError
+from models.events import Event
+from resources.health import Health
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """An event on its way to a consumer.
+
+    Attributes:
+        event: what happened.
+        offset: its place: strictly ascending in the order of publication, comparable as text and as a number.
+        attempt: 1 for the first delivery; more after a consumer died or gave it back.
+    """
+
+    event: Event
+    offset: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """An event that no consumer could use, whole, with the reason. `body` is the event as it came, valid or not."""
+
+    body: str
+    reason: str
+    offset: int | None
+    refused_at: datetime
+
+
+class Events(ABC):
+    """A durable queue, delivered at least once to each consumer group, in order for each subject.
+
+    A *group* is one application's reading of the queue (`fraud`); its members share the events between them. What a
+    member has read and not settled is delivered again, to any member, once its lease has run out: so a crash loses
+    nothing, and a consumer must be able to meet an event twice.
+    """
+
+    @abstractmethod
+    def publish(self, events: Sequence[Event]) -> int:
+        """Number of events stored, all in one transaction; one that is stored already (`source`, `id`) is left out.
+
+        Raises:
+            TesseraError: the slowest group is `max_backlog` events behind (back-pressure): nothing is stored.
+        """
+
+    @abstractmethod
+    def read(self, group: str, *, limit: int, wait_seconds: float = 0.0) -> Sequence[Delivered]:
+        """At most `limit` events that no other member of the group holds, ascending by offset; leased to the caller.
+
+        Waits up to `wait_seconds` for the first one; empty if none comes. No event is delivered while an earlier one
+        of its subject is held by another member. A new group starts at the oldest event that is still kept.
+        """
+
+    @abstractmethod
+    def settle(self, group: str, offsets: Sequence[int]) -> None:
+        """These are done and are not delivered to the group again; settling one twice changes nothing."""
+
+    @abstractmethod
+    def release(self, group: str, offsets: Sequence[int]) -> None:
+        """These are given back at once, as after a crash, without waiting for the lease to run out."""
+
+    @abstractmethod
+    def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
+        """The event goes to the dead letters with the reason, and is settled, in one transaction."""
+
+    @abstractmethod
+    def refuse_body(self, body: str, reason: str) -> None:
+        """What was meant as an event and is none (broken JSON) goes to the dead letters."""
+
+    @abstractmethod
+    def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
+        """The newest first."""
+
+    @abstractmethod
+    def replay(self, group: str, *, first: int) -> int:
+        """Number of events, from offset `first` on, that are delivered to the group again: a backfill."""
+
+    @abstractmethod
+    def newest_offset(self) -> int:
+        """The offset of the newest event; 0 when there is none."""
+
+    @abstractmethod
+    def backlog(self, group: str) -> int:
+        """Number of events that the group has not settled."""
+
+    @abstractmethod
+    def prune(self, *, before: datetime) -> int:
+        """Number of events removed: published before that moment and settled by every group."""
+
+    @abstractmethod
+    def check(self) -> Health:
+        """Whether it can be written and read right now."""
+
+
+def too_far_behind(behind: int, limit: int) -> TesseraError:
+    """What a publisher is told when a group does not keep up."""
+    return TesseraError(
+        f"{behind} events wait already, and no more than {limit} may.",
+        expected="consumers that keep up",
+        todo="Start another consumer, or publish more slowly; `max_backlog` of events stands in stack.yaml.",
+    )
