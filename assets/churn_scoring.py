@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from assets import churn_features
 from models.errors import TesseraError
-from models.publishing import Degradation, Publication
+from models.publishing import Degradation, Publication, attempt_of
 from models.settings import ChurnSettings
 from resources.lake.port import Lake
 from resources.notifier.port import Notifier
@@ -133,7 +133,7 @@ def score(
     meter = DriftMeter(DriftReference.model_validate_json(loaded.extras[DRIFT]), settings.drift)
     batches = meter.watch(_feature_batches(lake, source.features_of, loaded.encoder, settings.scoring.batch_rows))
     with scored(batches, scorer, settings.scoring) as rows:
-        attempt = _digest(rows.reader())[:16]
+        attempt = attempt_of(_digest(rows.reader()))
         sink.write_attempt(APP, day, attempt, rows.reader())
         counts = {"scored": rows.rows, "contacts": rows.contacts, "explained": rows.explained}
     made = _Made(day, attempt, source, version, loaded.card.feature_version, counts)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Literal
 
@@ -26,14 +26,20 @@ SCORES_SCHEMA = pa.schema(
 
 
 class Publication(BaseModel):
-    """The record beside a published set of scores: which rows, made by which run from which inputs."""
+    """The record beside a published set of scores: which rows, made by which run from which inputs.
+
+    A record with `action` `forget` says that a set became another one: the attempt `was` lost the rows of somebody who
+    was forgotten, and is called `attempt` since. `rows` and `digest` are those of what is left; `counts` and `metrics`
+    stay what the run found.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     app: str
     day: date
     attempt: str
-    action: Literal["publish", "unpublish"] = "publish"
+    action: Literal["publish", "unpublish", "forget"] = "publish"
+    was: str = ""
     degradation: Degradation
     model_version: str
     feature_version: str
@@ -47,6 +53,24 @@ class Publication(BaseModel):
     published_at: datetime
     why: str = ""
     who: str = ""
+
+
+def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
+    """The set that was published last for a day, by all its records, oldest first; and whether it stands published."""
+    last, stands = None, False
+    for record in records:
+        if record.action == "publish":
+            last, stands = record, True
+        elif record.action == "unpublish":
+            stands = False
+        elif last is not None and last.attempt == record.was:
+            last = record
+    return last, stands
+
+
+def attempt_of(digest: str) -> str:
+    """The name of the attempt that holds the rows with this digest (`models.scoring.digest`)."""
+    return digest[:16]
 
 
 def attempt_id(parts: Mapping[str, str]) -> str:

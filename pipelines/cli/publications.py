@@ -8,7 +8,7 @@ import pyarrow as pa
 from rich.table import Table
 
 from models.errors import TesseraError
-from models.publishing import Publication
+from models.publishing import Publication, last_set
 from pipelines.cli.console import out
 from pipelines.cli.days import known_app, known_day
 from pipelines.cli.tables import write_table
@@ -55,11 +55,11 @@ def publish(app: str, day_text: str | None) -> None:
     if standing is not None:
         out.print(f"{day} is published already: {standing.rows:,} rows of model version {standing.model_version}.")
         return
-    earlier = [entry for entry in sink.history(app, day) if entry.action == "publish"]
-    if not earlier:
+    earlier, _ = last_set(sink.history(app, day))
+    if earlier is None:
         raise _nothing(app, day)
     again = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": "published again by hand"}
-    publication = sink.publish(earlier[-1].model_copy(update=again))
+    publication = sink.publish(earlier.model_copy(update=again))
     out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
 
 

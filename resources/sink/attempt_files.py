@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
@@ -68,6 +69,18 @@ def read_files(files: Iterable[AttemptFile]) -> Iterator[pa.RecordBatch]:
                 raise _unreadable(file.path, f"row {following} is not where it belongs")
             yield pa.RecordBatch.from_arrays(batch.columns[: len(SCORES_SCHEMA)], schema=SCORES_SCHEMA)
             following += len(numbers)
+
+
+def rows_of(path: Path, entity_id: str) -> int:
+    """Number of rows of the entity in a file; row groups whose limits exclude it are not read.
+
+    Raises:
+        TesseraError: the file is gone or broken.
+    """
+    try:
+        return ds.dataset(path, format="parquet").count_rows(filter=ds.field("entity_id") == entity_id)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, str(error)) from error
 
 
 def _write_file(folder: Path, numbered: Iterator[tuple[int, pa.RecordBatch]]) -> AttemptFile:

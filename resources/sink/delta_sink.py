@@ -3,13 +3,14 @@
 import math
 import re
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pa_fs
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
@@ -17,14 +18,18 @@ from filelock import FileLock, Timeout
 from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
-from models.publishing import SCORES_SCHEMA, Publication
+from models.forgetting import Forgotten
+from models.publishing import SCORES_SCHEMA, Publication, attempt_of
 from models.scoring.digest import RowsDigest
 from resources.health import Health
-from resources.sink.attempt_files import FILE_SCHEMA, AttemptFile, read_files, write_files
-from resources.sink.port import Sink
+from resources.sink.attempt_files import FILE_SCHEMA, AttemptFile, read_files, rows_of, write_files
+from resources.sink.port import Sink, unwatched
 from resources.sink.publication_log import PublicationLog, sync
+from resources.tombstones import TombstoneFolder
 
 _PARTITIONS = ["day", "attempt"]
+#: The column, and the name under which tombstones of it are kept.
+_ENTITY = "entity_id"
 _SCHEMA = FILE_SCHEMA.append(pa.field("day", pa.date32(), nullable=False)).append(
     pa.field("attempt", pa.string(), nullable=False)
 )
@@ -36,7 +41,8 @@ class DeltaSink(Sink):
     """One Delta table `scores_<app>` per application, partitioned by day and attempt.
 
     Rows are written to new files beside the table without a lock, so several days can be written at once; one commit
-    under the application's lock then makes them the attempt. An attempt that was ever published never changes again.
+    under the application's lock then makes them the attempt. An attempt that was ever published never changes again,
+    but for the rows of somebody who is forgotten.
     """
 
     def __init__(self, path: str, *, rows_per_file: int = 5_000_000, lock_timeout_seconds: float = 600) -> None:
@@ -47,12 +53,16 @@ class DeltaSink(Sink):
     @override
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
         _refuse_other_columns(rows.schema)
+        gone = self._tombstones(app).forgotten(_ENTITY)
         standing = self._log(app).named(day, attempt)
         if standing:
-            return _same_rows(standing, rows)
-        folder = self._folder(app) / f"day={day.isoformat()}" / f"attempt={_name(attempt)}"
-        files = write_files(folder, rows, rows_per_file=self._rows_per_file)
+            return _same_rows(standing, _others(rows, gone))
+        files = self._write_files(app, day, attempt, _others(rows, gone))
         with self._lock(app):
+            if len(self._tombstones(app).forgotten(_ENTITY)) != len(gone):
+                for file in files:
+                    file.path.unlink(missing_ok=True)
+                raise _forgotten_meanwhile(day)
             published_meanwhile = self._log(app).named(day, attempt)
             if published_meanwhile:
                 return _same_rows(published_meanwhile, read_files(files))
@@ -80,6 +90,7 @@ class DeltaSink(Sink):
             standing = self._log(app).standing(day)
             if standing and standing.attempt == publication.attempt:
                 return standing
+            publication = publication.model_copy(update={"action": "publish", "was": ""})
             self._log(app).append(publication)
             return publication
 
@@ -106,6 +117,35 @@ class DeltaSink(Sink):
         return [day for day in log.days() if log.standing(day)]
 
     @override
+    def forget(
+        self,
+        app: str,
+        entity_id: str,
+        *,
+        why: str,
+        who: str,
+        planned: Callable[[Mapping[date, int]], None] = unwatched,
+    ) -> Mapping[date, int]:
+        now = datetime.now(UTC)
+        with self._lock(app):
+            self._tombstones(app).add(_ENTITY, entity_id, day=now.date(), why=why)
+            table = self._table(app)
+            if table is None:
+                return {}
+            rows = self._rows_of(app, table, entity_id)
+            removed: dict[date, int] = {}
+            for (day, _), count in rows.items():
+                removed[day] = removed.get(day, 0) + count
+            if removed:
+                planned(removed)
+            for day, attempt in rows:
+                self._go_on_without(app, day, attempt, {"why": why, "who": who, "published_at": now})
+            table.update_incremental()
+            self._remove_attempts(table, [action for action in _actions(table) if _key(action) in rows])
+            self._remove_unreferenced(app, table, 0)
+            return removed
+
+    @override
     def vacuum(self, app: str, *, keep_hours: float) -> int:
         with self._lock(app):
             table = self._table(app)
@@ -114,11 +154,7 @@ class DeltaSink(Sink):
             named = {(day, record.attempt) for day in self._log(app).days() for record in self._log(app).records(day)}
             oldest = (time.time() - keep_hours * 3600) * 1000
             unused = [action for action in _actions(table) if _key(action) not in named]
-            old = [action for action in unused if action["modification_time"] <= oldest]
-            removed: list[AddAction | RemoveAction] = [_removed(action) for action in old]
-            if removed:
-                table.create_write_transaction(removed, "append", table.schema(), _PARTITIONS)
-                table.update_incremental()
+            self._remove_attempts(table, [action for action in unused if action["modification_time"] <= oldest])
             return self._remove_unreferenced(app, table, math.ceil(keep_hours))
 
     @override
@@ -179,6 +215,47 @@ class DeltaSink(Sink):
         sync(max(log.glob("*.json")))
         sync(log)
 
+    def _write_files(self, app: str, day: date, attempt: str, rows: Iterable[pa.RecordBatch]) -> list[AttemptFile]:
+        folder = self._folder(app) / f"day={day.isoformat()}" / f"attempt={_name(attempt)}"
+        try:
+            return write_files(folder, rows, rows_per_file=self._rows_per_file)
+        except FileNotFoundError:
+            raise _forgotten_meanwhile(day) from None
+
+    def _tombstones(self, app: str) -> TombstoneFolder:
+        """A folder, and so a key, for each application: whoever adds to it holds the application's lock."""
+        return TombstoneFolder(pa_fs.LocalFileSystem(), str(self._root / "forgotten" / _name(app)))
+
+    def _rows_of(self, app: str, table: DeltaTable, entity_id: str) -> dict[tuple[date, str], int]:
+        """Rows of the entity by day and attempt, the earlier written attempt of a day first."""
+        found: dict[tuple[date, str], int] = {}
+        for action in sorted(_actions(table), key=lambda action: action["modification_time"]):
+            count = rows_of(self._folder(app) / action["path"], entity_id)
+            if count:
+                found[_key(action)] = found.get(_key(action), 0) + count
+        return found
+
+    def _go_on_without(self, app: str, day: date, attempt: str, about: Mapping[str, Any]) -> None:
+        """The attempt's other rows as an attempt of their own, which takes its place in the records."""
+        gone = self._tombstones(app).forgotten(_ENTITY)
+        digest = RowsDigest()
+        for batch in _others(read_files(self._existing(app, day, attempt)), gone):
+            digest.add(batch)
+        left = attempt_of(digest.hexdigest())
+        rows = _others(read_files(self._existing(app, day, attempt)), gone)
+        self._commit(app, day, left, self._write_files(app, day, left, rows))
+        named = self._log(app).named(day, attempt)
+        if named:  # not so if a call that was killed here has recorded it already
+            now = {"action": "forget", "was": attempt, "attempt": left, "rows": digest.rows}
+            self._log(app).append(named.model_copy(update={**now, "digest": digest.hexdigest(), **about}))
+
+    def _remove_attempts(self, table: DeltaTable, actions: Sequence[Mapping[str, Any]]) -> None:
+        """One version of the table without these files, which stay on the disk."""
+        removed: list[AddAction | RemoveAction] = [_removed(action) for action in actions]
+        if removed:
+            table.create_write_transaction(removed, "append", table.schema(), _PARTITIONS)
+            table.update_incremental()
+
     def _existing(self, app: str, day: date, attempt: str) -> list[AttemptFile]:
         table = self._table(app)
         actions = [action for action in _actions(table) if action["partition.day"] == day] if table else []
@@ -236,11 +313,23 @@ def _same_rows(published: Publication, rows: Iterable[pa.RecordBatch]) -> int:
     return digest.rows
 
 
+def _others(rows: Iterable[pa.RecordBatch], gone: Forgotten) -> Iterator[pa.RecordBatch]:
+    return (gone.others(batch, _ENTITY) for batch in rows)
+
+
+def _forgotten_meanwhile(day: date) -> TesseraError:
+    return TesseraError(
+        f"Somebody was forgotten while scores of {day} were being written; nothing was written.",
+        expected="scores that were made after everybody was forgotten",
+        todo="Run the job again.",
+    )
+
+
 def _other_rows(published: Publication) -> TesseraError:
     return TesseraError(
         f"Attempt {published.attempt!r} of {published.day} was published with other rows than those given now.",
-        expected="the same rows: what was published never changes, and an attempt is named by what its rows depend on",
-        todo="Name in `attempt_id` what else the rows depend on (features, model, settings), then score the day again.",
+        expected="the same rows: what was published never changes, and an attempt is named by its rows",
+        todo="Name the attempt by its rows (`models.publishing.attempt_of`), then score the day again.",
     )
 
 

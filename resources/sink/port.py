@@ -1,7 +1,7 @@
 """Where published scores live."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
@@ -14,21 +14,27 @@ from resources.health import Health
 # pyright: basic
 
 
+def unwatched(_planned: Mapping[date, int]) -> None:
+    """For callers that need no plan."""
+
+
 class Sink(ABC):
     """Scores by write, audit, publish: an attempt is invisible until one atomic pointer names it.
 
-    An *attempt* is named by its content (see `models.publishing.attempt_id`), so writing it again gives the same rows.
+    An *attempt* is named by its content (see `models.publishing.attempt_of`), so writing it again gives the same rows.
+    What was published never changes, but for `forget`.
     """
 
     @abstractmethod
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
-        """Number of rows; whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
+        """Number of rows written; whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
 
-        An attempt that was ever published never changes: its rows are only compared, and nothing is written.
+        An attempt that was ever published never changes: its rows are only compared, and nothing is written. Rows of
+        forgotten entities are left out.
 
         Raises:
-            TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, or the attempt was
-                published with other rows.
+            TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, the attempt was published
+                with other rows, or somebody was forgotten meanwhile: then the rows must be made again.
         """
 
     @abstractmethod
@@ -85,6 +91,31 @@ class Sink(ABC):
                 todo=f"Run `tessera run {app}_nightly --date {day}`.",
             )
         return publication, self.read_attempt(app, day, publication.attempt)
+
+    @abstractmethod
+    def forget(
+        self,
+        app: str,
+        entity_id: str,
+        *,
+        why: str,
+        who: str,
+        planned: Callable[[Mapping[date, int]], None] = unwatched,
+    ) -> Mapping[date, int]:
+        """Rows of the entity that were removed, by day, from every attempt, published or not.
+
+        An attempt that held one goes on, without it, under the name of what is left (`attempt_of`); if it was ever
+        published, a record with action `forget` says so, and what was published stays published. No file holds the
+        rows afterwards, and a tombstone keeps `write_attempt` from bringing them back. Readers of an attempt that held
+        one, and writers at that moment, may fail and have to start again. Repeating it completes what was interrupted.
+
+        Args:
+            app: the application; one without any scores is left with the tombstone.
+            entity_id: as in the column `entity_id`.
+            why: kept in the records; must not name the entity.
+            who: the person, or the job.
+            planned: told what will be removed, right before it is, if anything will.
+        """
 
     @abstractmethod
     def vacuum(self, app: str, *, keep_hours: float) -> int:

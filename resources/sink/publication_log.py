@@ -8,13 +8,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from models.errors import TesseraError
-from models.publishing import Publication
+from models.publishing import Publication, last_set
 
 
 class PublicationLog:
     """The append-only history of one application's publications.
 
-    Record 1, 2, 3... of a day are files `<day>/000001.json`, ... The newest record is the pointer: publishing is the
+    Record 1, 2, 3... of a day are files `<day>/000001.json`, ... The newest records are the pointer: publishing is the
     appearance of one file under its name, which `os.replace` makes atomic, so pointer and history cannot disagree.
     Callers that append hold the application's lock.
     """
@@ -43,12 +43,15 @@ class PublicationLog:
         """What is published for the day, or None."""
         files = self._files(day)
         newest = _read(files[-1]) if files else None
+        if newest and newest.action == "forget":  # it may concern an earlier set than the one that stands
+            last, stands = last_set(self.records(day))
+            return last if stands else None
         return newest if newest and newest.action == "publish" else None
 
     def named(self, day: date, attempt: str) -> Publication | None:
-        """The newest record of the day that names the attempt."""
-        naming = [record for record in self.records(day) if record.attempt == attempt]
-        return naming[-1] if naming else None
+        """The newest record of the day that names the attempt; None also when it became another one since."""
+        naming = [record for record in self.records(day) if attempt in (record.attempt, record.was)]
+        return naming[-1] if naming and naming[-1].attempt == attempt else None
 
     def days(self) -> Sequence[date]:
         """Days with at least one record, ascending."""

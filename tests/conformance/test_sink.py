@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 from hypothesis import settings
@@ -21,7 +23,7 @@ from hypothesis.stateful import (
 from score_sets import APP, DAY, digest, publication, reader, score_rows, some_rows
 
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA, Publication
+from models.publishing import SCORES_SCHEMA, Publication, attempt_of, last_set
 from resources.sink.delta import DeltaSinkConfig
 from resources.sink.port import Sink
 
@@ -49,6 +51,14 @@ def sink(opener: Opener, tmp_path: Path) -> Sink:
 def _published(sink: Sink, attempt: str, rows: pa.Table, day: date = DAY, run_id: str = "run") -> Publication:
     assert sink.write_attempt(APP, day, attempt, reader(rows)) == rows.num_rows
     return sink.publish(publication(attempt, rows, day=day, run_id=run_id))
+
+
+def _ids_on_disk(folder: Path) -> set[str]:
+    """Of all score files that lie there, whether anything names them or not."""
+    found: set[str] = set()
+    for file in folder.rglob("part-*.parquet"):
+        found |= set(pq.read_table(file)["entity_id"].to_pylist())
+    return found
 
 
 class TestSink:
@@ -215,6 +225,101 @@ class TestSink:
         with pytest.raises(TesseraError, match="other rows") if fails else nullcontext():
             assert sink.write_attempt(APP, DAY, "a1", late) == 40
         assert sink.scores(APP, DAY)[1].read_all().equals(some_rows(1))
+
+    def test_the_forgotten_leave_every_attempt_and_what_is_published_stays_published(self, sink: Sink) -> None:
+        first, second, third = some_rows(1), some_rows(2), some_rows(3)
+        _published(sink, "a1", first, run_id="one")
+        standing = _published(sink, "a2", second, run_id="two")
+        _published(sink, "b1", first, NEXT)
+        sink.unpublish(APP, NEXT, why="", who="")
+        sink.write_attempt(APP, DAY, "a3", reader(third))
+        plans: list[object] = []
+        assert sink.forget(APP, "c000007", why="asked", who="ana", planned=plans.append) == {DAY: 3, NEXT: 1}
+        assert plans == [{DAY: 3, NEXT: 1}]
+
+        found, back = sink.scores(APP, DAY)
+        left = second.filter(pc.field("entity_id") != "c000007")
+        assert back.read_all().equals(left)
+        assert (found.action, found.was, found.rows, found.digest) == ("forget", "a2", 39, digest(left))
+        assert (found.attempt, found.run_id, found.why, found.who) == (attempt_of(digest(left)), "two", "asked", "ana")
+        assert (found.counts, found.metrics) == (standing.counts, standing.metrics)
+        assert [(r.action, r.was) for r in sink.history(APP, DAY)] == [
+            ("publish", ""),
+            ("publish", ""),
+            ("forget", "a1"),
+            ("forget", "a2"),
+        ]
+        assert list(sink.published_days(APP)) == [DAY], "a day that was withdrawn stays withdrawn"
+        for attempt in ("a1", "a2", "a3"):
+            with pytest.raises(TesseraError, match="no attempt"):
+                sink.read_attempt(APP, DAY, attempt)
+        assert sink.forget(APP, "c000007", why="asked", who="ana", planned=lambda _: pytest.fail("nothing")) == {}
+        assert len(sink.history(APP, DAY)) == 4
+
+    def test_the_same_night_again_finds_what_the_forgotten_left(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1), run_id="one")
+        sink.forget(APP, "c000007", why="asked", who="ana")
+        left = some_rows(1).filter(pc.field("entity_id") != "c000007")
+        again = _published(sink, attempt_of(digest(left)), left, run_id="two")
+        assert (again.run_id, again.action) == ("one", "forget")
+        assert len(sink.history(APP, DAY)) == 2
+
+    def test_a_withdrawn_day_comes_back_without_the_forgotten(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1))
+        sink.unpublish(APP, DAY, why="", who="")
+        sink.forget(APP, "c000007", why="asked", who="ana")
+        assert sink.published(APP, DAY) is None
+        last, stands = last_set(sink.history(APP, DAY))
+        assert (last.action, last.rows, stands) == ("forget", 39, False)
+        back = sink.publish(last)
+        assert (back.action, back.was) == ("publish", "")
+        assert sink.scores(APP, DAY)[0] == back
+        assert sink.forget(APP, "c000008", why="asked too", who="ana") == {DAY: 1}
+        assert sink.published(APP, DAY).rows == 38
+
+    def test_the_forgotten_do_not_come_back(self, sink: Sink, opener: Opener, tmp_path: Path) -> None:
+        assert sink.forget(APP, "c000007", why="asked", who="ana") == {}
+        left = some_rows(1).filter(pc.field("entity_id") != "c000007")
+        for any_sink in (sink, opener(tmp_path / "scores")):
+            assert any_sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
+            assert any_sink.read_attempt(APP, DAY, "a1").read_all().equals(left)
+        sink.publish(publication("a1", left))
+        assert sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39, "compared without them, too"
+        assert sink.write_attempt("fraud", DAY, "a1", reader(some_rows(1))) == 40, "of another application"
+
+    def test_an_attempt_of_nobody_else_goes_on_empty(self, sink: Sink) -> None:
+        _published(sink, "a1", some_rows(1, 1))
+        assert sink.forget(APP, "c000000", why="asked", who="ana") == {DAY: 1}
+        found, back = sink.scores(APP, DAY)
+        assert (found.rows, back.read_all().num_rows) == (0, 0)
+
+    @pytest.mark.parametrize("begun", [False, True])
+    def test_rows_written_while_somebody_is_forgotten_are_refused(
+        self, sink: Sink, tmp_path: Path, begun: bool
+    ) -> None:
+        sink.write_attempt(APP, NEXT, "b1", reader(some_rows(1)))
+
+        def meanwhile() -> Iterator[pa.RecordBatch]:
+            first, *others = some_rows(1).to_batches(max_chunksize=7)
+            if begun:
+                yield first
+            sink.forget(APP, "c000007", why="asked", who="ana")
+            yield from others if begun else [first, *others]
+
+        with pytest.raises(TesseraError, match="Somebody was forgotten"):
+            sink.write_attempt(APP, DAY, "a1", pa.RecordBatchReader.from_batches(SCORES_SCHEMA, meanwhile()))
+        with pytest.raises(TesseraError, match="no attempt"):
+            sink.read_attempt(APP, DAY, "a1")
+        assert _ids_on_disk(tmp_path) == set(some_rows(1)["entity_id"].to_pylist()) - {"c000007"}
+        assert sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
+
+    def test_no_file_holds_the_forgotten(self, sink: Sink, tmp_path: Path) -> None:
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(1, 50)))
+        _published(sink, "a1", some_rows(2, 30))
+        sink.forget(APP, "c000007", why="asked", who="ana")
+        assert _ids_on_disk(tmp_path) == set(some_rows(2, 30)["entity_id"].to_pylist()) - {"c000007"}
+        others = (file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".parquet")
+        assert all(b"c000007" not in file.read_bytes() for file in others)
 
     def test_vacuum_removes_only_old_attempts_that_history_does_not_name(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1))
