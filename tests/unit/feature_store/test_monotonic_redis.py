@@ -211,6 +211,11 @@ class TestNewestWins:
         assert ours.amounts("ann") == [last and float(last[0])]
         assert ours.time("ann") == (last and last[1][0])
 
+    def test_a_later_row_without_created_leaves_none_behind(self, ours: Ours) -> None:
+        ours.write(encoded(row(1.0), 5, 5))
+        ours.write(encoded(row(2.0), 6, None))
+        assert b"_created:activity" not in ours.redis.hkeys(key("ann") + b"shop")
+
     def test_pushed_rows_obey_too_in_any_order(self, ours: Ours) -> None:
         def push(*rows: tuple[float, datetime, datetime | None]) -> float | None:
             data: list[Any] = [(customer("ann"), activity(amount, 1, "Oslo"), at, made) for amount, at, made in rows]
