@@ -1,0 +1,256 @@
+"""SQL text of point-in-time joins and of latest rows, for DuckDB. Pure: nothing is read or run here.
+
+Moments are whole microseconds since 1970, UTC, as BIGINT; a finer moment is cut off, backwards in time. A join goes in
+two steps: an ASOF join of keys and moments alone finds the *place* (file and row) of each match, then the places are
+looked up. That carries no feature through a sort, and costs less than an ASOF join of whole rows (docs/benchmarks.md).
+"""
+
+# Names and paths are quoted below; entity rows as SQL are the user's own statement.
+# ruff: noqa: S608
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+#: Tables of one job: the entity rows, and the place of each one's match per view.
+ROWS, MATCHES = "__asof_rows", "__asof_matches"
+#: The column of `ROWS` that holds the moment of an entity row, µs.
+MOMENT = "__asof_moment"
+
+#: Two moments in one HUGEINT: the first decides, the second breaks ties. Holds for years -71000 to 75000.
+_SHIFT = 1 << 62
+_OLDEST = -(1 << 61)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Order = Literal["event", "event_created", "known", "frontier"]
+"""What an ASOF join of one view compares with the entity row's moment (see `_candidates`)."""
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """`text` as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def microseconds(at: datetime) -> int:
+    """`at` as µs since 1970, UTC; a moment without a zone is UTC."""
+    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a source or of entity rows: its exact name and DuckDB's name of its type."""
+
+    name: str
+    type: str
+
+    @property
+    def sql(self) -> str:
+        """Its identifier."""
+        return quoted(self.name)
+
+    @property
+    def is_moment(self) -> bool:
+        """Whether it says when something was."""
+        return self.type.startswith("TIMESTAMP") or self.type == "DATE"
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds whole numbers, of any size."""
+        return self.type.removeprefix("U") in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+
+    @property
+    def us(self) -> str:
+        """Its moment in µs; a moment without a zone, or a date, is UTC. NULL for infinity."""
+        if not self.type.endswith("_NS"):
+            return f"epoch_us({self.sql})"
+        # DuckDB 2.0 knows no other function of nanoseconds with a zone, and casts by rounding: up, into the future.
+        ns = f"epoch_ns({self.sql})"
+        return f"(({ns} - ({ns} % 1000 + 1000) % 1000) // 1000)"
+
+    def between(self, first: datetime | None, last: datetime | None) -> str:
+        """A condition on the bare column, by which whole row groups are skipped; TRUE where there is none."""
+        limits = [(">=", first), ("<=", last)]
+        if self.type.endswith("_NS"):
+            return "TRUE"
+        text = [f"{self.sql} {sign} {_timestamp(at, self.type)}" for sign, at in limits if at is not None]
+        return " AND ".join(text) or "TRUE"
+
+
+def _timestamp(at: datetime, type_: str) -> str:
+    kind = "TIMESTAMPTZ" if type_ == "TIMESTAMP WITH TIME ZONE" else "TIMESTAMP"
+    naive = at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+    return f"{kind} '{naive.isoformat(sep=' ')}'"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows of a feature view: Parquet files, their columns and how to read them."""
+
+    files: tuple[str, ...]
+    columns: Mapping[str, Column]
+    options: str = ""
+
+    @property
+    def sql(self) -> str:
+        """A relation."""
+        return parquet(self.files, self.options)
+
+
+#: Where a row of a source is: unique, and never NULL.
+PLACE = "(file_index::BIGINT << 40 | file_row_number)"
+
+
+def parquet(files: Sequence[str], options: str = "") -> str:
+    """A relation over the rows of all files; columns are matched by name where there are several files."""
+    names = ", ".join(literal(file) for file in files)
+    return f"read_parquet([{names}]{options}, union_by_name={str(len(files) > 1 or '*' in files[0]).lower()})"
+
+
+@dataclass(frozen=True)
+class JoinedView:
+    """One feature view of a join.
+
+    Attributes:
+        keys: pairs (name of the entity rows' column, column of the source); none: every row is of one entity.
+        created: when a row became known, or None.
+        max_age_us: a match older than this is unknown; None: it never expires.
+        features: pairs (column of the source, name in the result).
+    """
+
+    name: str
+    source: Source
+    keys: tuple[tuple[str, Column], ...]
+    event: Column
+    created: Column | None
+    max_age_us: int | None
+    features: tuple[tuple[str, str], ...]
+
+
+def loaded(relation: str, moment: Column) -> str:
+    """A statement after which `ROWS` has the rows of `relation`, in their order, with `MOMENT` in place of `moment`."""
+    rows = f"SELECT * EXCLUDE ({moment.sql}), {moment.us} AS {MOMENT} FROM {relation}"
+    return f"CREATE TEMP TABLE {ROWS} AS {rows}"
+
+
+def first_and_last() -> str:
+    """One row: the first and the last moment of the entity rows."""
+    return f"SELECT min({MOMENT}), max({MOMENT}) FROM {ROWS}"
+
+
+def matches(views: Sequence[JoinedView], orders: Sequence[Order], wheres: Sequence[str]) -> str:
+    """Per entity row (`n`, its number) the place of its match in each view (`r0`, `r1`, ...) or NULL."""
+    keys = dict.fromkeys(quoted(ours) for view in views for ours, _ in view.keys)
+    rows = f"SELECT {', '.join(['rowid AS n', f'{MOMENT} AS t', *keys])} FROM {ROWS}"
+    places, joins = [], []
+    for at, (view, order, where) in enumerate(zip(views, orders, wheres, strict=True)):
+        alive = "TRUE" if view.max_age_us is None else f"e.t - a{at}.event <= {view.max_age_us}"
+        places.append(f"CASE WHEN {alive} THEN a{at}.place END AS r{at}")
+        same = [f"e.{quoted(ours)} = a{at}.key{number}" for number, (ours, _) in enumerate(view.keys)]
+        conditions = " AND ".join([*same, f"{_bound(order)} >= a{at}.moment"])
+        joins.append(f"ASOF LEFT JOIN ({_candidates(view, order, where)}) a{at} ON {conditions}")
+    return f"SELECT {', '.join(['e.n', *places])} FROM ({rows}) e {' '.join(joins)}"
+
+
+def _bound(order: Order) -> str:
+    """The largest `moment` of a candidate that is known at `e.t`."""
+    if order in ("event", "frontier"):
+        return "e.t"
+    return f"e.t::HUGEINT * {_SHIFT} + {-_OLDEST - 1}"
+
+
+def _candidates(view: JoinedView, order: Order, where: str) -> str:
+    """Rows of a view that may match: keys, place, event and the `moment` by which the ASOF join finds the right one.
+
+    - event: the newest event that is not later than the entity row. Ties are broken arbitrarily.
+    - event_created: the same; of equal events the one created last, an unknown creation being the oldest.
+    - known: rows count from max(event, created) on. Right only if that order is the order of (event, created): see
+      `lags`.
+    - frontier: right always. A row is dropped if another one, known no later, has a greater (event, created): at no
+      moment is it the newest known row. What is left has one order.
+    """
+    keys = [f"{theirs.sql} AS key{number}" for number, (_, theirs) in enumerate(view.keys)]
+    moments = [f"{view.event.us} AS event"]
+    if view.created is not None:
+        moments.append(f"{view.created.us} AS created")
+    inner = f"SELECT {', '.join([*keys, *moments, f'{PLACE} AS place'])} FROM {view.source.sql} WHERE {where}"
+    columns = ", ".join([*(f"key{number}" for number in range(len(keys))), "place", "event"])
+    found = f"SELECT {columns}, {_MOMENT_OF[order]} AS moment FROM ({inner}) WHERE event IS NOT NULL"
+    if order in ("event", "event_created"):
+        return found
+    found += " AND created IS NOT NULL"
+    if order == "known":
+        return found
+    by = f"PARTITION BY {', '.join(f'key{n}' for n in range(len(keys)))} " if keys else ""
+    newest = f"event::HUGEINT * {_SHIFT} + created"
+    return f"{found} QUALIFY {newest} = max({newest}) OVER ({by}ORDER BY greatest(event, created))"
+
+
+_MOMENT_OF: dict[Order, str] = {
+    "event": "event",
+    "event_created": f"event::HUGEINT * {_SHIFT} + coalesce(created, {_OLDEST})",
+    "known": f"greatest(event, created)::HUGEINT * {_SHIFT} + created",
+    "frontier": "greatest(event, created)",
+}
+
+#: Events may lie on a grid: whole days, hours, minutes, seconds, or every µs does.
+_GRIDS_US = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1)
+
+
+def lags(view: JoinedView, where: str) -> str:
+    """One row, one value: whether the rows of each key become known in the order of (event, created).
+
+    A row becomes known `lag = max(created - event, 0)` after its event. If all events lie on a grid that is wider than
+    the largest lag minus the smallest, then of two events of one key the later one becomes known later; two rows of one
+    event become known in the order of their creation.
+    """
+    created = view.created.us if view.created else "NULL"
+    moments = f"SELECT {view.event.us} AS event, {created} AS created FROM {view.source.sql} WHERE {where}"
+    grids = " ".join(f"WHEN bool_and(event % {us} = 0) THEN {us}" for us in _GRIDS_US)
+    lag = "greatest(created - event, 0)"
+    agree = f"coalesce(max({lag}) - min({lag}) < CASE {grids} END, TRUE)"
+    return f"SELECT {agree} FROM ({moments}) WHERE event IS NOT NULL AND created IS NOT NULL"
+
+
+def looked_up(views: Sequence[JoinedView], wheres: Sequence[str], carried: Mapping[str, str]) -> str:
+    """The result: `carried` (name -> expression over `ROWS`) and all features, in the order of the entity rows."""
+    columns = [f"{expression} AS {quoted(name)}" for name, expression in carried.items()]
+    joins = []
+    for at, (view, where) in enumerate(zip(views, wheres, strict=True)):
+        columns += [f"f{at}.v{number} AS {quoted(name)}" for number, (_, name) in enumerate(view.features)]
+        features = [f"{quoted(column)} AS v{number}" for number, (column, _) in enumerate(view.features)]
+        matched = f"{PLACE} IN (SELECT r{at} FROM {MATCHES})"
+        rows = (
+            f"SELECT {', '.join([f'{PLACE} AS place', *features])} FROM {view.source.sql} WHERE {where} AND {matched}"
+        )
+        joins.append(f"LEFT JOIN ({rows}) f{at} ON m.r{at} = f{at}.place")
+    rows = f"{MATCHES} m JOIN {ROWS} e ON e.rowid = m.n"
+    return f"SELECT {', '.join(columns)} FROM {rows} {' '.join(joins)} ORDER BY m.n"
+
+
+def all_rows(source: Source, columns: Sequence[str], moments: Sequence[Column], where: str) -> str:
+    """These columns of all rows; the moments last, as µs, UTC."""
+    chosen = [*(quoted(name) for name in columns), *(f"make_timestamptz({at.us}) AS {at.sql}" for at in moments)]
+    return f"SELECT {', '.join(chosen)} FROM {source.sql} WHERE {where}"
+
+
+def latest_rows(
+    source: Source, keys: Sequence[str], columns: Sequence[str], moments: Sequence[Column], where: str
+) -> str:
+    """Of each key the row with the greatest moments (event, and created where there is one); rows without a key not.
+
+    As in a join, first the places, by a hash aggregate, then the rows.
+    """
+    event, *created = [at.us for at in moments]
+    newest = f"{event}::HUGEINT * {_SHIFT} + coalesce({created[0]}, {_OLDEST})" if created else event
+    present = " AND ".join([where, f"{event} IS NOT NULL", *(f"{quoted(key)} IS NOT NULL" for key in keys)])
+    by = f" GROUP BY {', '.join(quoted(key) for key in keys)}" if keys else ""
+    places = f"SELECT arg_max({PLACE}, {newest}) FROM {source.sql} WHERE {present}{by}"
+    return all_rows(source, columns, moments, f"{where} AND {PLACE} IN ({places})")
