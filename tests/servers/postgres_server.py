@@ -25,6 +25,10 @@ import pytest
 _USER = "tessera"
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
 _START_SECONDS = 60
+#: In memory, where there is plenty: a database of its own for each test then costs 0.05 s instead of 0.3 s.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - only `mkdtemp` makes something in it
+_PLENTY_BYTES = 2 * 1024**3
+_PREFIX = "tessera-postgres-"
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def postgres_server() -> Iterator[PostgresDatabase]:
         if os.environ.get("CI") == "true":
             pytest.fail("Postgres is missing in CI")
         pytest.skip("Postgres is not installed (Debian package postgresql)")
-    folder = Path(tempfile.mkdtemp(prefix="tessera-postgres-"))
+    folder = _new_folder()
     try:
         with _running(programs, folder) as server:
             yield server
@@ -87,6 +91,16 @@ def _programs() -> Path | None:
     if not found:
         return Path(on_path).parent if on_path else None
     return max(found, key=lambda path: int(path.parent.parent.name)).parent
+
+
+def _new_folder() -> Path:
+    roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES
+    home = _MEMORY if roomy else Path(tempfile.gettempdir())
+    for left in home.glob(f"{_PREFIX}*"):
+        # Of a test process that was killed.
+        if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=home))
 
 
 @contextmanager
