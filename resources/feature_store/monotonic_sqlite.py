@@ -1,56 +1,220 @@
-"""Feast's SQLite online store, except that an older value never replaces a newer one.
+"""Feast's SQLite online store, written and read by columns, where an older row never replaces a newer one.
 
+The layout is Feast's own, a row per entity and feature, with times in whole seconds; exact times and forgotten keys
+stand in tables beside it (see `monotonic_sqlite_tables`). All who write to the file must use this class: Feast's own
+leaves the exact times behind.
 Feast names this class in its configuration and imports it by its dotted path; nothing else does.
 """
 
 # Feast's own signatures are only partly typed.
 # pyright: basic
 
-from collections.abc import Callable
-from datetime import datetime
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
 from typing import Any, Literal
 
-from feast import FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig, _quote_id, _table_id
+from feast import Entity, FeatureView
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, SqliteOnlineStoreConfig, _table_id
 from feast.repo_config import RepoConfig
-from feast.utils import to_naive_utc
+from feast.types import FeastType, from_feast_to_pyarrow_type
+from feast.value_type import ValueType
+from pydantic import ValidationInfo, field_validator
 
-_Row = tuple[Any, dict[str, Any], datetime, datetime | None]
+from models.errors import TesseraError
+from resources.feature_store import monotonic_sqlite_tables as tables
+from resources.feature_store.encoding import decoded
+from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows
+from resources.feature_store.pushed_rows import PushedRow, pushed_columns
+
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+#: Local time differs from UTC by the same number of seconds within a quarter of an hour, everywhere.
+_QUARTER_SECONDS = 900
+_WITH_TEXT = (ValueType.STRING, ValueType.INT32, ValueType.INT64, ValueType.FLOAT, ValueType.DOUBLE, ValueType.BOOL)
 
 
 class MonotonicSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
-    """As Feast's, under the name of this class."""
+    """As Feast's, under the name of this class; without searching in vectors, which Feast has on Python 3.10 only."""
 
     type: Literal["resources.feature_store.monotonic_sqlite.MonotonicSqliteOnlineStore"] = (  # pyright: ignore
         "resources.feature_store.monotonic_sqlite.MonotonicSqliteOnlineStore"
     )
 
+    @field_validator("vector_enabled", "enable_openai_compatible_store")
+    @classmethod
+    def _looks_up_keys_only(cls, enabled: bool | None, info: ValidationInfo) -> bool | None:
+        if enabled:
+            raise TesseraError(
+                f"This online store cannot use `{info.field_name}: true`.",
+                expected="an online store that is asked by entity key",
+                todo="Remove the setting, or use a vector database.",
+            )
+        return enabled
 
-class MonotonicSqliteOnlineStore(SqliteOnlineStore):
-    """Feast's own overwrites: a backfill of an old day would put old features into serving."""
+
+class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
+    """Feast's own replaces newer rows by older ones, writes cell by cell, and can remove nothing but whole views.
+
+    Threads may read while one of them writes: each has its own connection, and the file a write-ahead log.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._of_thread = threading.local()
+        self._torn_down = 0
+
+    def write_rows(self, config: RepoConfig, view: FeatureView, rows: EncodedRows) -> int:
+        """See `BulkOnlineStore`. One transaction."""
+        table = _table(config, view)
+        ordered = sorted(zip(*_stored_columns(view, rows), strict=True), key=itemgetter(0))
+        with self._writing(config, view) as conn:
+            fresh = tables.fresh(conn, table, config.project, ordered)
+            if fresh and rows.features:
+                tables.store(conn, table, list(rows.features), fresh)
+        return len(fresh)
+
+    def read_rows(
+        self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
+    ) -> StoredRows:
+        """See `BulkOnlineStore`. All from one state of the file."""
+        try:
+            return self._read(config, view, entity_keys, features)
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+        with self._writing(config, view):
+            pass  # Feast's own store made this file, without exact times
+        return self._read(config, view, entity_keys, features)
+
+    def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
+        """See `BulkOnlineStore`. The bytes in the file are overwritten, and its log is cut."""
+        conn = self._get_conn(config)
+        conn.execute("PRAGMA secure_delete = ON")
+        with tables.transaction(conn):
+            tables.remember_forgotten(conn, config.project, entity_keys)
+            removed = sum(tables.remove(conn, _table(config, view), entity_keys) for view in views)
+        conn.execute("PRAGMA secure_delete = FAST")
+        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: list[_Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Writes the rows that are not older than what is stored for their entity."""
-        stored = self._newest(config, table, [_key(row, config) for row in data])
-        fresh = [row for row in data if _second(row[2]) >= stored.get(_key(row, config), 0)]
-        super().online_write_batch(config, table, fresh, progress)
+        for rows in pushed_columns(data):
+            self.write_rows(config, table, rows)
+        if progress:
+            progress(len(data))
 
-    def _newest(self, config: RepoConfig, table: FeatureView, keys: list[bytes]) -> dict[bytes, int]:
-        """The stored event second of each known entity."""
-        versioned = bool(config.registry and config.registry.enable_online_feature_view_versioning)
-        name = _quote_id(_table_id(config.project, table, versioned))
-        marks = ",".join("?" * len(keys))
-        query = f"SELECT entity_key, max(event_ts) FROM {name} WHERE entity_key IN ({marks}) GROUP BY 1"  # noqa: S608
-        return dict(self._get_conn(config).execute(query, keys))
+    def update(
+        self,
+        config: RepoConfig,
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """The tables of `tables_to_keep` exist, those of `tables_to_delete` do not; what was forgotten stays so."""
+        conn = self._get_conn(config)
+        with tables.transaction(conn):
+            super().update(config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial)
+            for view in tables_to_keep:
+                # This index serves nothing, as the primary key begins with the same column, and costs as much as it.
+                conn.execute(f"DROP INDEX IF EXISTS {tables.quoted(_table(config, view) + '_ek')}")
+                tables.add_moments(conn, _table(config, view))
+            for view in tables_to_delete:
+                tables.drop_moments(conn, _table(config, view))
+
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Removes the file, with what it remembers of forgotten entities."""
+        self._conn = self._get_conn(config)  # which Feast closes
+        self._torn_down += 1
+        super().teardown(config, tables, entities)
+        for ending in ("-wal", "-shm"):
+            Path(self._get_db_path(config) + ending).unlink(missing_ok=True)
+
+    def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
+        """The connection of this thread; Feast's methods use it, too."""
+        path = self._get_db_path(config)
+        opened = getattr(self._of_thread, "opened", None)
+        if opened is None or opened[:2] != (path, self._torn_down):
+            opened = self._of_thread.opened = (path, self._torn_down, tables.connected(path))
+        return opened[2]
+
+    @contextmanager
+    def _writing(self, config: RepoConfig, view: FeatureView) -> Iterator[sqlite3.Connection]:
+        """A transaction on the tables of `view`, which exist."""
+        conn, table = self._get_conn(config), _table(config, view)
+        with tables.transaction(conn):
+            if not tables.exists(conn, table):
+                raise TesseraError(
+                    f"{self._get_db_path(config)} has no table of the feature view {view.name!r}.",
+                    expected="a feature view that is registered and served online",
+                    todo="Register it: `apply`.",
+                )
+            tables.add_moments(conn, table)
+            yield conn
+
+    def _read(
+        self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
+    ) -> StoredRows:
+        conn = self._get_conn(config)
+        with tables.transaction(conn, "DEFERRED"):
+            moments, cells = tables.read(conn, _table(config, view), entity_keys, features)
+        return StoredRows(
+            list(map(moments.get, entity_keys)),
+            {name: list(map(found.get, entity_keys)) for name, found in cells.items()},
+        )
 
 
-def _key(row: _Row, config: RepoConfig) -> bytes:
-    return serialize_entity_key(row[0], config.entity_key_serialization_version)
+def _table(config: RepoConfig, view: FeatureView) -> str:
+    registry: Any = config.registry
+    return _table_id(config.project, view, registry.enable_online_feature_view_versioning)
 
 
-def _second(moment: datetime) -> int:
-    """As Feast's SQLite store writes it: whole seconds of the naive UTC time, read as local time."""
-    return int(to_naive_utc(moment).timestamp())
+def _stored_columns(view: FeatureView, rows: EncodedRows) -> list[Sequence[Any]]:
+    """As `monotonic_sqlite_tables.store` wants them."""
+    types = {field.name: field.dtype for field in view.features}
+    created = [tables.NEVER_US if moment is None else moment for moment in rows.created_timestamps]
+    cells = ((values, _texts(values, types[name])) for name, values in rows.features.items())
+    return [
+        rows.entity_keys,
+        rows.event_timestamps,
+        created,
+        _feast_seconds(rows.event_timestamps),
+        _feast_seconds(rows.created_timestamps),
+        *chain.from_iterable(cells),
+    ]
+
+
+def _feast_seconds(moments_us: Sequence[int | None]) -> list[int | None]:
+    """As Feast's adapter has them: naive UTC taken for local time, cut off towards 1970."""
+    offsets: dict[int, int] = {}
+    found: list[int | None] = []
+    for moment in moments_us:
+        if moment is None:
+            found.append(None)
+            continue
+        second, rest = divmod(moment, 1_000_000)
+        quarter = second // _QUARTER_SECONDS
+        if quarter not in offsets:
+            start = quarter * _QUARTER_SECONDS
+            offsets[quarter] = int((_NAIVE_EPOCH + timedelta(seconds=start)).timestamp()) - start
+        local = second + offsets[quarter]
+        found.append(local + 1 if local < 0 and rest else local)
+    return found
+
+
+def _texts(cells: Sequence[bytes], dtype: FeastType) -> list[str | None]:
+    """What Feast keeps beside a value, to search in texts."""
+    kind = dtype.to_value_type()
+    if kind not in _WITH_TEXT:
+        return [None] * len(cells)
+    values = decoded(cells, from_feast_to_pyarrow_type(dtype)).to_pylist()
+    return values if kind is ValueType.STRING else [None if value is None else str(value) for value in values]
