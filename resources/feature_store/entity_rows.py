@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
@@ -33,13 +33,14 @@ def checked(entities: pa.Table, needed: pa.Schema, given: Sequence[str], *, mome
         if name in entities.column_names:
             raise _wrong(f"already have a column {name!r}", "no column that is called like a feature")
     # A moment finer than 1 µs is cut off: backwards in time, where nothing can leak from.
-    return entities.select(needed.names).cast(needed, safe=False)
+    rows = entities.select(needed.names)
+    return rows if rows.schema.equals(needed) else rows.cast(needed, safe=False)
 
 
-def appended(entities: pa.Table, features: pa.Table) -> pa.Table:
+def appended(entities: pa.Table, features: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
     """The entity rows with the features of the same rows after them."""
-    fields = [*entities.schema, *features.schema]
-    return pa.Table.from_arrays([*entities.columns, *features.columns], schema=pa.schema(fields))
+    names = [*entities.column_names, *features]
+    return pa.Table.from_arrays([*entities.columns, *features.values()], names=names)
 
 
 def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:

@@ -117,13 +117,13 @@ class FeastStore(FeatureStore):
             needed = pa.schema([*plan.keys, *plan.request, pa.field(_MOMENT, _US_UTC)])
             rows = checked(entities, needed, plan.features.names, moment=_MOMENT)
             if entities.num_rows == 0:
-                return appended(entities, plan.features.empty_table())
+                return appended(entities, _columns(plan.features.empty_table()))
             rows = rows.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
             with self._staged({view.view.name: files.get(view.view.name, ()) for view in plan.views}):
                 feast = self._opened()
                 job = feast.get_historical_features(rows.to_pandas(), plan.service, filter_by_created_timestamp=True)
                 joined = job.to_arrow().sort_by(_ROW)
-        return appended(entities, joined.select(plan.features.names).cast(plan.features))
+        return appended(entities, _columns(joined.select(plan.features.names).cast(plan.features)))
 
     @override
     def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
@@ -153,7 +153,7 @@ class FeastStore(FeatureStore):
             rows = checked(entities, needed, plan.answer.names)
             feast, now = self._opened(), self._clock()
             found = read_online(feast.config, _online_store(feast), plan, rows, now)
-        self._log.add(service, plan.keys.names, appended(rows.select(plan.keys.names), found), now)
+        self._log.add(service, rows.select(plan.keys.names), found, now)
         return appended(entities, found)
 
     @override
@@ -311,6 +311,10 @@ def _ibis_backend(limits: Mapping[str, Any]) -> Iterator[None]:
         finally:
             ibis.options.default_backend = before
             backend.disconnect()
+
+
+def _columns(table: pa.Table) -> Mapping[str, pa.ChunkedArray]:
+    return dict(zip(table.column_names, table.columns, strict=True))
 
 
 def _online_store(feast: Feast) -> Any:

@@ -14,7 +14,8 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, Literal
 
 from feast import Entity, FeatureView
@@ -30,7 +31,7 @@ from pydantic import field_validator
 
 from models.errors import TesseraError
 from resources.feature_store.monotonic_redis_scripts import REMOVE_ROWS, WRITE_ROWS
-from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows
+from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 
 _Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
@@ -96,13 +97,17 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
     ) -> StoredRows:
         """See `BulkOnlineStore`. One round trip."""
-        name = _versioned_fv_name(view, config)
-        fields = [f"_ts:{name}".encode(), *(_mmh3(f"{name}:{feature}") for feature in features)]
-        commands: list[Any] = [(key, fields) for key in _hash_keys(config, entity_keys)]
-        found: Any = self._read_hash_fields(config, commands)
-        times, *values = zip(*found, strict=True) if found else [()] * len(fields)
-        moments = {time: None if time is None else _microseconds(time) for time in set(times)}
-        return StoredRows([moments[time] for time in times], dict(zip(features, values, strict=True)))
+        return self.read_views(config, [ViewRead(view, entity_keys, features)])[0]
+
+    def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[StoredRows]:
+        """See `BulkOnlineStore`. One round trip for all."""
+        names = [_versioned_fv_name(read.view, config) for read in reads]
+        commands: list[Any] = []
+        for name, read in zip(names, reads, strict=True):
+            fields = _fields(name, tuple(read.features))
+            commands += [(key, fields) for key in _hash_keys(config, read.entity_keys)]
+        found: Any = iter(self._read_hash_fields(config, commands) if commands else ())
+        return [_stored_rows(read, list(islice(found, len(read.entity_keys)))) for read in reads]
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
         """See `BulkOnlineStore`. Where Feast keeps versions of a view, rows of every version go."""
@@ -193,6 +198,19 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
             at, keys = client.scan(at or 0, match=pattern, count=_KEYS_PER_SCAN)
             if kept := [key for key in keys if _project(key) == project]:
                 yield kept
+
+
+@lru_cache(maxsize=1024)
+def _fields(view: str, features: tuple[str, ...]) -> list[bytes]:
+    """The fields of a row's hash: its time, then the features."""
+    return [f"_ts:{view}".encode(), *(_mmh3(f"{view}:{feature}") for feature in features)]
+
+
+def _stored_rows(read: ViewRead, found: list[Any]) -> StoredRows:
+    """From one reply per key: the time, then the features."""
+    times, *values = zip(*found, strict=True) if found else [()] * (1 + len(read.features))
+    moments = {time: None if time is None else _microseconds(time) for time in set(times)}
+    return StoredRows([moments[time] for time in times], dict(zip(read.features, values, strict=True)))
 
 
 def _hash_keys(config: RepoConfig, entity_keys: Sequence[bytes]) -> list[bytes]:

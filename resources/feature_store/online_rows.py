@@ -47,6 +47,15 @@ class StoredRows:
     features: Mapping[str, Sequence[bytes | None]]
 
 
+@dataclass(frozen=True)
+class ViewRead:
+    """What to read of one feature view: these features of these keys."""
+
+    view: FeatureView
+    entity_keys: Sequence[bytes]
+    features: Sequence[str]
+
+
 class BulkOnlineStore(ABC):
     """A Feast online store that also takes and gives columns.
 
@@ -67,6 +76,10 @@ class BulkOnlineStore(ABC):
         self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
     ) -> StoredRows:
         """The stored rows of these keys, whatever their age."""
+
+    def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> Sequence[StoredRows]:
+        """As `read_rows`, of several views. A store that can overrides it to make one round trip."""
+        return [self.read_rows(config, read.view, read.entity_keys, read.features) for read in reads]
 
     @abstractmethod
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:

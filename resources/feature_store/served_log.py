@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -52,14 +52,15 @@ class ServedLog:
         self._buffer = _Buffer(file)
         weakref.finalize(self, _Buffer.flush, self._buffer)
 
-    def add(self, service: str, keys: Sequence[str], rows: pa.Table, at: datetime) -> None:
-        """Logs a sample of `rows`, served at `at`; `keys` are the columns that name entities."""
-        chosen = np.flatnonzero(self._random.random(rows.num_rows) < self._share)
+    def add(self, service: str, keys: pa.Table, answer: Mapping[str, pa.Array], at: datetime) -> None:
+        """Logs a sample of the rows `keys` (the columns that name entities) and `answer`, served at `at`."""
+        chosen = np.flatnonzero(self._random.random(keys.num_rows) < self._share)
         if not len(chosen):
             return
-        sample = rows if len(chosen) == rows.num_rows else rows.take(pa.array(chosen))
-        moments = pa.array(np.full(len(chosen), _us(at)), pa.int64()).cast(_US_UTC)
-        self._buffer.add(service, tuple(keys), sample.add_column(0, SERVED_AT, moments))
+        moments = pa.array(np.full(len(chosen), _us(at)), _US_UTC)
+        columns = [column.take(pa.array(chosen)) for column in (*keys.columns, *answer.values())]
+        rows = pa.Table.from_arrays([moments, *columns], names=[SERVED_AT, *keys.column_names, *answer])
+        self._buffer.add(service, tuple(keys.column_names), rows)
 
     def read(self, service: str, first: datetime, last: datetime) -> pa.Table | None:
         """What was logged in `[first, last)`, oldest first; None where there is nothing.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -44,6 +44,11 @@ class ViewPlan:
     features: pa.Schema
     max_age_us: int | None
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Equal for views whose rows have the same serialized keys."""
+        return (*self.key_columns, *self.join_keys)
+
 
 @dataclass(frozen=True)
 class ServicePlan:
@@ -52,26 +57,22 @@ class ServicePlan:
     Attributes:
         service: Feast's definition.
         views: the stored views to read.
+        stored: the features to read, by Arrow type.
         on_demand: the transformations to apply to them.
         keys: names and types of the entity columns.
         request: names and types of the columns that transformations take from the caller.
         features: names and types of what it gives, in its order.
+        answer: features, then each view's status and moment.
     """
 
     service: FeatureService
     views: Sequence[ViewPlan]
+    stored: Mapping[pa.DataType, Sequence[str]]
     on_demand: Sequence[OnDemandFeatureView]
     keys: pa.Schema
     request: pa.Schema
     features: pa.Schema
-
-    @property
-    def answer(self) -> pa.Schema:
-        """Features, then each view's status and moment."""
-        marks = [(status_column(view.name), pa.string()) for view in self.views]
-        moments = [(moment_column(view.name), US_UTC) for view in self.views]
-        pairs = [field for pair in zip(marks, moments, strict=True) for field in pair]
-        return pa.schema([*self.features, *(pa.field(name, type) for name, type in pairs)])
+    answer: pa.Schema
 
 
 def service_plan(feast: FeatureStore, service: FeatureService) -> ServicePlan:
@@ -100,7 +101,12 @@ def service_plan(feast: FeatureStore, service: FeatureService) -> ServicePlan:
     }
     asked = {name: type for view in on_demand for name, type in view.get_request_data_schema().items()}
     request = [(name, from_feast_to_pyarrow_type(from_value_type(type))) for name, type in asked.items()]
-    return ServicePlan(service, views, on_demand, pa.schema(keys.items()), pa.schema(request), _features(service))
+    features = _features(service)
+    answer = pa.schema([*features, *(field for view in views for field in _marks(view))])
+    stored: dict[pa.DataType, list[str]] = {}
+    for field in (field for view in views for field in view.features):
+        stored.setdefault(field.type, []).append(field.name)
+    return ServicePlan(service, views, stored, on_demand, pa.schema(keys.items()), pa.schema(request), features, answer)
 
 
 def _add(read: dict[str, tuple[FeatureView, dict[str, pa.DataType]]], view, projection) -> None:
@@ -116,6 +122,10 @@ def _view_plan(name: str, view: FeatureView, features: dict[str, pa.DataType]) -
     types = [column.dtype for column in view.entity_columns]
     age = view.ttl // timedelta(microseconds=1) if view.ttl else None
     return ViewPlan(name, view, join_keys, columns, types, pa.schema(features.items()), age)
+
+
+def _marks(view: ViewPlan) -> list[pa.Field]:
+    return [pa.field(status_column(view.name), pa.string()), pa.field(moment_column(view.name), US_UTC)]
 
 
 def _features(service: FeatureService) -> pa.Schema:
