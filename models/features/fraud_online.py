@@ -6,9 +6,10 @@ again, so that in the end every payment has the features that `models.features.f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAYS, WINDOWS
 from models.features.window_state import KeyHistory
@@ -16,8 +17,9 @@ from models.features.windows import MICROS_PER_DAY
 
 _CUSTOMER = tuple(one for one in WINDOWS if one.key == "customer_id")
 _TERMINAL = tuple(one for one in WINDOWS if one.key == "terminal_id")
-_CUSTOMER_REACH = max(one.reach_micros for one in _CUSTOMER)
-_TERMINAL_REACH = max(one.reach_micros for one in _TERMINAL)
+#: How long a payment can shape those that come after it, µs: of its customer, of its terminal.
+CUSTOMER_REACH = max(one.reach_micros for one in _CUSTOMER)
+TERMINAL_REACH = max(one.reach_micros for one in _TERMINAL)
 _LABEL_DELAY = LABEL_DELAY_DAYS * MICROS_PER_DAY
 _MICROS_PER_HOUR = 3_600_000_000
 _THURSDAY = 3  # 1970-01-01; Monday is 0
@@ -39,20 +41,38 @@ class Payment:
         return datetime.fromtimestamp(self.micros // 1_000_000, UTC).replace(microsecond=self.micros % 1_000_000)
 
 
+class Histories(Protocol):
+    """Histories of one kind of key; one that is not known yet comes empty."""
+
+    def __getitem__(self, value: str, /) -> KeyHistory: ...
+
+    def __setitem__(self, value: str, history: KeyHistory, /) -> None: ...
+
+
+class KnownPayments(Protocol):
+    """Payments by id."""
+
+    def __getitem__(self, transaction_id: int, /) -> Payment: ...
+
+    def __setitem__(self, transaction_id: int, payment: Payment, /) -> None: ...
+
+    def __contains__(self, transaction_id: int, /) -> bool: ...
+
+
 class FraudWindows:
-    """The features of every payment as it comes; state lives in three mappings, which a store may keep.
+    """The features of every payment as it comes.
 
     Args:
-        customers: histories by customer; a missing key is an error, so give a mapping that makes empty ones.
+        customers: histories by customer.
         terminals: histories by terminal.
-        payments: every payment whose features may still be given again, by id.
+        payments: every payment whose features may still be given again.
     """
 
     def __init__(
         self,
-        customers: MutableMapping[str, KeyHistory],
-        terminals: MutableMapping[str, KeyHistory],
-        payments: MutableMapping[int, Payment],
+        customers: Histories,
+        terminals: Histories,
+        payments: KnownPayments,
     ) -> None:
         self._customers = customers
         self._terminals = terminals
@@ -72,16 +92,16 @@ class FraudWindows:
         self._customers[payment.customer_id], self._terminals[payment.terminal_id] = customer, terminal
         yield payment, self._features(payment)
         changed = [
-            *customer.ids_between(payment.micros, payment.micros + _CUSTOMER_REACH),
-            *terminal.ids_between(payment.micros + _LABEL_DELAY, payment.micros + _TERMINAL_REACH),
+            *customer.ids_between(payment.micros, payment.micros + CUSTOMER_REACH),
+            *terminal.ids_between(payment.micros + _LABEL_DELAY, payment.micros + TERMINAL_REACH),
         ]
         yield from self._again(changed, but=payment)
 
     def label(self, transaction_id: int, labelled_at: int, *, is_fraud: bool) -> Iterator[tuple[Payment, list[float]]]:
         """Every payment whose features this label changes. The label of an unknown payment gives nothing."""
-        payment = self._payments.get(transaction_id)
-        if payment is None or not is_fraud:
+        if not is_fraud or transaction_id not in self._payments:
             return
+        payment = self._payments[transaction_id]
         terminal = self._terminals[payment.terminal_id]
         at = terminal.position(payment.micros, transaction_id)
         if terminal.known[at] <= labelled_at:
@@ -89,7 +109,7 @@ class FraudWindows:
         terminal.known[at] = labelled_at
         self._terminals[payment.terminal_id] = terminal
         counts_from = max(labelled_at, payment.micros + _LABEL_DELAY)
-        yield from self._again(terminal.ids_between(counts_from, payment.micros + _TERMINAL_REACH), but=payment)
+        yield from self._again(terminal.ids_between(counts_from, payment.micros + TERMINAL_REACH), but=payment)
 
     def _again(self, ids: Iterable[int], *, but: Payment) -> Iterator[tuple[Payment, list[float]]]:
         for row_id in dict.fromkeys(ids):

@@ -1,0 +1,83 @@
+"""Alerts: one per card and day, raised by the first payment that scores high enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from models.features.fraud_online import Payment
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A payment and what the model says about it.
+
+    Attributes:
+        payment: what was paid.
+        features: in the order of `models.features.fraud_definitions.FEATURES`.
+        score: probability of fraud, 0..1.
+        model_version: that gave it.
+    """
+
+    payment: Payment
+    features: Sequence[float]
+    score: float
+    model_version: str
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A card that an analyst should look at.
+
+    Attributes:
+        alert_id: day and customer, so that raising it again is the same alert.
+        day: of the payments, UTC.
+        customer_id: whose card.
+        transaction_id: the payment that raised it.
+        raised_for: moment of that payment, UTC.
+        score: of that payment, 0..1.
+        highest_score: over all payments of the card and day that scored high enough.
+        payments: number of these.
+        model_version: that raised it.
+        reasons: feature -> contribution to the log-odds of that payment (exact SHAP), largest first.
+        label: `fraud` or `ok` once an analyst said so, else None.
+    """
+
+    alert_id: str
+    day: date
+    customer_id: str
+    transaction_id: int
+    raised_for: datetime
+    score: float
+    highest_score: float
+    payments: int
+    model_version: str
+    reasons: Mapping[str, float]
+    label: str | None = None
+
+    def joined_by(self, scored: Scored) -> Alert:
+        """The alert after one more payment of its card and day scored high enough."""
+        return replace(self, payments=self.payments + 1, highest_score=max(self.highest_score, scored.score))
+
+
+def alert_id(payment: Payment) -> str:
+    """The name of the alert that a payment belongs to, e.g. `20180725-596`."""
+    return f"{payment.paid_at:%Y%m%d}-{payment.customer_id}"
+
+
+def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
+    """The alert that a payment raises."""
+    payment = scored.payment
+    return Alert(
+        alert_id=alert_id(payment),
+        day=payment.paid_at.date(),
+        customer_id=payment.customer_id,
+        transaction_id=payment.transaction_id,
+        raised_for=payment.paid_at,
+        score=scored.score,
+        highest_score=scored.score,
+        payments=1,
+        model_version=scored.model_version,
+        reasons=reasons,
+    )

@@ -1,0 +1,1 @@
+"""The stream store port and its adapter."""
