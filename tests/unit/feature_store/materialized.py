@@ -69,7 +69,7 @@ def store(folder: Path, *, online: Mapping[str, Any] | None = None, feasts: bool
         "materialization": {"pull_latest_features": True, "online_write_batch_size": 10_000},
         **more,
     }
-    registry = {"registry_type": "sql", "path": f"sqlite:///{folder}/registry.db"}
+    registry = {"registry_type": "file", "path": f"{folder}/registry.db"}  # applied in a tenth of the time
     config = RepoConfig(
         repo_path=folder,
         project="shop",
