@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from models.features.page import features_page
 from models.settings import Settings
+from resources.feature_store.behaviours_page import feast_stores_page
 from resources.stack import ADAPTERS, ROOT, Calendar, adapter_class
 
 _NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it is out of date. -->\n\n"
@@ -18,7 +19,12 @@ _NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it i
 
 def pages() -> Mapping[str, str]:
     """File name in `docs/` -> its text."""
-    return {"stack.md": _stack(), "assets.md": _assets(), "features.md": features_page()}
+    return {
+        "stack.md": _stack(),
+        "assets.md": _assets(),
+        "features.md": features_page(),
+        "feast_stores.md": feast_stores_page(),
+    }
 
 
 def main(arguments: list[str]) -> int:
