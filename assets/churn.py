@@ -1,8 +1,8 @@
 """Churn: which customers will not buy again. Read top to bottom = the lineage.
 
 orders -> daily features -> point-in-time training set -> candidate -> gate -> champion -> scores -> publication.
-The steps' bodies stand in `churn_features`, `churn_learning` and `churn_scoring`. They import `models/` when they run:
-loading the definitions must not pay for ibis, scikit-learn or xgboost.
+The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` and `churn_serving`. They import `models/`
+when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
 """
 
 from datetime import date
@@ -10,7 +10,7 @@ from typing import Literal
 
 import dagster as dg
 
-from assets import churn_features, churn_learning, churn_scoring
+from assets import churn_features, churn_learning, churn_scoring, churn_serving
 from assets.partitions import daily
 from models.publishing import Publication
 from resources.ports import (
@@ -191,3 +191,30 @@ def online_features(
     day = date.fromisoformat(context.partition_key)
     served = churn_features.materialize(lake.open(), feature_store.open(), day)
     return dg.MaterializeResult(metadata={"dagster/row_count": served})
+
+
+@dg.asset(
+    key=["churn", "served_features"],
+    deps=[["churn", "features"], ["churn", "online_features"]],
+    partitions_def=daily,
+    group_name="serving",
+    kinds={"feast", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            churn_serving.CHECK,
+            asset=["churn", "served_features"],
+            description="Served features against the point-in-time join, each by itself: other values, stale, missing.",
+        )
+    ],
+)
+def served_features(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    feature_store: FeatureStoreResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """What was served online in the course of the day (a sample), held against what training would have seen."""
+    day = date.fromisoformat(context.partition_key)
+    compared = churn_serving.compare(lake.open(), feature_store.open(), settings.open().churn.skew, day)
+    return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])

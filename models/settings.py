@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.evaluation.config import SkewConfig
 from models.gates.config import GateConfig
 from models.ingestion import IngestionConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
@@ -24,6 +25,7 @@ class ChurnSettings(BaseModel):
     scoring: ScoringConfig = ScoringConfig()
     audit: AuditConfig = AuditConfig()
     drift: DriftConfig = DriftConfig()
+    skew: SkewConfig = SkewConfig()
 
 
 class Settings(BaseModel):

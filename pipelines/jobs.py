@@ -41,7 +41,7 @@ churn_fallback = dg.define_asset_job(
 
 churn_online = dg.define_asset_job(
     "churn_online",
-    selection=dg.AssetSelection.assets(churn.online_features),
-    description="Bring the online store up to the day's features.",
+    selection=dg.AssetSelection.assets(churn.online_features, churn.served_features),
+    description="Bring the online store up to the day's features; compare what was served that day with training.",
     tags=_TAGS,
 )

@@ -145,7 +145,8 @@ def versions(served: pa.Table, stored: pa.Table, keys: Sequence[str], view: str,
     """What offline had by `served_at` for the entity and event timestamp of each served row.
 
     Columns: `row` (position in `served`), `since` (when it was known) and `features`; none, one or several rows (late
-    corrections) for each served row, ascending by `since`.
+    corrections) for each served row, ascending by `since`. Many online stores keep whole seconds: a served row of a
+    whole second may be any row of that second.
 
     Args:
         served: `keys`, `served_at` and `<view>__event_timestamp` (µs, UTC).
@@ -158,9 +159,10 @@ def versions(served: pa.Table, stored: pa.Table, keys: Sequence[str], view: str,
     asked = served.select([*keys, moment, SERVED_AT]).append_column("row", _positions(served.num_rows))
     event, created = stored["event_timestamp"], stored["created_timestamp"]
     since = pc.if_else(pc.fill_null(pc.greater(created, event), False), created, event)
-    known = stored.select([*keys, "event_timestamp"]).append_column("since", since)
+    known = stored.select(keys).append_column("event", event).append_column("since", since)
     known = known.append_column("stored", _positions(stored.num_rows))
-    pairs = asked.join(known, [*keys, moment], [*keys, "event_timestamp"], join_type="inner")
+    known = pa.concat_tables([known, _in_whole_seconds(known, "event")])
+    pairs = asked.join(known, [*keys, moment], [*keys, "event"], join_type="inner")
     pairs = pairs.filter(pc.field("since") <= pc.field(SERVED_AT)).sort_by(
         [("since", "ascending"), ("row", "ascending")]
     )
@@ -294,6 +296,13 @@ def _gaps(one: pa.ChunkedArray, other: pa.ChunkedArray) -> NDArray[np.float64]:
 def _flags(flags: pa.ChunkedArray) -> Flags:
     """NULL is no."""
     return np.asarray(pc.fill_null(flags, False), dtype=np.bool_)
+
+
+def _in_whole_seconds(rows: pa.Table, column: str) -> pa.Table:
+    """Those rows whose moment is not a whole second, with the second in which it lies."""
+    floor = pc.floor_temporal(rows[column], unit="second")
+    changed = pc.fill_null(pc.not_equal(floor, rows[column]), False)
+    return rows.set_column(rows.column_names.index(column), column, floor).filter(changed)
 
 
 def _positions(count: int) -> pa.Array:

@@ -261,6 +261,14 @@ class TestVersions:
         pairs = list(zip(found["row"].to_pylist(), found["spend"].to_pylist(), strict=True))
         assert pairs == [(0, 0.0), (1, 0.0), (0, 1.0), (1, 1.0), (0, 2.0)]
 
+    def test_a_store_that_keeps_whole_seconds_is_understood(self) -> None:
+        """Rows at .0 and .9 s: served at .0, it may be either; served at .9 or .5, it is what it says."""
+        stored = [Stored("a", T + part * HOUR / 36_000, T + HOUR, float(part)) for part in (0, 9)]
+        answers = [Served("a", T + HOUR, Stored("a", T + part * HOUR / 36_000, T, 0.0)) for part in (0, 9, 5)]
+        found = versions(served_table(answers), stored_table(stored), ["customer_id"], "shop", FEATURES)
+        pairs = sorted(zip(found["row"].to_pylist(), found["spend"].to_pylist(), strict=True))
+        assert pairs == [(0, 0.0), (0, 9.0), (1, 9.0)]
+
     def test_narrower_types_offline_hold_the_same_values(self) -> None:
         stored = stored_table([OLD])
         stored = stored.set_column(stored.column_names.index("orders"), "orders", pa.array([1], pa.int8()))
