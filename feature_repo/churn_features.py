@@ -7,15 +7,15 @@ from feast import FeatureService, FeatureView, Field
 from feast.types import Float64, String
 
 from feature_repo import entities
-from feature_repo.sources import parquet_source
+from feature_repo.sources import lake_table
 from models.features.churn_definitions import CATEGORIES, DEFINITIONS
 
 #: A missed night or a weekend is bridged by older features; after this they count as unknown.
 MAX_AGE = timedelta(days=8)
 
 
-def churn_customer(folder: Path) -> FeatureView:
-    """One row per customer and day, over the Parquet files in `folder/churn_customer`."""
+def churn_customer(tables: Path | str) -> FeatureView:
+    """One row per customer and day: the lake's table `churn_features`."""
     return FeatureView(
         name="churn_customer",
         description="What is known about a customer's buying at the end of a day (UTC).",
@@ -29,7 +29,7 @@ def churn_customer(folder: Path) -> FeatureView:
             ),
             *(Field(name=name, dtype=String) for name in CATEGORIES),
         ],
-        source=parquet_source("churn_customer", folder),
+        source=lake_table("churn_features", tables),
         owner="churn",
         tags={"pii": "pseudonymous"},
     )

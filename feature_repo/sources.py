@@ -1,20 +1,20 @@
-"""Where Feast finds the rows of a view: Parquet files in one folder, which the feature store keeps in step."""
+"""Where Feast finds the rows of a view: the current version of a table of the lake."""
 
 from pathlib import Path
 
 from feast import FileSource
-from feast.data_format import ParquetFormat
+from feast.data_format import DeltaFormat
 
 
-def parquet_source(view: str, folder: Path) -> FileSource:
-    """The source of `view`: every Parquet file in `folder/view`.
+def lake_table(table: str, tables: Path | str) -> FileSource:
+    """The source of a view: the Delta table `tables/table`, which need not exist yet.
 
-    `folder` must be absolute: Feast's DuckDB store resolves relative paths against the working directory.
+    `tables`, the lake's path, must be absolute: Feast resolves relative ones against different places.
     """
     return FileSource(
-        name=f"{view}_files",
-        path=str(folder / view / "*.parquet"),
-        file_format=ParquetFormat(),
+        name=table,
+        path=f"{tables}/{table}",
+        file_format=DeltaFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
     )

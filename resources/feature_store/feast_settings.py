@@ -31,8 +31,11 @@ _WHERE = "feature_store.online_store"
 def feast_settings(
     folder: Path | str,
     *,
+    tables: Path | str,
     online_store: Mapping[str, Any] | None = None,
     registry: str = "",
+    threads: int = 2,
+    memory_limit_mb: int = 2000,
 ) -> dict[str, Any]:
     """Feast's configuration of the store in `folder`; feature_repo/feature_store.yaml is the default home's.
 
@@ -43,12 +46,19 @@ def feast_settings(
     if kind == "sqlite":
         online.setdefault("path", f"{folder}/online.db")
     return {
+        # Not Feast's: where feature_repo/feast_cli.py finds the lake.
+        "tables": str(tables),
         "project": PROJECT,
         "provider": "local",
         "registry": _registry(registry or f"sqlite:///{folder}/registry.db"),
-        "offline_store": {"type": "duckdb"},
+        "offline_store": {
+            "type": "resources.feature_store.asof.AsofOfflineStore",
+            "threads": threads,
+            "memory_limit_mb": memory_limit_mb,
+            "temp_directory": f"{folder}/spilled",
+        },
+        "batch_engine": {"type": "resources.feature_store.bulk_engine.BulkEngine"},
         "online_store": {"type": ONLINE_STORES.get(kind, kind), **online},
-        "materialization": {"pull_latest_features": True, "online_write_batch_size": 10000},
         "entity_key_serialization_version": 3,
     }
 
@@ -135,7 +145,7 @@ def _not_importable(kind: str, error: Exception) -> TesseraError:
     ours = {path: name for name, path in ONLINE_STORES.items()}
     cause = error.__cause__ or error
     todo = "Correct `type`, or install the package that holds it into .venv."
-    if kind in ours:
+    if ours.get(kind) in ("redis", "postgres"):
         todo = f"Install it: .venv/bin/pip install --require-hashes -r requirements/{ours[kind]}.lock"
     return TesseraError(
         f"The online store {kind!r} cannot be imported: {cause}.", expected="its client in .venv", todo=todo

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Lock, RLock
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
@@ -25,9 +24,10 @@ from models.errors import TesseraError, choose_from
 from resources.feature_store.entity_rows import appended, checked
 from resources.feature_store.feast_clients import answering
 from resources.feature_store.feast_settings import feast_settings, for_yaml, repo_config, revealed
+from resources.feature_store.online_rows import BulkOnlineStore
+from resources.feature_store.pinned_files import pinned
 from resources.feature_store.port import SERVED_LOG, FeatureStore
 from resources.feature_store.served_log import SERVED_AT, ServedLog
-from resources.feature_store.staging import stage
 from resources.health import Health
 
 if TYPE_CHECKING:
@@ -37,12 +37,9 @@ if TYPE_CHECKING:
     from resources.feature_store.service_plan import ServicePlan
 
 _MOMENT = "event_timestamp"
-_ROW = "_row"
 _US_UTC = pa.timestamp("us", "UTC")
 _MICROSECOND = timedelta(microseconds=1)
 _LOCK_SECONDS = 1800
-#: ibis has one default backend per process, and Feast's DuckDB store uses it.
-_ibis_lock = RLock()
 
 
 def utc_now() -> datetime:
@@ -93,7 +90,15 @@ class FeastStore(FeatureStore):
         self._config = config
         self._clock = clock
         self._folder = Path(config.path).resolve()
-        self._settings = feast_settings(self._folder, online_store=config.online_store, registry=config.registry)
+        self._settings = feast_settings(
+            self._folder,
+            tables=config.tables if "://" in config.tables else Path(config.tables).resolve(),
+            online_store=config.online_store,
+            registry=config.registry,
+            threads=config.threads,
+            memory_limit_mb=config.memory_limit_mb,
+        )
+        self._file = self._folder / "feature_store.yaml"
         self._log = ServedLog(self._folder / "served.db", config.logged_share)
         self._feast: Feast | None = None
         self._opening = Lock()
@@ -105,7 +110,7 @@ class FeastStore(FeatureStore):
         module = importlib.import_module(self._config.definitions)
         with answering(), self._exclusive():
             feast = self._opened(alone=True)
-            feast.apply(module.definitions(self._folder / "offline"))
+            feast.apply(module.definitions(self._settings["tables"]))
             self._write_yaml()
             return sorted(service.name for service in feast.list_feature_services())
 
@@ -118,11 +123,10 @@ class FeastStore(FeatureStore):
             rows = checked(entities, needed, plan.features.names, moment=_MOMENT)
             if entities.num_rows == 0:
                 return appended(entities, _columns(plan.features.empty_table()))
-            rows = rows.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
-            with self._staged({view.view.name: files.get(view.view.name, ()) for view in plan.views}):
-                feast = self._opened()
-                job = feast.get_historical_features(rows.to_pandas(), plan.service, filter_by_created_timestamp=True)
-                joined = job.to_arrow().sort_by(_ROW)
+            given: Any = rows  # the store takes Arrow, which Feast passes on
+            with pinned(_checked_files({view.view.name: files.get(view.view.name, ()) for view in plan.views})):
+                job = self._opened().get_historical_features(given, plan.service, filter_by_created_timestamp=True)
+                joined = job.to_arrow()
         return appended(entities, _columns(joined.select(plan.features.names).cast(plan.features)))
 
     @override
@@ -136,7 +140,9 @@ class FeastStore(FeatureStore):
             found = self._views(feast).get(view)
             if found is None:
                 raise _unknown("feature view", view, self._views(feast))
-            with self._staged({view: files}):
+            # Only our stores compare times while they write.
+            alone = contextlib.nullcontext() if isinstance(_online_store(feast), BulkOnlineStore) else self._exclusive()
+            with pinned(_checked_files({view: files})), alone:
                 # Feast's window includes its start, ours does not.
                 materialize(feast, found, start + _MICROSECOND, end)
             with self._exclusive():
@@ -210,10 +216,6 @@ class FeastStore(FeatureStore):
         nobody = pa.table([pa.nulls(1, field.type).fill_null(_any(field.type)) for field in needed], schema=needed)
         read_online(feast.config, _online_store(feast), plan, nobody, self._clock())
 
-    def _tables(self) -> str | Path:
-        tables = self._config.tables
-        return tables if "://" in tables else Path(tables).resolve()
-
     def _plan(self, service: str, *, fresh: bool = False) -> ServicePlan:
         """How to read a service, worked out again when the registry was read again (at most a minute old)."""
         from resources.feature_store.service_plan import service_plan
@@ -244,8 +246,8 @@ class FeastStore(FeatureStore):
         """Feast, opened once. In a folder that was never used, that makes tables: one process at a time."""
         if self._feast is not None:
             return self._feast
-        made = alone or self._yaml().exists()
-        with contextlib.nullcontext() if made else self._exclusive(), self._opening:
+        ready = alone or self._is_made()
+        with contextlib.nullcontext() if ready else self._exclusive(), self._opening:
             if self._feast is None:
                 from feast import FeatureStore as Feast
 
@@ -269,48 +271,30 @@ class FeastStore(FeatureStore):
         with acquired:
             yield
 
-    def _yaml(self) -> Path:
-        return self._folder / "feature_store.yaml"
-
-    def _write_yaml(self) -> None:
+    def _yaml(self) -> str:
         import yaml
 
-        part = self._yaml().with_suffix(f".{os.getpid()}.part")
-        part.write_text(yaml.safe_dump(for_yaml(self._settings), sort_keys=False))
-        part.replace(self._yaml())
+        return yaml.safe_dump(for_yaml(self._settings), sort_keys=False)
 
-    @contextlib.contextmanager
-    def _staged(self, files: Mapping[str, Sequence[str]]) -> Iterator[None]:
-        for view, standing in files.items():
-            if not standing:
-                raise TesseraError(
-                    f"There are no files for the feature view {view!r}.",
-                    expected="the Parquet files of at least one day of features",
-                    todo="Compute the features first: run the nightly job for that day.",
-                )
-        limits = {"threads": self._config.threads, "memory_limit": f"{self._config.memory_limit_mb}MB"}
-        with self._exclusive(), _ibis_backend(limits), warnings.catch_warnings():
-            # ibis 12 reads DuckDB 2 results by a method that DuckDB has since renamed.
-            warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-            for view, standing in files.items():
-                stage(self._folder / "offline" / view, standing)
-            yield
+    def _is_made(self) -> bool:
+        """Whether registry and online store were made with these settings: the file is written when they were."""
+        return self._file.exists() and self._file.read_text() == self._yaml()
+
+    def _write_yaml(self) -> None:
+        part = self._file.with_suffix(f".{os.getpid()}.part")
+        part.write_text(self._yaml())
+        part.replace(self._file)
 
 
-@contextlib.contextmanager
-def _ibis_backend(limits: Mapping[str, Any]) -> Iterator[None]:
-    """A DuckDB of its own for Feast's ibis expressions: within the limits, and gone with its views afterwards."""
-    import ibis
-
-    with _ibis_lock:
-        before = ibis.options.default_backend
-        backend = ibis.duckdb.connect(**limits)
-        ibis.options.default_backend = backend
-        try:
-            yield
-        finally:
-            ibis.options.default_backend = before
-            backend.disconnect()
+def _checked_files(files: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    for view, of_view in files.items():
+        if not of_view:
+            raise TesseraError(
+                f"There are no files for the feature view {view!r}.",
+                expected="the Parquet files of at least one day of features",
+                todo="Compute the features first: run the nightly job for that day.",
+            )
+    return files
 
 
 def _columns(table: pa.Table) -> Mapping[str, pa.ChunkedArray]:

@@ -10,7 +10,7 @@ from typing import Any
 from feast import Entity, FeatureService, FeatureView, Field, ValueType
 from feast.types import FeastType, Float64, Int64, String, UnixTimestamp
 
-from feature_repo.sources import parquet_source
+from feature_repo.sources import lake_table
 from tests.conformance.pit_cases import join_cases, name_of, selected
 
 TYPES: dict[str, FeastType] = {
@@ -31,7 +31,7 @@ def definitions(folder: Path) -> list[Any]:
                 Field(name="key", dtype=String),
                 *(Field(name=f"right_{column}", dtype=types[column]) for column in selected(case)),
             ],
-            source=parquet_source(name_of(case), folder),
+            source=lake_table(name_of(case), folder),
         )
         found += [view, FeatureService(name=name_of(case), features=[view])]
     return found
