@@ -135,11 +135,12 @@ def unpublish(app: str, date: str | None, why: str) -> None:
 @_APP
 @click.option("--entities", required=True, type=click.Path(path_type=Path), help="customer_id and event_timestamp.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .parquet or .csv file.")
-def features(app: str, entities: Path, out: Path) -> None:
+@click.option("--online", is_flag=True, help="What is served now; `--entities` needs no event_timestamp then.")
+def features(app: str, entities: Path, out: Path, online: bool) -> None:
     """Features of APP for each entity, as they were known at its timestamp (point-in-time join)."""
     from pipelines.cli import joining
 
-    joining.features(app, entities, out)
+    (joining.served if online else joining.features)(app, entities, out)
 
 
 @_command

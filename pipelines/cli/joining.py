@@ -1,4 +1,4 @@
-"""`tessera features`: what was known of an entity at a moment, for a file of entities and moments."""
+"""`tessera features`: what was known of entities at a moment, or with `--online` what is served of them now."""
 
 from datetime import UTC, date, timedelta
 from pathlib import Path
@@ -14,11 +14,12 @@ from models.features.cutoffs import cutoff_moment
 from pipelines.cli.console import err, out
 from pipelines.cli.days import known_app
 from pipelines.cli.tables import read_table, write_table
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, FeatureStore, status_column
 from resources.lake.port import Lake
 from resources.stack import Stack, active_stack
 
 _ENTITY, _MOMENT = "customer_id", "event_timestamp"
+_SAYS = {PRESENT: "served", NOT_FOUND: "unknown", OUTSIDE_MAX_AGE: "too old to be served"}
 
 
 def features(app: str, entities: Path, file: Path) -> None:
@@ -32,7 +33,7 @@ def features(app: str, entities: Path, file: Path) -> None:
     """
     stack = active_stack()
     known_app(app)
-    rows = _entities(read_table(entities))
+    rows = _moments(_entities(read_table(entities), _MOMENT))
     lake: Lake = stack.open("lake")
     days = _days(rows, lake)
     _compute(stack, lake, days)
@@ -45,15 +46,36 @@ def features(app: str, entities: Path, file: Path) -> None:
     out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them were active customers at their moment.")
 
 
-def _entities(rows: pa.Table) -> pa.Table:
-    """The rows with a text key and a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
-    for name in (_ENTITY, _MOMENT):
+def served(app: str, entities: Path, file: Path) -> None:
+    """Writes the entities with what is served of them now, and how each view was found, in the order in which they came.
+
+    Raises:
+        TesseraError: unknown application, unreadable file, missing column, or nothing is registered yet.
+    """
+    stack = active_stack()
+    known_app(app)
+    store: FeatureStore = stack.open("feature_store")
+    found = store.online(SERVICE, _entities(read_table(entities)))
+    write_table(found, file)
+    marks = found[status_column(churn_features.VIEW)].to_pylist()
+    counts = ", ".join(f"{marks.count(mark):,} {says}" for mark, says in _SAYS.items())
+    out.print(f"{found.num_rows:,} rows written to {file}: {counts}.")
+
+
+def _entities(rows: pa.Table, *columns: str) -> pa.Table:
+    """The rows with a text key."""
+    for name in (_ENTITY, *columns):
         if name not in rows.column_names:
             raise TesseraError(
                 f"The entities have no column {name!r}.",
-                expected=f"{_ENTITY} and {_MOMENT}; there is {choose_from(name, rows.column_names)}",
+                expected=f"{' and '.join([_ENTITY, *columns])}; there is {choose_from(name, rows.column_names)}",
                 todo="Rename the column.",
             )
+    return rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, pc.cast(rows[_ENTITY], pa.string()))
+
+
+def _moments(rows: pa.Table) -> pa.Table:
+    """The rows with a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
     moments = rows[_MOMENT]
     try:
         if pa.types.is_string(moments.type):
@@ -65,7 +87,6 @@ def _entities(rows: pa.Table) -> pa.Table:
             expected="timestamps or dates, e.g. 2011-06-02T23:59:59Z",
             todo="Correct the column.",
         ) from None
-    rows = rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, pc.cast(rows[_ENTITY], pa.string()))
     return rows.set_column(rows.column_names.index(_MOMENT), _MOMENT, moments)
 
 

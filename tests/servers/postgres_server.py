@@ -56,17 +56,8 @@ class PostgresDatabase:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresDatabase]:
     """The server, as its maintenance database; the test skips without Postgres, but never in CI."""
-    programs = _programs()
-    if programs is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Postgres is missing in CI")
-        pytest.skip("Postgres is not installed (Debian package postgresql)")
-    folder = _new_folder()
-    try:
-        with _running(programs, folder) as server:
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +73,22 @@ def postgres_database(postgres_server: PostgresDatabase) -> Iterator[PostgresDat
     _execute(postgres_server, f"CREATE DATABASE {name}")
     yield replace(postgres_server, database=name)
     _execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def serving() -> Iterator[PostgresDatabase]:
+    """A server in a new folder, as its maintenance database."""
+    programs = _programs()
+    if programs is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Postgres is missing in CI")
+        pytest.skip("Postgres is not installed (Debian package postgresql)")
+    folder = _new_folder()
+    try:
+        with _running(programs, folder) as server:
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _programs() -> Path | None:
