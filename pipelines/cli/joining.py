@@ -47,7 +47,7 @@ def features(app: str, entities: Path, file: Path) -> None:
 
 
 def served(app: str, entities: Path, file: Path) -> None:
-    """Writes the entities with what is served of them now, and how each view was found, in the order in which they came.
+    """Writes the entities, in their order, with what is served of them now and how each view was found.
 
     Raises:
         TesseraError: unknown application, unreadable file, missing column, or nothing is registered yet.
