@@ -140,9 +140,21 @@ def loaded(relation: str, moment: Column) -> str:
     return f"CREATE TEMP TABLE {ROWS} AS {rows}"
 
 
-def first_and_last() -> str:
-    """One row: the first and the last moment of the entity rows."""
-    return f"SELECT min({MOMENT}), max({MOMENT}) FROM {ROWS}"
+def first_last_and_number() -> str:
+    """One row: the first and the last moment of the entity rows, and how many they are."""
+    return f"SELECT min({MOMENT}), max({MOMENT}), count(*) FROM {ROWS}"
+
+
+def number(source: Source) -> str:
+    """One row, one value: how many rows there are; only the files' footers are read."""
+    return f"SELECT count(*) FROM {source.sql}"
+
+
+def of_entities(view: JoinedView) -> str:
+    """A condition on rows of the view: an entity row has their key."""
+    ours = ", ".join(quoted(name) for name, _ in view.keys)
+    theirs = ", ".join(column.sql for _, column in view.keys)
+    return f"({theirs}) IN (SELECT {ours} FROM {ROWS})"
 
 
 def matches(views: Sequence[JoinedView], orders: Sequence[Order], wheres: Sequence[str]) -> str:
