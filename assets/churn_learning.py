@@ -90,7 +90,9 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     rows = store.historical(SERVICE, labelled, files={churn_features.VIEW: files})
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
-    return TrainingSet(rows, cutoffs)
+    # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
+    written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
+    return TrainingSet(written, cutoffs)
 
 
 def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[date], as_of: date) -> pa.Table:
@@ -223,6 +225,15 @@ def _in_charge(registry: Registry, verdict: str, refused: Judged | None = None) 
 def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
     """As many digits as people can use; the registry keeps all of them."""
     return {name: round(value, 4) for name, value in metrics.items()}
+
+
+def golden_customers(rows: pa.Table) -> list[str]:
+    """The customers whose features are the golden set of a model that learnt from this training set (one `as_of`)."""
+    if not rows.num_rows:
+        return []
+    newest = max(rows["event_timestamp"].unique().to_pylist())
+    holdout = rows.filter(pc.field("event_timestamp") == newest)
+    return sorted(holdout["customer_id"].to_pylist())[:_GOLDEN_ROWS]
 
 
 def golden_scores(package: Path) -> int:

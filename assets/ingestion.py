@@ -35,6 +35,7 @@ class Ingested:
     Attributes:
         days: days read.
         rows_late: kept rows that were delivered on a later day than they happened.
+        rows_forgotten: delivered rows of entities that were forgotten, dropped at the door; in no other count.
         reasons: quarantined rows by reason; a row with two reasons counts in both.
         share_of_window: share of quarantined rows over everything ingested up to the day, not only the days read.
     """
@@ -46,6 +47,7 @@ class Ingested:
     rows_kept: int = 0
     rows_quarantined: int = 0
     rows_late: int = 0
+    rows_forgotten: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     share_of_window: float = 0.0
     seconds: float = 0.0
@@ -57,6 +59,7 @@ class Ingested:
         self.rows_kept += chunk.checked.kept.num_rows
         self.rows_quarantined += chunk.checked.quarantined.num_rows
         self.rows_late += chunk.rows_late
+        self.rows_forgotten += chunk.rows_forgotten
         self.reasons.update(chunk.checked.reasons)
 
     @property

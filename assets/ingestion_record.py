@@ -3,12 +3,14 @@
 The days of a table are no such record: on some days nothing is delivered.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
 
+from models.contracts import DELIVERED_ON
 from resources.lake.port import Lake
 
 _SCHEMA = pa.schema(
@@ -45,6 +47,29 @@ def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
 def mark_complete(lake: Lake, table: str, days: Mapping[date, DayCounts]) -> None:
     """The record holds `days` too, in one commit. The caller holds the table's lock."""
     _write(lake, table, {**complete_days(lake, table), **days}, set(days))
+
+
+def recount(lake: Lake, table: str) -> None:
+    """The record's counts are those of the rows that stand in the lake, in at most one commit.
+
+    For rows that were removed since. Which days are complete does not change. The caller holds the table's lock.
+    """
+    complete = complete_days(lake, table)
+    kept, quarantined = (_rows_by_day(lake, name) for name in (table, quarantine_of(table)))
+    now = {day: DayCounts(kept[day], quarantined[day]) for day in complete}
+    changed = {day for day in complete if now[day] != complete[day]}
+    if changed:
+        _write(lake, table, now, changed)
+
+
+def _rows_by_day(lake: Lake, name: str) -> Counter[date]:
+    if not lake.exists(name):
+        return Counter()
+    rows: Counter[date] = Counter()
+    for batch in lake.scan(name).to_batches(columns=[DELIVERED_ON]):
+        for entry in batch.column(0).value_counts().to_pylist():
+            rows[entry["values"]] += entry["counts"]
+    return rows
 
 
 def mark_incomplete(lake: Lake, table: str, days: set[date]) -> None:

@@ -71,6 +71,7 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
         "quarantined share": report.share,
         "rows late": report.rows_late,
         "days ingested": report.days,
+        **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
         "seconds": report.seconds,
         "reasons": dg.MetadataValue.table(reasons, schema=schema),
         "quarantine": quarantine_of(report.table),
@@ -117,5 +118,6 @@ def _sentence(report: Ingested) -> str:
     return (
         f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
         + (f" ({most})" if most else "")
+        + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
         + f", {report.days} days in {report.seconds:.1f} s."
     )

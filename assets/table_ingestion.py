@@ -12,6 +12,7 @@ from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, q
 from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
 from models.contracts.checking import CheckedRows, check_rows
 from models.contracts.pandera_schema import pandera_schema
+from models.forgetting import ENTITIES
 from resources.lake.port import Lake
 from resources.source.port import Source
 
@@ -25,12 +26,14 @@ class DaysIngested:
     Attributes:
         checked: the rows, kept or quarantined.
         rows_late: kept rows that were delivered on a later day than they happened.
+        rows_forgotten: delivered rows of entities that were forgotten; they are neither kept nor quarantined.
         colliding: later days that must be read again: a key they deliver now stands earlier, or no longer does.
     """
 
     days: int
     checked: CheckedRows
     rows_late: int
+    rows_forgotten: int
     colliding: set[date]
 
 
@@ -47,7 +50,8 @@ class TableIngestion:
 
         Before the call the record holds none of them: what is written only half must not pass for complete.
         """
-        raw = self._source.read(self._table, first, last).read_all()
+        delivered = self._source.read(self._table, first, last).read_all()
+        raw = self._of_others(delivered)
         checked = check_rows(
             self._contract,
             raw,
@@ -61,7 +65,18 @@ class TableIngestion:
         mark_incomplete(self._lake, self._table, colliding)
         self._write(checked, first, last)
         mark_complete(self._lake, self._table, _counts(checked, days))
-        return DaysIngested(len(days), checked, self._late(checked.kept), colliding)
+        forgotten = delivered.num_rows - raw.num_rows
+        return DaysIngested(len(days), checked, self._late(checked.kept), forgotten, colliding)
+
+    def _of_others(self, delivered: pa.Table) -> pa.Table:
+        """Without the rows of entities that were forgotten, before anything is judged: not even a refused one is kept.
+
+        The caller holds the table's lock, so whoever is forgotten from now on is removed after these rows are written.
+        """
+        for entity, column in ENTITIES.items():
+            if column in delivered.column_names and (gone := self._lake.forgotten(entity)):
+                delivered = gone.others(delivered, column)
+        return delivered
 
     def _kept_before(self, first: date, keys: pa.ChunkedArray) -> pa.Array | None:
         """Those of `keys` that stand in the table on days before `first`: all of them are read, 0.6 µs for each.

@@ -11,6 +11,8 @@ columns (0.04 µs per id, where an HMAC takes 0.7 µs); only ids with the finger
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -29,6 +31,7 @@ _FINGERPRINT_BITS = 20
 #: Ids hashed at once: what that takes fits into the processor's cache.
 _PIECE = 8192
 _BLOCK = 64
+_NUMBER = re.compile(r"-?\d+(\.0+)?")
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
@@ -124,3 +127,35 @@ def _bytes_of(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     limits = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
     return limits - limits[0], whole[limits[0] : limits[-1]].astype(np.uint64)
+
+
+def json_naming(id: str, field: str) -> str:
+    """A regular expression (RE2) for JSON objects whose `field` is the id, as a text or as a number."""
+    return rf"{_quoted(field)}\s*:\s*(?:{_value(id)})\s*[,}}]"
+
+
+def json_field(field: str) -> str:
+    """A regular expression (RE2) for JSON objects that have the field."""
+    return rf"{_quoted(field)}\s*:"
+
+
+def json_holding(id: str) -> str:
+    """A regular expression (RE2) for JSON objects in which any value is the id."""
+    return rf"[:\[,]\s*(?:{_value(id)})\s*[,}}\]]"
+
+
+def text_holding(id: str) -> str:
+    """A regular expression (RE2) for texts in which the id stands as a word."""
+    return rf"(?:^|[^0-9A-Za-z]){re.escape(id)}(?:$|[^0-9A-Za-z])"
+
+
+def _value(id: str) -> str:
+    if not _NUMBER.fullmatch(id):
+        return _quoted(id)
+    return rf"{_quoted(id)}|{re.escape(id.partition('.')[0])}(?:\.0+)?"
+
+
+def _quoted(text: str) -> str:
+    """The text as JSON writes it, with or without escapes of what is not ASCII."""
+    spellings = {json.dumps(text, ensure_ascii=ascii) for ascii in (False, True)}
+    return f"(?:{'|'.join(re.escape(spelling) for spelling in sorted(spellings))})"

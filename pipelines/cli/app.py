@@ -154,6 +154,22 @@ def quarantine(table: str, date: str | None) -> None:
 
 
 @_command
+@click.argument("entity")
+@click.argument("id")
+@click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names nobody.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--even-if-unknown", is_flag=True, help="Keep out an id that nobody has yet.")
+def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:
+    """Erase the ENTITY (customer) with this ID everywhere and for good, and write a proof.
+
+    Its rows leave every table, the online store and published scores; a tombstone keeps them out.
+    """
+    from pipelines.cli import forgetting
+
+    forgetting.forget(entity, id, why, yes=yes, even_if_unknown=even_if_unknown)
+
+
+@_command
 def check() -> None:
     """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""
     from pipelines.cli import checking
