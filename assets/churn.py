@@ -1,8 +1,8 @@
 """Churn: which customers will not buy again. Read top to bottom = the lineage.
 
 orders -> daily features -> point-in-time training set -> candidate -> gate -> champion -> scores -> publication.
-The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` and `churn_serving`. They import `models/`
-when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
+The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` and `churn_serving`. They import
+`models/` when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
 """
 
 from datetime import date

@@ -28,6 +28,20 @@ class ChurnSettings(BaseModel):
     skew: SkewConfig = SkewConfig()
 
 
+class StorageSettings(BaseModel):
+    """How long files are kept that no current table or published set uses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keep_hours: int = Field(
+        default=720,
+        ge=24,
+        le=720,
+        description="Older versions of a table can be read for this long. Must be longer than any run; the tables' logs "
+        "remember 30 days.",
+    )
+
+
 class Settings(BaseModel):
     """All settings of one profile."""
 
@@ -35,3 +49,4 @@ class Settings(BaseModel):
 
     ingestion: IngestionConfig = IngestionConfig()
     churn: ChurnSettings = ChurnSettings()
+    storage: StorageSettings = StorageSettings()

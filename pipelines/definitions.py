@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from assets import churn, shop
+from assets import churn, shop, storage
 from pipelines import jobs, schedules, sensors
 from resources.ports import stack_resources
 from resources.stack import active_stack
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([shop, churn]),
+    assets=dg.load_assets_from_modules([shop, churn, storage]),
     asset_checks=dg.load_asset_checks_from_modules([shop, churn]),
-    jobs=[jobs.churn_nightly, jobs.churn_training, jobs.churn_fallback, jobs.churn_online],
-    schedules=[schedules.churn_nightly, schedules.churn_training, schedules.churn_online],
+    jobs=[jobs.churn_nightly, jobs.churn_training, jobs.churn_fallback, jobs.churn_online, jobs.storage_weekly],
+    schedules=[schedules.churn_nightly, schedules.churn_training, schedules.churn_online, schedules.storage_weekly],
     sensors=[sensors.churn_fallback],
     resources=stack_resources(active_stack()),
     executor=dg.in_process_executor,

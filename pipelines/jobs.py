@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import churn
+from assets import churn, storage
 
 _SHOP = dg.AssetSelection.groups("shop")
 _LEARNING = dg.AssetSelection.assets(churn.champion)
@@ -44,4 +44,11 @@ churn_online = dg.define_asset_job(
     selection=dg.AssetSelection.assets(churn.online_features, churn.served_features),
     description="Bring the online store up to the day's features; compare what was served that day with training.",
     tags=_TAGS,
+)
+
+storage_weekly = dg.define_asset_job(
+    "storage_weekly",
+    selection=dg.AssetSelection.assets(storage.vacuum),
+    description="Remove files that no table has used for `storage.keep_hours`. The day only names the run.",
+    tags=_TAGS | {"tessera/app": "storage"},
 )

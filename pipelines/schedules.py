@@ -45,6 +45,18 @@ def churn_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     return _yesterday(context)
 
 
+@dg.schedule(
+    job=jobs.storage_weekly,
+    cron_schedule=f"{_AT.minute} {(_AT.hour + 3) % 24} * * 0",
+    execution_timezone="UTC",
+    description="Every Sunday: what no table uses any more is removed.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def storage_weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run, named by the day that ended before the tick."""
+    return _yesterday(context)
+
+
 def _yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
     return dg.RunRequest(run_key=day, partition_key=day)

@@ -38,8 +38,13 @@ if TYPE_CHECKING:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
-#: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed.
-_TABLE_SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
+#: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed. When a
+#: file was removed from the table must be remembered as long, else `vacuum` takes files of versions that can be read.
+_TABLE_SETTINGS = {
+    "delta.checkpointInterval": "20",
+    "delta.logRetentionDuration": "interval 30 days",
+    "delta.deletedFileRetentionDuration": "interval 30 days",
+}
 
 _TABLE_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _TOMBSTONES = "_forgotten"

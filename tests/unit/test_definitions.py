@@ -17,7 +17,7 @@ from resources.stack import ROOT
 
 HEAVY = {"feast", "mlflow", "xgboost", "sklearn", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"}
 NODES = [defs.resolve_asset_graph().get(key) for key in defs.resolve_asset_graph().toposorted_asset_keys]
-SCHEDULES = ["churn_nightly_schedule", "churn_online", "churn_training"]
+SCHEDULES = ["churn_nightly_schedule", "churn_online", "churn_training", "storage_weekly"]
 
 
 def python(*arguments: str, **environment: str) -> str:
@@ -80,7 +80,7 @@ def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
 def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
     schedule = defs.resolve_schedule_def(name)
     hour = int(str(schedule.cron_schedule).split()[1])
-    assert hour == {"churn_nightly_schedule": 2, "churn_online": 3, "churn_training": 4}[name]
+    assert hour == {"churn_nightly_schedule": 2, "churn_online": 3, "churn_training": 4, "storage_weekly": 5}[name]
     tick = datetime(2026, 3, 2, hour, 0, tzinfo=UTC)  # a Monday
     context = dg.build_schedule_context(
         scheduled_execution_time=tick, repository_def=defs.get_repository_def(), instance=dg.DagsterInstance.ephemeral()

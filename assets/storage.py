@@ -1,0 +1,34 @@
+"""Keeps storage from growing for ever: files that no table uses any more are removed."""
+
+import dagster as dg
+
+from assets import churn_scoring
+from assets.partitions import daily
+from resources.lake.port import Lake
+from resources.ports import LakeResource, SettingsResource, SinkResource
+from resources.sink.port import Sink
+
+#: Applications that publish scores.
+APPS = (churn_scoring.APP,)
+
+
+@dg.asset(
+    key=["storage", "vacuum"],
+    partitions_def=daily,
+    group_name="storage",
+    kinds={"deltalake"},
+    owners=["team:platform"],
+)
+def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -> dg.MaterializeResult:
+    """How many files of each table and of the scores were removed: unused for longer than `storage.keep_hours`.
+
+    They belonged to older versions of a table, to scores that were never published, or to writers that were killed.
+    """
+    removed = remove_unused(lake.open(), sink.open(), keep_hours=settings.open().storage.keep_hours)
+    return dg.MaterializeResult(metadata={"files removed": sum(removed.values()), **removed})
+
+
+def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
+    """Files removed from each table of the lake and from the scores of each application."""
+    tables = {f"lake/{table}": lake.vacuum(table, keep_hours=keep_hours) for table in lake.tables()}
+    return tables | {f"scores/{app}": sink.vacuum(app, keep_hours=keep_hours) for app in APPS}
