@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.fs as pa_fs
 
 from resources.lake.parts import Part, number_of, write_part
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -35,12 +38,14 @@ def rewrite_without(table: ds.Dataset, files: pa_fs.FileSystem, where: pc.Expres
     Nothing refers to the new files yet. Of other files only the columns of `where` are read, and not even those where
     the limits in their footers exclude it. One file is held in memory at a time.
     """
+    from pyarrow.dataset import get_partition_keys  # brings pandas, which loading the definitions must not
+
     kept = ~pc.coalesce(where, pc.scalar(False))  # where nobody can say, the row stays
     for number, fragment in enumerate(table.get_fragments()):
         removed = fragment.count_rows(filter=where)
         if not removed:
             continue
-        day = ds.get_partition_keys(fragment.partition_expression)[by]
+        day = get_partition_keys(fragment.partition_expression)[by]
         rows = fragment.to_table(schema=table.schema, filter=kept).drop_columns([by])
         folder = fragment.path.rpartition("/")[0]
         place = number_of(fragment.path, number)

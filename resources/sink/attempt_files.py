@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
@@ -77,8 +76,10 @@ def rows_of(path: Path, entity_id: str) -> int:
     Raises:
         TesseraError: the file is gone or broken.
     """
+    from pyarrow.dataset import dataset, field  # brings pandas, which loading the definitions must not
+
     try:
-        return ds.dataset(path, format="parquet").count_rows(filter=ds.field("entity_id") == entity_id)
+        return dataset(path, format="parquet").count_rows(filter=field("entity_id") == entity_id)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, str(error)) from error
 
