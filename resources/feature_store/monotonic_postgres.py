@@ -15,23 +15,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
 from struct import pack, unpack_from
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from feast import Entity, FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import extract_text_and_num
 from feast.infra.online_stores.postgres_online_store.postgres import (
     PostgreSQLOnlineStore,
     PostgreSQLOnlineStoreConfig,
     _table_id,
 )
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
-from feast.utils import make_tzaware
 from psycopg import AsyncConnection, Connection, Cursor, adapters
 from psycopg.adapt import Dumper
 from psycopg.errors import UndefinedTable
@@ -54,14 +50,12 @@ from resources.feature_store.monotonic_postgres_sql import (
     upsert,
 )
 from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows
-
-_Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+from resources.feature_store.pushed_rows import PushedRow, pushed_columns
 
 #: One transaction: others wait for its rows for about 0.1 s, and Postgres sorts it in memory.
 _CELLS_PER_TRANSACTION = 20_000
 #: A row that Postgres unnests has at most 1,664 columns, and each feature takes two.
 _FEATURES_PER_STATEMENT = 500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Postgres counts microseconds from 2000 on.
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _NEVER = -(2**63)
@@ -142,10 +136,10 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
             return sum(len(_deleted(cursor, config, view, keys)) for view in views)
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: list[_Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Writes the rows that are not older than what is stored for their entity."""
-        for rows in _encoded_rows(config, data):
+        for rows in pushed_columns(data):
             self.write_rows(config, table, rows)
         if progress:
             progress(len(data))
@@ -292,26 +286,3 @@ def _text(cell: bytes) -> str | None:
     text, _ = extract_text_and_num(Value.FromString(cell), False)
     # Postgres has no text with a zero in it. The value has it.
     return None if text is None or "\0" in text else text
-
-
-def _encoded_rows(config: RepoConfig, data: Sequence[_Row]) -> Iterator[EncodedRows]:
-    """The newest row of each entity (of equals, the last), by the features that they have."""
-    newest: dict[tuple[bytes, tuple[str, ...]], tuple[tuple[int, int], _Row]] = {}
-    for row in data:
-        key = serialize_entity_key(row[0], config.entity_key_serialization_version), tuple(sorted(row[1]))
-        age = _since_epoch(row[2]), _NEVER if row[3] is None else _since_epoch(row[3])
-        if key not in newest or age >= newest[key][0]:
-            newest[key] = age, row
-    for features in sorted({features for _, features in newest}):
-        rows = {key: kept for (key, names), kept in newest.items() if names == features}
-        yield EncodedRows(
-            list(rows),
-            [age[0] for age, _ in rows.values()],
-            [None if age[1] == _NEVER else age[1] for age, _ in rows.values()],
-            {name: [row[1][name].SerializeToString() for _, row in rows.values()] for name in features},
-        )
-
-
-def _since_epoch(moment: datetime) -> int:
-    """µs since 1970; a moment without a time zone is UTC, as everywhere in Feast."""
-    return (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)

@@ -19,21 +19,18 @@ from itertools import chain, islice
 from typing import Any, Literal
 
 from feast import Entity, FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key, serialize_entity_key_prefix
+from feast.infra.key_encoding_utils import serialize_entity_key_prefix
 from feast.infra.online_stores.helpers import _mmh3
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType, _versioned_fv_name
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
-from feast.utils import make_tzaware
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import field_validator
 
 from models.errors import TesseraError
 from resources.feature_store.monotonic_redis_scripts import REMOVE_ROWS, WRITE_ROWS
 from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
-
-_Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+from resources.feature_store.pushed_rows import PushedRow, pushed_columns
 
 #: What one call of a script carries: others wait for it, for a millisecond or two.
 _CELLS_PER_CALL = 2_000
@@ -115,19 +112,16 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         return self._remove(config, [name for view in views for name in _names(view, config)], views, keys, forget=True)
 
     def online_write_batch(
-        self, config: RepoConfig, table: FeatureView, data: list[_Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
         """Writes the rows that are not older than what is stored for their entity."""
-        by_features: dict[tuple[str, ...], list[_Row]] = {}
-        for row in data:
-            by_features.setdefault(tuple(row[1]), []).append(row)
-        for features, rows in by_features.items():
-            self.write_rows(config, table, _encoded_rows(config, features, rows))
+        for rows in pushed_columns(data):
+            self.write_rows(config, table, rows)
         if progress:
             progress(len(data))
 
     async def online_write_batch_async(
-        self, config: RepoConfig, table: FeatureView, data: list[_Row], progress: Callable[[int], Any] | None
+        self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
         """As `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
@@ -229,20 +223,6 @@ def _names(view: FeatureView, config: RepoConfig) -> list[str]:
         return [view.name]
     versions = range(1, (view.current_version_number or 0) + 1)
     return [view.name, *(f"{view.name}_v{version}" for version in versions)]
-
-
-def _encoded_rows(config: RepoConfig, features: Sequence[str], rows: Sequence[_Row]) -> EncodedRows:
-    return EncodedRows(
-        [serialize_entity_key(key, config.entity_key_serialization_version) for key, _, _, _ in rows],
-        [_since_epoch(event) for _, _, event, _ in rows],
-        [None if created is None else _since_epoch(created) for _, _, _, created in rows],
-        {name: [values[name].SerializeToString() for _, values, _, _ in rows] for name in features},
-    )
-
-
-def _since_epoch(moment: datetime) -> int:
-    """µs since 1970; a moment without a time zone is UTC, as everywhere in Feast."""
-    return (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)
 
 
 def _serialized(moments: Sequence[int]) -> list[bytes]:

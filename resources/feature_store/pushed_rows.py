@@ -6,34 +6,41 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import make_tzaware
 
+from models.errors import TesseraError
 from resources.feature_store.online_rows import EncodedRows
 
 #: What Feast gives to `online_write_batch`: key, features, event time, created time (naive times are UTC).
 PushedRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Older than any created time.
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER_US = -(2**63)
 
 
 def pushed_columns(data: Iterable[PushedRow]) -> Iterator[EncodedRows]:
-    """The rows of `data`, for each set of features that occurs; of several rows of one key the newest."""
-    by_features: dict[tuple[str, ...], dict[bytes, PushedRow]] = {}
-    for row in data:
-        newest = by_features.setdefault(tuple(sorted(row[1])), {})
-        key = serialize_entity_key(row[0], 3)
-        if key not in newest or _age(row) >= _age(newest[key]):
-            newest[key] = row
-    for features, rows in by_features.items():
+    """The rows of `data`, for each set of features that occurs; of several rows of one key the newest.
+
+    Raises:
+        TesseraError: a row has no event time.
+    """
+    by_features: dict[tuple[str, ...], dict[bytes, tuple[tuple[int, int], dict[str, Value]]]] = {}
+    for key, features, event, created in data:
+        newest = by_features.setdefault(tuple(sorted(features)), {})
+        name, age = serialize_entity_key(key, 3), _age(event, created)
+        if name not in newest or age >= newest[name][0]:
+            newest[name] = age, features
+    for names, rows in by_features.items():
+        ages = [age for age, _ in rows.values()]
         yield EncodedRows(
             entity_keys=list(rows),
-            event_timestamps=[microseconds(event) for _, _, event, _ in rows.values()],
-            created_timestamps=[created and microseconds(created) for _, _, _, created in rows.values()],
-            features={name: [row[1][name].SerializeToString() for row in rows.values()] for name in features},
+            event_timestamps=[event for event, _ in ages],
+            created_timestamps=[None if created == _NEVER_US else created for _, created in ages],
+            features={name: [features[name].SerializeToString() for _, features in rows.values()] for name in names},
         )
 
 
@@ -42,5 +49,12 @@ def microseconds(moment: datetime) -> int:
     return (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)
 
 
-def _age(row: PushedRow) -> tuple[datetime, datetime]:
-    return make_tzaware(row[2]), _NEVER if row[3] is None else make_tzaware(row[3])
+def _age(event: datetime, created: datetime | None) -> tuple[int, int]:
+    """Rows that come from a pandas frame say NaT where they mean nothing."""
+    if event is pd.NaT:
+        raise TesseraError(
+            "A row that is written to the online store has no event timestamp.",
+            expected="the moment that its values are of",
+            todo="Leave the row out, or give it its time.",
+        )
+    return microseconds(event), _NEVER_US if created is None or created is pd.NaT else microseconds(created)
