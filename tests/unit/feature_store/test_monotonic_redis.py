@@ -23,7 +23,7 @@ from redis import Redis
 
 from models.errors import TesseraError
 from resources.feature_store.monotonic_redis import MonotonicRedisOnlineStore
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online_rows import EncodedRows, ViewRead
 from tests.unit.feature_store.redis_views import (
     ACTIVITY,
     CUSTOMER,
@@ -280,6 +280,18 @@ class TestReading:
         assert list(found.features["orders"]) == [b"", None, b"", b""]
         assert list(found.features["not_stored"]) == [None] * 4
         assert ours.amounts("c", "stranger", "a") == [2.0, None, 0.0]
+
+    def test_several_views_with_keys_of_their_own(self, ours: Ours) -> None:
+        ours.write(encoded(row(1.0), 5, 5))
+        ours.write(encoded({"ann": points(1), "bob": points(2)}, [6, 7], None), LOYALTY)
+        of_activity = ViewRead(ACTIVITY, [key("bob"), key("ann")], ["amount"])
+        of_loyalty = ViewRead(LOYALTY, [key("ann"), key("eve"), key("bob")], ["points"])
+        reads = [of_activity, ViewRead(LOYALTY, [], ["points"]), of_loyalty]
+        found = ours.store.read_views(ours.config, reads)
+        assert [list(rows.event_timestamps) for rows in found] == [[None, 5], [], [6, None, 7]]
+        cells = [points(number)["points"].SerializeToString() for number in (1, 2)]
+        assert list(found[2].features["points"]) == [cells[0], None, cells[1]]
+        assert ours.store.read_views(ours.config, []) == []
 
     def test_of_nobody(self, ours: Ours) -> None:
         found = ours.store.read_rows(ours.config, ACTIVITY, [], ["amount"])
