@@ -21,17 +21,17 @@ def checked(entities: pa.Table, needed: pa.Schema, given: Sequence[str], *, mome
     Raises:
         TesseraError: a column is missing, has another type, or is called like one that will be appended.
     """
+    there = set(entities.column_names)
     for field in needed:
-        if field.name not in entities.column_names:
+        if field.name not in there:
             raise _wrong(f"have no column {field.name!r}", f"columns {', '.join(needed.names)}")
         found = entities.schema.field(field.name).type
         if not _fits(found, field.type):
             raise _wrong(f"have {found} in {field.name!r}", f"{field.type}")
     if moment is not None and entities[moment].null_count:
         raise _wrong(f"have {entities[moment].null_count} rows without {moment!r}", "a moment in every row")
-    for name in given:
-        if name in entities.column_names:
-            raise _wrong(f"already have a column {name!r}", "no column that is called like a feature")
+    for name in there.intersection(given):
+        raise _wrong(f"already have a column {name!r}", "no column that is called like a feature")
     # A moment finer than 1 µs is cut off: backwards in time, where nothing can leak from.
     rows = entities.select(needed.names)
     return rows if rows.schema.equals(needed) else rows.cast(needed, safe=False)

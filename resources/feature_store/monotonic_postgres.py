@@ -43,13 +43,13 @@ from resources.feature_store.monotonic_postgres_sql import (
     CREATE_TABLE,
     DELETE,
     FORGET_LOCK,
-    READ,
     TABLES,
     TOMBSTONES,
     WRITE_LOCK,
+    reading,
     upsert,
 )
-from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows
+from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 from resources.feature_store.pushed_rows import PushedRow, pushed_columns
 
 #: One transaction: others wait for its rows for about 0.1 s, and Postgres sorts it in memory.
@@ -112,21 +112,23 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
         self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
     ) -> StoredRows:
         """See `BulkOnlineStore`. One statement."""
-        newest: dict[bytes, int] = {}
-        values: dict[str, dict[bytes, bytes]] = {name: {} for name in features}
+        return self.read_views(config, [ViewRead(view, entity_keys, features)])[0]
+
+    def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[StoredRows]:
+        """See `BulkOnlineStore`. One statement for all."""
+        newest: list[dict[bytes, int]] = [{} for _ in reads]
+        values: list[dict[str, dict[bytes, bytes]]] = [{name: {} for name in read.features} for read in reads]
+        wanted = [array for read in reads for array in (list(set(read.entity_keys)), list(read.features))]
+        query = reading(tuple(_table_name(config, read.view) for read in reads))
         with self._get_conn(config, autocommit=True) as connection, connection.cursor(binary=True) as cursor:
             cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)
             with _applied(config):
-                cursor.execute(READ.format(table=_table(config, view)), [list(set(entity_keys)), list(features)])
-            for key, name, value, moment in cursor:
-                values[name][key] = value
-                if moment > newest.get(key, _NEVER):
-                    newest[key] = moment
-        moments = {key: moment + _POSTGRES_EPOCH_US for key, moment in newest.items()}
-        return StoredRows(
-            [moments.get(key) for key in entity_keys],
-            {name: [cells.get(key) for key in entity_keys] for name, cells in values.items()},
-        )
+                cursor.execute(query, wanted)
+            for place, key, name, value, moment in cursor:
+                values[place][name][key] = value
+                if moment > newest[place].get(key, _NEVER):
+                    newest[place][key] = moment
+        return [_stored_rows(*found) for found in zip(reads, newest, values, strict=True)]
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
         """See `BulkOnlineStore`. Where Feast keeps versions of a view, rows of every version go."""
@@ -222,9 +224,21 @@ def _place(config: RepoConfig) -> str:
     return f"{_settings(config).db_schema}.{config.project}"
 
 
+def _stored_rows(read: ViewRead, newest: dict[bytes, int], values: dict[str, dict[bytes, bytes]]) -> StoredRows:
+    moments = {key: moment + _POSTGRES_EPOCH_US for key, moment in newest.items()}
+    return StoredRows(
+        [moments.get(key) for key in read.entity_keys],
+        {name: [cells.get(key) for key in read.entity_keys] for name, cells in values.items()},
+    )
+
+
 def _table(config: RepoConfig, view: FeatureView) -> Identifier:
+    return Identifier(_table_name(config, view))
+
+
+def _table_name(config: RepoConfig, view: FeatureView) -> str:
     registry: Any = config.registry
-    return Identifier(_fitting(_table_id(config.project, view, registry.enable_online_feature_view_versioning)))
+    return _fitting(_table_id(config.project, view, registry.enable_online_feature_view_versioning))
 
 
 def _forgotten(config: RepoConfig) -> Identifier:

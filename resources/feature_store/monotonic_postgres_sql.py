@@ -1,6 +1,7 @@
 """The statements of the Postgres online store."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
@@ -24,8 +25,8 @@ CREATE_TABLE = SQL("""
     )""")
 TABLES = SQL("SELECT tablename FROM pg_tables WHERE schemaname = %s AND starts_with(tablename, %s)")
 
-READ = SQL("""
-    SELECT entity_key, feature_name, value, event_ts FROM {table}
+_READ = SQL("""
+    SELECT {number}::integer, entity_key, feature_name, value, event_ts FROM {table}
     WHERE entity_key = ANY(%b) AND feature_name = ANY(%b)""")
 
 TOMBSTONES = SQL("INSERT INTO {forgotten} SELECT sha256(unnest(%b::bytea[])) ON CONFLICT DO NOTHING")
@@ -33,18 +34,18 @@ DELETE = SQL("""
     WITH gone AS (DELETE FROM {table} WHERE entity_key = ANY(%b) RETURNING entity_key)
     SELECT DISTINCT entity_key FROM gone""")
 
-#: Rows are locked in the order of their keys, so two writers wait for each other and never for a circle. The first
-#: comparison refuses whole entities; the second one again those that another writer changed meanwhile.
+#: Rows are locked in the order of their keys, so two writers wait for each other and never in a circle. The first
+#: comparison refuses whole entities (`ALL` looks each of them up by index, where Postgres might plan to read the whole
+#: table for `NOT EXISTS`); the second one refuses those that another writer changed meanwhile.
 _UPSERT = SQL("""
     WITH incoming AS MATERIALIZED (
         SELECT *
         FROM unnest(%b::bytea[], %b::timestamptz[], %b::timestamptz[], {arrays})
             AS given (entity_key, event_ts, created_ts, {columns})
         WHERE NOT EXISTS (SELECT FROM {forgotten} WHERE digest = sha256(given.entity_key))
-          AND NOT EXISTS (
-            SELECT FROM {table} AS stored WHERE stored.entity_key = given.entity_key
-            AND (stored.event_ts, coalesce(stored.created_ts, '-infinity'))
-              > (given.event_ts, coalesce(given.created_ts, '-infinity')))
+          AND (given.event_ts, coalesce(given.created_ts, '-infinity')) >= ALL (
+            SELECT event_ts, coalesce(created_ts, '-infinity') FROM {table} AS stored
+            WHERE stored.entity_key = given.entity_key)
     ), written AS (
         INSERT INTO {table} AS stored (entity_key, feature_name, value, value_text, event_ts, created_ts)
         SELECT entity_key, feature_name, value, value_text, event_ts, created_ts
@@ -58,6 +59,16 @@ _UPSERT = SQL("""
         RETURNING feature_name
     )
     SELECT count(*) FROM written WHERE feature_name = {first}""")
+
+
+@lru_cache(maxsize=256)
+def reading(tables: tuple[str, ...]) -> bytes:
+    """The statement that reads all of `tables`: place of the table, entity key, feature, value, event time.
+
+    Its parameters are arrays, for each table in turn: entity keys, then features.
+    """
+    reads = (_READ.format(number=number, table=Identifier(name)) for number, name in enumerate(tables))
+    return SQL(" UNION ALL ").join(reads).as_bytes(None)
 
 
 def upsert(table: Identifier, forgotten: Identifier, features: Sequence[str]) -> Composed:
