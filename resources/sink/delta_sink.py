@@ -59,7 +59,8 @@ class DeltaSink(Sink):
             return _same_rows(standing, _others(rows, gone))
         files = self._write_files(app, day, attempt, _others(rows, gone))
         with self._lock(app):
-            if len(self._tombstones(app).forgotten(_ENTITY)) != len(gone):
+            known = len(gone) == len(self._tombstones(app).forgotten(_ENTITY))
+            if not known or not all(file.path.exists() for file in files):
                 for file in files:
                     file.path.unlink(missing_ok=True)
                 raise _forgotten_meanwhile(day)

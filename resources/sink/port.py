@@ -34,7 +34,7 @@ class Sink(ABC):
 
         Raises:
             TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, the attempt was published
-                with other rows, or somebody was forgotten meanwhile: then the rows must be made again.
+                with other rows, or somebody was forgotten meanwhile: the rows must then be made again.
         """
 
     @abstractmethod

@@ -1,0 +1,175 @@
+"""A small home without Feast and MLflow, in which one customer stands everywhere; for tests of forgetting."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from score_sets import APP, publication, reader, score_rows
+
+from assets.forgetting import Parts
+from assets.ingestion import ingest
+from models.ingestion import IngestionConfig
+from resources.feature_store.port import FeatureStore
+from resources.health import Health
+from resources.lake.delta import DeltaLake
+from resources.registry.fake import FolderRegistry
+from resources.sink.delta_sink import DeltaSink
+from resources.source.fake import FakeSource, raw_rows
+
+FIRST = date(2026, 1, 1)
+LAST = date(2026, 1, 6)
+#: Who is forgotten, and how many rows there are of each customer in `orders`.
+ID, OTHERS, LINES = "c000003", ("c000001", "c000002"), 6
+CONFIG = IngestionConfig(history_days=30, redelivery_days=2)
+
+
+class OnlineFile(FeatureStore):
+    """The online side of a feature store, as one JSON file: view -> ids. It forgets, and that is all it does."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def apply(self) -> Sequence[str]:
+        return []
+
+    def forget(self, entity: str, id: str) -> Mapping[str, int]:
+        standing = json.loads(self.file.read_text())
+        self.file.write_text(json.dumps({view: [known for known in ids if known != id] for view, ids in standing.items()}))
+        return {view: ids.count(id) for view, ids in standing.items()}
+
+    def _joins(self, *_: Any, **__: Any) -> NoReturn:
+        raise NotImplementedError("this test double joins and serves nothing")
+
+    historical = materialize = online = served = _joins
+
+    def check(self) -> Health:
+        return Health(True, "a file")
+
+
+def line(key: str, customer: Any, day: date, **change: Any) -> dict[str, Any]:
+    """An order line as a source delivers it."""
+    return {
+        "order_line_id": key,
+        "order_id": f"order-{key}",
+        "customer_id": customer,
+        "product_id": "p1",
+        "ordered_at": datetime.combine(day, datetime.min.time(), UTC),
+        "quantity": 1,
+        "unit_price": 10.0,
+        "currency": "EUR",
+        "country": "Spain",
+        "is_return": False,
+        "delivered_on": day,
+        **change,
+    }
+
+
+def person(customer: str, day: date) -> dict[str, Any]:
+    """A customer as a source delivers it."""
+    known = {"customer_id": customer, "country": "Spain", "signed_up_on": day, "email": f"{customer}@example.com"}
+    return known | {"delivered_on": day}
+
+
+def deliveries(last: date = LAST) -> dict[str, pa.Table]:
+    """Good lines, late ones, copies and refused ones, of three customers and of nobody."""
+    lines: list[dict[str, Any]] = []
+    for number in range((last - FIRST).days + 1):
+        day = FIRST + timedelta(days=number)
+        for customer in (ID, *OTHERS):
+            key = f"{customer[-1]}-{number}"
+            lines += [line(key, customer, day), line(key, customer, day), line(f"{key}-zero", customer, day, quantity=0)]
+        lines.append(line(f"nobody-{number}", None, day))
+        lines.append(line(f"3-{number}-late", ID, day - timedelta(days=1), delivered_on=day))
+    people = [person(customer, FIRST) for customer in (ID, *OTHERS)]
+    return {"orders": raw_rows("orders", lines), "customers": raw_rows("customers", [*people, person(ID, LAST)])}
+
+
+def opened(folder: Path, last: date = LAST) -> Parts:
+    """The parts of a home, whatever is in it."""
+    return Parts(
+        DeltaLake(str(folder / "lake")),
+        OnlineFile(folder / "online.json"),
+        FolderRegistry(folder / "models"),
+        DeltaSink(str(folder / "scores"), rows_per_file=2),
+        FakeSource(deliveries(last), FIRST),
+    )
+
+
+def night(parts: Parts, day: date) -> None:
+    """What a night ingests."""
+    for table in ("customers", "orders"):
+        ingest(table, parts.source, parts.lake, day, CONFIG, "night")
+
+
+def features(day: date, customers: Sequence[str] = (*OTHERS, ID)) -> pa.Table:
+    """Features of a day, ascending by customer."""
+    moment = datetime.combine(day, datetime.max.time(), UTC)
+    rows = [{"customer_id": id, "feature_date": day, "event_timestamp": moment, "recency_days": 1.0} for id in customers]
+    types = [pa.string(), pa.date32(), pa.timestamp("us", "UTC"), pa.float64()]
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(rows[0], types, strict=True))))
+
+
+def training_rows(as_of: date, customers: Sequence[str]) -> pa.Table:
+    """A training set of one cut-off."""
+    rows = features(as_of, customers).rename_columns(["customer_id", "as_of", "event_timestamp", "recency_days"])
+    return rows.append_column("churned", pa.array([0] * rows.num_rows, pa.int8()))
+
+
+def fill(folder: Path) -> Parts:
+    """A home with everything: nights, features, two models (one learnt from ID), published and withdrawn scores."""
+    folder.mkdir(parents=True)
+    parts = opened(folder)
+    night(parts, LAST)
+    parts.feature_store.file.write_text(json.dumps({"churn_customer": [ID, *OTHERS]}))
+    for day in (FIRST, LAST):
+        parts.lake.replace("churn_features", features(day), by="feature_date", first=day, last=day)
+        customers = (*OTHERS, ID) if day == LAST else OTHERS
+        rows = training_rows(day, customers)
+        parts.lake.replace("churn_training_set", rows, by="as_of", first=day, last=day)
+        _publish(parts, day)
+    parts.sink.unpublish(APP, FIRST, why="", who="")
+    package = folder / "package"
+    package.mkdir()
+    (package / "manifest.json").write_text("{}")
+    for tags in ({"as_of": FIRST.isoformat()}, {"as_of": LAST.isoformat()}, {}, {"as_of": "2025-06-01"}):
+        parts.registry.register(APP, package, parameters={}, metrics={}, tags=tags, report="")
+    champion = {"action": "promote", "why": "", "who": "", "run_id": "", "metrics": {}}
+    parts.registry.set_champion(APP, "2", **champion)
+    return parts
+
+
+def _publish(parts: Parts, day: date) -> None:
+    rows = score_rows([0.1, 0.2, 0.3, 0.4, 0.5])  # c000000 to c000004
+    parts.sink.write_attempt(APP, day, "a1", reader(rows))
+    parts.sink.publish(publication("a1", rows, day=day))
+
+
+def places_with(folder: Path, id: str) -> list[str]:
+    """Every file below `folder` that holds the id: Parquet value by value, whether a table names it or not."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return [file.relative_to(folder).as_posix() for file in files if any(id in text for text in _texts(file))]
+
+
+def _texts(file: Path) -> Iterator[str]:
+    if file.suffix == ".parquet":
+        table = pq.ParquetFile(file).read()
+        yield from (str(value) for column in table.columns for value in column.to_pylist())
+        yield str(table.schema)
+    else:
+        yield file.read_bytes().decode("latin-1")
+
+
+def state(parts: Parts) -> dict[str, Any]:
+    """Everything that can be seen of a home, but for times."""
+    tables = {name: parts.lake.scan(name).to_table().to_pylist() for name in parts.lake.tables()}
+    history = [
+        (record.action, record.was, record.attempt, record.rows, record.digest)
+        for day in (FIRST, LAST)
+        for record in parts.sink.history(APP, day)
+    ]
+    scores = {day: parts.sink.scores(APP, day)[1].read_all().to_pylist() for day in parts.sink.published_days(APP)}
+    return {"tables": tables, "history": history, "scores": scores, "online": parts.feature_store.file.read_text()}
