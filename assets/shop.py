@@ -3,11 +3,11 @@
 import dagster as dg
 
 from assets.stages import contracted_table, ingested
-from models.contracts import CUSTOMERS, ORDERS, PRODUCTS
+from models.contracts import CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
 from resources.ports import LakeResource, SettingsResource, SourceResource
 
 
-@contracted_table(CUSTOMERS)
+@contracted_table(CUSTOMERS, group="shop")
 def customers(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
@@ -15,7 +15,7 @@ def customers(
     return ingested(context, "customers", source, lake, settings)
 
 
-@contracted_table(PRODUCTS)
+@contracted_table(PRODUCTS, group="shop")
 def products(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
@@ -23,9 +23,25 @@ def products(
     return ingested(context, "products", source, lake, settings)
 
 
-@contracted_table(ORDERS, deps=[["shop", "products"]])
+@contracted_table(ORDERS, group="shop", deps=[["shop", "products"]])
 def orders(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
     """What was bought and returned: one row per order line, on the day it was delivered, each line once."""
     return ingested(context, "orders", source, lake, settings)
+
+
+@contracted_table(PAYMENTS, group="payments")
+def payments(
+    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Card payments at terminals: one row per payment, on the day it was delivered."""
+    return ingested(context, "payments", source, lake, settings)
+
+
+@contracted_table(PAYMENT_LABELS, group="payments")
+def payment_labels(
+    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Which payments were fraud: one row per payment, on the day it became known."""
+    return ingested(context, "payment_labels", source, lake, settings)

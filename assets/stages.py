@@ -16,14 +16,16 @@ from resources.ports import LakeResource, SettingsResource, SourceResource
 QUARANTINED_SHARE = "quarantined_share"
 
 
-def contracted_table(contract: Contract, *, deps: Sequence[Sequence[str]] = ()) -> Callable[..., dg.AssetsDefinition]:
+def contracted_table(
+    contract: Contract, *, group: str, deps: Sequence[Sequence[str]] = ()
+) -> Callable[..., dg.AssetsDefinition]:
     """The decorator of an asset that holds the rows of a contracted table, with its blocking check."""
     key = dg.AssetKey(["shop", contract.table])
     return dg.asset(
         key=key,
         deps=[dg.AssetKey(list(dep)) for dep in deps],
         partitions_def=daily,
-        group_name="shop",
+        group_name=group,
         owners=[contract.owner],
         kinds={"deltalake", "polars"},
         metadata={

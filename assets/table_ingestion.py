@@ -84,7 +84,7 @@ class TableIngestion:
         Neither the days nor the limits of the keys narrow this down: a copy may come at any time and with any event
         time, and keys that start with another letter (returns) make every file's limits span them all.
         """
-        wanted = pl.DataFrame({"key": pl.Series(keys, dtype=pl.String)}).drop_nulls().unique()
+        wanted = _texts(keys).drop_nulls().unique()
         if not self._lake.exists(self._table) or wanted.is_empty():
             return None
         found = [
@@ -102,7 +102,7 @@ class TableIngestion:
         later = [(name, key) for name, key in places if any(day > last for day in self._lake.days(name))]
         if not later:
             return set()
-        now = pl.DataFrame({"key": pl.Series(checked.kept[self._contract.key], dtype=pl.String)})
+        now = _texts(checked.kept[self._contract.key])
         standing = [
             block.select("key") for block in self._keys(self._table, self._contract.key, first=first, last=last)
         ]
@@ -166,7 +166,12 @@ def _counts(checked: CheckedRows, days: set[date]) -> dict[date, DayCounts]:
 
 
 def _frame(batches: list[pa.RecordBatch], key: str) -> pl.DataFrame:
-    return pl.DataFrame(pa.Table.from_batches(batches)).rename({key: "key"})
+    return pl.DataFrame(pa.Table.from_batches(batches)).rename({key: "key"}).with_columns(pl.col("key").cast(pl.String))
+
+
+def _texts(keys: pa.ChunkedArray) -> pl.DataFrame:
+    """One column `key`; keys are compared as texts, as quarantine keeps them."""
+    return pl.DataFrame({"key": pl.Series(keys).cast(pl.String)})
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -53,7 +53,7 @@ class _PaymentData(BaseModel):
     transaction_id: StrictInt = Field(ge=0, lt=2**63)
     customer_id: StrictStr = Field(min_length=1, max_length=64)
     terminal_id: StrictStr = Field(min_length=1, max_length=64)
-    amount: StrictFloat | StrictInt = Field(gt=0, allow_inf_nan=False)
+    amount: StrictFloat | StrictInt = Field(ge=0, allow_inf_nan=False)
 
 
 class _LabelData(BaseModel):
@@ -79,8 +79,6 @@ def payment_of(event: Event, limits: PaymentLimits, *, now: datetime, newest: da
     if data.amount > limits.max_amount:
         raise Unusable(f"amount {data.amount:g} is more than {limits.max_amount:g} EUR")
     cents = round(data.amount * 100)
-    if cents < 1:
-        raise Unusable(f"amount {data.amount:g} is less than a cent")
     _check_time(event.time, limits, now, newest)
     return Payment(data.transaction_id, data.customer_id, data.terminal_id, _micros(event.time), cents)
 

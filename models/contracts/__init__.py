@@ -14,7 +14,7 @@ from models.contracts.contract import (
     Pii,
     RowRule,
 )
-from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PRODUCTS
+from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
 
 __all__ = [
     "CONTRACTS",
@@ -22,6 +22,8 @@ __all__ = [
     "DELIVERED_ON",
     "ORDERS",
     "ORIGINAL",
+    "PAYMENTS",
+    "PAYMENT_LABELS",
     "PRODUCTS",
     "QUARANTINE_SCHEMA",
     "Column",

@@ -21,6 +21,7 @@ POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     "timestamp": pl.Datetime("us", "UTC"),
     "date": pl.Date(),
     "int32": pl.Int32(),
+    "int64": pl.Int64(),
     "float64": pl.Float64(),
     "bool": pl.Boolean(),
 }
@@ -172,7 +173,7 @@ def _with_duplicates(
     order = pl.col(_ORDER)
     earlier = pl.lit(value=False)
     if earlier_keys is not None and len(earlier_keys):
-        earlier = key.is_in(pl.Series(earlier_keys, dtype=pl.String).implode())
+        earlier = key.cast(pl.String).is_in(pl.Series(earlier_keys, dtype=pl.String).implode())
     first = pl.when(sound & ~earlier).then(order).min().over(contract.key)
     return judged.with_row_index(_ORDER).with_columns(
         ((earlier | (order > first)) & key.is_not_null()).fill_null(value=False).alias(f"_broken_{number}")

@@ -14,7 +14,7 @@ DELIVERED_ON = "delivered_on"
 #: What a source delivers beside these columns: the row as it came, one JSON object.
 ORIGINAL = "_original"
 
-ColumnType = Literal["string", "timestamp", "date", "int32", "float64", "bool"]
+ColumnType = Literal["string", "timestamp", "date", "int32", "int64", "float64", "bool"]
 
 #: `pseudonymous`: names a person only together with another table; `direct`: names or reaches a person by itself.
 Pii = Literal["none", "pseudonymous", "direct"]
@@ -33,6 +33,7 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "timestamp": pa.timestamp("us", tz="UTC"),
     "date": pa.date32(),
     "int32": pa.int32(),
+    "int64": pa.int64(),
     "float64": pa.float64(),
     "bool": pa.bool_(),
 }

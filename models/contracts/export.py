@@ -26,6 +26,7 @@ _TYPES: dict[ColumnType, tuple[str, str, str]] = {
     "timestamp": ("string", "date", "timestamp"),
     "date": ("string", "date", "date"),
     "int32": ("integer", "integer", "integer"),
+    "int64": ("integer", "integer", "long"),
     "float64": ("number", "number", "double"),
     "bool": ("boolean", "boolean", "boolean"),
 }

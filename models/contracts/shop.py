@@ -5,6 +5,7 @@ from datetime import date
 from models.contracts.contract import Column, Contract
 
 _OWNER = "team:shop-data"
+_PAYMENTS_OWNER = "team:payments"
 _EPOCH = date(2000, 1, 1)
 #: ISO 4217 codes of the currencies the shop trades in.
 _CURRENCIES = ("AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "HUF", "JPY", "NOK", "NZD", "PLN", "SEK", "USD")
@@ -101,5 +102,63 @@ PRODUCTS = Contract(
     ),
 )
 
+PAYMENTS = Contract(
+    table="payments",
+    version="1.0.0",
+    description="One row for each card payment at a terminal.",
+    owner=_PAYMENTS_OWNER,
+    freshness_hours=2,
+    key="transaction_id",
+    event="paid_at",
+    columns=(
+        Column(
+            name="transaction_id",
+            type="int64",
+            description="Running number of the payment; of two at one instant, the smaller one was first.",
+            at_least=0,
+        ),
+        Column(name="customer_id", type="string", description="Whose card paid.", pii="pseudonymous"),
+        Column(name="terminal_id", type="string", description="Where it paid."),
+        Column(
+            name="paid_at",
+            type="timestamp",
+            description="When the card paid.",
+            unit="UTC",
+            not_before=_EPOCH,
+        ),
+        Column(
+            name="amount",
+            type="float64",
+            description="What was paid; 0 when a card is only verified.",
+            unit="EUR",
+            at_least=0,
+            at_most=50_000,
+        ),
+    ),
+    rules=("not_after_delivery",),
+)
+
+PAYMENT_LABELS = Contract(
+    table="payment_labels",
+    version="1.0.0",
+    description="One row for each payment about which it is known whether it was fraud, delivered when it is known.",
+    owner=_PAYMENTS_OWNER,
+    freshness_hours=24,
+    key="transaction_id",
+    event="labelled_at",
+    columns=(
+        Column(name="transaction_id", type="int64", description="The payment.", at_least=0),
+        Column(name="is_fraud", type="bool", description="Whether the card's owner did not make it."),
+        Column(
+            name="labelled_at",
+            type="timestamp",
+            description="When that became known.",
+            unit="UTC",
+            not_before=_EPOCH,
+        ),
+    ),
+    rules=("not_after_delivery",),
+)
+
 #: Every contracted table, by name.
-CONTRACTS: dict[str, Contract] = {c.table: c for c in (ORDERS, CUSTOMERS, PRODUCTS)}
+CONTRACTS: dict[str, Contract] = {c.table: c for c in (ORDERS, CUSTOMERS, PRODUCTS, PAYMENTS, PAYMENT_LABELS)}

@@ -32,7 +32,7 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
 
     Args:
         payments: columns `transaction_id` (int64, unique), `customer_id`, `terminal_id`, `paid_at` (µs UTC), `amount`
-            (EUR, > 0); all of the 37 days before `first` too, or windows miss what is not there.
+            (EUR, >= 0); all of the 37 days before `first` too, or windows miss what is not there.
         labels: columns `transaction_id`, `is_fraud`, `labelled_at` (when it became known); one row per payment at most.
         first: first day, UTC.
         last: last day, included.

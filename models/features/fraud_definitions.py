@@ -26,7 +26,8 @@ WINDOWS: tuple[Window, ...] = (
 
 
 def _ratio(one: Any, other: Any) -> Any:
-    return one / other
+    # A cent is added for customers whose cards were only verified, which costs nothing.
+    return one / (other + 0.01)
 
 
 def _distance(amount: Any, mean: Any, deviation: Any) -> Any:
@@ -34,7 +35,6 @@ def _distance(amount: Any, mean: Any, deviation: Any) -> Any:
     return (amount - mean) / (deviation + 1.0)
 
 
-#: Means are never 0: the payment itself is in every window of its customer, and amounts are positive.
 DERIVED: tuple[Derived, ...] = (
     Derived("amount_over_mean_7d", ("amount", "customer_mean_amount_7d"), _ratio),
     Derived("amount_over_mean_30d", ("amount", "customer_mean_amount_30d"), _ratio),
@@ -68,8 +68,8 @@ DEFINITIONS: tuple[Feature, ...] = (
     Feature("is_weekend", "1 on Saturday and Sunday (UTC)", "0 or 1", "the payment"),
     Feature("is_night", "1 from 00:00 to 06:59 (UTC)", "0 or 1", "the payment"),
     *(_meaning(window) for window in WINDOWS),
-    Feature("amount_over_mean_7d", "amount over the customer's mean", "ratio", "7 days"),
-    Feature("amount_over_mean_30d", "amount over the customer's mean", "ratio", "30 days"),
+    Feature("amount_over_mean_7d", "amount over the customer's mean (plus a cent)", "ratio", "7 days"),
+    Feature("amount_over_mean_30d", "amount over the customer's mean (plus a cent)", "ratio", "30 days"),
     Feature("mean_1d_over_mean_30d", "the customer's mean of a day over that of 30 days", "ratio", "1 and 30 days"),
     Feature("mean_7d_over_mean_30d", "the customer's mean of 7 days over that of 30 days", "ratio", "7 and 30 days"),
     Feature(

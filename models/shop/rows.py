@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
+from models.contracts import CUSTOMERS, DELIVERED_ON, ORDERS, ORIGINAL, PRODUCTS
 from models.shop.behaviour import COUNTRIES
 from models.shop.catalogue import CATEGORIES, Catalogue
 from models.shop.draws import Integers
@@ -21,7 +21,7 @@ CURRENCY = "EUR"
 _EPOCH = date(1970, 1, 1).toordinal()
 _ORIGINAL = pa.field(ORIGINAL, pa.string())
 
-SCHEMAS: dict[str, pa.Schema] = {name: contract.lake_schema() for name, contract in CONTRACTS.items()}
+SCHEMAS: dict[str, pa.Schema] = {contract.table: contract.lake_schema() for contract in (ORDERS, CUSTOMERS, PRODUCTS)}
 
 
 def empty(table: str) -> pa.Table:

@@ -133,14 +133,16 @@ def unpublish(app: str, date: str | None, why: str) -> None:
 
 @_command
 @_APP
-@click.option("--entities", required=True, type=click.Path(path_type=Path), help="customer_id and event_timestamp.")
+@click.option("--entities", type=click.Path(path_type=Path), help="churn: customer_id and event_timestamp.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="fraud: first day.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="fraud: last day, included.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .parquet or .csv file.")
 @click.option("--online", is_flag=True, help="What is served now; `--entities` needs no event_timestamp then.")
-def features(app: str, entities: Path, out: Path, online: bool) -> None:
-    """Features of APP for each entity, as they were known at its timestamp (point-in-time join)."""
-    from pipelines.cli import joining
+def features(app: str, entities: Path | None, first: str | None, last: str | None, out: Path, online: bool) -> None:
+    """Features of APP: churn for each entity, as they were known at its timestamp; fraud for each payment of days."""
+    from pipelines.cli import featuring
 
-    (joining.served if online else joining.features)(app, entities, out)
+    featuring.features(app, entities, first, last, out, online=online)
 
 
 @_command

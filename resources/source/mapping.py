@@ -146,8 +146,8 @@ def _typed(column: Column, expression: str) -> str:
         case "date":
             cast = f"TRY_CAST({value} AS DATE)"
             return f"CASE WHEN isfinite({cast}) THEN {cast} END"
-        case "int32":
-            cast = f"TRY_CAST({value} AS INTEGER)"
+        case "int32" | "int64":
+            cast = f"TRY_CAST({value} AS {'INTEGER' if column.type == 'int32' else 'BIGINT'})"
             return f"CASE WHEN {cast} = TRY_CAST({value} AS DOUBLE) THEN {cast} END"
         case "float64":
             return f"TRY_CAST({value} AS DOUBLE)"

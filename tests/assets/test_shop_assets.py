@@ -12,7 +12,7 @@ from pydantic import ConfigDict
 from assets import shop
 from assets.partitions import daily
 from assets.stages import QUARANTINED_SHARE, column_schema
-from models.contracts import CONTRACTS, CUSTOMERS, ORDERS
+from models.contracts import CUSTOMERS, ORDERS, PRODUCTS
 from models.ingestion import IngestionConfig
 from models.settings import Settings
 from resources.lake.delta import DeltaLakeConfig
@@ -20,6 +20,8 @@ from resources.lake.port import Lake
 from resources.ports import LakeResource, SettingsResource, SourceResource
 from resources.source.fake import FakeSource
 from resources.source.simulated import SimulatedSourceConfig
+
+TABLES = [contract.table for contract in (CUSTOMERS, ORDERS, PRODUCTS)]
 
 FIRST = daily.start.date()
 DAY = FIRST + timedelta(days=19)
@@ -81,7 +83,7 @@ class TestSimulatedShop:
         assert result.success
         assert all(check.passed for check in result.get_asset_check_evaluations())
         assert len(result.asset_materializations_for_node("built_on_orders")) == 1
-        assert all(lake.exists(table) for table in CONTRACTS)
+        assert all(lake.exists(table) for table in TABLES)
 
     def test_every_known_defect_is_found_and_nothing_else(
         self, shop_run: tuple[dg.ExecuteInProcessResult, Lake]
@@ -105,7 +107,7 @@ class TestSimulatedShop:
         assert found["rows kept"] == lake.scan("orders").count_rows()
 
     def test_numbers_plot(self, shop_run: tuple[dg.ExecuteInProcessResult, Lake]) -> None:
-        for table in CONTRACTS:
+        for table in TABLES:
             found = metadata(shop_run[0], table)
             numbers = ["rows in", "rows kept", "rows quarantined", "quarantined share", "rows late", "seconds"]
             assert all(isinstance(found[name], int | float) for name in numbers)

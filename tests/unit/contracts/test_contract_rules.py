@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaError
 
-from models.contracts import CONTRACTS, CUSTOMERS, ORDERS, PRODUCTS, QUARANTINE_SCHEMA, Contract
+from models.contracts import CONTRACTS, CUSTOMERS, ORDERS, PAYMENTS, PRODUCTS, QUARANTINE_SCHEMA, Contract
 from models.contracts.checking import CheckedRows, check_rows
 from models.contracts.pandera_schema import pandera_schema
 from models.errors import TesseraError
@@ -41,6 +41,20 @@ GOOD: dict[str, dict[str, Any]] = {
         "delivered_on": DAY,
     },
     "products": {"product_id": "p1", "category": "toys", "list_price": 9.5, "currency": "EUR", "delivered_on": DAY},
+    "payments": {
+        "transaction_id": 2**53 + 1,
+        "customer_id": "c1",
+        "terminal_id": "t1",
+        "paid_at": datetime(2024, 5, 2, 23, 59, 59, 999999, UTC),
+        "amount": 9.5,
+        "delivered_on": DAY,
+    },
+    "payment_labels": {
+        "transaction_id": 2**53 + 1,
+        "is_fraud": True,
+        "labelled_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "delivered_on": DAY,
+    },
 }
 
 
@@ -95,6 +109,9 @@ BREACHES = [
     (ORDERS, {"unit_price": 20_000.01}, "unit_price 20000.01 is not <= 20000"),
     (ORDERS, {"unit_price": math.nan}, "unit_price NaN is not a finite number"),
     (ORDERS, {"unit_price": math.inf}, "unit_price inf is not a finite number"),
+    (PAYMENTS, {"amount": -5.0}, "amount -5.0 is not >= 0"),
+    (PAYMENTS, {"transaction_id": -1}, "transaction_id -1 is not >= 0"),
+    (PAYMENTS, {"transaction_id": "x1"}, "transaction_id 'x1' cannot be read as int64"),
     (ORDERS, {"currency": "XXX"}, f"currency XXX is not one of {EURO_LIST}"),
     (ORDERS, {"quantity": -2}, "is_return is false, but quantity is -2"),
     (ORDERS, {"is_return": True}, "is_return is true, but quantity is 2"),
@@ -269,6 +286,7 @@ def any_row(contract: Contract) -> st.SearchStrategy[dict[str, Any]]:
         "timestamp": st.datetimes(datetime(1998, 1, 1), datetime(2030, 1, 1)).map(lambda at: at.replace(tzinfo=UTC)),
         "date": days,
         "int32": st.one_of(st.integers(-3, 3), st.integers(-(2**31), 2**31 - 1), st.just("n/a")),
+        "int64": st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1), st.just("n/a")),
         "float64": st.floats(),
         "bool": st.booleans(),
     }

@@ -152,7 +152,7 @@ MOMENTS = st.builds(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.tuples(KEYS, KEYS, MOMENTS, st.integers(1, 9999)), min_size=1, max_size=14),
+    rows=st.lists(st.tuples(KEYS, KEYS, MOMENTS, st.integers(0, 9999)), min_size=1, max_size=14),
     late=st.dictionaries(st.integers(0, 13), st.sampled_from([0, 1, 7 * DAY, 7 * DAY + 1, 9 * DAY, 50 * DAY])),
     data=st.data(),
 )

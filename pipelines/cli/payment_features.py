@@ -1,0 +1,49 @@
+"""`tessera features fraud`: the window features of every payment of some days."""
+
+from datetime import date
+from pathlib import Path
+
+from assets import fraud_features
+from assets.ingestion import ingest
+from models.errors import TesseraError
+from pipelines.cli.console import err, out
+from pipelines.cli.tables import write_table
+from resources.lake.port import Lake
+from resources.source.port import Source
+from resources.stack import Stack, active_stack
+
+
+def features(first: date, last: date, file: Path) -> None:
+    """Writes one row per payment to `file`, ascending by moment and id; ingests what is not in the lake yet.
+
+    Raises:
+        TesseraError: the profile's source delivers no payments, or none on these days; or the file cannot be written.
+    """
+    stack = active_stack()
+    lake: Lake = stack.open("lake")
+    _ingest(stack, lake, first, last)
+    with err.status("features of payments"):
+        found = fraud_features.computed(lake, stack.open("engine"), first, last).read_all()
+    if not found.num_rows:
+        raise TesseraError(
+            f"There are no payments from {first} to {last}.",
+            expected="days on which the source delivered payments",
+            todo="Choose other days.",
+        )
+    write_table(found, file)
+    out.print(f"{found.num_rows:,} payments with {found.num_columns - 4} features written to {file}.")
+
+
+def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
+    source: Source = stack.open("source")
+    days = (last - first).days + fraud_features.LOOKBACK_DAYS
+    config = stack.settings.ingestion.model_copy(update={"history_days": days})
+    for table in fraud_features.TABLES:
+        if table not in source.tables():
+            raise TesseraError(
+                f"The source of profile {stack.name!r} delivers no {table}.",
+                expected="a profile with payments, such as fraud-handbook",
+                todo="Pass --profile fraud-handbook, or map `payments` and `payment_labels` in stack.yaml.",
+            )
+        with err.status(f"ingesting {table}"):
+            ingest(table, source, lake, last, config, "tessera features")
