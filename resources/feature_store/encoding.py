@@ -202,6 +202,8 @@ def _plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _raw(array: pa.Array) -> list[bytes]:
+    if len(array) < _WORTH_A_COLUMN and _is_text(array.type):
+        return [value.encode() for value in array.to_pylist()]
     return array.cast(pa.large_binary()).to_numpy(zero_copy_only=False).tolist()
 
 

@@ -29,7 +29,7 @@ from pydantic import ValidationInfo, field_validator
 from models.errors import TesseraError
 from resources.feature_store import monotonic_sqlite_tables as tables
 from resources.feature_store.encoding import decoded
-from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows
+from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 from resources.feature_store.pushed_rows import PushedRow, pushed_columns
 
 _NAIVE_EPOCH = datetime(1970, 1, 1)
@@ -81,15 +81,20 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
     def read_rows(
         self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
     ) -> StoredRows:
+        """See `BulkOnlineStore`."""
+        return self.read_views(config, [ViewRead(view, entity_keys, features)])[0]
+
+    def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[StoredRows]:
         """See `BulkOnlineStore`. All from one state of the file."""
         try:
-            return self._read(config, view, entity_keys, features)
+            return self._read(config, reads)
         except sqlite3.OperationalError as error:
             if "no such table" not in str(error):
                 raise
-        with self._writing(config, view):
-            pass  # Feast's own store made this file, without exact times
-        return self._read(config, view, entity_keys, features)
+        for read in reads:
+            with self._writing(config, read.view):
+                pass  # Feast's own store made this file, without exact times
+        return self._read(config, reads)
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
         """See `BulkOnlineStore`. The bytes in the file are overwritten, and its log is cut."""
@@ -161,16 +166,17 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
             tables.add_moments(conn, table)
             yield conn
 
-    def _read(
-        self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
-    ) -> StoredRows:
+    def _read(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[StoredRows]:
         conn = self._get_conn(config)
         with tables.transaction(conn, "DEFERRED"):
-            moments, cells = tables.read(conn, _table(config, view), entity_keys, features)
-        return StoredRows(
-            list(map(moments.get, entity_keys)),
-            {name: list(map(found.get, entity_keys)) for name, found in cells.items()},
-        )
+            found = [tables.read(conn, _table(config, read.view), read.entity_keys, read.features) for read in reads]
+        return [
+            StoredRows(
+                list(map(moments.get, read.entity_keys)),
+                {name: list(map(of_feature.get, read.entity_keys)) for name, of_feature in cells.items()},
+            )
+            for read, (moments, cells) in zip(reads, found, strict=True)
+        ]
 
 
 def _table(config: RepoConfig, view: FeatureView) -> str:
