@@ -63,6 +63,13 @@ def entities_of(given: object, keys: Mapping[str, Column], connection: DuckDBPyC
     """
     rows = _rows(given, keys)
     columns = described(connection, _relation(rows, connection))
+    if isinstance(rows, pa.Table) and list(columns) != rows.column_names:
+        renamed = next(name for name in rows.column_names if name not in columns or rows.column_names.count(name) > 1)
+        raise TesseraError(
+            f"The entity rows have a column {renamed!r} twice.",
+            expected="each name once, whatever its case",
+            todo="Rename or drop one of them.",
+        )
     for key in keys:
         column_of(columns, key, "the entity rows")
     return Entities(rows, columns, _moment(columns))
