@@ -115,8 +115,9 @@ class TestNewestWins:
         assert repo.online(view, ["a", "b", "c"]) == first
 
     def test_of_two_processes_at_once_the_newest_wins(self, repo: Repo, other_process: OtherProcess) -> None:
+        """So often that a store which reads, compares and then writes is caught: every other turn, on two cores."""
         view = repo.view(features(("a", T, T, 0.0)))
-        for turn in range(12):
+        for turn in range(20):
             names = [f"{turn}_{number}" for number in range(400)]
             new = features(*((name, T, T, 2.0) for name in names))
             old = features(*((name, T - DAY, T, 1.0) for name in names))

@@ -58,5 +58,6 @@ def test_rows_of_other_features_come_apart() -> None:
 
 
 def test_naive_times_are_utc_and_pandas_times_are_times() -> None:
-    for moment in (T, T.replace(tzinfo=None), pd.Timestamp(T), pd.Timestamp(T).tz_convert("Asia/Kolkata")):
+    there: Any = pd.Timestamp(T).tz_convert("Asia/Kolkata")
+    for moment in (T, T.replace(tzinfo=None), there):
         assert microseconds(moment) == -1
