@@ -46,15 +46,8 @@ class Compared:
 
     def metadata(self) -> dict[str, Any]:
         """What Dagster shows of it: the largest share of any feature by cause, which plots, and every feature."""
-        from models.evaluation.skew import CAUSES
-
-        shares = {f"{cause}_share": round(self.report.largest_share(cause), 6) for cause in CAUSES}
-        return {
-            "rows compared": self.report.compared,
-            **shares,
-            "examples in the lake": self.report.examples.num_rows,
-            "features": _feature_table(self.report.features),
-        }
+        kept = {"examples in the lake": self.report.examples.num_rows}
+        return self._shares() | kept | {"features": _feature_table(self.report.features)}
 
     def check(self) -> dg.AssetCheckResult:
         """Fails above any limit of the settings: an error for values, a warning for what only came late."""
@@ -67,14 +60,17 @@ class Compared:
             severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
             description="; ".join(_sentence(excess) for excess in excesses) or self._verdict(),
             metadata={
-                "rows compared": self.report.compared,
-                **{
-                    f"limit: {name}": value
-                    for name, value in self.config.model_dump(exclude={"examples_per_feature"}).items()
-                },
+                **self._shares(),
                 "features": _feature_table(tuple(named.values()) or self.report.features[:_NAMED]),
+                "limits": dg.MetadataValue.json(self.config.model_dump(exclude={"examples_per_feature"})),
             },
         )
+
+    def _shares(self) -> dict[str, Any]:
+        from models.evaluation.skew import CAUSES
+
+        shares = {f"{cause}_share": round(self.report.largest_share(cause), 6) for cause in CAUSES}
+        return {"rows compared": self.report.compared, **shares}
 
     def _verdict(self) -> str:
         if not self.report.compared:
@@ -168,7 +164,7 @@ def _feature_table(features: Sequence[FeatureSkew]) -> dg.TableMetadataValue:
         "cause": "string",
         "share": "float",
         **dict.fromkeys(counts, "int"),
-        "largest": "float",
+        "largest difference": "float",
     }
     records = [
         dg.TableRecord(
@@ -179,7 +175,7 @@ def _feature_table(features: Sequence[FeatureSkew]) -> dg.TableMetadataValue:
                 "compared": feature.compared,
                 "different": feature.different,
                 **feature.rows,
-                "largest": feature.largest,
+                "largest difference": None if feature.largest is None else float(f"{feature.largest:.4g}"),
             }
         )
         for feature in features

@@ -100,6 +100,17 @@ def _online(found: dict[str, Any]) -> str:
     return f"features of {found['dagster/row_count']:,} customers in the online store"
 
 
+def _served(found: dict[str, Any]) -> str:
+    if not found["rows compared"]:
+        return "nothing that was served that day is in the log"
+    worst = f"{found['value_share']:.2%} wrong, {found['stale_share']:.2%} stale, {found['missing_share']:.2%} missing"
+    return f"{found['rows compared']:,} logged rows against training: {worst} in the worst feature"
+
+
+def _vacuumed(found: dict[str, Any]) -> str:
+    return f"{found['files removed']:,} files removed that no table used any more"
+
+
 _SECTIONS = (
     ("churn/features", "features", _features),
     ("churn/training_set", "training", _training),
@@ -109,6 +120,8 @@ _SECTIONS = (
     ("churn/scores", "drift", _drift),
     ("churn/publication", "published", _published),
     ("churn/online_features", "online", _online),
+    ("churn/served_features", "served", _served),
+    ("storage/vacuum", "storage", _vacuumed),
 )
 
 

@@ -264,7 +264,7 @@ class TestBroken:
         )
         ((name, data),) = by_feature(found).items()
         assert (name, data["cause"], data["value"], data["different"]) == ("spend_90", "value", 1, 1)
-        assert 0 < data["largest"] < 1e-9
+        assert 0 < data["largest difference"] < 1e-9
         (row,) = home.lake.scan(churn_serving.TABLE).to_table().to_pylist()
         kept = home.lake.scan(churn_features.TABLE, first=DAYS[-1], last=DAYS[-1]).to_table().to_pylist()
         (stored,) = [stored["spend_90"] for stored in kept if stored["customer_id"] == row["customer_id"]]
@@ -294,7 +294,7 @@ class TestBroken:
         assert str(check.description).startswith("served from older rows: ")
         assert "recency_days" in by_feature(found)
         assert {data["cause"] for data in by_feature(found).values()} <= {"stale", "missing"}
-        assert by_feature(found)["recency_days"]["largest"] >= 1
+        assert by_feature(found)["recency_days"]["largest difference"] >= 1
         assert found["value_share"] == 0
 
     def test_the_view_was_dropped_online(self, home: Shop) -> None:

@@ -197,6 +197,17 @@ class TestCauses:
         assert causes(compared([Served("a", T + 20 * HOUR, first)], [first, second])) == {"spend": {"lag": 1}}
         assert causes(compared([Served("a", T + 24 * HOUR, first)], [first, second])) == {"spend": {"stale": 1}}
 
+    def test_a_correction_that_came_lately_does_not_excuse_an_old_version(self) -> None:
+        first, second = Stored("a", T, T, 1.0), Stored("a", T + 10 * HOUR, T + 10 * HOUR, 2.0)
+        corrected = Stored("a", T, T + 19 * HOUR, 3.0)
+        answer = Served("a", T + 20 * HOUR, first)
+        assert causes(compared([answer], [first, second, corrected])) == {"spend": {"stale": 1}}
+
+    def test_the_largest_difference_is_a_number_of_json(self) -> None:
+        answers = [Served("a", T, Stored("a", T, T, value)) for value in (np.inf, np.nan, None, 1.25)]
+        (spend,) = compared(answers, [OLD], features=["spend"]).features
+        assert (spend.different, spend.largest) == (4, 0.25)
+
     def test_only_the_named_features_are_compared(self) -> None:
         wrong = Stored("a", T, T, 7.0)
         assert causes(compared([Served("a", T, wrong)], [OLD], features=["country"])) == {}
