@@ -4,9 +4,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SkewConfig(BaseModel):
-    """How far features that were served online may differ from those that training would have seen.
-
-    Shares are of the rows that were compared, 0 to 1, for each feature by itself. The check fails above any of them.
+    """How far served features may differ from what training would have seen: shares of the compared rows, 0 to 1, for
+    each feature by itself. The check `skew` fails above any of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
