@@ -38,7 +38,9 @@ class OnlineFile(FeatureStore):
 
     def forget(self, entity: str, id: str) -> Mapping[str, int]:
         standing = json.loads(self.file.read_text())
-        self.file.write_text(json.dumps({view: [known for known in ids if known != id] for view, ids in standing.items()}))
+        self.file.write_text(
+            json.dumps({view: [known for known in ids if known != id] for view, ids in standing.items()})
+        )
         return {view: ids.count(id) for view, ids in standing.items()}
 
     def _joins(self, *_: Any, **__: Any) -> NoReturn:
@@ -81,7 +83,11 @@ def deliveries(last: date = LAST) -> dict[str, pa.Table]:
         day = FIRST + timedelta(days=number)
         for customer in (ID, *OTHERS):
             key = f"{customer[-1]}-{number}"
-            lines += [line(key, customer, day), line(key, customer, day), line(f"{key}-zero", customer, day, quantity=0)]
+            lines += [
+                line(key, customer, day),
+                line(key, customer, day),
+                line(f"{key}-zero", customer, day, quantity=0),
+            ]
         lines.append(line(f"nobody-{number}", None, day))
         lines.append(line(f"3-{number}-late", ID, day - timedelta(days=1), delivered_on=day))
     people = [person(customer, FIRST) for customer in (ID, *OTHERS)]
@@ -108,7 +114,9 @@ def night(parts: Parts, day: date) -> None:
 def features(day: date, customers: Sequence[str] = (*OTHERS, ID)) -> pa.Table:
     """Features of a day, ascending by customer."""
     moment = datetime.combine(day, datetime.max.time(), UTC)
-    rows = [{"customer_id": id, "feature_date": day, "event_timestamp": moment, "recency_days": 1.0} for id in customers]
+    rows = [
+        {"customer_id": id, "feature_date": day, "event_timestamp": moment, "recency_days": 1.0} for id in customers
+    ]
     types = [pa.string(), pa.date32(), pa.timestamp("us", "UTC"), pa.float64()]
     return pa.Table.from_pylist(rows, schema=pa.schema(list(zip(rows[0], types, strict=True))))
 

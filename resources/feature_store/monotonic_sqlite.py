@@ -97,13 +97,15 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
         return self._read(config, reads)
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
-        """See `BulkOnlineStore`. The bytes in the file are overwritten, and its log is cut."""
+        """See `BulkOnlineStore`. The file is written anew, and its log cut: no byte of the rows is left in either.
+
+        `secure_delete` alone is not enough: pages that were divided keep copies of rows in their unused parts.
+        """
         conn = self._get_conn(config)
-        conn.execute("PRAGMA secure_delete = ON")
         with tables.transaction(conn):
             tables.remember_forgotten(conn, config.project, entity_keys)
             removed = sum(tables.remove(conn, _table(config, view), entity_keys) for view in views)
-        conn.execute("PRAGMA secure_delete = FAST")
+        conn.execute("VACUUM")
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return removed
 

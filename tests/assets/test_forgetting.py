@@ -66,7 +66,14 @@ def of_others(lake: DeltaLake, table: str) -> list[dict[str, Any]]:
 def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
     lake, home = parts.lake, tmp_path / "home"
     assert places_with(home, ID)
-    tables = ("customers", "orders", "churn_features", "churn_training_set", "quarantine_orders", "quarantine_customers")
+    tables = (
+        "customers",
+        "orders",
+        "churn_features",
+        "churn_training_set",
+        "quarantine_orders",
+        "quarantine_customers",
+    )
     before = {table: of_others(lake, table) for table in tables}
     record = forgotten(parts, tmp_path)
     assert places_with(home, ID) == []
@@ -98,7 +105,13 @@ def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path)
 def test_the_proof_names_models_and_nobody(parts: Parts, tmp_path: Path) -> None:
     record, file = forget(parts, tmp_path / "home", "customer", ID, **ABOUT)
     (learnt,) = record.learnt
-    assert (learnt.app, learnt.version, learnt.as_of, learnt.champion, learnt.golden_set) == (APP, "2", LAST, True, True)
+    assert (learnt.app, learnt.version, learnt.as_of, learnt.champion, learnt.golden_set) == (
+        APP,
+        "2",
+        LAST,
+        True,
+        True,
+    )
     assert record.unsure.keys() == {f"{APP} 3", f"{APP} 4"}, "no tag, and a training set that is not there"
     assert Erasure.model_validate_json(file.read_text()) == record
     page = file.with_suffix(".md").read_text()
@@ -201,7 +214,7 @@ def test_refused_rows_are_found_by_what_their_source_calls_the_customer(
     assert found == ({"quarantine_orders": 1} if goes else {})
 
 
-@pytest.mark.parametrize("id", ["o'neil \"x\" \\ ü", "a.c", "17850", "-3", "(", "[a-z]"])
+@pytest.mark.parametrize("id", ['o\'neil "x" \\ ü', "a.c", "17850", "-3", "(", "[a-z]"])
 def test_any_id_can_be_forgotten(tmp_path: Path, id: str) -> None:
     lines = [line("1", id, FIRST), line("2", id, FIRST, quantity=0), line("3", "abc", FIRST, quantity=0)]
     parts = fill(tmp_path / "home")
@@ -256,7 +269,13 @@ def test_forgotten_at_any_moment_ends_as_if_never_here(
     given_rows: list[tuple[int, str, int, int]], nights: list[int], before: int
 ) -> None:
     lines = [
-        line(f"{who}{number}", who, FIRST + timedelta(days=day - late), delivered_on=FIRST + timedelta(days=day), quantity=n)
+        line(
+            f"{who}{number}",
+            who,
+            FIRST + timedelta(days=day - late),
+            delivered_on=FIRST + timedelta(days=day),
+            quantity=n,
+        )
         for number, (day, who, n, late) in enumerate(given_rows)
     ]
     with TemporaryDirectory() as folder:
