@@ -29,7 +29,7 @@ from resources.feature_store.encoding import encoded, entity_keys
 from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows
 from resources.feature_store.pinned_files import pinned_files
 
-#: What Feast's own stores take at once: SQLite reads back at most 32,766 keys in a statement.
+#: What Feast's own stores take at most: SQLite reads back 32,766 keys in a statement.
 _ROWS_PER_CALL = 10_000
 
 
@@ -37,7 +37,7 @@ class BulkEngineConfig(FeastConfigBaseModel):
     """`batch_engine` of Feast's configuration."""
 
     type: Literal["resources.feature_store.bulk_engine.BulkEngine"] = "resources.feature_store.bulk_engine.BulkEngine"
-    batch_rows: int = Field(default=50_000, ge=1, description="Entities that are encoded and written at once.")
+    batch_rows: int = Field(default=10_000, ge=1, description="Entities that are encoded and written at once.")
 
 
 class BulkEngine(LocalComputeEngine):
