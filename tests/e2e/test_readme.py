@@ -12,11 +12,11 @@ from shop_home import Home, write_stack
 from resources.stack import ROOT
 
 #: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the command for
-#: one's own orders runs in test_online_retail.py.
-ELSEWHERE = ("make test", "make dev", "TESSERA_DATA_DIR=")
+#: one's own orders runs in test_online_retail.py; whom the shop of a day knows, and can forget, differs by day.
+ELSEWHERE = ("make test", "make dev", "TESSERA_DATA_DIR=", ".venv/bin/tessera forget")
 #: `make run` scores yesterday, so each day brings other rows; whether a small shop's model is good is not asked here.
 LENIENT: dict[str, Any] = {
-    "min_auc": 0.5,
+    "min_quality": 0.5,
     "baseline_margin": 1.0,
     "max_ece": 1.0,
     "max_calibration_gap": 1.0,

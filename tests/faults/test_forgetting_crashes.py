@@ -1,4 +1,4 @@
-"""Forgetting that is killed at any boundary and begun again ends where an undisturbed one ends, every row accounted for.
+"""Forgetting that is killed at any boundary and begun again ends where an undisturbed one ends, every row counted.
 
 And while others write what they had read before, the entity does not come back.
 """

@@ -1,0 +1,75 @@
+"""A user forgets a customer: gone from everything at once, and no later night brings them back."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from forgetting_home import places_with
+from shop_home import DAY, Home
+
+from models.erasure import Erasure
+
+D, NEXT = DAY.isoformat(), DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def customer(trained: Home, tmp_path: Path) -> str:
+    """Someone the model learnt from, with refused rows too, who is scored and not contacted."""
+    lake = trained.opened().open("lake")
+    originals = lake.scan("quarantine_orders").to_table()["original"].to_pylist()
+    refused = {json.loads(original)["customer_id"] for original in originals}
+    learnt = set(lake.scan("churn_training_set").to_table()["customer_id"].to_pylist())
+    trained.scores(DAY, tmp_path / "before.parquet")
+    scored = pq.read_table(tmp_path / "before.parquet").to_pylist()
+    return next(
+        row["customer_id"]
+        for row in scored
+        if row["decision"] == "leave" and row["customer_id"] in refused and row["customer_id"] in learnt
+    )
+
+
+def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_path: Path) -> None:
+    home.tessera("run", "churn_online", "--date", D)
+    where = {path.split("/")[0] for path in places_with(home.folder, customer)}
+    assert {"lake", "scores", "feast"} <= where
+
+    card = home.tessera("forget", "customer", customer, "--yes", "--why", "request 17 of 2026-03-02").out
+    assert places_with(home.folder, customer) == []
+    (file,) = (home.folder / "forgotten").glob("*.json")
+    record = Erasure.model_validate_json(file.read_text())
+    assert record.digest[:12] in card
+    assert file.name in card
+    assert "learnt from it: churn 1 (champion)" in card
+    assert [(entry.version, entry.as_of, entry.champion) for entry in record.learnt] == [("1", DAY, True)]
+    removed = {name for name, place in record.places.items() if place.rows}
+    assert removed >= {"online: churn_customer", "lake: orders", "lake: quarantine_orders", "lake: customers"}
+    assert removed >= {"lake: churn_features", "lake: churn_training_set", "scores: churn"}
+    assert not [sentence for sentence in record.remains if "holds the id" in sentence]
+
+    before = pq.read_table(tmp_path / "before.parquet").to_pylist()
+    left = [row for row in before if row["customer_id"] != customer]
+    home.scores(DAY, tmp_path / "after.parquet")
+    assert pq.read_table(tmp_path / "after.parquet").to_pylist() == left
+
+    history = home.opened().open("sink").history("churn", DAY)
+    home.tessera("backfill", "churn_nightly", "--from", D, "--to", NEXT.isoformat())
+    assert home.opened().open("sink").history("churn", DAY) == history, "the same night again gives the same rows"
+    assert home.published(NEXT) is not None
+    assert places_with(home.folder, customer) == []
+
+    again = home.tessera("forget", "customer", customer, "--yes")
+    assert "was forgotten before" in again.err
+    assert "0 rows" in again.out
+
+
+def test_mistakes_are_said_before_anything_is_forgotten(home: Home, customer: str) -> None:
+    assert "did you mean 'customer'?" in home.refuses("forget", "custommer", customer, "--yes")
+    unknown = home.refuses("forget", "customer", customer + "0", "--yes")
+    assert f"No table of the lake knows a customer '{customer}0'" in unknown
+    assert "--even-if-unknown" in unknown
+    assert "--yes" in home.refuses("forget", "customer", customer)
+    assert "names the customer" in home.refuses("forget", "customer", customer, "--yes", "--why", f"of {customer}")
+    assert not (home.folder / "forgotten").exists()
+    assert not (home.folder / "lake" / "_forgotten").exists()
