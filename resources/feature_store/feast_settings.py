@@ -17,7 +17,8 @@ from models.errors import TesseraError, choose_from
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
-#: `online_store: {type: ...}` -> our class; any other type is one of Feast's names or a dotted path.
+#: `online_store: {type: ...}` -> our class. Any other type is one of Feast's names or a dotted path; `feast.redis` is
+#: Feast's own `redis`.
 ONLINE_STORES = {
     "sqlite": "resources.feature_store.monotonic_sqlite.MonotonicSqliteOnlineStore",
     "redis": "resources.feature_store.monotonic_redis.MonotonicRedisOnlineStore",
@@ -58,7 +59,7 @@ def feast_settings(
             "temp_directory": f"{folder}/spilled",
         },
         "batch_engine": {"type": "resources.feature_store.bulk_engine.BulkEngine"},
-        "online_store": {"type": ONLINE_STORES.get(kind, kind), **online},
+        "online_store": {"type": ONLINE_STORES.get(kind, _feasts_own(kind)), **online},
         "entity_key_serialization_version": 3,
     }
 
@@ -100,6 +101,11 @@ def repo_config(folder: Path, settings: Mapping[str, Any]) -> RepoConfig:
     except ValidationError as error:
         raise _wrong_setting(error, list(config_class.model_fields)) from None
     return RepoConfig(repo_path=folder, **settings)
+
+
+def _feasts_own(kind: str) -> str:
+    name = kind.removeprefix("feast.")
+    return name if name in ONLINE_STORES else kind
 
 
 def _registry(url: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class MonotonicRedisOnlineStoreConfig(RedisOnlineStoreConfig):
             raise TesseraError(
                 "This online store cannot use redis_type 'redis_cluster'.",
                 expected="'redis' or 'redis_sentinel': what is forgotten is kept on one server, beside the rows",
-                todo="Use one master with replicas, or Feast's own store (`type: redis`).",
+                todo="Use one master with replicas, or Feast's own store (`type: feast.redis`).",
             )
         return redis_type
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from models.errors import TesseraError
 from models.features.churn_definitions import CATEGORIES, FEATURES
 from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
-from resources.feature_store.port import FeatureStore, moment_column, status_column
+from resources.feature_store.port import FeatureStore
 
 US_UTC = pa.timestamp("us", "UTC")
+STATUS, MOMENT = "churn_customer__status", "churn_customer__event_timestamp"
 DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
 T = datetime(2024, 3, 31, 23, 59, 59, 999999, tzinfo=UTC)
@@ -194,12 +195,37 @@ class TestFeatureStore:
             store.historical("churn_v1", asked(("a", T)), files={})
 
 
+class Clock:
+    """The present moment, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.now = T
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def online_store(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of the fixture's online store, on a server of its own where it needs one."""
+    if request.param == "redis":
+        return {"type": "redis", "connection_string": request.getfixturevalue("fresh_redis")}
+    if request.param == "postgres":
+        return {"type": "postgres", **request.getfixturevalue("postgres_database").online_store}
+    return {"type": request.param}
+
+
 class TestOnline:
     """A fresh store per test: what is online stays online."""
 
-    @pytest.fixture(params=["feast"])
-    def store(self, request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
-        opened = FeastStore(FeastStoreConfig(path=str(tmp_path / request.param)), clock=lambda: T)
+    @pytest.fixture(params=["sqlite", "redis", "postgres"])
+    def store(self, request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> FeatureStore:
+        config = FeastStoreConfig(path=str(tmp_path / "feast"), online_store=online_store(request), logged_share=1)
+        opened = FeastStore(config, clock)
         opened.apply()
         return opened
 
@@ -207,13 +233,98 @@ class TestOnline:
         entities = pa.table({"customer_id": pa.array(customers, pa.string()), "row": list(range(len(customers)))})
         found = store.online("churn_v1", entities)
         assert found.select(["customer_id", "row"]).equals(entities)
-        marks = [status_column("churn_customer"), moment_column("churn_customer")]
-        assert found.column_names == ["customer_id", "row", *FEATURES, *CATEGORIES, *marks]
+        assert found.column_names == ["customer_id", "row", *FEATURES, *CATEGORIES, STATUS, MOMENT]
         return found["recency_days"].to_pylist()
+
+    def found(self, store: FeatureStore, *customers: str | None) -> list[tuple[str, datetime | None, float | None]]:
+        """Status, moment and `recency_days` of each customer."""
+        rows = store.online("churn_v1", pa.table({"customer_id": pa.array(customers, pa.string())}))
+        return [(row[STATUS], row[MOMENT], row["recency_days"]) for row in rows.to_pylist()]
 
     def test_nothing_is_known_before_the_first_materialization(self, store: FeatureStore) -> None:
         assert self.recency(store, "a") == [None]
+        assert self.found(store, "a") == [("NOT_FOUND", None, None)]
         assert self.recency(store) == []
+        assert store.check().ok
+
+    def test_rows_say_how_they_were_found_and_of_when_they_are(self, store: FeatureStore, tmp_path: Path) -> None:
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0), ("b", T - DAY, 2.0)])
+        store.materialize("churn_customer", T - 2 * DAY, T, files=[file])
+        nothing = ("NOT_FOUND", None, None)
+        both = [("PRESENT", T, 1.0), ("PRESENT", T - DAY, 2.0)]
+        assert self.found(store, "nobody", "a", None, "b", "a") == [nothing, both[0], nothing, both[1], both[0]]
+
+    def test_a_null_of_a_known_entity_is_present(self, store: FeatureStore, tmp_path: Path) -> None:
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0)])
+        store.materialize("churn_customer", T - DAY, T, files=[file])
+        row = store.online("churn_v1", pa.table({"customer_id": ["a"]})).to_pylist()[0]
+        assert (row["overdue_z"], row["country"], row[STATUS]) == (None, "Norway", "PRESENT")
+
+    def test_features_expire_after_their_ttl_and_not_at_it(
+        self, store: FeatureStore, clock: Clock, tmp_path: Path
+    ) -> None:
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0), ("b", T - DAY, 2.0)])
+        store.materialize("churn_customer", T - 2 * DAY, T, files=[file])
+        clock.now = T + MAX_AGE
+        assert self.found(store, "a", "b") == [("PRESENT", T, 1.0), ("OUTSIDE_MAX_AGE", T - DAY, None)]
+        clock.now += MICROSECOND
+        assert self.found(store, "a") == [("OUTSIDE_MAX_AGE", T, None)]
+
+    def test_threads_read_what_is_there_while_one_writes(self, store: FeatureStore, tmp_path: Path) -> None:
+        names = [f"c{number}" for number in range(50)]
+        files = [feature_file(tmp_path, f"{n}.parquet", [(name, T, float(n)) for name in names]) for n in range(5)]
+        store.materialize("churn_customer", T - DAY, T, files=files[:1])
+
+        def write() -> None:
+            for file in files[1:]:
+                store.materialize("churn_customer", T - DAY, T, files=[file])
+
+        def read(_: int) -> float:
+            values = set(self.recency(store, *names[:1]) + self.recency(store, names[0]))
+            assert values <= {0.0, 1.0, 2.0, 3.0, 4.0}
+            return max(value for value in values if value is not None)
+
+        with ThreadPoolExecutor(3) as pool:
+            writing = pool.submit(write)
+            seen = list(pool.map(read, range(40)))
+            writing.result()
+        assert seen
+        assert self.recency(store, *names) == [4.0] * 50
+
+    def test_what_was_served_can_be_read_again(self, store: FeatureStore, clock: Clock, tmp_path: Path) -> None:
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0)])
+        store.materialize("churn_customer", T - DAY, T, files=[file])
+        asked_for = pa.table({"customer_id": ["nobody", "a"], "carried": [1, 2]})
+        first = store.online("churn_v1", asked_for)
+        clock.now = T + DAY
+        second = store.online("churn_v1", asked_for)
+        both = store.served("churn_v1", T, T + DAY + MICROSECOND)
+        assert both["served_at"].to_pylist() == [T, T, T + DAY, T + DAY]
+        assert both.drop_columns("served_at").equals(pa.concat_tables([first, second]).drop_columns("carried"))
+        assert store.served("churn_v1", T, T + DAY)["served_at"].to_pylist() == [T, T]
+        assert store.served("churn_v1", T + 2 * DAY, T + 3 * DAY).schema == both.schema
+        with pytest.raises(TesseraError, match=r"no feature service 'churn'.*did you mean 'churn_v1'"):
+            store.served("churn", T, T + DAY)
+
+    def test_who_is_forgotten_stays_forgotten(self, store: FeatureStore, tmp_path: Path) -> None:
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0), ("b", T, 2.0)])
+        newer = feature_file(tmp_path, "b.parquet", [("a", T + DAY, 3.0), ("b", T + DAY, 4.0)])
+        store.materialize("churn_customer", T - DAY, T, files=[file])
+        assert self.recency(store, "a", "b", "a") == [1.0, 2.0, 1.0]
+        assert store.forget("customer", "a") == {"churn_customer": 1, "served_log": 2}
+        for files in ([file], [newer]):
+            store.materialize("churn_customer", T - DAY, T + DAY, files=files)
+            assert [status for status, _, _ in self.found(store, "a", "b")] == ["NOT_FOUND", "PRESENT"]
+        assert set(store.served("churn_v1", T, T + DAY)["customer_id"].to_pylist()) == {"b"}
+        assert store.forget("customer", "a") == {"churn_customer": 0, "served_log": 0}
+        with pytest.raises(TesseraError, match=r"no entity 'custumer'.*did you mean 'customer'"):
+            store.forget("custumer", "b")
+
+    def test_a_store_of_feast_that_cannot_forget_says_so(self, tmp_path: Path) -> None:
+        store = FeastStoreConfig(path=str(tmp_path), online_store={"type": "feast.sqlite"}).open()
+        store.apply()
+        with pytest.raises(TesseraError, match="SqliteOnlineStore cannot delete single entities"):
+            store.forget("customer", "a")
 
     def test_the_newest_row_of_the_window_is_served(self, store: FeatureStore, tmp_path: Path) -> None:
         rows = [("a", T - DAY, 1.0), ("a", T, 2.0), ("a", T + MICROSECOND, 3.0), ("b", T - DAY, 4.0), ("c", T, 5.0)]
