@@ -20,7 +20,7 @@ from assets.churn_learning import BASELINES, SERVICE, TrainingSet, training_set
 from assets.ingestion import ingest
 from benchmarks.report import PAGE, replace_section
 from models.evaluation.baselines import single_feature_scores
-from models.evaluation.bootstrap import Interval, Resampling, interval, resampled_aucs
+from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure, reliability
 from models.features.churn import CATEGORIES, FEATURES
@@ -94,7 +94,7 @@ def _best(stack: Stack, sides: Split, cutoff: date) -> NDArray[np.float64]:
 
 def _table(title: str, sides: Split, rows: TrainingSet, as_of: date, scores: Scores, chosen: str) -> list[str]:
     truth = sides.holdout.labels
-    drawn = resampled_aucs(truth, sides.holdout.groups, scores, RESAMPLING)
+    drawn = resampled("auc", truth, sides.holdout.groups, scores, RESAMPLING)
     lines = [
         "",
         f"### {title}",

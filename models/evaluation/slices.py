@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import Interval, Resampling, interval, resampled_aucs
+from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
 from models.training.fitted import Groups, Labels, Vector
 
@@ -82,6 +82,6 @@ def _compare(
     if min(int(own.sum()), int(own.size - own.sum())) < MIN_CLASS_ROWS:
         return SliceResult(name, part, own.size, rate, predicted, None, None, None)
     model, reference = auc(own, picked["model"]), auc(own, picked["reference"])
-    drawn = resampled_aucs(own, groups[mask], picked, resampling)
+    drawn = resampled("auc", own, groups[mask], picked, resampling)
     difference = interval(model - reference, drawn["model"] - drawn["reference"], resampling.confidence)
     return SliceResult(name, part, own.size, rate, predicted, model, reference, difference)

@@ -42,9 +42,10 @@ def rows(hearing: Hearing) -> GateCheck:
 
 
 def floor(hearing: Hearing) -> GateCheck:
-    """Whether even the lower end of the AUC's interval reaches the floor."""
-    area, limit = hearing.auc(CANDIDATE), hearing.config.min_auc
-    return GateCheck("floor", area.low >= limit, area.low, limit, f"AUC {area}; the lower end must reach {limit:g}")
+    """Whether even the lower end of the metric's interval reaches the floor."""
+    found, limit = hearing.quality(CANDIDATE), hearing.config.min_quality
+    says = f"{hearing.metric} {found}; the lower end must reach {limit:g}"
+    return GateCheck("floor", found.low >= limit, found.low, limit, says)
 
 
 def baseline(hearing: Hearing) -> GateCheck:
@@ -54,7 +55,7 @@ def baseline(hearing: Hearing) -> GateCheck:
     hearing.scores(LINEAR)
     behind = [name for name, lead in leads.items() if lead.high < 0 or lead.value < -margin]
     worst = min(leads, key=lambda name: leads[name].value)
-    says = f"AUC {leads[worst]} over {worst}, the closest baseline"
+    says = f"{hearing.metric} {leads[worst]} over {worst}, the closest baseline"
     if behind:
         says = "behind " + ", ".join(f"{name} ({leads[name]})" for name in behind)
     return GateCheck("baseline", not behind, leads[worst].value, -margin, says)
@@ -66,8 +67,18 @@ def champion(hearing: Hearing) -> GateCheck:
     if standing is None:
         return GateCheck("champion", True, None, None, "there is no champion yet")
     lead = hearing.lead(CHAMPION)
-    says = f"AUC {lead} over version {standing.version}; the lower end must be above 0"
+    says = f"{hearing.metric} {lead} over version {standing.version}; the lower end must be above 0"
     return GateCheck("champion", lead.low > 0, lead.low, 0.0, says)
+
+
+def top(hearing: Hearing) -> GateCheck:
+    """Whether those that can be looked at in a day hold no fewer positives than the model in charge would find."""
+    k, drop = hearing.config.top_per_day, hearing.config.max_top_drop
+    if k is None:
+        return GateCheck("top", True, None, None, "not asked: nobody looks at the first of a day")
+    mine, theirs = (hearing.top_precision(name, k) for name in (CANDIDATE, hearing.reference))
+    says = f"precision among the first {k} of a day {mine:.4f}, {hearing.reference} {theirs:.4f}"
+    return GateCheck("top", mine - theirs >= -drop, mine - theirs, -drop, says)
 
 
 def slices(hearing: Hearing) -> GateCheck:
@@ -148,6 +159,7 @@ CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
     floor,
     baseline,
     champion,
+    top,
     slices,
     calibration,
     latency,

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.evaluation.metrics import Metric
+
 
 class GateConfig(BaseModel):
     """Limits of the promotion gate. AUC and probabilities are in [0, 1]; every interval is two-sided.
@@ -13,14 +15,23 @@ class GateConfig(BaseModel):
 
     min_rows: int = Field(default=400, ge=1, description="Hold-out rows below which no comparison means anything.")
     min_class_rows: int = Field(default=40, ge=1, description="Hold-out rows that each of the two classes must have.")
-    min_auc: float = Field(
-        default=0.60, ge=0.5, le=1, description="Lower end of the interval of the AUC must reach this."
+    metric: Metric = Field(default="auc", description="What models are compared by: auc, or average_precision.")
+    min_quality: float = Field(
+        default=0.60, ge=0, le=1, description="Lower end of the interval of the metric must reach this."
+    )
+    top_per_day: int | None = Field(
+        default=None, ge=1, description="Entities looked at per day; their precision must not fall. None: not asked."
+    )
+    max_top_drop: float = Field(
+        default=0.02,
+        ge=0,
+        description="Precision among them that may be lost to the model in charge (or the baseline).",
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Coverage of every bootstrap interval.")
     n_bootstrap: int = Field(default=1000, ge=100, description="Resamples of entities behind every interval.")
     seed: int = Field(default=20, ge=0, description="Seed of the resampling, so that a report can be made again.")
     baseline_margin: float = Field(
-        default=0.005, ge=0, description="AUC by which a simple baseline may be ahead, if chance explains it."
+        default=0.005, ge=0, description="Metric by which a simple baseline may be ahead, if chance explains it."
     )
     max_ece: float = Field(default=0.08, gt=0, description="Expected calibration error beyond what chance explains.")
     max_calibration_gap: float = Field(

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from models.evaluation.bootstrap import Interval, Resampling, interval, resampled_aucs
-from models.evaluation.metrics import auc
+from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
+from models.evaluation.metrics import METRIC_WORDS, entity_precision_at, value_of
 from models.evaluation.slices import SliceResult, compare_slices
 from models.gates.config import GateConfig
 from models.gates.evidence import Champion, GateEvidence, NoChampion
@@ -86,15 +86,26 @@ class Hearing:
             self._scores[name] = _checked(name, self._score(name), len(self.holdout))
         return self._scores[name]
 
-    def auc(self, name: str) -> Interval:
-        """AUC of a model on the hold-out, with its interval."""
-        value = auc(self.holdout.labels, self.scores(name))
+    @property
+    def metric(self) -> str:
+        """What models are compared by, in words."""
+        return METRIC_WORDS[self.config.metric]
+
+    def quality(self, name: str) -> Interval:
+        """The metric of a model on the hold-out, with its interval."""
+        value = self._measured(name)
         return interval(value, self._resampled(name), self.config.confidence)
 
     def lead(self, over: str) -> Interval:
-        """AUC of the candidate minus that of another model, with its paired interval."""
-        value = auc(self.holdout.labels, self.scores(CANDIDATE)) - auc(self.holdout.labels, self.scores(over))
+        """The metric of the candidate minus that of another model, with its paired interval."""
+        value = self._measured(CANDIDATE) - self._measured(over)
         return interval(value, self._resampled(CANDIDATE) - self._resampled(over), self.config.confidence)
+
+    def top_precision(self, name: str, k: int) -> float:
+        """Mean share of positives among the `k` entities of a day that a model puts first."""
+        held = self.holdout
+        days = held.cutoffs.astype("datetime64[D]")
+        return entity_precision_at(held.labels, self.scores(name), held.groups, days, k)
 
     @property
     def reference(self) -> str:
@@ -115,11 +126,14 @@ class Hearing:
             return given(self.champion, "a champion").score(self.split.holdout_table)
         return given(given(self.evidence.baselines, "baselines").get(name), f"the baseline {name!r}")
 
+    def _measured(self, name: str) -> float:
+        return value_of(self.config.metric, self.holdout.labels, self.scores(name))
+
     def _resampled(self, name: str) -> Vector:
         if name not in self._drawn:
             holdout = self.holdout
-            drawn = resampled_aucs(holdout.labels, holdout.groups, {name: self.scores(name)}, self.resampling)
-            self._drawn.update(drawn)
+            scores = {name: self.scores(name)}
+            self._drawn |= resampled(self.config.metric, holdout.labels, holdout.groups, scores, self.resampling)
         return self._drawn[name]
 
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import Resampling, resampled_aucs
-from models.evaluation.metrics import auc, average_precision, log_loss
+from models.evaluation.bootstrap import Resampling, resampled
+from models.evaluation.metrics import Metric, auc, average_precision, log_loss
 from models.training.dataset import Dataset
 from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
 
@@ -46,12 +46,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that asks to be put in charge. `fold_aucs` has one entry per fold."""
+    """A model that asks to be put in charge. `folds` has one entry per fold for each metric."""
 
     name: str
     fit: Fit
     parameters: Mapping[str, str]
-    fold_aucs: Vector
+    folds: Mapping[Metric, Vector]
     cross_validated: Mapping[str, Estimate]
 
 
@@ -78,15 +78,15 @@ def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate
     return [_fit(by_name[name], train) for name in sorted(by_name, key=_simplicity)]
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate:
+def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate:
     """The simplest candidate that the best one does not beat by more than one standard error of their difference.
 
     The standard error is that of the paired differences over the folds, whose noise is mostly common to both
     (the one-standard-error rule of Breiman et al. 1984, *CART*, 3.4.3, applied to differences).
     """
-    best = max(candidates, key=lambda candidate: candidate.cross_validated["auc"].mean)
+    best = max(candidates, key=lambda candidate: candidate.cross_validated[metric].mean)
     for candidate in sorted(candidates, key=lambda candidate: _simplicity(candidate.name)):
-        behind = _estimate(best.fold_aucs - candidate.fold_aucs)
+        behind = _estimate(best.folds[metric] - candidate.folds[metric])
         if behind.mean <= behind.standard_error:
             return candidate
     return best
@@ -102,7 +102,7 @@ def shuffled_control(trainer: Fitter, train: Dataset, *, seed: int = 0) -> Shuff
     labels = exchanged_labels(train.labels[kept], groups, seed=seed)
     fit = trainer.fit(train.rows[kept], labels, groups)
     resampling = Resampling(n=_CONTROL_RESAMPLES, seed=seed, confidence=0.95)
-    drawn = resampled_aucs(labels, groups, {"control": fit.out_of_fold}, resampling)["control"]
+    drawn = resampled("auc", labels, groups, {"control": fit.out_of_fold}, resampling)["control"]
     return ShuffledControl(auc(labels, fit.out_of_fold), float(drawn.std(ddof=1)))
 
 
@@ -133,22 +133,22 @@ def _some_entities(groups: Groups, rows: int, seed: int) -> NDArray[np.bool_]:
 
 def _fit(trainer: Fitter, train: Dataset) -> Candidate:
     fit = trainer.fit(train.rows, train.labels, train.groups)
-    measured = {
+    folds: dict[Metric, Vector] = {
         "auc": _per_fold(fit, train.labels, auc),
         "average_precision": _per_fold(fit, train.labels, average_precision),
-        "log_loss": _per_fold(fit, train.labels, log_loss),
     }
+    measured = {**folds, "log_loss": _per_fold(fit, train.labels, log_loss)}
     estimates = {name: _estimate(values) for name, values in measured.items()}
-    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, measured["auc"], estimates)
+    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, folds, estimates)
 
 
-class _Metric(Protocol):
+class _Measure(Protocol):
     def __call__(self, labels: Labels, scores: Vector, /) -> float: ...
 
 
-def _per_fold(fit: Fit, labels: Labels, metric: _Metric) -> Vector:
+def _per_fold(fit: Fit, labels: Labels, measure: _Measure) -> Vector:
     folds = np.unique(fit.folds)
-    return np.array([metric(labels[fit.folds == k], fit.out_of_fold[fit.folds == k]) for k in folds])
+    return np.array([measure(labels[fit.folds == k], fit.out_of_fold[fit.folds == k]) for k in folds])
 
 
 def _estimate(values: Vector) -> Estimate:

@@ -15,6 +15,7 @@ from models.evaluation.metrics import (
     average_precision,
     brier,
     calibration_line,
+    entity_precision_at,
     log_loss,
     measure,
     precision_at,
@@ -131,3 +132,14 @@ def test_measure_names_everything() -> None:
     assert values["auc"] == 1.0
     assert values["precision_at_top"] == 1.0
     assert values["positive_share"] == 0.5
+
+
+def test_entities_found_on_a_day_are_not_looked_for_again() -> None:
+    """Two days, one card looked at per day. Card 1 is found on the first day, so on the second card 2 is looked at."""
+    days = np.array(["2018-08-08"] * 3 + ["2018-08-09"] * 3, dtype="datetime64[D]")
+    cards = np.array([1, 1, 2, 1, 2, 3])
+    labels = np.array([0, 1, 0, 1, 0, 1], dtype=np.int8)
+    scores = np.array([0.9, 0.1, 0.5, 0.99, 0.4, 0.3])
+    assert entity_precision_at(labels, scores, cards, days, 1) == 0.5
+    assert entity_precision_at(labels, scores, cards, days, 2) == (0.5 + 0.5) / 2
+    assert entity_precision_at(labels, -scores, cards, days, 1) == 1.0

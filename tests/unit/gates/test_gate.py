@@ -169,8 +169,8 @@ def test_rows_a_class_with_too_few_rows_decides_nothing(world: World) -> None:
 
 def test_floor_a_model_that_hardly_ranks_is_stopped(world: World) -> None:
     area = value(judge(world.evidence), "floor")
-    assert judge(world.evidence, min_auc=area - 0.001).passed
-    assert judge(world.evidence, min_auc=area + 0.001).stopped_by == ("floor",)
+    assert judge(world.evidence, min_quality=area - 0.001).passed
+    assert judge(world.evidence, min_quality=area + 0.001).stopped_by == ("floor",)
 
 
 def test_floor_noise_is_stopped_by_the_default_floor_and_by_the_comparisons(world: World) -> None:
@@ -182,9 +182,36 @@ def test_floor_noise_is_stopped_by_the_default_floor_and_by_the_comparisons(worl
 def test_baseline_a_model_that_one_feature_beats_is_stopped(world: World) -> None:
     """The first model: what stops it cannot be the champion. Slices are left out, they compare with a baseline too."""
     blurred = distorted(world, lambda p, x: sigmoid(log_odds(p) + 3 * np.random.default_rng(3).normal(size=p.size)))
-    report = judge(replace(blurred, champion=NoChampion()), min_auc=0.5, max_ece=1.0, max_slice_drop=1.0)
+    report = judge(replace(blurred, champion=NoChampion()), min_quality=0.5, max_ece=1.0, max_slice_drop=1.0)
     assert report.stopped_by == ("baseline",)
     assert "behind" in next(check.says for check in report.checks if check.name == "baseline")
+
+
+def test_top_a_model_whose_first_few_are_wrong_is_stopped(world: World) -> None:
+    """The least likely are put before everybody: of 1,500 customers they are few, but those are looked at."""
+
+    def last_shall_be_first(p: Vector, x: Matrix) -> Vector:
+        return np.where(p <= np.sort(p)[20], 0.999, p)
+
+    evidence = replace(distorted(world, last_shall_be_first), champion=NoChampion())
+    lenient = {"baseline_margin": 0.5, "max_slice_drop": 1.0, "max_ece": 1.0, "min_quality": 0.5}
+    assert "top" not in judge(evidence, **lenient).stopped_by
+    assert "top" in judge(evidence, top_per_day=20, **lenient).stopped_by
+    assert judge(world.evidence, top_per_day=20).passed
+
+
+def test_average_precision_sees_what_auc_does_not(world: World) -> None:
+    """The champion is the candidate with its first few shuffled among later ones: a tie by AUC, a loss by precision."""
+    own = world.fit.model.predict(world.split.holdout.rows)
+    worse = np.where(own >= np.sort(own)[-60], np.sort(own)[-300], own)
+    champion = Champion("6", HOLDOUT, CUTOFFS, lambda rows: worse)
+    report = judge(replace(world.evidence, champion=champion), metric="average_precision", min_quality=0.3)
+    lead = next(check for check in report.checks if check.name == "champion")
+    assert lead.passed
+    assert "average precision" in lead.says
+    same = Champion("7", HOLDOUT, CUTOFFS, lambda rows: own)
+    stopped = judge(replace(world.evidence, champion=same), metric="average_precision", min_quality=0.3).stopped_by
+    assert stopped == ("champion",)
 
 
 def test_champion_a_candidate_that_is_no_better_is_stopped(world: World) -> None:
@@ -367,7 +394,7 @@ def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) 
     ("piece", "stopped"),
     [
         ("model", {"floor", "baseline", "champion", "slices", "calibration", "latency"}),
-        ("split", LIMITS_OF_NOTHING - {"size"}),
+        ("split", LIMITS_OF_NOTHING - {"size", "top"}),
         ("baselines", {"baseline"}),
         ("champion", {"champion", "slices", "unseen"}),
         ("control", {"leakage"}),
@@ -435,7 +462,7 @@ def test_a_packed_champion_is_scored_by_its_own_features(world: World, tmp_path:
 
 def test_limits_are_frozen_and_misspelt_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        CONFIG.min_auc = 0.1  # pyright: ignore[reportAttributeAccessIssue]
+        CONFIG.min_quality = 0.1  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ValueError, match="Extra inputs"):
         GateConfig(min_acu=0.7)  # pyright: ignore[reportCallIssue]
 

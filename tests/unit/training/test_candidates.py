@@ -30,7 +30,7 @@ def candidate(name: str, aucs: Sequence[float]) -> Candidate:
     values = np.array(aucs)
     estimate = Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)))
     nothing: Any = None
-    return Candidate(name, nothing, {}, values, {"auc": estimate})
+    return Candidate(name, nothing, {}, {"auc": values}, {"auc": estimate})
 
 
 def test_the_simpler_one_is_chosen_when_the_better_one_may_be_luck() -> None:
@@ -66,8 +66,8 @@ def test_candidates_come_simplest_first_with_numbers_of_every_fold() -> None:
     found = fit_candidates(trainers, world())
     assert [c.name for c in found] == ["logistic_regression", "xgboost"]
     for c in found:
-        assert c.fold_aucs.shape == (5,)
-        assert c.cross_validated["auc"].mean == pytest.approx(c.fold_aucs.mean())
+        assert c.folds["auc"].shape == (5,)
+        assert c.cross_validated["auc"].mean == pytest.approx(c.folds["auc"].mean())
         assert c.cross_validated.keys() == {"auc", "average_precision", "log_loss"}
     assert found[1].parameters["tree_method"] == "hist"
     assert int(found[1].parameters["rounds"]) <= 20
