@@ -98,7 +98,8 @@ def _card(record: Erasure, proof: Path) -> Panel:
     if record.interrupted:
         lines.add_row("continued", f"an attempt of {record.started_at:%Y-%m-%d %H:%M} UTC; these are the counts of all")
     lines.add_row("remains", f"{len(record.remains)} things, each with its reason in the proof")
-    lines.add_row("proof", f"{proof}, and .md for people")
+    lines.add_row("proof", f"{proof.parent.name}/{proof.name}, and .md for people")
+    lines.add_row("home", str(proof.parent.parent))
     title = f"[bold]forgotten[/] one {record.entity}, {record.rows:,} rows, digest {record.digest[:12]}"
     return Panel(lines, title=title, title_align="left", border_style="green", expand=False)
 
