@@ -32,10 +32,11 @@ def answering() -> Iterator[None]:
     try:
         yield
     except _unreachable() as error:
-        says = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-        todo = next((todo for word, todo in _TODO.items() if word in says[0].lower()), _ELSE)
+        lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+        says = lines[0].rstrip(".")
+        todo = next((todo for word, todo in _TODO.items() if word in says.lower()), _ELSE)
         raise TesseraError(
-            f"A database of the feature store does not answer: {says[0]}.",
+            f"A database of the feature store does not answer: {says}.",
             expected="a reachable registry and online store",
             todo=todo,
         ) from error

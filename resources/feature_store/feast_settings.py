@@ -149,7 +149,7 @@ def _online_config_class(kind: str) -> Any:
 
 def _not_importable(kind: str, error: Exception) -> TesseraError:
     ours = {path: name for name, path in ONLINE_STORES.items()}
-    cause = error.__cause__ or error
+    cause = str(error.__cause__ or error).splitlines()[0]
     todo = "Correct `type`, or install the package that holds it into .venv."
     if ours.get(kind) in ("redis", "postgres"):
         todo = f"Install it: .venv/bin/pip install --require-hashes -r requirements/{ours[kind]}.lock"
@@ -159,7 +159,8 @@ def _not_importable(kind: str, error: Exception) -> TesseraError:
 
 
 def _wrong_setting(error: ValidationError, known: list[str]) -> TesseraError:
-    first = error.errors()[0]
+    # A misspelt setting first: what it leaves out is missed, too.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in first["loc"])
     # Of a setting that should not be there, never the value: it may be a misspelt password.
     return TesseraError(

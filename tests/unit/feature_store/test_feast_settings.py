@@ -1,0 +1,143 @@
+"""From `stack.yaml` to Feast: names, secrets, and what a user is told about mistakes."""
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis import Redis
+
+from models.errors import TesseraError
+from resources.feature_store.feast_settings import feast_settings, for_yaml, repo_config, revealed
+from resources.feature_store.feast_store import FeastStoreConfig
+from tests.servers.postgres_server import PostgresDatabase
+from tests.servers.redis_server import serving
+
+# pyright: basic
+
+DATABASE = {"type": "postgres", "host": "db", "user": "u", "password": "p", "database": "d"}
+
+
+def opened(folder: Path, online_store: dict[str, Any], registry: str = "") -> Any:
+    settings = feast_settings(folder, tables="/lake", online_store=online_store, registry=registry)
+    return repo_config(folder, revealed(settings))
+
+
+@pytest.mark.parametrize(
+    ("online_store", "says"),
+    [
+        ({"type": "redsi"}, r"`feature_store.online_store.type` in stack.yaml is 'redsi'.*did you mean 'redis'"),
+        ({"type": "no.such.PlaceOnlineStore"}, "'no.such.PlaceOnlineStore' cannot be imported.*No module named 'no'"),
+        ({"type": "redis", "conection_string": "x"}, "online_store.conection_string.*did you mean 'connection_string'"),
+        ({**DATABASE, "port": "five"}, r"`feature_store.online_store.port` in stack.yaml.*integer"),
+        ({"type": "redis", "redis_type": "redis_cluster"}, "cannot use redis_type 'redis_cluster'"),
+        ({"type": "redis", "connection_string": {"env": "NO_SUCH"}}, "environment variable 'NO_SUCH' is not set"),
+    ],
+)
+def test_wrong_settings_are_refused(tmp_path: Path, online_store: dict[str, Any], says: str) -> None:
+    with pytest.raises(TesseraError, match=says):
+        opened(tmp_path, online_store)
+
+
+def test_a_value_of_a_wrong_setting_is_not_shown(tmp_path: Path) -> None:
+    """It may be a password under a misspelt name."""
+    with pytest.raises(TesseraError) as error:
+        opened(tmp_path, {"type": "postgres", "pasword": "hunter2"})
+    assert "pasword" in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(("kind", "package"), [("redis", "redis"), ("postgres", "psycopg")])
+def test_a_missing_client_names_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, package: str
+) -> None:
+    # Forgotten, so that they are imported again; `None` makes Python say that there is no such package.
+    for name in [*sys.modules]:
+        if name.split(".")[0] == package or name.startswith(
+            ("feast.infra.online_stores.redis", "feast.infra.online_stores.postgres", "resources.feature_store.mono")
+        ):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(TesseraError, match=f"cannot be imported.*requirements/{kind}.lock"):
+        opened(tmp_path, {"type": kind})
+
+
+def test_secrets_reach_feast_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONLINE_PASSWORD", "hunter2")
+    online_store = {**DATABASE, "password": {"env": "ONLINE_PASSWORD"}}
+    settings = feast_settings(
+        tmp_path, tables="/lake", online_store=online_store, registry="postgresql+psycopg://u:hunter3@db/registry"
+    )
+    assert repo_config(tmp_path, revealed(settings)).online_store.password == "hunter2"  # noqa: S105
+    written = yaml.safe_dump(for_yaml(settings))
+    assert "hunter" not in written
+    assert yaml.safe_load(written)["online_store"]["password"] == "${ONLINE_PASSWORD}"  # noqa: S105
+    assert yaml.safe_load(written)["registry"]["path"] == "${FEAST_REGISTRY_URL}"
+
+
+def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(tmp_path) as port, Redis(port=port) as client:
+        client.config_set("requirepass", "hunter2")
+        monkeypatch.setenv("REDIS", f"127.0.0.1:{port},password=hunter2")
+        store = FeastStoreConfig(
+            path=str(tmp_path / "feast"), online_store={"type": "redis", "connection_string": {"env": "REDIS"}}
+        ).open()
+        assert list(store.apply()) == ["churn_v1"]
+        assert store.check().ok
+        texts = [file.read_bytes() for file in (tmp_path / "feast").rglob("*") if file.is_file()]
+        assert not [text for text in texts if b"hunter2" in text]
+        monkeypatch.setenv("REDIS", f"127.0.0.1:{port},password=wrong")
+        locked_out = FeastStoreConfig(
+            path=str(tmp_path / "feast"), online_store={"type": "redis", "connection_string": {"env": "REDIS"}}
+        ).open()
+        health = locked_out.check()
+        assert not health.ok
+        assert "password" in health.says
+        assert "wrong" not in health.says
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_a_server_that_is_not_there(tmp_path: Path) -> None:
+    port = free_port()
+    FeastStoreConfig(path=str(tmp_path)).open().apply()
+    redis = {"type": "redis", "connection_string": f"127.0.0.1:{port}"}
+    postgres = {"type": "postgres", "host": "127.0.0.1", "port": port, "user": "u", "password": "p", "database": "d"}
+    for online_store in (redis, postgres):
+        health = FeastStoreConfig(path=str(tmp_path), online_store=online_store).open().check()
+        assert not health.ok
+        assert str(port) in health.says
+        assert "online_store" in health.todo or "online store" in health.todo
+    url = f"postgresql+psycopg://u:hunter2@127.0.0.1:{port}/d"
+    health = FeastStoreConfig(path=str(tmp_path / "other"), registry=url).open().check()
+    assert not health.ok
+    assert str(port) in health.says
+    assert "hunter2" not in health.says
+
+
+def test_wrong_password_and_no_ssl(tmp_path: Path, postgres_server: PostgresDatabase) -> None:
+    FeastStoreConfig(path=str(tmp_path)).open().apply()
+    right = {"type": "postgres", **postgres_server.online_store}
+    wrong = FeastStoreConfig(path=str(tmp_path), online_store={**right, "password": "wrong"}).open().check()
+    assert (wrong.ok, "password" in wrong.says, "wrong" in wrong.says) == (False, True, False)
+    without = {name: value for name, value in right.items() if name != "sslmode"}
+    refused = FeastStoreConfig(path=str(tmp_path), online_store=without).open().check()
+    assert not refused.ok
+    assert "SSL" in refused.says
+    assert "sslmode: disable" in refused.todo
+
+
+def test_registry_and_online_store_in_one_database(tmp_path: Path, postgres_database: PostgresDatabase) -> None:
+    url = postgres_database.url.replace("postgresql://", "postgresql+psycopg://")
+    config = FeastStoreConfig(
+        path=str(tmp_path), registry=url, online_store={"type": "postgres", **postgres_database.online_store}
+    )
+    assert list(config.open().apply()) == ["churn_v1"]
+    health = config.open().check()
+    assert (health.ok, health.says) == (True, "Feast, services churn_v1, online in postgres")
+    assert not (tmp_path / "registry.db").exists()
