@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
@@ -298,7 +298,7 @@ def shops(draw: st.DrawFn) -> tuple[list[Stored], list[int], list[tuple[str, int
     return (
         rows,
         sorted(draw(st.lists(HOURS, max_size=6))),
-        draw(st.lists(st.tuples(st.sampled_from("abcd"), HOURS), min_size=1, max_size=20)),
+        draw(st.lists(st.tuples(st.sampled_from("abcd"), HOURS), min_size=1, max_size=8)),
     )
 
 
@@ -308,6 +308,7 @@ def online(rows: Sequence[Stored], materialized: Sequence[int], customer: str, h
     return as_of(rows, customer, T + done[-1] * HOUR) if done else None
 
 
+@settings(max_examples=60, deadline=None)
 @given(shop=shops())
 def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
     shop: tuple[list[Stored], list[int], list[tuple[str, int]]],
@@ -322,6 +323,7 @@ def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
         assert not changed or spend.cause in ({"lag"} if followed else {"lag", "stale", "missing"})
 
 
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_causes_are_disjoint_and_complete(data: st.DataObject) -> None:
     """Whatever is served: a row differs for one cause, and exactly where it is not what offline has."""
