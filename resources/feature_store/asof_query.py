@@ -11,6 +11,7 @@ from duckdb import DuckDBPyConnection
 
 from resources.feature_store.asof_entities import Entities
 from resources.feature_store.asof_sql import (
+    KEEP_SIDES,
     MATCHES,
     JoinedView,
     Order,
@@ -43,8 +44,9 @@ class Statement:
 
     sql: str
 
-    def prepare(self, connection: DuckDBPyConnection) -> str:  # noqa: ARG002
+    def prepare(self, connection: DuckDBPyConnection) -> str:
         """See `Query`."""
+        connection.execute(KEEP_SIDES)
         return self.sql
 
 
@@ -64,6 +66,7 @@ class PointInTime:
     def prepare(self, connection: DuckDBPyConnection) -> str:
         """See `Query`."""
         first, last, rows = self._loaded(connection)
+        connection.execute(KEEP_SIDES)
         wheres = [_where(view, first, last) for view in self.views]
         orders: list[Order] = [
             self._order(connection, view, where) for view, where in zip(self.views, wheres, strict=True)
