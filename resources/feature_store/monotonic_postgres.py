@@ -90,7 +90,7 @@ class MonotonicPostgresOnlineStoreConfig(PostgreSQLOnlineStoreConfig):
             raise TesseraError(
                 f"This online store cannot use `{info.field_name}: true`.",
                 expected="an online store that is asked by entity key",
-                todo="Remove the setting, or use Feast's own store (`type: postgres`).",
+                todo="Remove the setting, or use Feast's own store (`type: feast.postgres`).",
             )
         return enabled
 
@@ -183,9 +183,8 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
             for start in range(0, len(features), _FEATURES_PER_STATEMENT):
                 names = features[start : start + _FEATURES_PER_STATEMENT]
                 cells = [column for name in names for column in (rows.features[name], _texts(rows.features[name]))]
-                cursor.execute(
-                    upsert(_table(config, view), _forgotten(config), names), [rows.entity_keys, events, created, *cells]
-                )
+                statement = upsert(_table(config, view), _forgotten(config), names)
+                cursor.execute(statement, [rows.entity_keys, events, created, *cells])
                 stored = max(stored, *(count for (count,) in cursor))
         return stored
 

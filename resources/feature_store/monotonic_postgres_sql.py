@@ -35,8 +35,7 @@ DELETE = SQL("""
     SELECT DISTINCT entity_key FROM gone""")
 
 #: Rows are locked in the order of their keys, so two writers wait for each other and never in a circle. The first
-#: comparison refuses whole entities (`ALL` looks each of them up by index, where Postgres might plan to read the whole
-#: table for `NOT EXISTS`); the second one refuses those that another writer changed meanwhile.
+#: comparison refuses whole entities, the second one those that another writer changed meanwhile.
 _UPSERT = SQL("""
     WITH incoming AS MATERIALIZED (
         SELECT *

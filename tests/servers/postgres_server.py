@@ -104,8 +104,8 @@ def _new_folder() -> Path:
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES
     home = _MEMORY if roomy else Path(tempfile.gettempdir())
     for left in home.glob(f"{_PREFIX}*"):
-        # Of a test process that was killed.
-        if not Path("/proc", left.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+        owner = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path("/proc", owner).exists():  # it was killed
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=home))
 

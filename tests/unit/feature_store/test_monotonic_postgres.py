@@ -291,6 +291,27 @@ def test_views_of_more_features_than_a_statement_takes(
     assert stored.features == {name: [cell.SerializeToString()] for name, cell in rows["bob"].items()}
 
 
+def test_no_use_reads_a_whole_table_however_new_it_is(
+    postgres_database: PostgresDatabase, ours: MonotonicPostgresOnlineStore
+) -> None:
+    place = config(postgres_database)
+    for start in range(0, 6000, 500):
+        names = [f"customer {number}" for number in range(start, start + 500)]
+        cells = [Value(int64_val=1).SerializeToString()] * len(names)
+        rows = EncodedRows([key(name) for name in names], [JULY] * 500, [None] * 500, {"points": cells})
+        assert ours.write_rows(place, LOYALTY, rows) == 500
+        assert ours.read_rows(place, LOYALTY, rows.entity_keys, ["points"]).event_timestamps == [JULY] * 500
+    ours.forget_rows(place, [LOYALTY], [key("customer 1")])
+    assert ours._connections is not None
+    ours._connections.close()  # what it counted is published then
+    with psycopg.connect(postgres_database.url, autocommit=True) as connection:
+        scans = "SELECT seq_scan, idx_scan FROM pg_stat_user_tables WHERE relname = 'shop_loyalty'"
+        by_table, by_index = 0, 0
+        while not by_index:
+            ((by_table, by_index),) = connection.execute(scans).fetchall()
+    assert by_table == 1  # when its index was made
+
+
 def test_nothing_to_write_is_nothing_written(
     postgres_database: PostgresDatabase, ours: MonotonicPostgresOnlineStore
 ) -> None:
@@ -472,5 +493,5 @@ def test_a_name_that_postgres_would_cut_is_refused(postgres_database: PostgresDa
 @pytest.mark.parametrize("setting", ["vector_enabled", "enable_openai_compatible_store"])
 def test_searching_is_left_to_feasts_own_store(postgres_database: PostgresDatabase, setting: str) -> None:
     place: Any = {setting: True}
-    with pytest.raises(TesseraError, match=f"`{setting}: true`.*`type: postgres`"):
+    with pytest.raises(TesseraError, match=f"`{setting}: true`.*`type: feast.postgres`"):
         _ = config(postgres_database, **place).online_store
