@@ -10,7 +10,7 @@ from typing import Literal
 
 import dagster as dg
 
-from assets import churn_features, churn_learning, churn_scoring, churn_serving
+from assets import churn_features, churn_learning, churn_scoring, churn_serving, learning
 from assets.partitions import daily
 from models.publishing import Publication
 from resources.ports import (
@@ -108,13 +108,14 @@ def champion(
     day, churn, models = date.fromisoformat(context.partition_key), settings.open().churn, registry.open()
     with models.lock(churn_learning.APP):
         if config.train == "if_no_champion" and models.champion(churn_learning.APP) is not None:
-            yield churn_learning.kept(models)
+            yield learning.kept(churn_learning.APP, models)
             return
         rows = churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, day)
         yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
-        judged = churn_learning.judged(rows, [trainer.open(), challenger.open()], models, churn, day)
+        lesson = churn_learning.lesson(rows, churn)
+        judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
         yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
-        yield churn_learning.decided(judged, models, run_id=context.run.run_id, who=context.run.job_name)
+        yield learning.decided(lesson, judged, models, run_id=context.run.run_id, who=context.run.job_name)
 
 
 class ScoresConfig(dg.Config):

@@ -11,6 +11,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets import churn_features
+from assets.learning import DRIFT
 from models.errors import TesseraError
 from models.publishing import Degradation, Publication, attempt_of
 from models.settings import ChurnSettings
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from models.training.package import LoadedModel
 
 APP = "churn"
-#: File of the model package that remembers how its features looked.
-DRIFT = "drift.json"
 _ENTITY = "customer_id"
 _RUNGS: tuple[Degradation, ...] = ("fresh", "stale_features", "last_good_scores")
 

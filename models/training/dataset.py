@@ -60,7 +60,7 @@ class Split:
 
     Attributes:
         train: rows to learn from.
-        holdout: rows of the hold-out cut-off, which nothing was learnt from.
+        holdout: rows of the hold-out cut-offs, which nothing was learnt from.
         holdout_table: the same hold-out rows as a table in the same order, for models with other features.
         encoder: learnt from the training rows.
         label_end: last day that any training label looked at.
@@ -78,26 +78,35 @@ class Split:
 
 
 def split(
-    table: pa.Table, *, features: Sequence[str], holdout: date, horizon_days: int, slice_by: Sequence[str] = ()
+    table: pa.Table,
+    *,
+    features: Sequence[str],
+    holdout: date,
+    horizon_days: int,
+    slice_by: Sequence[str] = (),
+    label: str = LABEL,
+    key: str = ENTITY,
 ) -> Split:
-    """A division by time: rows cut off on `holdout` against rows whose label window had ended by then.
+    """A division by time: rows cut off from `holdout` on against rows whose label window had ended by then.
 
     Rows are put into the order of time and key first, so their order in `table` changes nothing.
 
     Args:
-        table: `customer_id`, `event_timestamp` (UTC), `churned` (bool or 0/1) and all of `features`.
+        table: `customer_id`, `event_timestamp` (UTC), `label` (bool or 0/1), `key` and all of `features`.
         features: columns to learn from, numbers and strings.
-        holdout: day of the hold-out's cut-off.
+        holdout: (first) day of the hold-out's cut-offs.
         horizon_days: days after a cut-off that its labels look at.
         slice_by: columns whose parts the gate compares; numbers are divided at the terciles of the training rows.
+        label: column of the labels.
+        key: column that tells rows of one moment apart.
 
     Raises:
         TesseraError: no row is cut off on `holdout`, no row is old enough to learn from, or a value is infinite.
     """
-    ordered = table.sort_by([(MOMENT, "ascending"), (ENTITY, "ascending")])
+    ordered = table.sort_by([(MOMENT, "ascending"), (key, "ascending")])
     days = _days(ordered)
     train_mask = days <= np.datetime64(holdout - timedelta(days=horizon_days))
-    holdout_mask = days == np.datetime64(holdout)
+    holdout_mask = days >= np.datetime64(holdout)
     if not train_mask.any() or not holdout_mask.any():
         raise _nothing(days, holdout, horizon_days)
     train_table, holdout_table = ordered.filter(pa.array(train_mask)), ordered.filter(pa.array(holdout_mask))
@@ -106,8 +115,8 @@ def split(
     groups = _group_numbers(ordered)
     last = days[train_mask].max().astype(date)
     return Split(
-        train=_dataset(train_table, encoder, groups[train_mask], parts),
-        holdout=_dataset(holdout_table, encoder, groups[holdout_mask], parts),
+        train=_dataset(train_table, encoder, groups[train_mask], parts, label),
+        holdout=_dataset(holdout_table, encoder, groups[holdout_mask], parts, label),
         holdout_table=holdout_table,
         encoder=encoder,
         label_end=last + timedelta(days=horizon_days),
@@ -153,12 +162,14 @@ class _Parts:
         return [*low, *middle, f"> {self.edges[-1]:g}"]
 
 
-def _dataset(table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts]) -> Dataset:
+def _dataset(
+    table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts], label: str
+) -> Dataset:
     rows = encoder.matrix(table)
     _check_finite(rows, encoder)
     return Dataset(
         rows=rows,
-        labels=table.column(LABEL).cast(pa.int8()).to_numpy(),
+        labels=table.column(label).cast(pa.int8()).to_numpy(),
         groups=groups,
         entity_ids=np.asarray(table.column(ENTITY).to_numpy(), dtype=object),
         cutoffs=_moments(table),

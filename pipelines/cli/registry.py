@@ -4,7 +4,7 @@ import getpass
 
 from rich.table import Table
 
-from assets.churn_learning import golden_scores
+from assets.learning import golden_scores
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import out
 from pipelines.cli.days import known_app

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.churn_learning import golden_scores
+from assets.learning import golden_scores
 from models.errors import TesseraError
 from models.training.encoding import Encoder
 from models.training.package import ModelCard, save
