@@ -1,15 +1,20 @@
 """What an event is: CloudEvents 1.0 names (github.com/cloudevents/spec), one JSON object as data."""
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.errors import TesseraError
 
-#: Larger events are refused when they are published: a queue is no file store.
+#: Larger events are refused: a queue is no file store.
 MAX_EVENT_BYTES = 65_536
+
+#: CloudEvents' String: no control characters.
+_Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
 class Event(BaseModel):
@@ -26,21 +31,44 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: str = Field(min_length=1, max_length=256)
-    source: str = Field(min_length=1, max_length=256)
-    type: str = Field(min_length=1, max_length=256)
+    id: _Text = Field(min_length=1)
+    source: _Text = Field(min_length=1)
+    type: _Text = Field(min_length=1)
     time: AwareDatetime
-    subject: str = Field(max_length=256)
+    subject: _Text
     data: dict[str, Any]
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _is_a_date(cls, value: object) -> object:
+        """A number would be taken for seconds or for milliseconds, whichever looks better."""
+        if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+            return value
+        raise ValueError("input should be a timestamp as in RFC 3339, such as 2018-07-25T12:00:00Z")
 
     @field_validator("time")
     @classmethod
     def _in_utc(cls, value: datetime) -> datetime:
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError:
+            raise ValueError("input should lie in the years 1 to 9999, UTC") from None
+
+    @model_validator(mode="after")
+    def _can_be_sent(self) -> "Event":
+        try:
+            size = len(self.to_json().encode())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"input should be JSON: {error}") from None
+        if size > MAX_EVENT_BYTES:
+            raise ValueError(f"input should have at most {MAX_EVENT_BYTES} bytes of JSON, not {size}")
+        return self
 
     def to_json(self) -> str:
         """One line of JSON, the attributes in this order, `specversion` first."""
-        return json.dumps({"specversion": "1.0", **self.model_dump(mode="json")}, ensure_ascii=False, allow_nan=False)
+        time = self.time.isoformat().replace("+00:00", "Z")
+        named = {"id": self.id, "source": self.source, "type": self.type, "time": time, "subject": self.subject}
+        return json.dumps({"specversion": "1.0", **named, "data": self.data}, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Event":
@@ -53,15 +81,17 @@ class Event(BaseModel):
             raise _malformed(f"has {len(line)} bytes", f"at most {MAX_EVENT_BYTES}")
         try:
             found = json.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise _malformed(f"is no JSON object: {error}", "one JSON object per event") from None
         if not isinstance(found, dict):
             raise _malformed(f"is no JSON object but {found!r:.40}", "one JSON object per event")
+        if (version := found.get("specversion", "1.0")) != "1.0":
+            raise _malformed(f"has a wrong `specversion`: {version!r:.40}", "CloudEvents 1.0")
         try:
             return cls(**{name: found[name] for name in cls.model_fields if name in found})
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
+            place = ".".join(str(part) for part in first["loc"]) or "data"
             raise _malformed(f"has a wrong `{place}`: {first['msg'].lower()}", "a CloudEvent") from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from models.errors import TesseraError
-from models.events import Event
+from models.events import MAX_EVENT_BYTES, Event
 from resources.health import Health
 
 
@@ -18,7 +18,7 @@ class Delivered:
 
     Attributes:
         event: what happened.
-        offset: its place: strictly ascending in the order of publication, comparable as text and as a number.
+        offset: its place: 1, 2, 3, ... in the order of publication, without gaps.
         attempt: 1 for the first delivery; more after a consumer died or gave it back.
     """
 
@@ -29,7 +29,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that no consumer could use, whole, with the reason. `body` is the event as it came, valid or not."""
+    """An event that nobody could use, with the reason. `body` is the event as it came, valid or not (see `as_text`)."""
 
     body: str
     reason: str
@@ -37,12 +37,29 @@ class DeadLetter:
     refused_at: datetime
 
 
+class TooFarBehind(TesseraError):
+    """Back-pressure: nothing was stored; a publisher waits, or gives up.
+
+    Attributes:
+        room: how many new events would have found place.
+    """
+
+    def __init__(self, behind: int, limit: int) -> None:
+        self.room = max(limit - behind, 0)
+        super().__init__(
+            f"{behind} events wait already, and no more than {limit} may.",
+            expected=f"at most {self.room} new events, or consumers that keep up",
+            todo="Start another consumer, or publish more slowly; `max_backlog` of events stands in stack.yaml.",
+        )
+
+
 class Events(ABC):
     """A durable queue, delivered at least once to each consumer group, in order for each subject.
 
     A *group* is one application's reading of the queue (`fraud`); its members share the events between them. What a
     member has read and not settled is delivered again, to any member, once its lease has run out: so a crash loses
-    nothing, and a consumer must be able to meet an event twice.
+    nothing, and a consumer must be able to meet an event twice. A queue may be shared by threads, and used in a
+    forked process too.
     """
 
     @abstractmethod
@@ -50,15 +67,15 @@ class Events(ABC):
         """Number of events stored, all in one transaction; one that is stored already (`source`, `id`) is left out.
 
         Raises:
-            TesseraError: the slowest group is `max_backlog` events behind (back-pressure): nothing is stored.
+            TooFarBehind: with the new ones, the slowest group would be more than `max_backlog` events behind.
         """
 
     @abstractmethod
     def read(self, group: str, *, limit: int, wait_seconds: float = 0.0) -> Sequence[Delivered]:
-        """At most `limit` events that no other member of the group holds, ascending by offset; leased to the caller.
+        """At most `limit` events that no member of the group holds, ascending by offset; leased to the caller.
 
         Waits up to `wait_seconds` for the first one; empty if none comes. No event is delivered while an earlier one
-        of its subject is held by another member. A new group starts at the oldest event that is still kept.
+        of its subject is held. A new group starts at the oldest event that is still kept.
         """
 
     @abstractmethod
@@ -71,7 +88,10 @@ class Events(ABC):
 
     @abstractmethod
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
-        """The event goes to the dead letters with the reason, and is settled, in one transaction."""
+        """The event goes to the dead letters with the reason, and is settled, in one transaction.
+
+        If it is settled already (refused by another member when the lease had run out), nothing happens.
+        """
 
     @abstractmethod
     def refuse_body(self, body: str, reason: str) -> None:
@@ -83,11 +103,18 @@ class Events(ABC):
 
     @abstractmethod
     def replay(self, group: str, *, first: int) -> int:
-        """Number of events, from offset `first` on, that are delivered to the group again: a backfill."""
+        """Number of events, from offset `first` on, that are delivered to the group again: a backfill.
+
+        What a member holds at this moment comes again only if it does not settle it.
+        """
 
     @abstractmethod
     def newest_offset(self) -> int:
-        """The offset of the newest event; 0 when there is none."""
+        """The offset of the newest event, also after it was pruned; 0 when there was none."""
+
+    @abstractmethod
+    def groups(self) -> Sequence[str]:
+        """Every group that ever read, by name."""
 
     @abstractmethod
     def backlog(self, group: str) -> int:
@@ -95,17 +122,17 @@ class Events(ABC):
 
     @abstractmethod
     def prune(self, *, before: datetime) -> int:
-        """Number of events removed: published before that moment and settled by every group."""
+        """Number of events removed, oldest first: published before that moment and settled by every group.
+
+        A removed event is forgotten: published again, it is a new one.
+        """
 
     @abstractmethod
     def check(self) -> Health:
         """Whether it can be written and read right now."""
 
 
-def too_far_behind(behind: int, limit: int) -> TesseraError:
-    """What a publisher is told when a group does not keep up."""
-    return TesseraError(
-        f"{behind} events wait already, and no more than {limit} may.",
-        expected="consumers that keep up",
-        todo="Start another consumer, or publish more slowly; `max_backlog` of events stands in stack.yaml.",
-    )
+def as_text(given: str) -> str:
+    """`given` as every database can keep it: escaped where it is no Unicode text, and cut where it is absurdly long."""
+    cut = given if len(given) <= MAX_EVENT_BYTES else f"{given[:MAX_EVENT_BYTES]}... ({len(given)} characters)"
+    return cut.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -1,10 +1,16 @@
 """What every queue of events does, whatever is behind it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,24 +18,36 @@ from hypothesis import strategies as st
 
 from models.errors import TesseraError
 from models.events import MAX_EVENT_BYTES, Event
-from resources.events.port import Events
-from resources.events.sqlite_events import SqliteEventsConfig
+from resources.events.port import Events, TooFarBehind, as_text
+from tests.faults.events_process import KINDS, noted
 
 T = datetime(2018, 7, 25, 12, 0, 0, 123456, tzinfo=UTC)
 #: Opens the same queue again, as another process would; keyword arguments are settings.
 Open = Callable[..., Events]
+Start = Callable[..., tuple[list[int], Callable[[], list[int]]]]
 
 
 def event(number: int, subject: str = "card-1") -> Event:
     return Event(id=f"e{number}", source="/test", type="payment", time=T, subject=subject, data={"number": number})
 
 
-@pytest.fixture(params=["sqlite"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    def sqlite(**settings: float) -> Events:
-        return SqliteEventsConfig(path=str(tmp_path / "events.db"), **settings).open()
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, Any]]:
+    """An empty queue: its kind and where it is."""
+    if request.param == "sqlite":
+        return "sqlite", {"path": str(tmp_path / "events.db")}
+    if request.param == "redis":
+        return "redis", {"url": f"redis://{request.getfixturevalue('fresh_redis')}/0"}
+    return "postgres", {"url": request.getfixturevalue("postgres_database").url}
 
-    return {"sqlite": sqlite}[request.param]
+
+@pytest.fixture
+def opened(place: tuple[str, dict[str, Any]]) -> Open:
+    def opening(**settings: float) -> Events:
+        config: Any = KINDS[place[0]](**place[1], **settings)
+        return config.open()
+
+    return opening
 
 
 @pytest.fixture
@@ -72,14 +90,18 @@ class TestEvents:
         assert events.read("g", limit=10) == []
         assert events.backlog("g") == 0
 
-    def test_what_is_held_comes_to_nobody_else_until_the_lease_ends(self, opened: Open) -> None:
-        events = opened(lease_seconds=0.3)
+    def test_what_is_held_comes_to_nobody_else(self, opened: Open, events: Events) -> None:
         events.publish([event(n, f"card-{n}") for n in range(3)])
         assert numbers(events, limit=2) == [0, 1]
-        assert numbers(opened(lease_seconds=0.3)) == [2]
+        assert numbers(opened()) == [2]
         assert numbers(events) == []
-        time.sleep(0.35)
-        assert numbers(events) == [0, 1, 2]
+
+    def test_it_comes_again_when_the_lease_has_ended(self, opened: Open) -> None:
+        events = opened(lease_seconds=0.01)
+        events.publish([event(n, f"card-{n}") for n in range(3)])
+        assert numbers(events, limit=2) == [0, 1]
+        time.sleep(0.02)
+        assert numbers(opened(lease_seconds=600)) == [0, 1, 2]
 
     def test_what_is_released_comes_at_once(self, events: Events) -> None:
         events.publish([event(1), event(2)])
@@ -94,23 +116,50 @@ class TestEvents:
         events.settle("g", [first[0].offset])
         assert numbers(events) == [2]
 
+    def test_what_waits_for_its_subject_does_not_stop_the_others(self, opened: Open, events: Events) -> None:
+        """However many of a held subject come first, and however few are asked for at a time."""
+        events.publish([event(n, "a" if n < 8 else f"b{n}") for n in range(12)])
+        first = events.read("g", limit=1)
+        other = opened()
+        assert [numbers(other, limit=1) for _ in range(5)] == [[8], [9], [10], [11], []]
+        events.settle("g", [first[0].offset])
+        found = other.read("g", limit=3)
+        assert [(one.event.data["number"], one.attempt) for one in found] == [(1, 1), (2, 1), (3, 1)]
+        assert numbers(events) == []
+        assert events.backlog("g") == 11
+
     def test_groups_read_independently(self, events: Events) -> None:
         events.publish([event(n) for n in range(3)])
         for one in events.read("g", limit=10):
             events.settle("g", [one.offset])
         assert numbers(events, "other") == [0, 1, 2]
         assert (events.backlog("g"), events.backlog("other"), events.backlog("new")) == (0, 3, 3)
+        assert events.groups() == ["g", "other"]
+
+    def test_settling_what_was_never_read_or_never_published(self, events: Events) -> None:
+        events.publish([event(n) for n in range(3)])
+        events.settle("g", [2, 4, 99])
+        assert events.backlog("g") == 2
+        events.publish([event(3)])
+        assert numbers(events) == [0, 2, 3]
 
     def test_a_slow_group_stops_the_publisher(self, opened: Open) -> None:
-        events = opened(lease_seconds=600, max_backlog=3)
+        events = opened(max_backlog=3)
         events.publish([event(n) for n in range(3)])
-        with pytest.raises(TesseraError, match="3 events wait already"):
+        with pytest.raises(TooFarBehind, match="3 events wait already") as raised:
             events.publish([event(3)])
-        assert events.newest_offset() == events.read("g", limit=10)[-1].offset
-        events.settle("g", [one.offset for one in opened(lease_seconds=600).read("h", limit=2)])
-        for group in ("g", "h"):
-            events.settle(group, range(1, events.newest_offset() + 1))
-        assert events.publish([event(3)]) == 1
+        assert raised.value.room == 0
+        assert events.publish([event(1), event(2)]) == 0
+        held = events.read("g", limit=10)
+        events.settle("g", [one.offset for one in held[:2]])
+        with pytest.raises(TooFarBehind, match="1 events wait already") as raised:
+            events.publish([event(n) for n in range(1, 6)])
+        assert (raised.value.room, events.newest_offset()) == (2, held[-1].offset)
+        assert events.publish([event(3), event(4)]) == 2
+        events.read("slow", limit=1)
+        events.settle("g", range(1, events.newest_offset() + 1))
+        with pytest.raises(TooFarBehind, match="5 events wait already"):
+            events.publish([event(5)])
 
     def test_a_refused_event_is_kept_with_its_reason_and_the_next_one_comes(self, events: Events) -> None:
         events.publish([event(1), event(2)])
@@ -126,6 +175,27 @@ class TestEvents:
         assert Event.from_json(letters[1].body) == first.event
         assert letters[0].body == "{broken"
         assert events.dead_letters(limit=1) == letters[:1]
+        events.refuse("g", first, "somebody else has the same opinion")
+        assert events.dead_letters() == letters
+
+    @pytest.mark.parametrize("body", ["a\0b", "\ud800", "ä" * (MAX_EVENT_BYTES + 1), ""])
+    def test_any_body_can_be_kept(self, events: Events, body: str) -> None:
+        events.refuse_body(body, f"reason {body[:5]}")
+        letter = events.dead_letters()[0]
+        assert letter.body == as_text(body)
+        assert letter.reason == f"reason {as_text(body[:5])}"
+        assert len(letter.body) < MAX_EVENT_BYTES + 50
+
+    def test_any_event_can_be_kept(self, events: Events) -> None:
+        odd = {"a\0": "\0'\"\\{}%s:x ü 🙂", "": [None, True, 2**70, 1e300, {"deep": [[]]}]}
+        given = Event(
+            id="it's %s", source=":source", type="{}", time=datetime.max.replace(tzinfo=UTC), subject="", data=odd
+        )
+        events.publish([given, given.model_copy(update={"id": "2", "time": datetime.min.replace(tzinfo=UTC)})])
+        found = events.read("it's %s", limit=5)
+        assert found[0].event == given
+        events.refuse("it's %s", found[1], "refused")
+        assert Event.from_json(events.dead_letters()[0].body) == found[1].event
 
     def test_replay_delivers_again_from_an_offset(self, events: Events) -> None:
         events.publish([event(n) for n in range(5)])
@@ -133,6 +203,21 @@ class TestEvents:
         events.settle("g", [one.offset for one in found])
         assert events.replay("g", first=found[3].offset) == 2
         assert numbers(events) == [3, 4]
+
+    def test_replay_skips_nothing_and_takes_nothing_from_who_has_it(self, opened: Open, events: Events) -> None:
+        events.publish([event(n, f"card-{n}") for n in range(5)])
+        assert events.replay("g", first=4) == 2
+        assert numbers(events, limit=2) == [0, 1]
+        other = opened()
+        events.settle("g", [other.read("g", limit=2)[0].offset])
+        assert events.replay("g", first=2) == 4
+        assert events.backlog("g") == 5
+        assert numbers(events) == [2, 4]
+        events.settle("g", range(1, 6))
+        assert (events.backlog("g"), numbers(events)) == (0, [])
+        assert events.replay("g", first=99) == 0
+        assert events.replay("g", first=-5) == 5
+        assert numbers(events) == [0, 1, 2, 3, 4]
 
     def test_reading_waits_for_the_first_event(self, opened: Open, events: Events) -> None:
         started = time.monotonic()
@@ -151,13 +236,44 @@ class TestEvents:
         assert events.prune(before=later) == 2
         assert events.newest_offset() == newest
         assert numbers(events) == [2]
-        assert events.publish([event(9)]) == 1
-        assert events.newest_offset() > newest
+        assert events.publish([event(9), event(0)]) == 2
+        assert events.newest_offset() == newest + 2
+        assert events.backlog("new") == 3
+        assert numbers(events, "new") == [2, 9, 0]
+        assert events.replay("g", first=1) == 3
+
+    def test_what_somebody_holds_is_not_pruned(self, events: Events) -> None:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        events.publish([event(n, f"card-{n}") for n in range(4)])
+        held = events.read("g", limit=4)
+        events.settle("g", [held[0].offset, held[2].offset])
+        assert events.prune(before=later) == 1
+        events.settle("g", [one.offset for one in held])
+        assert events.prune(before=later) == 3
+        assert (events.backlog("g"), events.backlog("new"), numbers(events, "new")) == (0, 0, [])
 
     def test_nothing_gives_nothing(self, events: Events) -> None:
         assert events.publish([]) == 0
         assert (events.newest_offset(), events.backlog("g"), events.read("g", limit=5)) == (0, 0, [])
+        for call in (events.settle, events.release):
+            call("g", [])
+        assert events.dead_letters() == []
         assert events.check().ok
+
+    def test_many_can_make_the_first_connection(self, opened: Open) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            stored = pool.map(lambda n: opened().publish([event(n), event(100)]), range(8))
+        assert sum(stored) == 9
+
+    def test_threads_may_share_one(self, events: Events) -> None:
+        def work(who: int) -> None:
+            for number in range(20):
+                events.publish([event(100 * who + number, f"card-{who}")])
+                events.settle("g", [one.offset for one in events.read("g", limit=3)])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(work, range(4)))
+        assert (events.newest_offset(), events.backlog("g")) == (80, 0)
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(steps=st.lists(st.tuples(st.sampled_from(["publish", "read", "settle", "release"]), st.integers(0, 3))))
@@ -200,6 +316,88 @@ class TestEvents:
             ]
 
 
+class TestProcesses:
+    """Publishers and consumers of their own, forked from one that uses the same queue."""
+
+    def test_a_killed_consumer_loses_nothing(self, opened: Open, start: Start, out: Path) -> None:
+        events = opened(lease_seconds=0.01)
+        events.publish([event(n, f"card-{n % 3}") for n in range(9)])
+        pids, ended = start([{"do": "hold", "group": "g", "limit": 6, "settled": 2, "out": str(out)}], 0.2)
+        while not noted(out):
+            time.sleep(0.001)
+        assert events.backlog("g") == 7
+        os.kill(pids[0], signal.SIGKILL)
+        assert ended() == [-signal.SIGKILL]
+        time.sleep(0.2)
+        found = events.read("g", limit=100)
+        assert [(one.event.data["number"], one.attempt) for one in found] == [
+            *((n, 2) for n in range(2, 6)),
+            *((n, 1) for n in range(6, 9)),
+        ]
+
+    def test_publishers_and_consumers_at_once_lose_double_and_reorder_nothing(
+        self, opened: Open, start: Start, out: Path
+    ) -> None:
+        count, subjects = 60, 7
+        publishers = [
+            {"do": "publish", "who": who, "count": count, "batch": batch, "subjects": subjects}
+            for who, batch in (("a", 1), ("b", 7), ("c", 40))
+        ]
+        consumer = {"do": "consume", "group": "g", "until": 4 * count, "members": 2, "out": str(out)}
+        _, ended = start([*publishers, {**consumer, "limit": 1}, {**consumer, "limit": 11}])
+        assert ended() == [0] * 5
+        handled = noted(out)
+        assert sorted(row[0] for row in handled) == list(range(1, 4 * count + 1))
+        assert {row[2] for row in handled} == {f"{who}-{n}" for who in ("a", "b", "c", "all") for n in range(count)}
+        assert len({row[3] for row in handled}) == 2
+        for subject in range(subjects):
+            offsets = [row[0] for row in handled if row[1] == f"s{subject}"]
+            assert offsets == sorted(offsets)
+        stored = [one.event for one in opened().read("other", limit=1000)]
+        for who in "abc":
+            assert [one.data["number"] for one in stored if one.data["who"] == who] == list(range(count))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "handled.jsonl"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[subprocess.Popen[str]]:
+    """One for all: importing everything takes seconds."""
+    command = [sys.executable, "-m", "tests.faults.events_process"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        yield running
+        running.stdin.close()
+    assert running.returncode == 0
+
+
+@pytest.fixture
+def start(place: tuple[str, dict[str, Any]], server: subprocess.Popen[str]) -> Start:
+    """Starts works as processes; gives their ids, and what waits for their exit codes."""
+
+    def answer() -> list[int]:
+        return json.loads(server.stdout.readline())
+
+    def starting(works: list[dict[str, Any]], lease_seconds: float = 600) -> tuple[list[int], Callable[[], list[int]]]:
+        kind, settings = place
+        server.stdin.write(json.dumps([kind, {**settings, "lease_seconds": lease_seconds}, works]) + "\n")
+        server.stdin.flush()
+        return answer(), answer
+
+    return starting
+
+
+class TestMissingClient:
+    @pytest.mark.parametrize("kind", ["redis", "postgres"])
+    def test_the_lock_to_install_is_named(self, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, {"redis": "redis", "postgres": "psycopg"}[kind], None)
+        config: Any = KINDS[kind]()
+        with pytest.raises(TesseraError, match=f"requirements/{kind}.lock"):
+            config.open()
+
+
 class TestEvent:
     def test_json_and_back(self) -> None:
         line = event(1).to_json()
@@ -216,6 +414,18 @@ class TestEvent:
             (b"\xff\xfe", "no JSON object"),
             ('{"id": "1"}', "wrong `source`"),
             (event(1).to_json().replace("Z", ""), "wrong `time`"),
+            (event(1).to_json().replace('"2018-07-25T12:00:00.123456Z"', "1532520000"), "wrong `time`"),
+            (event(1).to_json().replace("2018-07-25T12:00:00.123456Z", "0001-01-01T00:00:00+14:00"), "wrong `time`"),
+            (event(1).to_json().replace("1.0", "0.3"), "wrong `specversion`"),
+            (event(1).to_json().replace("card-1", "a\\u0000"), "wrong `subject`"),
+            (event(1).to_json().replace("card-1", "\\ud800"), "wrong `subject`"),
+            (event(1).to_json().replace("card-1", "s" * 257), "wrong `subject`"),
+            (event(1).to_json().replace('{"number": 1}', '{"number": "\\ud800"}'), "wrong `data`"),
+            (event(1).to_json().replace('{"number": 1}', '{"number": NaN}'), "wrong `data`"),
+            (event(1).to_json().replace('{"number": 1}', '{"number": 1e999}'), "wrong `data`"),
+            (event(1).to_json().replace('{"number": 1}', "[]"), "wrong `data`"),
+            ("[" * 60_000, "no JSON object"),
+            ("9" * 60_000, "no JSON object"),
             ("x" * (MAX_EVENT_BYTES + 1), "bytes"),
         ],
     )

@@ -1,0 +1,293 @@
+"""A queue of events in tables of SQL: what SQLite and Postgres share. An adapter adds connections and transactions."""
+
+from __future__ import annotations
+
+import json
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from typing_extensions import override
+
+from models.events import Event
+from resources.events import sql_statements as sql
+from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
+
+#: Values in one statement that asks which events are known: far below the limits of both databases.
+_ASKED_AT_ONCE = 500
+_PRUNED_AT_ONCE = 5_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Row = tuple[Any, ...]
+
+
+class Statements(Protocol):
+    """What an adapter gives: statements in the words of `sql_statements`, inside one transaction."""
+
+    def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        """What a query gives."""
+        ...
+
+    def run(self, statement: str, values: Mapping[str, Any]) -> int:
+        """Number of rows that a statement changed."""
+        ...
+
+    def run_many(self, statement: str, values: Sequence[Mapping[str, Any]]) -> None:
+        """The statement for each."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Rows for a member, rows put off because somebody holds their subject, and the cursor after both."""
+
+    taken: list[Row]
+    put_off: list[Row]
+    through: int
+
+
+class SqlEvents(Events):
+    """The port in terms of statements; each call is one transaction."""
+
+    def __init__(self, lease_seconds: float, max_backlog: int, poll_seconds: float) -> None:
+        self._lease_us = int(lease_seconds * 1e6)
+        self._max_backlog = max_backlog
+        self._poll_seconds = poll_seconds
+
+    @abstractmethod
+    def _transaction(self, *, lasting: bool = False) -> AbstractContextManager[Statements]:
+        """A transaction that writes; a `lasting` one survives a power failure once it is committed."""
+
+    @abstractmethod
+    def _look(self) -> AbstractContextManager[Statements]:
+        """Statements that only read, each for itself."""
+
+    @override
+    def publish(self, events: Sequence[Event]) -> int:
+        if not events:
+            return 0
+        given: dict[tuple[str, str], Event] = {}
+        for event in events:
+            given.setdefault((event.source, event.id), event)
+        with self._transaction(lasting=True) as do:
+            newest = do.rows(sql.LOCK_NEWEST)[0][0]
+            known = _known(do, list(given))
+            fresh = [event for name, event in given.items() if name not in known]
+            behind = max((row[0] for row in do.rows(sql.BACKLOG)), default=newest)
+            if fresh and behind + len(fresh) > self._max_backlog:
+                raise TooFarBehind(behind, self._max_backlog)
+            now = now_us()
+            do.run_many(sql.INSERT_EVENT, [_values(event, newest + 1 + i, now) for i, event in enumerate(fresh)])
+            do.run(sql.SET_NEWEST, {"number": newest + len(fresh)})
+        return len(fresh)
+
+    @override
+    def read(self, group: str, *, limit: int, wait_seconds: float = 0.0) -> Sequence[Delivered]:
+        until = time.monotonic() + wait_seconds
+        while True:
+            found = self._read(group, limit) if self._has_anything(group) else []
+            if found or time.monotonic() >= until:
+                return found
+            time.sleep(self._poll_seconds)
+
+    @override
+    def settle(self, group: str, offsets: Sequence[int]) -> None:
+        with self._transaction() as do:
+            _settle(do, group, offsets)
+
+    @override
+    def release(self, group: str, offsets: Sequence[int]) -> None:
+        with self._transaction() as do:
+            _locked(do, group)
+            do.run_many(sql.RELEASE, [{"name": group, "number": offset} for offset in offsets])
+
+    @override
+    def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
+        asked = {"name": group, "number": delivered.offset}
+        with self._transaction() as do:
+            through = _locked(do, group)
+            is_open = do.rows(sql.IS_DELIVERED, asked) or (
+                delivered.offset > through and not do.rows(sql.IS_AHEAD, asked)
+            )
+            if is_open:
+                body, number = delivered.event.to_json(), delivered.offset
+                do.run(sql.REFUSE, {"body": body, "reason": as_text(reason), "number": number, "now": now_us()})
+                _settle(do, group, [delivered.offset])
+
+    @override
+    def refuse_body(self, body: str, reason: str) -> None:
+        with self._transaction(lasting=True) as do:
+            do.run(sql.REFUSE, {"body": as_text(body), "reason": as_text(reason), "number": None, "now": now_us()})
+
+    @override
+    def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
+        with self._look() as do:
+            rows = do.rows(sql.LETTERS, {"limit": limit})
+        return [DeadLetter(body, reason, offset, moment(at)) for body, reason, offset, at in rows]
+
+    @override
+    def replay(self, group: str, *, first: int) -> int:
+        with self._transaction() as do:
+            through = _locked(do, group)
+            newest = do.rows(sql.NEWEST)[0][0]
+            start = max(first, _oldest(do, newest))
+            do.run(sql.REPLAY_DELIVERED, {"name": group, "first": start, "now": now_us()})
+            do.run(sql.REPLAY_AHEAD, {"name": group, "first": start})
+            do.run(sql.SET_THROUGH, {"name": group, "through": min(through, start - 1)})
+        return max(newest - start + 1, 0)
+
+    @override
+    def newest_offset(self) -> int:
+        with self._look() as do:
+            return int(do.rows(sql.NEWEST)[0][0])
+
+    @override
+    def groups(self) -> Sequence[str]:
+        with self._look() as do:
+            return [row[0] for row in do.rows(sql.READERS)]
+
+    @override
+    def backlog(self, group: str) -> int:
+        with self._look() as do:
+            rows = do.rows(f"{sql.BACKLOG} WHERE r.name = :name", {"name": group})
+            if rows:
+                return int(rows[0][0])
+            newest = do.rows(sql.NEWEST)[0][0]
+            return newest - _oldest(do, newest) + 1
+
+    @override
+    def prune(self, *, before: datetime) -> int:
+        removed = 0
+        while count := self._prune_some(micros(before)):
+            removed += count
+        return removed
+
+    def _prune_some(self, before: int) -> int:
+        with self._transaction() as do:
+            cursors = [row[0] for row in do.rows(sql.LOCK_READERS)]
+            newest = do.rows(sql.NEWEST)[0][0]
+            oldest = _oldest(do, newest)
+            bounds = [min(cursors, default=0), oldest - 1 + _PRUNED_AT_ONCE]
+            for (first,) in (*do.rows(sql.FIRST_DELIVERED), *do.rows(sql.FIRST_KEPT, {"before": before})):
+                bounds += [] if first is None else [first - 1]
+            return do.run(sql.PRUNE, {"through": min(bounds)})
+
+    def _has_anything(self, group: str) -> bool:
+        with self._look() as do:
+            return bool(do.rows(sql.ANYTHING, {"name": group, "now": now_us()})[0][0])
+
+    def _read(self, group: str, limit: int) -> list[Delivered]:
+        with self._transaction() as do:
+            found = _found(do, group, limit, now := now_us())
+            until = now + self._lease_us
+            leases = [_lease(group, row, row[7], until) for row in found.taken]
+            do.run_many(sql.LEASE, leases + [_lease(group, row, 0, 0) for row in found.put_off])
+            do.run(sql.SET_THROUGH, {"name": group, "through": found.through})
+            do.run(sql.CLEAR_AHEAD, {"name": group, "through": found.through})
+        return [_delivered(row) for row in sorted(found.taken)]
+
+
+def _found(do: Statements, group: str, limit: int, now: int) -> _Found:
+    asked: dict[str, Any] = {"name": group, "now": now}
+    through = _locked(do, group)
+    newest = do.rows(sql.NEWEST)[0][0]
+    taken = do.rows(sql.AGAIN, {**asked, "limit": limit})
+    held = dict(do.rows(sql.HELD, asked)) if len(taken) < limit else {}
+    put_off: list[Row] = []
+    while len(taken) < limit and through < newest:
+        wanted = limit - len(taken)
+        rows = do.rows(sql.FRESH, {"name": group, "through": through, "newest": newest, "limit": wanted})
+        for row in rows:
+            (put_off if held.get(row[5], row[0]) < row[0] else taken).append(row)
+        through = rows[-1][0] if len(rows) == wanted else newest
+    return _Found(taken, put_off, through)
+
+
+def _locked(do: Statements, group: str) -> int:
+    """The group's cursor, locked; a new group stands before the oldest event that is kept."""
+    rows = do.rows(sql.LOCK_READER, {"name": group})
+    if not rows:
+        start = _oldest(do, do.rows(sql.NEWEST)[0][0]) - 1
+        do.run(sql.NEW_READER, {"name": group, "through": start})
+        rows = do.rows(sql.LOCK_READER, {"name": group})
+    return int(rows[0][0])
+
+
+def _settle(do: Statements, group: str, offsets: Sequence[int]) -> None:
+    through = _locked(do, group)
+    do.run_many(sql.SETTLE, [{"name": group, "number": offset} for offset in offsets])
+    if beyond := [offset for offset in offsets if offset > through]:
+        newest = do.rows(sql.NEWEST)[0][0]
+        do.run_many(sql.SETTLE_AHEAD, [{"name": group, "number": offset} for offset in beyond if offset <= newest])
+
+
+def _oldest(do: Statements, newest: int) -> int:
+    """The oldest event that is kept; if none is, the next one."""
+    rows = do.rows(sql.OLDEST)
+    return int(rows[0][0]) if rows else newest + 1
+
+
+def _known(do: Statements, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those that are stored. One statement per source: `IN` over pairs cannot use the index in SQLite."""
+    found: set[tuple[str, str]] = set()
+    for source in dict.fromkeys(source for source, _ in names):
+        ids = [name for other, name in names if other == source]
+        for part in _parts(ids, _ASKED_AT_ONCE):
+            places = ", ".join(f":id{i}" for i in range(len(part)))
+            query = f"SELECT id FROM event WHERE source = :source AND id IN ({places})"  # noqa: S608 - no values in it
+            values = {"source": source, **{f"id{i}": name for i, name in enumerate(part)}}
+            found.update((source, row[0]) for row in do.rows(query, values))
+    return found
+
+
+def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _values(event: Event, number: int, now: int) -> dict[str, Any]:
+    return {
+        "number": number,
+        "source": event.source,
+        "id": event.id,
+        "type": event.type,
+        "time_us": micros(event.time),
+        "subject": event.subject,
+        "data": json.dumps(event.data, allow_nan=False),
+        "published_us": now,
+    }
+
+
+def _lease(group: str, row: Row, attempt: int, until: int) -> dict[str, Any]:
+    return {"name": group, "number": row[0], "subject": row[5], "attempt": attempt, "until": until}
+
+
+def _delivered(row: Row) -> Delivered:
+    offset, source, name, kind, time_us, subject, data, attempt = row
+    return Delivered(stored_event(source, name, kind, time_us, subject, data), offset, attempt)
+
+
+def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
+    """An event as it was checked when it was published; not checked again."""
+    return Event.model_construct(
+        id=name, source=source, type=kind, time=moment(time_us), subject=subject, data=json.loads(data)
+    )
+
+
+def now_us() -> int:
+    """This machine's clock, µs since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def micros(at: datetime) -> int:
+    """µs since 1970, UTC."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The inverse of `micros`."""
+    return _EPOCH + timedelta(microseconds=at)

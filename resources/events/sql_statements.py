@@ -1,0 +1,80 @@
+"""What SQLite and Postgres are asked: the same words for both (`:name` stands for a value).
+
+Per group there is a cursor, `through`. Events up to it were handed out at least once: those that are not settled stand
+in `delivery` (held while `leased_until_us` lies ahead; 0 is given back, or put off because an earlier event of the
+subject was held). Events after it were not, except a few after a replay; those settled all the same stand in `ahead`.
+So whatever a call looks at is what is under way, never the history.
+"""
+
+TABLES = """
+CREATE TABLE event (
+    number BIGINT PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, time_us BIGINT NOT NULL,
+    subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, UNIQUE (source, id)
+);
+CREATE TABLE reader (name TEXT PRIMARY KEY, through BIGINT NOT NULL);
+CREATE TABLE delivery (
+    name TEXT NOT NULL, number BIGINT NOT NULL, subject TEXT NOT NULL, attempt INTEGER NOT NULL,
+    leased_until_us BIGINT NOT NULL, PRIMARY KEY (name, number)
+);
+CREATE INDEX delivery_by_subject ON delivery (name, subject, number);
+CREATE TABLE ahead (name TEXT NOT NULL, number BIGINT NOT NULL, PRIMARY KEY (name, number));
+CREATE TABLE newest (one INTEGER PRIMARY KEY CHECK (one = 1), number BIGINT NOT NULL);
+INSERT INTO newest VALUES (1, 0);
+"""
+
+#: Publishers take turns here: numbers become visible in ascending order, so that no cursor passes one by.
+LOCK_NEWEST = "SELECT number FROM newest FOR UPDATE"
+NEWEST = "SELECT number FROM newest"
+SET_NEWEST = "UPDATE newest SET number = :number"
+INSERT_EVENT = """INSERT INTO event (number, source, id, type, time_us, subject, data, published_us)
+    VALUES (:number, :source, :id, :type, :time_us, :subject, :data, :published_us)"""
+OLDEST = "SELECT number FROM event ORDER BY number LIMIT 1"
+
+#: Members of a group take turns here: who may have which subject is decided by one at a time.
+LOCK_READER = "SELECT through FROM reader WHERE name = :name FOR UPDATE"
+THROUGH = "SELECT through FROM reader WHERE name = :name"
+NEW_READER = "INSERT INTO reader (name, through) VALUES (:name, :through) ON CONFLICT DO NOTHING"
+SET_THROUGH = "UPDATE reader SET through = :through WHERE name = :name"
+READERS = "SELECT name FROM reader ORDER BY name"
+LOCK_READERS = "SELECT through FROM reader ORDER BY name FOR UPDATE"
+
+BACKLOG = """SELECT (SELECT number FROM newest) - r.through
+    - (SELECT count(*) FROM ahead a WHERE a.name = r.name)
+    + (SELECT count(*) FROM delivery d WHERE d.name = r.name AND d.number <= r.through)
+    FROM reader r"""
+
+_EVENT = "e.number, e.source, e.id, e.type, e.time_us, e.subject, e.data"
+#: Handed out before, held by nobody, and nobody holds an earlier one of the same subject.
+AGAIN = f"""SELECT {_EVENT}, d.attempt + 1 FROM delivery d JOIN event e ON e.number = d.number
+    WHERE d.name = :name AND d.leased_until_us <= :now AND NOT EXISTS (
+        SELECT 1 FROM delivery h WHERE h.name = :name AND h.subject = d.subject AND h.number < d.number
+        AND h.leased_until_us > :now
+    ) ORDER BY d.number LIMIT :limit"""  # noqa: S608 - our own columns
+HELD = "SELECT subject, min(number) FROM delivery WHERE name = :name AND leased_until_us > :now GROUP BY subject"
+FRESH = f"""SELECT {_EVENT}, 1 FROM event e WHERE e.number > :through AND e.number <= :newest
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.name = :name AND d.number = e.number)
+    AND NOT EXISTS (SELECT 1 FROM ahead a WHERE a.name = :name AND a.number = e.number)
+    ORDER BY e.number LIMIT :limit"""  # noqa: S608 - our own columns
+#: Whether reading may give something; asked often while waiting, and takes no lock.
+ANYTHING = """SELECT coalesce((SELECT through FROM reader WHERE name = :name), -1) < (SELECT number FROM newest)
+    OR EXISTS (SELECT 1 FROM delivery WHERE name = :name AND leased_until_us <= :now)"""
+LEASE = """INSERT INTO delivery (name, number, subject, attempt, leased_until_us)
+    VALUES (:name, :number, :subject, :attempt, :until)
+    ON CONFLICT (name, number) DO UPDATE SET attempt = excluded.attempt, leased_until_us = excluded.leased_until_us"""
+CLEAR_AHEAD = "DELETE FROM ahead WHERE name = :name AND number <= :through"
+
+SETTLE = "DELETE FROM delivery WHERE name = :name AND number = :number"
+SETTLE_AHEAD = "INSERT INTO ahead (name, number) VALUES (:name, :number) ON CONFLICT DO NOTHING"
+IS_DELIVERED = "SELECT 1 FROM delivery WHERE name = :name AND number = :number"
+IS_AHEAD = "SELECT 1 FROM ahead WHERE name = :name AND number = :number"
+RELEASE = "UPDATE delivery SET leased_until_us = 0 WHERE name = :name AND number = :number"
+REPLAY_DELIVERED = "DELETE FROM delivery WHERE name = :name AND number >= :first AND leased_until_us <= :now"
+REPLAY_AHEAD = "DELETE FROM ahead WHERE name = :name AND number >= :first"
+
+REFUSE = """INSERT INTO dead_letter (body, reason, number, refused_us)
+    VALUES (:body, :reason, :number, :now)"""
+LETTERS = "SELECT body, reason, number, refused_us FROM dead_letter ORDER BY place DESC LIMIT :limit"
+
+FIRST_DELIVERED = "SELECT min(number) FROM delivery"
+FIRST_KEPT = "SELECT number FROM event WHERE published_us >= :before ORDER BY number LIMIT 1"
+PRUNE = "DELETE FROM event WHERE number <= :through"
