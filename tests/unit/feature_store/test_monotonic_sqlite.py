@@ -152,12 +152,13 @@ def test_numbers_of_stored_rows(feast: FeatureStore, activity: FeatureView) -> N
 def test_tables_are_as_feasts_own_store_writes_them(
     tmp_path: Path, activity: FeatureView, zone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Feast takes UTC for local time: two of these times New York skips, and has twice.
     rows = [
         row("a", 1, NOON + 999_999 * MICROSECOND, NOON),
-        row("b", None, datetime(2026, 3, 8, 7, 30, tzinfo=UTC), amount=Value(double_val=-0.0)),
+        row("b", None, datetime(2026, 3, 8, 2, 30, tzinfo=UTC), amount=Value(double_val=-0.0)),
         row("c", -(2**63), datetime(1969, 12, 31, 23, 59, 59, 500_000), city=Value(string_val="")),
         row("d", 7, datetime(1960, 1, 1, 0, 0, 0, 1), datetime(1960, 1, 1), amount=Value(double_val=1e22)),
-        row("e", 7, datetime(2026, 11, 1, 5, 59, 59), city=Value(string_val="O'Hara ü\0")),
+        row("e", 7, datetime(2026, 11, 1, 1, 59, 59), city=Value(string_val="O'Hara ü\0")),
     ]
     monkeypatch.setenv("TZ", zone)
     time.tzset()
@@ -280,30 +281,27 @@ def test_searching_is_refused(tmp_path: Path, setting: str) -> None:
 
 
 @pytest.fixture
-def writer(feast: FeatureStore, activity: FeatureView) -> Iterator[list[str]]:
+def writer(feast: FeatureStore, activity: FeatureView) -> Iterator[None]:
     """A thread that keeps writing rows that belong together."""
-    errors: list[str] = []
     stopped = threading.Event()
+    names = [str(at) for at in range(200)]
 
     def write() -> None:
         number = 0
-        names = [str(at) for at in range(200)]
         while not stopped.is_set():
             number += 1
-            online(feast).write_rows(
-                feast.config, activity, columns(names, [number] * 200, [NOON + number * SECOND] * 200)
-            )
+            rows = columns(names, [number] * 200, [NOON + number * SECOND] * 200)
+            online(feast).write_rows(feast.config, activity, rows)
 
     thread = threading.Thread(target=write)
     thread.start()
-    yield errors
+    yield
     stopped.set()
     thread.join()
 
 
-def test_threads_read_whole_writes_while_another_one_writes(
-    feast: FeatureStore, activity: FeatureView, writer: list[str]
-) -> None:
+@pytest.mark.usefixtures("writer")
+def test_threads_read_whole_writes_while_another_one_writes(feast: FeatureStore, activity: FeatureView) -> None:
     keys = [key(str(at)) for at in range(200)]
     seen: set[int | None] = set()
     torn: list[Any] = []
