@@ -263,7 +263,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=9, deadline=None)
 @given(given_rows=ROWS, nights=st.lists(st.integers(0, 5), min_size=1, max_size=3), before=st.integers(0, 2))
 def test_forgotten_at_any_moment_ends_as_if_never_here(
     given_rows: list[tuple[int, str, int, int]], nights: list[int], before: int

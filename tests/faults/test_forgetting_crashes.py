@@ -129,7 +129,7 @@ print("written", refused, flush=True)
 
 def test_writers_that_read_before_do_not_bring_the_entity_back(tmp_path: Path) -> None:
     parts = fill(tmp_path / "home")
-    command = [sys.executable, "-c", STUBBORN, str(tmp_path / "home"), "12"]
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path / "home"), "9"]
     writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) for _ in range(2)]
     for writer in writers:
         assert writer.stdout is not None
