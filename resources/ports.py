@@ -12,6 +12,7 @@ from pydantic import Field
 
 from models.settings import Settings
 from resources.engine.port import Engine
+from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 from resources.notifier.port import Notifier
@@ -19,6 +20,7 @@ from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
 from resources.stack import ADAPTERS, Stack, active_stack, adapter_class
+from resources.stream_store.port import StreamStore
 from resources.trainer.port import Trainer
 
 
@@ -86,6 +88,22 @@ class NotifierResource(dg.ConfigurableResource):
         return _open(self)
 
 
+class EventsResource(dg.ConfigurableResource):
+    """Where events wait for whoever consumes them."""
+
+    def open(self) -> Events:
+        """The queue that the profile, or this run's config, names."""
+        return _open(self)
+
+
+class StreamStoreResource(dg.ConfigurableResource):
+    """Where a stream keeps its windows, its alerts, and how far it has read."""
+
+    def open(self) -> StreamStore:
+        """The stream store that the profile, or this run's config, names."""
+        return _open(self)
+
+
 class SettingsResource(dg.ConfigurableResource):
     """The applications' settings, as the profile gives them."""
 
@@ -106,6 +124,8 @@ _PORTS: dict[str, type[dg.ConfigurableResource]] = {
     "challenger": TrainerResource,
     "sink": SinkResource,
     "notifier": NotifierResource,
+    "events": EventsResource,
+    "stream_store": StreamStoreResource,
 }
 
 R = TypeVar("R", bound=dg.ConfigurableResource)

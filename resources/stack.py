@@ -44,6 +44,12 @@ ADAPTERS: dict[str, dict[str, str]] = {
         "log": "resources.notifier.log.LogNotifierConfig",
         "webhook": "resources.notifier.webhook.WebhookNotifierConfig",
     },
+    "events": {
+        "sqlite": "resources.events.sqlite_events.SqliteEventsConfig",
+        "redis": "resources.events.redis_events.RedisEventsConfig",
+        "postgres": "resources.events.postgres_events.PostgresEventsConfig",
+    },
+    "stream_store": {"sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig"},
 }
 ADAPTERS["challenger"] = ADAPTERS["trainer"]  # a second trainer: the candidate that is neither baseline nor favourite
 

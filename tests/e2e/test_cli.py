@@ -181,6 +181,8 @@ def test_every_part_of_the_profile_answers(trained: Home) -> None:
     assert " wrong " not in parts
     for part in ("home", "source: simulated", "lake: delta", "registry: mlflow", "sink: delta", "notifier: log"):
         assert part in parts
+    assert "events: sqlite" in parts
+    assert "stream_store: sqlite" in parts
 
 
 def test_a_part_that_does_not_answer_is_named(home: Home, file: Callable[[str, str], Path], tmp_path: Path) -> None:

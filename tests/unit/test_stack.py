@@ -126,6 +126,16 @@ def test_a_secret_stays_a_reference_until_it_is_opened(tmp_path: Path, monkeypat
     stack.open("notifier")
 
 
+def test_the_url_of_a_server_may_be_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = read(stack_file(tmp_path, ports=ports_with(events={"kind": "redis", "url": {"env": "QUEUE"}})))
+    assert "QUEUE" in repr(stack.config("events"))
+    monkeypatch.setenv("QUEUE", "redis://:s3cr3t@127.0.0.1:1/0")
+    health = stack.open("events").check()
+    assert not health.ok
+    assert "127.0.0.1:1/0" in health.says
+    assert "s3cr3t" not in health.says + health.todo
+
+
 def test_settings_of_a_child_profile_are_merged_and_its_ports_replaced(tmp_path: Path) -> None:
     document = yaml.safe_load(SHIPPED.read_text())
     child = {
