@@ -376,7 +376,7 @@ def _verdicts(rounds: list[Round], name: str) -> list[str]:
     peak = max(_over(rounds, name, path, "peak_mb") for path in ours)
     lines = [
         f"- {_verdict(cpu <= CPU_BUDGET)} CPU of ours over the floor, at worst {cpu:.2f} (budget {CPU_BUDGET}).",
-        f"- {_verdict(peak <= MEMORY_BUDGET)} peak of ours over the floor, at worst {peak:.2f} (budget {MEMORY_BUDGET}).",
+        f"- {_verdict(peak <= MEMORY_BUDGET)} memory over the floor, at worst {peak:.2f} (budget {MEMORY_BUDGET}).",
     ]
     theirs = _median(rounds, name, "Feast duckdb, created", "cpu_s") / rounds[0][name, "ours, created"].cpu_s
     wanted = WORKLOADS[name].over_feast

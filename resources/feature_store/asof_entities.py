@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,16 +63,22 @@ def entities_of(given: object, keys: Mapping[str, Column], connection: DuckDBPyC
     """
     rows = _rows(given, keys)
     columns = described(connection, _relation(rows, connection))
-    if isinstance(rows, pa.Table) and list(columns) != rows.column_names:
-        renamed = next(name for name in rows.column_names if name not in columns or rows.column_names.count(name) > 1)
-        raise TesseraError(
-            f"The entity rows have a column {renamed!r} twice.",
-            expected="each name once, whatever its case",
-            todo="Rename or drop one of them.",
-        )
+    if not isinstance(rows, str):
+        _check_distinct(rows.column_names, columns)
     for key in keys:
         column_of(columns, key, "the entity rows")
     return Entities(rows, columns, _moment(columns))
+
+
+def _check_distinct(names: Sequence[str], columns: Mapping[str, Column]) -> None:
+    """DuckDB gives another name to a column that is called like one before it."""
+    for name in names:
+        if name not in columns or names.count(name) > 1:
+            raise TesseraError(
+                f"The entity rows have a column {name!r} twice.",
+                expected="each name once, whatever its case",
+                todo="Rename or drop one of them.",
+            )
 
 
 def _rows(given: object, keys: Mapping[str, Column]) -> pa.Table | str:

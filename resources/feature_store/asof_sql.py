@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from resources.feature_store.asof_ranges import DAY_US, Range
+
 #: Tables of one job: the entity rows, and the place of each one's match per view.
 ROWS, MATCHES = "__asof_rows", "__asof_matches"
 #: The column of `ROWS` that holds the moment of an entity row, µs.
@@ -75,6 +77,10 @@ class Column:
         ns = f"epoch_ns({self.sql})"
         return f"(({ns} - ({ns} % 1000 + 1000) % 1000) // 1000)"
 
+    def within(self, ranges: Sequence[Range]) -> str:
+        """A condition on the bare column: it lies in one of the ranges; see `between`."""
+        return f"({' OR '.join(f'({self.between(*limits)})' for limits in ranges) or 'FALSE'})"
+
     def between(self, first: datetime | None, last: datetime | None) -> str:
         """A condition on the bare column, by which whole row groups are skipped; TRUE where there is none."""
         limits = [(">=", first), ("<=", last)]
@@ -134,8 +140,8 @@ class JoinedView:
     features: tuple[tuple[str, str], ...]
 
 
-#: Each hash table is then built of the right side of its join, as the statements below mean it. DuckDB's own choice goes
-#: by estimates, which a condition on moments makes five times too low: it took the whole history for the smaller side.
+#: Each hash table is then built of the right side of its join, as the statements below mean it. DuckDB's own choice
+#: goes by estimates, which a condition on moments makes too low: it took the whole history for the smaller side.
 KEEP_SIDES = "SET disabled_optimizers = 'build_side_probe_side'"
 
 
@@ -148,6 +154,12 @@ def loaded(relation: str, moment: Column) -> str:
 def first_last_and_number() -> str:
     """One row: the first and the last moment of the entity rows, and how many they are."""
     return f"SELECT min({MOMENT}), max({MOMENT}), count(*) FROM {ROWS}"
+
+
+def days() -> str:
+    """The days since 1970 on which there are entity rows, one per row; the fraction is cut off backwards in time."""
+    day = f"({MOMENT} - ({MOMENT} % {DAY_US} + {DAY_US}) % {DAY_US}) // {DAY_US}"
+    return f"SELECT DISTINCT {day} FROM {ROWS} WHERE {MOMENT} IS NOT NULL"
 
 
 def number(source: Source) -> str:

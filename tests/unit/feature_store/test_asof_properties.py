@@ -1,6 +1,7 @@
 """The join against a plain loop, and against Feast's own DuckDB store."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise, product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,11 +12,15 @@ from feast import FeatureStore, FeatureView
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resources.feature_store.asof_ranges import DAY_US, moment, wanted
 from resources.feature_store.pinned_files import pinned
 from tests.unit.feature_store.asof_feast import DAY, HOUR, Row, T, asked, feast, rows_file, values, view_of
 
 MINUTE = timedelta(minutes=1)
-TTL_MINUTES = 4
+#: Of entity rows on days far apart, only the histories before those days are read.
+HALF_DAY = timedelta(hours=12)
+TTL_STEPS = 4
+VIEWS = {MINUTE: ("ttl", TTL_STEPS), HALF_DAY: ("ttl_days", TTL_STEPS)}
 
 
 class Known(NamedTuple):
@@ -53,7 +58,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return feast(
         folder,
         view_of(path, name="forever"),
-        view_of(path, name="ttl", ttl=TTL_MINUTES * MINUTE),
+        view_of(path, name="ttl", ttl=TTL_STEPS * MINUTE),
+        view_of(path, name="ttl_days", ttl=TTL_STEPS * HALF_DAY),
         view_of(path, name="plain", created_timestamp_column=""),
     )
 
@@ -97,7 +103,7 @@ def histories(draw: st.DrawFn) -> list[Known]:
     questions=st.lists(
         st.tuples(st.sampled_from([1, 2, 3, None]), st.one_of(st.none(), st.integers(-1, 40))), max_size=30
     ),
-    step=st.sampled_from([MINUTE, timedelta(seconds=17), timedelta(microseconds=1)]),
+    step=st.sampled_from([MINUTE, HALF_DAY, timedelta(seconds=17), timedelta(microseconds=1)]),
 )
 def test_joins_equal_a_plain_loop(
     store: FeatureStore, rows: list[Known], questions: list[tuple[int | None, int | None]], step: timedelta
@@ -106,8 +112,7 @@ def test_joins_equal_a_plain_loop(
     made: list[Row] = [(row.who, at(row.event, step), at(row.created, step), float(row.number)) for row in rows]
     rows_file(path, made)
     entities = asked(*((who, at(moment, step)) for who, moment in questions))
-    ttl = TTL_MINUTES if step == MINUTE else None
-    name = "forever" if ttl is None else "ttl"
+    name, ttl = VIEWS.get(step, ("forever", None))
     with pinned({name: [str(path)]}):
         for known_only in (False, True):
             found = values(store, entities, known_only=known_only, ref=f"{name}:value")
@@ -169,3 +174,18 @@ def test_equals_feasts_own_store(tmp_path: Path, known_only: bool) -> None:
     assert found["row"].to_pylist() == list(range(3000))
     assert found.select(names).to_pylist() == theirs.select(names).to_pylist()
     assert 0 < found["of_c"].null_count < 3000
+
+
+@given(
+    asked_us=st.lists(st.integers(-(10**15), 10**15), min_size=1, max_size=60),
+    ages_us=st.lists(st.integers(0, 10**11), min_size=1),
+    max_age_us=st.one_of(st.none(), st.integers(0, 10**11)),
+)
+def test_what_may_match_is_wanted(asked_us: list[int], ages_us: list[int], max_age_us: int | None) -> None:
+    ranges = wanted({us // DAY_US for us in asked_us}, max(asked_us), max_age_us)
+    assert all(first is None or first <= last for first, last in ranges)
+    assert all(one[1] < other[0] for one, other in pairwise(ranges) if other[0] is not None)
+    for us, age_us in product(asked_us, ages_us):
+        if max_age_us is None or age_us <= max_age_us:
+            event = moment(us - age_us)
+            assert any((first is None or first <= event) and event <= last for first, last in ranges)
