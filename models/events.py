@@ -78,7 +78,7 @@ class Event(BaseModel):
             TesseraError: no JSON object, an attribute missing or wrong, or larger than `MAX_EVENT_BYTES`.
         """
         if len(line) > MAX_EVENT_BYTES:
-            raise _malformed(f"has {len(line)} bytes", f"at most {MAX_EVENT_BYTES}")
+            raise _malformed(f"has more than {MAX_EVENT_BYTES} bytes", "something smaller")
         try:
             found = json.loads(line)
         except (ValueError, RecursionError) as error:

@@ -171,6 +171,58 @@ def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> 
     forgetting.forget(entity, id, why, yes=yes, even_if_unknown=even_if_unknown)
 
 
+@app.group()
+def events() -> None:
+    """Events of the profile's queue: publish, replay the past, what waits, what nobody could use."""
+
+
+@events.command("publish")
+@_PROFILE
+@click.argument("file", metavar="FILE")
+def publish_events(file: str) -> None:
+    """Publish the events of FILE (- for stdin): one CloudEvent per line, JSON.
+
+    What is stored already is left out; a line that is no event goes to the dead letters.
+    """
+    from pipelines.cli import eventing
+
+    eventing.publish(file)
+
+
+@events.command()
+@_PROFILE
+@click.option("--from", "first", required=True, metavar="YYYY-MM-DD", help="First day of payments.")
+@click.option("--to", "last", required=True, metavar="YYYY-MM-DD", help="Last day, included.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as it was; 0: no pauses.")
+def replay(first: str, last: str, speed: float) -> None:
+    """Publish the payments of some days and their labels again, in the order in which they happened.
+
+    Waits while consumers are too far behind. What is stored already is left out.
+    """
+    from pipelines.cli import eventing
+
+    eventing.replay(first, last, speed)
+
+
+@events.command("dead-letters")
+@_PROFILE
+@click.option("--out", type=click.Path(path_type=Path), help="All of them, as JSON lines.")
+def dead_letters(out: Path | None) -> None:
+    """What nobody could use, the newest first, with the reason."""
+    from pipelines.cli import eventing
+
+    eventing.dead_letters(out)
+
+
+@events.command()
+@_PROFILE
+def status() -> None:
+    """The newest offset, and how many events each group has not settled."""
+    from pipelines.cli import eventing
+
+    eventing.status()
+
+
 @_command
 def check() -> None:
     """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""

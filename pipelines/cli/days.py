@@ -1,5 +1,6 @@
 """Days and applications as a user types them."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from models.errors import TesseraError, choose_from
@@ -9,11 +10,19 @@ from resources.stack import Stack
 APPS = ("churn",)
 
 
-def known_app(name: str) -> str:
-    """`name`, if there is such an application."""
-    if name not in APPS:
+#: Applications that learn.
+LEARNING_APPS = ("churn", "fraud")
+
+
+def known_app(name: str, apps: Sequence[str] = APPS) -> str:
+    """`name`, if it is one of these applications.
+
+    Raises:
+        TesseraError: it is none.
+    """
+    if name not in apps:
         raise TesseraError(
-            f"There is no application {name!r}.", expected=choose_from(name, APPS), todo="Correct the name."
+            f"There is no application {name!r}.", expected=choose_from(name, apps), todo="Correct the name."
         )
     return name
 
@@ -42,3 +51,17 @@ def known_day(text: str | None, stack: Stack) -> date:
             f"{day} {lies}.", expected=f"a day from {first} to {yesterday()}", todo="Choose another day."
         )
     return day
+
+
+def known_span(first: str, last: str, stack: Stack) -> tuple[date, date]:
+    """The first and the last day that a user means.
+
+    Raises:
+        TesseraError: as `known_day`, or the first day is after the last.
+    """
+    days = known_day(first, stack), known_day(last, stack)
+    if days[0] > days[1]:
+        raise TesseraError(
+            f"--from {first} is after --to {last}.", expected="a first day and a last day", todo="Exchange them."
+        )
+    return days

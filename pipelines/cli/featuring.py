@@ -1,13 +1,10 @@
 """`tessera features`: which application's features are meant, and of what."""
 
-from datetime import date
 from pathlib import Path
 
-from models.errors import TesseraError, choose_from
-from pipelines.cli.days import known_day
+from models.errors import TesseraError
+from pipelines.cli.days import LEARNING_APPS, known_app, known_span
 from resources.stack import active_stack
-
-_APPS = ("churn", "fraud")
 
 
 def features(app: str, entities: Path | None, first: str | None, last: str | None, file: Path, *, online: bool) -> None:
@@ -16,32 +13,18 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
     Raises:
         TesseraError: unknown application, options that are not its own, or what the application's part raises.
     """
-    if app not in _APPS:
-        raise TesseraError(
-            f"There is no application {app!r}.", expected=choose_from(app, _APPS), todo="Correct the name."
-        )
-    if app == "fraud":
+    if known_app(app, LEARNING_APPS) == "fraud":
         from pipelines.cli import payment_features
 
         if entities is not None or online or first is None or last is None:
             raise _other_options(app, "--from DAY --to DAY --out FILE")
-        payment_features.features(*_span(first, last), file)
+        payment_features.features(*known_span(first, last, active_stack()), file)
         return
     from pipelines.cli import joining
 
     if entities is None or first is not None or last is not None:
         raise _other_options(app, "--entities FILE --out FILE, and --online if you like")
     (joining.served if online else joining.features)(app, entities, file)
-
-
-def _span(first: str, last: str) -> tuple[date, date]:
-    stack = active_stack()
-    days = known_day(first, stack), known_day(last, stack)
-    if days[0] > days[1]:
-        raise TesseraError(
-            f"--from {first} is after --to {last}.", expected="a first day and a last day", todo="Exchange them."
-        )
-    return days
 
 
 def _other_options(app: str, options: str) -> TesseraError:

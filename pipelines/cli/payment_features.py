@@ -34,10 +34,12 @@ def features(first: date, last: date, file: Path) -> None:
     out.print(f"{found.num_rows:,} payments with {found.num_columns - 4} features written to {file}.")
 
 
-def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
-    source: Source = stack.open("source")
-    days = (last - first).days + fraud_features.LOOKBACK_DAYS
-    config = stack.settings.ingestion.model_copy(update={"history_days": days})
+def delivers_payments(source: Source, stack: Stack) -> None:
+    """Returns if the source delivers payments and their labels.
+
+    Raises:
+        TesseraError: it does not.
+    """
     for table in fraud_features.TABLES:
         if table not in source.tables():
             raise TesseraError(
@@ -45,5 +47,13 @@ def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
                 expected="a profile with payments, such as fraud-handbook",
                 todo="Pass --profile fraud-handbook, or map `payments` and `payment_labels` in stack.yaml.",
             )
+
+
+def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
+    source: Source = stack.open("source")
+    delivers_payments(source, stack)
+    days = (last - first).days + fraud_features.LOOKBACK_DAYS
+    config = stack.settings.ingestion.model_copy(update={"history_days": days})
+    for table in fraud_features.TABLES:
         with err.status(f"ingesting {table}"):
             ingest(table, source, lake, last, config, "tessera features")

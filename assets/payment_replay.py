@@ -1,0 +1,23 @@
+"""Payments of the lake and their labels as the events they once were."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from models.events import Event
+from resources.engine.port import Engine
+from resources.lake.port import Lake
+
+#: Labels that became known later than so many days after the last payment are not replayed.
+LABEL_DAYS = 31
+
+
+def history(lake: Lake, engine: Engine, first: date, last: date) -> Iterator[Event]:
+    """Events of the payments of the days `first`..`last` and of their labels, ascending by time, streamed."""
+    from models.payment_history import events_of, payment_history
+
+    tables = {
+        "payments": lake.scan("payments", first=first),
+        "labels": lake.scan("payment_labels", first=first, last=last + timedelta(days=LABEL_DAYS)),
+    }
+    for batch in engine.query(payment_history, tables, first=first, last=last):
+        yield from events_of(batch)

@@ -1,0 +1,267 @@
+"""`tessera events`: publish events, replay the past, look at what waits and at what nobody could use."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from rich.table import Table
+
+from assets import payment_replay
+from assets.ingestion import ingest
+from models.errors import TesseraError
+from models.events import MAX_EVENT_BYTES, Event
+from pipelines.cli.console import err, out
+from pipelines.cli.days import known_span, yesterday
+from pipelines.cli.payment_features import delivers_payments
+from resources.events.port import DeadLetter, Events, TooFarBehind
+from resources.lake.port import Lake
+from resources.source.port import Source
+from resources.stack import Stack, active_stack
+
+_AT_ONCE = 500
+_BLOCK_BYTES = 65_536
+_PAUSE_SECONDS = 0.1
+_SHOWN = 20
+_EVERYTHING = 2**62
+
+
+def publish(file: str) -> None:
+    """Publishes the events of `file` (`-`: stdin), one JSON object per line; a line that is none is refused.
+
+    Raises:
+        TesseraError: the file cannot be read, or the queue does not answer.
+    """
+    queue: Events = active_stack().open("events")
+    with _opened(file) as stream, _Sending(queue, "publishing") as sending:
+        for lines in _lines(stream):
+            sending.send(_events(lines, sending))
+    out.print(sending.summary())
+
+
+def replay(first_day: str, last_day: str, speed: float) -> None:
+    """Publishes the payments of some days, and their labels, as if they happened now, `speed` times as fast.
+
+    Raises:
+        TesseraError: the days or the speed make no sense, or the source delivers no payments on these days.
+    """
+    if not 0 <= speed < float("inf"):
+        raise TesseraError(
+            f"A replay cannot run at speed {speed:g}.",
+            expected="a number of times faster than it happened, or 0: as fast as possible",
+            todo="Correct --speed.",
+        )
+    stack = active_stack()
+    first, last = known_span(first_day, last_day, stack)
+    lake: Lake = stack.open("lake")
+    _ingest(stack, lake, first, last)
+    past = payment_replay.history(lake, stack.open("engine"), first, last)
+    with _Sending(stack.open("events"), f"replaying {first} to {last}") as sending:
+        for events in _paced(past, speed):
+            sending.send(events)
+    if not sending.seen:
+        raise TesseraError(
+            f"There are no payments from {first} to {last}.",
+            expected="days on which the source delivered payments",
+            todo="Choose other days.",
+        )
+    out.print(sending.summary())
+
+
+def dead_letters(file: Path | None) -> None:
+    """Shows what nobody could use, the newest first; with `file`, all of it as JSON lines.
+
+    Raises:
+        TesseraError: the file cannot be written, or the queue does not answer.
+    """
+    queue: Events = active_stack().open("events")
+    letters = queue.dead_letters(limit=_EVERYTHING if file else _SHOWN + 1)
+    if file is not None:
+        _write(file, letters)
+        out.print(f"{len(letters):,} dead letters written to {file}.", markup=False)
+    elif not letters:
+        out.print("There are no dead letters.")
+    else:
+        out.print(_table(letters[:_SHOWN]))
+        if len(letters) > _SHOWN:
+            out.print(f"The newest {_SHOWN}; `--out FILE` gives all.")
+
+
+def status() -> None:
+    """Shows how many events there are, and how many of them each group has not settled."""
+    stack = active_stack()
+    queue: Events = stack.open("events")
+    newest, groups = queue.newest_offset(), queue.groups()
+    out.print(f"events: {stack.kind('events')}, newest offset {newest:,}")
+    if not groups:
+        out.print("No group has read yet.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("group")
+    table.add_column("backlog", justify="right")
+    for group in groups:
+        table.add_row(_escaped(group), f"{queue.backlog(group):,}")
+    out.print(table)
+
+
+class _Sending:
+    """Publishes in portions, waits when consumers do not keep up, and counts."""
+
+    def __init__(self, queue: Events, doing: str) -> None:
+        self._queue, self._doing = queue, doing
+        self._status = err.status(doing)
+        self._told = False
+        self.published = self.known = self.refused = 0
+
+    def __enter__(self) -> _Sending:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._status.stop()
+
+    @property
+    def seen(self) -> int:
+        """Events and lines so far."""
+        return self.published + self.known + self.refused
+
+    def send(self, events: Iterable[Event]) -> None:
+        """Stores all of them, however long that takes."""
+        rest = list(events)
+        size = len(rest)
+        while rest:
+            try:
+                stored = self._queue.publish(rest[:size])
+            except TooFarBehind as full:
+                size = full.room or self._waited(full, len(rest))
+                continue
+            self.published += stored
+            self.known += len(rest[:size]) - stored
+            rest = rest[size:]
+            size = len(rest)
+        self._status.update(f"{self._doing}: {self.seen:,}")
+
+    def refuse(self, body: str, reason: str) -> None:
+        """Keeps what is no event as a dead letter."""
+        self._queue.refuse_body(body, reason)
+        self.refused += 1
+
+    def summary(self) -> str:
+        """What became of everything."""
+        says = f"{self.published:,} published, {self.known:,} already there, {self.refused:,} refused."
+        return f"{says} See `tessera events dead-letters`." if self.refused else says
+
+    def _waited(self, full: TooFarBehind, size: int) -> int:
+        """`size`, a moment later; says once why nothing moves."""
+        if not self._told:
+            err.print(f"Waiting for consumers: {full.what} {full.todo}", markup=False)
+            self._told = True
+        time.sleep(_PAUSE_SECONDS)
+        return size
+
+
+def _events(lines: Sequence[bytes], sending: _Sending) -> Iterator[Event]:
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            yield Event.from_json(line)
+        except TesseraError as error:
+            sending.refuse(line.decode(errors="backslashreplace"), error.what)
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        stream = Path(file).open("rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise TesseraError(
+            f"{file} cannot be read: {error.strerror}.",
+            expected="a file with one JSON object per line, or - for stdin",
+            todo="Correct FILE.",
+        ) from None
+    with stream:
+        yield stream
+
+
+def _lines(stream: BinaryIO) -> Iterator[list[bytes]]:
+    """Complete lines as they come, in portions; of a line that is too long for an event, only the beginning."""
+    rest = b""
+    while block := _block(stream):
+        *lines, rest = (rest + block).split(b"\n")
+        rest = rest[: MAX_EVENT_BYTES + 1]
+        yield [line[: MAX_EVENT_BYTES + 1] for line in lines]
+    yield [rest]
+
+
+def _block(stream: BinaryIO) -> bytes:
+    """What is there, without waiting for more: a pipe may be slow."""
+    read = getattr(stream, "read1", stream.read)
+    return read(_BLOCK_BYTES)
+
+
+def _paced(events: Iterable[Event], speed: float) -> Iterator[list[Event]]:
+    """Portions of `events`, each when it is due; those already due come together."""
+    portion: list[Event] = []
+    started, first = time.monotonic(), None
+    for event in events:
+        first = first or event.time
+        due = started + (event.time - first).total_seconds() / speed if speed else started
+        if due > time.monotonic() or len(portion) == _AT_ONCE:
+            if portion:
+                yield portion
+            portion = []
+            time.sleep(max(due - time.monotonic(), 0))
+        portion.append(event)
+    yield portion
+
+
+def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
+    source: Source = stack.open("source")
+    delivers_payments(source, stack)
+    labelled = min(last + timedelta(days=payment_replay.LABEL_DAYS), yesterday())
+    for table, through in (("payments", last), ("payment_labels", labelled)):
+        config = stack.settings.ingestion.model_copy(update={"history_days": (through - first).days})
+        with err.status(f"ingesting {table}"):
+            ingest(table, source, lake, through, config, "tessera events replay")
+
+
+def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
+    rows = (
+        {"refused_at": one.refused_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
+        for one in letters
+    )
+    try:
+        with file.open("w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    except OSError as error:
+        raise TesseraError(
+            f"{file} cannot be written: {error.strerror}.",
+            expected="a folder that exists and may be written",
+            todo="Correct --out.",
+        ) from None
+
+
+def _table(letters: Sequence[DeadLetter]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("refused at (UTC)", no_wrap=True)
+    table.add_column("offset", justify="right")
+    for column in ("reason", "body"):
+        table.add_column(column, overflow="ellipsis", no_wrap=column == "body", ratio=1)
+    for one in letters:
+        offset = "" if one.offset is None else str(one.offset)
+        table.add_row(f"{one.refused_at:%Y-%m-%d %H:%M:%S}", offset, _escaped(one.reason), _escaped(one.body))
+    return table
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")
