@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets import churn_features, churn_learning, churn_scoring, churn_serving, learning
 from assets.partitions import daily
+from assets.stages import LearningConfig, champion_of
 from models.publishing import Publication
 from resources.ports import (
     EngineResource,
@@ -44,54 +45,10 @@ def features(
     return dg.MaterializeResult(metadata=written.metadata())
 
 
-class LearningConfig(dg.Config):
-    """When a model is trained."""
-
-    train: Literal["if_no_champion", "always"] = "if_no_champion"
-
-
-@dg.multi_asset(
-    name="churn__champion",
-    specs=[
-        dg.AssetSpec(
-            ["churn", "training_set"],
-            deps=[["churn", "features"]],
-            skippable=True,
-            group_name="training",
-            kinds={"feast", "deltalake"},
-            owners=_OWNERS,
-            description="Labelled customers at past cut-offs, with the features that were known then (point-in-time "
-            "join). Made when a model is trained, not every night.",
-        ),
-        dg.AssetSpec(
-            ["churn", "candidate"],
-            deps=[["churn", "training_set"]],
-            skippable=True,
-            group_name="training",
-            kinds={"xgboost", "scikitlearn", "mlflow"},
-            owners=_OWNERS,
-            description="The best of logistic regression and the profile's trainers, judged by the gate on customers "
-            "at a later cut-off. The gate report has its curves.",
-        ),
-        dg.AssetSpec(
-            ["churn", "champion"],
-            deps=[["churn", "candidate"]],
-            group_name="training",
-            kinds={"mlflow"},
-            owners=_OWNERS,
-            description="The model in charge. A candidate takes over only if it passes every gate.",
-        ),
-    ],
-    check_specs=[
-        dg.AssetCheckSpec(
-            "gate",
-            asset=["churn", "champion"],
-            description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, leakage.",
-        )
-    ],
-    can_subset=False,
-    partitions_def=daily,
-    pool="churn_champion",
+@champion_of(
+    "churn",
+    rows="Labelled customers at past cut-offs, with the features that were known then (point-in-time join).",
+    judged_on="customers at a later cut-off",
 )
 def champion(
     context: dg.AssetExecutionContext,

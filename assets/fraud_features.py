@@ -30,6 +30,14 @@ def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBa
     return engine.query(fraud_features, tables, first=first, last=last)
 
 
+def write(lake: Lake, engine: Engine, day: date) -> int:
+    """Number of payments of `day` whose features the lake holds afterwards."""
+    found = computed(lake, engine, day, day).read_all()
+    dated = found.append_column(DAY, pa.array([day] * found.num_rows, pa.date32()))
+    lake.replace(TABLE, dated, by=DAY, first=day, last=day)
+    return found.num_rows
+
+
 def _seen(lake: Lake, table: str, first: date) -> ds.Dataset:
     """What was delivered since the windows of `first` begin; of what came later, windows take none."""
     return lake.scan(table, first=first - timedelta(days=LOOKBACK_DAYS))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 
@@ -85,6 +85,66 @@ def column_schema(contract: Contract) -> dg.TableSchema:
     columns = [_column(column, contract.key) for column in contract.columns]
     delivered = dg.TableColumn(DELIVERED_ON, "date", description="UTC day on which the row was delivered.")
     return dg.TableSchema([*columns, delivered])
+
+
+class LearningConfig(dg.Config):
+    """When a model is trained."""
+
+    train: Literal["if_no_champion", "always"] = "if_no_champion"
+
+
+def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of the step that trains, judges and promotes a model: training set, candidate, champion, gate.
+
+    Args:
+        app: whose model, e.g. `churn`.
+        rows: what the training set holds, in words.
+        judged_on: what the gate judges candidates on, in words.
+    """
+    owners = ["team:data-science"]
+    return dg.multi_asset(
+        name=f"{app}__champion",
+        specs=[
+            dg.AssetSpec(
+                [app, "training_set"],
+                deps=[[app, "features"]],
+                skippable=True,
+                group_name="training",
+                kinds={"deltalake"},
+                owners=owners,
+                description=f"{rows} Made when a model is trained, not every night.",
+            ),
+            dg.AssetSpec(
+                [app, "candidate"],
+                deps=[[app, "training_set"]],
+                skippable=True,
+                group_name="training",
+                kinds={"xgboost", "scikitlearn", "mlflow"},
+                owners=owners,
+                description="The best of logistic regression and the profile's trainers, judged by the gate on "
+                f"{judged_on}. The gate report has its curves.",
+            ),
+            dg.AssetSpec(
+                [app, "champion"],
+                deps=[[app, "candidate"]],
+                group_name="training",
+                kinds={"mlflow"},
+                owners=owners,
+                description="The model in charge. A candidate takes over only if it passes every gate.",
+            ),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "gate",
+                asset=[app, "champion"],
+                description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, "
+                "leakage.",
+            )
+        ],
+        can_subset=False,
+        partitions_def=daily,
+        pool=f"{app}_champion",
+    )
 
 
 def _column(column: Column, key: str) -> dg.TableColumn:

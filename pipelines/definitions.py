@@ -2,15 +2,22 @@
 
 import dagster as dg
 
-from assets import churn, shop, storage
+from assets import churn, fraud, shop, storage
 from pipelines import jobs, schedules, sensors
 from resources.ports import stack_resources
 from resources.stack import active_stack
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([shop, churn, storage]),
+    assets=dg.load_assets_from_modules([shop, churn, fraud, storage]),
     asset_checks=dg.load_asset_checks_from_modules([shop, churn]),
-    jobs=[jobs.churn_nightly, jobs.churn_training, jobs.churn_fallback, jobs.churn_online, jobs.storage_weekly],
+    jobs=[
+        jobs.churn_nightly,
+        jobs.churn_training,
+        jobs.churn_fallback,
+        jobs.churn_online,
+        jobs.fraud_training,
+        jobs.storage_weekly,
+    ],
     schedules=[schedules.churn_nightly, schedules.churn_training, schedules.churn_online, schedules.storage_weekly],
     sensors=[sensors.churn_fallback],
     resources=stack_resources(active_stack()),

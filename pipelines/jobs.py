@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import churn, storage
+from assets import churn, fraud, storage
 
 _SHOP = dg.AssetSelection.groups("shop")
 _LEARNING = dg.AssetSelection.assets(churn.champion)
@@ -44,6 +44,14 @@ churn_online = dg.define_asset_job(
     selection=dg.AssetSelection.assets(churn.online_features, churn.served_features),
     description="Bring the online store up to the day's features; compare what was served that day with training.",
     tags=_TAGS,
+)
+
+fraud_training = dg.define_asset_job(
+    "fraud_training",
+    selection=dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(fraud.features, fraud.champion),
+    description="Train a challenger on the newest payments with mature labels; it takes over only through the gate.",
+    config={"ops": {"fraud__champion": {"config": {"train": "always"}}}},
+    tags=_TAGS | {"tessera/app": "fraud"},
 )
 
 storage_weekly = dg.define_asset_job(

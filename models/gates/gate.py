@@ -58,8 +58,12 @@ def _names(hearing: Hearing) -> list[str]:
 
 def _metrics(hearing: Hearing) -> dict[str, dict[str, float]]:
     labels = hearing.holdout.labels
-    top = max(1, labels.size // 10)
-    return {name: measure(labels, hearing.scores(name), top=top) for name in _names(hearing)}
+    top, per_day = max(1, labels.size // 10), hearing.config.top_per_day
+    found = {name: measure(labels, hearing.scores(name), top=top) for name in _names(hearing)}
+    if per_day is not None:
+        for name, metrics in found.items():
+            metrics["precision_at_top_per_day"] = hearing.top_precision(name, per_day)
+    return found
 
 
 def _picture(hearing: Hearing) -> bytes:

@@ -162,9 +162,7 @@ class _Parts:
         return [*low, *middle, f"> {self.edges[-1]:g}"]
 
 
-def _dataset(
-    table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts], label: str
-) -> Dataset:
+def _dataset(table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts], label: str) -> Dataset:
     rows = encoder.matrix(table)
     _check_finite(rows, encoder)
     return Dataset(

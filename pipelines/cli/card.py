@@ -36,7 +36,11 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
 def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
     found = outcome.metadata
     lines = [("steps", _steps(outcome))]
-    lines += [(table, _ingested(found[f"shop/{table}"])) for table in ("orders",) if f"shop/{table}" in found]
+    lines += [
+        (table, _ingested(found[f"shop/{table}"]))
+        for table in ("orders", "payments", "payment_labels")
+        if f"shop/{table}" in found
+    ]
     for key, name, write in _SECTIONS:
         if key in found:
             lines.append((name, write(found[key])))
@@ -72,8 +76,17 @@ def _training(found: dict[str, Any]) -> str:
     )
 
 
+def _payments(found: dict[str, Any]) -> str:
+    return (
+        f"{found['dagster/row_count']:,} payments, {found['fraud_share']:.2%} fraud, trained on {found['trained on']}, "
+        f"judged on {found['holdout']}"
+    )
+
+
 def _candidate(found: dict[str, Any]) -> str:
     measured = f"AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f}"
+    if "precision_at_top_per_day" in found:
+        measured += f", precision at the top of a day {found['precision_at_top_per_day']:.3f}"
     return f"{found['kind']}: {measured} on unseen {found['holdout']}; {_plain(found['against champion'])}"
 
 
@@ -121,13 +134,17 @@ _SECTIONS = (
     ("churn/publication", "published", _published),
     ("churn/online_features", "online", _online),
     ("churn/served_features", "served", _served),
+    ("fraud/training_set", "training", _payments),
+    ("fraud/candidate", "candidate", _candidate),
+    ("fraud/champion", "champion", _champion),
     ("storage/vacuum", "storage", _vacuumed),
 )
 
 
 def _next(outcome: Outcome) -> str:
-    if outcome.success and outcome.job == "churn_training":
-        return f"{_TESSERA} models churn   (the gate's report: make dev, asset churn/candidate)"
+    app = outcome.job.partition("_")[0]
+    if outcome.success and outcome.job.endswith("_training"):
+        return f"{_TESSERA} models {app}   (the gate's report: make dev, asset {app}/candidate)"
     if outcome.success:
         return f"{_TESSERA} scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
     if outcome.job == "churn_nightly":

@@ -7,7 +7,7 @@ from rich.table import Table
 from assets.learning import golden_scores
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import out
-from pipelines.cli.days import known_app
+from pipelines.cli.days import LEARNING_APPS, known_app
 from resources.registry.port import Registry
 from resources.stack import active_stack
 
@@ -17,7 +17,7 @@ _METRICS = ("auc", "average_precision", "ece")
 def models(app: str) -> None:
     """Prints the versions, newest first, and the ledger, newest last."""
     registry: Registry = active_stack().open("registry")
-    versions = registry.versions(known_app(app))
+    versions = registry.versions(known_app(app, LEARNING_APPS))
     if not versions:
         out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
         return
@@ -45,7 +45,7 @@ def rollback(app: str, to: str | None, why: str) -> None:
     """
     stack = active_stack()
     registry: Registry = stack.open("registry")
-    with registry.lock(known_app(app)):
+    with registry.lock(known_app(app, LEARNING_APPS)):
         present = registry.champion(app)
         target = to or _before(registry, app)
         known = {info.version: info for info in registry.versions(app)}

@@ -1,0 +1,106 @@
+"""What fraud learns from: behind `fraud/training_set`; the rest of learning is shared (`assets.learning`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets import fraud_features
+from assets.learning import Lesson
+from models.settings import FraudSettings
+from resources.engine.port import Engine
+from resources.lake.port import Lake
+
+if TYPE_CHECKING:
+    from models.training.candidates import Candidate
+    from models.training.dataset import Split
+    from models.training.fraud_rows import FraudDays
+
+APP = "fraud"
+SERVICE = "fraud_v1"
+TABLE, AS_OF = "fraud_training_set", "as_of"
+
+#: Parts of the hold-out that the gate compares one by one.
+SLICES = ("amount", "customer_count_30d", "terminal_count_30d")
+#: What one number alone knows; the candidate must not be behind it.
+BASELINES = {"amount only": "amount", "terminal risk only": "terminal_risk_7d"}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Labelled payments: keys, `event_timestamp`, the features, `is_fraud`."""
+
+    rows: pa.Table
+    days: FraudDays
+
+    def metadata(self) -> dict[str, Any]:
+        """What Dagster shows of it."""
+        return {
+            "dagster/row_count": self.rows.num_rows,
+            "fraud_share": round(float(np.mean(self.rows["is_fraud"].to_numpy(zero_copy_only=False))), 5),
+            "trained on": f"{self.days.train_first} to {self.days.train_last}",
+            "holdout": _holdout(self.days),
+        }
+
+
+def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: date) -> TrainingSet:
+    """The payments to learn from and to be judged on whose labels are known at `as_of`, also written to the lake."""
+    from models.training.fraud_rows import fraud_days, fraud_rows
+
+    days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
+    features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
+    labels = lake.scan("payment_labels", first=days.train_first, last=as_of).to_table()
+    rows = fraud_rows(features, labels, days)
+    dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
+    lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
+    # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
+    written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
+    return TrainingSet(written, days)
+
+
+def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
+    """What fraud learns from this training set, and what it is judged by."""
+    from models.features.fraud_definitions import FEATURES, LABEL_DELAY_DAYS
+    from models.training.dataset import split
+
+    divided = split(
+        rows.rows,
+        features=FEATURES,
+        holdout=rows.days.holdout_first,
+        horizon_days=LABEL_DELAY_DAYS,
+        slice_by=SLICES,
+        label="is_fraud",
+        key="transaction_id",
+    )
+    newest = pc.field("event_timestamp") >= pa.scalar(rows.days.holdout_first).cast(pa.timestamp("us", "UTC"))
+    return Lesson(
+        app=APP,
+        service=SERVICE,
+        holdout=_holdout(rows.days),
+        split=divided,
+        features=FEATURES,
+        newest=rows.rows.filter(newest),
+        baselines=BASELINES,
+        gate=settings.gate,
+        drift=settings.drift,
+        extras=lambda chosen: _alerting(chosen, divided, settings.alerts_per_day),
+    )
+
+
+def _alerting(chosen: Candidate, divided: Split, per_day: int) -> Mapping[str, str]:
+    from models.alerting import ALERTING, alert_threshold, threshold_text
+
+    held = divided.holdout
+    days = held.cutoffs.astype("datetime64[D]")
+    scores = chosen.fit.model.predict(held.rows)
+    return {ALERTING: threshold_text(alert_threshold(scores, held.groups, days, per_day=per_day), per_day)}
+
+
+def _holdout(days: FraudDays) -> str:
+    return f"{days.holdout_first} to {days.holdout_last}"

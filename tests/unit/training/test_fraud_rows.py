@@ -1,0 +1,76 @@
+"""Which payments are learnt from: the published protocol, on the published data."""
+
+# ruff: noqa: S608
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.alerting import alert_threshold, threshold_of, threshold_text
+from models.errors import TesseraError
+from models.training.fraud_rows import FraudDays, fraud_days, fraud_rows
+
+PUBLISHED = FraudDays(date(2018, 7, 25), date(2018, 7, 31), date(2018, 8, 8), date(2018, 8, 14))
+
+
+def test_the_newest_days_with_mature_labels() -> None:
+    assert fraud_days(date(2018, 8, 21), train_days=7, holdout_days=7) == PUBLISHED
+
+
+@pytest.mark.real
+def test_the_published_rows(shared_data: Path) -> None:
+    """67,240 payments with 598 frauds are learnt from, 58,264 with 385 are judged on (chapter 5, baseline models)."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        rows = connection.sql(
+            f"""SELECT TRANSACTION_ID::BIGINT transaction_id, CUSTOMER_ID::VARCHAR customer_id, TX_FRAUD = 1 is_fraud,
+            TX_DATETIME::TIMESTAMPTZ event_timestamp, (TX_DATETIME + INTERVAL 7 DAY)::TIMESTAMPTZ labelled_at
+            FROM '{shared_data}/fraud_handbook/transactions_*.parquet'
+            WHERE TX_DATETIME >= TIMESTAMP '2018-07-25'"""
+        ).to_arrow_table()
+    features = rows.select(["transaction_id", "customer_id", "event_timestamp"])
+    found = fraud_rows(features, rows.select(["transaction_id", "is_fraud", "labelled_at"]), PUBLISHED)
+    trained = np.array([moment.date() <= PUBLISHED.train_last for moment in found["event_timestamp"].to_pylist()])
+    fraud = found["is_fraud"].to_numpy(zero_copy_only=False)
+    assert (trained.sum(), fraud[trained].sum()) == (67_240, 598)
+    assert ((~trained).sum(), fraud[~trained].sum()) == (58_264, 385)
+
+
+def test_a_card_is_left_out_from_the_day_after_its_fraud_was_known() -> None:
+    def at(day: int) -> datetime:
+        return datetime(2018, 8, day, 12, tzinfo=UTC)
+
+    fraud = {"transaction_id": 1, "customer_id": "a", "event_timestamp": at(2)}
+    later = [{"transaction_id": day, "customer_id": "a", "event_timestamp": at(day)} for day in (8, 9, 10)]
+    other = {"transaction_id": 20, "customer_id": "b", "event_timestamp": at(10)}
+    unlabelled = {"transaction_id": 21, "customer_id": "b", "event_timestamp": at(10)}
+    rows = [fraud, *later, other, unlabelled]
+    labels = [
+        {
+            "transaction_id": row["transaction_id"],
+            "is_fraud": row is fraud,
+            "labelled_at": row["event_timestamp"] + timedelta(days=7),
+        }
+        for row in rows
+    ]
+    labels[-1]["is_fraud"] = None
+    found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist(labels), PUBLISHED)
+    # Known on the 9th, at noon: that day's payment was still made.
+    assert found["transaction_id"].to_pylist() == [8, 9, 20, 21]
+
+
+def test_as_many_cards_are_alerted_as_can_be_looked_at() -> None:
+    draw = np.random.default_rng(3)
+    days = np.repeat(np.array(["2018-08-08", "2018-08-09", "2018-08-10"], dtype="datetime64[D]"), 400)
+    cards, scores = draw.integers(0, 90, days.size), draw.random(days.size)
+    limit = alert_threshold(scores, cards, days, per_day=20)
+    alerted = {(card, day) for card, day, score in zip(cards, days, scores, strict=True) if score >= limit}
+    assert len(alerted) == 60
+    assert alert_threshold(scores, cards, days, per_day=10_000) <= scores.max()
+    assert threshold_of(threshold_text(limit, 20)) == limit
+    with pytest.raises(TesseraError, match="holds no threshold"):
+        threshold_of("{}")
