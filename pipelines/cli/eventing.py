@@ -212,9 +212,10 @@ def _block(stream: BinaryIO) -> bytes:
 def _paced(events: Iterable[Event], speed: float) -> Iterator[list[Event]]:
     """Portions of `events`, each when it is due; those already due come together."""
     portion: list[Event] = []
-    started, first = time.monotonic(), None
+    started = first = None
     for event in events:
-        first = first or event.time
+        if started is None or first is None:
+            started, first = time.monotonic(), event.time
         due = started + (event.time - first).total_seconds() / speed if speed else started
         if due > time.monotonic() or len(portion) == _AT_ONCE:
             if portion:

@@ -54,12 +54,15 @@ class Home:
         ours = {"TESSERA_STACK": self.stack, "TESSERA_HOME": self.folder, "TESSERA_PROFILE": self.profile}
         return kept | threads | {name: str(value) for name, value in ours.items()} | dict(more or {})
 
-    def start(self, *arguments: str | Path, program: str = "tessera", **more: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *arguments: str | Path, program: str = "tessera", stdin: int | None = None, **more: str
+    ) -> "subprocess.Popen[str]":
         """A command that runs while the test goes on."""
         return subprocess.Popen(
             [_BIN / program, *arguments],
             cwd=ROOT,
             env=self.environment(more),
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
