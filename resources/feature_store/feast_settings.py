@@ -51,7 +51,9 @@ def feast_settings(
         "tables": str(tables),
         "project": PROJECT,
         "provider": "local",
-        "registry": _registry(registry or f"sqlite:///{folder}/registry.db"),
+        "registry": _registry(
+            registry.replace("postgresql://", "postgresql+psycopg://") or f"sqlite:///{folder}/registry.db"
+        ),
         "offline_store": {
             "type": "resources.feature_store.asof.AsofOfflineStore",
             "threads": threads,

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import finalize
 
 import dagster as dg
 import pyarrow as pa
-from filelock import FileLock, Timeout
 from pydantic import Field
 from typing_extensions import override
 
@@ -27,6 +27,7 @@ from resources.feature_store.feast_settings import feast_settings, for_yaml, rep
 from resources.feature_store.online_rows import BulkOnlineStore
 from resources.feature_store.pinned_files import pinned
 from resources.feature_store.port import SERVED_LOG, FeatureStore
+from resources.feature_store.registry_lock import registry_lock
 from resources.feature_store.served_log import SERVED_AT, ServedLog
 from resources.health import Health
 
@@ -252,24 +253,13 @@ class FeastStore(FeatureStore):
                 from feast import FeatureStore as Feast
 
                 feast = Feast(config=repo_config(self._folder, revealed(self._settings)))
-                _ = feast.registry
+                registry: Any = feast.registry
+                finalize(self, registry.write_engine.dispose)
                 self._feast = feast
         return self._feast
 
-    @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._folder / "feast.lock", is_singleton=True)
-        try:
-            acquired = lock.acquire(timeout=_LOCK_SECONDS)
-        except Timeout as error:
-            raise TesseraError(
-                f"Another process has been writing the registry in {self._folder} for {_LOCK_SECONDS // 60} minutes.",
-                expected="one writer of the registry at a time",
-                todo="Wait for the other run, or end it.",
-            ) from error
-        with acquired:
-            yield
+    def _exclusive(self) -> contextlib.AbstractContextManager[None]:
+        return registry_lock(self._folder, self._settings["registry"]["path"], _LOCK_SECONDS)
 
     def _yaml(self) -> str:
         import yaml
