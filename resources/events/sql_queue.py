@@ -61,7 +61,7 @@ class SqlEvents(Events):
 
     @abstractmethod
     def _transaction(self, *, lasting: bool = False) -> AbstractContextManager[Statements]:
-        """A transaction that writes; a `lasting` one survives a power failure once it is committed."""
+        """A transaction that writes; a `lasting` one is worth waiting for the disk, if the adapter is set so."""
 
     @abstractmethod
     def _look(self) -> AbstractContextManager[Statements]:
@@ -200,11 +200,10 @@ def _found(do: Statements, group: str, limit: int, now: int) -> _Found:
     held = dict(do.rows(sql.HELD, asked)) if len(taken) < limit else {}
     put_off: list[Row] = []
     while len(taken) < limit and through < newest:
-        wanted = limit - len(taken)
-        rows = do.rows(sql.FRESH, {"name": group, "through": through, "newest": newest, "limit": wanted})
-        for row in rows:
+        last = min(through + limit - len(taken), newest)  # there are no gaps: that many, but for a few after a replay
+        for row in do.rows(sql.FRESH, {"name": group, "through": through, "last": last}):
             (put_off if held.get(row[5], row[0]) < row[0] else taken).append(row)
-        through = rows[-1][0] if len(rows) == wanted else newest
+        through = last
     return _Found(taken, put_off, through)
 
 

@@ -9,7 +9,7 @@ So whatever a call looks at is what is under way, never the history.
 TABLES = """
 CREATE TABLE event (
     number BIGINT PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, time_us BIGINT NOT NULL,
-    subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, UNIQUE (source, id)
+    subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, UNIQUE (id, source)
 );
 CREATE TABLE reader (name TEXT PRIMARY KEY, through BIGINT NOT NULL);
 CREATE TABLE delivery (
@@ -51,10 +51,10 @@ AGAIN = f"""SELECT {_EVENT}, d.attempt + 1 FROM delivery d JOIN event e ON e.num
         AND h.leased_until_us > :now
     ) ORDER BY d.number LIMIT :limit"""  # noqa: S608 - our own columns
 HELD = "SELECT subject, min(number) FROM delivery WHERE name = :name AND leased_until_us > :now GROUP BY subject"
-FRESH = f"""SELECT {_EVENT}, 1 FROM event e WHERE e.number > :through AND e.number <= :newest
+FRESH = f"""SELECT {_EVENT}, 1 FROM event e WHERE e.number > :through AND e.number <= :last
     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.name = :name AND d.number = e.number)
     AND NOT EXISTS (SELECT 1 FROM ahead a WHERE a.name = :name AND a.number = e.number)
-    ORDER BY e.number LIMIT :limit"""  # noqa: S608 - our own columns
+    ORDER BY e.number"""  # noqa: S608 - our own columns
 #: Whether reading may give something; asked often while waiting, and takes no lock.
 ANYTHING = """SELECT coalesce((SELECT through FROM reader WHERE name = :name), -1) < (SELECT number FROM newest)
     OR EXISTS (SELECT 1 FROM delivery WHERE name = :name AND leased_until_us <= :now)"""

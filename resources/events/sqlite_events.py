@@ -37,18 +37,24 @@ class SqliteEventsConfig(dg.Config):
     path: str = Field(default="var/events.db", description="The file; `-wal` and `-shm` stand beside it.")
     lease_seconds: float = Field(default=30.0, gt=0, description="What a dead consumer held is delivered again then.")
     max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
+    survives_power_failure: bool = Field(
+        default=False,
+        description="Whether publishing waits for the disk. Without it, a crash of a process loses nothing, but one of "
+        "the machine may lose what was published in the last moments.",
+    )
 
     def open(self) -> SqliteEvents:
         """The queue in that file."""
-        return SqliteEvents(Path(self.path).resolve(), self.lease_seconds, self.max_backlog)
+        path = Path(self.path).resolve()
+        return SqliteEvents(path, self.lease_seconds, self.max_backlog, waits_for_disk=self.survives_power_failure)
 
 
 class SqliteEvents(SqlEvents):
     """One connection, which threads take in turns: SQLite lets only one of them write anyway."""
 
-    def __init__(self, path: Path, lease_seconds: float, max_backlog: int) -> None:
+    def __init__(self, path: Path, lease_seconds: float, max_backlog: int, *, waits_for_disk: bool = False) -> None:
         super().__init__(lease_seconds, max_backlog, _POLL_SECONDS)
-        self._path = path
+        self._path, self._waits_for_disk = path, waits_for_disk
         self._lock = RLock()
         self._connection: sqlite3.Connection | None = None
         _OPEN.add(self)
@@ -66,7 +72,7 @@ class SqliteEvents(SqlEvents):
     @contextmanager
     def _transaction(self, *, lasting: bool = False) -> Iterator[_Statements]:
         with self._answering() as connection:
-            connection.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if lasting and self._waits_for_disk else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield _Statements(connection)

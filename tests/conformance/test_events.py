@@ -8,11 +8,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from socket import socket
 from typing import Any
 
+import psycopg
 import pytest
+import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +47,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str
 
 @pytest.fixture
 def opened(place: tuple[str, dict[str, Any]]) -> Open:
-    def opening(**settings: float) -> Events:
+    def opening(**settings: Any) -> Events:
         config: Any = KINDS[place[0]](**place[1], **settings)
         return config.open()
 
@@ -387,6 +391,45 @@ def start(place: tuple[str, dict[str, Any]], server: subprocess.Popen[str]) -> S
         return answer(), answer
 
     return starting
+
+
+class TestServers:
+    """What can only happen to a queue on a server."""
+
+    @pytest.mark.parametrize("place", ["redis", "postgres"], indirect=True)
+    def test_a_lost_connection_is_opened_again(self, place: tuple[str, dict[str, Any]], opened: Open) -> None:
+        events = opened()
+        events.publish([event(1)])
+        if place[0] == "redis":
+            with redis.Redis.from_url(place[1]["url"]) as other:
+                other.client_kill_filter(_type="normal", skipme=True)
+        else:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'tessera'"
+            with psycopg.connect(place[1]["url"]) as other:
+                other.execute(others)
+        with suppress(TesseraError):  # the call that finds it lost may fail, the next one may not
+            events.publish([event(2)])
+        events.publish([event(2)])
+        assert numbers(events) == [1, 2]
+
+    @pytest.mark.parametrize("place", ["redis", "postgres"], indirect=True)
+    def test_queues_of_one_server_are_apart(self, place: tuple[str, dict[str, Any]], opened: Open) -> None:
+        name = {"redis": "prefix", "postgres": "schema_name"}[place[0]]
+        one, other = opened(), opened(**{name: "another"})
+        one.publish([event(1)])
+        assert other.publish([event(1), event(2)]) == 2
+        assert (one.newest_offset(), other.newest_offset()) == (1, 2)
+
+    @pytest.mark.parametrize("kind", ["redis", "postgres"])
+    def test_one_that_is_not_there_is_not_well(self, kind: str) -> None:
+        with socket() as nobody:
+            nobody.bind(("127.0.0.1", 0))
+            scheme = {"redis": "redis", "postgres": "postgresql"}[kind]
+            config: Any = KINDS[kind](url=f"{scheme}://u:s3cr3t@127.0.0.1:{nobody.getsockname()[1]}/0")
+            health = config.open().check()
+        assert not health.ok
+        assert "does not work" in health.says
+        assert "s3cr3t" not in health.says + health.todo
 
 
 class TestMissingClient:
