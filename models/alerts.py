@@ -34,11 +34,10 @@ class Alert:
         alert_id: day and customer, so that raising it again is the same alert.
         day: of the payments, UTC.
         customer_id: whose card.
-        transaction_id: the payment that raised it.
+        transactions: the payments that scored high enough, the one that raised it first.
         raised_for: moment of that payment, UTC.
         score: of that payment, 0..1.
-        highest_score: over all payments of the card and day that scored high enough.
-        payments: number of these.
+        highest_score: over all of these.
         model_version: that raised it.
         reasons: feature -> contribution to the log-odds of that payment (exact SHAP), largest first.
         label: `fraud` or `ok` once an analyst said so, else None.
@@ -47,18 +46,18 @@ class Alert:
     alert_id: str
     day: date
     customer_id: str
-    transaction_id: int
+    transactions: tuple[int, ...]
     raised_for: datetime
     score: float
     highest_score: float
-    payments: int
     model_version: str
     reasons: Mapping[str, float]
     label: str | None = None
 
     def joined_by(self, scored: Scored) -> Alert:
-        """The alert after one more payment of its card and day scored high enough."""
-        return replace(self, payments=self.payments + 1, highest_score=max(self.highest_score, scored.score))
+        """The alert after a payment of its card and day scored high enough; a payment may be scored again."""
+        transactions = tuple(dict.fromkeys((*self.transactions, scored.payment.transaction_id)))
+        return replace(self, transactions=transactions, highest_score=max(self.highest_score, scored.score))
 
 
 def alert_id(payment: Payment) -> str:
@@ -73,11 +72,10 @@ def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
         alert_id=alert_id(payment),
         day=payment.paid_at.date(),
         customer_id=payment.customer_id,
-        transaction_id=payment.transaction_id,
+        transactions=(payment.transaction_id,),
         raised_for=payment.paid_at,
         score=scored.score,
         highest_score=scored.score,
-        payments=1,
         model_version=scored.model_version,
         reasons=reasons,
     )

@@ -23,8 +23,8 @@ _FRAUD = """\
 
 ## Fraud
 
-One row per payment. A window of N days that ends D days before the payment's moment t is `(t - D - N, t - D]`: left-open,
-right-closed. Without a delay the payment itself is in it; of payments of one card at the same instant, those with a
+One row per payment. A window of N days that ends D days before the payment's moment t is `(t - D - N, t - D]`:
+left-open, right-closed. Without a delay the payment itself is in it; of payments at one instant, those with a
 smaller `transaction_id` are too. A label counts from the moment it became known, but not before the delay has passed.
 Amounts are added up in cents, so that no order of adding changes a value.
 

@@ -224,6 +224,17 @@ def status() -> None:
 
 
 @_command
+@_APP
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Events per batch.")
+@click.option("--until-empty", is_flag=True, help="End when no event waits: catching up.")
+def stream(app: str, limit: int, until_empty: bool) -> None:
+    """Score the events of APP (fraud) as they come, and raise alerts; each event has its effect exactly once."""
+    from pipelines.cli import streaming
+
+    streaming.stream(app, limit, until_empty=until_empty)
+
+
+@_command
 def check() -> None:
     """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""
     from pipelines.cli import checking

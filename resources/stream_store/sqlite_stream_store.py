@@ -25,8 +25,7 @@ _BUSY_SECONDS = 30.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _ALERT_COLUMNS = (
-    "alert_id, day, customer_id, transaction_id, raised_for_us, score, highest_score, payments, model_version, reasons,"
-    " label"
+    "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
 )
 
 _SCHEMA = """
@@ -40,8 +39,8 @@ CREATE TABLE IF NOT EXISTS scored (
     transaction_id INTEGER PRIMARY KEY, score REAL NOT NULL, model_version TEXT NOT NULL, features BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS alert (
-    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, customer_id TEXT NOT NULL, transaction_id INTEGER NOT NULL,
-    raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL, payments INTEGER NOT NULL,
+    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, customer_id TEXT NOT NULL, transactions TEXT NOT NULL,
+    raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL,
     model_version TEXT NOT NULL, reasons TEXT NOT NULL, label TEXT
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER, newest INTEGER);
@@ -108,7 +107,7 @@ class SqliteStreamStore(StreamStore):
                 ),
             )
             connection.executemany(
-                f"INSERT OR REPLACE INTO alert ({_ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT OR REPLACE INTO alert ({_ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (_alert_row(alert) for alert in batch.alerts.values()),
             )
             connection.execute("INSERT OR REPLACE INTO progress VALUES (1, ?, ?)", (batch.position, batch.newest))
@@ -146,16 +145,15 @@ class SqliteStreamStore(StreamStore):
 
 
 def _alert(row: tuple[Any, ...]) -> Alert:
-    name, day, customer, transaction, micros, score, highest, payments, version, reasons, label = row
+    name, day, customer, transactions, micros, score, highest, version, reasons, label = row
     return Alert(
         name,
         date.fromisoformat(day),
         customer,
-        transaction,
+        tuple(json.loads(transactions)),
         _EPOCH + timedelta(microseconds=micros),
         score,
         highest,
-        payments,
         version,
         json.loads(reasons),
         label,
@@ -167,11 +165,10 @@ def _alert_row(alert: Alert) -> tuple[Any, ...]:
         alert.alert_id,
         alert.day.isoformat(),
         alert.customer_id,
-        alert.transaction_id,
+        json.dumps(alert.transactions),
         (alert.raised_for - _EPOCH) // _MICROSECOND,
         alert.score,
         alert.highest_score,
-        alert.payments,
         alert.model_version,
         json.dumps(dict(alert.reasons)),
         alert.label,

@@ -1,0 +1,161 @@
+"""The stream beside its kills: what is refused and why, alerts per card and day, and the champion it follows."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from assets.fraud_champion import FraudChampion
+from assets.fraud_stream import FraudStream, Step
+from models.alerting import ALERTING, threshold_text
+from models.errors import TesseraError
+from models.events import Event
+from models.features.fraud_definitions import FEATURES
+from models.payments import PaymentLimits
+from models.training.encoding import Encoder
+from models.training.package import ModelCard, save
+from resources.events.sqlite_events import SqliteEventsConfig
+from resources.registry.fake import FolderRegistry
+from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
+from resources.trainer.xgboost import XGBoostTrainerConfig
+from tests.faults.fraud_stream_process import Formula
+
+NOW = datetime(2018, 8, 20, 12, tzinfo=UTC)
+NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
+
+
+def payment(number: int, *, customer: str = "c1", at: datetime = NOON, amount: Any = 20.0, **changes: Any) -> Event:
+    data = {"transaction_id": number, "customer_id": customer, "terminal_id": "t1", "amount": amount, **changes}
+    return Event(id=str(number), source="/payments", type="payment", time=at, subject=customer, data=data)
+
+
+class World:
+    """A stream over its own queue and store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
+        self.store = SqliteStreamStoreConfig(path=str(folder / "stream.db")).open()
+        self.stream = FraudStream(self.events, self.store, PaymentLimits(), clock=lambda: NOW)
+
+    def feed(self, *events: Event) -> Step:
+        self.events.publish(list(events))
+        return self.stream.step(Formula(), limit=1000)
+
+    def reasons(self) -> list[str]:
+        return [letter.reason for letter in self.events.dead_letters()]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (payment(2, amount=-5.0), "amount -5.0"),
+        (payment(2, amount=float(10**9)), "amount 1e+09 is more than 50000 EUR"),
+        (payment(2, amount="20"), "amount '20'"),
+        (payment(2, customer_id=""), "customer_id ''"),
+        (payment(2, transaction_id="x"), "transaction_id 'x'"),
+        (payment(2, at=NOW + timedelta(minutes=6)), "lies in the future"),
+        (payment(2, at=NOON - timedelta(days=8)), "more than 7 days behind the stream"),
+        (payment(2).model_copy(update={"type": "refund"}), "type 'refund' is neither"),
+        (payment(2).model_copy(update={"type": "payment.labelled"}), "is_fraud"),
+        (
+            payment(2, is_fraud=True).model_copy(update={"type": "payment.labelled"}),
+            "transaction_id 2 is no payment that the stream still knows",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_reason_and_the_stream_goes_on(
+    world: World, event: Event, reason: str
+) -> None:
+    step = world.feed(payment(1), event, payment(3, at=NOON + timedelta(minutes=1)))
+    assert (step.payments, step.refused) == (2, 1)
+    assert len(world.reasons()) == 1
+    assert reason in world.reasons()[0]
+    assert world.events.backlog("fraud") == 0
+
+
+def test_a_payment_far_ahead_does_not_make_all_others_late(world: World) -> None:
+    step = world.feed(payment(1, at=NOON - timedelta(days=40)), payment(2, at=NOON), payment(3, at=NOON))
+    assert (step.payments, step.refused) == (1, 2)
+    assert all("more than 31 days ahead" in reason for reason in world.reasons())
+
+
+def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World) -> None:
+    step = world.feed(payment(1, amount=900.0), payment(2, amount=901.0), payment(3, customer="c2", amount=900.0))
+    assert [alert.alert_id for alert in step.alerts] == ["20180808-c1", "20180808-c2"]
+    again = world.feed(payment(4, amount=950.0), payment(5, amount=900.0, at=NOON + timedelta(days=1)))
+    assert [alert.alert_id for alert in again.alerts] == ["20180809-c1"]
+    alert = world.store.alerts(["20180808-c1"])["20180808-c1"]
+    assert (alert.transactions, alert.day) == ((1, 2, 4), date(2018, 8, 8))
+    assert alert.highest_score >= alert.score >= Formula.threshold
+    assert list(alert.reasons) == ["amount", "terminal_risk_30d"]
+
+
+def test_a_payment_that_comes_twice_changes_nothing(world: World) -> None:
+    world.feed(payment(1, amount=900.0))
+    twice = payment(1, amount=900.0).model_copy(update={"source": "/another"})
+    assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].transactions) == (0, (1,))
+
+
+def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Path:
+    """A model of these features, in a package."""
+    draw = np.random.default_rng(1)
+    rows = draw.random((400, len(features))).astype(np.float32)
+    labels = (rows[:, 0] + 0.2 * draw.random(400) > 0.6).astype(np.int8)
+    fit = XGBoostTrainerConfig(max_rounds=20, folds=2).open().fit(rows, labels, np.arange(400))
+    encoder = Encoder.fit(pa.table({name: rows[:, at] for at, name in enumerate(features)}), features)
+    card = ModelCard(
+        app="fraud",
+        as_of=date(2018, 8, 21),
+        label_end=date(2018, 8, 7),
+        train_cutoffs=(),
+        feature_service="fraud_v1",
+        feature_version="fraud_v1",
+        rows=400,
+        positives=int(labels.sum()),
+        parameters={},
+        metrics={},
+    )
+    save(folder, fit.model, encoder, card, extras)
+    return folder
+
+
+def in_charge(registry: FolderRegistry, package: Path) -> str:
+    version = registry.register("fraud", package, parameters={}, metrics={}, tags={}, report="")
+    registry.set_champion("fraud", version, action="promote", why="test", who="test", run_id="", metrics={})
+    return version
+
+
+def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "registry")
+    with pytest.raises(TesseraError, match="No fraud model is in charge"):
+        FraudChampion(registry)
+    seconds = [0.0]
+    swapped = [FEATURES[3], FEATURES[0]]
+    first = in_charge(registry, packed(tmp_path / "one", swapped, {ALERTING: threshold_text(0.25, 9)}))
+    champion = FraudChampion(registry, refresh_seconds=5, clock=lambda: seconds[0])
+    assert (champion.version, champion.threshold) == (first, 0.25)
+    row = [0.0] * len(FEATURES)
+    low, high = champion.scores([row, [*row[:3], 1.0, *row[4:]]])
+    assert low < 0.5 < high, "columns are taken by name, not by place"
+    assert set(champion.reasons(row)) == set(swapped)
+    second = in_charge(registry, packed(tmp_path / "two", swapped, {ALERTING: threshold_text(0.75, 9)}))
+    assert (champion.refresh(), champion.version) == (False, first)
+    seconds[0] = 6.0
+    assert (champion.refresh(), champion.version, champion.threshold) == (True, second, 0.75)
+    in_charge(registry, packed(tmp_path / "three", ["shoe_size"], {ALERTING: threshold_text(0.5, 9)}))
+    seconds[0] = 12.0
+    with pytest.raises(TesseraError, match="reads shoe_size"):
+        champion.refresh()
+    assert champion.version == second
+    in_charge(registry, packed(tmp_path / "four", swapped, {}))
+    with pytest.raises(TesseraError, match=r"has no alerting\.json"):
+        FraudChampion(registry)
