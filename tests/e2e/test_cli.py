@@ -1,7 +1,7 @@
 """What a user does on good days: run, look, run again, backfill, withdraw, train again, roll back, ask for features."""
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -10,6 +10,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from shop_home import DAY, Home
 
+from assets import churn_features
 from resources.source.simulated import SimulatedSource
 
 D = DAY.isoformat()
@@ -155,6 +156,30 @@ def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: P
             assert found == expected, (row["customer_id"], day)
         else:
             assert all(abs(x - y) < 0.006 * (1 + abs(y)) for x, y in zip(found, expected, strict=True)), (row, expected)
+
+
+def test_features_online_are_what_is_served_now(home: Home, tmp_path: Path) -> None:
+    known = features_of(home, DAY)
+    stack, now = home.opened(), datetime.now(UTC).replace(microsecond=0)
+    store, lake = stack.open("feature_store"), stack.open("lake")
+    churn_features.materialize(lake, store, DAY)  # long ago
+    moments = pa.array([now - timedelta(hours=1)] * 3, pa.timestamp("us", "UTC"))
+    young = known.slice(0, 3).drop_columns(["event_timestamp", "created_timestamp", "feature_date"])
+    young = young.append_column("event_timestamp", moments).append_column("created_timestamp", moments)
+    pq.write_table(young, tmp_path / "young.parquet")
+    store.materialize("churn_customer", now - timedelta(days=1), now, files=[str(tmp_path / "young.parquet")])
+
+    customers = [*known["customer_id"].to_pylist()[:5], "nobody"]
+    entities, result = tmp_path / "entities.csv", tmp_path / "served.parquet"
+    entities.write_text("\n".join(["note,customer_id", *(f"keep me,{customer}" for customer in customers)]))
+    said = home.tessera("features", "churn", "--entities", entities, "--out", result, "--online")
+    assert "6 rows written" in said.out
+    assert "3 served, 1 unknown, 2 too old to be served" in " ".join(said.out.split())
+    rows = pq.read_table(result)
+    assert rows.column_names[:2] == ["note", "customer_id"]
+    assert rows["customer_id"].to_pylist() == customers
+    assert rows["churn_customer__status"].to_pylist() == ["PRESENT"] * 3 + ["OUTSIDE_MAX_AGE"] * 2 + ["NOT_FOUND"]
+    assert rows["recency_days"].to_pylist() == [*known["recency_days"].to_pylist()[:3], None, None, None]
 
 
 def _from_orders(orders: pa.Table, customer: str, day: date) -> tuple[float, float, float] | None:
