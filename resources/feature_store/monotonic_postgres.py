@@ -131,7 +131,11 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
         return [_stored_rows(*found) for found in zip(reads, newest, values, strict=True)]
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
-        """See `BulkOnlineStore`. Where Feast keeps versions of a view, rows of every version go."""
+        """See `BulkOnlineStore`. Where Feast keeps versions of a view, rows of every version go.
+
+        No query finds them any more. Their bytes stay in Postgres's own files until it writes over them (`VACUUM FULL`
+        does at once, while nobody can read), and in its write-ahead log and backups.
+        """
         keys = list(entity_keys)
         with self._transaction(config, FORGET_LOCK) as cursor:
             cursor.execute(TOMBSTONES.format(forgotten=_forgotten(config)), [keys])
