@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -108,6 +109,7 @@ class FeastStore(FeatureStore):
     @override
     def apply(self) -> Sequence[str]:
         """See the port. Also writes `feature_store.yaml` for the `feast` command (see feature_repo/feast_cli.py)."""
+        _load_feast()
         module = importlib.import_module(self._config.definitions)
         with answering(), self._exclusive():
             feast = self._opened(alone=True)
@@ -250,6 +252,7 @@ class FeastStore(FeatureStore):
         ready = alone or self._is_made()
         with contextlib.nullcontext() if ready else self._exclusive(), self._opening:
             if self._feast is None:
+                _load_feast()
                 from feast import FeatureStore as Feast
 
                 feast = Feast(config=repo_config(self._folder, revealed(self._settings)))
@@ -274,6 +277,12 @@ class FeastStore(FeatureStore):
         part = self._file.with_suffix(f".{os.getpid()}.part")
         part.write_text(self._yaml())
         part.replace(self._file)
+
+
+def _load_feast() -> None:
+    """Imports Feast, which on import makes Python show deprecation warnings of every library to users."""
+    with warnings.catch_warnings():
+        importlib.import_module("feast")
 
 
 def _checked_files(files: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
