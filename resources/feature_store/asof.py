@@ -17,8 +17,9 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
+from resources.feature_store.asof_connection import Limits, opened
 from resources.feature_store.asof_entities import entities_of
-from resources.feature_store.asof_job import AsofRetrievalJob, Limits, opened
+from resources.feature_store.asof_job import AsofRetrievalJob
 from resources.feature_store.asof_query import PointInTime, Statement
 from resources.feature_store.asof_sources import column_of, moment_column, source_of
 from resources.feature_store.asof_sql import Column, Source, all_rows, latest_rows, microseconds
@@ -96,8 +97,7 @@ class AsofOfflineStore(OfflineStore):
         query = PointInTime(entities, views, filter_by_created_timestamp)
 
         def metadata() -> RetrievalMetadata:
-            with opened(limits) as connection:
-                first, last = query.asked(connection)
+            first, last = query.asked(limits)
             return RetrievalMetadata(list(feature_refs), entities.others, first, last)
 
         return AsofRetrievalJob(

@@ -18,6 +18,7 @@ from resources.feature_store.asof_sql import Column, Source, literal, parquet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
     from feast.data_source import DataSource
 
@@ -77,12 +78,26 @@ def _delta_files(path: str) -> tuple[Sequence[str], str]:
     from deltalake import DeltaTable
 
     table = DeltaTable(path)
+    _check_plain(table, path)
     by = table.metadata().partition_columns
     types = {field.name: str(field.type.type) for field in table.schema().fields if field.name in by}
     if not by:
         return sorted(table.file_uris()), ""
     listed = ", ".join(f"{literal(name)}: {_HIVE_TYPES.get(type_, 'VARCHAR')}" for name, type_ in types.items())
     return sorted(table.file_uris()), f", hive_partitioning=true, hive_types={{{listed}}}"
+
+
+def _check_plain(table: DeltaTable, path: str) -> None:
+    """Raises where the files alone do not say what the rows are."""
+    features = {"deletionVectors", "columnMapping"} & set(table.protocol().reader_features or ())
+    if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
+        features.add("columnMapping")
+    if features:
+        raise TesseraError(
+            f"The Delta table at {path} uses {' and '.join(sorted(features))}.",
+            expected="a table whose files hold its rows, under their own names",
+            todo="Turn the feature off and rewrite the table.",
+        )
 
 
 _HIVE_TYPES = {

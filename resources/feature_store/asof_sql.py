@@ -201,7 +201,7 @@ def _candidates(view: JoinedView, order: Order, where: str) -> str:
     - event: the newest event that is not later than the entity row. Ties are broken arbitrarily.
     - event_created: the same; of equal events the one created last, an unknown creation being the oldest.
     - known: rows count from max(event, created) on. Right only if that order is the order of (event, created): see
-      `lags`.
+      `spread`.
     - frontier: right always. A row is dropped if another one, known no later, has a greater (event, created): at no
       moment is it the newest known row. What is left has one order.
     """
@@ -229,23 +229,30 @@ _MOMENT_OF: dict[Order, str] = {
     "frontier": "greatest(event, created)",
 }
 
-#: Events may lie on a grid: whole days, hours, minutes, seconds, or every µs does.
-_GRIDS_US = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1)
+#: Events may lie on a grid: every µs, whole seconds, minutes, hours, days. Each divides the next.
+GRIDS_US = (1, 1_000_000, 60_000_000, 3_600_000_000, DAY_US)
 
 
-def lags(view: JoinedView, where: str) -> str:
-    """One row, one value: whether the rows of each key become known in the order of (event, created).
+def spread(view: JoinedView, where: str) -> str:
+    """One row, one value: the largest lag minus the smallest, µs; NULL where there are no rows.
 
     A row becomes known `lag = max(created - event, 0)` after its event. If all events lie on a grid that is wider than
-    the largest lag minus the smallest, then of two events of one key the later one becomes known later; two rows of one
-    event become known in the order of their creation.
+    the spread, then of two events of one key the later one becomes known later; and two rows of one event become known
+    in the order of their creation. So rows become known in the order of (event, created).
     """
+    lag = "greatest(created - event, 0)"
+    return f"SELECT max({lag}) - min({lag}) FROM ({_moments(view, where)})"
+
+
+def on_grid(view: JoinedView, where: str, grid_us: int) -> str:
+    """One row, one value: whether all events lie on this grid."""
+    return f"SELECT bool_and(event % {grid_us} = 0) FROM ({_moments(view, where)})"
+
+
+def _moments(view: JoinedView, where: str) -> str:
     created = view.created.us if view.created else "NULL"
     moments = f"SELECT {view.event.us} AS event, {created} AS created FROM {view.source.sql} WHERE {where}"
-    grids = " ".join(f"WHEN bool_and(event % {us} = 0) THEN {us}" for us in _GRIDS_US)
-    lag = "greatest(created - event, 0)"
-    agree = f"coalesce(max({lag}) - min({lag}) < CASE {grids} END, TRUE)"
-    return f"SELECT {agree} FROM ({moments}) WHERE event IS NOT NULL AND created IS NOT NULL"
+    return f"SELECT * FROM ({moments}) WHERE event IS NOT NULL AND created IS NOT NULL"
 
 
 def looked_up(views: Sequence[JoinedView], wheres: Sequence[str], carried: Mapping[str, str]) -> str:

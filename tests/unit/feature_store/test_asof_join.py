@@ -13,6 +13,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import DeltaFormat
 from feast.types import Float64, Int64, String
 
+from models.errors import TesseraError
 from resources.feature_store.pinned_files import pinned
 from tests.unit.feature_store.asof_feast import (
     DAY,
@@ -377,3 +378,17 @@ class TestSources:
         store = feast(tmp_path, view_of(tmp_path / "table", file_format=DeltaFormat(), created_timestamp_column=""))
         midnight = datetime(2024, 3, 2, tzinfo=T.tzinfo)
         assert values(store, asked((1, midnight), (1, midnight - MICROSECOND))) == [2.0, 1.0]
+
+    def test_a_delta_table_whose_files_do_not_say_which_rows_are_deleted_is_refused(self, tmp_path: Path) -> None:
+        from deltalake import write_deltalake
+
+        rows = pq.read_table(rows_file(tmp_path / "a.parquet", [(1, T, T, 1.0)]))
+        for name, setting in {
+            "deletionVectors": "enableDeletionVectors",
+            "columnMapping": "columnMapping.mode",
+        }.items():
+            value = "true" if name == "deletionVectors" else "name"
+            write_deltalake(tmp_path / name, rows, configuration={f"delta.{setting}": value})
+            store = feast(tmp_path, view_of(tmp_path / name, file_format=DeltaFormat()))
+            with pytest.raises(TesseraError, match=f"uses {name}"):
+                values(store, asked((1, T)))
