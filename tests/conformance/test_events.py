@@ -339,6 +339,14 @@ class TestProcesses:
             *((n, 1) for n in range(6, 9)),
         ]
 
+    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+    def test_a_forked_process_begins_without_a_connection(
+        self, place: tuple[str, dict[str, Any]], start: Start
+    ) -> None:
+        """SQLite's locks belong to the process that took them."""
+        _, ended = start([{"do": "inherit_nothing", "path": place[1]["path"]}])
+        assert ended() == [0]
+
     def test_publishers_and_consumers_at_once_lose_double_and_reorder_nothing(
         self, opened: Open, start: Start, out: Path
     ) -> None:

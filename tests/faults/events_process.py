@@ -58,9 +58,19 @@ def hold(events: Events, group: str, limit: int, settled: int, out: str) -> None
     time.sleep(600)
 
 
+def inherit_nothing(events: Events, path: str) -> None:
+    """Fails if the process begins with its parent's file open."""
+    inherited = [file for file in Path("/proc/self/fd").iterdir() if str(file.resolve()).startswith(path)]
+    assert inherited == []
+    assert events.check().ok
+
+
 def note(out: str, rows: list[Any]) -> None:
     with Path(out).open("a") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
+
+
+WORKS = {"publish": publish, "consume": consume, "hold": hold, "inherit_nothing": inherit_nothing}
 
 
 def noted(out: str | Path) -> list[Any]:
@@ -87,7 +97,7 @@ def started(events: Events, work: dict[str, Any]) -> int:
     if not child:
         code = 1
         try:
-            {"publish": publish, "consume": consume, "hold": hold}[work.pop("do")](events, **work)
+            WORKS[work.pop("do")](events, **work)
             code = 0
         finally:
             sys.stderr.flush()
