@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from assets import churn_learning
+from assets import churn_learning, fraud_learning
 from assets.churn_scoring import APP
 from assets.erasure_journal import ErasureJournal
 from assets.ingestion_record import quarantine_of, recount
@@ -37,7 +37,9 @@ from resources.source.port import Source
 #: Entity -> applications that score it.
 _SCORED = {"customer": (APP,)}
 #: Entity -> application -> the table of its training sets, one day per model (the tag `as_of` of the version).
-_TRAINED = {"customer": {APP: churn_learning.TABLE}}
+_TRAINED = {"customer": {APP: churn_learning.TABLE, fraud_learning.APP: fraud_learning.TABLE}}
+#: Application -> whose features are in the golden set that was made of a training set.
+_GOLDEN = {APP: churn_learning.golden_customers, fraud_learning.APP: fraud_learning.golden_customers}
 
 _REMAINS = (
     "Model versions do not change: what was learnt from the entity stays in the weights of the versions above, and"
@@ -49,6 +51,8 @@ _REMAINS = (
     " out of reach.",
     "Refused rows that name no customer cannot be told apart and stay in quarantine.",
     "Records of publications keep number, digest and mean of the sets of scores as they were.",
+    "Events of the queue, its dead letters, and the state and alerts of the payment stream (`tessera stream fraud`)"
+    " keep what they hold of the entity until it is pruned or too old for any window.",
     "Older versions of the lake's tables are gone: their files were removed at once, so that none holds the entity.",
 )
 
@@ -212,7 +216,7 @@ def _patterns(field: str, id: str) -> list[tuple[str, str]]:
 def _learnt(parts: Parts, app: str, table: str, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:
     """Versions that were trained or judged with rows of the entity, and versions of which nobody can say it."""
     known = {day.isoformat(): day for day in parts.lake.days(table)}
-    golden = _golden_by_day(parts.lake, table, column, id)
+    golden = _golden_by_day(parts.lake, app, table, column, id)
     learnt: list[Learnt] = []
     unsure: dict[str, str] = {}
     for info in parts.registry.versions(app):
@@ -226,13 +230,13 @@ def _learnt(parts: Parts, app: str, table: str, column: str, id: str) -> tuple[l
     return learnt, unsure
 
 
-def _golden_by_day(lake: Lake, table: str, column: str, id: str) -> Mapping[date, bool]:
+def _golden_by_day(lake: Lake, app: str, table: str, column: str, id: str) -> Mapping[date, bool]:
     """Days whose training set holds the entity -> whether the golden set made of it does."""
     found: dict[date, bool] = {}
     for day in lake.days(table):
         rows = lake.scan(table, first=day, last=day)
         if rows.count_rows(filter=pc.field(column) == id):
-            golden = churn_learning.golden_customers(rows.to_table(columns=[column, "event_timestamp"]))
+            golden = _GOLDEN[app](rows.to_table(columns=[column, "event_timestamp"]))
             found[day] = id in golden
     return found
 

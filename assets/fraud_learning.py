@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import fraud_features
-from assets.learning import Lesson
+from assets.learning import GOLDEN_ROWS, Lesson
 from models.settings import FraudSettings
 from resources.engine.port import Engine
 from resources.lake.port import Lake
@@ -91,6 +91,25 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
         drift=settings.drift,
         extras=lambda chosen: _alerting(chosen, divided, settings.alerts_per_day),
     )
+
+
+def golden_customers(rows: pa.Table) -> list[str]:
+    """The customers whose features are the golden set of a model that learnt from this training set (one `as_of`).
+
+    Of payments at the instant of the last golden row, any may be in it: all of them are named.
+    """
+    from models.features.fraud_definitions import LABEL_DELAY_DAYS
+
+    ordered = rows.sort_by("event_timestamp")
+    moments = ordered["event_timestamp"].to_numpy()
+    # Between what is learnt from and what is judged lie the days that labels take.
+    gaps = np.flatnonzero(np.diff(moments) >= np.timedelta64(LABEL_DELAY_DAYS, "D"))
+    held = moments[int(gaps[-1]) + 1 :] if gaps.size else moments
+    if not held.size:
+        return []
+    last = held[min(GOLDEN_ROWS, held.size) - 1]
+    golden = (moments >= held[0]) & (moments <= last)
+    return sorted(set(ordered["customer_id"].filter(pa.array(golden)).to_pylist()))
 
 
 def _alerting(chosen: Candidate, divided: Split, per_day: int) -> Mapping[str, str]:
