@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from models.errors import TesseraError
 from models.events import MAX_EVENT_BYTES, Event
 from resources.events.port import Events, TooFarBehind, as_text
+from resources.events.sqlite_events import SqliteEventsConfig
 from tests.faults.events_process import KINDS, noted
 
 T = datetime(2018, 7, 25, 12, 0, 0, 123456, tzinfo=UTC)
@@ -346,6 +347,14 @@ class TestProcesses:
         """SQLite's locks belong to the process that took them."""
         _, ended = start([{"do": "inherit_nothing", "path": place[1]["path"]}])
         assert ended() == [0]
+
+    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+    def test_many_processes_may_make_the_same_file(self, start: Start, tmp_path: Path) -> None:
+        """Two that switch a new file to WAL at once: SQLite lets neither wait."""
+        work = {"do": "open_at_once", "folder": str(tmp_path), "start": time.time() + 0.2, "rounds": 60}
+        _, ended = start([work] * 8)
+        assert ended() == [0] * 8
+        assert {SqliteEventsConfig(path=str(tmp_path / f"{n}.db")).open().newest_offset() for n in range(60)} == {1}
 
     def test_publishers_and_consumers_at_once_lose_double_and_reorder_nothing(
         self, opened: Open, start: Start, out: Path

@@ -65,12 +65,19 @@ def inherit_nothing(events: Events, path: str) -> None:
     assert events.check().ok
 
 
+def open_at_once(events: Events, folder: str, start: float, rounds: int) -> None:
+    """Makes queues that others of these processes make at the same moments."""
+    for number in range(rounds):
+        time.sleep(max(start + number * 0.02 - time.time(), 0))
+        SqliteEventsConfig(path=f"{folder}/{number}.db").open().publish([made_by("all", number, 1)])
+
+
 def note(out: str, rows: list[Any]) -> None:
     with Path(out).open("a") as file:
         file.write("".join(json.dumps(row) + "\n" for row in rows))
 
 
-WORKS = {"publish": publish, "consume": consume, "hold": hold, "inherit_nothing": inherit_nothing}
+WORKS = {one.__name__: one for one in (publish, consume, hold, inherit_nothing, open_at_once)}
 
 
 def noted(out: str | Path) -> list[Any]:
