@@ -51,8 +51,12 @@ def test_of_equal_moments_the_row_created_last(tmp_path: Path, order: tuple[int,
 
 
 def test_a_row_created_nobody_knows_when_is_older_than_any_that_was(tmp_path: Path) -> None:
-    rows: list[Row] = [(1, T, None, 1.0), (1, T, T - 9999 * DAY, 2.0), (2, T, None, 3.0), (2, T - DAY, T, 4.0)]
+    rows: list[Row] = [(1, T, None, 1.0), (1, T, T - 30_000 * DAY, 2.0), (2, T, None, 3.0), (2, T - DAY, T, 4.0)]
     assert joined(tmp_path, rows, asked((1, T), (2, T))) == [2.0, 3.0]
+
+
+def test_a_row_of_the_next_microsecond_created_nobody_knows_when_is_of_the_future(tmp_path: Path) -> None:
+    assert joined(tmp_path, [(1, T + MICROSECOND, None, 1.0)], asked((1, T), (1, T + MICROSECOND))) == [None, 1.0]
 
 
 def test_age_equal_to_ttl_is_still_served(tmp_path: Path) -> None:
@@ -129,6 +133,22 @@ class TestWhatWasKnown:
     def test_a_row_created_nobody_knows_when_is_not_joined(self, tmp_path: Path) -> None:
         rows: list[Row] = [(1, T, None, 2.0), (1, T - DAY, T - DAY, 1.0)]
         assert joined(tmp_path, rows, asked((1, T)), known_only=True) == [1.0]
+
+    @pytest.mark.parametrize("late", [DAY, DAY - MICROSECOND, DAY + MICROSECOND])
+    def test_a_day_created_as_late_as_the_next_day(self, tmp_path: Path, late: timedelta) -> None:
+        """Days lie on a grid of one day: lags that differ by less keep their order, by as much they do not."""
+        day = datetime(2024, 3, 1, tzinfo=T.tzinfo)
+        rows: list[Row] = []
+        for who in range(20):
+            pair: list[Row] = [(who, day, day + late, 0.0), (who, day + DAY, day + DAY, 1.0)]
+            rows += pair[:: 1 if who % 2 else -1]
+        entities = asked(*((who, day + moment) for who in range(20) for moment in (late - MICROSECOND, late, 2 * DAY)))
+        expected = {
+            DAY: [None, 1.0, 1.0],
+            DAY - MICROSECOND: [None, 0.0, 1.0],
+            DAY + MICROSECOND: [1.0, 1.0, 1.0],
+        }[late]
+        assert joined(tmp_path, rows, entities, known_only=True) == expected * 20
 
     def test_age_counts_from_the_event_not_from_the_creation(self, tmp_path: Path) -> None:
         entities = asked((1, T + DAY), (1, T + DAY + MICROSECOND))

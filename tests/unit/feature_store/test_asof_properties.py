@@ -17,6 +17,8 @@ from resources.feature_store.pinned_files import pinned
 from tests.unit.feature_store.asof_feast import DAY, HOUR, Row, T, asked, feast, rows_file, values, view_of
 
 MINUTE = timedelta(minutes=1)
+#: Events on grids of hours, minutes, seconds and none.
+MIDNIGHT = T.replace(hour=0, minute=0, second=0, microsecond=0)
 #: Of entity rows on days far apart, only the histories before those days are read.
 HALF_DAY = timedelta(hours=12)
 TTL_STEPS = 4
@@ -65,7 +67,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 
 
 def at(minutes: int | None, step: timedelta) -> datetime | None:
-    return None if minutes is None else T.replace(microsecond=0) + minutes * step
+    return None if minutes is None else MIDNIGHT + minutes * step
 
 
 #: Lags of nothing, of a constant, of less and of more than the distance of two events, and of nobody knows how much.
