@@ -26,6 +26,7 @@ ONLINE_STORES = {
 }
 PROJECT = "tessera"
 _BUSY_SECONDS = 60
+_CONNECT_SECONDS = 10
 _WHERE = "feature_store.online_store"
 
 
@@ -111,8 +112,13 @@ def _feasts_own(kind: str) -> str:
 
 
 def _registry(url: str) -> dict[str, Any]:
-    from_pool = {"connect_args": {"timeout": _BUSY_SECONDS}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    return {"registry_type": "sql", "path": url, "cache_ttl_seconds": 60, "sqlalchemy_config_kwargs": from_pool}
+    if url.startswith("sqlite"):
+        engine: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}}
+    else:
+        engine = {"pool_pre_ping": True}
+        if url.startswith("postgresql"):
+            engine["connect_args"] = {"connect_timeout": _CONNECT_SECONDS}
+    return {"registry_type": "sql", "path": url, "cache_ttl_seconds": 60, "sqlalchemy_config_kwargs": engine}
 
 
 def _resolved(value: Any, secret: Callable[[str], str]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -42,6 +43,7 @@ _MOMENT = "event_timestamp"
 _US_UTC = pa.timestamp("us", "UTC")
 _MICROSECOND = timedelta(microseconds=1)
 _LOCK_SECONDS = 1800
+_REFRESH_SECONDS = 60
 
 
 def utc_now() -> datetime:
@@ -105,6 +107,7 @@ class FeastStore(FeatureStore):
         self._feast: Feast | None = None
         self._opening = Lock()
         self._plans: dict[tuple[str, Any], ServicePlan] = {}
+        self._refresh_at = 0.0
 
     @override
     def apply(self) -> Sequence[str]:
@@ -212,31 +215,44 @@ class FeastStore(FeatureStore):
 
     def _probe(self, service: str) -> None:
         """Asks the online store for an entity that nobody has."""
-        from resources.feature_store.online_reading import read_online
+        from resources.feature_store.online_reading import stored_rows
 
         plan, feast = self._plan(service), self._opened()
-        needed = pa.schema([*plan.keys, *plan.request])
-        nobody = pa.table([pa.nulls(1, field.type).fill_null(_any(field.type)) for field in needed], schema=needed)
-        read_online(feast.config, _online_store(feast), plan, nobody, self._clock())
+        nobody = pa.table([pa.array([_any(field.type)], field.type) for field in plan.keys], schema=plan.keys)
+        stored_rows(feast.config, _online_store(feast), plan, nobody)
 
     def _plan(self, service: str, *, fresh: bool = False) -> ServicePlan:
-        """How to read a service, worked out again when the registry was read again (at most a minute old)."""
+        """How to read a service, worked out again when the registry was read again (at most a minute old).
+
+        A registry that does not answer meanwhile keeps nobody from reading what is known already.
+        """
+        feast = self._opened()
+        if fresh or time.monotonic() >= self._refresh_at:
+            self._refresh(feast)
+        plan = self._plans.get((service, self._registry_state(feast)))
+        if plan is None and service not in self._services(feast):
+            self._refresh(feast)  # it may have been registered since
+        return plan or self._planned(feast, service)
+
+    def _planned(self, feast: Feast, service: str) -> ServicePlan:
         from resources.feature_store.service_plan import service_plan
 
-        feast = self._opened()
+        state, known = self._registry_state(feast), self._services(feast)
+        if service not in known:
+            raise _unknown("feature service", service, known)
+        plan = service_plan(feast, known[service])
+        current = {key: standing for key, standing in self._plans.items() if key[1] == state}
+        self._plans = {**current, (service, state): plan}
+        return plan
+
+    def _refresh(self, feast: Feast) -> None:
+        self._refresh_at = time.monotonic() + _REFRESH_SECONDS
+        feast.refresh_registry()
+
+    def _registry_state(self, feast: Feast) -> Any:
+        """Another one whenever Feast has read the registry again."""
         registry: Any = feast.registry
-        if fresh or not registry.is_cache_valid():
-            feast.refresh_registry()
-        key = (service, registry.cached_registry_proto_created)
-        if key not in self._plans and service not in self._services(feast):
-            feast.refresh_registry()  # it may have been registered since
-            key = (service, registry.cached_registry_proto_created)
-        if key not in self._plans:
-            known = self._services(feast)
-            if service not in known:
-                raise _unknown("feature service", service, known)
-            self._plans = {key: service_plan(feast, known[service])}
-        return self._plans[key]
+        return registry.cached_registry_proto_created
 
     def _services(self, feast: Feast) -> Mapping[str, FeatureService]:
         found = feast.registry.list_feature_services(feast.project, allow_cache=True)
@@ -314,4 +330,4 @@ def _unknown(what: str, name: str, known: Iterable[str]) -> TesseraError:
 
 
 def _any(type: pa.DataType) -> Any:
-    return pa.scalar("" if pa.types.is_string(type) else 0).cast(type)
+    return {pa.string(): "", pa.binary(): b""}.get(type, 0)

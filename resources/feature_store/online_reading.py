@@ -44,9 +44,7 @@ def read_online(
 
     A row is PRESENT while `event_timestamp + ttl >= now`.
     """
-    keys = {view.key: view for view in plan.views}
-    serialized = {key: _keys(view, entities) for key, view in keys.items()}
-    found = _stored(config, store, plan.views, [serialized[view.key] for view in plan.views])
+    found = stored_rows(config, store, plan, entities)
     cells: dict[str, Sequence[bytes | None]] = {}
     marks: list[pa.Array] = []
     for view, rows in zip(plan.views, found, strict=True):
@@ -58,6 +56,21 @@ def read_online(
     if plan.on_demand:
         columns = transformed(plan, entities, columns)
     return dict(zip(plan.answer.names, [*(columns[name] for name in plan.features.names), *marks], strict=True))
+
+
+def stored_rows(config: RepoConfig, store: OnlineStore, plan: ServicePlan, entities: pa.Table) -> list[StoredRows]:
+    """What the store holds of each view of the plan, for each row of `entities`, whatever its age."""
+    serialized = {key: _keys(view, entities) for key, view in {view.key: view for view in plan.views}.items()}
+    keys = [serialized[view.key] for view in plan.views]
+    reads = [
+        ViewRead(view.view, of_view.distinct, view.features.names)
+        for view, of_view in zip(plan.views, keys, strict=True)
+    ]
+    if isinstance(store, BulkOnlineStore):
+        found = store.read_views(config, reads)
+    else:
+        found = [_read_any(config, store, read) for read in reads]
+    return [_spread(of_view, rows) for of_view, rows in zip(keys, found, strict=True)]
 
 
 def _status(moment: int | None, oldest: int | None) -> str:
@@ -95,20 +108,6 @@ def _keys(view: ViewPlan, entities: pa.Table) -> Keys:
         every = [next(keys) if all(parts) else None for parts in whole]
     distinct = [key for key in dict.fromkeys(every) if key is not None]
     return Keys(every, distinct)
-
-
-def _stored(
-    config: RepoConfig, store: OnlineStore, views: Sequence[ViewPlan], keys: Sequence[Keys]
-) -> Sequence[StoredRows]:
-    """What the store holds of each view, for each entity row."""
-    reads = [
-        ViewRead(view.view, of_view.distinct, view.features.names) for view, of_view in zip(views, keys, strict=True)
-    ]
-    if isinstance(store, BulkOnlineStore):
-        found = store.read_views(config, reads)
-    else:
-        found = [_read_any(config, store, read) for read in reads]
-    return [_spread(of_view, rows) for of_view, rows in zip(keys, found, strict=True)]
 
 
 def _spread(keys: Keys, rows: StoredRows) -> StoredRows:

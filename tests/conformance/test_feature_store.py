@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from models.errors import TesseraError
 from models.features.churn_definitions import CATEGORIES, FEATURES
 from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
 from resources.feature_store.port import FeatureStore
+from tests.servers.postgres_server import PostgresDatabase
 
 US_UTC = pa.timestamp("us", "UTC")
 STATUS, MOMENT = "churn_customer__status", "churn_customer__event_timestamp"
@@ -319,6 +321,31 @@ class TestOnline:
         assert store.forget("customer", "a") == {"churn_customer": 0, "served_log": 0}
         with pytest.raises(TesseraError, match=r"no entity 'custumer'.*did you mean 'customer'"):
             store.forget("custumer", "b")
+
+    def test_a_registry_that_does_not_answer_keeps_nobody_from_reading(
+        self, tmp_path: Path, postgres_server: PostgresDatabase, postgres_database: PostgresDatabase
+    ) -> None:
+        config = FeastStoreConfig(path=str(tmp_path), registry=postgres_database.url)
+        store = FeastStore(config, clock=lambda: T)
+        store.apply()
+        file = feature_file(tmp_path, "a.parquet", [("a", T, 1.0)])
+        store.materialize("churn_customer", T - DAY, T, files=[file])
+        assert self.recency(store, "a") == [1.0]
+        name = postgres_database.database
+        with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        store._refresh_at = 0.0  # as after a minute
+        assert self.recency(store, "a") == [1.0]
+        health = store.check()
+        assert (health.ok, "not currently accepting connections" in health.says) == (False, True)
+
+    def test_a_service_of_another_process_is_known_at_once(self, tmp_path: Path) -> None:
+        one, other = (FeastStoreConfig(path=str(tmp_path)).open() for _ in range(2))
+        with pytest.raises(TesseraError, match=r"no feature service 'churn_v1'.*none exists yet"):
+            one.online("churn_v1", pa.table({"customer_id": ["a"]}))
+        other.apply()
+        assert self.recency(one, "a") == [None]
 
     def test_a_store_of_feast_that_cannot_forget_says_so(self, tmp_path: Path) -> None:
         store = FeastStoreConfig(path=str(tmp_path), online_store={"type": "feast.sqlite"}).open()
