@@ -39,7 +39,7 @@ docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs
 	$(BIN)/python -m models.contracts.export
 
-bench: setup-test  ## measure everything again and write docs/benchmarks.md (about 30 minutes)
+bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour)
 	for name in loading first_run nightly scoring quality churn_features fraud_quality online_reads; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
