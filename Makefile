@@ -40,7 +40,7 @@ docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m models.contracts.export
 
 bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour)
-	for name in loading first_run nightly scoring quality churn_features fraud_quality online_reads; do \
+	for name in loading first_run nightly scoring quality churn_features point_in_time materialization online_reads fraud_quality; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 
