@@ -32,9 +32,9 @@ def test_features_of_two_days_from_a_folder_of_any_parquet_files(shared_data: Pa
     with duckdb.connect() as connection:
         week = f"FROM '{handbook}/transactions_*.parquet' WHERE TX_DATETIME < TIMESTAMP '2018-04-08'"
         connection.execute(f"COPY (SELECT * {week}) TO '{data / 'week.parquet'}'")
-        expected = connection.execute(
-            f"SELECT count(*) {week} AND TX_DATETIME >= TIMESTAMP '2018-04-06'"
-        ).fetchall()[0][0]
+        expected = connection.execute(f"SELECT count(*) {week} AND TX_DATETIME >= TIMESTAMP '2018-04-06'").fetchall()[
+            0
+        ][0]
     done = tessera(tmp_path / "home", data, "--from", "2018-04-06", "--to", "2018-04-07", "--out", str(out))
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{expected:,} payments with {len(FEATURES)} features" in done.stdout

@@ -167,7 +167,8 @@ class TestSources:
         decorated = on_demand_feature_view(sources=views, schema=[Field(name="sum", dtype=Float64)], mode="pandas")
         store = feast(tmp_path, *views, decorated(sum_of))
         with pytest.raises(
-            TesseraError, match=r"'(one|two)' and the feature view '(one|two)' have a column 'value'.*full_feature_names"
+            TesseraError,
+            match=r"'(one|two)' and the feature view '(one|two)' have a column 'value'.*full_feature_names",
         ):
             store.get_historical_features(ENTITIES, ["sum_of:sum"])
 
