@@ -87,6 +87,14 @@ class Events(ABC):
         """These are given back at once, as after a crash, without waiting for the lease to run out."""
 
     @abstractmethod
+    def take_over(self, group: str) -> int:
+        """Number of events that are given back at once, whoever holds them.
+
+        For an application that has one member at a time, when that starts: without waiting for its predecessor's
+        leases, everything comes in the order of publication, as if the predecessor had not died.
+        """
+
+    @abstractmethod
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
         """The event goes to the dead letters with the reason, and is settled, in one transaction.
 

@@ -93,6 +93,10 @@ class RedisEvents(Events):
         self._run(scripts.RELEASE, group, *offsets)
 
     @override
+    def take_over(self, group: str) -> int:
+        return self._run(scripts.TAKE_OVER, group)
+
+    @override
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
         self._run(scripts.REFUSE, group, delivered.offset, delivered.event.to_json(), as_text(reason))
 

@@ -156,6 +156,19 @@ for at = 2, #ARGV do
 end
 """
 
+#: ARGV: group. Gives the number of events given back.
+TAKE_OVER = f"""{_COMMON}
+local given = 0
+for _, name in ipairs(redis.call('ZRANGE', key('pending:' .. ARGV[1]), 0, -1)) do
+  local leased, attempt, subject = lease(ARGV[1], tonumber(name))
+  if leased > 0 then
+    put(ARGV[1], tonumber(name), 0, attempt, subject)
+    given = given + 1
+  end
+end
+return given
+"""
+
 #: ARGV: group, number, body, reason.
 REFUSE = f"""{_COMMON}
 local group, number = ARGV[1], tonumber(ARGV[2])

@@ -107,6 +107,12 @@ class SqlEvents(Events):
             do.run_many(sql.RELEASE, [{"name": group, "number": offset} for offset in offsets])
 
     @override
+    def take_over(self, group: str) -> int:
+        with self._transaction() as do:
+            _locked(do, group)
+            return do.run(sql.TAKE_OVER, {"name": group})
+
+    @override
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
         asked = {"name": group, "number": delivered.offset}
         with self._transaction() as do:

@@ -68,6 +68,7 @@ SETTLE_AHEAD = "INSERT INTO ahead (name, number) VALUES (:name, :number) ON CONF
 IS_DELIVERED = "SELECT 1 FROM delivery WHERE name = :name AND number = :number"
 IS_AHEAD = "SELECT 1 FROM ahead WHERE name = :name AND number = :number"
 RELEASE = "UPDATE delivery SET leased_until_us = 0 WHERE name = :name AND number = :number"
+TAKE_OVER = "UPDATE delivery SET leased_until_us = 0 WHERE name = :name AND leased_until_us > 0"
 REPLAY_DELIVERED = "DELETE FROM delivery WHERE name = :name AND number >= :first AND leased_until_us <= :now"
 REPLAY_AHEAD = "DELETE FROM ahead WHERE name = :name AND number >= :first"
 

@@ -114,6 +114,16 @@ class TestEvents:
         events.release("g", [one.offset for one in held])
         assert numbers(events) == [1, 2]
 
+    def test_a_successor_takes_over_and_all_comes_in_order(self, opened: Open, events: Events) -> None:
+        events.publish([event(n, f"card-{n % 4}") for n in range(9)])
+        dead = events.read("g", limit=3)
+        assert numbers(opened(), limit=2) == [3, 7]
+        events.settle("g", [dead[1].offset])
+        successor = opened()
+        assert successor.take_over("g") == 4
+        assert numbers(successor) == [0, 2, 3, 4, 5, 6, 7, 8]
+        assert successor.take_over("other") == 0
+
     def test_events_of_one_subject_are_never_with_two_members(self, opened: Open, events: Events) -> None:
         events.publish([event(0, "a"), event(1, "b"), event(2, "a"), event(3, "c")])
         first = events.read("g", limit=1)
