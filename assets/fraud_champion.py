@@ -30,7 +30,7 @@ class FraudChampion:
         self, registry: Registry, *, refresh_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._registry, self._refresh_seconds, self._clock = registry, refresh_seconds, clock
-        self.version, self.threshold = "", 1.0
+        self.version, self.threshold, self.explains = "", 1.0, False
         self._asked_at = -np.inf
         self.refresh()
 
@@ -60,7 +60,12 @@ class FraudChampion:
         return self._loaded.model.predict(self._matrix(rows)).tolist()
 
     def reasons(self, row: Sequence[float]) -> dict[str, float]:
-        """The features that moved the log-odds most, either way: exact contributions, the largest first."""
+        """The features that moved the log-odds most, either way: exact contributions, the largest first.
+
+        Empty for a kind of model that has none (`explains` is false then).
+        """
+        if not self.explains:
+            return {}
         contributions = self._loaded.model.contributions(self._matrix([row]))[0]
         largest = np.argsort(-np.abs(contributions), kind="stable")[:_REASONS]
         names = self._loaded.feature_names
@@ -82,6 +87,15 @@ class FraudChampion:
         self._columns = [FEATURES.index(name) for name in loaded.feature_names]
         self._loaded, self.version = loaded, version
         self.threshold = threshold_of(loaded.extras[ALERTING])
+        self.explains = _explains(loaded, len(self._columns))
 
     def _matrix(self, rows: Sequence[Sequence[float]]) -> np.ndarray:
         return np.asarray(rows, dtype=np.float32)[:, self._columns]
+
+
+def _explains(loaded: LoadedModel, features: int) -> bool:
+    try:
+        loaded.model.contributions(np.zeros((1, features), dtype=np.float32))
+    except TesseraError:  # what a kind of model without exact contributions says
+        return False
+    return True

@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.evaluation.config import SkewConfig
-from models.gates.config import GateConfig
+from models.gates.config import FraudGateConfig, GateConfig
 from models.ingestion import IngestionConfig
 from models.payments import PaymentLimits
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
@@ -33,8 +33,7 @@ class FraudSettings(BaseModel):
     """How fraud is learned, and how many cards can be looked at. All days are calendar days, UTC.
 
     The defaults of the days are those of Le Borgne et al. (2022), Reproducible Machine Learning for Credit Card Fraud
-    Detection, chapter 5; a gate by AUC would hardly see what they measure (0.84 to 0.88 on AUC, 0.56 to 0.70 on average
-    precision).
+    Detection, chapter 5.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,9 +42,7 @@ class FraudSettings(BaseModel):
     holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is judged on.")
     alerts_per_day: int = Field(default=100, ge=1, description="Cards that can be looked at in a day.")
     payments: PaymentLimits = PaymentLimits()
-    gate: GateConfig = GateConfig(
-        metric="average_precision", min_quality=0.4, top_per_day=100, max_slice_drop=0.1, max_calibration_gap=0.02
-    )
+    gate: FraudGateConfig = FraudGateConfig()
     drift: DriftConfig = DriftConfig()
 
 

@@ -72,7 +72,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     totals = _Totals()
     with only_one(stack, "stream", f"`tessera stream {app}`"), _stopped_by_signals() as stop:
         worker = FraudStream(stack.open("events"), stack.open("stream_store"), stack.settings.fraud.payments)
-        err.print(f"scoring with version {champion.version}; Ctrl-C ends it after the batch")
+        without = "" if champion.explains else " (a kind of model that gives no reasons)"
+        err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
             if champion.refresh():
                 err.print(f"version {champion.version} is in charge now")
@@ -92,8 +93,9 @@ def _tell(notifier: Notifier, alert: Alert) -> None:
     reasons = ", ".join(f"{name} {value:+.2f}" for name, value in alert.reasons.items())
     context = {"app": APP, "alert": alert.alert_id, "model": alert.model_version}
     body = f"Payment {alert.transactions[0]} at {alert.raised_for:%Y-%m-%d %H:%M:%S} UTC scored {alert.score:.3f}."
+    body += f" Why: {reasons}." if reasons else ""
     try:
-        notifier.notify("warning", f"fraud alert {alert.alert_id}", f"{body} Why: {reasons}.", context)
+        notifier.notify("warning", f"fraud alert {alert.alert_id}", body, context)
     except TesseraError as error:
         err.print(f"The notice of alert {alert.alert_id} was not delivered: {error.what}")
 

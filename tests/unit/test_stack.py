@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from models.errors import TesseraError
+from models.settings import FraudSettings
 from resources.ports import stack_resources
 from resources.stack import ADAPTERS, ROOT, Stack, load_stack
 
@@ -158,3 +159,12 @@ def test_variables_have_defaults_and_are_missed_by_name(tmp_path: Path) -> None:
     assert read(file, SOMEWHERE="/elsewhere").home == Path("/elsewhere")
     with pytest.raises(TesseraError, match="NOT_SET"):
         read(stack_file(tmp_path, home="${NOT_SET}"))
+
+
+def test_a_single_limit_of_the_fraud_gate_leaves_the_others_as_they_are() -> None:
+    settings = FraudSettings.model_validate({"gate": {"min_quality": 0.2}})
+    assert (settings.gate.metric, settings.gate.top_per_day, settings.gate.min_quality) == (
+        "average_precision",
+        100,
+        0.2,
+    )

@@ -1,0 +1,83 @@
+"""Fraud as a user runs it, on real payments of some cards: train, look, replay a day, score it as a stream."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+import yaml
+
+from resources.stack import ROOT
+
+BIN = Path(sys.executable).parent
+#: With a third of the cards, fewer frauds are there to be found: the default limits are for all of them.
+GATE = {"min_quality": 0.2, "min_class_rows": 20, "max_slice_drop": 1.0, "top_per_day": 30, "max_top_drop": 0.1}
+
+
+@pytest.fixture(scope="module")
+def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six weeks of the payments of a third of the cards, and a stack file beside them."""
+    folder = tmp_path_factory.mktemp("fraud")
+    some = "CUSTOMER_ID < 1700 AND TX_DATETIME >= TIMESTAMP '2018-07-01'"
+    source = f"{shared_data}/fraud_handbook/transactions_*.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (FROM '{source}' WHERE {some}) TO '{folder}/payments.parquet'")
+    stack = yaml.safe_load((ROOT / "stack.yaml").read_text())
+    profile = stack["profiles"]["fraud-handbook"]
+    profile["calendar"] = {"first_day": "2018-07-01"}
+    profile["settings"] = {"fraud": {"gate": GATE, "alerts_per_day": 30}}
+    profile["ports"]["challenger"] = {"kind": "logistic_regression"}
+    (folder / "stack.yaml").write_text(yaml.safe_dump(stack))
+    return folder
+
+
+def tessera(home: Path, *arguments: str) -> str:
+    """What the command says; it must end well."""
+    chosen = {
+        "TESSERA_HOME": str(home / "home"),
+        "TESSERA_STACK": str(home / "stack.yaml"),
+        "TESSERA_PROFILE": "fraud-handbook",
+        "TESSERA_DATA_DIR": str(home),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [BIN / "tessera", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **chosen},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.real
+def test_train_replay_stream(home: Path) -> None:
+    trained = tessera(home, "run", "fraud_training", "--date", "2018-08-21")
+    assert "trained on 2018-07-25 to 2018-07-31, judged on 2018-08-08 to 2018-08-14" in trained
+    assert "version 1 promoted" in trained
+    assert "passed the gate: average precision" in " ".join(tessera(home, "models", "fraud").split())
+    assert "0 already there" in tessera(
+        home, "events", "replay", "--from", "2018-08-08", "--to", "2018-08-08", "--speed", "0"
+    )
+    said = tessera(home, "stream", "fraud", "--until-empty")
+    assert "0 events refused" in said
+    with sqlite3.connect(home / "home" / "fraud_stream.db") as connection:
+        (payments,) = connection.execute("SELECT count(*) FROM payment").fetchone()
+        (scored,) = connection.execute("SELECT count(*) FROM scored WHERE model_version = '1'").fetchone()
+        alerts = connection.execute("SELECT alert_id, reasons FROM alert").fetchall()
+    assert payments == scored > 2000
+    assert alerts
+    assert all(alert_id.startswith("20180808-") and json.loads(reasons) for alert_id, reasons in alerts)
+    notices = [json.loads(line) for line in (home / "home" / "notices.jsonl").read_text().splitlines()]
+    assert {notice["context"]["alert"] for notice in notices if "alert" in notice["context"]} == {a for a, _ in alerts}
+    again = tessera(home, "events", "replay", "--from", "2018-08-08", "--to", "2018-08-08", "--speed", "0")
+    assert "0 published" in again
+    assert tessera(home, "stream", "fraud", "--until-empty").startswith("0 events")
