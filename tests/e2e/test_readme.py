@@ -12,8 +12,8 @@ from shop_home import Home, write_stack
 from resources.stack import ROOT
 
 #: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the command for
-#: one's own orders runs in test_online_retail.py, those of fraud in test_fraud.py and test_payment_features.py; whom the
-#: shop of a day knows, and can forget, differs by day.
+#: one's own orders runs in test_online_retail.py, those of fraud in test_fraud.py and test_payment_features.py; whom
+#: the shop of a day knows, and can forget, differs by day.
 ELSEWHERE = ("make test", "make dev", "TESSERA_DATA_DIR=", "TESSERA_PROFILE=fraud", ".venv/bin/tessera forget")
 #: `make run` scores yesterday, so each day brings other rows; whether a small shop's model is good is not asked here.
 LENIENT: dict[str, Any] = {
