@@ -168,8 +168,8 @@ def _feast(store: Any) -> Read:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
-    settings = store._settings
-    feast = FeatureStore(config=RepoConfig(repo_path=store._folder, **settings))
+    session = store._session
+    feast = FeatureStore(config=RepoConfig(repo_path=session._folder, **session._settings))
     service = feast.get_feature_service(SERVICE)
     return lambda names: feast.get_online_features(service, {"customer_id": list(names)}).to_dict()
 

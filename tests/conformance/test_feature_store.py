@@ -335,7 +335,7 @@ class TestOnline:
         with psycopg.connect(postgres_server.url, autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-        store._refresh_at = 0.0  # as after a minute
+        store._session._refresh_at = 0.0  # as after a minute
         assert self.recency(store, "a") == [1.0]
         health = store.check()
         assert (health.ok, "not currently accepting connections" in health.says) == (False, True)

@@ -115,7 +115,7 @@ def test_computed_features_see_values_that_are_young_enough(store: FeastStore) -
 
 def test_present_values_are_those_of_feast_itself(store: FeastStore) -> None:
     """Feast knows no ttl online, so only rows that are young enough are compared."""
-    feast, asked = store._opened(), {"customer_id": ["a", "b"], "product_number": [1, 3]}
+    feast, asked = store._session.feast, {"customer_id": ["a", "b"], "product_number": [1, 3]}
     for service, more in (("all", {}), ("computed", {"basket_value": [7.0, 30.0]})):
         theirs = feast.get_online_features(feast.get_feature_service(service), {**asked, **more}).to_dict()
         ours = store.online(service, pa.table({**asked, **more})).to_pydict()

@@ -13,7 +13,7 @@ import feature_registry_process
 import pytest
 from feature_registry_process import names
 
-from resources.feature_store import feast_store
+from resources.feature_store import feast_session
 from resources.feature_store.feast_store import FeastStoreConfig
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
@@ -25,7 +25,7 @@ _PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resourc
 def test_a_killed_process_leaves_a_registry_that_works(
     tmp_path: Path, registry: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feast_store, "_LOCK_SECONDS", 30)
+    monkeypatch.setattr(feast_session, "_LOCK_SECONDS", 30)
     url = "" if registry == "sqlite" else request.getfixturevalue("postgres_database").url
     config = FeastStoreConfig(path=str(tmp_path), registry=url, definitions="feature_registry_process")
     expected: set[str] = set()

@@ -13,7 +13,7 @@ import pytest
 from filelock import FileLock
 
 from models.errors import TesseraError
-from resources.feature_store import feast_store
+from resources.feature_store import feast_session, feast_store
 from tests.faults.applying_process import DAYS, FIRST, SHARED, VIEWS
 from tests.servers.postgres_server import PostgresDatabase
 
@@ -25,7 +25,7 @@ WORKERS = 3
 
 
 def test_a_new_folder_is_made_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feast_store, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(feast_session, "_LOCK_SECONDS", 0.2)
     store = feast_store.FeastStoreConfig(path=str(tmp_path)).open()
     with FileLock(tmp_path / "feast.lock"):
         for use in (store.apply, lambda: store.historical("churn_v1", pa.table({}), files={})):
@@ -37,7 +37,7 @@ def test_a_new_folder_is_made_by_one_process_at_a_time(tmp_path: Path, monkeypat
 
 
 def test_reads_do_not_wait_for_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feast_store, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(feast_session, "_LOCK_SECONDS", 0.2)
     feast_store.FeastStoreConfig(path=str(tmp_path)).open().apply()
     store = feast_store.FeastStoreConfig(path=str(tmp_path)).open()
     with FileLock(tmp_path / "feast.lock"):
@@ -92,7 +92,7 @@ def registering(folders: Sequence[Path], registry: str, tmp_path: Path) -> Itera
 
 def check_registered(config: feast_store.FeastStoreConfig) -> None:
     store = config.open()
-    feast = store._opened()
+    feast = store._session.feast
     expected = {SHARED, *(f"of_{worker}_{number}" for worker in range(WORKERS) for number in range(VIEWS))}
     assert {view.name for view in feast.list_batch_feature_views()} == expected
     assert {service.name for service in feast.list_feature_services()} == expected
