@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
+from resources.feature_store.asof_order import OLDEST, SHIFT, Order
 from resources.feature_store.asof_ranges import DAY_US, Range
 
 #: Tables of one job: the entity rows, and the place of each one's match per view.
@@ -22,13 +22,7 @@ ROWS, MATCHES = "__asof_rows", "__asof_matches"
 #: The column of `ROWS` that holds the moment of an entity row, µs.
 MOMENT = "__asof_moment"
 
-#: Two moments in one HUGEINT: the first decides, the second breaks ties. Holds for years -71000 to 75000.
-_SHIFT = 1 << 62
-_OLDEST = -(1 << 61)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Order = Literal["event", "event_created", "known", "frontier"]
-"""What an ASOF join of one view compares with the entity row's moment (see `_candidates`)."""
 
 
 def quoted(name: str) -> str:
@@ -183,76 +177,41 @@ def matches(views: Sequence[JoinedView], orders: Sequence[Order], wheres: Sequen
         alive = "TRUE" if view.max_age_us is None else f"e.t - a{at}.event <= {view.max_age_us}"
         places.append(f"CASE WHEN {alive} THEN a{at}.place END AS r{at}")
         same = [f"e.{quoted(ours)} = a{at}.key{number}" for number, (ours, _) in enumerate(view.keys)]
-        conditions = " AND ".join([*same, f"{_bound(order)} >= a{at}.moment"])
+        conditions = " AND ".join([*same, f"{order.bound} >= a{at}.moment"])
         joins.append(f"ASOF LEFT JOIN ({_candidates(view, order, where)}) a{at} ON {conditions}")
     return f"SELECT {', '.join(['e.n', *places])} FROM ({rows}) e {' '.join(joins)}"
 
 
-def _bound(order: Order) -> str:
-    """The largest `moment` of a candidate that is known at `e.t`."""
-    if order in ("event", "frontier"):
-        return "e.t"
-    return f"e.t::HUGEINT * {_SHIFT} + {-_OLDEST - 1}"
-
-
 def _candidates(view: JoinedView, order: Order, where: str) -> str:
-    """Rows of a view that may match: keys, place, event and the `moment` by which the ASOF join finds the right one.
-
-    - event: the newest event that is not later than the entity row. Ties are broken arbitrarily.
-    - event_created: the same; of equal events the one created last, an unknown creation being the oldest.
-    - known: rows count from max(event, created) on. Right only if that order is the order of (event, created): see
-      `spread`.
-    - frontier: right always. A row is dropped if another one, known no later, has a greater (event, created): at no
-      moment is it the newest known row. What is left has one order.
-    """
-    keys = [f"{theirs.sql} AS key{number}" for number, (_, theirs) in enumerate(view.keys)]
-    moments = [f"{view.event.us} AS event"]
-    if view.created is not None:
-        moments.append(f"{view.created.us} AS created")
-    inner = f"SELECT {', '.join([*keys, *moments, f'{PLACE} AS place'])} FROM {view.source.sql} WHERE {where}"
-    columns = ", ".join([*(f"key{number}" for number in range(len(keys))), "place", "event"])
-    found = f"SELECT {columns}, {_MOMENT_OF[order]} AS moment FROM ({inner}) WHERE event IS NOT NULL"
-    if order in ("event", "event_created"):
+    """Rows of a view that may match: keys, place, event and the `moment` by which the ASOF join finds the right one."""
+    columns = [*(f"key{number}" for number in range(len(view.keys))), "place", "event"]
+    known = "created IS NOT NULL" if order.known_only and view.created else "TRUE"
+    found = f"SELECT {', '.join(columns)}, {order.moment} AS moment FROM ({_moments(view, where)}) WHERE {known}"
+    if not order.frontier:
         return found
-    found += " AND created IS NOT NULL"
-    if order == "known":
-        return found
-    by = f"PARTITION BY {', '.join(f'key{n}' for n in range(len(keys)))} " if keys else ""
-    newest = f"event::HUGEINT * {_SHIFT} + created"
-    return f"{found} QUALIFY {newest} = max({newest}) OVER ({by}ORDER BY greatest(event, created))"
+    by = f"PARTITION BY {', '.join(f'key{n}' for n in range(len(view.keys)))} " if view.keys else ""
+    newest = f"event::HUGEINT * {SHIFT} + created"
+    return f"{found} QUALIFY {newest} = max({newest}) OVER ({by}ORDER BY {order.moment})"
 
 
-_MOMENT_OF: dict[Order, str] = {
-    "event": "event",
-    "event_created": f"event::HUGEINT * {_SHIFT} + coalesce(created, {_OLDEST})",
-    "known": f"greatest(event, created)::HUGEINT * {_SHIFT} + created",
-    "frontier": "greatest(event, created)",
-}
-
-#: Events may lie on a grid: every µs, whole seconds, minutes, hours, days. Each divides the next.
-GRIDS_US = (1, 1_000_000, 60_000_000, 3_600_000_000, DAY_US)
-
-
-def spread(view: JoinedView, where: str) -> str:
-    """One row, one value: the largest lag minus the smallest, µs; NULL where there are no rows.
-
-    A row becomes known `lag = max(created - event, 0)` after its event. If all events lie on a grid that is wider than
-    the spread, then of two events of one key the later one becomes known later; and two rows of one event become known
-    in the order of their creation. So rows become known in the order of (event, created).
-    """
-    lag = "greatest(created - event, 0)"
-    return f"SELECT max({lag}) - min({lag}) FROM ({_moments(view, where)})"
+def lags(view: JoinedView, where: str) -> str:
+    """One row: the fields of `Lags`."""
+    lag = "created - event"
+    return f"SELECT min(event), max(event), min({lag}), max({lag}) FROM ({_moments(view, where)})"
 
 
 def on_grid(view: JoinedView, where: str, grid_us: int) -> str:
-    """One row, one value: whether all events lie on this grid."""
+    """One row, one value: whether all events are multiples of `grid_us`."""
     return f"SELECT bool_and(event % {grid_us} = 0) FROM ({_moments(view, where)})"
 
 
 def _moments(view: JoinedView, where: str) -> str:
+    """Keys, event, created and place of the rows that have an event."""
+    keys = [f"{theirs.sql} AS key{number}" for number, (_, theirs) in enumerate(view.keys)]
     created = view.created.us if view.created else "NULL"
-    moments = f"SELECT {view.event.us} AS event, {created} AS created FROM {view.source.sql} WHERE {where}"
-    return f"SELECT * FROM ({moments}) WHERE event IS NOT NULL AND created IS NOT NULL"
+    columns = [*keys, f"{view.event.us} AS event", f"{created} AS created", f"{PLACE} AS place"]
+    rows = f"SELECT {', '.join(columns)} FROM {view.source.sql} WHERE {where}"
+    return f"SELECT * FROM ({rows}) WHERE event IS NOT NULL"
 
 
 def looked_up(views: Sequence[JoinedView], wheres: Sequence[str], carried: Mapping[str, str]) -> str:
@@ -285,7 +244,7 @@ def latest_rows(
     As in a join, first the places, by a hash aggregate, then the rows.
     """
     event, *created = [at.us for at in moments]
-    newest = f"{event}::HUGEINT * {_SHIFT} + coalesce({created[0]}, {_OLDEST})" if created else event
+    newest = f"{event}::HUGEINT * {SHIFT} + coalesce({created[0]}, {OLDEST})" if created else event
     present = " AND ".join([where, f"{event} IS NOT NULL", *(f"{quoted(key)} IS NOT NULL" for key in keys)])
     by = f" GROUP BY {', '.join(quoted(key) for key in keys)}" if keys else ""
     places = f"SELECT arg_max({PLACE}, {newest}) FROM {source.sql} WHERE {present}{by}"
