@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 from shutil import copytree
 
+import pyarrow as pa
 import yaml
 
+from models.features.churn_definitions import FEATURES
 from resources.feature_store.feast_settings import feast_settings
-from resources.feature_store.feast_store import FeastStoreConfig
+from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
+from resources.lake.delta import DeltaLakeConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -46,14 +50,29 @@ def feast(*arguments: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_feast_apply_works_in_the_folder_of_a_fresh_clone_and_for_any_home(tmp_path: Path) -> None:
+def test_the_feast_command_works_in_a_fresh_clone(tmp_path: Path) -> None:
     copytree(ROOT / "feature_repo", tmp_path / "clone" / "feature_repo")
-    folder = tmp_path / "clone" / "feature_repo"
-    assert "churn_customer" in feast("apply", folder=folder)
+    assert "churn_customer" in feast("apply", folder=tmp_path / "clone" / "feature_repo")
     assert (tmp_path / "clone" / "var" / "feast" / "registry.db").is_file()
 
-    home = tmp_path / "home"
-    store = FeastStoreConfig(path=str(home)).open()
+
+def test_the_feast_command_finds_the_rows_of_any_home(tmp_path: Path) -> None:
+    day = date(2024, 3, 31)
+    moment = datetime(2024, 3, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    moments = pa.array([moment], pa.timestamp("us", "UTC"))
+    rows = pa.table({"customer_id": ["a"], "event_timestamp": moments, "created_timestamp": moments})
+    for name in FEATURES:
+        rows = rows.append_column(name, pa.array([7.0]))
+    rows = rows.append_column("country", pa.array(["Norway"])).append_column("feature_date", pa.array([day]))
+    DeltaLakeConfig(path=str(tmp_path / "lake")).open().replace(
+        "churn_features", rows, by="feature_date", first=day, last=day
+    )
+    config = FeastStoreConfig(path=str(tmp_path / "feast"), tables=str(tmp_path / "lake"))
+    store = FeastStore(config, clock=lambda: moment)
     assert list(store.apply()) == ["churn_v1"]
-    listed = feast("feature-services", "list", folder=folder, FEAST_FS_YAML_FILE_PATH=str(home / "feature_store.yaml"))
-    assert "churn_v1" in listed
+
+    home = {"FEAST_FS_YAML_FILE_PATH": str(tmp_path / "feast" / "feature_store.yaml")}
+    feast("materialize", "2024-03-31T00:00:00", "2024-04-01T00:00:00", folder=ROOT / "feature_repo", **home)
+    served = store.online("churn_v1", pa.table({"customer_id": ["a"]})).to_pylist()[0]
+    assert (served["recency_days"], served["country"], served["churn_customer__status"]) == (7.0, "Norway", "PRESENT")
+    assert served["churn_customer__event_timestamp"] == moment
