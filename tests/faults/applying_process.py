@@ -1,7 +1,5 @@
 """A process of `test_feature_store_lock`: registers feature views one after another, then brings days online."""
 
-import importlib
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,23 +33,16 @@ def definitions(tables: Path | str) -> list[Any]:
 
 def main(folder: str, registry: str, worker: str, go: str, file: str) -> None:
     """Waits for `go`, then works as fast as it can."""
-    importlib.import_module("feast")  # 5 s that all processes spend before they start
     from resources.feature_store.feast_store import FeastStoreConfig
 
     Path(f"{go}.{worker}").touch()
     while not Path(go).exists():
         time.sleep(0.005)
-    store = FeastStoreConfig(path=folder, registry=registry, definitions="tests.faults.applying_process").open()
-    from tests.faults import applying_process
-
+    store = FeastStoreConfig(path=folder, registry=registry, definitions=__name__).open()
     for number in range(VIEWS):
-        applying_process.names = [SHARED, f"of_{worker}_{number}"]
+        names[:] = [SHARED, f"of_{worker}_{number}"]
         store.apply()
     for number in range(DAYS):
         # Days with gaps between them: each stays a window of its own.
         start = FIRST + timedelta(days=2 * (DAYS * int(worker) + number))
         store.materialize(SHARED, start, start + timedelta(days=1), files=[file])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
