@@ -42,6 +42,7 @@ def tessera(home: Path, *arguments: str) -> str:
         "TESSERA_STACK": str(home / "stack.yaml"),
         "TESSERA_PROFILE": "fraud-handbook",
         "TESSERA_DATA_DIR": str(home),
+        "COLUMNS": "200",  # or cards are folded at the width of whatever terminal there is
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
