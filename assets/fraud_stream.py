@@ -78,6 +78,7 @@ class FraudStream:
         self._terminals = _Histories("terminal_id", store)
         self._payments = _Payments(store)
         self._windows = FraudWindows(self._customers, self._terminals, self._payments)
+        self._generation = store.generation()
         self._position, self._newest = store.position()
 
     def step(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> Step:
@@ -101,7 +102,8 @@ class FraudStream:
             except Unusable as reason:
                 refused.append((one, str(reason)))
         self._position = max(self._position, delivered[-1].offset)
-        batch = Batch(position=self._position, newest=self._newest, payments=self._payments.taken())
+        batch = Batch(position=self._position, newest=self._newest, generation=self._generation)
+        batch.payments = self._payments.taken()
         batch.scored = _scored(scorer, list(changed.values()))
         self._raise_alerts(batch, scorer, step)
         batch.histories = {

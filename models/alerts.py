@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Literal
 
 from models.features.fraud_online import Payment
+
+#: What an analyst can say of an alert.
+Verdict = Literal["fraud", "ok"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,27 @@ class Alert:
         """The alert after a payment of its card and day scored high enough; a payment may be scored again."""
         transactions = tuple(dict.fromkeys((*self.transactions, scored.payment.transaction_id)))
         return replace(self, transactions=transactions, highest_score=max(self.highest_score, scored.score))
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What an analyst said of a payment.
+
+    Attributes:
+        transaction_id: the payment.
+        customer_id: whose card.
+        alert_id: the alert that they looked at.
+        is_fraud: what they said.
+        labelled_at: when they said it, UTC.
+        who: said it.
+    """
+
+    transaction_id: int
+    customer_id: str
+    alert_id: str
+    is_fraud: bool
+    labelled_at: datetime
+    who: str
 
 
 def alert_id(payment: Payment) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from math import sqrt
 
 from models.features.windows import MICROS_PER_DAY, Window
@@ -65,6 +65,14 @@ class KeyHistory:
         for column in self._columns():
             del column[:end]
         return end
+
+    def drop_ids(self, ids: Container[int]) -> int:
+        """Number of rows dropped: those with these ids."""
+        kept = [at for at, row_id in enumerate(self.ids) if row_id not in ids]
+        dropped = len(self.ids) - len(kept)
+        for column in self._columns() if dropped else ():
+            column[:] = array("q", [column[at] for at in kept])
+        return dropped
 
     def ids_between(self, first: int, end: int) -> Sequence[int]:
         """Ids of the rows with a moment in `[first, end)`, ascending."""

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import date, datetime
 
-from models.alerts import Alert, Scored
+import pyarrow as pa
+
+from models.alerts import Alert, Feedback, Scored, Verdict
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from resources.health import Health
 
 #: `("customer_id", "596")`: whose history it is.
 Key = tuple[str, str]
+
+
+class Superseded(Exception):
+    """Somebody else changed the state since the worker loaded it: nothing was stored, it has to begin anew."""
 
 
 @dataclass
@@ -23,9 +31,12 @@ class Batch:
         histories: the state of each key that changed, whole.
         payments: new ones.
         scored: every payment that was scored, also those scored again.
-        alerts: raised or joined by more payments, whole.
+        alerts: raised or joined by more payments, whole; what an analyst said of them stays as it is in the store.
         position: offset of the newest event of the batch.
         newest: moment of the newest payment so far, µs since 1970, UTC.
+        generation: that the worker loaded.
+        keep_from: payments before that moment (µs), and what histories hold of them, can be removed.
+        keep_scored_from: what was said of payments before that moment (µs) can be removed.
     """
 
     histories: dict[Key, KeyHistory] = field(default_factory=dict)
@@ -34,10 +45,13 @@ class Batch:
     alerts: dict[str, Alert] = field(default_factory=dict)
     position: int = 0
     newest: int = 0
+    generation: int = 0
+    keep_from: int = 0
+    keep_scored_from: int = 0
 
 
 class StreamStore(ABC):
-    """State, alerts and position change together or not at all; one worker at a time."""
+    """State, alerts and position change together or not at all; one worker at a time, others may look and answer."""
 
     @abstractmethod
     def histories(self, keys: Sequence[Key]) -> Mapping[Key, KeyHistory]:
@@ -48,6 +62,10 @@ class StreamStore(ABC):
         """Those of the payments that are known."""
 
     @abstractmethod
+    def unscored(self, ids: Sequence[int]) -> frozenset[int]:
+        """Those of the payments that are known from `seeding` only: no event of them came yet."""
+
+    @abstractmethod
     def alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """Those of the alerts that were raised."""
 
@@ -56,8 +74,75 @@ class StreamStore(ABC):
         """Offset of the newest event whose effects are stored, and moment of the newest payment (µs); 0 at first."""
 
     @abstractmethod
+    def generation(self) -> int:
+        """Raised by whoever changes, beside the worker, what a worker may hold in memory."""
+
+    @abstractmethod
+    def seeding(
+        self, payments: Iterable[pa.RecordBatch], histories: Iterable[tuple[Key, KeyHistory]]
+    ) -> AbstractContextManager[None]:
+        """Inside, the worker sees a state that begins with these; it lasts once a batch is committed inside.
+
+        Args:
+            payments: `transaction_id`, `customer_id`, `terminal_id`, `micros`, `cents`; known, but not scored.
+            histories: with the rows of these payments.
+        """
+
+    @abstractmethod
     def commit(self, batch: Batch) -> None:
-        """Everything the batch changes, in one transaction."""
+        """Everything the batch changes, in one transaction.
+
+        Some of what may be removed is removed, too: as much as does not delay the next batch.
+
+        Raises:
+            Superseded: the generation is not the batch's.
+        """
+
+    @abstractmethod
+    def find(self, first: date, last: date) -> Sequence[Alert]:
+        """The alerts of these days: by day, then the highest score first, then by id."""
+
+    @abstractmethod
+    def alert_days(self) -> Sequence[date]:
+        """The days that have alerts, ascending."""
+
+    @abstractmethod
+    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
+        """The alert with what an analyst said of it; it and one `Feedback` per payment change in one transaction.
+
+        What was said of a payment before stays: the same label again adds feedback only for payments that have joined
+        the alert since.
+
+        Raises:
+            TesseraError: there is no such alert, or it was called fraud and is now said to be ok.
+        """
+
+    @abstractmethod
+    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
+        """What was said on these days, UTC; ascending by moment and payment."""
+
+    @abstractmethod
+    def add_alerts(self, alerts: Sequence[Alert]) -> int:
+        """Number of alerts added; those that stand already are left as they are. Raises the generation."""
+
+    @abstractmethod
+    def scored(self, first: date, last: date) -> pa.Table:
+        """What the stream said of the payments paid on these days, and what the model was given.
+
+        `transaction_id` (int64), `customer_id`, `terminal_id`, `event_timestamp` (µs UTC), `score` (float64),
+        `model_version`, then `models.features.fraud_definitions.FEATURES` (float64). Ascending by moment and id.
+        """
+
+    @abstractmethod
+    def forget(self, customer_id: str) -> int:
+        """Rows removed: the customer's payments and scores, alerts and feedback, in their history and in others'.
+
+        Nothing of them is left in files. Raises the generation, so that no worker writes back what it remembers.
+        """
+
+    @abstractmethod
+    def prune(self, before: datetime) -> int:
+        """Payments and scored rows removed that were paid before; windows no longer see them. Raises the generation."""
 
     @abstractmethod
     def check(self) -> Health:

@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from struct import unpack_from
+from typing import Literal
 
 import dagster as dg
+import pyarrow as pa
 from pydantic import Field
 from typing_extensions import override
 
-from models.alerts import Alert
+from models.alerts import Alert, Feedback, Verdict
+from models.errors import TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from resources.health import Health
-from resources.stream_store.port import Batch, Key, StreamStore
+from resources.stream_store import sql_rows as rows
+from resources.stream_store.port import Batch, Key, StreamStore, Superseded
 
 _BUSY_SECONDS = 30.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-_ALERT_COLUMNS = (
-    "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
-)
+#: Layout of the file, `PRAGMA user_version`.
+_VERSION = 2
+#: Rows or histories that one batch removes or looks through at most, so that the next one need not wait.
+_PRUNED_AT_ONCE = 1_000
+_SUGGESTED = 10
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS history (key TEXT, value TEXT, packed BLOB NOT NULL, PRIMARY KEY (key, value)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS payment (
+_TABLES = """
+CREATE TABLE history (key TEXT, value TEXT, packed BLOB NOT NULL, PRIMARY KEY (key, value)) WITHOUT ROWID;
+CREATE TABLE payment (
     transaction_id INTEGER PRIMARY KEY, customer_id TEXT NOT NULL, terminal_id TEXT NOT NULL, micros INTEGER NOT NULL,
-    cents INTEGER NOT NULL
+    cents INTEGER NOT NULL, is_seed INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS payment_by_moment ON payment (micros);
-CREATE TABLE IF NOT EXISTS scored (
-    transaction_id INTEGER PRIMARY KEY, score REAL NOT NULL, model_version TEXT NOT NULL, features BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS alert (
+CREATE INDEX payment_by_moment ON payment (micros);
+CREATE TABLE scored (
+    micros INTEGER, transaction_id INTEGER, score REAL NOT NULL, model_version TEXT NOT NULL, features BLOB NOT NULL,
+    PRIMARY KEY (micros, transaction_id)
+) WITHOUT ROWID;
+CREATE TABLE alert (
     alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, customer_id TEXT NOT NULL, transactions TEXT NOT NULL,
     raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL,
     model_version TEXT NOT NULL, reasons TEXT NOT NULL, label TEXT
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS progress (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER, newest INTEGER);
+CREATE INDEX alert_by_day ON alert (day);
+CREATE TABLE feedback (
+    alert_id TEXT, transaction_id INTEGER, is_fraud INTEGER, customer_id TEXT NOT NULL, labelled_us INTEGER NOT NULL,
+    who TEXT NOT NULL, PRIMARY KEY (alert_id, transaction_id, is_fraud)
+) WITHOUT ROWID;
+CREATE INDEX feedback_by_moment ON feedback (labelled_us);
+CREATE TABLE progress (
+    one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL, newest INTEGER NOT NULL,
+    generation INTEGER NOT NULL
+);
+INSERT INTO progress VALUES (1, 0, 0, 0);
 """
+_PAYMENT = "transaction_id, customer_id, terminal_id, micros, cents"
+_ADD_PAYMENT = f"INSERT INTO payment ({_PAYMENT}, is_seed) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own columns
+_SET_HISTORY = "INSERT OR REPLACE INTO history VALUES (?, ?, ?)"
+_ADD_ALERT = f"INSERT INTO alert ({rows.ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "  # noqa: S608
+_ALERTS = f"SELECT {rows.ALERT_COLUMNS} FROM alert"  # noqa: S608 - our own columns
+_SUPERSEDE = "UPDATE progress SET generation = generation + 1"
 
 
 class SqliteStreamStoreConfig(dg.Config):
@@ -64,112 +85,262 @@ class SqliteStreamStore(StreamStore):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open: sqlite3.Connection | None = None
+        self._seeding = False
+        #: Up to where the histories were looked through, and for which moment.
+        self._swept: tuple[int, Key | None] = (0, None)
 
     @override
     def histories(self, keys: Sequence[Key]) -> Mapping[Key, KeyHistory]:
         query = "SELECT packed FROM history WHERE key = ? AND value = ?"
-        rows = ((key, self._connection().execute(query, key).fetchone()) for key in keys)
-        return {key: KeyHistory.from_bytes(row[0]) for key, row in rows if row}
+        with self._answering() as connection:
+            found = ((key, connection.execute(query, key).fetchone()) for key in keys)
+            return {key: KeyHistory.from_bytes(row[0]) for key, row in found if row}
 
     @override
     def payments(self, ids: Sequence[int]) -> Mapping[int, Payment]:
-        query = "SELECT * FROM payment WHERE transaction_id = ?"
-        rows = (self._connection().execute(query, (number,)).fetchone() for number in ids)
-        return {row[0]: Payment(*row) for row in rows if row}
+        query = f"SELECT {_PAYMENT} FROM payment WHERE transaction_id = ?"  # noqa: S608 - our own columns
+        with self._answering() as connection:
+            found = (connection.execute(query, (number,)).fetchone() for number in ids)
+            return {row[0]: Payment(*row) for row in found if row}
+
+    @override
+    def unscored(self, ids: Sequence[int]) -> frozenset[int]:
+        query = "SELECT 1 FROM payment WHERE transaction_id = ? AND is_seed"
+        with self._answering() as connection:
+            return frozenset(number for number in ids if connection.execute(query, (number,)).fetchone())
 
     @override
     def alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        query = f"SELECT {_ALERT_COLUMNS} FROM alert WHERE alert_id = ?"  # noqa: S608 - our own columns
-        rows = (self._connection().execute(query, (name,)).fetchone() for name in ids)
-        return {row[0]: _alert(row) for row in rows if row}
+        with self._answering() as connection:
+            found = (connection.execute(f"{_ALERTS} WHERE alert_id = ?", (name,)).fetchone() for name in ids)
+            return {row[0]: rows.alert_of(row) for row in found if row}
 
     @override
     def position(self) -> tuple[int, int]:
-        row = self._connection().execute("SELECT position, newest FROM progress").fetchone()
-        return (row[0], row[1]) if row else (0, 0)
+        with self._answering() as connection:
+            return connection.execute("SELECT position, newest FROM progress").fetchone()
+
+    @override
+    def generation(self) -> int:
+        with self._answering() as connection:
+            return connection.execute("SELECT generation FROM progress").fetchone()[0]
+
+    @override
+    @contextmanager
+    def seeding(
+        self, payments: Iterable[pa.RecordBatch], histories: Iterable[tuple[Key, KeyHistory]]
+    ) -> Iterator[None]:
+        with self._transaction() as connection:
+            for batch in payments:
+                columns = [batch.column(name).to_pylist() for name in _PAYMENT.split(", ")]
+                connection.executemany(_ADD_PAYMENT, zip(*columns, [1] * batch.num_rows, strict=True))
+            connection.executemany(_SET_HISTORY, ((*key, history.to_bytes()) for key, history in histories))
+            self._seeding = True
+            try:
+                yield
+            finally:
+                self._seeding = False
 
     @override
     def commit(self, batch: Batch) -> None:
+        if self._seeding:
+            with self._answering() as connection:
+                self._store(connection, batch)
+                connection.commit()
+        else:
+            with self._transaction() as connection:
+                self._store(connection, batch)
+
+    def _store(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        query = "UPDATE progress SET position = ?, newest = ? WHERE generation = ?"
+        if not connection.execute(query, (batch.position, batch.newest, batch.generation)).rowcount:
+            raise Superseded(f"generation {batch.generation} of {self._path} is over")
+        connection.executemany(_SET_HISTORY, ((*key, one.to_bytes()) for key, one in batch.histories.items()))
+        connection.executemany(
+            _ADD_PAYMENT,
+            ((p.transaction_id, p.customer_id, p.terminal_id, p.micros, p.cents, 0) for p in batch.payments),
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO scored VALUES (?, ?, ?, ?, ?)", map(rows.scored_row, batch.scored)
+        )
+        joined = "DO UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
+        connection.executemany(f"{_ADD_ALERT} {joined}", map(rows.alert_row, batch.alerts.values()))
+
+    @override
+    def find(self, first: date, last: date) -> Sequence[Alert]:
+        query = f"{_ALERTS} WHERE day BETWEEN ? AND ? ORDER BY day, highest_score DESC, alert_id"
+        with self._answering() as connection:
+            return [rows.alert_of(row) for row in connection.execute(query, (first.isoformat(), last.isoformat()))]
+
+    @override
+    def alert_days(self) -> Sequence[date]:
+        with self._answering() as connection:
+            found = connection.execute("SELECT DISTINCT day FROM alert ORDER BY day")
+            return [date.fromisoformat(day) for (day,) in found]
+
+    @override
+    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
         with self._transaction() as connection:
+            row = connection.execute(f"{_ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone()
+            if not row:
+                raise rows.no_such_alert(alert_id, _near(connection, alert_id))
+            alert = rows.alert_of(row)
+            if alert.label == "fraud" and label == "ok":
+                raise rows.said_otherwise(alert_id)
+            connection.execute("UPDATE alert SET label = ? WHERE alert_id = ?", (label, alert_id))
             connection.executemany(
-                "INSERT OR REPLACE INTO history VALUES (?, ?, ?)",
-                ((*key, history.to_bytes()) for key, history in batch.histories.items()),
-            )
-            connection.executemany(
-                "INSERT INTO payment VALUES (?, ?, ?, ?, ?)",
-                ((p.transaction_id, p.customer_id, p.terminal_id, p.micros, p.cents) for p in batch.payments),
-            )
-            connection.executemany(
-                "INSERT OR REPLACE INTO scored VALUES (?, ?, ?, ?)",
+                "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
-                    (one.payment.transaction_id, one.score, one.model_version, array("d", one.features).tobytes())
-                    for one in batch.scored
+                    (alert_id, number, label == "fraud", alert.customer_id, rows.micros(at), who)
+                    for number in alert.transactions
                 ),
             )
-            connection.executemany(
-                f"INSERT OR REPLACE INTO alert ({_ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-                (_alert_row(alert) for alert in batch.alerts.values()),
+            return rows.alert_of(connection.execute(f"{_ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone())
+
+    @override
+    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
+        query = """SELECT transaction_id, customer_id, alert_id, is_fraud, labelled_us, who FROM feedback
+            WHERE labelled_us >= ? AND labelled_us < ? ORDER BY labelled_us, transaction_id, is_fraud"""
+        with self._answering() as connection:
+            return [rows.feedback_of(row) for row in connection.execute(query, rows.bounds(first, last))]
+
+    @override
+    def add_alerts(self, alerts: Sequence[Alert]) -> int:
+        with self._transaction() as connection:
+            added = connection.executemany(f"{_ADD_ALERT} DO NOTHING", map(rows.alert_row, alerts)).rowcount
+            if added > 0:
+                connection.execute(_SUPERSEDE)
+            return max(added, 0)  # sqlite3 says -1 of no alerts at all
+
+    @override
+    def scored(self, first: date, last: date) -> pa.Table:
+        query = """SELECT s.transaction_id, p.customer_id, p.terminal_id, s.micros, s.score, s.model_version, s.features
+            FROM scored s JOIN payment p USING (transaction_id)
+            WHERE s.micros >= ? AND s.micros < ? AND length(s.features) = ? ORDER BY s.micros, s.transaction_id"""
+        with self._answering() as connection:
+            return rows.scored_table(connection.execute(query, (*rows.bounds(first, last), rows.FEATURE_BYTES)))
+
+    @override
+    def forget(self, customer_id: str) -> int:
+        with self._transaction() as connection:
+            removed = _without(connection, customer_id)
+            connection.execute(_SUPERSEDE)
+        with self._answering() as connection:
+            # Pages that were divided keep copies of rows in their unused parts; the log keeps what it was told.
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return removed
+
+    @override
+    def prune(self, before: datetime) -> int:
+        at = rows.micros(before)
+        with self._transaction() as connection:
+            removed = sum(
+                connection.execute(f"DELETE FROM {table} WHERE micros < ?", (at,)).rowcount  # noqa: S608
+                for table in ("payment", "scored")
             )
-            connection.execute("INSERT OR REPLACE INTO progress VALUES (1, ?, ?)", (batch.position, batch.newest))
+            every = connection.execute("SELECT key, value, packed FROM history").fetchall()
+            if _drop_from_histories(connection, every, at) or removed:
+                connection.execute(_SUPERSEDE)
+            return removed
 
     @override
     def check(self) -> Health:
         try:
             with self._transaction() as connection:
                 alerts = connection.execute("SELECT count(*) FROM alert").fetchone()[0]
-        except (sqlite3.Error, OSError) as error:
-            return Health(
-                False, f"{self._path} does not work: {error}", "Correct `path` of stream_store in stack.yaml."
-            )
+        except TesseraError as error:
+            return Health(False, error.what, error.todo)
         return Health(True, f"SQLite stream state in {self._path}, {alerts} alerts")
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
+        with self._answering() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._open is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._open = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._open.execute("PRAGMA journal_mode = WAL")
-            self._open.execute("PRAGMA synchronous = NORMAL")
-            self._open.executescript(_SCHEMA)
-        return self._open
+            if self._open is None:
+                self._open = _connected(self._path)
+            yield self._open
+        except (sqlite3.Error, OSError) as error:
+            raise TesseraError(
+                f"The stream's state in {self._path} does not work: {error}.",
+                expected="a file that can be written, and an SQLite database",
+                todo="Correct `path` of stream_store in stack.yaml, or make room there.",
+            ) from error
 
 
-def _alert(row: tuple[Any, ...]) -> Alert:
-    name, day, customer, transactions, micros, score, highest, version, reasons, label = row
-    return Alert(
-        name,
-        date.fromisoformat(day),
-        customer,
-        tuple(json.loads(transactions)),
-        _EPOCH + timedelta(microseconds=micros),
-        score,
-        highest,
-        version,
-        json.loads(reasons),
-        label,
-    )
+def _connected(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        _make_tables(connection, path)
+    return connection
 
 
-def _alert_row(alert: Alert) -> tuple[Any, ...]:
-    return (
-        alert.alert_id,
-        alert.day.isoformat(),
-        alert.customer_id,
-        json.dumps(alert.transactions),
-        (alert.raised_for - _EPOCH) // _MICROSECOND,
-        alert.score,
-        alert.highest_score,
-        alert.model_version,
-        json.dumps(dict(alert.reasons)),
-        alert.label,
-    )
+def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        if connection.execute("PRAGMA user_version").fetchone()[0] == _VERSION:
+            return  # another process was faster
+        if connection.execute("SELECT 1 FROM sqlite_schema").fetchone():
+            raise TesseraError(
+                f"The stream's state in {path} has a layout that this version does not read.",
+                expected=f"layout {_VERSION}",
+                todo="Move the file away: the stream begins again with what the lake knows.",
+            )
+        for statement in _TABLES.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _near(connection: sqlite3.Connection, alert_id: str) -> Sequence[str]:
+    """Ids like that one; the newest if none is."""
+    ids = [row[0] for row in connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")]
+    return get_close_matches(alert_id, ids, n=_SUGGESTED) or ids[:_SUGGESTED]
+
+
+def _without(connection: sqlite3.Connection, customer_id: str) -> int:
+    """Number of rows removed: all that is known of the customer."""
+    query = "SELECT terminal_id, transaction_id, micros FROM payment WHERE customer_id = ?"
+    paid = connection.execute(query, (customer_id,)).fetchall()
+    by_terminal: dict[str, set[int]] = defaultdict(set)
+    for terminal, number, _ in paid:
+        by_terminal[terminal].add(number)
+    removed = 0
+    for terminal, ids in by_terminal.items():
+        query = "SELECT key, value, packed FROM history WHERE key = 'terminal_id' AND value = ?"
+        for key, value, packed in connection.execute(query, (terminal,)).fetchall():
+            history = KeyHistory.from_bytes(packed)
+            removed += history.drop_ids(ids)
+            _put(connection, (key, value), history)
+    scored = "DELETE FROM scored WHERE micros = ? AND transaction_id = ?"
+    removed += sum(connection.execute(scored, (micros, number)).rowcount for _, number, micros in paid)
+    for table in ("payment", "alert", "feedback"):
+        removed += connection.execute(f"DELETE FROM {table} WHERE customer_id = ?", (customer_id,)).rowcount  # noqa: S608
+    mine = "DELETE FROM history WHERE key = 'customer_id' AND value = ?"
+    return removed + connection.execute(mine, (customer_id,)).rowcount
+
+
+def _drop_from_histories(connection: sqlite3.Connection, found: Sequence[tuple[str, str, bytes]], before: int) -> int:
+    """Number of rows dropped from these histories: all that happened before that moment (µs)."""
+    dropped = 0
+    for key, value, packed in found:
+        if unpack_from("=q", packed)[0] < before:
+            history = KeyHistory.from_bytes(packed)
+            dropped += history.drop_before(before)
+            _put(connection, (key, value), history)
+    return dropped
+
+
+def _put(connection: sqlite3.Connection, key: Key, history: KeyHistory) -> None:
+    if len(history.ids):
+        connection.execute(_SET_HISTORY, (*key, history.to_bytes()))
+    else:
+        connection.execute("DELETE FROM history WHERE key = ? AND value = ?", key)

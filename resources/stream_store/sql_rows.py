@@ -1,0 +1,123 @@
+"""What a stream knows as rows of SQL, and back: what adapters over databases share."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.alerts import Alert, Feedback, Scored
+from models.errors import TesseraError, choose_from
+from models.features.fraud_definitions import FEATURES
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+ALERT_COLUMNS = (
+    "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
+)
+#: Of a row of `scored` joined with its payment.
+SCORED = pa.schema(
+    [
+        ("transaction_id", pa.int64()),
+        ("customer_id", pa.string()),
+        ("terminal_id", pa.string()),
+        ("event_timestamp", pa.timestamp("us", "UTC")),
+        ("score", pa.float64()),
+        ("model_version", pa.string()),
+    ]
+)
+FEATURE_BYTES = 8 * len(FEATURES)
+
+
+def alert_of(row: tuple[Any, ...]) -> Alert:
+    """The alert of a row of `ALERT_COLUMNS`."""
+    name, day, customer, transactions, micros, score, highest, version, reasons, label = row
+    return Alert(
+        name,
+        date.fromisoformat(day),
+        customer,
+        tuple(json.loads(transactions)),
+        moment(micros),
+        score,
+        highest,
+        version,
+        json.loads(reasons),
+        label,
+    )
+
+
+def alert_row(alert: Alert) -> tuple[Any, ...]:
+    """The values of `ALERT_COLUMNS`."""
+    return (
+        alert.alert_id,
+        alert.day.isoformat(),
+        alert.customer_id,
+        json.dumps(alert.transactions),
+        micros(alert.raised_for),
+        alert.score,
+        alert.highest_score,
+        alert.model_version,
+        json.dumps(dict(alert.reasons)),
+        alert.label,
+    )
+
+
+def feedback_of(row: tuple[Any, ...]) -> Feedback:
+    """What was said: transaction_id, customer_id, alert_id, is_fraud, labelled_us, who."""
+    number, customer, alert, is_fraud, at, who = row
+    return Feedback(number, customer, alert, bool(is_fraud), moment(at), who)
+
+
+def scored_row(one: Scored) -> tuple[int, int, float, str, bytes]:
+    """micros, transaction_id, score, model_version, features."""
+    payment = one.payment
+    return payment.micros, payment.transaction_id, one.score, one.model_version, array("d", one.features).tobytes()
+
+
+def scored_table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
+    """Rows of the columns of `SCORED` (moments as µs), each with its features packed behind them."""
+    columns = list(zip(*rows, strict=True)) or [()] * (len(SCORED) + 1)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns[:-1], SCORED, strict=True)]
+    features = np.frombuffer(b"".join(columns[-1]), np.float64).reshape(-1, len(FEATURES))
+    arrays += [pa.array(features[:, at]) for at in range(len(FEATURES))]
+    return pa.table(arrays, names=[*SCORED.names, *FEATURES])
+
+
+def no_such_alert(alert_id: str, known: Iterable[str]) -> TesseraError:
+    """The error for an id that no alert has."""
+    return TesseraError(
+        f"There is no alert {alert_id!r}.",
+        expected=choose_from(alert_id, known),
+        todo="Look at `tessera alerts`, and correct the id.",
+    )
+
+
+def said_otherwise(alert_id: str) -> TesseraError:
+    """The error for an alert that was called fraud and is now said to be none."""
+    return TesseraError(
+        f"Alert {alert_id!r} was called fraud, and windows have counted it since.",
+        expected="'fraud' for an alert that was called fraud",
+        todo="Nothing: if the source's label says that it was none, that is what is learnt.",
+    )
+
+
+def bounds(first: date, last: date) -> tuple[int, int]:
+    """The first µs of the days `first`..`last`, and the first one after them."""
+    start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
+    return micros(start), micros(end)
+
+
+def micros(at: datetime) -> int:
+    """µs since 1970, UTC."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The inverse of `micros`."""
+    return _EPOCH + timedelta(microseconds=at)
