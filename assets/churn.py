@@ -10,7 +10,7 @@ from typing import Literal
 
 import dagster as dg
 
-from assets import churn_features, churn_learning, churn_scoring, churn_serving, learning
+from assets import churn_features, churn_learning, churn_scoring, churn_serving, learning, served_skew
 from assets.partitions import daily
 from assets.stages import LearningConfig, champion_of
 from models.publishing import Publication
@@ -160,7 +160,7 @@ def online_features(
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(
-            churn_serving.CHECK,
+            served_skew.CHECK,
             asset=["churn", "served_features"],
             description="Served features against the point-in-time join, each by itself: other values, stale, missing.",
         )

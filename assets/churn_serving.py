@@ -3,79 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import churn_features
 from assets.churn_learning import SERVICE
+from assets.served_skew import Compared, examples_of
 from models.evaluation.config import SkewConfig
 from resources.feature_store.port import FeatureStore, moment_column
 from resources.lake.port import Lake
 
 if TYPE_CHECKING:
-    from models.evaluation.skew import Cause, Excess, FeatureSkew, Offline, SkewReport
+    from models.evaluation.skew import Offline
 
 # pyarrow has no static types.
 # pyright: basic, reportAttributeAccessIssue=false
 
 #: Examples of differing values, one row per value, by the day on which they were served.
 TABLE, DAY = "churn_skew", "served_on"
-CHECK = "skew"
 _ENTITY, _KEYS = "customer", ["customer_id"]
 _SERVED_AT = "served_at"
-_NAMED = 5
-_WORDS: dict[Cause, str] = {
-    "value": "another value than the same row has offline",
-    "extra": "served from rows that offline does not have",
-    "missing": "not served though offline had them",
-    "stale": "served from older rows",
-}
-
-
-@dataclass(frozen=True)
-class Compared:
-    """What comparing the served rows of a day found."""
-
-    report: SkewReport
-    config: SkewConfig
-
-    def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: the largest share of any feature by cause, which plots, and every feature."""
-        kept = {"examples in the lake": self.report.examples.num_rows}
-        return self._shares() | kept | {"features": _feature_table(self.report.features)}
-
-    def check(self) -> dg.AssetCheckResult:
-        """Fails above any limit of the settings: an error for values, a warning for what only came late."""
-        excesses = self.report.excesses(self.config)
-        severe = any(excess.cause == "value" for excess in excesses)
-        named = {feature.feature: feature for excess in excesses for feature in excess.features}
-        return dg.AssetCheckResult(
-            check_name=CHECK,
-            passed=not excesses,
-            severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
-            description="; ".join(_sentence(excess) for excess in excesses) or self._verdict(),
-            metadata={
-                **self._shares(),
-                "features": _feature_table(tuple(named.values()) or self.report.features[:_NAMED]),
-                "limits": dg.MetadataValue.json(self.config.model_dump(exclude={"examples_per_feature"})),
-            },
-        )
-
-    def _shares(self) -> dict[str, Any]:
-        from models.evaluation.skew import CAUSES
-
-        shares = {f"{cause}_share": round(self.report.largest_share(cause), 6) for cause in CAUSES}
-        return {"rows compared": self.report.compared, **shares}
-
-    def _verdict(self) -> str:
-        if not self.report.compared:
-            return "nothing was compared: no row that was served that day is in the log"
-        return f"{self.report.compared:,} served rows: no feature differs in more rows than allowed"
 
 
 def compare(lake: Lake, store: FeatureStore, config: SkewConfig, day: date) -> Compared:
@@ -93,7 +43,8 @@ def compare(lake: Lake, store: FeatureStore, config: SkewConfig, day: date) -> C
     offline = _offline(lake, store, served, timedelta(hours=config.max_lag_hours))
     report = skew(served, offline, churn_features.VIEW, _features(), config)
     if served.num_rows:
-        lake.replace(TABLE, _examples(report, served, day), by=DAY, first=day, last=day)
+        examples = examples_of(report, served, [_SERVED_AT, *_KEYS], DAY, day)
+        lake.replace(TABLE, examples, by=DAY, first=day, last=day)
     return Compared(report, config)
 
 
@@ -138,47 +89,3 @@ def _stored(lake: Lake, served: pa.Table) -> pa.Table:
     rows = lake.scan(churn_features.TABLE, first=min(days, default=date.max), last=max(days, default=date.max))
     wanted = pc.field(churn_features.DAY).isin(pa.array(days, pa.date32()))
     return rows.to_table(columns=columns, filter=wanted & pc.field(_KEYS[0]).isin(served[_KEYS[0]].combine_chunks()))
-
-
-def _examples(report: SkewReport, served: pa.Table, day: date) -> pa.Table:
-    found = report.examples
-    rows = served.select([_SERVED_AT, *_KEYS]).take(found["row"])
-    for name in ("feature", "cause", "served", "offline"):
-        rows = rows.append_column(name, found[name])
-    return rows.append_column(DAY, pa.array([day] * found.num_rows, pa.date32()))
-
-
-def _sentence(excess: Excess) -> str:
-    shown = ", ".join(f"{f.feature} ({f.rows[excess.cause]:,} of {f.compared:,})" for f in excess.features[:_NAMED])
-    more = len(excess.features) - _NAMED
-    listed = f"{shown} and {more} more" if more > 0 else shown
-    return f"{_WORDS[excess.cause]}: {listed}; allowed share {excess.limit:g}"
-
-
-def _feature_table(features: Sequence[FeatureSkew]) -> dg.TableMetadataValue:
-    from models.evaluation.skew import CAUSES
-
-    counts = ["compared", "different", *CAUSES]
-    types = {
-        "feature": "string",
-        "cause": "string",
-        "share": "float",
-        **dict.fromkeys(counts, "int"),
-        "largest difference": "float",
-    }
-    records = [
-        dg.TableRecord(
-            {
-                "feature": feature.feature,
-                "cause": feature.cause or "",
-                "share": round(feature.share(), 6),
-                "compared": feature.compared,
-                "different": feature.different,
-                **feature.rows,
-                "largest difference": None if feature.largest is None else float(f"{feature.largest:.4g}"),
-            }
-        )
-        for feature in features
-    ]
-    schema = dg.TableSchema([dg.TableColumn(name, type_) for name, type_ in types.items()])
-    return dg.MetadataValue.table(records, schema=schema)

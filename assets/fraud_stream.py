@@ -48,6 +48,7 @@ class Step:
 
     Attributes:
         events: read.
+        offset: of the newest event read; 0 when none was.
         payments: new ones among them.
         scored_again: earlier payments whose features changed, because something came late.
         refused: events sent to the dead letters.
@@ -55,6 +56,7 @@ class Step:
     """
 
     events: int = 0
+    offset: int = 0
     payments: int = 0
     scored_again: int = 0
     refused: int = 0
@@ -92,7 +94,7 @@ class FraudStream:
         delivered = self._events.read(GROUP, limit=limit, wait_seconds=wait_seconds)
         if not delivered:
             return Step()
-        step = Step(events=len(delivered))
+        step = Step(events=len(delivered), offset=delivered[-1].offset)
         refused: list[tuple[Delivered, str]] = []
         changed: dict[int, tuple[Payment, list[float]]] = {}
         for one in delivered:

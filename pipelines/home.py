@@ -1,4 +1,4 @@
-"""The folder that holds everything a profile makes, and Dagster's own part of it."""
+"""Dagster's own part of the folder that holds everything a profile makes."""
 
 import os
 from collections.abc import Iterator
@@ -7,25 +7,10 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
-from filelock import FileLock, Timeout
 
-from models.errors import TesseraError
+from resources.home import only_one as only_one
+from resources.home import writable_home
 from resources.stack import ROOT, Stack
-
-
-def writable_home(stack: Stack) -> Path:
-    """The profile's home, existing and writable.
-
-    Raises:
-        TesseraError: it cannot be made or written.
-    """
-    try:
-        stack.home.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _locked(stack.home, str(error)) from None
-    if not os.access(stack.home, os.W_OK):
-        raise _locked(stack.home, "no write permission")
-    return stack.home
 
 
 def dagster_home(stack: Stack) -> Path:
@@ -57,39 +42,3 @@ def dagster_instance(stack: Stack) -> Iterator[dg.DagsterInstance]:
     os.environ["DAGSTER_HOME"] = str(folder)
     with dg.DagsterInstance.get() as instance:
         yield instance
-
-
-@contextmanager
-def only_one(stack: Stack, name: str, doing: str) -> Iterator[None]:
-    """Nobody else does `name` in this home meanwhile.
-
-    Raises:
-        TesseraError: somebody does; says who.
-    """
-    folder = writable_home(stack) / "locks"
-    folder.mkdir(exist_ok=True)
-    holder = folder / f"{name}.holder"
-    lock = FileLock(folder / f"{name}.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = holder.read_text() if holder.exists() else "another process"
-        raise TesseraError(
-            f"The home {stack.home} is locked: {who}.",
-            expected="a home in which this does not run yet",
-            todo="Wait until it has ended, or use another home: TESSERA_HOME=/another/folder.",
-        ) from None
-    try:
-        holder.write_text(f"{doing}, process {os.getpid()}")
-        yield
-    finally:
-        holder.unlink(missing_ok=True)
-        lock.release()
-
-
-def _locked(home: Path, why: str) -> TesseraError:
-    return TesseraError(
-        f"The home {home} cannot be written: {why}.",
-        expected="a folder that this user may write",
-        todo="Correct its permissions, or use another home: TESSERA_HOME=/another/folder.",
-    )

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from models.errors import TesseraError
 from pipelines.cli.console import out
-from pipelines.home import writable_home
 from resources.health import Health
+from resources.home import writable_home
 from resources.stack import ADAPTERS, Stack, active_stack
 
 

@@ -15,7 +15,7 @@ from models.erasure import Erasure
 from models.errors import TesseraError, choose_from
 from models.forgetting import ENTITIES
 from pipelines.cli.console import err, out
-from pipelines.home import only_one
+from resources.home import only_one
 from resources.stack import Stack, active_stack
 
 _SHOWN_VERSIONS = 8

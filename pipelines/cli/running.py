@@ -13,7 +13,8 @@ from models.errors import TesseraError, choose_from
 from pipelines.cli.card import card
 from pipelines.cli.console import err, out
 from pipelines.cli.days import known_day
-from pipelines.home import dagster_instance, only_one
+from pipelines.home import dagster_instance
+from resources.home import only_one
 from resources.stack import Stack, active_stack
 
 

@@ -9,7 +9,8 @@ from types import FrameType
 
 from models.errors import TesseraError
 from pipelines.cli.console import err
-from pipelines.home import dagster_home, only_one
+from pipelines.home import dagster_home
+from resources.home import only_one
 from resources.stack import ROOT, active_stack
 
 

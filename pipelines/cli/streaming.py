@@ -16,7 +16,7 @@ from assets.fraud_stream import FraudStream, Step
 from models.alerts import Alert
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import err, out
-from pipelines.home import only_one
+from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack import active_stack
 

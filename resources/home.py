@@ -1,0 +1,76 @@
+"""The folder that holds everything a profile makes, and who does what in it at this moment."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from models.errors import TesseraError
+from resources.stack import Stack
+
+
+def writable_home(stack: Stack) -> Path:
+    """The profile's home, existing and writable.
+
+    Raises:
+        TesseraError: it cannot be made or written.
+    """
+    try:
+        stack.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _locked(stack.home, str(error)) from None
+    if not os.access(stack.home, os.W_OK):
+        raise _locked(stack.home, "no write permission")
+    return stack.home
+
+
+@contextmanager
+def only_one(stack: Stack, name: str, doing: str) -> Iterator[None]:
+    """Nobody else does `name` in this home meanwhile.
+
+    Raises:
+        TesseraError: somebody does; says who.
+    """
+    folder = writable_home(stack) / "locks"
+    folder.mkdir(exist_ok=True)
+    holder = folder / f"{name}.holder"
+    lock = FileLock(folder / f"{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        who = holder.read_text() if holder.exists() else "another process"
+        raise TesseraError(
+            f"The home {stack.home} is locked: {who}.",
+            expected="a home in which this does not run yet",
+            todo="Wait until it has ended, or use another home: TESSERA_HOME=/another/folder.",
+        ) from None
+    try:
+        holder.write_text(f"{doing}, process {os.getpid()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def doing_now(stack: Stack, name: str) -> str | None:
+    """Who does `name` in this home, in words; None if nobody does, also where somebody was killed while doing it."""
+    folder = stack.home / "locks"
+    try:
+        who = (folder / f"{name}.holder").read_text()
+    except FileNotFoundError:  # written by whoever has the lock, so there is no need to touch it
+        return None
+    try:
+        with FileLock(folder / f"{name}.lock", timeout=0):
+            return None
+    except Timeout:
+        return who
+
+
+def _locked(home: Path, why: str) -> TesseraError:
+    return TesseraError(
+        f"The home {home} cannot be written: {why}.",
+        expected="a folder that this user may write",
+        todo="Correct its permissions, or use another home: TESSERA_HOME=/another/folder.",
+    )
