@@ -1,4 +1,5 @@
-"""The simulated retailer: customers with known reasons to buy, fade and leave; orders; deliveries with known faults.
+"""The simulated retailer: customers with known reasons to buy, fade and leave; orders; card payments, some of them
+fraud; deliveries with known faults.
 
 `models.shop.shop.Shop` produces any day on its own; `models.shop.reachable` tells how well churn can be known at best.
 """

@@ -40,6 +40,23 @@ class Purpose(IntEnum):
     UNREADABLE_QUANTITY = 21
     CATEGORY = 22
     PRICE = 23
+    CARD = 24
+    CARD_X = 25
+    CARD_Y = 26
+    CARD_RATE = 27
+    USUAL_AMOUNT = 28
+    STOLEN = 29
+    PAYMENTS = 30
+    PAYMENT_SECOND = 31
+    TERMINAL = 32
+    AMOUNT = 33
+    AMOUNT_INSTEAD = 34
+    THIEF = 35
+    SKIMMED = 36
+    TERMINAL_X = 37
+    TERMINAL_Y = 38
+    NEGATIVE_AMOUNT = 39
+    NO_TERMINAL = 40
 
 
 def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.uint64]:
@@ -57,6 +74,23 @@ def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.u
 def uniform(seed: int, purpose: Purpose, *counters: Integers | int) -> Floats:
     """A number in [0, 1) for each position of the broadcast `counters`; see `keys`."""
     return (keys(seed, purpose, *counters) >> np.uint64(11)).astype(np.float64) * _ABOVE
+
+
+def normal(seed: int, purpose: Purpose, *counters: Integers | int) -> Floats:
+    """A standard normal number for each position of the broadcast `counters`, by the rule of Box and Muller."""
+    radius = np.sqrt(-2 * np.log1p(-uniform(seed, purpose, *counters, 0)))
+    return radius * np.cos(2 * np.pi * uniform(seed, purpose, *counters, 1))
+
+
+def poisson(chance: Floats, rate: Floats, *, most: int) -> Integers:
+    """The Poisson number at quantile `chance`, cut at `most`."""
+    share = np.exp(-rate)
+    below, count = share.copy(), np.zeros(len(rate), dtype=np.int64)
+    for number in range(1, most + 1):
+        count += chance >= below
+        share = share * rate / number
+        below += share
+    return count
 
 
 def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:

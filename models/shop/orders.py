@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from models.shop import behaviour
 from models.shop.catalogue import Catalogue
-from models.shop.draws import Floats, Integers, Purpose, keys, uniform
+from models.shop.draws import Floats, Integers, Purpose, keys, poisson, uniform
 from models.shop.population import Customers, Population
 
 #: Days of customers held together, so that a range of days looks the population up once.
 _BLOCK_DAYS = 32
 _OPENS_SECOND, _OPEN_SECONDS = 7 * 3600, 15 * 3600
-_MOST_ORDERS_A_DAY = 6
+_MOST_ORDERS_A_DAY = 6  # above it: a chance below 1e-6 at the highest rate of the shop
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Orders:
         rate = behaviour.RATES[customers.rate] * behaviour.demand(days)[customers.habit, 0]
         rate = rate * behaviour.fade(customers.gone - day)
         chance = uniform(self._seed, Purpose.ORDERS, customers.number, day)
-        return np.where(day == customers.joined, 1, _poisson(chance, rate))
+        return np.where(day == customers.joined, 1, poisson(chance, rate, most=_MOST_ORDERS_A_DAY))
 
     def _lines(self, orders: Customers, repeat: Integers, nth: Integers, day: int) -> Lines:
         """The lines of the orders `nth` (0, 1, ..) on `day` of the customers at places `repeat` of `orders`."""
@@ -150,17 +150,6 @@ class Orders:
             is_return=np.ones(len(key), dtype=np.bool_),
             return_delay=np.zeros(len(key), dtype=np.int64),
         )
-
-
-def _poisson(chance: Floats, rate: Floats) -> Integers:
-    """The Poisson number at quantile `chance`; above six has a chance below 1e-6 at the highest rate of the shop."""
-    share = np.exp(-rate)
-    below, count = share.copy(), np.zeros(len(rate), dtype=np.int64)
-    for number in range(1, _MOST_ORDERS_A_DAY + 1):
-        count += chance >= below
-        share = share * rate / number
-        below += share
-    return count
 
 
 def _order_lines(chance: Floats, fading: Integers) -> Integers:

@@ -10,18 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.contracts import CUSTOMERS, DELIVERED_ON, ORDERS, ORIGINAL, PRODUCTS
+from models.contracts import CUSTOMERS, DELIVERED_ON, ORDERS, ORIGINAL, PAYMENT_LABELS, PAYMENTS, PRODUCTS
 from models.shop.behaviour import COUNTRIES
 from models.shop.catalogue import CATEGORIES, Catalogue
 from models.shop.draws import Integers
 from models.shop.orders import Lines
+from models.shop.payments import LABEL_DAYS, Paid
 from models.shop.population import Customers
 
 CURRENCY = "EUR"
+_IDS_A_DAY = 10_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _ORIGINAL = pa.field(ORIGINAL, pa.string())
 
-SCHEMAS: dict[str, pa.Schema] = {contract.table: contract.lake_schema() for contract in (ORDERS, CUSTOMERS, PRODUCTS)}
+_CONTRACTS = (ORDERS, CUSTOMERS, PRODUCTS, PAYMENTS, PAYMENT_LABELS)
+SCHEMAS: dict[str, pa.Schema] = {contract.table: contract.lake_schema() for contract in _CONTRACTS}
 
 
 def empty(table: str) -> pa.Table:
@@ -42,7 +45,7 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
         order,
         _customer_id(lines.customer),
         _product_id(lines.product),
-        pa.array((lines.day - _EPOCH) * 86_400_000_000 + lines.second * 1_000_000).cast(pa.timestamp("us", tz="UTC")),
+        _moment(lines.day, lines.second),
         pa.array(lines.quantity, pa.int32()),
         pa.array(lines.unit_price),
         _same(CURRENCY, len(lines.day)),
@@ -78,6 +81,26 @@ def products(catalogue: Catalogue, which: Integers, delivered_on: int) -> pa.Tab
     return pa.table(columns, schema=SCHEMAS["products"])
 
 
+def payments(paid: Paid, delivered_on: int) -> pa.Table:
+    """Payments as rows, delivered on one day."""
+    columns = [
+        _transaction_id(paid),
+        _customer_id(paid.customer),
+        pc.binary_join_element_wise("t", _padded(paid.terminal, 5), ""),
+        _moment(paid.day, paid.second),
+        pa.array(paid.amount),
+        _date(np.full(len(paid.day), delivered_on)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["payments"])
+
+
+def payment_labels(paid: Paid) -> pa.Table:
+    """Which of the payments were fraud, delivered when that becomes known."""
+    known = paid.day + LABEL_DAYS
+    columns = [_transaction_id(paid), pa.array(paid.scenario > 0), _moment(known, paid.second), _date(known)]
+    return pa.table(columns, schema=SCHEMAS["payment_labels"])
+
+
 def with_original(table: pa.Table, quantity_text: pa.Array | None) -> pa.Table:
     """The table with `_original`: each row as delivered, one JSON object; `quantity_text` stands in for `quantity`."""
     pieces: list[pa.Array | pa.Scalar] = []
@@ -105,6 +128,17 @@ def _customer_id(number: Integers) -> pa.Array:
 
 def _product_id(number: Integers) -> pa.Array:
     return pc.binary_join_element_wise("p", _padded(number, 5), "")
+
+
+def _transaction_id(paid: Paid) -> pa.Array:
+    """The day as YYYYMMDD, then seven digits: ascending with time, and below 2**53, which JSON can hold."""
+    days, place = np.unique(paid.day, return_inverse=True)
+    dates = np.array([int(date.fromordinal(int(day)).strftime("%Y%m%d")) for day in days], dtype=np.int64)
+    return pa.array(dates[place] * _IDS_A_DAY + paid.number)
+
+
+def _moment(day: Integers, second: Integers) -> pa.Array:
+    return pa.array((day - _EPOCH) * 86_400_000_000 + second * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
 
 
 def _padded(number: Integers, width: int) -> pa.Array:

@@ -11,16 +11,19 @@ from typing import get_args
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from models.shop import rows
 from models.shop.catalogue import Catalogue
-from models.shop.defects import Defect, DefectShares, affected, broken, days_late
+from models.shop.defects import Defect, DefectShares, PaymentDefect, affected, broken, broken_payments, days_late
 from models.shop.draws import Integers
 from models.shop.orders import Lines, Orders
+from models.shop.payments import LABEL_DAYS, Paid, Payments
 from models.shop.population import Population
 
 _LATEST_DELIVERY_DAYS = 3
 _DEFECTS: tuple[Defect, ...] = get_args(Defect)
+_PAYMENT_DEFECTS: tuple[PaymentDefect, ...] = get_args(PaymentDefect)
 
 
 class Shop:
@@ -38,11 +41,12 @@ class Shop:
         self._population = Population(seed, customers, self._first)
         self._catalogue = Catalogue(seed, self._first)
         self._orders = Orders(seed, self._population, self._catalogue)
+        self.payments = Payments(seed, self._population)
         self._happened = lru_cache(maxsize=8)(self._orders.happened)
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
 
     def delivered(self, table: str, day: date) -> pa.Table:
-        """The raw rows of `orders`, `customers` or `products` delivered on `day`, faults included.
+        """The raw rows of a table (one of `rows.SCHEMAS`) delivered on `day`, faults included.
 
         Columns: those of the contract, then `delivered_on` (date32) and `_original` (string, one JSON object).
         """
@@ -50,6 +54,8 @@ class Shop:
             "orders": self._delivered_orders,
             "customers": self._delivered_customers,
             "products": self._delivered_products,
+            "payments": self._delivered_payments,
+            "payment_labels": self._delivered_labels,
         }
         return makers[table](day.toordinal())
 
@@ -63,15 +69,20 @@ class Shop:
         joined = self._population.joined(0, last.toordinal())
         return rows.customers(joined, np.maximum(joined.joined, self._first))
 
-    def defect_counts(self, table: str, first: date, last: date) -> dict[Defect, int]:
-        """How many rows of each kind, delivered on `first`..`last`, a contract must put aside.
+    def clean_payments(self, first: date, last: date) -> pa.Table:
+        """The payments that were truly made on `first`..`last`, in the order of time, with their `delivered_on`."""
+        parts = [rows.payments(self.payments.happened(day), day) for day in _days(first, last)]
+        return pa.concat_tables([rows.empty("payments"), *parts])
+
+    def defect_counts(self, table: str, first: date, last: date) -> dict[str, int]:
+        """How many rows of each kind, delivered on `first`..`last`, a contract must put aside; {} if it has no kinds.
 
         A line re-delivered on `first` counts: it is a duplicate for whoever also took the day before `first`.
         """
-        counts: Counter[Defect] = Counter(dict.fromkeys(_DEFECTS, 0))
-        if table == "orders":
-            for day in _days(first, last):
-                counts.update({defect: int(mask.sum()) for defect, _, mask in self._faults(day)})
+        faults = {"orders": self._faults, "payments": self._payment_faults}.get(table, lambda _: ())
+        counts: Counter[str] = Counter()
+        for day in _days(first, last):
+            counts.update({defect: int(mask.sum()) for defect, _, mask in faults(day)})
         return dict(counts)
 
     def _clean(self, lines: Lines) -> pa.Table:
@@ -85,7 +96,7 @@ class Shop:
             parts.append(lines.take(days_late(self._seed, lines, self._defects) == late))
         return Lines.joined(parts)
 
-    def _faults(self, day: int) -> Iterable[tuple[Defect, Lines, np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
+    def _faults(self, day: int) -> Iterable[tuple[Defect, Lines, NDArray[np.bool_]]]:
         """Each kind of fault, the good lines it can strike in the delivery of `day`, and which of them it does."""
         for defect in _DEFECTS:
             lines = self._arrived(day - 1 if defect == "redelivered" else day)
@@ -105,6 +116,20 @@ class Shop:
     def _delivered_products(self, day: int) -> pa.Table:
         added: Integers = self._catalogue.added(day)
         return rows.with_original(rows.products(self._catalogue, added, day), None)
+
+    def _payment_faults(self, day: int) -> Iterable[tuple[PaymentDefect, Paid, NDArray[np.bool_]]]:
+        paid = self.payments.happened(day)
+        for defect in _PAYMENT_DEFECTS:
+            yield defect, paid, affected(self._seed, paid, self._defects, defect)
+
+    def _delivered_payments(self, day: int) -> pa.Table:
+        parts = [rows.payments(self.payments.happened(day), day)]
+        for defect, paid, mask in self._payment_faults(day):
+            parts.append(broken_payments(rows.payments(paid.take(mask), day), defect))
+        return rows.with_original(pa.concat_tables(parts), None)
+
+    def _delivered_labels(self, day: int) -> pa.Table:
+        return rows.with_original(rows.payment_labels(self.payments.happened(day - LABEL_DAYS)), None)
 
 
 def _days(first: date, last: date) -> range:

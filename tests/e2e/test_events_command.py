@@ -149,11 +149,16 @@ class TestReplay:
         (("replay", "--from", "2026-02-02", "--to", "2026-02-03", "--speed", "-1"), "at speed -1"),
         (("replay", "--from", "2026-02-02", "--to", "2026-02-03", "--speed", "nan"), "at speed nan"),
         (("replay", "--from", "2026-02-02", "--to", "2026-02-03", "--speed", "fast"), "'fast' is not a valid float"),
-        (("replay", "--from", "2026-02-02", "--to", "2026-02-03"), "delivers no payments"),
     ],
 )
 def test_a_slip_of_the_pen_is_answered_in_three_lines(empty: Home, command: tuple[str, ...], says: str) -> None:
     assert says in empty.refuses("events", *command)
+
+
+def test_a_source_without_payments_is_named(empty: Home) -> None:
+    days = ("--from", "2011-02-02", "--to", "2011-02-03")
+    said = empty.refuses("events", "replay", *days, TESSERA_PROFILE="online-retail")
+    assert "The source of profile 'online-retail' delivers no payments." in said
 
 
 def test_a_queue_that_does_not_answer_is_named(empty: Home, tmp_path: Path) -> None:
