@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from struct import unpack_from
 from typing import Literal
 
 import dagster as dg
@@ -23,13 +21,14 @@ from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from resources.health import Health
 from resources.stream_store import sql_rows as rows
+from resources.stream_store import sqlite_removal as removal
 from resources.stream_store.port import Batch, Key, StreamStore, Superseded
 
 _BUSY_SECONDS = 30.0
 #: Layout of the file, `PRAGMA user_version`.
 _VERSION = 2
-#: Rows or histories that one batch removes or looks through at most, so that the next one need not wait.
-_PRUNED_AT_ONCE = 1_000
+#: With each batch, that many old rows go, and two for each new one, so that removing keeps up with storing.
+_REMOVED_AT_ONCE = 100
 _SUGGESTED = 10
 
 _TABLES = """
@@ -62,7 +61,6 @@ INSERT INTO progress VALUES (1, 0, 0, 0);
 """
 _PAYMENT = "transaction_id, customer_id, terminal_id, micros, cents"
 _ADD_PAYMENT = f"INSERT INTO payment ({_PAYMENT}, is_seed) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own columns
-_SET_HISTORY = "INSERT OR REPLACE INTO history VALUES (?, ?, ?)"
 _ADD_ALERT = f"INSERT INTO alert ({rows.ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "  # noqa: S608
 _ALERTS = f"SELECT {rows.ALERT_COLUMNS} FROM alert"  # noqa: S608 - our own columns
 _SUPERSEDE = "UPDATE progress SET generation = generation + 1"
@@ -86,8 +84,7 @@ class SqliteStreamStore(StreamStore):
         self._path = path
         self._open: sqlite3.Connection | None = None
         self._seeding = False
-        #: Up to where the histories were looked through, and for which moment.
-        self._swept: tuple[int, Key | None] = (0, None)
+        self._sweep = removal.Sweep()
 
     @override
     def histories(self, keys: Sequence[Key]) -> Mapping[Key, KeyHistory]:
@@ -134,7 +131,7 @@ class SqliteStreamStore(StreamStore):
             for batch in payments:
                 columns = [batch.column(name).to_pylist() for name in _PAYMENT.split(", ")]
                 connection.executemany(_ADD_PAYMENT, zip(*columns, [1] * batch.num_rows, strict=True))
-            connection.executemany(_SET_HISTORY, ((*key, history.to_bytes()) for key, history in histories))
+            connection.executemany(removal.SET_HISTORY, ((*key, history.to_bytes()) for key, history in histories))
             self._seeding = True
             try:
                 yield
@@ -155,7 +152,7 @@ class SqliteStreamStore(StreamStore):
         query = "UPDATE progress SET position = ?, newest = ? WHERE generation = ?"
         if not connection.execute(query, (batch.position, batch.newest, batch.generation)).rowcount:
             raise Superseded(f"generation {batch.generation} of {self._path} is over")
-        connection.executemany(_SET_HISTORY, ((*key, one.to_bytes()) for key, one in batch.histories.items()))
+        connection.executemany(removal.SET_HISTORY, ((*key, one.to_bytes()) for key, one in batch.histories.items()))
         connection.executemany(
             _ADD_PAYMENT,
             ((p.transaction_id, p.customer_id, p.terminal_id, p.micros, p.cents, 0) for p in batch.payments),
@@ -163,8 +160,15 @@ class SqliteStreamStore(StreamStore):
         connection.executemany(
             "INSERT OR REPLACE INTO scored VALUES (?, ?, ?, ?, ?)", map(rows.scored_row, batch.scored)
         )
+        new = {one.transaction_id for one in batch.payments}
+        connection.executemany(
+            "UPDATE payment SET is_seed = 0 WHERE transaction_id = ? AND is_seed",
+            ((one.payment.transaction_id,) for one in batch.scored if one.payment.transaction_id not in new),
+        )
         joined = "DO UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
         connection.executemany(f"{_ADD_ALERT} {joined}", map(rows.alert_row, batch.alerts.values()))
+        size = _REMOVED_AT_ONCE + 2 * len(batch.payments)
+        self._sweep.portion(connection, batch.keep_from, batch.keep_scored_from, size)
 
     @override
     def find(self, first: date, last: date) -> Sequence[Alert]:
@@ -223,7 +227,7 @@ class SqliteStreamStore(StreamStore):
     @override
     def forget(self, customer_id: str) -> int:
         with self._transaction() as connection:
-            removed = _without(connection, customer_id)
+            removed = removal.forget(connection, customer_id)
             connection.execute(_SUPERSEDE)
         with self._answering() as connection:
             # Pages that were divided keep copies of rows in their unused parts; the log keeps what it was told.
@@ -240,7 +244,7 @@ class SqliteStreamStore(StreamStore):
                 for table in ("payment", "scored")
             )
             every = connection.execute("SELECT key, value, packed FROM history").fetchall()
-            if _drop_from_histories(connection, every, at) or removed:
+            if removal.drop_before(connection, every, at) or removed:
                 connection.execute(_SUPERSEDE)
             return removed
 
@@ -266,7 +270,7 @@ class SqliteStreamStore(StreamStore):
             if self._open is None:
                 self._open = _connected(self._path)
             yield self._open
-        except (sqlite3.Error, OSError) as error:
+        except sqlite3.Error as error:
             raise TesseraError(
                 f"The stream's state in {self._path} does not work: {error}.",
                 expected="a file that can be written, and an SQLite database",
@@ -275,7 +279,10 @@ class SqliteStreamStore(StreamStore):
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sqlite3.OperationalError(str(error)) from error
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -304,43 +311,3 @@ def _near(connection: sqlite3.Connection, alert_id: str) -> Sequence[str]:
     """Ids like that one; the newest if none is."""
     ids = [row[0] for row in connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")]
     return get_close_matches(alert_id, ids, n=_SUGGESTED) or ids[:_SUGGESTED]
-
-
-def _without(connection: sqlite3.Connection, customer_id: str) -> int:
-    """Number of rows removed: all that is known of the customer."""
-    query = "SELECT terminal_id, transaction_id, micros FROM payment WHERE customer_id = ?"
-    paid = connection.execute(query, (customer_id,)).fetchall()
-    by_terminal: dict[str, set[int]] = defaultdict(set)
-    for terminal, number, _ in paid:
-        by_terminal[terminal].add(number)
-    removed = 0
-    for terminal, ids in by_terminal.items():
-        query = "SELECT key, value, packed FROM history WHERE key = 'terminal_id' AND value = ?"
-        for key, value, packed in connection.execute(query, (terminal,)).fetchall():
-            history = KeyHistory.from_bytes(packed)
-            removed += history.drop_ids(ids)
-            _put(connection, (key, value), history)
-    scored = "DELETE FROM scored WHERE micros = ? AND transaction_id = ?"
-    removed += sum(connection.execute(scored, (micros, number)).rowcount for _, number, micros in paid)
-    for table in ("payment", "alert", "feedback"):
-        removed += connection.execute(f"DELETE FROM {table} WHERE customer_id = ?", (customer_id,)).rowcount  # noqa: S608
-    mine = "DELETE FROM history WHERE key = 'customer_id' AND value = ?"
-    return removed + connection.execute(mine, (customer_id,)).rowcount
-
-
-def _drop_from_histories(connection: sqlite3.Connection, found: Sequence[tuple[str, str, bytes]], before: int) -> int:
-    """Number of rows dropped from these histories: all that happened before that moment (µs)."""
-    dropped = 0
-    for key, value, packed in found:
-        if unpack_from("=q", packed)[0] < before:
-            history = KeyHistory.from_bytes(packed)
-            dropped += history.drop_before(before)
-            _put(connection, (key, value), history)
-    return dropped
-
-
-def _put(connection: sqlite3.Connection, key: Key, history: KeyHistory) -> None:
-    if len(history.ids):
-        connection.execute(_SET_HISTORY, (*key, history.to_bytes()))
-    else:
-        connection.execute("DELETE FROM history WHERE key = ? AND value = ?", key)
