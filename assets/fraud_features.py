@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from assets import alert_feedback
 from resources.engine.port import Engine
 from resources.lake.port import Lake
-
-if TYPE_CHECKING:
-    import pyarrow.dataset as ds
 
 TABLE, DAY = "fraud_features", "feature_date"
 TABLES = ("payments", "payment_labels")
@@ -22,12 +19,19 @@ LOOKBACK_DAYS = 38
 def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBatchReader:
     """Features of every payment of the days `first`..`last`, ascending by moment and id, streamed.
 
-    Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, then the features.
+    Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, then the features. A payment counts as
+    fraud from the first moment that the source or an analyst called it so.
     """
-    from models.features.fraud import fraud_features
+    from models.labels import labelled_features
 
-    tables = {"payments": _seen(lake, "payments", first), "labels": _seen(lake, "payment_labels", first)}
-    return engine.query(fraud_features, tables, first=first, last=last)
+    # What was delivered since the windows of `first` begin; of what came later, windows take none.
+    seen = first - timedelta(days=LOOKBACK_DAYS)
+    tables = {
+        "payments": lake.scan("payments", first=seen),
+        "labels": lake.scan("payment_labels", first=seen),
+        "feedback": alert_feedback.answers(lake, first=seen),
+    }
+    return engine.query(labelled_features, tables, first=first, last=last)
 
 
 def write(lake: Lake, engine: Engine, day: date) -> int:
@@ -36,8 +40,3 @@ def write(lake: Lake, engine: Engine, day: date) -> int:
     dated = found.append_column(DAY, pa.array([day] * found.num_rows, pa.date32()))
     lake.replace(TABLE, dated, by=DAY, first=day, last=day)
     return found.num_rows
-
-
-def _seen(lake: Lake, table: str, first: date) -> ds.Dataset:
-    """What was delivered since the windows of `first` begin; of what came later, windows take none."""
-    return lake.scan(table, first=first - timedelta(days=LOOKBACK_DAYS))

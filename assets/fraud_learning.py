@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import fraud_features
+from assets import alert_feedback, fraud_features
 from assets.learning import GOLDEN_ROWS, Lesson
 from models.settings import FraudSettings
 from resources.engine.port import Engine
@@ -55,13 +55,26 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
     features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
-    labels = lake.scan("payment_labels", first=days.train_first, last=as_of).to_table()
-    rows = fraud_rows(features, labels, days)
+    rows = fraud_rows(features, labels(lake, engine, days.train_first, as_of), days)
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
     return TrainingSet(written, days)
+
+
+def labels(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
+    """What is learnt of payments labelled on these days: `transaction_id`, `is_fraud`, `labelled_at`, in no order.
+
+    The source's label counts where there is one, else the analysts'.
+    """
+    from models.labels import learnt_labels
+
+    said = {
+        "labels": lake.scan("payment_labels", first=first, last=last),
+        "feedback": alert_feedback.answers(lake, first=first, last=last),
+    }
+    return engine.query(learnt_labels, said).read_all()
 
 
 def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:

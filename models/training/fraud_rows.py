@@ -39,7 +39,8 @@ def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Tabl
     """The labelled payments of both sides, with `is_fraud`; ascending by moment and id.
 
     A card is left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no
-    more (the published protocol, `get_train_test_set` of chapter 5). Payments nobody said anything about are left out.
+    more (the published protocol, `get_train_test_set` of chapter 5). Payments nobody said anything about are left out,
+    and of those that are learnt from the ones whose label was not known yet when the hold-out began.
 
     Args:
         features: of every payment from `days.train_first` to `days.holdout_last`.
@@ -51,7 +52,8 @@ def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Tabl
     known = known.with_columns(day=pl.col("event_timestamp").dt.date())
     blocked = known.filter("is_fraud").group_by("customer_id").agg(blocked_on=pl.col("labelled_at").min().dt.date())
     rows = known.join(blocked, on="customer_id", how="left", maintain_order="left")
-    trained = pl.col("day").is_between(days.train_first, days.train_last)
+    in_time = pl.col("labelled_at").dt.date() < days.holdout_first
+    trained = pl.col("day").is_between(days.train_first, days.train_last) & in_time
     judged = pl.col("day").is_between(days.holdout_first, days.holdout_last)
     usable = pl.col("blocked_on").is_null() | (pl.col("blocked_on") >= pl.col("day"))
     chosen = rows.filter(trained | (judged & usable)).drop("day", "blocked_on", "labelled_at")

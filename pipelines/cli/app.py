@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,9 +23,11 @@ class _Commands(click.Group):
             click.echo(error.format_message())
             raise SystemExit(2) from None
         except click.ClickException as error:
-            says = error.format_message()
+            called = "tessera"
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                called = error.ctx.command_path
             raise TesseraError(
-                says, expected="a command as in `tessera --help`", todo="See `tessera --help`."
+                error.format_message(), expected=f"a command as in `{called} --help`", todo=f"See `{called} --help`."
             ) from None
         raise SystemExit(code if isinstance(code, int) else 0)
 
@@ -221,6 +224,55 @@ def status() -> None:
     from pipelines.cli import eventing
 
     eventing.status()
+
+
+class _Alerts(click.Group):
+    """`tessera alerts` without the name of one of its commands is `tessera alerts list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A mistyped command stays one: click says which was meant.
+        named = args and (args[0] in ctx.help_option_names or get_close_matches(args[0], self.commands))
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@app.group(cls=_Alerts)
+def alerts() -> None:
+    """Cards that an analyst should look at, and what the analyst says of them.
+
+    Without a command, `list` is meant: `tessera alerts --open`.
+    """
+
+
+@alerts.command("list")
+@_PROFILE
+@click.argument("app", metavar="[APP]", default="fraud")
+@click.option("--date", metavar="YYYY-MM-DD", help="UTC day of the payments; default: all days.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="First day.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day, included.")
+@click.option("--open", "only_open", is_flag=True, help="Those with a payment that nobody has labelled yet.")
+@click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
+def list_alerts(
+    app: str, date: str | None, first: str | None, last: str | None, only_open: bool, out: Path | None
+) -> None:
+    """The alerts of APP (fraud): which card, which payments, how high they scored, and why."""
+    from pipelines.cli import alerting
+
+    alerting.alerts(app, date, first, last, out, only_open=only_open)
+
+
+@alerts.command("label")
+@_PROFILE
+@click.argument("id")
+@click.argument("label", metavar="fraud|ok")
+@click.option("--who", metavar="NAME", help="Kept with the label; default: the user of this machine.")
+def label_alert(id: str, label: str, who: str | None) -> None:
+    """Say of the alert ID that its payments were fraud, or that they were ok.
+
+    Windows count them as fraud from then on, and models learn from it. Run it again if it was interrupted.
+    """
+    from pipelines.cli import alerting
+
+    alerting.label(id, label, who)
 
 
 @_command

@@ -62,6 +62,6 @@ def _known_ending(file: Path) -> None:
 def _flat(rows: pa.Table) -> pa.Table:
     for place, field in enumerate(rows.schema):
         if pa.types.is_list(field.type):
-            texts = [None if items is None else "; ".join(items) for items in rows[field.name].to_pylist()]
+            texts = [None if items is None else "; ".join(map(str, items)) for items in rows[field.name].to_pylist()]
             rows = rows.set_column(place, field.name, pa.array(texts, pa.string()))
     return rows

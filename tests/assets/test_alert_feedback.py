@@ -1,0 +1,267 @@
+"""Labels from two sides: whatever the order in which they come, stream and lake end at the same features."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assets import alert_feedback, fraud_features, fraud_learning
+from assets.fraud_stream import FraudStream
+from models.alerts import Alert, Feedback
+from models.errors import TesseraError
+from models.events import Event
+from models.features.fraud_definitions import FEATURES
+from models.labels import FEEDBACK, event_of, feedback_rows
+from models.payments import PaymentLimits
+from resources.events.sqlite_events import SqliteEventsConfig
+from resources.lake.delta import DeltaLakeConfig
+from resources.lake.port import Lake
+from resources.stream_store.port import StreamStore
+from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
+from tests.faults.fraud_stream_process import Formula
+from tests.unit.features.orders import engine
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+T0 = datetime(2018, 6, 1, 12, tzinfo=UTC)
+NOW = T0 + timedelta(days=60)
+PAYMENTS = pa.schema(
+    [
+        ("transaction_id", pa.int64()),
+        ("customer_id", pa.string()),
+        ("terminal_id", pa.string()),
+        ("paid_at", pa.timestamp("us", "UTC")),
+        ("amount", pa.float64()),
+        ("delivered_on", pa.date32()),
+    ]
+)
+LABELS = pa.schema(
+    [
+        ("transaction_id", pa.int64()),
+        ("is_fraud", pa.bool_()),
+        ("labelled_at", pa.timestamp("us", "UTC")),
+        ("delivered_on", pa.date32()),
+    ]
+)
+
+
+def moments(draw: st.DrawFn, days: Sequence[int]) -> datetime:
+    """At and beside the ends of windows and of the days that labels take."""
+    return T0 + timedelta(days=draw(st.sampled_from(days)), microseconds=draw(st.sampled_from([-1, 0, 1])))
+
+
+@st.composite
+def said(draw: st.DrawFn, payments: int, *, by: str) -> list[dict[str, Any]]:
+    """What one side says: the source once per payment, analysts as often as they like."""
+    numbers = st.lists(st.integers(0, payments - 1), max_size=5, unique=by == "source")
+    days = [0, 1, 7, 8, 9, 16]
+    return [
+        {"transaction_id": number, "is_fraud": draw(st.booleans()), "labelled_at": moments(draw, days)}
+        for number in draw(numbers)
+    ]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Feedback]]:
+    """Payments at one terminal, what the source says of them, and what analysts say."""
+    size = draw(st.integers(2, 7))
+    payments = [
+        {
+            "transaction_id": number,
+            "customer_id": draw(st.sampled_from(["a", "b"])),
+            "terminal_id": "t",
+            "paid_at": moments(draw, [0, 1, 7, 8, 9, 15, 16, 31]),
+            "amount": draw(st.integers(0, 90_000)) / 100,
+        }
+        for number in range(size)
+    ]
+    answers = [
+        Feedback(
+            one["transaction_id"], payments[one["transaction_id"]]["customer_id"], f"alert-{at}", who="ana", **rest
+        )
+        for at, one in enumerate(draw(said(size, by="analysts")))
+        for rest in [{name: one[name] for name in ("is_fraud", "labelled_at")}]
+    ]
+    return payments, draw(said(size, by="source")), answers
+
+
+def events_of(payments: list[dict[str, Any]], labels: list[dict[str, Any]], answers: list[Feedback]) -> list[Event]:
+    paid = [
+        Event(
+            id=str(one["transaction_id"]),
+            source="/payments",
+            type="payment",
+            time=one["paid_at"],
+            subject=one["customer_id"],
+            data={name: one[name] for name in ("transaction_id", "customer_id", "terminal_id", "amount")},
+        )
+        for one in payments
+    ]
+    told = [
+        Event(
+            id=str(one["transaction_id"]),
+            source="/payment_labels",
+            type="payment.labelled",
+            time=one["labelled_at"],
+            subject="",
+            data={name: one[name] for name in ("transaction_id", "is_fraud")},
+        )
+        for one in labels
+    ]
+    return [*paid, *told, *map(event_of, answers)]
+
+
+def lake_with(
+    folder: Path, payments: list[dict[str, Any]], labels: list[dict[str, Any]], answers: list[Feedback]
+) -> Lake:
+    """A lake that holds them all; each label was delivered when it became known."""
+    lake = DeltaLakeConfig(path=str(folder / "lake")).open()
+    written: list[tuple[str, list[dict[str, Any]], pa.Schema, str]] = [
+        ("payments", payments, PAYMENTS, "paid_at"),
+        ("payment_labels", labels, LABELS, "labelled_at"),
+    ]
+    tables = [
+        (name, pa.Table.from_pylist([{**one, "delivered_on": one[at].date()} for one in rows], schema), "delivered_on")
+        for name, rows, schema, at in written
+    ]
+    if answers:
+        rows = feedback_rows(answers)
+        dated = rows.append_column(alert_feedback.DAY, pc.cast(rows["labelled_at"], pa.date32()))
+        tables.append((alert_feedback.TABLE, dated, alert_feedback.DAY))
+    for name, rows, by in tables:
+        lake.replace(name, rows, by=by, first=date(2018, 5, 1), last=NOW.date())
+    return lake
+
+
+def online(folder: Path, batches: list[list[Event]]) -> dict[int, list[float]]:
+    """What the stream scored last for each payment."""
+    queue = SqliteEventsConfig(path=str(folder / "events.db")).open()
+    store = SqliteStreamStoreConfig(path=str(folder / "stream.db")).open()
+    limits = PaymentLimits(max_late_days=90, max_jump_days=90)
+    stream = FraudStream(queue, store, limits, clock=lambda: NOW)
+    for batch in batches:
+        queue.publish(batch)
+        stream.step(Formula(), limit=1000)
+        # Everything comes again, also the labels that were refused because their payments were still on their way.
+        queue.replay("fraud", first=1)
+    stream.step(Formula(), limit=1000)
+    return by_id(store.scored(T0.date() - timedelta(days=2), NOW.date()))
+
+
+def by_id(rows: pa.Table) -> dict[int, list[float]]:
+    return {row["transaction_id"]: [row[name] for name in FEATURES] for row in rows.to_pylist()}
+
+
+@settings(max_examples=12, deadline=None)
+@given(history=histories(), data=st.data())
+def test_whatever_the_order_online_equals_offline(
+    history: tuple[list[dict[str, Any]], list[dict[str, Any]], list[Feedback]], data: st.DataObject
+) -> None:
+    payments, labels, answers = history
+    events = data.draw(st.permutations(events_of(payments, labels, answers)))
+    half = data.draw(st.integers(0, len(events)))
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        lake = lake_with(folder, payments, labels, answers)
+        days = [one["paid_at"].date() for one in payments]
+        found = fraud_features.computed(lake, engine(folder), min(days), max(days)).read_all()
+        assert online(folder, [events[:half], events[half:]]) == by_id(found)
+
+
+def answer(number: int, at: datetime, *, is_fraud: bool = True, alert: str = "20180601-c1") -> Feedback:
+    return Feedback(number, "c1", alert, is_fraud, at, "ana")
+
+
+@pytest.mark.parametrize(
+    ("source", "analysts", "learnt"),
+    [
+        ([(True, 7)], [], (True, 7)),
+        ([], [(True, 2)], (True, 2)),
+        ([], [(False, 1), (True, 2)], (True, 2)),
+        ([(False, 7)], [(True, 2)], (False, 7)),
+        ([(False, 7)], [(False, 1), (True, 2)], (False, 1)),
+        ([(True, 7)], [(True, 2)], (True, 2)),
+        ([(True, 7)], [(False, 2)], (True, 7)),
+    ],
+)
+def test_the_source_decides_what_is_learnt_else_the_analysts(
+    tmp_path: Path, source: list[tuple[bool, int]], analysts: list[tuple[bool, int]], learnt: tuple[bool, int]
+) -> None:
+    days = [T0 + timedelta(days=n) for n in range(9)]
+    labels = [{"transaction_id": 1, "is_fraud": fraud, "labelled_at": days[day]} for fraud, day in source]
+    other = [{"transaction_id": 2, "is_fraud": False, "labelled_at": days[3]}]
+    answers = [answer(1, days[day], is_fraud=fraud) for fraud, day in analysts]
+    lake = lake_with(tmp_path, [], labels + other, answers)
+    found = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[8].date())
+    rows = {row["transaction_id"]: (row["is_fraud"], row["labelled_at"]) for row in found.to_pylist()}
+    assert rows == {1: (learnt[0], days[learnt[1]]), 2: (False, days[3])}
+    before = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[0].date())
+    assert before.num_rows == 0, "nothing was known on that day"
+
+
+def raised(number: int, customer: str) -> Alert:
+    day = T0.date()
+    return Alert(f"{day:%Y%m%d}-{customer}", day, customer, (number,), T0, 0.9, 0.9, "1", {"amount": 2.0})
+
+
+class TestCopied:
+    @pytest.fixture
+    def lake(self, tmp_path: Path) -> Lake:
+        return DeltaLakeConfig(path=str(tmp_path / "lake")).open()
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> StreamStore:
+        store = SqliteStreamStoreConfig(path=str(tmp_path / "stream.db")).open()
+        store.add_alerts([raised(1, "c1"), raised(2, "c2")])
+        return store
+
+    def test_the_answers_of_a_day_and_no_others(self, lake: Lake, store: StreamStore) -> None:
+        midnight = datetime(2018, 6, 3, tzinfo=UTC)
+        store.answer("20180601-c1", "ok", who="ana", at=midnight - timedelta(microseconds=1))
+        store.answer("20180601-c1", "fraud", who="bo", at=midnight)
+        assert alert_feedback.copied(lake, store, date(2018, 6, 1)) == 0
+        assert not lake.exists(alert_feedback.TABLE)
+        for day in (2, 3, 2):
+            assert alert_feedback.copied(lake, store, date(2018, 6, day)) == 1
+        assert lake.version(alert_feedback.TABLE) == 1, "what stands there already makes no new version"
+        rows = alert_feedback.answers(lake, first=T0.date()).to_table(columns=FEEDBACK.names).to_pylist()
+        assert rows == [
+            {**vars(answer(1, midnight - timedelta(microseconds=1), is_fraud=False)), "who": "ana"},
+            {**vars(answer(1, midnight)), "who": "bo"},
+        ]
+
+    def test_an_empty_store_takes_nothing_out_of_the_lake(self, lake: Lake, store: StreamStore, tmp_path: Path) -> None:
+        day = date(2018, 6, 2)
+        store.answer("20180601-c1", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
+        assert alert_feedback.copied(lake, store, day) == 1
+        other = SqliteStreamStoreConfig(path=str(tmp_path / "another.db")).open()
+        assert alert_feedback.copied(lake, other, day) == 1
+        other.add_alerts([raised(2, "c2")])
+        other.answer("20180601-c2", "fraud", who="ana", at=datetime(2018, 6, 2, 8, tzinfo=UTC))
+        assert alert_feedback.copied(lake, other, day) == 2
+
+    def test_who_was_forgotten_does_not_come_back(self, lake: Lake, store: StreamStore) -> None:
+        day = date(2018, 6, 2)
+        for customer in ("c1", "c2"):
+            store.answer(f"20180601-{customer}", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
+        lake.leave_tombstone("customer", "c1", day=day, why="asked")
+        assert alert_feedback.copied(lake, store, day) == 1
+
+
+def test_an_event_can_be_made_of_every_answer() -> None:
+    """Customers are named by whoever sends payments; CloudEvents allow no control characters."""
+    named = Feedback(7, "c\n1", "20180601-c\n1", True, T0, "ana")
+    event = event_of(named)
+    assert (event.id, event.source, event.subject) == ("20180601-c%0A1/7/fraud", "/alerts", "c%0A1")
+    assert event == event_of(named)
+    assert Event.from_json(event.to_json()) == event
+    with pytest.raises(TesseraError):
+        Event.from_json(event.to_json().replace('"time"', '"when"'))
