@@ -36,7 +36,8 @@ def payments(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
     """Card payments at terminals: one row per payment, on the day it was delivered."""
-    return ingested(context, "payments", source, lake, settings)
+    needed = settings.open().fraud.history_days
+    return ingested(context, "payments", source, lake, settings, history_days=needed)
 
 
 @contracted_table(PAYMENT_LABELS, group="payments")
@@ -44,4 +45,5 @@ def payment_labels(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
     """Which payments were fraud: one row per payment, on the day it became known."""
-    return ingested(context, "payment_labels", source, lake, settings)
+    needed = settings.open().fraud.history_days
+    return ingested(context, "payment_labels", source, lake, settings, history_days=needed)

@@ -51,9 +51,16 @@ def ingested(
     source: SourceResource,
     lake: LakeResource,
     settings: SettingsResource,
+    *,
+    history_days: int | None = None,
 ) -> dg.MaterializeResult:
-    """What ingesting the run's day into `table` did, with the result of its check."""
+    """What ingesting the run's day into `table` did, with the result of its check.
+
+    `history_days`: days before it that must be in the lake; None: as the settings say.
+    """
     config = settings.open().ingestion
+    if history_days is not None:
+        config = config.model_copy(update={"history_days": history_days})
     day = date.fromisoformat(context.partition_key)
     report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id)
     context.log.info(_sentence(report))

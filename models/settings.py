@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.evaluation.config import SkewConfig
+from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.gates.config import FraudGateConfig, GateConfig
 from models.ingestion import IngestionConfig
 from models.payments import PaymentLimits
@@ -44,6 +45,14 @@ class FraudSettings(BaseModel):
     payments: PaymentLimits = PaymentLimits()
     gate: FraudGateConfig = FraudGateConfig()
     drift: DriftConfig = DriftConfig()
+
+    @property
+    def history_days(self) -> int:
+        """Days before the day of a run whose payments it can use: learnt from, judged on, seen by their windows.
+
+        Labels take their time twice: until what is learnt from is known when the hold-out begins, and until now.
+        """
+        return LOOKBACK_DAYS + self.train_days + self.holdout_days + 2 * LABEL_DELAY_DAYS - 1
 
 
 class StorageSettings(BaseModel):

@@ -24,6 +24,9 @@ WINDOWS: tuple[Window, ...] = (
     *(Window(f"terminal_risk_{n}d", "terminal_id", "share", n, delay_days=LABEL_DELAY_DAYS) for n in _DAYS),
 )
 
+#: A payment sees at most so many days before its own: the longest window, and the rest of a day.
+LOOKBACK_DAYS = max(window.days + window.delay_days for window in WINDOWS) + 1
+
 
 def _ratio(one: Any, other: Any) -> Any:
     # A cent is added for customers whose cards were only verified, which costs nothing.

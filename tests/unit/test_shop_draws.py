@@ -1,9 +1,11 @@
+from math import erf, exp, factorial, sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.shop.draws import Purpose, keys, uniform
+from models.shop.draws import Purpose, keys, normal, poisson, uniform
 
 MANY = np.arange(200_000)
 
@@ -40,3 +42,19 @@ def test_a_number_depends_on_its_address_only(seed: int, first: int, number: int
     alone = keys(seed, Purpose.RATE, np.array([first + number - 1]), 3)
     assert together[-1] == alone[0]
     assert len(np.unique(together)) == number
+
+
+def test_normal_numbers_are_normal() -> None:
+    drawn = np.sort(normal(7, Purpose.AMOUNT, MANY))
+    share = np.array([0.5 * (1 + erf(value / sqrt(2))) for value in drawn[::100]])
+    # Kolmogorov-Smirnov: 99.99 % of true samples of this size stay below 2.23 / sqrt(200,000), here in 2,000 places.
+    assert np.abs(share - np.arange(0, len(MANY), 100) / len(MANY)).max() < 2.23 / np.sqrt(len(MANY)) + 100 / len(MANY)
+
+
+@pytest.mark.parametrize("rate", [0.01, 1.3, 4.0])
+def test_poisson_numbers_have_the_shares_of_the_law(rate: float) -> None:
+    drawn = poisson(uniform(7, Purpose.PAYMENTS, MANY), np.full(len(MANY), rate), most=24)
+    expected = np.array([exp(-rate) * rate**count / factorial(count) for count in range(25)]) * len(MANY)
+    found, often = np.bincount(drawn, minlength=25), expected > 10
+    assert (np.abs(found - expected)[often] < 5 * np.sqrt(expected[often])).all()
+    assert found.sum() == len(MANY)
