@@ -15,7 +15,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,8 @@ from pydantic import BaseModel, ConfigDict
 #: Entities that can be forgotten, and the column that names them in every table.
 ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
 
+#: Fields that name somebody in an event, wherever they stand in its JSON.
+_NAMING = frozenset({"subject", *ENTITIES.values()})
 _KEY_BYTES = 32
 _FINGERPRINT_BITS = 20
 #: Ids hashed at once: what that takes fits into the processor's cache.
@@ -147,6 +149,37 @@ def json_holding(id: str) -> str:
 def text_holding(id: str) -> str:
     """A regular expression (RE2) for texts in which the id stands as a word."""
     return rf"(?:^|[^0-9A-Za-z]){re.escape(id)}(?:$|[^0-9A-Za-z])"
+
+
+def is_named_in(text: str, id: str) -> bool:
+    """Whether an event names the id: in a field `subject` or an entity's column, at any depth, as a text or a number.
+
+    In JSON without any such field, a value that is the id counts; in what is no JSON, the id as a word.
+    """
+    try:
+        values = list(_values("", json.loads(text, object_pairs_hook=tuple)))  # a dict would lose repeated fields
+    except (ValueError, RecursionError):
+        return re.search(f"{text_holding(id)}|{_quoted(id)}", text) is not None
+    naming = [value for field, value in values if field in _NAMING]
+    return any(_is(value, id) for value in naming or (value for _, value in values))
+
+
+def _values(field: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """Field -> value of all that is no object and no list; objects are tuples of pairs here."""
+    if isinstance(found, tuple):
+        for name, value in found:
+            yield from _values(name, value)
+    elif isinstance(found, list):
+        for value in found:
+            yield from _values(field, value)
+    else:
+        yield field, found
+
+
+def _is(value: Any, id: str) -> bool:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return id in (str(value), str(value).removesuffix(".0"))
+    return value == id
 
 
 def _value(id: str) -> str:

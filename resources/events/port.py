@@ -18,7 +18,7 @@ class Delivered:
 
     Attributes:
         event: what happened.
-        offset: its place: 1, 2, 3, ... in the order of publication, without gaps.
+        offset: its place in the order of publication: 1, 2, 3, ... The offset of a forgotten event stays unused.
         attempt: 1 for the first delivery; more after a consumer died or gave it back.
     """
 
@@ -132,7 +132,24 @@ class Events(ABC):
     def prune(self, *, before: datetime) -> int:
         """Number of events removed, oldest first: published before that moment and settled by every group.
 
-        A removed event is forgotten: published again, it is a new one.
+        Nothing while there is no group. A removed event, published again, is a new one.
+        """
+
+    @abstractmethod
+    def forget(self, subject: str) -> int:
+        """Number of events and dead letters removed: all that name `subject`, settled or not, whoever holds them.
+
+        An event does as its subject, or in its data as an entity's column does (`models.forgetting.is_named_in`); a
+        dead letter in its body. They count for no group any more, and their offsets stay unused. A member that holds
+        one may settle, release or refuse it, which does nothing. Events of the subject that are published later, or
+        again, are new ones. May be called again after it was interrupted.
+        """
+
+    @abstractmethod
+    def drop(self, group: str) -> None:
+        """The group is no more, and nothing is kept for it; if there is none, nothing happens.
+
+        A member that is still at work makes it anew, at the oldest event that is kept.
         """
 
     @abstractmethod

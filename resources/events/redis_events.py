@@ -20,9 +20,10 @@ from typing_extensions import override
 
 from models.errors import TesseraError
 from models.events import Event
+from models.forgetting import is_named_in
 from resources.events import redis_scripts as scripts
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
-from resources.events.sql_queue import micros, moment, stored_event
+from resources.events.sql_queue import micros, moment, names, stored_event
 from resources.health import Health
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _SECONDS = 30.0
 #: How long a reader without events sleeps on the server; what is given back meanwhile comes that much later.
 _POLL_MILLISECONDS = 20
 _PRUNED_AT_ONCE = 1_000
+_SEARCHED_AT_ONCE = 1_000
 
 
 class RedisEventsConfig(dg.Config):
@@ -138,6 +140,22 @@ class RedisEvents(Events):
         return removed
 
     @override
+    def forget(self, subject: str) -> int:
+        """See `Events`. The server's files keep the bytes until it writes them anew: `BGREWRITEAOF`, `BGSAVE`."""
+        removed = 0
+        for page in self._pages("events"):
+            found = [id.partition("-")[0] for id, one in page if names(one["subject"], one["data"], subject)]
+            removed += self._run(scripts.FORGET, *found) if found else 0
+        for page in self._pages("letters"):
+            found = [id for id, one in page if is_named_in(one["body"], subject)]
+            removed += self._removed("letters", found) if found else 0
+        return removed
+
+    @override
+    def drop(self, group: str) -> None:
+        self._run(scripts.DROP, group)
+
+    @override
     def check(self) -> Health:
         try:
             with self._answering():
@@ -153,6 +171,22 @@ class RedisEvents(Events):
         with self._answering():
             known = self._scripts.setdefault(script, self._client.register_script(script))
             return known(keys=[self._prefix], args=arguments)
+
+    def _pages(self, stream: str) -> Iterator[list[tuple[str, dict[str, str]]]]:
+        """The entries of a stream, oldest first, also those that are added meanwhile."""
+        after = "-"
+        while True:
+            with self._answering():
+                page: Any = self._client.xrange(f"{self._prefix}:{stream}", min=after, count=_SEARCHED_AT_ONCE)
+            if not page:
+                return
+            yield page
+            after = f"({page[-1][0]}"
+
+    def _removed(self, stream: str, ids: Sequence[str]) -> int:
+        with self._answering():
+            removed: Any = self._client.xdel(f"{self._prefix}:{stream}", *ids)
+        return removed
 
     def _wait(self, newest: int, seconds: float) -> None:
         """Until there is an event after `newest`, or that long."""

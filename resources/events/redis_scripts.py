@@ -3,7 +3,8 @@
 Keys, all with one prefix: `events` (a stream; the ids are `1-0`, `2-0`, ...), `known` (a set of source and id),
 `newest` (the last number), `readers` (a hash: group -> cursor), `letters` (a stream), and per group
 `pending:<group>` (a sorted set: handed out or put off, not settled), `leases:<group>` (a hash: number ->
-`<leased until, µs> <attempt> <subject>`) and `ahead:<group>` (a sorted set: settled beyond the cursor).
+`<leased until, µs> <attempt> <subject>`) and `ahead:<group>` (a sorted set: settled beyond the cursor). `holes` (a
+sorted set) has the numbers of forgotten events, for as long as a cursor may still pass them.
 The rules are those of `sql_statements`.
 """
 
@@ -47,16 +48,24 @@ local function is_ahead(group, number)
   return redis.call('ZSCORE', key('ahead:' .. group), text(number))
 end
 
+local function is_hole(number)
+  return redis.call('ZSCORE', key('holes'), text(number))
+end
+
+local function waiting(cursor)
+  return newest() - cursor - redis.call('ZCOUNT', key('holes'), '(' .. text(cursor), '+inf')
+end
+
 local function settle(group, number, cursor)
   redis.call('ZREM', key('pending:' .. group), text(number))
   redis.call('HDEL', key('leases:' .. group), text(number))
-  if number > cursor and number <= newest() then
+  if number > cursor and number <= newest() and not is_hole(number) then
     redis.call('ZADD', key('ahead:' .. group), number, text(number))
   end
 end
 
 local function backlog(group, cursor)
-  return newest() - cursor - redis.call('ZCARD', key('ahead:' .. group))
+  return waiting(cursor) - redis.call('ZCARD', key('ahead:' .. group))
     + redis.call('ZCOUNT', key('pending:' .. group), '-inf', cursor)
 end
 
@@ -77,7 +86,7 @@ for at = 2, #ARGV, 6 do
   end
 end
 local readers, behind = redis.call('HGETALL', key('readers')), 0
-if #readers == 0 then behind = newest() end
+if #readers == 0 then behind = waiting(oldest() - 1) end
 for at = 1, #readers, 2 do behind = math.max(behind, backlog(readers[at], tonumber(readers[at + 1]))) end
 if #fresh > 0 and behind + #fresh > tonumber(ARGV[1]) then return {{-1, behind}} end
 local number, published = newest(), text(now())
@@ -173,7 +182,7 @@ return given
 REFUSE = f"""{_COMMON}
 local group, number = ARGV[1], tonumber(ARGV[2])
 local cursor = through(group)
-if lease(group, number) or (number > cursor and not is_ahead(group, number)) then
+if lease(group, number) or (number > cursor and not is_ahead(group, number) and not is_hole(number)) then
   refuse(ARGV[3], ARGV[4], ARGV[2])
   settle(group, number, cursor)
 end
@@ -194,7 +203,7 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', key('pending:' .. group), firs
 end
 redis.call('ZREMRANGEBYSCORE', key('ahead:' .. group), first, '+inf')
 redis.call('HSET', key('readers'), group, text(math.min(cursor, first - 1)))
-return math.max(newest() - first + 1, 0)
+return math.max(waiting(first - 1), 0)
 """
 
 #: ARGV: group. Gives how many events wait for it.
@@ -221,5 +230,32 @@ for _, entry in ipairs(redis.call('XRANGE', key('events'), '-', text(bound), 'CO
   redis.call('XDEL', key('events'), entry[1])
   removed = removed + 1
 end
+redis.call('ZREMRANGEBYSCORE', key('holes'), '-inf', math.min(bound, oldest() - 1))
 return removed
+"""
+
+#: ARGV: numbers of events that are forgotten. Gives the number removed.
+FORGET = f"""{_COMMON}
+local removed, readers = 0, redis.call('HKEYS', key('readers'))
+for _, name in ipairs(ARGV) do
+  local entry = redis.call('XRANGE', key('events'), name, name)[1]
+  if entry then
+    redis.call('SREM', key('known'), entry[2][2] .. '\\0' .. entry[2][4])
+    redis.call('XDEL', key('events'), entry[1])
+    redis.call('ZADD', key('holes'), name, name)
+    removed = removed + 1
+    for _, group in ipairs(readers) do
+      redis.call('ZREM', key('pending:' .. group), name)
+      redis.call('HDEL', key('leases:' .. group), name)
+      redis.call('ZREM', key('ahead:' .. group), name)
+    end
+  end
+end
+return removed
+"""
+
+#: ARGV: group.
+DROP = f"""{_COMMON}
+redis.call('HDEL', key('readers'), ARGV[1])
+redis.call('DEL', key('pending:' .. ARGV[1]), key('leases:' .. ARGV[1]), key('ahead:' .. ARGV[1]))
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,12 +15,14 @@ from typing import Any, Protocol
 from typing_extensions import override
 
 from models.events import Event
+from models.forgetting import is_named_in
 from resources.events import sql_statements as sql
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
 _ASKED_AT_ONCE = 500
 _PRUNED_AT_ONCE = 5_000
+_LETTERS_AT_ONCE = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -78,7 +81,9 @@ class SqlEvents(Events):
             newest = do.rows(sql.LOCK_NEWEST)[0][0]
             known = _known(do, list(given))
             fresh = [event for name, event in given.items() if name not in known]
-            behind = max((row[0] for row in do.rows(sql.BACKLOG)), default=newest)
+            behind = max((row[0] for row in do.rows(sql.BACKLOG)), default=None)
+            if behind is None:
+                behind = _waiting(do, _oldest(do, newest) - 1)
             if fresh and behind + len(fresh) > self._max_backlog:
                 raise TooFarBehind(behind, self._max_backlog)
             now = now_us()
@@ -117,10 +122,7 @@ class SqlEvents(Events):
         asked = {"name": group, "number": delivered.offset}
         with self._transaction() as do:
             through = _locked(do, group)
-            is_open = do.rows(sql.IS_DELIVERED, asked) or (
-                delivered.offset > through and not do.rows(sql.IS_AHEAD, asked)
-            )
-            if is_open:
+            if do.rows(sql.IS_DELIVERED, asked) or do.rows(sql.IS_FRESH, {**asked, "through": through}):
                 body, number = delivered.event.to_json(), delivered.offset
                 do.run(sql.REFUSE, {"body": body, "reason": as_text(reason), "number": number, "now": now_us()})
                 _settle(do, group, [delivered.offset])
@@ -145,7 +147,7 @@ class SqlEvents(Events):
             do.run(sql.REPLAY_DELIVERED, {"name": group, "first": start, "now": now_us()})
             do.run(sql.REPLAY_AHEAD, {"name": group, "first": start})
             do.run(sql.SET_THROUGH, {"name": group, "through": min(through, start - 1)})
-        return max(newest - start + 1, 0)
+            return max(_waiting(do, start - 1), 0)
 
     @override
     def newest_offset(self) -> int:
@@ -163,8 +165,7 @@ class SqlEvents(Events):
             rows = do.rows(f"{sql.BACKLOG} WHERE r.name = :name", {"name": group})
             if rows:
                 return int(rows[0][0])
-            newest = do.rows(sql.NEWEST)[0][0]
-            return newest - _oldest(do, newest) + 1
+            return _waiting(do, _oldest(do, do.rows(sql.NEWEST)[0][0]) - 1)
 
     @override
     def prune(self, *, before: datetime) -> int:
@@ -175,13 +176,49 @@ class SqlEvents(Events):
 
     def _prune_some(self, before: int) -> int:
         with self._transaction() as do:
+            newest = do.rows(sql.LOCK_NEWEST)[0][0]
             cursors = [row[0] for row in do.rows(sql.LOCK_READERS)]
-            newest = do.rows(sql.NEWEST)[0][0]
             oldest = _oldest(do, newest)
             bounds = [min(cursors, default=0), oldest - 1 + _PRUNED_AT_ONCE]
             for (first,) in (*do.rows(sql.FIRST_DELIVERED), *do.rows(sql.FIRST_KEPT, {"before": before})):
                 bounds += [] if first is None else [first - 1]
+            do.run(sql.PRUNE_HOLES, {"through": min(bounds)})
             return do.run(sql.PRUNE, {"through": min(bounds)})
+
+    @override
+    def forget(self, subject: str) -> int:
+        removed = self._forget_events(subject) + self._forget_letters(subject)
+        self._scrub()
+        return removed
+
+    @override
+    def drop(self, group: str) -> None:
+        with self._transaction() as do:
+            do.rows(sql.LOCK_READER, {"name": group})
+            for statement in sql.DROP:
+                do.run(statement, {"name": group})
+
+    def _forget_events(self, subject: str) -> int:
+        with self._transaction(lasting=True) as do:
+            do.rows(sql.LOCK_NEWEST)
+            do.rows(sql.LOCK_READERS)
+            rows = do.rows(sql.MENTIONS, {"subject": subject, "pattern": _pattern(subject)})
+            found = [number for number, whose, data in rows if names(whose, data, subject)]
+            do.run_many(sql.ADD_HOLE, [{"number": number} for number in found])
+            for statement in sql.CLEAR_HOLES:
+                do.run(statement, {})
+        return len(found)
+
+    def _forget_letters(self, subject: str) -> int:
+        with self._look() as do:
+            found = [{"place": place} for place, body in _letters(do) if is_named_in(body, subject)]
+        with self._transaction(lasting=True) as do:
+            do.run_many(sql.REMOVE_LETTER, found)
+        return len(found)
+
+    @abstractmethod
+    def _scrub(self) -> None:
+        """No byte of what was forgotten is left, as far as that is in our hands."""
 
     def _has_anything(self, group: str) -> bool:
         with self._look() as do:
@@ -206,10 +243,11 @@ def _found(do: Statements, group: str, limit: int, now: int) -> _Found:
     held = dict(do.rows(sql.HELD, asked)) if len(taken) < limit else {}
     put_off: list[Row] = []
     while len(taken) < limit and through < newest:
-        last = min(through + limit - len(taken), newest)  # there are no gaps: that many, but for a few after a replay
-        for row in do.rows(sql.FRESH, {"name": group, "through": through, "last": last}):
+        wanted = limit - len(taken)
+        fresh = do.rows(sql.FRESH, {"name": group, "through": through, "last": newest, "limit": wanted})
+        for row in fresh:
             (put_off if held.get(row[5], row[0]) < row[0] else taken).append(row)
-        through = last
+        through = fresh[-1][0] if len(fresh) == wanted else newest
     return _Found(taken, put_off, through)
 
 
@@ -217,7 +255,7 @@ def _locked(do: Statements, group: str) -> int:
     """The group's cursor, locked; a new group stands before the oldest event that is kept."""
     rows = do.rows(sql.LOCK_READER, {"name": group})
     if not rows:
-        start = _oldest(do, do.rows(sql.NEWEST)[0][0]) - 1
+        start = _oldest(do, do.rows(sql.LOCK_NEWEST)[0][0]) - 1
         do.run(sql.NEW_READER, {"name": group, "through": start})
         rows = do.rows(sql.LOCK_READER, {"name": group})
     return int(rows[0][0])
@@ -226,15 +264,37 @@ def _locked(do: Statements, group: str) -> int:
 def _settle(do: Statements, group: str, offsets: Sequence[int]) -> None:
     through = _locked(do, group)
     do.run_many(sql.SETTLE, [{"name": group, "number": offset} for offset in offsets])
-    if beyond := [offset for offset in offsets if offset > through]:
-        newest = do.rows(sql.NEWEST)[0][0]
-        do.run_many(sql.SETTLE_AHEAD, [{"name": group, "number": offset} for offset in beyond if offset <= newest])
+    do.run_many(sql.SETTLE_AHEAD, [{"name": group, "number": offset} for offset in offsets if offset > through])
 
 
 def _oldest(do: Statements, newest: int) -> int:
     """The oldest event that is kept; if none is, the next one."""
     rows = do.rows(sql.OLDEST)
     return int(rows[0][0]) if rows else newest + 1
+
+
+def _waiting(do: Statements, through: int) -> int:
+    """Number of events after that one."""
+    return int(do.rows(sql.WAITING, {"through": through})[0][0])
+
+
+def _letters(do: Statements) -> Iterator[Row]:
+    """Place and body of every dead letter, oldest first."""
+    place = 0
+    while rows := do.rows(sql.LETTERS_AFTER, {"place": place, "limit": _LETTERS_AT_ONCE}):
+        yield from rows
+        place = rows[-1][0]
+
+
+def _pattern(subject: str) -> str:
+    """For `LIKE`: data that may name it. Data is written by us, so there is one spelling."""
+    letters = re.sub("[%_!]", r"!\g<0>", json.dumps(subject)[1:-1])
+    return f"%{letters}%"
+
+
+def names(subject: str, data: str, who: str) -> bool:
+    """Whether an event of that subject, with that data (JSON), names somebody."""
+    return is_named_in(f'{{"subject": {json.dumps(subject)}, "data": {data}}}', who)
 
 
 def _known(do: Statements, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

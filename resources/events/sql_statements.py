@@ -3,23 +3,28 @@
 Per group there is a cursor, `through`. Events up to it were handed out at least once: those that are not settled stand
 in `delivery` (held while `leased_until_us` lies ahead; 0 is given back, or put off because an earlier event of the
 subject was held). Events after it were not, except a few after a replay; those settled all the same stand in `ahead`.
-So whatever a call looks at is what is under way, never the history.
+So whatever a call looks at is what is under way, never the history. Numbers of forgotten events stand in `hole` for as
+long as a cursor may still pass them: they count for nobody.
+
+Whoever locks both locks `newest` first, then `reader`.
 """
 
+#: Makes what is not there: a queue of an earlier version has no `hole`.
 TABLES = """
-CREATE TABLE event (
+CREATE TABLE IF NOT EXISTS event (
     number BIGINT PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, time_us BIGINT NOT NULL,
     subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, UNIQUE (id, source)
 );
-CREATE TABLE reader (name TEXT PRIMARY KEY, through BIGINT NOT NULL);
-CREATE TABLE delivery (
+CREATE TABLE IF NOT EXISTS reader (name TEXT PRIMARY KEY, through BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS delivery (
     name TEXT NOT NULL, number BIGINT NOT NULL, subject TEXT NOT NULL, attempt INTEGER NOT NULL,
     leased_until_us BIGINT NOT NULL, PRIMARY KEY (name, number)
 );
-CREATE INDEX delivery_by_subject ON delivery (name, subject, number);
-CREATE TABLE ahead (name TEXT NOT NULL, number BIGINT NOT NULL, PRIMARY KEY (name, number));
-CREATE TABLE newest (one INTEGER PRIMARY KEY CHECK (one = 1), number BIGINT NOT NULL);
-INSERT INTO newest VALUES (1, 0);
+CREATE INDEX IF NOT EXISTS delivery_by_subject ON delivery (name, subject, number);
+CREATE TABLE IF NOT EXISTS ahead (name TEXT NOT NULL, number BIGINT NOT NULL, PRIMARY KEY (name, number));
+CREATE TABLE IF NOT EXISTS newest (one INTEGER PRIMARY KEY CHECK (one = 1), number BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS hole (number BIGINT PRIMARY KEY);
+INSERT INTO newest VALUES (1, 0) ON CONFLICT DO NOTHING;
 """
 
 #: Publishers take turns here: numbers become visible in ascending order, so that no cursor passes one by.
@@ -30,15 +35,18 @@ INSERT_EVENT = """INSERT INTO event (number, source, id, type, time_us, subject,
     VALUES (:number, :source, :id, :type, :time_us, :subject, :data, :published_us)"""
 OLDEST = "SELECT number FROM event ORDER BY number LIMIT 1"
 
-#: Members of a group take turns here: who may have which subject is decided by one at a time.
+#: Members of a group take turns here: who may have which subject is decided by one at a time. Whoever makes a group
+#: locks `newest` before, as does whoever removes events: so the events that its first member finds are not taken away.
 LOCK_READER = "SELECT through FROM reader WHERE name = :name FOR UPDATE"
-THROUGH = "SELECT through FROM reader WHERE name = :name"
 NEW_READER = "INSERT INTO reader (name, through) VALUES (:name, :through) ON CONFLICT DO NOTHING"
 SET_THROUGH = "UPDATE reader SET through = :through WHERE name = :name"
 READERS = "SELECT name FROM reader ORDER BY name"
 LOCK_READERS = "SELECT through FROM reader ORDER BY name FOR UPDATE"
 
+#: What a group would have before it that handed out nothing beyond `:through`.
+WAITING = """SELECT (SELECT number FROM newest) - :through - (SELECT count(*) FROM hole WHERE number > :through)"""
 BACKLOG = """SELECT (SELECT number FROM newest) - r.through
+    - (SELECT count(*) FROM hole h WHERE h.number > r.through)
     - (SELECT count(*) FROM ahead a WHERE a.name = r.name)
     + (SELECT count(*) FROM delivery d WHERE d.name = r.name AND d.number <= r.through)
     FROM reader r"""
@@ -54,7 +62,7 @@ HELD = "SELECT subject, min(number) FROM delivery WHERE name = :name AND leased_
 FRESH = f"""SELECT {_EVENT}, 1 FROM event e WHERE e.number > :through AND e.number <= :last
     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.name = :name AND d.number = e.number)
     AND NOT EXISTS (SELECT 1 FROM ahead a WHERE a.name = :name AND a.number = e.number)
-    ORDER BY e.number"""  # noqa: S608 - our own columns
+    ORDER BY e.number LIMIT :limit"""  # noqa: S608 - our own columns
 #: Whether reading may give something; asked often while waiting, and takes no lock.
 ANYTHING = """SELECT coalesce((SELECT through FROM reader WHERE name = :name), -1) < (SELECT number FROM newest)
     OR EXISTS (SELECT 1 FROM delivery WHERE name = :name AND leased_until_us <= :now)"""
@@ -64,9 +72,12 @@ LEASE = """INSERT INTO delivery (name, number, subject, attempt, leased_until_us
 CLEAR_AHEAD = "DELETE FROM ahead WHERE name = :name AND number <= :through"
 
 SETTLE = "DELETE FROM delivery WHERE name = :name AND number = :number"
-SETTLE_AHEAD = "INSERT INTO ahead (name, number) VALUES (:name, :number) ON CONFLICT DO NOTHING"
+SETTLE_AHEAD = """INSERT INTO ahead (name, number)
+    SELECT :name, e.number FROM event e WHERE e.number = :number ON CONFLICT DO NOTHING"""
 IS_DELIVERED = "SELECT 1 FROM delivery WHERE name = :name AND number = :number"
-IS_AHEAD = "SELECT 1 FROM ahead WHERE name = :name AND number = :number"
+#: An event beyond the cursor that is not settled.
+IS_FRESH = """SELECT 1 FROM event e WHERE e.number = :number AND e.number > :through
+    AND NOT EXISTS (SELECT 1 FROM ahead a WHERE a.name = :name AND a.number = e.number)"""
 RELEASE = "UPDATE delivery SET leased_until_us = 0 WHERE name = :name AND number = :number"
 TAKE_OVER = "UPDATE delivery SET leased_until_us = 0 WHERE name = :name AND leased_until_us > 0"
 REPLAY_DELIVERED = "DELETE FROM delivery WHERE name = :name AND number >= :first AND leased_until_us <= :now"
@@ -79,3 +90,21 @@ LETTERS = "SELECT body, reason, number, refused_us FROM dead_letter ORDER BY pla
 FIRST_DELIVERED = "SELECT min(number) FROM delivery"
 FIRST_KEPT = "SELECT number FROM event WHERE published_us >= :before ORDER BY number LIMIT 1"
 PRUNE = "DELETE FROM event WHERE number <= :through"
+PRUNE_HOLES = "DELETE FROM hole WHERE number <= :through"
+
+#: Events that may name somebody; `!` makes `%` and `_` letters.
+MENTIONS = """SELECT number, subject, data FROM event WHERE subject = :subject OR data LIKE :pattern ESCAPE '!'
+    ORDER BY number"""
+ADD_HOLE = "INSERT INTO hole (number) VALUES (:number) ON CONFLICT DO NOTHING"
+CLEAR_HOLES = (
+    "DELETE FROM event WHERE number IN (SELECT number FROM hole)",
+    "DELETE FROM delivery WHERE number IN (SELECT number FROM hole)",
+    "DELETE FROM ahead WHERE number IN (SELECT number FROM hole)",
+)
+LETTERS_AFTER = "SELECT place, body FROM dead_letter WHERE place > :place ORDER BY place LIMIT :limit"
+REMOVE_LETTER = "DELETE FROM dead_letter WHERE place = :place"
+DROP = (
+    "DELETE FROM delivery WHERE name = :name",
+    "DELETE FROM ahead WHERE name = :name",
+    "DELETE FROM reader WHERE name = :name",
+)

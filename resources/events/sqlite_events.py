@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
@@ -23,11 +23,11 @@ from resources.health import Health
 
 _BUSY_SECONDS = 30.0
 _POLL_SECONDS = 0.002
-_LETTERS = """CREATE TABLE dead_letter (
+_LETTERS = """CREATE TABLE IF NOT EXISTS dead_letter (
     place INTEGER PRIMARY KEY, body TEXT NOT NULL, reason TEXT NOT NULL, number INTEGER, refused_us INTEGER NOT NULL
 );"""
-#: `PRAGMA user_version` of a file whose tables are there.
-_VERSION = 1
+#: `PRAGMA user_version` of a file whose tables are there: 2 has `hole`.
+_VERSION = 2
 
 
 class SqliteEventsConfig(dg.Config):
@@ -73,19 +73,26 @@ class SqliteEvents(SqlEvents):
     def _transaction(self, *, lasting: bool = False) -> Iterator[_Statements]:
         with self._answering() as connection:
             connection.execute(f"PRAGMA synchronous = {'FULL' if lasting and self._waits_for_disk else 'NORMAL'}")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with connection:  # commits, or rolls back
+                connection.execute("BEGIN IMMEDIATE")
                 yield _Statements(connection)
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.execute("COMMIT")
 
     @override
     @contextmanager
     def _look(self) -> Iterator[_Statements]:
         with self._answering() as connection:
             yield _Statements(connection)
+
+    @override
+    def _scrub(self) -> None:
+        """The file is written anew, and its log cut.
+
+        `secure_delete` alone is not enough: pages that were divided keep copies of rows in their unused parts.
+        """
+        with self._answering() as connection:
+            connection.execute("VACUUM")
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError("somebody reads it, so its log cannot be cut")
 
     @contextmanager
     def _answering(self) -> Iterator[sqlite3.Connection]:
@@ -140,14 +147,14 @@ def _worded(statement: str) -> str:
 
 def _connected(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
+    with ExitStack() as undo:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        undo.enter_context(closing(connection))
         _use_wal(connection)
+        connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
         if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             _make_tables(connection)
-    except BaseException:
-        connection.close()
-        raise
+        undo.pop_all()
     return connection
 
 
@@ -165,12 +172,11 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:  # else another process was faster
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
         for statement in f"{sql.TABLES}{_LETTERS}".split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
-    connection.execute("COMMIT")
 
 
 _OPEN: WeakSet[SqliteEvents] = WeakSet()

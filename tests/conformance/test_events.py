@@ -3,12 +3,13 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
@@ -291,19 +292,28 @@ class TestEvents:
         assert (events.newest_offset(), events.backlog("g")) == (80, 0)
 
     @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(steps=st.lists(st.tuples(st.sampled_from(["publish", "read", "settle", "release"]), st.integers(0, 3))))
+    @given(
+        steps=st.lists(
+            st.tuples(st.sampled_from(["publish", "publish", "read", "settle", "release", "forget"]), st.integers(0, 3))
+        )
+    )
     def test_nothing_is_lost_doubled_or_reordered_within_a_subject(
         self, opened: Open, steps: list[tuple[str, int]]
     ) -> None:
-        """Two members in any interleaving; the order per subject is that of publication, each event settled once."""
+        """Two members in any interleaving; the order per subject is that of publication, each event settled once.
+
+        What is forgotten counts for nobody, whether it was handled before, is held, or still to come.
+        """
         group = f"g{time.monotonic_ns()}"
         members = [opened(lease_seconds=600), opened(lease_seconds=600)]
         members[0].settle(group, range(1, members[0].newest_offset() + 1))
         published: list[Event] = []
         held: list[list] = [[], []]
         done: list[Event] = []
+        gone: set[str] = set()
         for kind, number in steps:
             who = number % 2
+            assert members[who].backlog(group) == len({one.id for one in published} - {one.id for one in done} - gone)
             if kind == "publish":
                 fresh = Event(
                     id=f"{group}-{len(published)}", source="/t", type="t", time=T, subject=f"s{number}", data={}
@@ -315,6 +325,9 @@ class TestEvents:
                 members[who].settle(group, [one.offset for one in held[who]])
                 done += [one.event for one in held[who]]
                 held[who] = []
+            elif kind == "forget":
+                members[who].forget(f"s{number}")
+                gone |= {one.id for one in published if one.subject == f"s{number}"}
             else:
                 members[who].release(group, [one.offset for one in held[who]])
                 held[who] = []
@@ -324,11 +337,220 @@ class TestEvents:
         while rest := members[0].read(group, limit=3):
             members[0].settle(group, [one.offset for one in rest])
             done += [one.event for one in rest]
-        assert sorted(one.id for one in done) == sorted(one.id for one in published)
-        for subject in {one.subject for one in published}:
-            assert [one for one in done if one.subject == subject] == [
-                one for one in published if one.subject == subject
+        assert members[0].backlog(group) == 0
+        left = [one for one in published if one.id not in gone]
+        assert sorted(one.id for one in done if one.id not in gone) == sorted(one.id for one in left)
+        assert len({one.id for one in done}) == len(done)
+        for subject in {one.subject for one in left}:
+            assert [one for one in done if one.subject == subject and one.id not in gone] == [
+                one for one in left if one.subject == subject
             ]
+
+
+def of_two(count: int = 10) -> list[Event]:
+    """Events of `a` and `b` in turns, the even ones of `a`."""
+    return [event(n, "ab"[n % 2]) for n in range(count)]
+
+
+def _until_waiting(url: str, count: int) -> None:
+    """Until that many connections wait for a lock."""
+    with psycopg.connect(url, autocommit=True) as asking:
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        while asking.execute(query).fetchone() != (count,):
+            time.sleep(0.005)
+
+
+class TestForgetting:
+    """What names one subject goes, for all groups and for good; the others notice nothing."""
+
+    def test_wherever_a_group_stands_it_goes_on_with_the_others(self, opened: Open, events: Events) -> None:
+        events.publish(of_two())
+        held = events.read("held", limit=4)
+        events.settle("held", [held[1].offset])
+        events.settle("ahead", [held[0].offset, held[3].offset, held[3].offset + 1])
+        events.settle("done", range(1, 11))
+        other = opened(lease_seconds=600)
+        assert other.forget("a") == 5
+        assert [events.backlog(name) for name in ("held", "ahead", "done", "new")] == [4, 4, 0, 5]
+        assert events.newest_offset() == 10
+        events.settle("held", [held[0].offset])
+        events.release("held", [held[2].offset])
+        events.refuse("held", held[2], "refused by who holds it")
+        events.refuse("new", held[2], "refused by who never read it")
+        assert events.dead_letters() == []
+        assert [events.backlog(name) for name in ("held", "ahead", "done", "new")] == [4, 4, 0, 5]
+        assert numbers(other, "held") == [], "an earlier one of the subject is held"
+        events.release("held", [held[3].offset])
+        assert numbers(events, "held") == [3, 5, 7, 9]
+        assert [one.offset for one in other.read("new", limit=2)] == [2, 4]
+        assert numbers(events, "new", limit=1) == []
+        events.settle("new", [2, 4])
+        assert numbers(events, "new") == [5, 7, 9]
+        assert numbers(events, "ahead") == [1, 5, 7, 9]
+        assert (other.take_over("held"), other.forget("a")) == (4, 0)
+
+    def test_offsets_of_the_forgotten_stay_unused_and_nothing_counts_them(self, opened: Open) -> None:
+        events = opened(max_backlog=6)
+        events.publish(of_two(6))
+        assert events.forget("a") == 3
+        assert events.publish([event(n, "b") for n in (10, 11, 12)]) == 3
+        with pytest.raises(TooFarBehind, match="6 events wait already"):
+            events.publish([event(13, "b")])
+        found = events.read("g", limit=100)
+        assert [one.offset for one in found] == [2, 4, 6, 7, 8, 9]
+        with pytest.raises(TooFarBehind, match="6 events wait already"):
+            events.publish([event(13, "b")])
+        events.settle("g", range(1, 10))
+        assert [events.replay("g", first=first) for first in (9, 6, 5, 1)] == [1, 4, 4, 6]
+        assert events.backlog("g") == 6
+        assert numbers(events) == [1, 3, 5, 10, 11, 12]
+        events.settle("g", range(1, 10))
+        assert events.backlog("g") == 0
+        assert events.forget("b") == 6
+        assert [events.backlog(name) for name in ("g", "new")] == [0, 0]
+        assert events.replay("g", first=1) == 0
+        assert events.publish(of_two(2)) == 2, "what is published again is new"
+        assert [one.offset for one in events.read("g", limit=5)] == [10, 11]
+
+    def test_pruning_goes_on_over_the_gaps(self, events: Events) -> None:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        events.publish(of_two(8))
+        events.forget("a")
+        events.settle("g", [one.offset for one in events.read("g", limit=2)])
+        assert events.prune(before=later) == 2
+        assert [events.backlog(name) for name in ("g", "new")] == [2, 2]
+        assert events.replay("g", first=1) == 2
+        assert numbers(events) == [5, 7]
+        events.settle("g", range(1, 9))
+        assert events.prune(before=later) == 2
+        assert [events.backlog(name) for name in ("g", "new")] == [0, 0]
+        events.publish([event(20, "c"), event(21, "a")])
+        assert events.forget("c") == 1
+        assert events.backlog("g") == 1
+        assert [one.offset for one in events.read("g", limit=5)] == [10]
+
+    def test_data_may_name_somebody_whatever_the_subject(self, events: Events) -> None:
+        id = 'ü%_!"\\'
+        named = [{"customer_id": id}, {"paid": [{"customer_id": id}]}, {"customer_id": "x"}, {"terminal_id": id}]
+        events.publish([event(n).model_copy(update={"data": {"number": n, **data}}) for n, data in enumerate(named)])
+        events.publish([event(9).model_copy(update={"data": {"number": 9, "customer_id": 596, "terminal_id": "x"}})])
+        assert events.forget(id) == 2
+        assert events.forget("596") == 1
+        assert numbers(events) == [2, 3]
+
+    def test_dead_letters_that_name_somebody_go_too(self, events: Events) -> None:
+        events.publish([event(1, "a"), event(2, "b"), event(3, "a")])
+        for one in events.read("g", limit=2):
+            events.refuse("g", one, "refused")
+        for body in ('{"customer_id": "a"}', '{"broken": "a', '{"broken": "ab', '{"customer_id": "b", "by": "a"}'):
+            events.refuse_body(body, "no event")
+        assert events.forget("a") == 2 + 1 + 2
+        assert [json.loads(one.body)["subject"] for one in events.dead_letters() if one.offset] == ["b"]
+        assert [one.body for one in events.dead_letters() if not one.offset] == [
+            '{"customer_id": "b", "by": "a"}',
+            '{"broken": "ab',
+        ]
+
+    def test_while_others_publish_read_and_begin(self, opened: Open) -> None:
+        """Nothing of the others is lost, held back or counted wrongly, and no call fails."""
+        groups, rounds = [f"g{n}" for n in range(20)], 30
+
+        def publishing() -> None:
+            events = opened()
+            for number in range(rounds):
+                events.publish([event(2 * number, "a"), event(2 * number + 1, f"b{number % 3}")])
+
+        def forgetting() -> None:
+            events = opened()
+            for _ in range(rounds // 2):
+                events.forget("a")
+
+        def reading() -> None:
+            events = opened(lease_seconds=600)
+            for group in groups:
+                events.settle(group, [one.offset for one in events.read(group, limit=200)][::2])
+
+        with ThreadPoolExecutor(3) as pool:
+            works = [pool.submit(work) for work in (publishing, forgetting, reading)]
+        assert [work.exception() for work in works] == [None] * 3
+        events = opened()
+        events.forget("a")
+        for group in groups:
+            events.take_over(group)
+            events.settle(group, [one.offset for one in events.read(group, limit=200)])
+        assert {events.backlog(group) for group in groups} == {0}
+        assert numbers(events, "last") == [2 * number + 1 for number in range(rounds)]
+        events.drop("last")
+        assert events.prune(before=datetime.now(UTC) + timedelta(hours=1)) == rounds
+
+    @pytest.mark.parametrize("place", ["postgres"], indirect=True)
+    def test_a_group_that_begins_at_that_moment_is_left_nothing_of_it(
+        self, place: tuple[str, dict[str, Any]], opened: Open
+    ) -> None:
+        """Its first member has found the events, and has not said so yet, when they are removed."""
+        opened().publish(of_two(4))
+        with psycopg.connect(place[1]["url"]) as blocking, ThreadPoolExecutor(2) as pool:
+            blocking.execute("LOCK TABLE tessera_events.ahead IN SHARE MODE")
+            reading = pool.submit(lambda: numbers(opened(lease_seconds=600), "new"))
+            _until_waiting(place[1]["url"], 1)
+            forgetting = pool.submit(lambda: opened().forget("a"))
+            _until_waiting(place[1]["url"], 2)
+            blocking.commit()
+            assert (reading.result(), forgetting.result()) == ([0, 1, 2, 3], 2)
+        assert opened().backlog("new") == 2
+
+    @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+    def test_sqlite_keeps_no_byte_while_others_use_the_file(
+        self, place: tuple[str, dict[str, Any]], opened: Open
+    ) -> None:
+        """Many events, so that pages were divided; and a log that another connection wrote."""
+        other, events, file = opened(), opened(), Path(place[1]["path"])
+        for start in range(0, 600, 100):
+            made = [event(n, "secret" if n % 3 else f"s{n}") for n in range(start, start + 100)]
+            other.publish([one.model_copy(update={"id": f"{one.subject}-{one.id}"}) for one in made])
+            held = other.read("g", limit=90)
+            other.settle("g", [one.offset for one in held[::2]])
+        other.refuse("g", held[3], "refused")
+        assert other.backlog("g") > 300
+        assert b"secret" in file.read_bytes() + Path(f"{file}-wal").read_bytes()
+        assert events.forget("secret") >= 400
+        assert b"secret" not in b"".join(one.read_bytes() for one in file.parent.iterdir())
+        assert other.take_over("g") == other.backlog("g") == len(numbers(other, limit=1000)) > 0
+
+    @pytest.mark.parametrize("place", ["sqlite", "postgres"], indirect=True)
+    def test_a_queue_of_an_earlier_version_can_forget(self, place: tuple[str, dict[str, Any]], opened: Open) -> None:
+        opened().publish(of_two(4))
+        if place[0] == "sqlite":
+            with closing(sqlite3.connect(place[1]["path"])) as old:
+                old.executescript("DROP TABLE hole; PRAGMA user_version = 1;")
+        else:
+            with psycopg.connect(place[1]["url"]) as old:
+                old.execute("DROP TABLE tessera_events.hole")
+        events = opened()
+        assert (events.forget("a"), events.newest_offset(), numbers(events)) == (2, 4, [1, 3])
+
+
+class TestDropping:
+    def test_an_abandoned_group_holds_up_nobody(self, opened: Open) -> None:
+        events, later = opened(lease_seconds=600, max_backlog=4), datetime.now(UTC) + timedelta(hours=1)
+        events.publish([event(n, f"card-{n}") for n in range(4)])
+        held = events.read("left", limit=2)
+        events.settle("left", [4])
+        events.settle("g", [one.offset for one in events.read("g", limit=4)])
+        assert events.prune(before=later) == 0
+        events.drop("left")
+        events.drop("never was")
+        assert events.groups() == ["g"]
+        assert events.publish([event(4)]) == 1
+        assert events.prune(before=later) == 4
+        events.drop("g")
+        assert events.groups() == []
+        assert events.publish([event(n) for n in (5, 6, 7)]) == 3, "what was pruned waits for nobody"
+        with pytest.raises(TooFarBehind, match="4 events wait already"):
+            events.publish([event(8)])
+        events.settle("left", [one.offset for one in held])  # a member that was still at work
+        assert events.groups() == ["left"]
+        assert numbers(events, "left") == [4, 5, 6, 7]
 
 
 class TestProcesses:
