@@ -1,12 +1,15 @@
 """Notices in a file and in the log: no service, no account."""
 
+import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import dagster as dg
+from filelock import FileLock
 from pydantic import Field
 from typing_extensions import override
 
@@ -16,6 +19,7 @@ from resources.notifier.notice import notice_json
 from resources.notifier.port import Level, Notifier
 
 _LOGGER = logging.getLogger(__name__)
+_WAIT_SECONDS = 30.0
 _SEVERITY: dict[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -32,16 +36,29 @@ class LogNotifier(Notifier):
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
         _LOGGER.log(_SEVERITY[level], "%s", subject)
         line = (notice_json(level, subject, body, context) + "\n").encode()
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._alone():
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 os.write(descriptor, line)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            raise self._unwritable(error) from error
+
+    @override
+    def forget(self, is_named: Callable[[str], bool]) -> int:
+        if not self._path.exists():
+            return 0
+        with self._alone():
+            lines = self._path.read_bytes().splitlines(keepends=True)
+            left = [line for line in lines if not any(map(is_named, _context(line)))]
+            if len(left) < len(lines):
+                part = self._path.with_name(f"{self._path.name}.part")
+                with part.open("wb") as stream:
+                    stream.writelines(left)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                part.replace(self._path)
+        return len(lines) - len(left)
 
     @override
     def check(self) -> Health:
@@ -51,12 +68,30 @@ class LogNotifier(Notifier):
             return Health(False, f"notices cannot be written to {self._path}", "Make it writable, or correct `path`.")
         return Health(True, f"notices go to {self._path}")
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes the file meanwhile: a line must not go into one that is being replaced."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self._path}.lock", timeout=_WAIT_SECONDS):
+                yield
+        except OSError as error:
+            raise self._unwritable(error) from error
+
     def _unwritable(self, error: OSError) -> TesseraError:
         return TesseraError(
-            f"A notice cannot be written to {self._path}: {error.strerror}.",
+            f"A notice cannot be written to {self._path}: {error.strerror or error}.",
             expected="a writable file",
             todo="Make it writable, or correct `notifier.path` in stack.yaml.",
         )
+
+
+def _context(line: bytes) -> list[str]:
+    """The values of a notice's context; of a line that was cut off when the machine died, none."""
+    try:
+        return list(json.loads(line)["context"].values())
+    except ValueError:
+        return []
 
 
 class LogNotifierConfig(dg.Config):

@@ -1,7 +1,7 @@
 """Who is told when something needs a person."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from resources.health import Health
@@ -25,6 +25,16 @@ class Notifier(ABC):
 
         Raises:
             TesseraError: it could not be delivered.
+        """
+
+    @abstractmethod
+    def forget(self, is_named: Callable[[str], bool]) -> int:
+        """Number of notices removed: those that have a value in their context for which `is_named` says yes.
+
+        What was delivered to somebody else is out of reach.
+
+        Raises:
+            TesseraError: notices are kept, and cannot be written.
         """
 
     @abstractmethod

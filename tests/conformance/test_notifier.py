@@ -104,8 +104,42 @@ class TestNotifier:
         assert receiver.requests == []
         assert list(tmp_path.iterdir()) == []
 
+    def test_notices_that_are_kept_can_be_forgotten(self, case: Case, tmp_path: Path) -> None:
+        for number, alert in enumerate(("20180725-c1", "20180725-c12", "c1")):
+            case.notifier.notify("info", f"{number}", "about c1", {"app": "fraud", "alert": alert})
+        case.notifier.notify("info", "3", "about nobody", {})
+        kept = list(tmp_path.rglob("notices.jsonl"))
+        assert case.notifier.forget(lambda value: value in ("c1", "20180725-c1")) == 2 * len(kept)
+        case.notifier.notify("info", "4", "", {})
+        subjects = ["1", "3", "4"] if kept else ["0", "1", "2", "3", "4"]
+        assert [notice["subject"] for notice in case.received()] == subjects
+        assert case.notifier.forget(lambda value: value == "c2") == 0
+
+    def test_there_may_be_nothing_to_forget(self, case: Case, tmp_path: Path) -> None:
+        assert case.notifier.forget(lambda _: True) == 0
+        assert list(tmp_path.iterdir()) == []
+
 
 class TestLog:
+    def test_no_notice_is_lost_while_others_are_forgotten(self, tmp_path: Path) -> None:
+        path = tmp_path / "notices.jsonl"
+
+        def write(who: int) -> None:
+            notifier = LogNotifierConfig(path=str(path)).open()
+            for number in range(40):
+                notifier.notify("info", f"{who}.{number}", "", {"who": "ab"[number % 2]})
+
+        writers = [threading.Thread(target=write, args=(who,)) for who in range(2)]
+        for writer in writers:
+            writer.start()
+        while any(writer.is_alive() for writer in writers):
+            LogNotifierConfig(path=str(path)).open().forget(lambda value: value == "a")
+        for writer in writers:
+            writer.join()
+        LogNotifierConfig(path=str(path)).open().forget(lambda value: value == "a")
+        subjects = [json.loads(line)["subject"] for line in path.read_text().splitlines()]
+        assert sorted(subjects) == sorted(f"{who}.{number}" for who in range(2) for number in range(1, 40, 2))
+
     def test_lines_of_concurrent_writers_never_mix(self, tmp_path: Path) -> None:
         path = tmp_path / "notices.jsonl"
 
