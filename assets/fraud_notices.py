@@ -1,0 +1,19 @@
+"""How people are told of an alert, whoever raised it: a worker or a catch-up run."""
+
+from assets.fraud_learning import APP
+from models.alerts import Alert
+from models.errors import TesseraError
+from resources.notifier.port import Notifier
+
+
+def told(notifier: Notifier, alert: Alert) -> str:
+    """Why the notice was not delivered, "" if it was. The alert stands anyway: a notifier must not stop a stream."""
+    reasons = ", ".join(f"{name} {value:+.2f}" for name, value in alert.reasons.items())
+    context = {"app": APP, "alert": alert.alert_id, "model": alert.model_version}
+    body = f"Payment {alert.transactions[0]} at {alert.raised_for:%Y-%m-%d %H:%M:%S} UTC scored {alert.score:.3f}."
+    body += f" Why: {reasons}." if reasons else ""
+    try:
+        notifier.notify("warning", f"fraud alert {alert.alert_id}", body, context)
+    except TesseraError as error:
+        return f"The notice of alert {alert.alert_id} was not delivered: {error.what}"
+    return ""
