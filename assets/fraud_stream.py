@@ -7,24 +7,25 @@ the payments known, and the events change nothing. So each payment has its effec
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
+import pyarrow as pa
+
+from assets.fraud_state import HeldHistories, HeldPayments
+from assets.fraud_surroundings import Customers, Nothing, Surroundings
 from models.alerts import Alert, Scored, alert_id, raised_by
+from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
-from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.payments import LABEL, PAYMENT, PaymentLimits, Unusable, label_of, payment_of
+from models.payments import LABEL, PAYMENT, PaymentLimits, Unusable, check_time, label_of, payment_of
 from resources.events.port import Delivered, Events
-from resources.stream_store.port import Batch, Key, StreamStore
+from resources.stream_store.port import Batch, StreamStore, Superseded
 
 GROUP = "fraud"
-#: Histories held in memory, of both kinds; beyond it the longest unused are read again from the store.
-_CACHED_KEYS = 100_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Scorer(Protocol):
@@ -48,10 +49,12 @@ class Step:
 
     Attributes:
         events: read.
-        offset: of the newest event read; 0 when none was.
-        payments: new ones among them.
+        offset: of the newest of them.
+        payments: scored for the first time.
         scored_again: earlier payments whose features changed, because something came late.
         refused: events sent to the dead letters.
+        forgotten: events of customers who were forgotten; nothing is left of them.
+        seeded: payments that a new stream knew before its first event; None when it was not new.
         alerts: raised by this batch, in order.
     """
 
@@ -60,11 +63,35 @@ class Step:
     payments: int = 0
     scored_again: int = 0
     refused: int = 0
+    forgotten: int = 0
+    seeded: int | None = None
     alerts: list[Alert] = field(default_factory=list)
 
 
+@dataclass
+class _Changes:
+    """What the events of a batch changed: features by payment, payments not scored before, and what was refused."""
+
+    features: dict[int, tuple[Payment, list[float]]] = field(default_factory=dict)
+    first: set[int] = field(default_factory=set)
+    refused: list[tuple[Delivered, str]] = field(default_factory=list)
+    forgotten: int = 0
+
+
 class FraudStream:
-    """Turns batches of events into scores and alerts. One at a time per store."""
+    """Turns batches of events into scores and alerts. One at a time per store.
+
+    Args:
+        events: where they wait.
+        store: what the stream knows.
+        limits: which payments are taken.
+        around: what is known outside the stream.
+        keep_scores_days: what was said of older payments is removed from the store.
+        clock: of this machine.
+
+    Raises:
+        TesseraError: the limits ask for a register of customers, and there is none.
+    """
 
     def __init__(
         self,
@@ -72,70 +99,147 @@ class FraudStream:
         store: StreamStore,
         limits: PaymentLimits,
         *,
+        around: Surroundings | None = None,
+        keep_scores_days: float = 14,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._events, self._store, self._limits, self._clock = events, store, limits, clock
-        events.take_over(GROUP)  # a killed predecessor's come first: what an alert was raised with depends on order
-        self._customers = _Histories("customer_id", store)
-        self._terminals = _Histories("terminal_id", store)
-        self._payments = _Payments(store)
-        self._windows = FraudWindows(self._customers, self._terminals, self._payments)
-        self._generation = store.generation()
-        self._position, self._newest = store.position()
+        self._around = around or Nothing()
+        self._customers = Customers(self._around, limits)
+        self._late, self._keep_scores = (
+            int(days * MICROS_PER_DAY) for days in (limits.max_late_days, keep_scores_days)
+        )
+        self._begin()
+
+    def _begin(self) -> None:
+        """Reads how far the stream is. Whatever was not settled comes again, and in order."""
+        self._events.take_over(GROUP)  # what an alert was raised with depends on the order
+        self._generation = self._store.generation()
+        self._customers.ask()
+        self._histories = HeldHistories("customer_id", self._store), HeldHistories("terminal_id", self._store)
+        self._payments = HeldPayments(self._store)
+        self._windows = FraudWindows(*self._histories, self._payments)
+        self._position, self._newest = self._store.position()
 
     def step(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> Step:
         """What the next events did; after an exception this object must not be used again.
+
+        When somebody else changed the store meanwhile, it begins anew, and the events come again.
 
         Args:
             scorer: the model in charge.
             limit: events at most.
             wait_seconds: how long to wait for the first one.
         """
-        delivered = self._events.read(GROUP, limit=limit, wait_seconds=wait_seconds)
-        if not delivered:
-            return Step()
-        step = Step(events=len(delivered), offset=delivered[-1].offset)
-        refused: list[tuple[Delivered, str]] = []
-        changed: dict[int, tuple[Payment, list[float]]] = {}
-        for one in delivered:
+        while delivered := self._events.read(GROUP, limit=limit, wait_seconds=wait_seconds):
             try:
-                for payment, features in self._applied(one):
-                    changed[payment.transaction_id] = payment, features
-            except Unusable as reason:
-                refused.append((one, str(reason)))
-        self._position = max(self._position, delivered[-1].offset)
-        batch = Batch(position=self._position, newest=self._newest, generation=self._generation)
-        batch.payments = self._payments.taken()
-        batch.scored = _scored(scorer, list(changed.values()))
-        self._raise_alerts(batch, scorer, step)
-        batch.histories = {
-            **self._taken(self._customers, CUSTOMER_REACH),
-            **self._taken(self._terminals, TERMINAL_REACH),
-        }
-        self._store.commit(batch)
-        for one, reason in refused:
+                return self._take_in(delivered, scorer)
+            except (Superseded, KeyError):  # a key that was there a moment ago, when it was known
+                if self._store.generation() == self._generation:
+                    raise
+                self._begin()
+        return Step()
+
+    def _take_in(self, delivered: Sequence[Delivered], scorer: Scorer) -> Step:
+        self._customers.ask_sometimes()
+        step = Step(events=len(delivered), offset=delivered[-1].offset)
+        with self._seeded(delivered, step):
+            changes = self._changes(delivered)
+            self._position = max(self._position, step.offset)
+            self._store.commit(self._batch(changes, scorer, step))
+        for one, reason in changes.refused:
             self._events.refuse(GROUP, one, reason)
         self._events.settle(GROUP, [one.offset for one in delivered])
-        step.payments, step.refused = len(batch.payments), len(refused)
-        step.scored_again = len(batch.scored) - len(batch.payments)
+        step.refused, step.forgotten = len(changes.refused), changes.forgotten
         return step
 
-    def _applied(self, one: Delivered) -> Iterator[tuple[Payment, list[float]]]:
-        if one.event.type == PAYMENT:
-            newest = _EPOCH + timedelta(microseconds=self._newest) if self._newest else None
-            payment = payment_of(one.event, self._limits, now=self._clock(), newest=newest)
-            self._newest = max(self._newest, payment.micros)
-            yield from self._windows.pay(payment)
-        elif one.event.type == LABEL:
-            label = label_of(one.event)
-            if label.transaction_id not in self._payments:
-                raise Unusable(f"transaction_id {label.transaction_id} is no payment that the stream still knows")
-            yield from self._windows.label(label.transaction_id, label.labelled_at, is_fraud=label.is_fraud)
-        else:
-            raise Unusable(f"type {one.event.type!r} is neither {PAYMENT!r} nor {LABEL!r}")
+    @contextmanager
+    def _seeded(self, delivered: Sequence[Delivered], step: Step) -> Iterator[None]:
+        """The first payments of all find in the windows what is known of the time before them."""
+        earliest = 0 if self._newest else self._earliest(delivered)
+        if not earliest:
+            yield
+            return
+        seed = self._around.before(earliest, days=(self._late + TERMINAL_REACH) / MICROS_PER_DAY)
+        step.seeded = 0
 
-    def _raise_alerts(self, batch: Batch, scorer: Scorer, step: Step) -> None:
-        high = [one for one in batch.scored if one.score >= scorer.threshold]
+        def counted() -> Iterator[pa.RecordBatch]:
+            for batch in seed.payments:
+                step.seeded = (step.seeded or 0) + batch.num_rows
+                yield batch
+
+        with self._store.seeding(counted(), seed.histories):
+            yield
+
+    def _earliest(self, delivered: Sequence[Delivered]) -> int:
+        """Moment of the earliest payment that will be taken, µs; 0 if there is none."""
+        newest, earliest, now = 0, 0, self._clock()
+        for one in delivered:
+            if one.event.type == PAYMENT and not self._customers.is_forgotten(one.event):
+                with suppress(Unusable):
+                    payment = payment_of(one.event, self._limits)
+                    check_time(payment, self._limits, now=now, newest=newest)
+                    newest = max(newest, payment.micros)
+                    earliest = min(earliest or newest, payment.micros)
+        return earliest
+
+    def _changes(self, delivered: Sequence[Delivered]) -> _Changes:
+        changes, now = _Changes(), self._clock()
+        for one in delivered:
+            if self._customers.is_forgotten(one.event):
+                changes.forgotten += 1
+                continue
+            try:
+                for payment, features in self._applied(one.event, changes, now):
+                    changes.features[payment.transaction_id] = payment, features
+            except Unusable as reason:
+                changes.refused.append((one, str(reason)))
+        again = changes.features.keys() - changes.first
+        for number in self._store.unscored([*again]) if again else ():
+            del changes.features[number]  # its event has not come yet
+        return changes
+
+    def _applied(self, event: Event, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
+        if event.type == PAYMENT:
+            yield from self._paid(payment_of(event, self._limits), changes, now)
+        elif event.type == LABEL:
+            label = label_of(event)
+            number = label.transaction_id
+            # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
+            oldest = self._newest - self._late - TERMINAL_REACH
+            if number not in self._payments or self._payments[number].micros < oldest:
+                raise Unusable(f"transaction_id {number} is no payment that the stream still knows")
+            yield from self._windows.label(number, label.labelled_at, is_fraud=label.is_fraud)
+        else:
+            raise Unusable(f"type {event.type!r} is neither {PAYMENT!r} nor {LABEL!r}")
+
+    def _paid(self, payment: Payment, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
+        number = payment.transaction_id
+        if number not in self._payments:
+            check_time(payment, self._limits, now=now, newest=self._newest)
+            self._customers.check(payment)
+            self._newest = max(self._newest, payment.micros)
+            changes.first.add(number)
+            yield from self._windows.pay(payment)
+        elif number not in changes.first and self._store.unscored([number]):
+            changes.first.add(number)
+            yield self._windows.again(number)
+
+    def _batch(self, changes: _Changes, scorer: Scorer, step: Step) -> Batch:
+        batch = Batch(position=self._position, newest=self._newest, generation=self._generation)
+        batch.payments = self._payments.taken()
+        batch.scored = _scored(scorer, list(changes.features.values()))
+        step.payments = len(changes.first)
+        step.scored_again = len(batch.scored) - step.payments
+        batch.alerts = self._alerts(batch.scored, scorer, step)
+        for held, reach in zip(self._histories, (CUSTOMER_REACH, TERMINAL_REACH), strict=True):
+            batch.histories |= held.taken(since=self._newest - reach - self._late)
+        batch.keep_scored_from = _day(self._newest - self._keep_scores)
+        batch.keep_from = min(_day(self._newest - TERMINAL_REACH - self._late), batch.keep_scored_from)
+        return batch
+
+    def _alerts(self, scored: Sequence[Scored], scorer: Scorer, step: Step) -> dict[str, Alert]:
+        high = [one for one in scored if one.score >= scorer.threshold]
         standing = dict(self._store.alerts([alert_id(one.payment) for one in high])) if high else {}
         for one in high:
             name = alert_id(one.payment)
@@ -144,15 +248,7 @@ class FraudStream:
             else:
                 standing[name] = raised_by(one, scorer.reasons(one.features))
                 step.alerts.append(standing[name])
-        batch.alerts = standing
-
-    def _taken(self, histories: _Histories, reach: int) -> dict[Key, KeyHistory]:
-        """The changed histories, without what no window of a payment that may still come can see."""
-        oldest = self._newest - reach - int(self._limits.max_late_days * MICROS_PER_DAY)
-        changed = histories.taken()
-        for history in changed.values():
-            history.drop_before(oldest)
-        return changed
+        return standing
 
 
 def _scored(scorer: Scorer, rows: Sequence[tuple[Payment, list[float]]]) -> list[Scored]:
@@ -165,52 +261,6 @@ def _scored(scorer: Scorer, rows: Sequence[tuple[Payment, list[float]]]) -> list
     ]
 
 
-class _Histories:
-    """Histories of one kind of key, read when first asked for; a new key has an empty one."""
-
-    def __init__(self, kind: str, store: StreamStore) -> None:
-        self._kind, self._store = kind, store
-        self._held: OrderedDict[str, KeyHistory] = OrderedDict()
-        self._changed: set[str] = set()
-
-    def __getitem__(self, value: str) -> KeyHistory:
-        if value not in self._held:
-            key = (self._kind, value)
-            self._held[value] = self._store.histories([key]).get(key) or KeyHistory()
-        self._held.move_to_end(value)
-        return self._held[value]
-
-    def __setitem__(self, value: str, history: KeyHistory) -> None:
-        self._held[value] = history
-        self._changed.add(value)
-
-    def taken(self) -> dict[Key, KeyHistory]:
-        """What was changed since the last call."""
-        changed = {(self._kind, value): self._held[value] for value in self._changed}
-        self._changed.clear()
-        while len(self._held) > _CACHED_KEYS:
-            self._held.popitem(last=False)
-        return changed
-
-
-class _Payments:
-    """Known payments; those of the present batch are held, others are looked up."""
-
-    def __init__(self, store: StreamStore) -> None:
-        self._store = store
-        self._fresh: dict[int, Payment] = {}
-
-    def __getitem__(self, number: int) -> Payment:
-        return self._fresh[number] if number in self._fresh else self._store.payments([number])[number]
-
-    def __contains__(self, number: int) -> bool:
-        return number in self._fresh or bool(self._store.payments([number]))
-
-    def __setitem__(self, number: int, payment: Payment) -> None:
-        self._fresh[number] = payment
-
-    def taken(self) -> list[Payment]:
-        """The new ones since the last call."""
-        fresh = list(self._fresh.values())
-        self._fresh = {}
-        return fresh
+def _day(micros: int) -> int:
+    """The moment in which the UTC day of a moment begins."""
+    return micros - micros % MICROS_PER_DAY

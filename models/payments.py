@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
 from models.events import Event
 from models.features.fraud_online import Payment
+from models.features.windows import MICROS_PER_DAY
 
 PAYMENT = "payment"
 LABEL = "payment.labelled"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MINUTE = 60_000_000
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -31,6 +33,9 @@ class PaymentLimits(BaseModel):
     )
     max_jump_days: float = Field(
         default=31, gt=0, description="How far a payment may lie ahead of the newest one of the stream."
+    )
+    customers: Literal["any", "registered"] = Field(
+        default="any", description="Whose payments are taken: of any customer, or only of those in table `customers`."
     )
 
 
@@ -63,23 +68,16 @@ class _LabelData(BaseModel):
     is_fraud: StrictBool
 
 
-def payment_of(event: Event, limits: PaymentLimits, *, now: datetime, newest: datetime | None) -> Payment:
-    """The payment of an event.
-
-    Args:
-        event: of type `payment`.
-        limits: what it may say.
-        now: the clock of this machine.
-        newest: moment of the newest payment of the stream, None for the first.
+def payment_of(event: Event, limits: PaymentLimits) -> Payment:
+    """The payment of an event of type `payment`.
 
     Raises:
-        Unusable: a field is missing or wrong, or the payment lies outside the limits.
+        Unusable: a field is missing or wrong, or the amount lies outside the limits.
     """
     data = _read(_PaymentData, event)
     if data.amount > limits.max_amount:
         raise Unusable(f"amount {data.amount:g} is more than {limits.max_amount:g} EUR")
     cents = round(data.amount * 100)
-    _check_time(event.time, limits, now, newest)
     return Payment(data.transaction_id, data.customer_id, data.terminal_id, _micros(event.time), cents)
 
 
@@ -93,15 +91,29 @@ def label_of(event: Event) -> Label:
     return Label(data.transaction_id, _micros(event.time), data.is_fraud)
 
 
-def _check_time(time: datetime, limits: PaymentLimits, now: datetime, newest: datetime | None) -> None:
-    if time > now + timedelta(minutes=limits.max_ahead_minutes):
-        raise Unusable(f"time {time.isoformat()} lies in the future: it is {now.isoformat(timespec='seconds')}")
-    if newest is None:
+def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest: int) -> None:
+    """Whether the stream can take a payment of that moment.
+
+    Args:
+        payment: which it does not know yet.
+        limits: how late and how early it may come.
+        now: the clock of this machine.
+        newest: moment of the newest payment of the stream, µs since 1970, UTC; 0 for the first.
+
+    Raises:
+        Unusable: the payment lies outside the limits.
+    """
+    if payment.micros > _micros(now) + limits.max_ahead_minutes * _MINUTE:
+        time, now_is = payment.paid_at.isoformat(), now.isoformat(timespec="seconds")
+        raise Unusable(f"time {time} lies in the future: it is {now_is}")
+    if not newest:
         return
-    if time < newest - timedelta(days=limits.max_late_days):
-        raise Unusable(f"time {time.isoformat()} lies more than {limits.max_late_days:g} days behind the stream")
-    if time > newest + timedelta(days=limits.max_jump_days):
-        raise Unusable(f"time {time.isoformat()} lies more than {limits.max_jump_days:g} days ahead of the stream")
+    if payment.micros < newest - limits.max_late_days * MICROS_PER_DAY:
+        late = f"{limits.max_late_days:g} days behind the stream"
+        raise Unusable(f"time {payment.paid_at.isoformat()} lies more than {late}")
+    if payment.micros > newest + limits.max_jump_days * MICROS_PER_DAY:
+        early = f"{limits.max_jump_days:g} days ahead of the stream"
+        raise Unusable(f"time {payment.paid_at.isoformat()} lies more than {early}")
 
 
 def _read(kind: type[T], event: Event) -> T:

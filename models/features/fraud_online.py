@@ -111,11 +111,15 @@ class FraudWindows:
         counts_from = max(labelled_at, payment.micros + _LABEL_DELAY)
         yield from self._again(terminal.ids_between(counts_from, payment.micros + TERMINAL_REACH), but=payment)
 
+    def again(self, transaction_id: int) -> tuple[Payment, list[float]]:
+        """A known payment with its features as they are now."""
+        payment = self._payments[transaction_id]
+        return payment, self._features(payment)
+
     def _again(self, ids: Iterable[int], *, but: Payment) -> Iterator[tuple[Payment, list[float]]]:
         for row_id in dict.fromkeys(ids):
             if row_id != but.transaction_id:
-                payment = self._payments[row_id]
-                yield payment, self._features(payment)
+                yield self.again(row_id)
 
     def _features(self, payment: Payment) -> list[float]:
         found = {"amount": payment.cents / 100.0, **_flags(payment.micros)}

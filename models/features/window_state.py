@@ -48,6 +48,11 @@ class KeyHistory:
             column.insert(at, item)
         return at
 
+    def append(self, *columns: bytes) -> None:
+        """Adds rows behind the last one, given as the bytes of moments, ids, values and known."""
+        for column, packed in zip(self._columns(), columns, strict=True):
+            column.frombytes(packed)
+
     def position(self, micros: int, row_id: int) -> int:
         """Where that row stands.
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 
 from assets.fraud_champion import FraudChampion
+from assets.fraud_history import fraud_stream
 from assets.fraud_learning import APP
+from assets.fraud_notices import told
 from assets.fraud_stream import FraudStream, Step
-from models.alerts import Alert
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import err, out
 from resources.home import only_one
 from resources.notifier.port import Notifier
-from resources.stack import active_stack
+from resources.stack import Stack, active_stack
 
 _WAIT_SECONDS = 0.5
 #: Latencies of so many batches are remembered for the summary.
@@ -32,6 +33,7 @@ class _Totals:
     events: int = 0
     payments: int = 0
     refused: int = 0
+    forgotten: int = 0
     alerts: int = 0
     batch_ms: array[float] = field(default_factory=lambda: array("d"))
 
@@ -39,6 +41,7 @@ class _Totals:
         self.events += step.events
         self.payments += step.payments
         self.refused += step.refused
+        self.forgotten += step.forgotten
         self.alerts += len(step.alerts)
         if len(self.batch_ms) < _REMEMBERED:
             self.batch_ms.append(seconds * 1000)
@@ -48,6 +51,8 @@ class _Totals:
             f"{self.events:,} events: {self.payments:,} payments scored, {self.alerts:,} alerts raised, "
             f"{self.refused:,} events refused (`tessera events dead-letters`)"
         )
+        if self.forgotten:
+            says += f", {self.forgotten:,} dropped because their customers were forgotten"
         if not self.batch_ms:
             return says + "."
         ordered = sorted(self.batch_ms)
@@ -71,7 +76,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     notifier: Notifier = stack.open("notifier")
     totals = _Totals()
     with only_one(stack, "stream", f"`tessera stream {app}`"), _stopped_by_signals() as stop:
-        worker = FraudStream(stack.open("events"), stack.open("stream_store"), stack.settings.fraud.payments)
+        worker = _worker(stack)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
@@ -81,23 +86,25 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
             step = worker.step(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
             if step.events:
                 totals.add(step, time.perf_counter() - started)
+                _say_beginning(step)
                 for alert in step.alerts:
-                    _tell(notifier, alert)
+                    if failed := told(notifier, alert):
+                        err.print(failed)
             elif until_empty:
                 break
     out.print(totals.summary())
 
 
-def _tell(notifier: Notifier, alert: Alert) -> None:
-    """Tells of an alert. It stands in the table already: a notifier that fails must not stop the stream."""
-    reasons = ", ".join(f"{name} {value:+.2f}" for name, value in alert.reasons.items())
-    context = {"app": APP, "alert": alert.alert_id, "model": alert.model_version}
-    body = f"Payment {alert.transactions[0]} at {alert.raised_for:%Y-%m-%d %H:%M:%S} UTC scored {alert.score:.3f}."
-    body += f" Why: {reasons}." if reasons else ""
-    try:
-        notifier.notify("warning", f"fraud alert {alert.alert_id}", body, context)
-    except TesseraError as error:
-        err.print(f"The notice of alert {alert.alert_id} was not delivered: {error.what}")
+def _worker(stack: Stack) -> FraudStream:
+    events, store, lake, engine = (stack.open(port) for port in ("events", "stream_store", "lake", "engine"))
+    return fraud_stream(events, store, lake, engine, stack.settings.fraud)
+
+
+def _say_beginning(step: Step) -> None:
+    if step.seeded:
+        err.print(f"the windows begin with {step.seeded:,} payments of the lake")
+    elif step.seeded == 0:
+        err.print("the windows begin empty: the lake knows no payments of the days before the first one")
 
 
 @contextmanager

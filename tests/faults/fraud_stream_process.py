@@ -18,6 +18,9 @@ from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 
 _AMOUNT, _RATIO, _RISK = (FEATURES.index(name) for name in ("amount", "amount_over_mean_30d", "terminal_risk_30d"))
 
+#: Of the days before the newest payment, so many can be looked at afterwards.
+KEPT_DAYS = 60
+
 
 class Formula:
     """A score by hand, so that many payments raise alerts."""
@@ -42,7 +45,7 @@ def opened(folder: Path, *, lease_seconds: float = 0.2) -> tuple[SqliteEvents, S
 def work(folder: Path, limit: int) -> int:
     """Number of events, after none is left that can be read."""
     events, store = opened(folder)
-    stream, done = FraudStream(events, store, PaymentLimits()), 0
+    stream, done = FraudStream(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS), 0
     while events.backlog("fraud"):
         done += stream.step(Formula(), limit=limit, wait_seconds=0.05).events
     return done

@@ -1,4 +1,4 @@
-"""The stream's worker is killed again and again: every payment has its effect exactly once."""
+"""The stream's worker is killed again and again: every payment has its effect exactly once, and labels stay."""
 
 import os
 import random
@@ -9,15 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from models.alerts import Verdict
 from models.events import Event
-from tests.faults.fraud_stream_process import opened, work
+from models.features.windows import MICROS_PER_DAY
+from tests.faults.fraud_stream_process import KEPT_DAYS, opened, work
 from tests.unit.features.handbook import replayed
 
 KILLS = 50
+NOW = datetime(2018, 8, 20, 12, tzinfo=UTC)
 EVENTS = 12_000
 
 
@@ -30,7 +34,7 @@ def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(shared_data: Pa
     work(once, 100)
     draw = random.Random(11)  # noqa: S311 - not for secrets
     with workers() as start:
-        kills = 0
+        kills, labelled = 0, dict[str, Verdict]()
         while kills < KILLS:
             pid, ended = start(killed, 20)
             moved_from = position(killed)
@@ -39,8 +43,12 @@ def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(shared_data: Pa
             time.sleep(draw.random() * 0.01)
             os.kill(pid, signal.SIGKILL)
             kills += ended() == -signal.SIGKILL
+            labelled |= answered(killed, "fraud" if kills % 2 else "ok")
             assert position(killed) < len(given), "the replay is too short for so many kills"
     work(killed, 20)
+    for name, label in labelled.items():
+        opened(once)[1].answer(name, label, who="ann", at=NOW)
+    assert len(labelled) > KILLS / 2
     assert contents(killed) == contents(once)
     assert opened(killed)[0].backlog("fraud") == 0
     assert len(contents(once)["alert"]) > 100
@@ -74,8 +82,22 @@ def position(folder: Path) -> int:
     return opened(folder)[1].position()[0]
 
 
+def answered(folder: Path, label: Verdict) -> dict[str, Verdict]:
+    """What was said of the newest alert, while the worker may still join payments to it; nothing if it is known."""
+    store = opened(folder)[1]
+    alerts = [one for day in store.alert_days()[-1:] for one in store.find(day, day) if one.label is None]
+    for one in alerts[-1:]:
+        store.answer(one.alert_id, label, who="ann", at=NOW)
+    return {one.alert_id: label for one in alerts[-1:]}
+
+
 def contents(folder: Path) -> dict[str, list[tuple]]:
-    """All that the stream says. (Which old rows its windows still hold depends on where batches end.)"""
+    """All that the stream says of the days that it keeps. (Which older rows are left depends on where batches end.)"""
+    newest = opened(folder)[1].position()[1]
+    of_days = f" WHERE micros >= {newest - KEPT_DAYS * MICROS_PER_DAY}"
+    asked = {"payment": of_days, "scored": of_days, "alert": "", "progress": ""}
     with sqlite3.connect(folder / "stream.db") as connection:
-        tables = ("payment", "scored", "alert", "progress")
-        return {table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in tables}  # noqa: S608
+        return {
+            table: connection.execute(f"SELECT * FROM {table}{where} ORDER BY 1, 2").fetchall()  # noqa: S608
+            for table, where in asked.items()
+        }
