@@ -1,26 +1,55 @@
 """Fraud: which card payments were not made by the card's owner. Read top to bottom = the lineage.
 
-payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion.
-The steps' bodies stand in `fraud_features` and `fraud_learning`; events are scored by `fraud_stream`.
+payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion -> scores ->
+missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what its model was
+given is held against the features. The steps' bodies stand in `fraud_*`.
 """
 
 from datetime import date
+from functools import partial
 
 import dagster as dg
+from pydantic import Field
 
-from assets import fraud_features, fraud_learning, learning
+from assets import (
+    fraud_catch_up,
+    fraud_features,
+    fraud_learning,
+    fraud_monitoring,
+    fraud_scoring,
+    fraud_serving,
+    learning,
+    served_skew,
+)
+from assets.fraud_champion import FraudChampion
+from assets.fraud_history import fraud_stream
+from assets.fraud_model import FraudModel, model_in_charge
+from assets.fraud_notices import told
 from assets.partitions import daily
 from assets.stages import LearningConfig, champion_of
-from resources.ports import EngineResource, LakeResource, RegistryResource, SettingsResource, TrainerResource
+from resources.home import only_one
+from resources.ports import (
+    EngineResource,
+    EventsResource,
+    LakeResource,
+    NotifierResource,
+    RegistryResource,
+    SettingsResource,
+    StreamStoreResource,
+    TrainerResource,
+)
+from resources.stack import active_stack
+
+_OWNERS = ["team:data-science"]
 
 
 @dg.asset(
     key=["fraud", "features"],
-    deps=[["shop", "payments"], ["shop", "payment_labels"]],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"]],
     partitions_def=daily,
     group_name="features",
     kinds={"duckdb", "deltalake"},
-    owners=["team:data-science"],
+    owners=_OWNERS,
 )
 def features(context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:
     """What the windows say of each payment of the day: one row per payment, one partition per day."""
@@ -55,3 +84,131 @@ def champion(
         judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
         yield dg.MaterializeResult(asset_key=["fraud", "candidate"], metadata=judged.metadata())
         yield learning.decided(lesson, judged, models, run_id=context.run.run_id, who=context.run.job_name)
+
+
+@dg.asset(
+    key=["fraud", "scores"],
+    deps=[["fraud", "features"], ["fraud", "champion"]],
+    partitions_def=daily,
+    group_name="scoring",
+    kinds={"xgboost", "deltalake"},
+    owners=_OWNERS,
+)
+def scores(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource) -> dg.MaterializeResult:
+    """Fraud probability of every payment of the day, from the offline features: what the stream gives, bit for bit."""
+    models = registry.open()
+    model = FraudModel(models, model_in_charge(models))
+    scored = fraud_scoring.score(lake.open(), model, date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(metadata=scored.metadata())
+
+
+@dg.asset(
+    key=["fraud", "alerts"],
+    deps=[["fraud", "scores"]],
+    partitions_def=daily,
+    group_name="scoring",
+    kinds={"sqlite"},
+    owners=_OWNERS,
+)
+def alerts(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    registry: RegistryResource,
+    stream_store: StreamStoreResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """The day's alerts, one per card: those that the stream raised, and those that it would have raised."""
+    day, budget = date.fromisoformat(context.partition_key), settings.open().fraud.alerts_per_day
+    found = fraud_scoring.add_missing_alerts(lake.open(), registry.open(), stream_store.open(), day, budget=budget)
+    return dg.MaterializeResult(metadata=found.metadata())
+
+
+class Offsets(dg.Config):
+    """Which events a run takes in."""
+
+    first: int = Field(ge=1, description="Offset of the first event; those of the stream's past come again.")
+    last: int = Field(ge=1, description="Offset of the last event.")
+
+
+@dg.asset(
+    key=["fraud", "stream"],
+    deps=[["fraud", "champion"]],
+    group_name="serving",
+    kinds={"sqlite"},
+    owners=_OWNERS,
+    pool="fraud_stream",
+)
+def stream(
+    context: dg.AssetExecutionContext,
+    config: Offsets,
+    events: EventsResource,
+    stream_store: StreamStoreResource,
+    lake: LakeResource,
+    engine: EngineResource,
+    registry: RegistryResource,
+    notifier: NotifierResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """Events that no worker took in: scored and alerted as `tessera stream fraud` does; taken in again, no change."""
+    queue, store = events.open(), stream_store.open()
+    doing = f"run {context.run.run_id} of {context.run.job_name}"
+    with only_one(active_stack(), fraud_catch_up.LOCK, doing):
+        champion = FraudChampion(registry.open())
+        begin = partial(fraud_stream, queue, store, lake.open(), engine.open(), settings.open().fraud)
+        caught = fraud_catch_up.catch_up(begin, queue, store, champion, first=config.first, last=config.last)
+    unheard = [why for alert in caught.alerts if (why := told(notifier.open(), alert))]
+    return dg.MaterializeResult(metadata=caught.metadata() | {"notices that failed": len(unheard)})
+
+
+@dg.asset(
+    key=["fraud", "online_skew"],
+    deps=[["fraud", "features"], ["fraud", "scores"], ["fraud", "stream"]],
+    partitions_def=daily,
+    group_name="serving",
+    kinds={"sqlite", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            served_skew.CHECK,
+            asset=["fraud", "online_skew"],
+            description="What the stream's model was given, against the offline features: other values, payments that "
+            "only one side has, other scores.",
+        )
+    ],
+)
+def online_skew(
+    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Every payment that the stream scored on the day, held against what training would have seen."""
+    day = date.fromisoformat(context.partition_key)
+    compared = fraud_serving.compare(lake.open(), stream_store.open(), settings.open().fraud.skew, day)
+    return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+
+
+@dg.asset(
+    key=["fraud", "matured"],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
+    partitions_def=daily,
+    group_name="monitoring",
+    kinds={"duckdb", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            fraud_monitoring.CHECK,
+            asset=["fraud", "matured"],
+            description="Share of the payments whose labels had time to arrive that have one.",
+        )
+    ],
+)
+def matured(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    engine: EngineResource,
+    registry: RegistryResource,
+    stream_store: StreamStoreResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """How good scores and alerts of the day a week before were, by what is known at the end of the partition's day."""
+    day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
+    found = fraud_monitoring.matured(lake.open(), engine.open(), registry.open(), stream_store.open(), fraud, as_of=day)
+    return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

@@ -1,10 +1,14 @@
 """The shop's tables, under contract: what the source delivers, without the rows that break a promise."""
 
+from datetime import date
+
 import dagster as dg
 
+from assets import alert_feedback
+from assets.partitions import daily
 from assets.stages import contracted_table, ingested
 from models.contracts import CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
-from resources.ports import LakeResource, SettingsResource, SourceResource
+from resources.ports import LakeResource, SettingsResource, SourceResource, StreamStoreResource
 
 
 @contracted_table(CUSTOMERS, group="shop")
@@ -47,3 +51,18 @@ def payment_labels(
     """Which payments were fraud: one row per payment, on the day it became known."""
     needed = settings.open().fraud.history_days
     return ingested(context, "payment_labels", source, lake, settings, history_days=needed)
+
+
+@dg.asset(
+    key=["shop", "payment_feedback"],
+    partitions_def=daily,
+    group_name="payments",
+    kinds={"deltalake"},
+    owners=["team:payments"],
+)
+def payment_feedback(
+    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource
+) -> dg.MaterializeResult:
+    """What analysts said of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
+    rows = alert_feedback.copied(lake.open(), stream_store.open(), date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "answers": rows})

@@ -42,9 +42,16 @@ class FraudSettings(BaseModel):
     train_days: int = Field(default=7, ge=1, description="Days of payments that are learnt from.")
     holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is judged on.")
     alerts_per_day: int = Field(default=100, ge=1, description="Cards that can be looked at in a day.")
+    min_labelled_share: float = Field(
+        default=0.9, ge=0, le=1, description="Share of a day's payments that have a label when it is time; warns below."
+    )
+    keep_scores_days: int = Field(
+        default=14, ge=8, description="The stream's store keeps what was said of the payments of these last days."
+    )
     payments: PaymentLimits = PaymentLimits()
     gate: FraudGateConfig = FraudGateConfig()
     drift: DriftConfig = DriftConfig()
+    skew: SkewConfig = SkewConfig()
 
     @property
     def history_days(self) -> int:
@@ -66,6 +73,9 @@ class StorageSettings(BaseModel):
         le=720,
         description="Older versions of a table can be read for this long. Must be longer than any run; the logs of "
         "tables remember 30 days.",
+    )
+    keep_event_days: int = Field(
+        default=30, ge=1, description="Events that every group has settled can be replayed for this long."
     )
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import churn, fraud, storage
+from assets import churn, fraud, shop, storage
 
 _SHOP = dg.AssetSelection.groups("shop")
 _LEARNING = dg.AssetSelection.assets(churn.champion)
@@ -46,17 +46,39 @@ churn_online = dg.define_asset_job(
     tags=_TAGS,
 )
 
+_FRAUD_TAGS = _TAGS | {"tessera/app": "fraud"}
+_FRAUD_ROWS = dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(fraud.features)
+
+fraud_nightly = dg.define_asset_job(
+    "fraud_nightly",
+    selection=_FRAUD_ROWS
+    | dg.AssetSelection.assets(
+        shop.customers, fraud.champion, fraud.scores, fraud.alerts, fraud.online_skew, fraud.matured
+    ),
+    description="Ingest payments, labels and answers, compute features, train if there is no champion, score the day, "
+    "add missing alerts, compare with the stream, judge the day whose labels have come.",
+    tags=_FRAUD_TAGS,
+)
+
 fraud_training = dg.define_asset_job(
     "fraud_training",
-    selection=dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(fraud.features, fraud.champion),
+    selection=_FRAUD_ROWS | dg.AssetSelection.assets(fraud.champion),
     description="Train a challenger on the newest payments with mature labels; it takes over only through the gate.",
     config={"ops": {"fraud__champion": {"config": {"train": "always"}}}},
-    tags=_TAGS | {"tessera/app": "fraud"},
+    tags=_FRAUD_TAGS,
+)
+
+fraud_catch_up = dg.define_asset_job(
+    "fraud_catch_up",
+    selection=dg.AssetSelection.assets(fraud.stream),
+    description="Take in the events of some offsets, as a worker would; those taken in before change nothing.",
+    tags=_FRAUD_TAGS,
 )
 
 storage_weekly = dg.define_asset_job(
     "storage_weekly",
-    selection=dg.AssetSelection.assets(storage.vacuum),
-    description="Remove files that no table has used for `storage.keep_hours`. The day only names the run.",
+    selection=dg.AssetSelection.assets(storage.vacuum, storage.old_events),
+    description="Remove files that no table has used for `storage.keep_hours`, and events older than "
+    "`storage.keep_event_days`. The day only names the run.",
     tags=_TAGS | {"tessera/app": "storage"},
 )

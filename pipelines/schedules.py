@@ -1,14 +1,22 @@
 """When jobs run by themselves. All times are UTC, like the days they score."""
 
 import warnings
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 
 import dagster as dg
 
 from pipelines import jobs
+from resources.ports import SourceResource
 from resources.stack import active_stack
 
 _AT = active_stack().calendar.nightly_at
+
+
+def _cron(*, hours: int = 0, minutes: int = 0, weekday: str = "*") -> str:
+    """So long after the time at which nights begin."""
+    at = datetime.combine(date.min, _AT) + timedelta(hours=hours, minutes=minutes)
+    return f"{at.minute} {at.hour} * * {weekday}"
+
 
 with warnings.catch_warnings():  # Dagster's builder uses an argument that Dagster itself deprecates
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -23,7 +31,7 @@ with warnings.catch_warnings():  # Dagster's builder uses an argument that Dagst
 
 @dg.schedule(
     job=jobs.churn_online,
-    cron_schedule=f"{_AT.minute} {(_AT.hour + 1) % 24} * * *",
+    cron_schedule=_cron(hours=1),
     execution_timezone="UTC",
     description="An hour after the scores: the online store follows.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -35,7 +43,7 @@ def churn_online(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 @dg.schedule(
     job=jobs.churn_training,
-    cron_schedule=f"{_AT.minute} {(_AT.hour + 2) % 24} * * 1",
+    cron_schedule=_cron(hours=2, weekday="1"),
     execution_timezone="UTC",
     description="Every Monday: a challenger for the champion.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -46,8 +54,32 @@ def churn_training(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 
 @dg.schedule(
+    job=jobs.fraud_nightly,
+    cron_schedule=_cron(minutes=30),
+    execution_timezone="UTC",
+    description="Every night: scores and missing alerts of the day that just ended, quality of the day a week before.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def fraud_nightly(context: dg.ScheduleEvaluationContext, source: SourceResource) -> dg.RunRequest | dg.SkipReason:
+    """One run for the day that ended before the tick, if there are payments at all."""
+    return _yesterday_with_payments(context, source)
+
+
+@dg.schedule(
+    job=jobs.fraud_training,
+    cron_schedule=_cron(hours=2, minutes=30, weekday="1"),
+    execution_timezone="UTC",
+    description="Every Monday: a challenger for the fraud champion.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def fraud_training(context: dg.ScheduleEvaluationContext, source: SourceResource) -> dg.RunRequest | dg.SkipReason:
+    """One run for the day that ended before the tick, if there are payments at all."""
+    return _yesterday_with_payments(context, source)
+
+
+@dg.schedule(
     job=jobs.storage_weekly,
-    cron_schedule=f"{_AT.minute} {(_AT.hour + 3) % 24} * * 0",
+    cron_schedule=_cron(hours=3, weekday="0"),
     execution_timezone="UTC",
     description="Every Sunday: what no table uses any more is removed.",
     default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -60,3 +92,11 @@ def storage_weekly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 def _yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
     return dg.RunRequest(run_key=day, partition_key=day)
+
+
+def _yesterday_with_payments(
+    context: dg.ScheduleEvaluationContext, source: SourceResource
+) -> dg.RunRequest | dg.SkipReason:
+    if "payments" not in source.open().tables():
+        return dg.SkipReason(f"The source of profile {active_stack().name} delivers no payments.")
+    return _yesterday(context)

@@ -33,12 +33,18 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
     return Panel(Group(lines), title=title, title_align="left", border_style=colour, expand=False)
 
 
+def in_short(outcome: Outcome) -> str:
+    """What a run did, for a list of many runs."""
+    shown = [("churn/scores", _scores), ("fraud/scores", _payments_scored), ("fraud/alerts", _alerts)]
+    return "; ".join(write(outcome.metadata[key]) for key, write in shown if key in outcome.metadata)
+
+
 def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
     found = outcome.metadata
     lines = [("steps", _steps(outcome))]
     lines += [
         (table, _ingested(found[f"shop/{table}"]))
-        for table in ("orders", "payments", "payment_labels")
+        for table in ("orders", "payments", "payment_labels")  # those that everything else is made of
         if f"shop/{table}" in found
     ]
     for key, name, write in _SECTIONS:
@@ -59,6 +65,8 @@ def _steps(outcome: Outcome) -> str:
 
 
 def _ingested(found: dict[str, Any]) -> str:
+    if "quarantined share" not in found:
+        return str(found["note"])
     return (
         f"{found['rows in']:,} rows in, {found['rows kept']:,} kept, {found['rows quarantined']:,} in quarantine "
         f"({found['quarantined share']:.1%}), {found['days ingested']} days"
@@ -120,8 +128,55 @@ def _served(found: dict[str, Any]) -> str:
     return f"{found['rows compared']:,} logged rows against training: {worst} in the worst feature"
 
 
+def _payments_scored(found: dict[str, Any]) -> str:
+    mean = f", mean {found['mean_score']:.4f}" if "mean_score" in found else ""
+    return (
+        f"{found['payments']:,} payments by version {found['model_version']}{mean}, "
+        f"{found['over threshold']:,} over the threshold"
+    )
+
+
+def _alerts(found: dict[str, Any]) -> str:
+    return (
+        f"{found['alerts']:,} cards: {found['already raised']:,} were alerted before, {found['added']:,} added; "
+        f"{found['budget']:,} can be looked at"
+    )
+
+
+def _streamed(found: dict[str, Any]) -> str:
+    if not found["streamed"]:
+        return "no stream scored any payment of this day"
+    return (
+        f"{found['streamed']:,} payments against the offline features: {found['value_share']:.2%} wrong in the worst "
+        f"feature, {found['scores differing']:,} other scores, {found['only online']:,} only online, "
+        f"{found['only offline']:,} only offline"
+    )
+
+
+def _matured(found: dict[str, Any]) -> str:
+    if not found["payments"]:
+        return f"no payments on {found['paid on']}"
+    known = f"{found['paid on']}: {found['labelled_share']:.1%} labelled, {found['frauds']:,} frauds"
+    measured = [f"{words} {found[name]:.3f}" for name, words in _QUALITY.items() if name in found]
+    return "; ".join(
+        [known, *([", ".join(measured)] if measured else []), *([found["note"]] if "note" in found else [])]
+    )
+
+
+_QUALITY = {
+    "average_precision": "AP",
+    "card_precision": "card precision at the top",
+    "alert_precision": "precision of alerts",
+    "alert_recall": "recall",
+}
+
+
 def _vacuumed(found: dict[str, Any]) -> str:
     return f"{found['files removed']:,} files removed that no table used any more"
+
+
+def _pruned(found: dict[str, Any]) -> str:
+    return f"{found['events removed']:,} events removed that everybody has settled long ago"
 
 
 _SECTIONS = (
@@ -137,7 +192,12 @@ _SECTIONS = (
     ("fraud/training_set", "training", _payments),
     ("fraud/candidate", "candidate", _candidate),
     ("fraud/champion", "champion", _champion),
+    ("fraud/scores", "scores", _payments_scored),
+    ("fraud/alerts", "alerts", _alerts),
+    ("fraud/online_skew", "stream", _streamed),
+    ("fraud/matured", "matured", _matured),
     ("storage/vacuum", "storage", _vacuumed),
+    ("storage/events", "events", _pruned),
 )
 
 
@@ -145,6 +205,8 @@ def _next(outcome: Outcome) -> str:
     app = outcome.job.partition("_")[0]
     if outcome.success and outcome.job.endswith("_training"):
         return f"{_TESSERA} models {app}   (the gate's report: make dev, asset {app}/candidate)"
+    if outcome.success and app == "fraud":
+        return f"{_TESSERA} alerts --date {outcome.day}   (or the UI: make dev)"
     if outcome.success:
         return f"{_TESSERA} scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
     if outcome.job == "churn_nightly":

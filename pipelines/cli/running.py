@@ -10,7 +10,7 @@ import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from models.errors import TesseraError, choose_from
-from pipelines.cli.card import card
+from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.days import known_day
 from pipelines.home import dagster_instance
@@ -55,8 +55,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
     with only_one(stack, "run", f"`tessera backfill {job}` {first}..{last}"), dagster_instance(stack) as instance:
         for number, day in enumerate(days, 1):
             outcome = execute(job, day, instance, verbose=verbose)
-            scored = outcome.metadata.get("churn/publication", {}).get("rows", "")
-            out.print(f"{number}/{len(days)}  {day}  {'ok' if outcome.success else 'FAILED'}  {scored}")
+            out.print(f"{number}/{len(days)}  {day}  {'ok' if outcome.success else 'FAILED'}  {in_short(outcome)}")
             if not outcome.success:
                 _show(outcome, stack)
                 return 1
@@ -66,7 +65,9 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 def _known_job(name: str) -> None:
     from pipelines.definitions import defs
 
-    names = [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
+    # A job without days is a sensor's: what it works on comes with its runs.
+    jobs = [job for job in defs.resolve_all_job_defs() if job.partitions_def is not None]
+    names = [job.name for job in jobs if not job.name.startswith("__")]
     if name not in names:
         raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
 

@@ -4,21 +4,43 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from pipelines.definitions import defs
+from resources.ports import SourceResource
+from resources.source.fake import FakeSource
+from resources.source.port import Source
 from resources.stack import ROOT
 
 HEAVY = {"feast", "mlflow", "xgboost", "sklearn", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"}
 SERVERS = {"redis", "psycopg"}
 NODES = [defs.resolve_asset_graph().get(key) for key in defs.resolve_asset_graph().toposorted_asset_keys]
-SCHEDULES = ["churn_nightly_schedule", "churn_online", "churn_training", "storage_weekly"]
+#: Name -> when it ticks on a Monday.
+SCHEDULES = {
+    "churn_nightly_schedule": time(2),
+    "fraud_nightly": time(2, 30),
+    "churn_online": time(3),
+    "churn_training": time(4),
+    "fraud_training": time(4, 30),
+    "storage_weekly": time(5),
+}
+#: Assets that have no days: they take in what a sensor finds.
+WITHOUT_DAYS = {"fraud/stream"}
+
+
+class Delivering(SourceResource):
+    names: list[str]
+
+    def open(self) -> Source:
+        return FakeSource(dict.fromkeys(self.names, pa.table({})), first_day=date(2026, 1, 1))
 
 
 def python(*arguments: str, **environment: str) -> str:
@@ -49,12 +71,12 @@ def test_every_asset_says_what_and_whose_it_is(node: Any) -> None:
     assert node.group_name != "default"
     assert node.owners
     assert node.kinds
-    assert node.partitions_def is not None
+    assert (node.partitions_def is None) == (node.key.to_user_string() in WITHOUT_DAYS)
 
 
 def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
     checks = {check.name for node in NODES for check in node.check_keys}
-    assert {"audit", "drift", "gate", "quarantined_share"} <= checks
+    assert {"audit", "drift", "gate", "labels_arrived", "quarantined_share", "skew"} <= checks
     assets = {
         node.key.to_user_string(): {
             "reads": sorted(parent.to_user_string() for parent in node.parent_keys),
@@ -79,16 +101,29 @@ def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
 @pytest.mark.filterwarnings("ignore:Function `JobDefinition.run_request_for_partition`:DeprecationWarning")
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
-    schedule = defs.resolve_schedule_def(name)
-    hour = int(str(schedule.cron_schedule).split()[1])
-    assert hour == {"churn_nightly_schedule": 2, "churn_online": 3, "churn_training": 4, "storage_weekly": 5}[name]
-    tick = datetime(2026, 3, 2, hour, 0, tzinfo=UTC)  # a Monday
-    context = dg.build_schedule_context(
-        scheduled_execution_time=tick, repository_def=defs.get_repository_def(), instance=dg.DagsterInstance.ephemeral()
-    )
-    requests = schedule.evaluate_tick(context).run_requests
+    minute, hour, *_ = str(defs.resolve_schedule_def(name).cron_schedule).split()
+    assert (int(hour), int(minute)) == (SCHEDULES[name].hour, SCHEDULES[name].minute)
+    requests = ticked(name, {"payments"}).run_requests
     assert requests is not None
     assert [request.partition_key for request in requests] == ["2026-03-01"]
+
+
+@pytest.mark.parametrize("name", ["fraud_nightly", "fraud_training"])
+def test_nothing_is_asked_of_a_source_without_payments(name: str) -> None:
+    found = ticked(name, {"orders"})
+    assert not found.run_requests
+    assert "delivers no payments" in str(found.skip_message)
+
+
+def ticked(name: str, tables: Collection[str]) -> Any:
+    """What the schedule asks for on a Monday, where the source has these tables."""
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime.combine(date(2026, 3, 2), SCHEDULES[name], UTC),
+        repository_def=defs.get_repository_def(),
+        instance=dg.DagsterInstance.ephemeral(),
+        resources={"source": Delivering(names=sorted(tables))},
+    )
+    return defs.resolve_schedule_def(name).evaluate_tick(context)
 
 
 class TestSensor:
