@@ -23,6 +23,7 @@ from resources.stream_store.port import StreamStore
 APPS = ("fraud",)
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
+_SHOWN_REASONS = 3
 #: Narrower than this, the table leaves out what the id of an alert says, too.
 _ROOMY_COLUMNS = 110
 _SAID_BY_THE_ID = ("day", "customer")
@@ -64,7 +65,7 @@ class _Listed:
             "score": f"{alert.highest_score:.3f}",
             "label": f"{alert.label or ''}{new}",
             "model": alert.model_version,
-            "reasons": ", ".join(_reasons(alert)),
+            "reasons": ", ".join(_reasons(alert)[:_SHOWN_REASONS]),
         }[name]
 
 
