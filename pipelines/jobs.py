@@ -47,14 +47,12 @@ churn_online = dg.define_asset_job(
 )
 
 _FRAUD_TAGS = _TAGS | {"tessera/app": "fraud"}
-_FRAUD_ROWS = dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(fraud.features)
+_FRAUD_ROWS = dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(shop.customers, fraud.features)
 
 fraud_nightly = dg.define_asset_job(
     "fraud_nightly",
     selection=_FRAUD_ROWS
-    | dg.AssetSelection.assets(
-        shop.customers, fraud.champion, fraud.scores, fraud.alerts, fraud.online_skew, fraud.matured
-    ),
+    | dg.AssetSelection.assets(fraud.champion, fraud.scores, fraud.alerts, fraud.online_skew, fraud.matured),
     description="Ingest payments, labels and answers, compute features, train if there is no champion, score the day, "
     "add missing alerts, compare with the stream, judge the day whose labels have come.",
     tags=_FRAUD_TAGS,

@@ -1,5 +1,6 @@
 """What cards pay on a day, and which of it is fraud, without any defect. Laws and their origin: `models.shop.cards`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Self
@@ -47,6 +48,12 @@ class Paid:
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
         """The payments at `places` (numbers or a mask)."""
         return type(self)(*(getattr(self, field.name)[places] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """All payments of `parts`, one after the other."""
+        many = list(parts)
+        return cls(*(np.concatenate([getattr(part, field.name) for part in many]) for field in fields(cls)))
 
 
 class Payments:
@@ -104,9 +111,10 @@ class Payments:
         """Amount and scenario of each payment."""
         seed, usual = self._seed, cards.usual_amount[whose]
         drawn = usual * (1 + AMOUNT_DEVIATION * normal(seed, Purpose.AMOUNT, key))
-        instead = 2 * usual * uniform(seed, Purpose.AMOUNT_INSTEAD, key)
-        amount = np.round(np.where(drawn < 0, instead, drawn), 2)
-        large, skimmed = amount > LARGE_AMOUNT, self.terminals.skimmed(day)[terminal]
+        drawn = np.where(drawn < 0, 2 * usual * uniform(seed, Purpose.AMOUNT_INSTEAD, key), drawn)
+        large, skimmed = drawn > LARGE_AMOUNT, self.terminals.skimmed(day)[terminal]
         thiefs = stolen(seed, cards.customer, day)[whose] & (uniform(seed, Purpose.THIEF, key) < THIEF_SHARE)
-        scenario = np.select([thiefs, skimmed, large], [3, 2, 1], 0)
-        return np.where(thiefs, np.round(THIEF_FACTOR * amount, 2), amount), scenario
+        scenario = np.select([thiefs, skimmed, large], [3, 2, 1], 0).astype(np.int64)
+        # Rounded last, unlike the published ones: else no amount of a thief would end in anything but 0 or 5 cents.
+        amount: Floats = drawn * np.where(thiefs, THIEF_FACTOR, 1)
+        return amount.round(2), scenario
