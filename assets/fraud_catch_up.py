@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from assets.fraud_stream import GROUP, FraudStream, Scorer, Step
 from models.errors import TesseraError
 from resources.events.port import Events
@@ -20,47 +22,66 @@ LOCK = "stream"
 RUN_OFFSETS, _STEP_EVENTS = 50_000, 500
 
 
+class Asked(BaseModel):
+    """The sensor's cursor, `{"asked": 1200, "stream_at": 900}`.
+
+    Attributes:
+        asked: offset of the last event for which a run was asked.
+        stream_at: where the stream stood then, never beyond.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    asked: int = Field(ge=0)
+    stream_at: int = Field(ge=0)
+
+
 @dataclass(frozen=True)
 class Due:
-    """What is to be taken in: offsets of the first and last event of each run, and where the cursor stands then."""
+    """What is to be taken in: offsets of the first and last event of each run, and the cursor afterwards."""
 
     runs: tuple[tuple[int, int], ...]
-    cursor: int
+    cursor: Asked
 
 
-def due(*, newest: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
-    """The runs that take in everything after the cursor.
+def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
+    """The runs that take in everything that nobody took in or asked for, or all after a cursor that was set back.
+
+    Where that is nothing and events wait all the same (a run failed), one run takes in what waits.
 
     Args:
         newest: offset of the newest event.
+        waiting: number of events that are not settled.
         position: offset of the newest event whose effects the stream has.
-        cursor: offset of the last event for which a run was asked; None or "": where the stream stands. One that
-            was set back asks for events that were taken in already.
+        cursor: an `Asked`; or a number, the offset before the first event to be taken in again; None or "": none yet.
         per_run: offsets of one run at most.
 
     Raises:
-        TesseraError: the cursor is no offset.
+        TesseraError: the cursor is none of these.
     """
-    after = offset_of(cursor, position)
+    after = _taken_through(cursor, position)
     firsts = range(after + 1, newest + 1, per_run)
-    return Due(tuple((first, min(first + per_run - 1, newest)) for first in firsts), max(after, newest))
+    runs = tuple((first, min(first + per_run - 1, newest)) for first in firsts)
+    if waiting and not runs:
+        runs = ((newest, newest),)
+    return Due(runs, Asked(asked=max(after, newest, position), stream_at=position))
 
 
-def offset_of(cursor: str | None, position: int) -> int:
-    """The offset that a cursor names; `position` if it names none.
-
-    Raises:
-        TesseraError: the cursor is no offset.
-    """
+def _taken_through(cursor: str | None, position: int) -> int:
+    """A worker may have gone on since the cursor was written, so a number below the position says nothing by itself."""
     if not cursor:
         return position
-    if not cursor.isdecimal():
+    if cursor.isdecimal():
+        return int(cursor)
+    try:
+        last = Asked.model_validate_json(cursor)
+    except ValidationError:
         raise TesseraError(
             f"The cursor {cursor!r} of the sensor is no offset.",
-            expected="a number: events after that offset are taken in (again); 0 for all that are kept",
+            expected="a number: events after that offset are taken in again; 0 for all that are kept",
             todo="Set it to a number, or clear it to begin where the stream stands.",
-        )
-    return int(cursor)
+        ) from None
+    return last.asked if last.asked < last.stream_at else max(last.asked, position)
 
 
 @dataclass
@@ -72,7 +93,6 @@ class CaughtUp:
     scored_again: int = 0
     refused: int = 0
     forgotten: int = 0
-    replayed: int = 0
     position: int = 0
     alerts: list[Alert] = field(default_factory=list)
 
@@ -84,7 +104,6 @@ class CaughtUp:
             "scored again": self.scored_again,
             "refused": self.refused,
             "of forgotten customers": self.forgotten,
-            "replayed": self.replayed,
             "alerts": len(self.alerts),
             "position": self.position,
         }
@@ -102,10 +121,10 @@ class CaughtUp:
 def catch_up(
     begin: Callable[[], FraudStream], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
 ) -> CaughtUp:
-    """What taking in everything up to offset `last` did; the caller holds the lock `LOCK`.
+    """What taking in everything that waits up to offset `last` did; the caller holds the lock `LOCK`.
 
-    Where the stream is at `first` or beyond already, everything from `first` on is delivered again first: what had its
-    effect does not have it again.
+    Everything from `first` on is delivered again, whether it was settled or not: what had its effect does not have it
+    again, and a store that was lost is made again.
 
     Args:
         begin: makes a worker that goes on where the store stands; after the replay, so that it comes in order.
@@ -115,8 +134,8 @@ def catch_up(
         first: offset of the first event.
         last: offset of the last event.
     """
-    done = CaughtUp(replayed=events.replay(GROUP, first=first) if first <= store.position()[0] else 0)
-    worker, reached = begin(), first - 1
+    events.replay(GROUP, first=first)
+    done, worker, reached = CaughtUp(), begin(), 0
     while reached < last:
         step = worker.step(scorer, limit=min(_STEP_EVENTS, last - reached))
         if not step.events:  # what is left was pruned, or is nobody's any more

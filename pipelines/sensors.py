@@ -1,5 +1,7 @@
 """What reacts to events."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 
 from assets import fraud, fraud_catch_up
@@ -13,6 +15,8 @@ from resources.stack import active_stack
 _PARTITION = "dagster/partition"
 #: Tag of a run: the offsets it takes in.
 _OFFSETS = "tessera/offsets"
+#: After so many failures in a row, runs are asked for only so often.
+_FAILURES, _PAUSE = 3, timedelta(hours=1)
 _FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
 
@@ -34,9 +38,9 @@ def churn_fallback(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.Sk
 @dg.sensor(
     job=jobs.fraud_catch_up,
     minimum_interval_seconds=60,
-    description="Takes in events that no worker (`tessera stream fraud`) takes in. The cursor is the offset of the "
-    "last event asked for. Set it back (to 0 for all that are kept), and what came after it is taken in again, without "
-    "effect where it had its effect. Clear it to begin where the stream stands.",
+    description="Takes in events that no worker (`tessera stream fraud`) takes in. To take events in again, set the "
+    "cursor to the offset before the first of them, 0 for all that are kept: what had its effect does not have it "
+    "again. Clear it to begin where the stream stands.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def fraud_events(
@@ -44,31 +48,30 @@ def fraud_events(
     events: EventsResource,
     stream_store: StreamStoreResource,
     registry: RegistryResource,
-) -> dg.SensorResult:
-    """One run for each batch of offsets after the cursor, unless somebody is taking them in."""
-    if waiting := _runs_under_way(context):
-        return _nothing(context.cursor, f"{waiting} runs are under way.")
-    queue, (position, _) = events.open(), stream_store.open().position()
+) -> dg.SensorResult | dg.SkipReason:
+    """One run for each batch of offsets that nobody took in or asked for, unless somebody is taking events in."""
+    if under_way := _runs_under_way(context):
+        return dg.SkipReason(f"{under_way} runs are under way.")
     if who := doing_now(active_stack(), fraud_catch_up.LOCK):
-        # What a worker takes in need not be asked for when it ends.
-        reached = max(fraud_catch_up.offset_of(context.cursor, position), position)
-        return _nothing(str(reached), f"The cursor follows who takes in events: {who}. End that before a replay.")
-    due = fraud_catch_up.due(newest=queue.newest_offset(), position=position, cursor=context.cursor)
+        return dg.SkipReason(f"Events are taken in by {who}.")
+    queue, (position, _) = events.open(), stream_store.open().position()
+    newest, waiting = queue.newest_offset(), queue.backlog(GROUP)
+    due = fraud_catch_up.due(newest=newest, waiting=waiting, position=position, cursor=context.cursor)
     if not due.runs:
-        left = queue.backlog(GROUP)
-        missed = f"{left:,} events wait for which a run was asked and failed: repeat it, or set the cursor back."
-        return _nothing(str(due.cursor), missed if left else "No event waits.")
+        return dg.SkipReason("No event waits.")
+    if _fails(context):
+        return dg.SkipReason(f"{waiting:,} events wait, and the last {_FAILURES} runs failed: next try after an hour.")
     if registry.open().champion(APP) is None:
-        return _nothing(context.cursor, "No fraud model is in charge: run fraud_training.")
-    return dg.SensorResult([_catch_up(context, *offsets) for offsets in due.runs], cursor=str(due.cursor))
+        return dg.SkipReason(f"{len(due.runs)} runs are due, but no fraud model is in charge: run fraud_training.")
+    return dg.SensorResult([_catch_up(context, *offsets) for offsets in due.runs], cursor=due.cursor.model_dump_json())
 
 
 def _catch_up(context: dg.SensorEvaluationContext, first: int, last: int) -> dg.RunRequest:
-    """Dagster remembers run keys for ever, and drops a request with a known one: a replay needs another."""
+    """Dagster remembers run keys for ever, and drops a request with a known one: each attempt needs its own."""
+    config = dg.RunConfig(ops={"fraud__stream": fraud.Offsets(first=first, last=last)})
     tags = {_OFFSETS: f"{first}-{last}"}
     before = context.instance.get_runs_count(dg.RunsFilter(job_name=jobs.fraud_catch_up.name, tags=tags))
     key = f"fraud:{first}-{last}" + (f":{before + 1}" if before else "")
-    config = dg.RunConfig(ops={"fraud__stream": fraud.Offsets(first=first, last=last)})
     return dg.RunRequest(run_key=key, run_config=config, tags=tags)
 
 
@@ -77,5 +80,8 @@ def _runs_under_way(context: dg.SensorEvaluationContext) -> int:
     return context.instance.get_runs_count(here)
 
 
-def _nothing(cursor: str | None, why: str) -> dg.SensorResult:
-    return dg.SensorResult(skip_reason=why, cursor=cursor)
+def _fails(context: dg.SensorEvaluationContext) -> bool:
+    """Whether the last runs failed, the last one not long ago: what is wrong is not mended by another run."""
+    last = context.instance.get_run_records(dg.RunsFilter(job_name=jobs.fraud_catch_up.name), limit=_FAILURES)
+    failed = [record for record in last if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
+    return len(failed) == _FAILURES and last[0].create_timestamp > datetime.now(UTC) - _PAUSE
