@@ -20,6 +20,7 @@ class ErasureJournal:
             record = Erasure.model_validate_json(file.read_text())
             if (record.entity, record.digest) == (entity, digest):
                 record.interrupted += 1
+                record.uncounted = sorted({*record.uncounted, record.doing} - {""})
                 self.save(record)
                 return record
         record = Erasure(entity=entity, digest=digest, started_at=datetime.now(UTC), who=who, why=why)

@@ -3,11 +3,14 @@
 The order makes it sound whatever else runs: the tombstone comes first, and every store asks for tombstones under the
 lock under which it writes. So a run that had read rows of the entity before either writes them before the removal,
 which waits for that lock and then removes them, or it writes after the removal and finds the tombstone.
+
+The stream comes after the lake, since a new worker begins with what the lake knows: one that had read the lake before
+finds another generation of its state when it writes, begins anew, and reads the tombstones before it goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,15 +24,19 @@ from assets.churn_scoring import APP
 from assets.erasure_journal import ErasureJournal
 from assets.ingestion_record import quarantine_of, recount
 from assets.traces import traces
+from models.alerts import is_alert_of
 from models.contracts import CONTRACTS
 from models.erasure import Erasure, Learnt, Place
 from models.errors import TesseraError
 from models.forgetting import ENTITIES, json_field, json_holding, json_naming, text_holding
+from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import DayRows, Lake
+from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
+from resources.stream_store.port import StreamStore
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -38,6 +45,10 @@ from resources.source.port import Source
 _SCORED = {"customer": (APP,)}
 #: Entity -> application -> the table of its training sets, one day per model (the tag `as_of` of the version).
 _TRAINED = {"customer": {APP: churn_learning.TABLE, fraud_learning.APP: fraud_learning.TABLE}}
+#: Entities that the payment stream knows.
+_STREAMED = frozenset({"customer"})
+#: Places in the proof.
+_QUEUE, _STREAM = "events", f"stream: {fraud_learning.APP}"
 #: Application -> whose features are in the golden set that was made of a training set.
 _GOLDEN = {APP: churn_learning.golden_customers, fraud_learning.APP: fraud_learning.golden_customers}
 
@@ -51,8 +62,13 @@ _REMAINS = (
     " out of reach.",
     "Refused rows that name no customer cannot be told apart and stay in quarantine.",
     "Records of publications keep number, digest and mean of the sets of scores as they were.",
-    "Events of the queue, its dead letters, and the state and alerts of the payment stream (`tessera stream fraud`)"
-    " keep what they hold of the entity until it is pruned or too old for any window.",
+    "Events of the entity may still be published. The stream drops them: nothing of them is kept, and they leave the"
+    " queue when it is pruned. A line that is no event and names the entity stays in the dead letters until the entity"
+    " is forgotten once more.",
+    "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name nobody"
+    " any more.",
+    "Notices that were sent (webhook) are with whoever received them; that of an alert that was raised at the very"
+    " moment of the removal may come after it.",
     "Older versions of the lake's tables are gone: their files were removed at once, so that none holds the entity.",
 )
 
@@ -66,6 +82,9 @@ class Parts:
     registry: Registry
     sink: Sink
     source: Source
+    events: Events
+    stream_store: StreamStore
+    notifier: Notifier
 
 
 def survey(lake: Lake, source: Source, entity: str, id: str) -> dict[str, int]:
@@ -101,9 +120,12 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     work.training_sets()
     work.tables()
     work.scores()
-    _verify(parts, entity, id)
+    work.queue()
+    work.stream()
+    work.notices()
+    work.verify()
     named = [f"{path} holds the id's characters {count} times." for path, count in traces(home, id).items()]
-    record.remains = [*_REMAINS, *named]
+    record.remains = [*_REMAINS, *work.late, *named]
     return record, journal.finish(record)
 
 
@@ -113,20 +135,14 @@ class _Erasing:
     def __init__(self, parts: Parts, journal: ErasureJournal, record: Erasure, entity: str, id: str) -> None:
         self._parts, self._journal, self._record = parts, journal, record
         self._entity, self._id, self._column = entity, id, ENTITIES[entity]
+        self.late: list[str] = []
 
     def online(self) -> None:
-        """The online stores and the log of what they served: how many rows is known only afterwards."""
-        lost = self._record.doing == "online"
-        self._record.doing = "online"
-        self._journal.save(self._record)
-        self._parts.feature_store.apply()
-        note = "or more: an attempt was interrupted before it could count" if lost else ""
-        for view, rows in self._parts.feature_store.forget(self._entity, self._id).items():
-            name = f"online: {view}"
-            before = self._record.places.get(name, Place(rows=0))
-            self._record.places[name] = Place(rows=before.rows + rows, note=note or before.note)
-        self._record.doing = ""
-        self._journal.save(self._record)
+        """The online stores and the log of what they served."""
+        store = self._parts.feature_store
+        store.apply()
+        removed = partial(store.forget, self._entity, self._id)
+        self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
 
     def training_sets(self) -> None:
         """Which versions learnt from the entity, then its training rows; nobody trains meanwhile."""
@@ -161,6 +177,58 @@ class _Erasing:
                 app, self._id, why=self._record.why, who=self._record.who, planned=partial(self._note, name)
             )
             self._record.places.setdefault(name, Place(rows=0))
+
+    def queue(self) -> None:
+        """Events of any type and dead letters, whoever has yet to read them."""
+        self._counting("events", lambda: {_QUEUE: self._parts.events.forget(self._id)})
+
+    def stream(self) -> None:
+        """The state, alerts and feedback of the payment stream; a worker that runs begins anew without them."""
+        if self._entity in _STREAMED:
+            self._counting("stream", lambda: {_STREAM: self._parts.stream_store.forget(self._id)})
+
+    def notices(self) -> None:
+        """Notices of the entity's alerts that the home keeps."""
+        if self._entity in _STREAMED:
+            named = partial(is_alert_of, customer_id=self._id)
+            self._counting("notices", lambda: {"notices": self._parts.notifier.forget(named)})
+
+    def verify(self) -> None:
+        """Everything is searched once more; events that were published meanwhile are removed, and reported.
+
+        Raises:
+            TesseraError: rows of the entity came back: whatever writes them does not ask for tombstones.
+        """
+        left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
+        events, state = self._rows(_QUEUE), self._rows(_STREAM)
+        self.queue()
+        self.stream()
+        left += [_STREAM] if self._rows(_STREAM) > state else []
+        if left:
+            raise TesseraError(
+                f"Rows of the {self._entity} were found again in {', '.join(left)}.",
+                expected="none after the removal: whatever writes them does not ask for tombstones",
+                todo="End that writer, and run `tessera forget` again.",
+            )
+        late = self._rows(_QUEUE) - events
+        says = (
+            f"{late} events of the entity were published during the removal and removed, too: somebody publishes them."
+        )
+        self.late = [says] if late else []
+
+    def _rows(self, name: str) -> int:
+        return self._record.places[name].rows if name in self._record.places else 0
+
+    def _counting(self, step: str, remove: Callable[[], Mapping[str, int]]) -> None:
+        """A step that knows only afterwards how many rows it removed; the journal tells if it never came to that."""
+        self._record.doing = step
+        self._journal.save(self._record)
+        note = "or more: an attempt was interrupted before it could count" if step in self._record.uncounted else ""
+        for name, rows in remove().items():
+            before = self._record.places.get(name, Place(rows=0))
+            self._record.places[name] = Place(rows=before.rows + rows, note=note or before.note)
+        self._record.doing = ""
+        self._journal.save(self._record)
 
     def _remove(self, table: str, where: pc.Expression) -> None:
         name = f"lake: {table}"
@@ -239,13 +307,3 @@ def _golden_by_day(lake: Lake, app: str, table: str, column: str, id: str) -> Ma
             golden = _GOLDEN[app](rows.to_table(columns=[column, "event_timestamp"]))
             found[day] = id in golden
     return found
-
-
-def _verify(parts: Parts, entity: str, id: str) -> None:
-    left = survey(parts.lake, parts.source, entity, id)
-    if left:
-        raise TesseraError(
-            f"Rows of the {entity} were found again in {', '.join(left)}.",
-            expected="none after the removal: whatever writes them does not ask for tombstones",
-            todo="End that writer, and run `tessera forget` again.",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -88,6 +89,11 @@ class Feedback:
 def alert_id(payment: Payment) -> str:
     """The name of the alert that a payment belongs to, e.g. `20180725-596`."""
     return f"{payment.paid_at:%Y%m%d}-{payment.customer_id}"
+
+
+def is_alert_of(name: str, customer_id: str) -> bool:
+    """Whether that is the name of an alert of the customer, whatever the day."""
+    return re.fullmatch(rf"\d{{8}}-{re.escape(customer_id)}", name) is not None
 
 
 def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:

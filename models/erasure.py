@@ -43,6 +43,7 @@ class Erasure(BaseModel):
         finished_at: UTC; None while it goes on.
         interrupted: earlier attempts that ended before they were done; their counts are in `places`.
         doing: the place whose counts would be lost if it ended now.
+        uncounted: places of which an attempt that was interrupted lost the counts.
         learnt: versions that were trained or judged with rows of the entity.
         unsure: `<app> <version>` -> why nobody can say whether it was.
         remains: what is left and why, one sentence each.
@@ -59,6 +60,7 @@ class Erasure(BaseModel):
     why: str
     interrupted: int = 0
     doing: str = ""
+    uncounted: list[str] = []
     places: dict[str, Place] = {}
     learnt: list[Learnt] = []
     unsure: dict[str, str] = {}
@@ -89,7 +91,8 @@ class Erasure(BaseModel):
             "",
             *_table(("place", "rows", "days", ""), [_cells(name, place) for name, place in self.places.items()]),
             "",
-            "After the removal every table of the lake was searched again; nothing was found.",
+            "After the removal every table of the lake and the state of the stream were searched again; nothing was"
+            " found.",
             "",
             "## Models",
             "",

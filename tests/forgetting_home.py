@@ -1,7 +1,7 @@
 """A small home without Feast and MLflow, in which one customer stands everywhere; for tests of forgetting."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,14 +11,24 @@ import pyarrow.parquet as pq
 from score_sets import APP, publication, reader, score_rows
 
 from assets.forgetting import Parts
+from assets.fraud_notices import told
+from assets.fraud_stream import FraudStream
+from assets.fraud_surroundings import Seed
 from assets.ingestion import ingest
+from models.events import Event
+from models.features.fraud_definitions import FEATURES
 from models.ingestion import IngestionConfig
+from models.payments import PAYMENT, PaymentLimits
+from resources.events.sqlite_events import SqliteEventsConfig
 from resources.feature_store.port import FeatureStore
 from resources.health import Health
 from resources.lake.delta import DeltaLake
+from resources.lake.port import Lake
+from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta_sink import DeltaSink
 from resources.source.fake import FakeSource, raw_rows
+from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 
 FIRST = date(2026, 1, 1)
 LAST = date(2026, 1, 6)
@@ -102,6 +112,9 @@ def opened(folder: Path, last: date = LAST) -> Parts:
         FolderRegistry(folder / "models"),
         DeltaSink(str(folder / "scores"), rows_per_file=2),
         FakeSource(deliveries(last), FIRST),
+        SqliteEventsConfig(path=str(folder / "events.db")).open(),
+        SqliteStreamStore(folder / "fraud_stream.db"),
+        LogNotifier(folder / "notices.jsonl"),
     )
 
 
@@ -127,8 +140,62 @@ def training_rows(as_of: date, customers: Sequence[str]) -> pa.Table:
     return rows.append_column("churned", pa.array([0] * rows.num_rows, pa.int8()))
 
 
+class HighAmounts:
+    """A model of payments for which only the amount counts."""
+
+    version, threshold = "formula", 0.5
+
+    def scores(self, rows: Sequence[Sequence[float]]) -> Sequence[float]:
+        return [min(row[FEATURES.index("amount")] / 1000, 1.0) for row in rows]
+
+    def reasons(self, row: Sequence[float]) -> dict[str, float]:
+        return {"amount": row[FEATURES.index("amount")]}
+
+
+class LakeStones:
+    """Surroundings of a stream in which nothing is known but who was forgotten."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def before(self, micros: int, *, days: float) -> Seed:
+        return Seed((), ())
+
+    def forgotten(self) -> Container[str]:
+        return self._lake.forgotten("customer")
+
+    def registered(self) -> Container[str]:
+        return ()
+
+
+def payment(number: int, customer: str, *, amount: float | str = 900.0) -> Event:
+    """A payment at one of two terminals, one a minute."""
+    at = datetime.combine(LAST, datetime.min.time(), UTC) + timedelta(minutes=number)
+    data = {"transaction_id": number, "customer_id": customer, "terminal_id": f"t{number % 2}", "amount": amount}
+    return Event(id=f"{customer}/{number}", source="/payments", type=PAYMENT, time=at, subject=customer, data=data)
+
+
+def worker(parts: Parts) -> FraudStream:
+    """A worker of the payment stream."""
+    return FraudStream(parts.events, parts.stream_store, PaymentLimits(), around=LakeStones(parts.lake))
+
+
+def _stream(parts: Parts) -> None:
+    """A stream that ran, with events that were refused, that somebody holds, and that nobody has read yet."""
+    customers = (ID, *OTHERS)
+    parts.events.publish([payment(number, customers[number % 3]) for number in range(12)])
+    parts.events.publish([payment(number, customers[number % 3], amount="?") for number in range(12, 15)])
+    for alert in worker(parts).step(HighAmounts(), limit=1000).alerts:
+        told(parts.notifier, alert)
+        parts.stream_store.answer(alert.alert_id, "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
+    for customer in customers:
+        parts.events.refuse_body(f'{{"subject": "{customer}", "da', "no JSON")
+    parts.events.publish([payment(number, customers[number % 3]) for number in range(20, 29)])
+    parts.events.read("other", limit=5)
+
+
 def fill(folder: Path) -> Parts:
-    """A home with everything: nights, features, two models (one learnt from ID), published and withdrawn scores."""
+    """A home with everything: nights, features, two models (one learnt from ID), scores of two days, a stream."""
     folder.mkdir(parents=True)
     parts = opened(folder)
     night(parts, LAST)
@@ -147,6 +214,7 @@ def fill(folder: Path) -> Parts:
         parts.registry.register(APP, package, parameters={}, metrics={}, tags=tags, report="")
     champion = {"action": "promote", "why": "", "who": "", "run_id": "", "metrics": {}}
     parts.registry.set_champion(APP, "2", **champion)
+    _stream(parts)
     return parts
 
 
@@ -180,4 +248,16 @@ def state(parts: Parts) -> dict[str, Any]:
         for record in parts.sink.history(APP, day)
     ]
     scores = {day: parts.sink.scores(APP, day)[1].read_all().to_pylist() for day in parts.sink.published_days(APP)}
-    return {"tables": tables, "history": history, "scores": scores, "online": parts.feature_store.file.read_text()}
+    alerts, heard = parts.stream_store.find(FIRST, LAST), parts.stream_store.feedback(FIRST, date(2026, 1, 7))
+    stream = [alerts, heard, parts.stream_store.scored(FIRST, LAST).to_pylist()]
+    queue = {group: parts.events.backlog(group) for group in (*parts.events.groups(), "new")}
+    letters = [letter.body for letter in parts.events.dead_letters()]
+    return {
+        "tables": tables,
+        "history": history,
+        "scores": scores,
+        "online": parts.feature_store.file.read_text(),
+        "stream": stream,
+        "events": (queue, letters),
+        "notices": (parts.notifier._path).read_text(),
+    }

@@ -167,7 +167,7 @@ def quarantine(table: str, date: str | None) -> None:
 def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:
     """Erase the ENTITY (customer) with this ID everywhere and for good, and write a proof.
 
-    Its rows leave every table, the online store and published scores; a tombstone keeps them out.
+    Its rows leave every table, the online store, published scores, events and the stream; a tombstone keeps them out.
     """
     from pipelines.cli import forgetting
 
@@ -224,6 +224,20 @@ def status() -> None:
     from pipelines.cli import eventing
 
     eventing.status()
+
+
+@events.command()
+@_PROFILE
+@click.argument("group", metavar="GROUP")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(group: str, yes: bool) -> None:
+    """Drop an abandoned GROUP, so that it holds up neither publishers nor pruning.
+
+    A consumer that still reads as this group begins anew, with the oldest event that is kept.
+    """
+    from pipelines.cli import eventing
+
+    eventing.drop(group, yes=yes)
 
 
 class _Alerts(click.Group):

@@ -11,11 +11,12 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+import click
 from rich.table import Table
 
 from assets import payment_replay
 from assets.ingestion import ingest
-from models.errors import TesseraError
+from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
 from pipelines.cli.console import err, out
 from pipelines.cli.days import known_span, yesterday
@@ -108,6 +109,35 @@ def status() -> None:
     for group in groups:
         table.add_row(_escaped(group), f"{queue.backlog(group):,}")
     out.print(table)
+
+
+def drop(group: str, *, yes: bool) -> None:
+    """Drops an abandoned group after asking: nothing is kept for it any more.
+
+    Raises:
+        TesseraError: there is no such group, nobody to ask, or the queue does not answer.
+    """
+    queue: Events = active_stack().open("events")
+    groups = queue.groups()
+    if group not in groups:
+        raise TesseraError(
+            f"There is no group {group!r}.", expected=choose_from(group, groups), todo="See `tessera events status`."
+        )
+    behind = queue.backlog(group)
+    if not yes:
+        _ask(group, behind)
+    queue.drop(group)
+    out.print(f"The group {group} is no more; {behind:,} events no longer wait for it.", markup=False)
+
+
+def _ask(group: str, behind: int) -> None:
+    if not sys.stdin.isatty():
+        raise TesseraError(
+            f"Dropping the group {group!r} cannot be undone, and there is no terminal to ask at.",
+            expected="a yes",
+            todo="Pass --yes.",
+        )
+    click.confirm(f"Drop the group {group}, for which {behind:,} events wait? What reads as it begins anew", abort=True)
 
 
 class _Sending:

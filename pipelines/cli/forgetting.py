@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -30,9 +31,7 @@ def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) 
     _check(entity, id, why)
     stack = active_stack()
     with only_one(stack, "run", f"`tessera forget {entity}`"):
-        parts = forgetting.Parts(
-            *(stack.open(port) for port in ("lake", "feature_store", "registry", "sink", "source"))
-        )
+        parts = forgetting.Parts(**{field.name: stack.open(field.name) for field in fields(forgetting.Parts)})
         found = forgetting.survey(parts.lake, parts.source, entity, id)
         if not found:
             _say_why_nothing_is_known(parts, stack, entity, id, even_if_unknown=even_if_unknown)
@@ -70,7 +69,7 @@ def _say_why_nothing_is_known(
         raise TesseraError(
             f"No table of the lake knows a {entity} {id!r}.",
             expected=f"a {ENTITIES[entity]} as it stands in the lake, upper and lower case as there",
-            todo="Correct the id; or pass --even-if-unknown, and it is kept out should it ever come.",
+            todo="Correct the id; or pass --even-if-unknown: it leaves queue and stream too, and is kept out.",
         )
 
 
@@ -83,7 +82,9 @@ def _ask(entity: str, id: str, found: Mapping[str, int]) -> None:
         )
     for table, rows in found.items():
         out.print(f"{rows:>9,}  {table}", markup=False)
-    click.confirm(f"Forget {entity} {id}, here, online and in published scores? This cannot be undone", abort=True)
+    click.confirm(
+        f"Forget {entity} {id}, here, online, in published scores and in the stream? This cannot be undone", abort=True
+    )
 
 
 def _card(record: Erasure, proof: Path) -> Panel:

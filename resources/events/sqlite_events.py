@@ -20,6 +20,7 @@ from models.errors import TesseraError
 from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
+from resources.sqlite_scrub import scrub
 
 _BUSY_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -85,14 +86,8 @@ class SqliteEvents(SqlEvents):
 
     @override
     def _scrub(self) -> None:
-        """The file is written anew, and its log cut.
-
-        `secure_delete` alone is not enough: pages that were divided keep copies of rows in their unused parts.
-        """
         with self._answering() as connection:
-            connection.execute("VACUUM")
-            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                raise sqlite3.OperationalError("somebody reads it, so its log cannot be cut")
+            scrub(connection)
 
     @contextmanager
     def _answering(self) -> Iterator[sqlite3.Connection]:

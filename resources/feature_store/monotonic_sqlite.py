@@ -31,6 +31,7 @@ from resources.feature_store import monotonic_sqlite_tables as tables
 from resources.feature_store.encoding import decoded
 from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 from resources.feature_store.pushed_rows import PushedRow, pushed_columns
+from resources.sqlite_scrub import scrub
 
 _NAIVE_EPOCH = datetime(1970, 1, 1)
 #: Local time differs from UTC by the same number of seconds within a quarter of an hour, everywhere.
@@ -97,16 +98,12 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
         return self._read(config, reads)
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
-        """See `BulkOnlineStore`. The file is written anew, and its log cut: no byte of the rows is left in either.
-
-        `secure_delete` alone is not enough: pages that were divided keep copies of rows in their unused parts.
-        """
+        """See `BulkOnlineStore`. The file is written anew, and its log cut: no byte of the rows is left in either."""
         conn = self._get_conn(config)
         with tables.transaction(conn):
             tables.remember_forgotten(conn, config.project, entity_keys)
             removed = sum(tables.remove(conn, _table(config, view), entity_keys) for view in views)
-        conn.execute("VACUUM")
-        conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        scrub(conn)
         return removed
 
     def online_write_batch(

@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.sqlite_scrub import scrub
+
 #: A crash loses at most what was served in this time, and at most this many sampled rows.
 FLUSH_SECONDS = 5.0
 MAX_BUFFERED_ROWS = 5_000
@@ -93,6 +95,8 @@ class ServedLog:
                 removed += rows.num_rows - kept.num_rows
                 connection.execute("UPDATE batches SET rows = ? WHERE id = ?", (_written(kept), batch))
             connection.execute("DELETE FROM entities WHERE digest = ?", (digest,))
+        with closing(sqlite3.connect(self._buffer.file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+            scrub(connection)
         return removed
 
 

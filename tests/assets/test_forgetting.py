@@ -1,10 +1,13 @@
 """Whoever is forgotten leaves everything, nobody else does, and no later run brings them back."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event as Flag
 from typing import Any
 
 import pyarrow as pa
@@ -18,19 +21,23 @@ from forgetting_home import (
     LAST,
     LINES,
     OTHERS,
+    HighAmounts,
     features,
     fill,
     line,
     night,
     opened,
+    payment,
     places_with,
     training_rows,
+    worker,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from score_sets import APP, digest
 
 from assets.forgetting import Parts, forget, survey
+from assets.fraud_stream import GROUP
 from assets.ingestion import days_to_read, ingest
 from assets.ingestion_record import complete_days
 from models.contracts import ORDERS
@@ -88,6 +95,9 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "lake: orders": (12, 6),
         "lake: quarantine_orders": (12, 6),
         "scores: churn": (2, 2),
+        "events": (4 + 1 + 3 + 2, 0),
+        "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
+        "notices": (1, 0),
     }
     assert json.loads(parts.feature_store.file.read_text()) == {"churn_customer": list(OTHERS)}
 
@@ -173,6 +183,46 @@ def test_whoever_was_never_here_is_kept_out_too(parts: Parts, tmp_path: Path) ->
     assert places_with(tmp_path / "home", "c000009") == []
 
 
+def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp_path: Path) -> None:
+    """Both go on the whole time; the worker held events of the entity, and histories with its payments in memory."""
+    home, stop, begun, sent = tmp_path / "home", Flag(), Flag(), list[int]()
+
+    def publishing() -> None:
+        events = opened(home).events
+        while not stop.is_set():
+            numbers = range(100 + 3 * len(sent), 103 + 3 * len(sent))
+            sent.append(events.publish([payment(n, (ID, *OTHERS)[n % 3], amount=10.0) for n in numbers]))
+
+    def working() -> int:
+        stream, dropped = worker(opened(home)), 0
+        while not stop.is_set() or parts.events.backlog(GROUP):
+            dropped += stream.step(HighAmounts(), limit=7, wait_seconds=0.01).forgotten
+            begun.set()
+        return dropped
+
+    with ThreadPoolExecutor(2) as pool:
+        publisher, runner = pool.submit(publishing), pool.submit(working)
+        try:
+            begun.wait(60)
+            record = forgotten(parts, tmp_path)
+            until = len(sent) + 5
+            while len(sent) < until and not publisher.done():
+                time.sleep(0.001)
+        finally:
+            stop.set()
+        publisher.result()
+        assert runner.result() > 0, "what was published afterwards was dropped"
+    assert record.places["stream: fraud"].rows > 0
+    assert parts.stream_store.forget(ID) == 0
+    numbers = [*range(12), *range(20, 29), *range(100, 100 + sum(sent))]
+    scored = parts.stream_store.scored(FIRST, LAST + timedelta(days=30))["transaction_id"].to_pylist()
+    assert scored == [n for n in numbers if n % 3 != numbers[0] % 3]
+    parts.events.drop("other")
+    parts.events.prune(before=datetime.now(UTC) + timedelta(hours=1))
+    parts.events.forget("nobody")
+    assert places_with(home, ID) == []
+
+
 class Renamed(FakeSource):
     """A source whose files call the customer something else, or do not have the column at all."""
 
@@ -219,7 +269,7 @@ def test_any_id_can_be_forgotten(tmp_path: Path, id: str) -> None:
     lines = [line("1", id, FIRST), line("2", id, FIRST, quantity=0), line("3", "abc", FIRST, quantity=0)]
     parts = fill(tmp_path / "home")
     source = FakeSource({"orders": raw_rows("orders", lines)}, FIRST)
-    other = Parts(DeltaLake(str(tmp_path / "lake")), parts.feature_store, parts.registry, parts.sink, source)
+    other = replace(parts, lake=DeltaLake(str(tmp_path / "lake")), source=source)
     ingest("orders", source, other.lake, FIRST, CONFIG, "r")
     assert survey(other.lake, source, "customer", id) == {"orders": 1, "quarantine_orders": 1}
     record, _ = forget(other, tmp_path / "home", "customer", id, **ABOUT)

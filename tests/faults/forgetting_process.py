@@ -20,10 +20,13 @@ from forgetting_home import ID, OnlineFile, opened
 from assets import ingestion_record
 from assets.erasure_journal import ErasureJournal
 from assets.forgetting import forget
+from resources.events.sqlite_events import SqliteEvents
 from resources.lake import delta, removal
 from resources.lake.delta import DeltaLake
+from resources.notifier.log import LogNotifier
 from resources.sink.delta_sink import DeltaSink
 from resources.sink.publication_log import PublicationLog
+from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from resources.tombstones import TombstoneFolder
 
 
@@ -36,11 +39,11 @@ class Steps:
 
     def watch(self, owner: Any, name: str) -> None:
         """Count calls of `owner.name`."""
-        real = getattr(owner, name)
+        real, place = getattr(owner, name), f"{owner.__name__.rpartition('.')[2]}.{name}"
 
         @functools.wraps(real)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            self.step(name)
+            self.step(place)
             return real(*args, **kwargs)
 
         setattr(owner, name, counted)
@@ -68,6 +71,10 @@ def watched(last: int) -> Steps:
         (PublicationLog, "append"),
         (DeltaSink, "_remove_attempts"),
         (DeltaSink, "_remove_unreferenced"),
+        (SqliteEvents, "_forget_letters"),
+        (SqliteEvents, "_scrub"),
+        (SqliteStreamStore, "forget"),
+        (LogNotifier, "forget"),
         (Path, "unlink"),
     ]
     for owner, name in places:

@@ -72,7 +72,7 @@ def test_killed_at_every_boundary_and_begun_again(tmp_path: Path, forgetters: Fo
     smooth = shutil.copytree(tmp_path / "start", tmp_path / "smooth")
     code, changes = forgetters.run(smooth)
     assert code == 0
-    assert len(set(changes)) >= 12, f"there must be something to interrupt: {changes}"
+    assert len(set(changes)) >= 18, f"there must be something to interrupt: {changes}"
     end, told = state(opened(smooth)), proof(smooth)
     assert places_with(smooth, ID) == []
     for step in chosen(changes):
@@ -88,13 +88,12 @@ def test_killed_at_every_boundary_and_begun_again(tmp_path: Path, forgetters: Fo
 def _accounts_for_all(folder: Path, told: Erasure, at: str) -> None:
     proofs = [json.loads(file.read_text()) for file in sorted((folder / "forgotten").glob("*.json"))]
     first = Erasure.model_validate(proofs[0])
-    online = "online: churn_customer"
-    counts = {name: place.rows for name, place in first.places.items()}
-    expected = {name: place.rows for name, place in told.places.items()}
-    if "or more" in first.places[online].note:  # only the store knew, and it has forgotten
-        counts.pop(online)
-        expected.pop(online)
-    assert counts == expected, at
+    uncounted = {name for name, place in first.places.items() if "or more" in place.note}
+    assert len(uncounted) <= 1, "where only the store knew, and it has forgotten"
+    assert first.places.keys() == told.places.keys()
+    for name, place in first.places.items():
+        expected = range(told.places[name].rows + 1) if name in uncounted else [told.places[name].rows]
+        assert place.rows in expected, (at, name)
     assert [(m.version, m.golden_set) for m in first.learnt] == [(m.version, m.golden_set) for m in told.learnt], at
     assert first.unsure == told.unsure
     assert not list((folder / "forgotten").glob("*.journal"))
