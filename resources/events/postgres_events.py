@@ -6,16 +6,11 @@ the group's row, for as long as a call lasts, and what they hold they hold by a 
 
 from __future__ import annotations
 
-import importlib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import cache
-from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, cast
-from weakref import finalize
+from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -25,21 +20,16 @@ from models.errors import TesseraError
 from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
+from resources.postgres_session import Place, PostgresSession, needs_client
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_CONNECT_SECONDS = 10
 _POLL_SECONDS = 0.01
 _LETTERS = """CREATE TABLE IF NOT EXISTS dead_letter (
     place BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body TEXT NOT NULL, reason TEXT NOT NULL, number BIGINT,
     refused_us BIGINT NOT NULL
 );"""
-#: What is asked are few rows, each by an index. A planner without statistics, as of a table filled a moment ago, reads
-#: the whole table instead, or compiles the query, which takes a hundred times as long as running it.
-_OFF = ("jit", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
-#: Whoever makes the tables holds this lock of the database: `IF NOT EXISTS` fails when two are at it.
-_MAKING = 7_338_164_925
 
 
 class PostgresEventsConfig(dg.Config):
@@ -62,14 +52,7 @@ class PostgresEventsConfig(dg.Config):
         Raises:
             TesseraError: the client is not installed.
         """
-        try:
-            importlib.import_module("psycopg")
-        except ImportError as error:
-            raise TesseraError(
-                f"Events of kind 'postgres' need a package that is not installed: {error}.",
-                expected="the Postgres client in .venv",
-                todo="Install requirements/postgres.lock into .venv, or choose another `kind` of events in stack.yaml.",
-            ) from error
+        needs_client("events")
         return PostgresEvents(self.url, self.schema_name, self.lease_seconds, self.max_backlog)
 
 
@@ -78,9 +61,9 @@ class PostgresEvents(SqlEvents):
 
     def __init__(self, url: str, schema: str, lease_seconds: float, max_backlog: int) -> None:
         super().__init__(lease_seconds, max_backlog, _POLL_SECONDS)
-        self._url, self._schema = url, schema
-        #: By process: a forked child must neither speak through its parent's connection nor close it.
-        self._processes: dict[int, _Process] = {}
+        self._schema = schema
+        tables, marks = f"{sql.TABLES}{_LETTERS}", ("dead_letter", "hole")
+        self._session = PostgresSession(Place(url, schema, "events", "events", tables, marks))
 
     @override
     def check(self) -> Health:
@@ -95,13 +78,13 @@ class PostgresEvents(SqlEvents):
     @override
     @contextmanager
     def _transaction(self, *, lasting: bool = False) -> Iterator[_Statements]:
-        with self._answering() as connection, connection.transaction():
+        with self._session.answering() as connection, connection.transaction():
             yield _Statements(connection)
 
     @override
     @contextmanager
     def _look(self) -> Iterator[_Statements]:
-        with self._answering() as connection:
+        with self._session.answering() as connection:
             yield _Statements(connection)
 
     @override
@@ -110,31 +93,6 @@ class PostgresEvents(SqlEvents):
 
         `VACUUM FULL` removes them from the files at once, while nobody can read.
         """
-
-    @contextmanager
-    def _answering(self) -> Iterator[Connection]:
-        import psycopg
-
-        mine = self._processes.setdefault(os.getpid(), _Process())
-        with mine.lock:
-            try:
-                if mine.connection is None or mine.connection.closed:
-                    mine.connection = _connection(self._url, self._schema)
-                    finalize(self, _close, mine.connection, os.getpid())
-                yield mine.connection
-            except psycopg.Error as error:
-                says = str(error).strip().splitlines() or [type(error).__name__]
-                raise TesseraError(
-                    f"The Postgres of the events does not work: {says[0].rpartition('failed: ')[2]}.",
-                    expected=f"a database that lets us in, and write in schema {self._schema!r}",
-                    todo="Start it, or correct `url` and `schema_name` of events in stack.yaml.",
-                ) from error
-
-
-@dataclass
-class _Process:
-    lock: AbstractContextManager[Any] = field(default_factory=RLock)
-    connection: Connection | None = None
 
 
 class _Statements:
@@ -157,43 +115,3 @@ class _Statements:
 def _worded(statement: str) -> bytes:
     """Placeholders as psycopg wants them."""
     return re.sub(r":(\w+)", r"%(\1)s", statement).encode()
-
-
-def _connection(url: str, schema: str) -> Connection:
-    import psycopg
-    from psycopg import IsolationLevel
-
-    with ExitStack() as undo:
-        connection = psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS, application_name="tessera")
-        undo.callback(connection.close)
-        # The cursors rely on it: a statement must see what was committed while it waited for its turn.
-        connection.isolation_level = IsolationLevel.READ_COMMITTED
-        _execute(connection, f"SET search_path TO {schema}")
-        for setting in _OFF:
-            _execute(connection, f"SET {setting} TO off")
-        if not _has_tables(connection, schema):
-            _make_tables(connection, schema)
-        undo.pop_all()
-    return connection
-
-
-def _close(connection: Connection, process: int) -> None:
-    if os.getpid() == process:
-        connection.close()
-
-
-def _make_tables(connection: Connection, schema: str) -> None:
-    with connection.transaction():
-        _execute(connection, f"SELECT pg_advisory_xact_lock({_MAKING})")
-        if not _has_tables(connection, schema):  # else another was faster
-            _execute(connection, f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            _execute(connection, f"{sql.TABLES}{_LETTERS}")
-
-
-def _has_tables(connection: Connection, schema: str) -> bool:
-    query = "SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename IN ('dead_letter', 'hole')"
-    return connection.execute(query, [schema]).fetchone() == (2,)
-
-
-def _execute(connection: Connection, statement: str) -> None:
-    connection.execute(cast("Any", statement))
