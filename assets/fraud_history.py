@@ -60,7 +60,7 @@ class LakeSurroundings:
 
     def forgotten(self) -> Container[str]:
         """Customers with a tombstone."""
-        return self._lake.forgotten("customer")
+        return self._lake.forgotten("customer") or ()  # which need not be asked for each event
 
     def registered(self) -> Container[str]:
         """Every `customer_id` of table `customers`."""
