@@ -42,6 +42,7 @@ ALL_TABLES = ("history", "payment", "scored", "alert", "feedback", "progress")
 
 #: Whoever writes locks this row first: all writers take turns, and each sees what the one before it did.
 LOCK = "SELECT generation, batches FROM progress FOR UPDATE"
+BEGIN = f"BEGIN; {LOCK}"
 GENERATION = "SELECT generation, batches FROM progress"
 POSITION = "SELECT position, newest FROM progress"
 SET_POSITION = "UPDATE progress SET position = %s, newest = %s, batches = batches + 1"
@@ -89,12 +90,15 @@ ADD_FEEDBACK = """INSERT INTO feedback (alert_id, transaction_id, is_fraud, cust
 FEEDBACK = """SELECT transaction_id, customer_id, alert_id, is_fraud, labelled_at, who FROM feedback
     WHERE labelled_at >= %s AND labelled_at < %s ORDER BY labelled_at, transaction_id, is_fraud"""
 
-#: The oldest ones first; the limit may be NULL.
+#: The oldest first; a limit of NULL is none. What a history still holds of that time is a payment that is known.
 REMOVE_PAYMENTS = """DELETE FROM payment WHERE transaction_id = ANY(ARRAY(
-    SELECT transaction_id FROM payment WHERE micros < %s ORDER BY micros LIMIT %s))"""
-REMOVE_SCORED = """DELETE FROM scored USING (SELECT micros, transaction_id FROM scored WHERE micros < %s
-    ORDER BY micros, transaction_id LIMIT %s) AS old
-    WHERE scored.micros = old.micros AND scored.transaction_id = old.transaction_id"""
+    SELECT transaction_id FROM payment
+    WHERE micros < %(before)s AND NOT EXISTS (SELECT 1 FROM history WHERE oldest < %(before)s)
+    ORDER BY micros LIMIT %(limit)s))"""
+REMOVE_SCORED = """DELETE FROM scored USING (
+        SELECT micros, transaction_id FROM scored WHERE micros < %(before)s
+        ORDER BY micros, transaction_id LIMIT %(limit)s
+    ) AS old WHERE scored.micros = old.micros AND scored.transaction_id = old.transaction_id"""
 
 PAID_BY = "SELECT terminal_id, transaction_id FROM payment WHERE customer_id = %s"
 FORGET = (
