@@ -51,6 +51,7 @@ class Place:
 class _Process:
     lock: AbstractContextManager[Any] = field(default_factory=RLock)
     connection: Connection | None = None
+    uses: int = 0
 
 
 class PostgresSession:
@@ -65,6 +66,8 @@ class PostgresSession:
     def answering(self) -> Iterator[Connection]:
         """The connection, in autocommit mode, for this thread; its tables are there.
 
+        Asked again inside, it is the same one even if it is lost: a transaction never goes on in another one.
+
         Raises:
             TesseraError: instead of whatever psycopg raises inside.
         """
@@ -72,8 +75,9 @@ class PostgresSession:
 
         mine = self._processes.setdefault(os.getpid(), _Process())
         with mine.lock:
+            mine.uses += 1
             try:
-                if mine.connection is None or mine.connection.closed:
+                if mine.connection is None or (mine.connection.closed and mine.uses == 1):
                     mine.connection = _connection(self._place)
                     finalize(self, _close, mine.connection, os.getpid())
                 yield mine.connection
@@ -84,6 +88,8 @@ class PostgresSession:
                     expected=f"a database that lets us in, and write in schema {self._place.schema!r}",
                     todo=f"Start it, or correct `url` and `schema_name` of {self._place.port} in stack.yaml.",
                 ) from error
+            finally:
+                mine.uses -= 1
 
 
 def needs_client(port: str) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,11 +16,11 @@ from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
 from resources.stream_store.port import Batch, StreamStore, Superseded
+from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
 
 DAY = date(2018, 8, 8)
 NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
-KINDS: dict[str, Any] = {"sqlite": SqliteStreamStoreConfig}
 #: Opens the same store again, as another process would.
 Open = Callable[[], StreamStore]
 
@@ -73,10 +72,11 @@ def rows(one: KeyHistory) -> list[tuple[int, int, int, int]]:
     return list(zip(one.micros, one.ids, one.values, one.known, strict=True))
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=["sqlite", "postgres"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    config = KINDS[request.param](path=str(tmp_path / "stream.db"))
-    return config.open
+    if request.param == "sqlite":
+        return SqliteStreamStoreConfig(path=str(tmp_path / "stream.db")).open
+    return PostgresStreamStoreConfig(url=request.getfixturevalue("postgres_database").url).open
 
 
 @pytest.fixture
