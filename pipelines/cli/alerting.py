@@ -23,7 +23,7 @@ from resources.stream_store.port import StreamStore
 APPS = ("fraud",)
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
-_SHOWN_REASONS = 3
+_SHOWN_REASONS = 2
 #: Narrower than this, the table leaves out what the id of an alert says, too.
 _ROOMY_COLUMNS = 110
 _SAID_BY_THE_ID = ("day", "customer")
@@ -107,10 +107,10 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
     said = [one for one in _said_since(store, alert.day) if one.alert_id == alert_id]
     sent = _publish(queue, said, alert, given)
-    payments = f"{len(alert.transactions):,} payment{'s' if len(alert.transactions) > 1 else ''}"
-    already = before is not None and before.label == given
-    told = f"{sent:,} events published" if sent else "the stream had been told"
-    out.print(f"{alert_id} {'was' if already else 'is'} labelled {given}: {payments}, {told}.", markup=False)
+    is_new = before is None or before.label != given
+    told = _counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
+    says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
+    out.print(f"{says}: {_counted(len(alert.transactions), 'payment')}, {told}.", markup=False)
 
 
 def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
@@ -193,8 +193,8 @@ def _why_none(days: Sequence[date], span: tuple[date, date]) -> str:
     return f"There are no alerts {asked}; there are some {known}."
 
 
-def _counted(number: int) -> str:
-    return f"{number:,} alert{'' if number == 1 else 's'}"
+def _counted(number: int, what: str = "alert") -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _when(found: Sequence[_Listed]) -> str:

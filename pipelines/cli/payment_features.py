@@ -1,9 +1,9 @@
 """`tessera features fraud`: the window features of every payment of some days."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
-from assets import fraud_features
+from assets import alert_feedback, fraud_features
 from assets.ingestion import ingest
 from models.errors import TesseraError
 from pipelines.cli.console import err, out
@@ -57,3 +57,6 @@ def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     for table in fraud_features.TABLES:
         with err.status(f"ingesting {table}"):
             ingest(table, source, lake, last, config, "tessera features")
+    # What analysts said since the nightly job looked.
+    seen = first - timedelta(days=fraud_features.LOOKBACK_DAYS)
+    alert_feedback.copied_days(lake, stack.open("stream_store"), seen, last)

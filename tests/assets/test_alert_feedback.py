@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from assets import alert_feedback, fraud_features, fraud_learning
+from assets import alert_feedback, fraud_features, fraud_learning, payment_replay
 from assets.fraud_stream import FraudStream
 from models.alerts import Alert, Feedback
 from models.errors import TesseraError
@@ -209,6 +209,25 @@ def test_the_source_decides_what_is_learnt_else_the_analysts(
     assert rows == {1: (learnt[0], days[learnt[1]]), 2: (False, days[3])}
     before = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[0].date())
     assert before.num_rows == 0, "nothing was known on that day"
+
+
+def test_a_replay_sends_what_analysts_said_as_the_same_events(tmp_path: Path) -> None:
+    """A queue that holds them leaves them out; a stream that begins anew counts them as the one before did."""
+    paid = {"customer_id": "c1", "terminal_id": "t", "amount": 5.0}
+    payments = [{"transaction_id": n, "paid_at": T0 + timedelta(hours=n), **paid} for n in (1, 2)]
+    labels = [{"transaction_id": 2, "is_fraud": False, "labelled_at": T0 + timedelta(days=7)}]
+    said = [answer(1, T0 + timedelta(hours=3), is_fraud=False), answer(1, T0 + timedelta(days=2, microseconds=1))]
+    other = [answer(9, T0 + timedelta(hours=3))]
+    lake = lake_with(tmp_path, payments, labels, said + other)
+    events = list(payment_replay.history(lake, engine(tmp_path), T0.date(), T0.date()))
+    assert [(one.source, one.data["transaction_id"]) for one in events] == [
+        ("/payments", 1),
+        ("/payments", 2),
+        ("/alerts", 1),
+        ("/alerts", 1),
+        ("/payment_labels", 2),
+    ]
+    assert events[2:4] == [event_of(one) for one in said]
 
 
 def raised(number: int, customer: str) -> Alert:

@@ -63,6 +63,16 @@ def test_a_card_is_left_out_from_the_day_after_its_fraud_was_known() -> None:
     assert found["transaction_id"].to_pylist() == [8, 9, 20, 21]
 
 
+def test_a_label_that_came_after_the_holdout_began_is_not_learnt_from() -> None:
+    paid = datetime(2018, 7, 31, 12, tzinfo=UTC)
+    begins = datetime(2018, 8, 8, tzinfo=UTC)
+    rows = [{"transaction_id": n, "customer_id": "a", "event_timestamp": paid} for n in (1, 2)]
+    known = [begins - timedelta(microseconds=1), begins]
+    labels = [{"transaction_id": n, "is_fraud": False, "labelled_at": at} for n, at in zip((1, 2), known, strict=True)]
+    found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist(labels), PUBLISHED)
+    assert found["transaction_id"].to_pylist() == [1]
+
+
 def test_as_many_cards_are_alerted_as_can_be_looked_at() -> None:
     draw = np.random.default_rng(3)
     days = np.repeat(np.array(["2018-08-08", "2018-08-09", "2018-08-10"], dtype="datetime64[D]"), 400)
