@@ -1,6 +1,8 @@
 """The stream beside its kills: what is refused and why, alerts per card and day, and the champion it follows."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,14 @@ import pyarrow as pa
 import pytest
 
 from assets.fraud_champion import FraudChampion
-from assets.fraud_stream import FraudStream, Step
+from assets.fraud_stream import FraudStream, Scorer, Step
+from assets.fraud_surroundings import Customers, Nothing
 from models.alerting import ALERTING, threshold_text
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
-from models.payments import PaymentLimits
+from models.features.fraud_online import Payment
+from models.payments import PaymentLimits, Unusable
 from models.training.encoding import Encoder
 from models.training.package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
@@ -33,20 +37,54 @@ def payment(number: int, *, customer: str = "c1", at: datetime = NOON, amount: A
     return Event(id=str(number), source="/payments", type="payment", time=at, subject=customer, data=data)
 
 
+def label(number: int, *, customer: str = "c1", at: datetime = NOON) -> Event:
+    data = {"transaction_id": number, "is_fraud": True}
+    return Event(id=str(number), source="/labels", type="payment.labelled", time=at, subject=customer, data=data)
+
+
+class Town(Nothing):
+    """Surroundings that can change."""
+
+    def __init__(self) -> None:
+        self.gone, self.known, self.asked = set[str](), {"c1"}, 0
+
+    def forgotten(self) -> set[str]:
+        return set(self.gone)
+
+    def registered(self) -> set[str]:
+        self.asked += 1
+        return set(self.known)
+
+
 class World:
     """A stream over its own queue and store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: PaymentLimits | None = None) -> None:
         self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
-        self.store = SqliteStreamStoreConfig(path=str(folder / "stream.db")).open()
-        self.stream = FraudStream(self.events, self.store, PaymentLimits(), clock=lambda: NOW)
+        self.beside = SqliteStreamStoreConfig(path=str(folder / "stream.db"))
+        self.store, self.town = self.beside.open(), Town()
+        self.stream = FraudStream(
+            self.events, self.store, limits or PaymentLimits(), around=self.town, clock=lambda: NOW
+        )
 
-    def feed(self, *events: Event) -> Step:
+    def feed(self, *events: Event, scorer: Scorer | None = None) -> Step:
         self.events.publish(list(events))
-        return self.stream.step(Formula(), limit=1000)
+        return self.stream.step(scorer or Formula(), limit=1000)
 
     def reasons(self) -> list[str]:
         return [letter.reason for letter in self.events.dead_letters()]
+
+
+class Meanwhile(Formula):
+    """Something happens beside the worker, once, while it scores."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens = [happens]
+
+    def scores(self, rows: Sequence[Sequence[float]]) -> Sequence[float]:
+        if self._happens:
+            self._happens.pop()()
+        return super().scores(rows)
 
 
 @pytest.fixture
@@ -103,6 +141,110 @@ def test_a_payment_that_comes_twice_changes_nothing(world: World) -> None:
     world.feed(payment(1, amount=900.0))
     twice = payment(1, amount=900.0).model_copy(update={"source": "/another"})
     assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].transactions) == (0, (1,))
+
+
+def test_a_known_payment_that_comes_again_late_is_not_refused(world: World) -> None:
+    world.feed(payment(1))
+    world.feed(payment(2, at=NOON + timedelta(days=10)))
+    step = world.feed(payment(1).model_copy(update={"source": "/another"}))
+    assert (step.events, step.payments, step.refused) == (1, 0, 0)
+
+
+def test_events_of_the_forgotten_leave_nothing(world: World) -> None:
+    world.town.gone.add("c2")
+    world.stream = FraudStream(world.events, world.store, PaymentLimits(), around=world.town, clock=lambda: NOW)
+    broken = payment(4, customer="c2", amount="much")
+    step = world.feed(payment(1), payment(2, customer="c2"), label(2, customer="c2"), broken)
+    assert (step.events, step.payments, step.forgotten, step.refused) == (4, 1, 3, 0)
+    assert world.reasons() == []
+    assert set(world.store.payments([1, 2, 4])) == {1}
+    assert world.events.backlog("fraud") == 0
+
+
+def test_who_is_forgotten_while_the_worker_scores_does_not_come_back(world: World) -> None:
+    """The worker holds the customer's history, has read another payment of theirs, and was about to store it."""
+    world.feed(payment(1, amount=900.0), payment(2, customer="c2"))
+
+    def forget() -> None:
+        world.town.gone.add("c1")
+        world.beside.open().forget("c1")
+
+    step = world.feed(payment(3, amount=900.0), payment(4, customer="c2"), scorer=Meanwhile(forget))
+    assert (step.events, step.payments, step.forgotten, step.alerts) == (2, 1, 1, [])
+    assert set(world.store.payments([1, 2, 3, 4])) == {2, 4}
+    assert world.store.alert_days() == []
+    keys = [("customer_id", "c1"), ("terminal_id", "t1")]
+    assert {key: list(one.ids) for key, one in world.store.histories(keys).items()} == {keys[1]: [2, 4]}
+    assert world.store.scored(NOON.date(), NOON.date())["transaction_id"].to_pylist() == [2, 4]
+    rows = world.store.scored(NOON.date(), NOON.date()).to_pylist()
+    assert [row["customer_count_30d"] for row in rows] == [1.0, 2.0]
+
+
+def test_an_alert_labelled_while_a_payment_joins_it_keeps_its_label(world: World) -> None:
+    world.feed(payment(1, amount=900.0))
+
+    def answer() -> None:
+        world.beside.open().answer("20180808-c1", "fraud", who="ann", at=NOW)
+
+    world.feed(payment(2, amount=950.0), scorer=Meanwhile(answer))
+    (alert,) = world.store.find(NOON.date(), NOON.date())
+    assert (alert.label, alert.transactions) == ("fraud", (1, 2))
+
+
+def test_an_alert_added_while_its_card_raises_one_is_joined(world: World) -> None:
+    world.feed(payment(1, amount=900.0), payment(9, customer="c9"))
+    (raised,) = world.store.find(NOON.date(), NOON.date())
+    other = replace(raised, alert_id="20180808-c9", customer_id="c9", transactions=(9,))
+    scorer = Meanwhile(lambda: world.beside.open().add_alerts([other]))
+    step = world.feed(payment(10, customer="c9", amount=900.0), scorer=scorer)
+    assert (step.payments, step.alerts) == (1, [])
+    assert world.store.alerts(["20180808-c9"])["20180808-c9"].transactions == (9, 10)
+
+
+def test_only_customers_in_the_register(tmp_path: Path) -> None:
+    world = World(tmp_path, PaymentLimits(customers="registered"))
+    step = world.feed(payment(1), payment(2, customer="c7"), payment(3, customer="c8"))
+    assert (step.payments, step.refused) == (1, 2)
+    assert world.reasons()[0] == "customer_id 'c8' is not in the register of customers"
+    assert world.town.asked == 1, "not once more for each that is unknown"
+
+
+def test_a_register_that_grows_is_read_again_at_most_once_a_minute() -> None:
+    town, seconds = Town(), [0.0]
+    customers = Customers(town, PaymentLimits(customers="registered"), clock=lambda: seconds[0])
+    town.known.add("c2")
+    new = Payment(1, "c2", "t1", 0, 0)
+    with pytest.raises(Unusable):
+        customers.check(new)
+    seconds[0] = 61.0
+    customers.check(new)
+    assert town.asked == 2
+
+
+def test_without_a_register_no_stream_begins_that_needs_one(world: World) -> None:
+    with pytest.raises(TesseraError, match="tessera run fraud_nightly"):
+        FraudStream(world.events, world.store, PaymentLimits(customers="registered"))
+
+
+def test_the_store_does_not_grow_with_the_days(tmp_path: Path) -> None:
+    """120 days, of each 12 payments of 6 customers who never come again."""
+    world = World(tmp_path)
+    kept: list[tuple[int, int]] = []
+    start = NOON - timedelta(days=130)
+    for day in range(120):
+        at = start + timedelta(days=day)
+        numbers = range(100 * day, 100 * day + 12)
+        world.feed(*(payment(n, customer=f"c{n // 2}", at=at, terminal_id=f"t{n % 5}") for n in numbers))
+        if day % 10 == 9:
+            scored = world.store.scored(start.date(), at.date()).num_rows
+            kept.append((len(world.store.payments(range(100 * day + 12))), scored))
+    days_kept, scores_kept = range(45, 50), 15  # 7 late, 37 of windows; a batch a day looks through some histories only
+    assert all(payments / 12 in days_kept and scored == 12 * scores_kept for payments, scored in kept[-6:])
+    with sqlite3.connect(tmp_path / "stream.db") as connection:
+        (histories,) = connection.execute("SELECT count(*) FROM history").fetchone()
+    assert (histories - 5) / 6 in days_kept
+    old = label(100 * 10, at=start + timedelta(days=17))
+    assert world.feed(old).refused == 1
 
 
 def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Path:
