@@ -1,0 +1,27 @@
+"""A worker of the fraud stream over Postgres as a process of its own: `URL LIMIT`; a line for each batch it took in."""
+
+import sys
+
+from assets.fraud_stream import FraudStream
+from models.payments import PaymentLimits
+from resources.events.port import Events
+from resources.events.postgres_events import PostgresEventsConfig
+from resources.stream_store.port import StreamStore
+from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
+from tests.faults.fraud_stream_process import KEPT_DAYS, Formula
+
+
+def opened(url: str) -> tuple[Events, StreamStore]:
+    return PostgresEventsConfig(url=url).open(), PostgresStreamStoreConfig(url=url).open()
+
+
+def work(events: Events, store: StreamStore, limit: int) -> None:
+    """Until none is left that can be read."""
+    stream = FraudStream(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS)
+    while step := stream.step(Formula(), limit=limit).events:
+        sys.stdout.write(f"{step}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    work(*opened(sys.argv[1]), int(sys.argv[2]))
