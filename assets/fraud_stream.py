@@ -15,13 +15,13 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from assets.fraud_state import HeldHistories, HeldPayments
+from assets.fraud_state import HeldHistories, HeldPayments, look_up
 from assets.fraud_surroundings import Customers, Nothing, Surroundings
 from models.alerts import Alert, Scored, alert_id, raised_by
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
 from models.features.windows import MICROS_PER_DAY
-from models.payments import LABEL, PAYMENT, PaymentLimits, Unusable, check_time, label_of, payment_of
+from models.payments import LABEL, PAYMENT, Label, PaymentLimits, Unusable, check_time, label_of, payment_of
 from resources.events.port import Delivered, Events
 from resources.stream_store.port import Batch, StreamStore, Superseded
 
@@ -185,12 +185,11 @@ class FraudStream:
 
     def _changes(self, delivered: Sequence[Delivered]) -> _Changes:
         changes, now = _Changes(), self._clock()
-        for one in delivered:
-            if self._customers.is_forgotten(one.event):
-                changes.forgotten += 1
-                continue
+        given = list(self._given(delivered, changes))
+        look_up([what for _, what in given], *self._histories, self._payments, newest=self._newest)
+        for one, what in given:
             try:
-                for payment, features in self._applied(one.event, changes, now):
+                for payment, features in self._applied(what, changes, now):
                     changes.features[payment.transaction_id] = payment, features
             except Unusable as reason:
                 changes.refused.append((one, str(reason)))
@@ -199,19 +198,35 @@ class FraudStream:
             del changes.features[number]  # its event has not come yet
         return changes
 
-    def _applied(self, event: Event, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
+    def _given(self, delivered: Sequence[Delivered], changes: _Changes) -> Iterator[tuple[Delivered, Payment | Label]]:
+        for one in delivered:
+            if self._customers.is_forgotten(one.event):
+                changes.forgotten += 1
+                continue
+            try:
+                yield one, self._understood(one.event)
+            except Unusable as reason:
+                changes.refused.append((one, str(reason)))
+
+    def _understood(self, event: Event) -> Payment | Label:
         if event.type == PAYMENT:
-            yield from self._paid(payment_of(event, self._limits), changes, now)
-        elif event.type == LABEL:
-            label = label_of(event)
-            number = label.transaction_id
-            # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
-            oldest = self._newest - self._late - TERMINAL_REACH
-            if number not in self._payments or self._payments[number].micros < oldest:
-                raise Unusable(f"transaction_id {number} is no payment that the stream still knows")
-            yield from self._windows.label(number, label.labelled_at, is_fraud=label.is_fraud)
-        else:
-            raise Unusable(f"type {event.type!r} is neither {PAYMENT!r} nor {LABEL!r}")
+            return payment_of(event, self._limits)
+        if event.type == LABEL:
+            return label_of(event)
+        raise Unusable(f"type {event.type!r} is neither {PAYMENT!r} nor {LABEL!r}")
+
+    def _applied(
+        self, given: Payment | Label, changes: _Changes, now: datetime
+    ) -> Iterator[tuple[Payment, list[float]]]:
+        if isinstance(given, Payment):
+            yield from self._paid(given, changes, now)
+            return
+        number = given.transaction_id
+        # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
+        oldest = self._newest - self._late - TERMINAL_REACH
+        if number not in self._payments or self._payments[number].micros < oldest:
+            raise Unusable(f"transaction_id {number} is no payment that the stream still knows")
+        yield from self._windows.label(number, given.labelled_at, is_fraud=given.is_fraud)
 
     def _paid(self, payment: Payment, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
         number = payment.transaction_id
