@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
@@ -16,6 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
 
+#: No control characters: not every database can keep a zero byte.
+_Key = Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -56,8 +58,8 @@ class _PaymentData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     transaction_id: StrictInt = Field(ge=0, lt=2**63)
-    customer_id: StrictStr = Field(min_length=1, max_length=64)
-    terminal_id: StrictStr = Field(min_length=1, max_length=64)
+    customer_id: _Key
+    terminal_id: _Key
     amount: StrictFloat | StrictInt = Field(ge=0, allow_inf_nan=False)
 
 

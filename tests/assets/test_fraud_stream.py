@@ -99,6 +99,7 @@ def world(tmp_path: Path) -> World:
         (payment(2, amount=float(10**9)), "amount 1e+09 is more than 50000 EUR"),
         (payment(2, amount="20"), "amount '20'"),
         (payment(2, customer_id=""), "customer_id ''"),
+        (payment(2, terminal_id="t\x00"), "terminal_id 't\\x00'"),
         (payment(2, transaction_id="x"), "transaction_id 'x'"),
         (payment(2, at=NOW + timedelta(minutes=6)), "lies in the future"),
         (payment(2, at=NOON - timedelta(days=8)), "more than 7 days behind the stream"),
