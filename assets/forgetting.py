@@ -124,6 +124,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     work.stream()
     work.notices()
     work.verify()
+    # Last of all: to close a file of SQLite ends the locks that this process holds on it.
     named = [f"{path} holds the id's characters {count} times." for path, count in traces(home, id).items()]
     record.remains = [*_REMAINS, *work.late, *named]
     return record, journal.finish(record)

@@ -44,6 +44,7 @@ from models.contracts import ORDERS
 from models.erasure import Erasure, Place
 from models.errors import TesseraError
 from models.forgetting import Tombstone
+from models.payments import LABEL
 from models.publishing import attempt_of
 from resources.lake.delta import DeltaLake
 from resources.lake.port import DayRows
@@ -181,6 +182,27 @@ def test_whoever_was_never_here_is_kept_out_too(parts: Parts, tmp_path: Path) ->
     report = ingest("orders", source, parts.lake, NEXT, CONFIG, "later")
     assert (report.rows_in, report.rows_forgotten) == (0, 2)
     assert places_with(tmp_path / "home", "c000009") == []
+
+
+def test_payments_of_others_are_scored_as_if_the_entity_had_never_paid(tmp_path: Path) -> None:
+    """At the same terminals, where one of the entity's payments is known to be fraud."""
+    early = [payment(n, (ID, *OTHERS)[n % 3]) for n in range(12)]
+    fraud = {"type": LABEL, "data": {"transaction_id": 3, "is_fraud": True}, "id": "label"}
+    weeks_later = [payment(20_001, ID), payment(20_003, OTHERS[0])]
+    scored = {}
+    for name in ("forgotten", "never there"):
+        home, never = opened(tmp_path / name), name == "never there"
+        stream = worker(home)
+        for events in (early, [early[3].model_copy(update=fraud)], weeks_later):
+            home.events.publish([event for event in events if not (never and event.subject == ID)])
+            if events is weeks_later and not never:
+                home.lake.leave_tombstone("customer", ID, day=LAST, why="")
+                assert home.events.forget(ID) == 4 + 1 + 1
+                assert home.stream_store.forget(ID) > 0
+            stream.step(HighAmounts(), limit=100)
+        scored[name] = home.stream_store.scored(LAST, LAST + timedelta(days=30)).to_pylist()
+    assert scored["forgotten"][-1]["transaction_id"] == 20_003
+    assert scored["forgotten"][-1] == scored["never there"][-1]
 
 
 def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ class TestPublish:
         assert len(queue.read("g", limit=9, wait_seconds=300)) == 1
         assert ended(process).out.startswith("1 published")
 
-    def test_status(self, empty: Home) -> None:
+    def test_status_of_a_group_and_its_end(self, empty: Home) -> None:
         assert "No group has read yet" in empty.tessera("events", "status").out
         queue = queue_of(empty)
         queue.publish(GIVEN[:5])
@@ -65,6 +65,12 @@ class TestPublish:
         lines = empty.tessera("events", "status").out.splitlines()
         assert lines[0] == "events: sqlite, newest offset 5"
         assert lines[2].split() == ["[red]fraud", "4"]
+        assert "did you mean '[red]fraud'?" in empty.refuses("events", "drop", "[red]frad", "--yes")
+        assert "no terminal to ask at" in empty.refuses("events", "drop", "[red]fraud")
+        assert queue.groups() == ["[red]fraud"]
+        said = empty.tessera("events", "drop", "[red]fraud", "--yes").out
+        assert said == "The group [red]fraud is no more; 4 events no longer wait for it.\n"
+        assert queue.groups() == []
 
 
 @pytest.fixture
@@ -101,7 +107,7 @@ class TestReplay:
             assert said.out.startswith(says)
         events = [one.event for one in queue_of(home).read("g", limit=10_000)]
         assert [one.time for one in events] == sorted(one.time for one in events)
-        paid = [payment_of(one, PaymentLimits(), now=one.time, newest=None) for one in events if one.type == PAYMENT]
+        paid = [payment_of(one, PaymentLimits()) for one in events if one.type == PAYMENT]
         found = [(one.transaction_id, one.customer_id, one.terminal_id, one.micros, one.cents) for one in paid]
         assert found == [row[:5] for row in expected]
         labels = [label_of(one) for one in events if one.type == LABEL]

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from forgetting_home import places_with
+from forgetting_home import HighAmounts, LakeStones, payment, places_with
 from shop_home import DAY, Home
 
+from assets.fraud_notices import told
+from assets.fraud_stream import FraudStream
 from models.erasure import Erasure
+from models.payments import PaymentLimits
 
 D, NEXT = DAY.isoformat(), DAY + timedelta(days=1)
 
@@ -30,10 +33,22 @@ def customer(trained: Home, tmp_path: Path) -> str:
     )
 
 
+def pays(home: Home, customer: str) -> None:
+    """Payments of theirs were scored, raised an alert, and were refused; one waits."""
+    events, store, lake, notifier = (
+        home.opened().open(port) for port in ("events", "stream_store", "lake", "notifier")
+    )
+    events.publish([payment(1, customer), payment(2, customer, amount="much")])
+    (alert,) = FraudStream(events, store, PaymentLimits(), around=LakeStones(lake)).step(HighAmounts(), limit=9).alerts
+    told(notifier, alert)
+    events.publish([payment(3, customer)])
+
+
 def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_path: Path) -> None:
     home.tessera("run", "churn_online", "--date", D)
+    pays(home, customer)
     where = {path.split("/")[0] for path in places_with(home.folder, customer)}
-    assert {"lake", "scores", "feast"} <= where
+    assert {"lake", "scores", "feast", "events.db", "fraud_stream.db", "notices.jsonl"} <= where
 
     card = home.tessera("forget", "customer", customer, "--yes", "--why", "request 17 of 2026-03-02").out
     assert places_with(home.folder, customer) == []
@@ -46,6 +61,8 @@ def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_pat
     removed = {name for name, place in record.places.items() if place.rows}
     assert removed >= {"online: churn_customer", "lake: orders", "lake: quarantine_orders", "lake: customers"}
     assert removed >= {"lake: churn_features", "lake: churn_training_set", "scores: churn"}
+    assert {name: record.places[name].rows for name in ("events", "notices")} == {"events": 3 + 1, "notices": 1}
+    assert record.places["stream: fraud"].rows == len(("payment", "score", "alert", "at the terminal", "history"))
     assert not [sentence for sentence in record.remains if "holds the id" in sentence]
 
     before = pq.read_table(tmp_path / "before.parquet").to_pylist()

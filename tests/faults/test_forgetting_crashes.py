@@ -99,11 +99,12 @@ def _accounts_for_all(folder: Path, told: Erasure, at: str) -> None:
     assert not list((folder / "forgotten").glob("*.journal"))
 
 
-#: Writes again and again what it read before anybody was forgotten, and ingests every day anew.
+#: Writes again and again what it read before anybody was forgotten, ingests every day anew, and publishes payments; a
+#: worker scores them, which holds in memory what it read before.
 STUBBORN = """
 import sys
 from pathlib import Path
-from forgetting_home import FIRST, LAST, CONFIG, features, opened, training_rows
+from forgetting_home import FIRST, ID, LAST, CONFIG, HighAmounts, features, opened, payment, training_rows, worker
 from score_sets import APP, reader, score_rows
 from assets.ingestion import ingest
 from models.errors import TesseraError
@@ -111,9 +112,16 @@ from models.errors import TesseraError
 parts = opened(Path(sys.argv[1]))
 old, rows = features(LAST), score_rows([0.1, 0.2, 0.3, 0.4, 0.5])
 trained = training_rows(LAST, old["customer_id"].to_pylist())
+stream = worker(parts) if sys.argv[3] == "worker" else None
+parts.events.publish([payment(100, ID, amount=1.0)])
+if stream:
+    stream.step(HighAmounts(), limit=3)
 print("ready", flush=True)
 refused = 0
 for number in range(int(sys.argv[2])):
+    parts.events.publish([payment(101 + number, ID)])
+    if stream:
+        stream.step(HighAmounts(), limit=3)
     parts.lake.replace("churn_features", old.slice(number % 2), by="feature_date", first=LAST, last=LAST)
     parts.lake.replace("churn_training_set", trained.slice(number % 2), by="as_of", first=LAST, last=LAST)
     ingest("orders", parts.source, parts.lake, FIRST if number % 2 else LAST, CONFIG, f"run {number}")
@@ -129,7 +137,10 @@ print("written", refused, flush=True)
 def test_writers_that_read_before_do_not_bring_the_entity_back(tmp_path: Path) -> None:
     parts = fill(tmp_path / "home")
     command = [sys.executable, "-c", STUBBORN, str(tmp_path / "home"), "9"]
-    writers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) for _ in range(2)]
+    writers = [
+        subprocess.Popen([*command, what], stdout=subprocess.PIPE, text=True, env=environment())
+        for what in ("worker", "publisher")
+    ]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
@@ -140,4 +151,6 @@ def test_writers_that_read_before_do_not_bring_the_entity_back(tmp_path: Path) -
     assert [writer.returncode for writer in writers] == [0, 0]
     assert all(line.startswith("written") for line in said)
     assert record.rows > 0
+    assert parts.stream_store.forget(ID) == 0
+    parts.events.forget(ID)  # what was published afterwards, and waits to be dropped or pruned
     assert places_with(tmp_path / "home", ID) == []
