@@ -13,7 +13,8 @@ def told(notifier: Notifier, alert: Alert) -> str:
     body = f"Payment {alert.transactions[0]} at {alert.raised_for:%Y-%m-%d %H:%M:%S} UTC scored {alert.score:.3f}."
     body += f" Why: {reasons}." if reasons else ""
     try:
-        notifier.notify("warning", f"fraud alert {alert.alert_id}", body, context)
+        # The subject is logged, and logs outlive whom they name: whose alert it is stands in the context alone.
+        notifier.notify("warning", f"fraud alert of {alert.day}", body, context)
     except TesseraError as error:
         return f"The notice of alert {alert.alert_id} was not delivered: {error.what}"
     return ""

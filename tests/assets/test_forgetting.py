@@ -71,6 +71,13 @@ def of_others(lake: DeltaLake, table: str) -> list[dict[str, Any]]:
     return [row for row in rows(lake, table) if row.get("customer_id") != ID and ID not in row.get("original", "")]
 
 
+def test_what_a_stream_logs_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can be taken out of a log."""
+    fill(tmp_path / "home")
+    assert caplog.messages.count("fraud alert of 2026-01-06") == len((ID, *OTHERS))
+    assert not [message for message in caplog.messages if ID in message]
+
+
 def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
     lake, home = parts.lake, tmp_path / "home"
     assert places_with(home, ID)
