@@ -8,7 +8,6 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from resources.home import only_one as only_one
 from resources.home import writable_home
 from resources.stack import ROOT, Stack
 

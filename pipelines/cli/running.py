@@ -65,9 +65,14 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 def _known_job(name: str) -> None:
     from pipelines.definitions import defs
 
-    # A job without days is a sensor's: what it works on comes with its runs.
-    jobs = [job for job in defs.resolve_all_job_defs() if job.partitions_def is not None]
-    names = [job.name for job in jobs if not job.name.startswith("__")]
+    jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    names = sorted(found for found, job in jobs.items() if job.partitions_def is not None)
+    if name in jobs and name not in names:
+        raise TesseraError(
+            f"The job {name!r} works on no day, but on what a sensor finds.",
+            expected=choose_from(name, names),
+            todo="Leave it to its sensor; for events: `tessera stream fraud --until-empty`.",
+        )
     if name not in names:
         raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from score_sets import APP, DAY, publication, score_rows
 from assets import storage
 from assets.partitions import daily
 from models.errors import TesseraError
+from models.events import Event
 from models.settings import Settings, StorageSettings
+from resources.events.sqlite_events import SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.ports import LakeResource, SettingsResource, SinkResource
+from resources.ports import EventsResource, LakeResource, SettingsResource, SinkResource
 from resources.sink.delta import DeltaSinkConfig
 
 
@@ -29,6 +32,10 @@ class TemporaryLake(LakeResource):
 
 class TemporarySink(SinkResource):
     backend: DeltaSinkConfig
+
+
+class TemporaryQueue(EventsResource):
+    backend: SqliteEventsConfig
 
 
 class Defaults(SettingsResource):
@@ -130,3 +137,22 @@ def test_published_scores_stay_and_attempts_go_some_time_after_they_were_dropped
 def test_hours_that_break_a_running_night_or_outlive_the_log_are_refused(hours: int) -> None:
     with pytest.raises(ValidationError, match="keep_hours"):
         StorageSettings(keep_hours=hours)
+
+
+def test_events_of_long_ago_go_once_everybody_settled_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SqliteEventsConfig(path=str(tmp_path / "events.db"))
+    queue, now = config.open(), time.time_ns
+    for number, age in enumerate((31, 31, 29)):
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time_ns", lambda age=age: now() - age * 86_400_000_000_000)
+            queue.publish(
+                [Event(id=str(number), source="/test", type="test", time=datetime.now(UTC), subject="s", data={})]
+            )
+    queue.settle("group", [one.offset for one in queue.read("group", limit=2)][:1])
+    resources = {"events": TemporaryQueue(backend=config), "settings": Defaults()}
+    key = daily.get_first_partition_key()
+    for settled, removed in (([], 1), ([2, 3], 1), ([], 0)):
+        queue.settle("group", settled)
+        result = dg.materialize([storage.old_events], partition_key=key, resources=resources)
+        (event,) = result.asset_materializations_for_node("storage__events")
+        assert event.metadata["events removed"].value == removed

@@ -26,6 +26,7 @@ NIGHTLY = ("run", "churn_nightly", "--date")
         (("models", "fruad"), "There is no application 'fruad'"),
         (("rollback", "documents"), "There is no application 'documents'"),
         (("quarantine", "order"), "did you mean 'orders'?"),
+        (("run", "fraud_catch_up", "--date", D), "works on no day, but on what a sensor finds"),
         ((*NIGHTLY, "yesterday"), "'yesterday' is not a day"),
         ((*NIGHTLY, "2026-02-30"), "'2026-02-30' is not a day"),
         ((*NIGHTLY, TODAY.isoformat()), "is not over yet"),
