@@ -1,0 +1,37 @@
+"""What the default profile's payments teach: from the source through lake and windows to a model."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from assets import fraud_learning
+from assets.ingestion import ingest
+from models.evaluation.metrics import average_precision
+from models.shop.reachable_fraud import best_chance
+from resources.stack import ROOT, load_stack
+from resources.trainer.xgboost import XGBoostTrainerConfig
+
+AS_OF = date(2026, 3, 1)
+
+
+def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
+    stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), os.environ)
+    settings, source, lake = stack.settings, stack.open("source"), stack.open("lake")
+    config = settings.ingestion.model_copy(update={"history_days": settings.fraud.history_days})
+    for table in ("payments", "payment_labels"):
+        report = ingest(table, source, lake, AS_OF, config, "test")
+        assert 0 <= report.share < settings.ingestion.max_quarantined_share
+    rows = fraud_learning.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
+    sides = fraud_learning.lesson(rows, settings.fraud).split
+    trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
+    fit = trainer.fit(sides.train.rows, sides.train.labels, sides.train.groups)
+    learnt = average_precision(sides.holdout.labels, fit.model.predict(sides.holdout.rows))
+    first, last = rows.days.holdout_first, rows.days.holdout_last
+    best = best_chance(source.shop.payments, first.toordinal(), last.toordinal())
+    paid = source.shop.clean_payments(first, last)["transaction_id"].to_numpy()
+    here = np.searchsorted(paid, sides.holdout_table["transaction_id"].to_numpy())
+    reachable = average_precision(sides.holdout.labels, best[here])
+    assert settings.fraud.gate.min_quality + 0.1 < learnt < reachable
+    assert learnt > 0.8 * reachable
