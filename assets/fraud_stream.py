@@ -70,10 +70,14 @@ class Step:
 
 @dataclass
 class _Changes:
-    """What the events of a batch changed: features by payment, payments not scored before, and what was refused."""
+    """What the events of a batch changed: features by payment, payments not scored before, and what was refused.
+
+    Of its payments, those in `seeded` are known, but no event of them came before the batch.
+    """
 
     features: dict[int, tuple[Payment, list[float]]] = field(default_factory=dict)
     first: set[int] = field(default_factory=set)
+    seeded: frozenset[int] = frozenset()
     refused: list[tuple[Delivered, str]] = field(default_factory=list)
     forgotten: int = 0
 
@@ -187,6 +191,9 @@ class FraudStream:
         changes, now = _Changes(), self._clock()
         given = list(self._given(delivered, changes))
         look_up([what for _, what in given], *self._histories, self._payments, newest=self._newest)
+        paid = (what.transaction_id for _, what in given if isinstance(what, Payment))
+        known = [number for number in paid if number in self._payments]
+        changes.seeded = self._store.unscored(known) if known else frozenset()
         for one, what in given:
             try:
                 for payment, features in self._applied(what, changes, now):
@@ -236,7 +243,7 @@ class FraudStream:
             self._newest = max(self._newest, payment.micros)
             changes.first.add(number)
             yield from self._windows.pay(payment)
-        elif number not in changes.first and self._store.unscored([number]):
+        elif number in changes.seeded and number not in changes.first:
             changes.first.add(number)
             yield self._windows.again(number)
 
