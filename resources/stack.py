@@ -49,7 +49,10 @@ ADAPTERS: dict[str, dict[str, str]] = {
         "redis": "resources.events.redis_events.RedisEventsConfig",
         "postgres": "resources.events.postgres_events.PostgresEventsConfig",
     },
-    "stream_store": {"sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig"},
+    "stream_store": {
+        "sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig",
+        "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
+    },
 }
 ADAPTERS["challenger"] = ADAPTERS["trainer"]  # a second trainer: the candidate that is neither baseline nor favourite
 

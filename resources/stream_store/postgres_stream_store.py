@@ -33,7 +33,7 @@ _SEEDED_AT_ONCE = 1_000
 
 
 class PostgresStreamStoreConfig(dg.Config):
-    """A schema of a Postgres database, for several machines. Needs requirements/postgres.lock."""
+    """A schema of a Postgres database, which several machines can reach. Needs requirements/postgres.lock."""
 
     kind: Literal["postgres"] = "postgres"
     url: str = Field(
