@@ -23,7 +23,7 @@ from models.events import Event
 from models.forgetting import is_named_in
 from resources.events import redis_scripts as scripts
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
-from resources.events.sql_queue import micros, moment, names, stored_event
+from resources.events.stored import micros, moment, names, stored_event
 from resources.health import Health
 
 if TYPE_CHECKING:

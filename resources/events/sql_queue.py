@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
 from typing_extensions import override
@@ -18,13 +18,12 @@ from models.events import Event
 from models.forgetting import is_named_in
 from resources.events import sql_statements as sql
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
+from resources.events.stored import micros, moment, names, now_us, stored_event
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
 _ASKED_AT_ONCE = 500
 _PRUNED_AT_ONCE = 5_000
 _LETTERS_AT_ONCE = 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 Row = tuple[Any, ...]
 
@@ -292,11 +291,6 @@ def _pattern(subject: str) -> str:
     return f"%{letters}%"
 
 
-def names(subject: str, data: str, who: str) -> bool:
-    """Whether an event of that subject, with that data (JSON), names somebody."""
-    return is_named_in(f'{{"subject": {json.dumps(subject)}, "data": {data}}}', who)
-
-
 def _known(do: Statements, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those that are stored. One statement per source: `IN` over pairs cannot use the index in SQLite."""
     found: set[tuple[str, str]] = set()
@@ -334,25 +328,3 @@ def _lease(group: str, row: Row, attempt: int, until: int) -> dict[str, Any]:
 def _delivered(row: Row) -> Delivered:
     offset, source, name, kind, time_us, subject, data, attempt = row
     return Delivered(stored_event(source, name, kind, time_us, subject, data), offset, attempt)
-
-
-def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
-    """An event as it was checked when it was published; not checked again."""
-    return Event.model_construct(
-        id=name, source=source, type=kind, time=moment(time_us), subject=subject, data=json.loads(data)
-    )
-
-
-def now_us() -> int:
-    """This machine's clock, µs since 1970, UTC."""
-    return time.time_ns() // 1000
-
-
-def micros(at: datetime) -> int:
-    """µs since 1970, UTC."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(at: int) -> datetime:
-    """The inverse of `micros`."""
-    return _EPOCH + timedelta(microseconds=at)

@@ -1,0 +1,40 @@
+"""Events as databases keep them: moments as µs since 1970, data as JSON text."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+from models.events import Event
+from models.forgetting import is_named_in
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
+    """An event as it was checked when it was published; not checked again."""
+    return Event.model_construct(
+        id=name, source=source, type=kind, time=moment(time_us), subject=subject, data=json.loads(data)
+    )
+
+
+def now_us() -> int:
+    """This machine's clock, µs since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def micros(at: datetime) -> int:
+    """µs since 1970, UTC."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(at: int) -> datetime:
+    """The inverse of `micros`."""
+    return _EPOCH + timedelta(microseconds=at)
+
+
+def names(subject: str, data: str, who: str) -> bool:
+    """Whether an event of that subject, with that data (JSON), names somebody."""
+    return is_named_in(f'{{"subject": {json.dumps(subject)}, "data": {data}}}', who)
