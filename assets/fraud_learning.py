@@ -19,7 +19,7 @@ from resources.lake.port import Lake
 
 if TYPE_CHECKING:
     from models.training.candidates import Candidate
-    from models.training.dataset import Split
+    from models.training.encoding import Encoder
     from models.training.fraud_rows import FraudDays
 
 APP = "fraud"
@@ -34,9 +34,17 @@ BASELINES = {"amount only": "amount", "terminal risk only": "terminal_risk_7d"}
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Labelled payments: keys, `event_timestamp`, the features, `is_fraud`."""
+    """What one model learns from.
+
+    Attributes:
+        rows: labelled payments: keys, `event_timestamp`, the features, `is_fraud`.
+        seen: every payment of the hold-out's days, as the stream sees them: also those nobody said anything about, and
+            those of cards that should have been blocked. The same columns but `is_fraud`.
+        days: first and last days.
+    """
 
     rows: pa.Table
+    seen: pa.Table
     days: FraudDays
 
     def metadata(self) -> dict[str, Any]:
@@ -60,7 +68,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
-    return TrainingSet(written, days)
+    return TrainingSet(written, features.filter(_since(days.holdout_first)), days)
 
 
 def labels(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
@@ -91,18 +99,17 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
         label="is_fraud",
         key="transaction_id",
     )
-    newest = pc.field("event_timestamp") >= pa.scalar(rows.days.holdout_first).cast(pa.timestamp("us", "UTC"))
     return Lesson(
         app=APP,
         service=SERVICE,
         holdout=_holdout(rows.days),
         split=divided,
         features=FEATURES,
-        newest=rows.rows.filter(newest),
+        newest=rows.rows.filter(_since(rows.days.holdout_first)),
         baselines=BASELINES,
         gate=settings.gate,
         drift=settings.drift,
-        extras=lambda chosen: _alerting(chosen, divided, settings.alerts_per_day),
+        extras=lambda chosen: _alerting(chosen, divided.encoder, rows.seen, settings.alerts_per_day),
     )
 
 
@@ -125,13 +132,18 @@ def golden_customers(rows: pa.Table) -> list[str]:
     return sorted(set(ordered["customer_id"].filter(pa.array(golden)).to_pylist()))
 
 
-def _alerting(chosen: Candidate, divided: Split, per_day: int) -> Mapping[str, str]:
+def _alerting(chosen: Candidate, encoder: Encoder, seen: pa.Table, per_day: int) -> Mapping[str, str]:
+    """The threshold that keeps to the budget over every card that pays, not only over those a gate can judge."""
     from models.alerting import ALERTING, alert_threshold, threshold_text
 
-    held = divided.holdout
-    days = held.cutoffs.astype("datetime64[D]")
-    scores = chosen.fit.model.predict(held.rows)
-    return {ALERTING: threshold_text(alert_threshold(scores, held.groups, days, per_day=per_day), per_day)}
+    days = seen["event_timestamp"].to_numpy().astype("datetime64[D]")
+    cards = seen["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    scores = chosen.fit.model.predict(encoder.matrix(seen))
+    return {ALERTING: threshold_text(alert_threshold(scores, cards, days, per_day=per_day), per_day)}
+
+
+def _since(first: date) -> pc.Expression:
+    return pc.field("event_timestamp") >= pa.scalar(first).cast(pa.timestamp("us", "UTC"))
 
 
 def _holdout(days: FraudDays) -> str:

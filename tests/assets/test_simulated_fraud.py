@@ -5,11 +5,14 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from assets import fraud_learning
 from assets.ingestion import ingest
+from models.alerting import ALERTING, threshold_of
 from models.evaluation.metrics import average_precision
 from models.shop.reachable_fraud import best_chance
+from models.training.candidates import Candidate
 from resources.stack import ROOT, load_stack
 from resources.trainer.xgboost import XGBoostTrainerConfig
 
@@ -24,7 +27,8 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
         report = ingest(table, source, lake, AS_OF, config, "test")
         assert 0 <= report.share < settings.ingestion.max_quarantined_share
     rows = fraud_learning.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
-    sides = fraud_learning.lesson(rows, settings.fraud).split
+    lesson = fraud_learning.lesson(rows, settings.fraud)
+    sides = lesson.split
     trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
     fit = trainer.fit(sides.train.rows, sides.train.labels, sides.train.groups)
     learnt = average_precision(sides.holdout.labels, fit.model.predict(sides.holdout.rows))
@@ -35,3 +39,10 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
     reachable = average_precision(sides.holdout.labels, best[here])
     assert settings.fraud.gate.min_quality + 0.1 < learnt < reachable
     assert learnt > 0.8 * reachable
+    # The alerts of these days are as many as can be looked at: of all cards that paid, also of those a gate leaves out.
+    threshold = threshold_of(lesson.extras(Candidate("xgboost", fit, {}, {}, {}))[ALERTING])
+    high = rows.seen.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.seen)) >= threshold))
+    moments, cards = high["event_timestamp"].to_pylist(), high["customer_id"].to_pylist()
+    alerts = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
+    assert rows.seen.num_rows > sides.holdout.rows.shape[0]
+    assert len(alerts) == settings.fraud.alerts_per_day * settings.fraud.holdout_days
