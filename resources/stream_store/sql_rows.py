@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.features.fraud_definitions import FEATURES
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_SUGGESTED = 10
 
 ALERT_COLUMNS = (
     "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
@@ -89,11 +91,12 @@ def scored_table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
     return pa.table(arrays, names=[*SCORED.names, *FEATURES])
 
 
-def no_such_alert(alert_id: str, known: Iterable[str]) -> TesseraError:
-    """The error for an id that no alert has."""
+def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:
+    """The error for an id that no alert has; it names known ones like it, or else the first ones."""
+    named = get_close_matches(alert_id, known, n=_SUGGESTED) or known[:_SUGGESTED]
     return TesseraError(
         f"There is no alert {alert_id!r}.",
-        expected=choose_from(alert_id, known),
+        expected=choose_from(alert_id, named),
         todo="Look at `tessera alerts`, and correct the id.",
     )
 

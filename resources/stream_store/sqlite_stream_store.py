@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +33,6 @@ _CACHE_KB = 32_000
 _VERSION = 2
 #: With each batch, that many old rows go, and two for each new one, so that removing keeps up with storing.
 _REMOVED_AT_ONCE = 100
-_SUGGESTED = 10
 
 _TABLES = """
 CREATE TABLE history (key TEXT, value TEXT, packed BLOB NOT NULL, PRIMARY KEY (key, value)) WITHOUT ROWID;
@@ -192,7 +190,8 @@ class SqliteStreamStore(StreamStore):
         with self._transaction() as connection:
             row = connection.execute(f"{_ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone()
             if not row:
-                raise rows.no_such_alert(alert_id, _near(connection, alert_id))
+                known = connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")
+                raise rows.no_such_alert(alert_id, [name for (name,) in known])
             alert = rows.alert_of(row)
             if alert.label == "fraud" and label == "ok":
                 raise rows.said_otherwise(alert_id)
@@ -310,9 +309,3 @@ def _make_tables(connection: sqlite3.Connection, path: Path) -> None:
         for statement in _TABLES.split(";"):
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
-
-
-def _near(connection: sqlite3.Connection, alert_id: str) -> Sequence[str]:
-    """Ids like that one; the newest if none is."""
-    ids = [row[0] for row in connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")]
-    return get_close_matches(alert_id, ids, n=_SUGGESTED) or ids[:_SUGGESTED]

@@ -188,6 +188,10 @@ class TestStreamStore:
         paid(store, payment(1))
         with pytest.raises(TesseraError, match="did you mean '20180808-c1'"):
             store.answer("20180808-c2", "ok", who="ann", at=NOON)
+        store.add_alerts([alert(payment(number, customer=f"d{number}")) for number in range(40)])
+        with pytest.raises(TesseraError) as unlike:
+            store.answer("x", "ok", who="ann", at=NOON)
+        assert 5 < unlike.value.expected.count("20180808-") < 15
 
     def test_a_worker_that_joins_a_payment_leaves_what_was_said_meanwhile(
         self, store: StreamStore, opened: Open
