@@ -7,13 +7,12 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from assets import alert_feedback
+from models.features.fraud_definitions import LOOKBACK_DAYS
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
 TABLE, DAY = "fraud_features", "feature_date"
 TABLES = ("payments", "payment_labels")
-#: A payment sees so many days before its own: 30 days of windows, 7 days that labels take, and the rest of a day.
-LOOKBACK_DAYS = 38
 
 
 def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBatchReader:

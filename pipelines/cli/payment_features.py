@@ -6,6 +6,7 @@ from pathlib import Path
 from assets import alert_feedback, fraud_features
 from assets.ingestion import ingest
 from models.errors import TesseraError
+from models.features.fraud_definitions import LOOKBACK_DAYS
 from pipelines.cli.console import err, out
 from pipelines.cli.tables import write_table
 from resources.lake.port import Lake
@@ -52,11 +53,11 @@ def delivers_payments(source: Source, stack: Stack) -> None:
 def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     source: Source = stack.open("source")
     delivers_payments(source, stack)
-    days = (last - first).days + fraud_features.LOOKBACK_DAYS
+    days = (last - first).days + LOOKBACK_DAYS
     config = stack.settings.ingestion.model_copy(update={"history_days": days})
     for table in fraud_features.TABLES:
         with err.status(f"ingesting {table}"):
             ingest(table, source, lake, last, config, "tessera features")
     # What analysts said since the nightly job looked.
-    seen = first - timedelta(days=fraud_features.LOOKBACK_DAYS)
+    seen = first - timedelta(days=LOOKBACK_DAYS)
     alert_feedback.copied_days(lake, stack.open("stream_store"), seen, last)
