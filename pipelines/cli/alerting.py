@@ -24,9 +24,9 @@ APPS = ("fraud",)
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
 _SHOWN_REASONS = 2
-#: Narrower than this, the table leaves out what the id of an alert says, too.
-_ROOMY_COLUMNS = 110
-_SAID_BY_THE_ID = ("day", "customer")
+_SHOWN_PAYMENTS = 2
+#: Columns of the table -> the width of a terminal that shows them; the id says day and customer, too.
+_COLUMNS = {"alert": 0, "day": 110, "customer": 110, "payments": 70, "score": 0, "label": 0, "model": 70, "reasons": 0}
 _LONGEST_NAME = 64
 
 _FILE = pa.schema(
@@ -61,7 +61,7 @@ class _Listed:
             "alert": alert.alert_id,
             "day": f"{alert.day}",
             "customer": alert.customer_id,
-            "payments": ", ".join(str(number) for number in alert.transactions),
+            "payments": _first(alert.transactions),
             "score": f"{alert.highest_score:.3f}",
             "label": f"{alert.label or ''}{new}",
             "model": alert.model_version,
@@ -215,6 +215,11 @@ def _reasons(alert: Alert) -> list[str]:
     return [f"{name} {value:+.2f}" for name, value in alert.reasons.items()]
 
 
+def _first(transactions: Sequence[int]) -> str:
+    more = len(transactions) - _SHOWN_PAYMENTS
+    return ", ".join(map(str, transactions[:_SHOWN_PAYMENTS])) + (f" +{more}" if more > 0 else "")
+
+
 def _show(found: Sequence[_Listed]) -> None:
     waiting = [one.alert for one in found if one.unlabelled]
     out.print(f"{_counted(len(found))} {_when(found)}, {len(waiting):,} without a label")
@@ -227,10 +232,8 @@ def _show(found: Sequence[_Listed]) -> None:
 
 
 def _table(found: Sequence[_Listed]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ("alert", "day", "customer", "payments", "score", "label", "model", "reasons")
-    narrow = out.width < _ROOMY_COLUMNS
-    shown = [name for name in columns if not (narrow and name in _SAID_BY_THE_ID)]
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    shown = [name for name, width in _COLUMNS.items() if out.width >= width]
     for name in shown:
         table.add_column(name, overflow="fold", ratio=1 if name == "reasons" else None)
     for one in found:

@@ -283,9 +283,10 @@ def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
 
 
 def _table(letters: Sequence[DeadLetter]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    # Expanded, reason and body share what the other columns leave: else a long body takes all of it.
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("refused at (UTC)", no_wrap=True)
-    table.add_column("offset", justify="right")
+    table.add_column("offset", justify="right", no_wrap=True)
     for column in ("reason", "body"):
         table.add_column(column, overflow="ellipsis", no_wrap=column == "body", ratio=1)
     for one in letters:

@@ -81,9 +81,15 @@ def test_train_replay_stream(home: Path) -> None:
     assert all(alert_id.startswith("20180808-") and json.loads(reasons) for alert_id, reasons in alerts)
     notices = [json.loads(line) for line in (home / "home" / "notices.jsonl").read_text().splitlines()]
     assert {notice["context"]["alert"] for notice in notices if "alert" in notice["context"]} == {a for a, _ in alerts}
+    first, _ = alerts[0]
+    assert f"{first} is labelled fraud" in tessera(home, "alerts", "label", first, "fraud")
     again = tessera(home, "events", "replay", "--from", "2018-08-08", "--to", "2018-08-08", "--speed", "0")
     assert "0 published" in again
-    assert tessera(home, "stream", "fraud", "--until-empty").startswith("0 events")
+    told = tessera(home, "stream", "fraud", "--until-empty")
+    # The label is taken in and no payment again: it is of today, and payments of 2018 were made before it was known.
+    assert "events: 0 payments scored" in told
+    assert "0 events refused" in told
+    assert not told.startswith("0 events")
     night = tessera(home, "run", "fraud_nightly", "--date", "2018-08-08")
     assert f"{payments:,} payments by version 1" in night
     assert f"{len(alerts)} were alerted before, 0 added" in night, "the stream's scores are those of the night"
