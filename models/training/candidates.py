@@ -46,7 +46,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that asks to be put in charge. `folds` has one entry per fold for each metric."""
+    """A model that asks to be put in charge. `folds`: for each metric, one value per fold; all share these folds."""
 
     name: str
     fit: Fit
@@ -75,7 +75,12 @@ def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate
         TesseraError: the rows do not suffice for the folds.
     """
     by_name = {trainer.name: trainer for trainer in reversed(trainers)}
-    return [_fit(by_name[name], train) for name in sorted(by_name, key=_simplicity)]
+    chosen = [by_name[name] for name in sorted(by_name, key=_simplicity)]
+    fits = [trainer.fit(train.rows, train.labels, train.groups) for trainer in chosen]
+    # The same parts of the rows for all, or differences would not be paired: each trainer may have its own folds.
+    return [
+        _measured(trainer, fit, train.labels, folds=fits[0].folds) for trainer, fit in zip(chosen, fits, strict=True)
+    ]
 
 
 def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate:
@@ -131,24 +136,22 @@ def _some_entities(groups: Groups, rows: int, seed: int) -> NDArray[np.bool_]:
     return np.isin(groups, codes[order][before < rows])
 
 
-def _fit(trainer: Fitter, train: Dataset) -> Candidate:
-    fit = trainer.fit(train.rows, train.labels, train.groups)
-    folds: dict[Metric, Vector] = {
-        "auc": _per_fold(fit, train.labels, auc),
-        "average_precision": _per_fold(fit, train.labels, average_precision),
+def _measured(trainer: Fitter, fit: Fit, labels: Labels, *, folds: NDArray[np.int64]) -> Candidate:
+    by_fold: dict[Metric, Vector] = {
+        "auc": _per_fold(fit, labels, folds, auc),
+        "average_precision": _per_fold(fit, labels, folds, average_precision),
     }
-    measured = {**folds, "log_loss": _per_fold(fit, train.labels, log_loss)}
+    measured = {**by_fold, "log_loss": _per_fold(fit, labels, folds, log_loss)}
     estimates = {name: _estimate(values) for name, values in measured.items()}
-    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, folds, estimates)
+    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, by_fold, estimates)
 
 
 class _Measure(Protocol):
     def __call__(self, labels: Labels, scores: Vector, /) -> float: ...
 
 
-def _per_fold(fit: Fit, labels: Labels, measure: _Measure) -> Vector:
-    folds = np.unique(fit.folds)
-    return np.array([measure(labels[fit.folds == k], fit.out_of_fold[fit.folds == k]) for k in folds])
+def _per_fold(fit: Fit, labels: Labels, folds: NDArray[np.int64], measure: _Measure) -> Vector:
+    return np.array([measure(labels[folds == k], fit.out_of_fold[folds == k]) for k in np.unique(folds)])
 
 
 def _estimate(values: Vector) -> Estimate:

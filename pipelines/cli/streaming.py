@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from array import array
@@ -15,6 +16,7 @@ from assets.fraud_history import fraud_stream
 from assets.fraud_learning import APP
 from assets.fraud_notices import told
 from assets.fraud_stream import FraudStream, Step
+from models.alerts import Alert
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import err, out
 from resources.home import only_one
@@ -22,6 +24,7 @@ from resources.notifier.port import Notifier
 from resources.stack import Stack, active_stack
 
 _WAIT_SECONDS = 0.5
+_SHOWN_REASONS = 2
 #: Latencies of so many batches are remembered for the summary.
 _REMEMBERED = 100_000
 
@@ -48,7 +51,8 @@ class _Totals:
 
     def summary(self) -> str:
         says = (
-            f"{self.events:,} events: {self.payments:,} payments scored, {self.alerts:,} alerts raised, "
+            f"{self.events:,} events: {self.payments:,} payments scored, {self.alerts:,} alerts raised "
+            "(`tessera alerts`), "
             f"{self.refused:,} events refused (`tessera events dead-letters`)"
         )
         if self.forgotten:
@@ -88,6 +92,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
                 totals.add(step, time.perf_counter() - started)
                 _say_beginning(step)
                 for alert in step.alerts:
+                    _say(alert)
                     if failed := told(notifier, alert):
                         err.print(failed)
             elif until_empty:
@@ -98,6 +103,14 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
 def _worker(stack: Stack) -> FraudStream:
     events, store, lake, engine = (stack.open(port) for port in ("events", "stream_store", "lake", "engine"))
     return fraud_stream(events, store, lake, engine, stack.settings.fraud)
+
+
+def _say(alert: Alert) -> None:
+    """Shows whose alert it is to a person who looks, and to no log: logs outlive those they name."""
+    if err.is_terminal:
+        logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say the same, without a name
+        why = ", ".join(f"{name} {value:+.2f}" for name, value in list(alert.reasons.items())[:_SHOWN_REASONS])
+        err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}", markup=False, highlight=False)
 
 
 def _say_beginning(step: Step) -> None:

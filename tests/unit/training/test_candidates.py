@@ -73,6 +73,17 @@ def test_candidates_come_simplest_first_with_numbers_of_every_fold() -> None:
     assert int(found[1].parameters["rounds"]) <= 20
 
 
+def test_trainers_with_other_folds_are_compared_on_the_same_rows() -> None:
+    line = LogisticRegressionTrainerConfig(folds=3).open()
+    alone = line.fit(world().rows, world().labels, world().groups)
+    found = fit_candidates([XGBoostTrainerConfig(max_rounds=20, folds=2, seed=1).open(), line], world())
+    assert [c.folds["auc"].shape for c in found] == [(3,), (3,)]
+    for c in found:
+        held = [auc(world().labels[alone.folds == k], c.fit.out_of_fold[alone.folds == k]) for k in range(3)]
+        assert c.folds["auc"].tolist() == held
+    assert choose(found) in found
+
+
 def test_of_two_trainers_of_one_name_the_first_is_used() -> None:
     mine = LogisticRegressionTrainerConfig(inverse_penalty=3.0).open()
     (found,) = fit_candidates([mine, LogisticRegressionTrainerConfig().open()], world())
