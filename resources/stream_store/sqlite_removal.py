@@ -68,7 +68,7 @@ def drop_before(connection: sqlite3.Connection, found: Sequence[tuple[str, str, 
         if unpack_from("=q", packed)[0] < before:
             history = KeyHistory.from_bytes(packed)
             dropped += history.drop_before(before)
-            _put(connection, (key, value), history)
+            put(connection, (key, value), history)
     return dropped
 
 
@@ -94,11 +94,12 @@ def _drop_ids(connection: sqlite3.Connection, key: Key, ids: set[int]) -> int:
         return 0
     history = KeyHistory.from_bytes(row[0])
     dropped = history.drop_ids(ids)
-    _put(connection, key, history)
+    put(connection, key, history)
     return dropped
 
 
-def _put(connection: sqlite3.Connection, key: Key, history: KeyHistory) -> None:
+def put(connection: sqlite3.Connection, key: Key, history: KeyHistory) -> None:
+    """The history instead of what is there; of an empty one, nothing is left."""
     if history.ids:
         connection.execute(SET_HISTORY, (*key, history.to_bytes()))
     else:

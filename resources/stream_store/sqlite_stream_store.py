@@ -155,7 +155,8 @@ class SqliteStreamStore(StreamStore):
         query = "UPDATE progress SET position = ?, newest = ? WHERE generation = ?"
         if not connection.execute(query, (batch.position, batch.newest, batch.generation)).rowcount:
             raise Superseded(f"generation {batch.generation} of {self._path} is over")
-        connection.executemany(removal.SET_HISTORY, ((*key, one.to_bytes()) for key, one in batch.histories.items()))
+        for key, history in batch.histories.items():
+            removal.put(connection, key, history)
         connection.executemany(
             _ADD_PAYMENT,
             ((p.transaction_id, p.customer_id, p.terminal_id, p.micros, p.cents, 0) for p in batch.payments),
