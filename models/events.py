@@ -11,6 +11,8 @@ from models.errors import TesseraError
 
 #: Larger events are refused: a queue is no file store.
 MAX_EVENT_BYTES = 65_536
+#: What can be read here must also be read where more calls are under way, as in a run of Dagster.
+_MAX_NESTING = 100
 
 #: CloudEvents' String: no control characters.
 _Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -57,11 +59,14 @@ class Event(BaseModel):
     @model_validator(mode="after")
     def _can_be_sent(self) -> "Event":
         try:
-            size = len(self.to_json().encode())
+            text = self.to_json()
+            size = len(text.encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"input should be JSON: {error}") from None
         if size > MAX_EVENT_BYTES:
             raise ValueError(f"input should have at most {MAX_EVENT_BYTES} bytes of JSON, not {size}")
+        if text.count("[") + text.count("{") > _MAX_NESTING < _nesting(self.data):
+            raise ValueError(f"input should be nested at most {_MAX_NESTING} deep")
         return self
 
     def to_json(self) -> str:
@@ -93,6 +98,15 @@ class Event(BaseModel):
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "data"
             raise _malformed(f"has a wrong `{place}`: {first['msg'].lower()}", "a CloudEvent") from None
+
+
+def _nesting(data: Any) -> int:
+    depth, level = 0, [data]
+    while level:
+        depth += 1
+        inner = (one for outer in level for one in (outer.values() if isinstance(outer, dict) else outer))
+        level = [one for one in inner if isinstance(one, dict | list | tuple)]
+    return depth
 
 
 def _malformed(what: str, expected: str) -> TesseraError:

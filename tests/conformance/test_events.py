@@ -697,6 +697,10 @@ class TestEvent:
         assert Event.from_json(line) == event(1)
         assert Event.from_json(json.dumps({**json.loads(line), "datacontenttype": "application/json"})) == event(1)
 
+    def test_what_is_wide_is_not_deep(self) -> None:
+        wide = event(1).model_copy(update={"data": {"number": 1, "of": [{"a": []}] * 500}})
+        assert Event.from_json(wide.to_json()) == wide
+
     @pytest.mark.parametrize(
         ("line", "says"),
         [
@@ -716,6 +720,10 @@ class TestEvent:
             (event(1).to_json().replace('{"number": 1}', '{"number": NaN}'), "wrong `data`"),
             (event(1).to_json().replace('{"number": 1}', '{"number": 1e999}'), "wrong `data`"),
             (event(1).to_json().replace('{"number": 1}', "[]"), "wrong `data`"),
+            (
+                event(1).to_json().replace('{"number": 1}', f'{{"number": {"[" * 100}{"]" * 100}}}'),
+                "nested at most 100",
+            ),
             ("[" * 60_000, "no JSON object"),
             ("9" * 60_000, "no JSON object"),
             ("x" * (MAX_EVENT_BYTES + 1), "bytes"),
