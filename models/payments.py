@@ -15,6 +15,8 @@ LABEL = "payment.labelled"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
+#: Clocks that were never set say 1970 or 1980. Were it the first payment, all others would lie too far ahead of it.
+_FIRST_MICROS = (datetime(2000, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 #: No control characters: not every database can keep a zero byte.
 _Key = Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -79,8 +81,7 @@ def payment_of(event: Event, limits: PaymentLimits) -> Payment:
     data = _read(_PaymentData, event)
     if data.amount > limits.max_amount:
         raise Unusable(f"amount {data.amount:g} is more than {limits.max_amount:g} EUR")
-    cents = round(data.amount * 100)
-    return Payment(data.transaction_id, data.customer_id, data.terminal_id, _micros(event.time), cents)
+    return Payment(data.transaction_id, data.customer_id, data.terminal_id, _micros(event.time), _cents(data.amount))
 
 
 def label_of(event: Event) -> Label:
@@ -105,6 +106,8 @@ def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest
     Raises:
         Unusable: the payment lies outside the limits.
     """
+    if payment.micros < _FIRST_MICROS:
+        raise Unusable(f"time {payment.paid_at.isoformat()} lies before 2000: the clock was never set")
     if payment.micros > _micros(now) + limits.max_ahead_minutes * _MINUTE:
         time, now_is = payment.paid_at.isoformat(), now.isoformat(timespec="seconds")
         raise Unusable(f"time {time} lies in the future: it is {now_is}")
@@ -125,6 +128,13 @@ def _read(kind: type[T], event: Event) -> T:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][:1])
         raise Unusable(f"{place} {first.get('input')!r:.80}: {first['msg'].lower()}") from None
+
+
+def _cents(amount: float) -> int:
+    """Half a cent counts as one, as in SQL; Python's `round` would take the even neighbour."""
+    exact = amount * 100
+    whole = int(exact)
+    return whole + (exact - whole >= 0.5)
 
 
 def _micros(moment: datetime) -> int:

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.events import Event
 from models.features.fraud import IDENTITY, fraud_features
 from models.features.fraud_definitions import DEFINITIONS, FEATURES, WINDOWS
 from models.features.fraud_online import FraudWindows, Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
+from models.payments import PAYMENT, PaymentLimits, payment_of
 from tests.unit.features.orders import engine
 
 PAYMENTS = pa.schema(
@@ -190,6 +192,20 @@ def loop(one: Any, row: Payment, payments: list[Payment], labels: dict[int, int]
         "max": lambda: max(euros),
         "deviation": lambda: (sum((euro - mean) ** 2 for euro in euros) / max(len(euros) - 1, 1)) ** 0.5,
     }[one.aggregate]()
+
+
+@pytest.mark.parametrize("amount", [0.125, 10.125, 2.625, 0.375, 1.005, 0.0, 0.3, 49_999.99, 7])
+def test_both_paths_take_the_same_cents(amount: float, tmp_path: Path) -> None:
+    data = {"transaction_id": 1, "customer_id": "c", "terminal_id": "t", "amount": amount}
+    event = Event(id="1", source="/payments", type=PAYMENT, time=moment(T0), subject="c", data=data)
+    (online,) = fed([payment_of(event, PaymentLimits())]).values()
+    tables = {
+        "payments": pa.Table.from_pylist([{**data, "paid_at": moment(T0), "amount": float(amount)}], PAYMENTS),
+        "labels": LABELS.empty_table(),
+    }
+    day = moment(T0).date()
+    (row,) = engine(tmp_path).query(fraud_features, tables, first=day, last=day).read_all().to_pylist()
+    assert online == [row[name] for name in FEATURES]
 
 
 def test_a_history_survives_being_packed_and_drops_what_is_old() -> None:
