@@ -55,7 +55,7 @@ class LakeSurroundings:
         from models.features.fraud_seed import seed_payments
 
         bounds = {"first": micros - int(days * MICROS_PER_DAY), "before": micros}
-        tables = {_PAYMENTS: self._tables(**bounds)[_PAYMENTS]}
+        tables = {_PAYMENTS: self._tables(bounds["first"])[_PAYMENTS]}
         return Seed(self._engine.query(seed_payments, tables, **bounds), self._histories(**bounds))
 
     def forgotten(self) -> Container[str]:
@@ -77,16 +77,17 @@ class LakeSurroundings:
         from models.features.fraud_seed import histories, seed_rows
 
         for key in ("customer_id", "terminal_id"):
-            rows = self._engine.query(seed_rows, self._tables(first, before), key=key, first=first, before=before)
+            rows = self._engine.query(seed_rows, self._tables(first), key=key, first=first, before=before)
             yield from (((key, value), history) for value, history in histories(rows))
 
-    def _tables(self, first: int, before: int) -> dict[str, Any]:
+    def _tables(self, first: int) -> dict[str, Any]:
         from models.labels import FEEDBACK
 
-        start, end = (_EPOCH + timedelta(microseconds=at) for at in (first, before))
+        start = _EPOCH + timedelta(microseconds=first)
         is_labelled = self._lake.exists(_LABELS)
         return {
-            _PAYMENTS: self._lake.scan(_PAYMENTS, first=start.date(), last=end.date()),
+            # Also what was delivered later: a payment may come days after it was paid.
+            _PAYMENTS: self._lake.scan(_PAYMENTS, first=start.date()),
             "labels": self._lake.scan(_LABELS, first=start.date()) if is_labelled else FEEDBACK.empty_table(),
             "feedback": alert_feedback.answers(self._lake, first=start.date()),
         }

@@ -150,9 +150,11 @@ class FraudStream:
         with self._seeded(delivered, step):
             changes = self._changes(delivered)
             self._position = max(self._position, step.offset)
-            self._store.commit(self._batch(changes, scorer, step))
-        for one, reason in changes.refused:
-            self._events.refuse(GROUP, one, reason)
+            batch = self._batch(changes, scorer, step)
+            # Before the commit: after it, the batch's own payments might make of the refused ones something usable.
+            for one, reason in changes.refused:
+                self._events.refuse(GROUP, one, reason)
+            self._store.commit(batch)
         self._events.settle(GROUP, [one.offset for one in delivered])
         step.refused, step.forgotten = len(changes.refused), changes.forgotten
         return step
@@ -183,6 +185,7 @@ class FraudStream:
                 with suppress(Unusable):
                     payment = payment_of(one.event, self._limits)
                     check_time(payment, self._limits, now=now, newest=newest)
+                    self._customers.check(payment)
                     newest = max(newest, payment.micros)
                     earliest = min(earliest or newest, payment.micros)
         return earliest
@@ -233,19 +236,23 @@ class FraudStream:
         oldest = self._newest - self._late - TERMINAL_REACH
         if number not in self._payments or self._payments[number].micros < oldest:
             raise Unusable(f"transaction_id {number} is no payment that the stream still knows")
-        yield from self._windows.label(number, given.labelled_at, is_fraud=given.is_fraud)
+        whole_since = self._newest - self._late  # of earlier payments, the windows' first rows may be gone
+        changed = self._windows.label(number, given.labelled_at, is_fraud=given.is_fraud)
+        yield from (one for one in changed if one[0].micros >= whole_since)
 
     def _paid(self, payment: Payment, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
         number = payment.transaction_id
-        if number not in self._payments:
-            check_time(payment, self._limits, now=now, newest=self._newest)
-            self._customers.check(payment)
-            self._newest = max(self._newest, payment.micros)
-            changes.first.add(number)
-            yield from self._windows.pay(payment)
-        elif number in changes.seeded and number not in changes.first:
-            changes.first.add(number)
+        is_known = number in self._payments
+        if is_known and (number not in changes.seeded or number in changes.first):
+            return
+        check_time(self._payments[number] if is_known else payment, self._limits, now=now, newest=self._newest)
+        self._customers.check(payment)
+        changes.first.add(number)
+        if is_known:
             yield self._windows.again(number)
+        else:
+            self._newest = max(self._newest, payment.micros)
+            yield from self._windows.pay(payment)
 
     def _batch(self, changes: _Changes, scorer: Scorer, step: Step) -> Batch:
         batch = Batch(position=self._position, newest=self._newest, generation=self._generation)

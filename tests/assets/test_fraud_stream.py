@@ -24,6 +24,7 @@ from models.training.encoding import Encoder
 from models.training.package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.registry.fake import FolderRegistry
+from resources.stream_store.port import Batch
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
 from tests.faults.fraud_stream_process import Formula
@@ -60,6 +61,7 @@ class World:
     """A stream over its own queue and store."""
 
     def __init__(self, folder: Path, limits: PaymentLimits | None = None) -> None:
+        self.folder = folder
         self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
         self.beside = SqliteStreamStoreConfig(path=str(folder / "stream.db"))
         self.store, self.town = self.beside.open(), Town()
@@ -103,6 +105,7 @@ def world(tmp_path: Path) -> World:
         (payment(2, transaction_id="x"), "transaction_id 'x'"),
         (payment(2, at=NOW + timedelta(minutes=6)), "lies in the future"),
         (payment(2, at=NOON - timedelta(days=8)), "more than 7 days behind the stream"),
+        (payment(2, at=datetime(1, 1, 1, tzinfo=UTC)), "lies before 2000"),
         (payment(2).model_copy(update={"type": "refund"}), "type 'refund' is neither"),
         (payment(2).model_copy(update={"type": "payment.labelled"}), "is_fraud"),
         (
@@ -125,6 +128,56 @@ def test_a_payment_far_ahead_does_not_make_all_others_late(world: World) -> None
     step = world.feed(payment(1, at=NOON - timedelta(days=40)), payment(2, at=NOON), payment(3, at=NOON))
     assert (step.payments, step.refused) == (1, 2)
     assert all("more than 31 days ahead" in reason for reason in world.reasons())
+
+
+def test_a_clock_that_was_never_set_does_not_begin_the_stream(world: World) -> None:
+    """It would make every other payment lie too far ahead."""
+    step = world.feed(payment(1, at=datetime(1970, 1, 1, 0, 5, tzinfo=UTC)), payment(2))
+    assert (step.payments, step.refused) == (1, 1)
+
+
+def test_what_was_refused_stays_refused_wherever_the_worker_dies(world: World) -> None:
+    """Redelivered alone, the payment ahead of others would lie in reach of those that were committed."""
+    world.feed(payment(1, at=NOON - timedelta(days=60)))
+    world.events.publish([payment(2, at=NOON - timedelta(days=20)), payment(3, at=NOON - timedelta(days=40))])
+
+    class Dies(type(world.store)):
+        def commit(self, batch: Batch) -> None:
+            super().commit(batch)
+            raise InterruptedError
+
+    dying = FraudStream(world.events, Dies(world.folder / "stream.db"), PaymentLimits(), clock=lambda: NOW)
+    with pytest.raises(InterruptedError):
+        dying.step(Formula(), limit=1000)
+    again = FraudStream(world.events, world.store, PaymentLimits(), clock=lambda: NOW)
+    assert (again.step(Formula(), limit=1000).payments, set(world.store.payments([1, 2, 3]))) == (0, {1, 3})
+    assert ["more than 31 days ahead" in reason for reason in world.reasons()] == [True]
+
+
+def test_a_batch_of_many_days_drops_who_came_only_at_its_beginning(world: World) -> None:
+    """A history that is empty when it is stored is none: whatever goes through all of them would stumble over it."""
+    start = NOON - timedelta(days=60)
+    days = [(1, "c1", 0), (2, "c2", 25), (3, "c2", 50)]
+    world.feed(*(payment(n, customer=c, at=start + timedelta(days=day), terminal_id=c) for n, c, day in days))
+    step = world.feed(payment(4, customer="c2", at=start + timedelta(days=51), terminal_id="c2"))
+    keys = [("customer_id", "c1"), ("terminal_id", "c1"), ("customer_id", "c2")]
+    assert (step.payments, list(world.store.histories(keys))) == (1, keys[-1:])
+
+
+def test_a_label_that_comes_very_late_leaves_what_windows_no_longer_hold(tmp_path: Path) -> None:
+    """Scored again without the first rows of its windows, a payment would have seen fewer payments than it did."""
+    world, start = World(tmp_path), NOON - timedelta(days=50)
+    world.stream = FraudStream(world.events, world.store, PaymentLimits(), keep_scores_days=99, clock=lambda: NOW)
+    for day in range(45):
+        world.feed(payment(100 + day, at=start + timedelta(days=day)))
+    before = world.store.scored(start.date(), NOON.date())
+    step = world.feed(label(106, at=start + timedelta(days=14)))
+    after = world.store.scored(start.date(), NOON.date())
+    assert step.scored_again == 6
+    risks = [name for name in FEATURES if "risk" in name] + ["score"]
+    assert after.drop_columns(risks).equals(before.drop_columns(risks))
+    risk = after["terminal_risk_30d"].to_pylist()
+    assert (max(risk[:37]), min(risk[37:43]) > 0) == (0.0, True)
 
 
 def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World) -> None:

@@ -64,9 +64,9 @@ def past(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Past:
 
 def write(lake: Lake, events: list[Event]) -> None:
     """The payments and labels, as ingestion leaves them."""
-    paid = [{**one.data, "paid_at": one.time, "paid_on": one.time.date()} for one in events if one.type == PAYMENT]
+    spent = [{**one.data, "paid_at": one.time, "paid_on": one.time.date()} for one in events if one.type == PAYMENT]
     told = [{**one.data, "labelled_at": one.time, "day": one.time.date()} for one in events if one.type != PAYMENT]
-    for table, rows, day in (("payments", paid, "paid_on"), ("payment_labels", told, "day")):
+    for table, rows, day in (("payments", spent, "paid_on"), ("payment_labels", told, "day")):
         lake.replace(table, pa.Table.from_pylist(rows), by=day, first=FIRST, last=CUT.date())
 
 
@@ -149,10 +149,48 @@ def test_killed_before_its_first_batch_lasts_it_starts_again(
 def test_an_empty_lake_gives_an_empty_beginning(tmp_path: Path) -> None:
     lake = DeltaLakeConfig(path=str(tmp_path / "lake")).open()
     around = LakeSurroundings(lake, engine(tmp_path))
-    data = {"transaction_id": 1, "customer_id": "c1", "terminal_id": "t1", "amount": 5.0}
-    paid = Event(id="1", source="/payments", type=PAYMENT, time=CUT, subject="c1", data=data)
-    _, steps = streamed(tmp_path, around, [paid])
+    _, steps = streamed(tmp_path, around, [paid(1, CUT)])
     assert [(step.seeded, step.payments) for step in steps] == [(0, 1)]
+
+
+def paid(number: int, at: datetime, customer: str = "c1") -> Event:
+    data = {"transaction_id": number, "customer_id": customer, "terminal_id": "t1", "amount": 5.0}
+    return Event(id=str(number), source="/payments", type=PAYMENT, time=at, subject=customer, data=data)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> LakeSurroundings:
+    """A payment a day, one of them delivered later than the others; and a register."""
+    lake = DeltaLakeConfig(path=str(tmp_path / "lake")).open()
+    events = [paid(day, CUT - timedelta(days=40 - day)) for day in range(40)]
+    rows = [{**one.data, "paid_at": one.time, "delivered_on": one.time.date()} for one in events]
+    rows[-1]["delivered_on"] = CUT.date() + timedelta(days=2)
+    lake.replace("payments", pa.Table.from_pylist(rows), by="delivered_on", first=FIRST, last=rows[-1]["delivered_on"])
+    lake.replace("customers", pa.table({"customer_id": ["c1"], "day": [FIRST]}), by="day", first=FIRST, last=FIRST)
+    return LakeSurroundings(lake, engine(tmp_path))
+
+
+def test_payments_that_were_delivered_after_the_beginning_are_known(known: LakeSurroundings, tmp_path: Path) -> None:
+    _, steps = streamed(tmp_path, known, [paid(40, CUT)])
+    assert [step.seeded for step in steps] == [40]
+
+
+def test_a_stream_does_not_begin_with_a_payment_that_it_refuses(known: LakeSurroundings, tmp_path: Path) -> None:
+    """Nothing of the lake that lies between it and the first payment would be known."""
+    events, store = opened(tmp_path)
+    stream = FraudStream(events, store, PaymentLimits(customers="registered"), around=known)
+    events.publish([paid(90, CUT - timedelta(days=20), customer="nobody"), paid(40, CUT)])
+    step = stream.step(Formula(), limit=500)
+    assert (step.seeded, step.payments, step.refused) == (40, 1, 1)
+
+
+def test_the_event_of_a_seeded_payment_may_not_come_later_than_others(known: LakeSurroundings, tmp_path: Path) -> None:
+    """Its windows are gone: it is refused as if it had not been seeded."""
+    store, steps = streamed(
+        tmp_path, known, [paid(40, CUT)], [paid(1, CUT - timedelta(days=39)), paid(39, CUT - timedelta(days=1))]
+    )
+    assert [(step.payments, step.refused) for step in steps] == [(1, 0), (1, 1)]
+    assert store.unscored([1, 39, 40]) == {1}
 
 
 def test_the_register_and_the_forgotten_are_the_lakes(tmp_path: Path) -> None:
