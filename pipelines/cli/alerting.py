@@ -24,9 +24,9 @@ APPS = ("fraud",)
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
 _SHOWN_REASONS = 2
-_SHOWN_PAYMENTS = 2
+_SHOWN_PAYMENTS = 1
 #: Columns of the table -> the width of a terminal that shows them; the id says day and customer, too.
-_COLUMNS = {"alert": 0, "day": 110, "customer": 110, "payments": 70, "score": 0, "label": 0, "model": 70, "reasons": 0}
+_COLUMNS = {"alert": 0, "day": 130, "customer": 130, "payments": 70, "score": 0, "label": 0, "model": 70, "reasons": 0}
 _LONGEST_NAME = 64
 
 _FILE = pa.schema(

@@ -85,7 +85,7 @@ def test_the_newest_day_comes_first_and_the_highest_score(raised: Terminal) -> N
     said = raised.says("alerts")
     assert said.startswith("3 alerts from 2018-08-08 to 2018-08-09, 3 without a label\n")
     assert [row[0] for row in rows(said)] == ["20180809-596", "20180808-u[7]\\n", "20180808-596"]
-    assert " ".join(rows(said)[2][1:]) == "2018-08-08 596 1, 2 0.900 7 amount +2.50, terminal_risk_30d +1.25"
+    assert " ".join(rows(said)[2][1:]) == "2018-08-08 596 1 +1 0.900 7 amount +2.50, terminal_risk_30d +1.25"
     assert rows(raised.says("alerts", "fraud", "--date", "2018-08-09")) == rows(said)[:1]
     assert rows(raised.says("alerts", "--to", "2018-08-08")) == rows(said)[1:]
     nothing = raised.says("alerts", "--from", "2018-08-10")
