@@ -161,12 +161,14 @@ class FraudStream:
 
     @contextmanager
     def _seeded(self, delivered: Sequence[Delivered], step: Step) -> Iterator[None]:
-        """The first payments of all find in the windows what is known of the time before them."""
-        earliest = 0 if self._newest else self._earliest(delivered)
-        if not earliest:
+        """The first payments of all find in the windows what is known of their time and of the time before them."""
+        earliest, newest = (0, 0) if self._newest else self._span(delivered)
+        if not newest:
             yield
             return
-        seed = self._around.before(earliest, days=(self._late + TERMINAL_REACH) / MICROS_PER_DAY)
+        # Not only before the earliest, which may be a late one: of those after it, too, no event may ever come.
+        end = newest + 1
+        seed = self._around.before(end, days=(end - earliest + self._late + TERMINAL_REACH) / MICROS_PER_DAY)
         step.seeded = 0
 
         def counted() -> Iterator[pa.RecordBatch]:
@@ -177,8 +179,8 @@ class FraudStream:
         with self._store.seeding(counted(), seed.histories):
             yield
 
-    def _earliest(self, delivered: Sequence[Delivered]) -> int:
-        """Moment of the earliest payment that will be taken, µs; 0 if there is none."""
+    def _span(self, delivered: Sequence[Delivered]) -> tuple[int, int]:
+        """Moments of the earliest and the newest payment that will be taken, µs; 0 if there is none."""
         newest, earliest, now = 0, 0, self._clock()
         for one in delivered:
             if one.event.type == PAYMENT and not self._customers.is_forgotten(one.event):
@@ -188,7 +190,7 @@ class FraudStream:
                     self._customers.check(payment)
                     newest = max(newest, payment.micros)
                     earliest = min(earliest or newest, payment.micros)
-        return earliest
+        return earliest, newest
 
     def _changes(self, delivered: Sequence[Delivered]) -> _Changes:
         changes, now = _Changes(), self._clock()
@@ -245,13 +247,14 @@ class FraudStream:
         is_known = number in self._payments
         if is_known and (number not in changes.seeded or number in changes.first):
             return
-        check_time(self._payments[number] if is_known else payment, self._limits, now=now, newest=self._newest)
+        payment = self._payments[number] if is_known else payment
+        check_time(payment, self._limits, now=now, newest=self._newest)
         self._customers.check(payment)
+        self._newest = max(self._newest, payment.micros)
         changes.first.add(number)
         if is_known:
             yield self._windows.again(number)
         else:
-            self._newest = max(self._newest, payment.micros)
             yield from self._windows.pay(payment)
 
     def _batch(self, changes: _Changes, scorer: Scorer, step: Step) -> Batch:

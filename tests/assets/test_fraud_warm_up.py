@@ -175,6 +175,18 @@ def test_payments_that_were_delivered_after_the_beginning_are_known(known: LakeS
     assert [step.seeded for step in steps] == [40]
 
 
+def test_a_late_payment_in_the_first_batch_hides_nothing_that_the_lake_knows(
+    known: LakeSurroundings, tmp_path: Path
+) -> None:
+    """Also of one moment: lake payment 38, of which no event comes, is no later than the last event."""
+    late, last, same = CUT - timedelta(days=5, hours=1), CUT - timedelta(days=1), CUT - timedelta(days=2)
+    store, steps = streamed(tmp_path, known, [paid(90, late), paid(91, same), paid(39, last)], [paid(92, CUT)])
+    assert [(step.seeded, step.payments) for step in steps] == [(40, 3), (None, 1)]
+    found = store.scored(FIRST, LAST).to_pylist()
+    counts = [(row["transaction_id"], row["customer_count_7d"]) for row in found]
+    assert counts == [(90, 8.0), (91, 7 + 2.0), (39, 7 + 2.0), (92, 6 + 3.0)]
+
+
 def test_a_stream_does_not_begin_with_a_payment_that_it_refuses(known: LakeSurroundings, tmp_path: Path) -> None:
     """Nothing of the lake that lies between it and the first payment would be known."""
     events, store = opened(tmp_path)
