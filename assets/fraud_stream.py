@@ -246,6 +246,8 @@ class FraudStream:
         number = payment.transaction_id
         is_known = number in self._payments
         if is_known and (number not in changes.seeded or number in changes.first):
+            if payment != self._payments[number]:
+                raise Unusable(f"transaction_id {number} is that of another payment, which came before")
             return
         payment = self._payments[number] if is_known else payment
         check_time(payment, self._limits, now=now, newest=self._newest)

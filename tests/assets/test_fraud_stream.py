@@ -197,6 +197,18 @@ def test_a_payment_that_comes_twice_changes_nothing(world: World) -> None:
     assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].transactions) == (0, (1,))
 
 
+@pytest.mark.parametrize(
+    "other", [payment(1, customer="c2"), payment(1, terminal_id="t2"), payment(1, amount=21.0), payment(1, at=NOW)]
+)
+def test_another_payment_of_a_known_number_is_not_lost_in_silence(world: World, other: Event) -> None:
+    """A shop that counts its payments anew would pay unseen."""
+    step = world.feed(payment(1), other.model_copy(update={"id": "2"}))
+    assert (step.payments, step.refused) == (1, 1)
+    again = world.feed(other.model_copy(update={"id": "3"}))
+    assert (again.payments, again.refused, len(world.reasons())) == (0, 1, 2)
+    assert world.reasons()[0] == "transaction_id 1 is that of another payment, which came before"
+
+
 def test_a_known_payment_that_comes_again_late_is_not_refused(world: World) -> None:
     world.feed(payment(1))
     world.feed(payment(2, at=NOON + timedelta(days=10)))
