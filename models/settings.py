@@ -75,7 +75,7 @@ class StorageSettings(BaseModel):
         "tables remember 30 days.",
     )
     keep_event_days: int = Field(
-        default=30, ge=1, description="Events that every group has settled can be replayed for this long."
+        default=30, ge=1, description="Settled events can be replayed, and dead letters looked at, for this long."
     )
 
 

@@ -132,7 +132,8 @@ class Events(ABC):
     def prune(self, *, before: datetime) -> int:
         """Number of events removed, oldest first: published before that moment and settled by every group.
 
-        Nothing while there is no group. A removed event, published again, is a new one.
+        Nothing while there is no group. A removed event, published again, is a new one. Dead letters that were refused
+        before that moment go, too, and are not counted.
         """
 
     @abstractmethod

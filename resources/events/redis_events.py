@@ -137,6 +137,8 @@ class RedisEvents(Events):
         removed = 0
         while count := self._run(scripts.PRUNE, micros(before), _PRUNED_AT_ONCE):
             removed += count
+        with self._answering():  # a letter's id begins with the millisecond in which it was refused
+            self._client.xtrim(f"{self._prefix}:letters", minid=micros(before) // 1000, approximate=False)
         return removed
 
     @override

@@ -171,6 +171,8 @@ class SqlEvents(Events):
         removed = 0
         while count := self._prune_some(micros(before)):
             removed += count
+        with self._transaction() as do:
+            do.run(sql.PRUNE_LETTERS, {"before": micros(before)})
         return removed
 
     def _prune_some(self, before: int) -> int:

@@ -90,6 +90,7 @@ LETTERS = "SELECT body, reason, number, refused_us FROM dead_letter ORDER BY pla
 FIRST_DELIVERED = "SELECT min(number) FROM delivery"
 FIRST_KEPT = "SELECT number FROM event WHERE published_us >= :before ORDER BY number LIMIT 1"
 PRUNE = "DELETE FROM event WHERE number <= :through"
+PRUNE_LETTERS = "DELETE FROM dead_letter WHERE refused_us < :before"
 PRUNE_HOLES = "DELETE FROM hole WHERE number <= :through"
 
 #: Events that may name somebody; `!` makes `%` and `_` letters.

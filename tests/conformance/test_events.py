@@ -258,6 +258,15 @@ class TestEvents:
         assert numbers(events, "new") == [2, 9, 0]
         assert events.replay("g", first=1) == 3
 
+    def test_dead_letters_of_long_ago_are_pruned(self, events: Events) -> None:
+        events.refuse_body("{broken", "no JSON")
+        assert events.prune(before=datetime.now(UTC) - timedelta(hours=1)) == 0
+        assert [letter.body for letter in events.dead_letters()] == ["{broken"]
+        assert events.prune(before=datetime.now(UTC) + timedelta(hours=1)) == 0
+        assert events.dead_letters() == []
+        events.refuse_body("{new", "no JSON")
+        assert [letter.body for letter in events.dead_letters()] == ["{new"]
+
     def test_what_somebody_holds_is_not_pruned(self, events: Events) -> None:
         later = datetime.now(UTC) + timedelta(hours=1)
         events.publish([event(n, f"card-{n}") for n in range(4)])
@@ -706,6 +715,7 @@ class TestEvent:
         [
             ("{", "no JSON object"),
             ("[1]", "no JSON object"),
+            (event(1).to_json().replace('"time": "', '"time": "on '), "`time`: input .* as in RFC 3339, such as 2018-"),
             ("7", "no JSON object"),
             (b"\xff\xfe", "no JSON object"),
             ('{"id": "1"}', "wrong `source`"),
