@@ -1,8 +1,8 @@
 """The worker of the fraud stream in its process: latency, rate, memory and state, on SQLite, over real payments.
 
 The history of the fraud handbook as events: every payment, and a week later that it was fraud, if it was. The worker is
-`tessera stream fraud` without its console: the same parts of profile `fraud-handbook`, a model that the gate's job
-registered, batches of at most 100 events.
+`tessera stream fraud` without its console: the same parts of profile `fraud-handbook`, a model chosen and registered as
+the training job does, batches of at most 100 events, `OMP_NUM_THREADS=1` as `make` sets it.
 """
 
 import argparse
