@@ -20,6 +20,12 @@ class TesseraError(Exception):
         super().__init__(f"{what} Expected {expected}. {todo}")
 
 
+def clause(sentence: str) -> str:
+    """What pydantic says of a value, as it can follow a colon; names and examples in it keep their letters."""
+    says = sentence.removeprefix("Value error, ")
+    return says[:1].lower() + says[1:]
+
+
 def choose_from(value: str, choices: Iterable[str]) -> str:
     """A sentence part that names the choices, the nearest first: `one of 'a', 'b' (did you mean 'a'?)`."""
     names = sorted(choices)

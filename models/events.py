@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.errors import TesseraError
+from models.errors import TesseraError, clause
 
 #: Larger events are refused: a queue is no file store.
 MAX_EVENT_BYTES = 65_536
@@ -97,7 +97,7 @@ class Event(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "data"
-            raise _malformed(f"has a wrong `{place}`: {first['msg'].lower()}", "a CloudEvent") from None
+            raise _malformed(f"has a wrong `{place}`: {clause(first['msg'])}", "a CloudEvent") from None
 
 
 def _nesting(data: Any) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
 
+from models.errors import clause
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.windows import MICROS_PER_DAY
@@ -127,7 +128,7 @@ def _read(kind: type[T], event: Event) -> T:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"][:1])
-        raise Unusable(f"{place} {first.get('input')!r:.80}: {first['msg'].lower()}") from None
+        raise Unusable(f"{place} {first.get('input')!r:.80}: {clause(first['msg'])}") from None
 
 
 def _cents(amount: float) -> int:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from models.alerts import Alert, Feedback, Verdict
 from models.errors import TesseraError, choose_from
-from pipelines.cli.console import out
+from pipelines.cli.console import counted, out
 from pipelines.cli.days import known_app
 from pipelines.cli.tables import write_table
 from resources.events.port import Events
@@ -84,11 +84,11 @@ def alerts(
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
         write_table(_rows(chosen), file)
-        out.print(f"{_counted(len(chosen))} written to {file}.", markup=False)
+        out.print(f"{counted(len(chosen), 'alert')} written to {file}.", markup=False)
     elif not found:
         out.print(_why_none(store.alert_days(), span))
     elif not chosen:
-        out.print(f"All {_counted(len(found))} {_when(found)} are labelled.")
+        out.print(f"All {counted(len(found), 'alert')} {_when(found)} are labelled.")
     else:
         _show(chosen)
 
@@ -108,9 +108,9 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     said = [one for one in _said_since(store, alert.day) if one.alert_id == alert_id]
     sent = _publish(queue, said, alert, given)
     is_new = before is None or before.label != given
-    told = _counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
+    told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
     says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
-    out.print(f"{says}: {_counted(len(alert.transactions), 'payment')}, {told}.", markup=False)
+    out.print(f"{says}: {counted(len(alert.transactions), 'payment')}, {told}.", markup=False)
 
 
 def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
@@ -193,10 +193,6 @@ def _why_none(days: Sequence[date], span: tuple[date, date]) -> str:
     return f"There are no alerts {asked}; there are some {known}."
 
 
-def _counted(number: int, what: str = "alert") -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 def _when(found: Sequence[_Listed]) -> str:
     first, last = found[0].alert.day, found[-1].alert.day
     return f"on {first}" if first == last else f"from {first} to {last}"
@@ -222,7 +218,7 @@ def _first(transactions: Sequence[int]) -> str:
 
 def _show(found: Sequence[_Listed]) -> None:
     waiting = [one.alert for one in found if one.unlabelled]
-    out.print(f"{_counted(len(found))} {_when(found)}, {len(waiting):,} without a label")
+    out.print(f"{counted(len(found), 'alert')} {_when(found)}, {len(waiting):,} without a label")
     newest = sorted(found, key=lambda one: one.alert.day, reverse=True)[:_SHOWN]
     out.print(_table(newest))
     if len(found) > _SHOWN:

@@ -15,6 +15,11 @@ out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+def counted(number: int, what: str) -> str:
+    """So many of `what`: `1 alert`, `2,000 alerts`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def complain(error: TesseraError) -> None:
     """Prints what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
     err.print(f"[bold red]Stopped:[/] {_plain(error.what)}")

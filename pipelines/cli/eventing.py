@@ -18,7 +18,7 @@ from assets import payment_replay
 from assets.ingestion import ingest
 from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
-from pipelines.cli.console import err, out
+from pipelines.cli.console import counted, err, out
 from pipelines.cli.days import known_span, yesterday
 from pipelines.cli.payment_features import delivers_payments
 from resources.events.port import DeadLetter, Events, TooFarBehind
@@ -37,12 +37,19 @@ def publish(file: str) -> None:
     """Publishes the events of `file` (`-`: stdin), one JSON object per line; a line that is none is refused.
 
     Raises:
-        TesseraError: the file cannot be read, or the queue does not answer.
+        TesseraError: the file cannot be read or holds no event at all, or the queue does not answer.
     """
     queue: Events = active_stack().open("events")
     with _opened(file) as stream, _Sending(queue, "publishing") as sending:
         for lines in _lines(stream):
             sending.send(_events(lines, sending))
+    if sending.refused == sending.seen > 0:
+        raise TesseraError(
+            f"{'stdin' if file == '-' else file} holds no event: {counted(sending.refused, 'line')} refused. "
+            f"The first: {sending.first_reason}",
+            expected="one CloudEvent (a JSON object) per line",
+            todo="Correct it (a JSON array: `jq -c '.[]' FILE` gives lines); `tessera events dead-letters` says more.",
+        )
     out.print(sending.summary())
 
 
@@ -85,7 +92,7 @@ def dead_letters(file: Path | None) -> None:
     letters = queue.dead_letters(limit=_EVERYTHING if file else _SHOWN + 1)
     if file is not None:
         _write(file, letters)
-        out.print(f"{len(letters):,} dead letters written to {file}.", markup=False)
+        out.print(f"{counted(len(letters), 'dead letter')} written to {file}.", markup=False)
     elif not letters:
         out.print("There are no dead letters.")
     else:
@@ -148,6 +155,7 @@ class _Sending:
         self._status = err.status(doing)
         self._told = False
         self.published = self.known = self.refused = 0
+        self.first_reason = ""
 
     def __enter__(self) -> _Sending:
         self._status.start()
@@ -181,6 +189,7 @@ class _Sending:
         """Keeps what is no event as a dead letter."""
         self._queue.refuse_body(body, reason)
         self.refused += 1
+        self.first_reason = self.first_reason or reason
 
     def summary(self) -> str:
         """What became of everything."""

@@ -37,7 +37,7 @@ def run(job: str, day_text: str | None, *, verbose: bool) -> int:
     """Runs a job for one day; prints its card. 0 if it did what it is for, else 1."""
     stack = active_stack()
     day = known_day(day_text, stack)
-    _known_job(job)
+    _known_job(job, stack)
     with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
         outcome = execute(job, day, instance, verbose=verbose)
     _show(outcome, stack)
@@ -48,7 +48,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
     """Runs a job for each day of the range, oldest first; stops at the first day that fails."""
     stack = active_stack()
     first, last = known_day(first_text, stack), known_day(last_text, stack)
-    _known_job(job)
+    _known_job(job, stack)
     if first > last:
         raise TesseraError(f"{first} is after {last}.", expected="--from before --to", todo="Swap the two days.")
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
@@ -62,7 +62,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
     return 0
 
 
-def _known_job(name: str) -> None:
+def _known_job(name: str, stack: Stack) -> None:
     from pipelines.definitions import defs
 
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
@@ -75,6 +75,10 @@ def _known_job(name: str) -> None:
         )
     if name not in names:
         raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
+    if name.startswith("fraud_"):
+        from pipelines.cli.payment_features import delivers_payments
+
+        delivers_payments(stack.open("source"), stack)
 
 
 def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool) -> Outcome:

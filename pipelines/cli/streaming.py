@@ -18,7 +18,7 @@ from assets.fraud_notices import told
 from assets.fraud_stream import FraudStream, Step
 from models.alerts import Alert
 from models.errors import TesseraError, choose_from
-from pipelines.cli.console import err, out
+from pipelines.cli.console import counted, err, out
 from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack import Stack, active_stack
@@ -51,9 +51,9 @@ class _Totals:
 
     def summary(self) -> str:
         says = (
-            f"{self.events:,} events: {self.payments:,} payments scored, {self.alerts:,} alerts raised "
-            "(`tessera alerts`), "
-            f"{self.refused:,} events refused (`tessera events dead-letters`)"
+            f"{counted(self.events, 'event')}: {counted(self.payments, 'payment')} scored, "
+            f"{counted(self.alerts, 'alert')} raised (`tessera alerts`), "
+            f"{counted(self.refused, 'event')} refused (`tessera events dead-letters`)"
         )
         if self.forgotten:
             says += f", {self.forgotten:,} dropped because their customers were forgotten"

@@ -1,5 +1,6 @@
 """Tables in files that users name: Parquet or CSV, by the ending."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,7 +28,7 @@ def write_table(rows: pa.Table, file: Path) -> None:
         part.replace(file)
     except OSError as error:
         raise TesseraError(
-            f"{file} cannot be written: {error}.",
+            f"{file} cannot be written: {os.strerror(error.errno) if error.errno else error}.",
             expected="a folder that exists and may be written",
             todo="Correct --out.",
         ) from None

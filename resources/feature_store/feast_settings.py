@@ -160,7 +160,7 @@ def _not_importable(kind: str, error: Exception) -> TesseraError:
     cause = str(error.__cause__ or error).splitlines()[0]
     todo = "Correct `type`, or install the package that holds it into .venv."
     if ours.get(kind) in ("redis", "postgres"):
-        todo = f"Install it: .venv/bin/pip install --require-hashes -r requirements/{ours[kind]}.lock"
+        todo = f"Install it: .venv/bin/pip install --no-deps --require-hashes -r requirements/{ours[kind]}.lock"
     return TesseraError(
         f"The online store {kind!r} cannot be imported: {cause}.", expected="its client in .venv", todo=todo
     )

@@ -182,15 +182,16 @@ class DeltaLake(Lake):
     @override
     @contextmanager
     def lock(self, table: str) -> Iterator[None]:
-        lock = FileLock(self._lock_file(table), is_singleton=True)
         try:
-            acquired = lock.acquire(timeout=self._lock_timeout_seconds)
+            acquired = FileLock(self._lock_file(table), is_singleton=True).acquire(timeout=self._lock_timeout_seconds)
         except Timeout as error:
             raise TesseraError(
                 f"Table {table!r} has been written by another process for {self._lock_timeout_seconds:g} s.",
                 expected="a writer that finishes",
-                todo=f"Wait for it, or end it; `lsof {lock.lock_file}` names it.",
+                todo=f"Wait for it, or end it; `lsof {error.lock_file}` names it.",
             ) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
         with acquired:
             yield
 
@@ -209,6 +210,13 @@ class DeltaLake(Lake):
                 False, f"{self._root} cannot be written: {error}", "Correct `path` of the lake in stack.yaml."
             )
         return Health(readable, f"Delta tables under {self._root}")
+
+    def _not_writable(self, error: OSError) -> TesseraError:
+        return TesseraError(
+            f"The lake {self._root} cannot be written: {error.strerror}.",
+            expected="a folder that this user may write",
+            todo="Correct its permissions, or `path` of the lake in stack.yaml.",
+        )
 
     def _tombstones(self) -> TombstoneFolder:
         return TombstoneFolder(self._everything(), _TOMBSTONES)

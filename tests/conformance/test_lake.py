@@ -367,3 +367,7 @@ class TestDeltaLake:
         (tmp_path / "file").write_text("not a folder")
         health = DeltaLake(str(tmp_path / "file")).check()
         assert (health.ok, "stack.yaml" in health.todo) == (False, True)
+        for folder in ("file", "file/lake"):
+            lake = DeltaLake(str(tmp_path / folder))
+            with pytest.raises(TesseraError, match="cannot be written: Not a directory"), lake.lock("t"):
+                pass

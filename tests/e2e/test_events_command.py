@@ -36,10 +36,18 @@ class TestPublish:
         kept = [json.loads(line) for line in letters.read_text().splitlines()]
         assert [one["reason"] for one in kept][1] == f"An event has more than {MAX_EVENT_BYTES} bytes."
         assert [one["body"][:12] for one in kept] == ['{"data": "\\x', "9" * 12, '{"id": "7"}', "\\xff[/bold]", "{"]
-        shown = empty.tessera("events", "dead-letters", COLUMNS="200").out
+        shown = empty.tessera("events", "dead-letters", COLUMNS="260").out
         assert "\\xff[/bold]" in shown
         assert len(shown.splitlines()) == 6
         assert [one.event for one in queue_of(empty).read("g", limit=1000)] == GIVEN
+
+    def test_a_file_of_another_kind_is_no_success(self, empty: Home, tmp_path: Path) -> None:
+        (tmp_path / "array.json").write_text(f"[\n{GIVEN[0].to_json()},\n{GIVEN[1].to_json()}]\n")
+        said = empty.refuses("events", "publish", tmp_path / "array.json")
+        assert "array.json holds no event: 3 lines refused. The first: An event is no JSON object" in said
+        assert len(queue_of(empty).dead_letters()) == 3
+        (tmp_path / "nothing").touch()
+        assert empty.tessera("events", "publish", tmp_path / "nothing").out.startswith("0 published")
 
     def test_a_pipe_that_is_read_twice_adds_nothing_the_second_time(self, empty: Home, tmp_path: Path) -> None:
         text = "".join(event.to_json() + "\n" for event in GIVEN[:3])
@@ -165,6 +173,8 @@ def test_a_source_without_payments_is_named(empty: Home) -> None:
     days = ("--from", "2011-02-02", "--to", "2011-02-03")
     said = empty.refuses("events", "replay", *days, TESSERA_PROFILE="online-retail")
     assert "The source of profile 'online-retail' delivers no payments." in said
+    job = ("run", "fraud_training", "--date", "2011-08-01")
+    assert "delivers no payments" in empty.refuses(*job, TESSERA_PROFILE="online-retail")
 
 
 def test_a_queue_that_does_not_answer_is_named(empty: Home, tmp_path: Path) -> None:
