@@ -68,8 +68,8 @@ class Erasure(BaseModel):
 
     @property
     def name(self) -> str:
-        """What its files are called."""
-        return f"{self.started_at:%Y%m%dT%H%M%S}Z-{self.digest[:12]}"
+        """What its files are called; two erasures of one entity within a second are two."""
+        return f"{self.started_at:%Y%m%dT%H%M%S.%f}Z-{self.digest[:12]}"
 
     @property
     def rows(self) -> int:
