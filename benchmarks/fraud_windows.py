@@ -234,7 +234,7 @@ def _section(rounds: list[Round], last: date) -> str:
         "",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "",
-        f"{rounds[0]['ours'].rows:,} payments from {FIRST} to {last}, 23 features; medians of {len(rounds)} rounds, "
+        f"{rounds[0]['ours'].rows:,} payments from {FIRST} to {last}, 22 features; medians of {len(rounds)} rounds, "
         "ratios taken within each round; peak is the highest.",
         "",
         "| path | CPU s | CPU µs per payment | wall s | peak MiB |",
