@@ -8,11 +8,18 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from assets.fraud_model import FraudModel, model_in_charge
+from models.errors import TesseraError
 from resources.registry.port import Registry
 
 
 class FraudChampion:
     """The `Scorer` of whoever is champion; asks the registry again at most every `refresh_seconds`.
+
+    Attributes:
+        version: in charge here.
+        threshold: score from which a payment raises an alert.
+        explains: whether the model gives reasons.
+        refused: why the newest champion is not followed; "" if it is.
 
     Raises:
         TesseraError: there is no champion, or it reads features that the stream cannot compute.
@@ -24,7 +31,22 @@ class FraudChampion:
         self._registry, self._refresh_seconds, self._clock = registry, refresh_seconds, clock
         self.version, self.threshold, self.explains = "", 1.0, False
         self._asked_at = -np.inf
+        self.refused = ""
         self.refresh()
+
+    def follow(self) -> str:
+        """News of who is in charge, "" if there are none; never ends who scores.
+
+        A champion that cannot be served, or a registry that does not answer, leaves the model before in charge: scores
+        of yesterday's champion are better than none. `refused` then says why; it is news once.
+        """
+        try:
+            if not self.refresh():
+                return ""
+        except TesseraError as error:
+            is_known, self.refused = error.what == self.refused, error.what
+            return "" if is_known else f"{error} Version {self.version} goes on scoring."
+        return f"version {self.version} is in charge now"
 
     def refresh(self) -> bool:
         """Whether another model is in charge than before; cheap: the ledger is read, a package only when it changed.
@@ -37,9 +59,11 @@ class FraudChampion:
         self._asked_at = self._clock()
         version = model_in_charge(self._registry)
         if version == self.version:
+            self.refused = ""
             return False
         self._model = FraudModel(self._registry, version)
         self.version, self.threshold, self.explains = version, self._model.threshold, self._model.explains
+        self.refused = ""
         return True
 
     def scores(self, rows: Sequence[Sequence[float]]) -> Sequence[float]:

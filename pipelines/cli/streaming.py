@@ -7,7 +7,7 @@ import signal
 import time
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
@@ -84,8 +84,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
-            if champion.refresh():
-                err.print(f"version {champion.version} is in charge now")
+            _follow(champion, notifier)
             started = time.perf_counter()
             step = worker.step(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
             if step.events:
@@ -103,6 +102,17 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
 def _worker(stack: Stack) -> FraudStream:
     events, store, lake, engine = (stack.open(port) for port in ("events", "stream_store", "lake", "engine"))
     return fraud_stream(events, store, lake, engine, stack.settings.fraud)
+
+
+def _follow(champion: FraudChampion, notifier: Notifier) -> None:
+    news = champion.follow()
+    if not news:
+        return
+    err.print(news, markup=False)
+    if champion.refused:
+        subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
+        with suppress(TesseraError):  # it is on the screen already, and a notifier must not stop a stream
+            notifier.notify("error", subject, news, {"app": APP, "model": champion.version})
 
 
 def _say(alert: Alert) -> None:

@@ -361,9 +361,16 @@ def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_pat
     assert (champion.refresh(), champion.version, champion.threshold) == (True, second, 0.75)
     in_charge(registry, packed(tmp_path / "three", ["shoe_size"], {ALERTING: threshold_text(0.5, 9)}))
     seconds[0] = 12.0
-    with pytest.raises(TesseraError, match="reads shoe_size"):
-        champion.refresh()
-    assert champion.version == second
+    news = champion.follow()
+    assert "reads shoe_size" in news
+    assert f"Version {second} goes on scoring" in news
+    assert (champion.version, champion.threshold, len(champion.scores([row]))) == (second, 0.75, 1)
+    seconds[0] = 18.0
+    assert (champion.follow(), "reads shoe_size" in champion.refused) == ("", True), "said once"
+    registry.set_champion("fraud", first, action="rollback", why="test", who="test", run_id="", metrics={})
+    seconds[0] = 24.0
+    assert champion.follow() == f"version {first} is in charge now"
+    assert (champion.refused, champion.threshold) == ("", 0.25)
     in_charge(registry, packed(tmp_path / "four", swapped, {}))
     with pytest.raises(TesseraError, match=r"has no alerting\.json"):
         FraudChampion(registry)
