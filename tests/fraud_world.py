@@ -35,7 +35,10 @@ FIRST, DAY = date(2018, 6, 25), date(2018, 8, 10)
 DAYS = [DAY - timedelta(days=n) for n in range(7)]
 NOW = datetime(2018, 8, 21, 12, tzinfo=UTC)
 #: Terminals and cards with most frauds in that time: windows are worth something, and there are alerts.
-_SOME = "TERMINAL_ID IN (4019, 4865, 796, 3433, 8143, 3637, 1368, 7865, 8018, 2889) OR CUSTOMER_ID IN (3227, 3224, 27, 2321)"
+_SOME = (
+    "TERMINAL_ID IN (4019, 4865, 796, 3433, 8143, 3637, 1368, 7865, 8018, 2889) "
+    "OR CUSTOMER_ID IN (3227, 3224, 27, 2321)"
+)
 
 #: So low that there are more alerts than frauds.
 _THRESHOLD = 0.15
