@@ -32,7 +32,7 @@ _OWNERS = ["team:data-science"]
     key=["churn", "features"],
     deps=[["shop", "orders"]],
     partitions_def=daily,
-    group_name="features",
+    group_name="churn",
     kinds={"duckdb", "deltalake"},
     owners=_OWNERS,
 )
@@ -85,7 +85,7 @@ class ScoresConfig(dg.Config):
     key=["churn", "scores"],
     deps=[["churn", "features"], ["churn", "champion"]],
     partitions_def=daily,
-    group_name="scoring",
+    group_name="churn",
     kinds={"xgboost", "deltalake"},
     owners=_OWNERS,
     check_specs=[
@@ -124,7 +124,7 @@ def scores(
     key=["churn", "publication"],
     ins={"draft": dg.AssetIn(key=["churn", "scores"])},
     partitions_def=daily,
-    group_name="scoring",
+    group_name="churn",
     kinds={"deltalake"},
     owners=_OWNERS,
 )
@@ -138,7 +138,7 @@ def publication(draft: str, sink: SinkResource, notifier: NotifierResource) -> d
     key=["churn", "online_features"],
     deps=[["churn", "features"]],
     partitions_def=daily,
-    group_name="serving",
+    group_name="churn",
     kinds={"feast", "sqlite"},
     owners=_OWNERS,
 )
@@ -155,7 +155,7 @@ def online_features(
     key=["churn", "served_features"],
     deps=[["churn", "features"], ["churn", "online_features"]],
     partitions_def=daily,
-    group_name="serving",
+    group_name="churn",
     kinds={"feast", "deltalake"},
     owners=_OWNERS,
     check_specs=[

@@ -47,7 +47,7 @@ _OWNERS = ["team:data-science"]
     key=["fraud", "features"],
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"]],
     partitions_def=daily,
-    group_name="features",
+    group_name="fraud",
     kinds={"duckdb", "deltalake"},
     owners=_OWNERS,
 )
@@ -90,7 +90,7 @@ def champion(
     key=["fraud", "scores"],
     deps=[["fraud", "features"], ["fraud", "champion"]],
     partitions_def=daily,
-    group_name="scoring",
+    group_name="fraud",
     kinds={"xgboost", "deltalake"},
     owners=_OWNERS,
 )
@@ -106,7 +106,7 @@ def scores(context: dg.AssetExecutionContext, lake: LakeResource, registry: Regi
     key=["fraud", "alerts"],
     deps=[["fraud", "scores"]],
     partitions_def=daily,
-    group_name="scoring",
+    group_name="fraud",
     kinds={"sqlite"},
     owners=_OWNERS,
 )
@@ -133,7 +133,7 @@ class Offsets(dg.Config):
 @dg.asset(
     key=["fraud", "stream"],
     deps=[["fraud", "champion"]],
-    group_name="serving",
+    group_name="fraud",
     kinds={"sqlite"},
     owners=_OWNERS,
     pool="fraud_stream",
@@ -164,7 +164,7 @@ def stream(
     key=["fraud", "online_skew"],
     deps=[["fraud", "features"], ["fraud", "scores"], ["fraud", "stream"]],
     partitions_def=daily,
-    group_name="serving",
+    group_name="fraud",
     kinds={"sqlite", "deltalake"},
     owners=_OWNERS,
     check_specs=[
@@ -189,7 +189,7 @@ def online_skew(
     key=["fraud", "matured"],
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
     partitions_def=daily,
-    group_name="monitoring",
+    group_name="fraud",
     kinds={"duckdb", "deltalake"},
     owners=_OWNERS,
     check_specs=[

@@ -116,7 +116,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 [app, "training_set"],
                 deps=[[app, "features"]],
                 skippable=True,
-                group_name="training",
+                group_name=app,
                 kinds={"deltalake"},
                 owners=owners,
                 description=f"{rows} Made when a model is trained, not every night.",
@@ -125,7 +125,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 [app, "candidate"],
                 deps=[[app, "training_set"]],
                 skippable=True,
-                group_name="training",
+                group_name=app,
                 kinds={"xgboost", "scikitlearn", "mlflow"},
                 owners=owners,
                 description="The best of logistic regression and the profile's trainers, judged by the gate on "
@@ -134,7 +134,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
             dg.AssetSpec(
                 [app, "champion"],
                 deps=[[app, "candidate"]],
-                group_name="training",
+                group_name=app,
                 kinds={"mlflow"},
                 owners=owners,
                 description="The model in charge. A candidate takes over only if it passes every gate.",

@@ -32,7 +32,7 @@ _CARD = re.compile(r"<!-- card:begin -->.*?<!-- card:end -->", re.DOTALL)
 
 
 def main() -> None:
-    """Fills the home, writes the card into README.md and three pictures into docs/pictures/."""
+    """Fills the home, writes the card into README.md and four pictures into docs/pictures/."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--home", type=Path, help="a home that the nightly job has filled; default: a new one")
     arguments.add_argument("--port", type=int, default=3117)
@@ -45,11 +45,14 @@ def main() -> None:
         if options.home is None:
             _write_card(_tessera(environment, "run", "churn_nightly"), home)
             _tessera(environment, "backfill", "churn_nightly", *_week())
+            _tessera(environment, "run", "fraud_training")
+            _tessera(environment, "run", "fraud_nightly")
         with _served(environment, options.port), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=options.browser, args=_BROWSER)
             page = browser.new_page()
             site = f"http://127.0.0.1:{options.port}"
-            _lineage(page, site)
+            for app in ("churn", "fraud"):
+                _lineage(page, site, app)
             _gate(page, site)
             _scores(page, site)
             browser.close()
@@ -99,17 +102,16 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     raise SystemExit("tessera dev does not answer")
 
 
-def _lineage(page: Page, site: str) -> None:
-    """All groups expanded; what stands left of the graph folded, and remembered as folded."""
-    page.set_viewport_size({"width": 1900, "height": 780})
-    page.goto(f"{site}/asset-groups")
+def _lineage(page: Page, site: str, app: str) -> None:
+    """The assets of one application, and what they read."""
+    page.set_viewport_size({"width": 1900, "height": 800})
+    page.goto(f"{site}/locations/tessera/asset-groups/{app}/lineage")
     page.wait_for_timeout(_DRAWN_MS)
-    page.get_by_text("Hide navigation").click()
-    jump = _box(page.get_by_placeholder("Jump to"))
-    page.mouse.click(jump["x"] + jump["width"] + 20, jump["y"] + jump["height"] / 2)
-    page.keyboard.press("Alt+KeyE")
-    page.wait_for_timeout(_DRAWN_MS)
-    _save(page.screenshot(clip={"x": 68, "y": 112, "width": 1782, "height": 500}), "lineage")
+    folded = page.get_by_text("Hide navigation")
+    if folded.is_visible():
+        folded.click()
+        page.wait_for_timeout(_DRAWN_MS)
+    _save(page.screenshot(clip={"x": 68, "y": 162, "width": 1782, "height": 638}), f"lineage-{app}")
 
 
 def _box(place: Locator) -> FloatRect:
