@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from assets import alert_feedback
@@ -12,13 +11,13 @@ from assets.fraud_surroundings import Seed
 from models.errors import TesseraError
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
+from models.moments import moment
 from models.settings import FraudSettings
 from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.lake.port import Lake
 from resources.stream_store.port import Key, StreamStore
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PAYMENTS, _LABELS, _CUSTOMERS = "payments", "payment_labels", "customers"
 
 
@@ -83,7 +82,7 @@ class LakeSurroundings:
     def _tables(self, first: int) -> dict[str, Any]:
         from models.labels import FEEDBACK
 
-        start = _EPOCH + timedelta(microseconds=first)
+        start = moment(first)
         is_labelled = self._lake.exists(_LABELS)
         return {
             # Also what was delivered later: a payment may come days after it was paid.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from assets.fraud_model import FraudModel
 from models.alerts import Alert, Scored, alert_id, raised_by
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
+from models.moments import micros
 from resources.lake.port import Lake
 from resources.registry.port import Registry
 from resources.stream_store.port import StreamStore
@@ -25,8 +26,6 @@ from resources.stream_store.port import StreamStore
 
 TABLE, DAY = "fraud_scores", "paid_on"
 _KEYS = ("transaction_id", "customer_id", "terminal_id", "event_timestamp")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,10 @@ def _called_for(lake: Lake, registry: Registry, day: date) -> list[Alert]:
 
 
 def _scored(row: dict[str, Any], score: float, version: str) -> Scored:
-    micros = (row["event_timestamp"] - _EPOCH) // _MICROSECOND
     cents = round(row["amount"] * 100)
-    payment = Payment(row["transaction_id"], row["customer_id"], row["terminal_id"], micros, cents)
+    payment = Payment(
+        row["transaction_id"], row["customer_id"], row["terminal_id"], micros(row["event_timestamp"]), cents
+    )
     return Scored(payment, [row[name] for name in FEATURES], score, version)
 
 

@@ -1,7 +1,7 @@
 """From an event to a payment or a label that the stream can use, or the reason why it can't."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, StrictStr, ValidationError
@@ -10,14 +10,13 @@ from models.errors import clause
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.windows import MICROS_PER_DAY
+from models.moments import micros
 
 PAYMENT = "payment"
 LABEL = "payment.labelled"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _MINUTE = 60_000_000
 #: Clocks that were never set say 1970 or 1980. Were it the first payment, all others would lie too far ahead of it.
-_FIRST_MICROS = (datetime(2000, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_FIRST_MICROS = micros(datetime(2000, 1, 1, tzinfo=UTC))
 
 #: No control characters: not every database can keep a zero byte.
 _Key = Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
@@ -82,7 +81,7 @@ def payment_of(event: Event, limits: PaymentLimits) -> Payment:
     data = _read(_PaymentData, event)
     if data.amount > limits.max_amount:
         raise Unusable(f"amount {data.amount:g} is more than {limits.max_amount:g} EUR")
-    return Payment(data.transaction_id, data.customer_id, data.terminal_id, _micros(event.time), _cents(data.amount))
+    return Payment(data.transaction_id, data.customer_id, data.terminal_id, micros(event.time), _cents(data.amount))
 
 
 def label_of(event: Event) -> Label:
@@ -92,7 +91,7 @@ def label_of(event: Event) -> Label:
         Unusable: a field is missing or wrong.
     """
     data = _read(_LabelData, event)
-    return Label(data.transaction_id, _micros(event.time), data.is_fraud)
+    return Label(data.transaction_id, micros(event.time), data.is_fraud)
 
 
 def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest: int) -> None:
@@ -109,7 +108,7 @@ def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest
     """
     if payment.micros < _FIRST_MICROS:
         raise Unusable(f"time {payment.paid_at.isoformat()} lies before 2000: the clock was never set")
-    if payment.micros > _micros(now) + limits.max_ahead_minutes * _MINUTE:
+    if payment.micros > micros(now) + limits.max_ahead_minutes * _MINUTE:
         time, now_is = payment.paid_at.isoformat(), now.isoformat(timespec="seconds")
         raise Unusable(f"time {time} lies in the future: it is {now_is}")
     if not newest:
@@ -136,7 +135,3 @@ def _cents(amount: float) -> int:
     exact = amount * 100
     whole = int(exact)
     return whole + (exact - whole >= 0.5)
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAYS, WINDOWS
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
+from models.moments import moment
 
 _CUSTOMER = tuple(one for one in WINDOWS if one.key == "customer_id")
 _TERMINAL = tuple(one for one in WINDOWS if one.key == "terminal_id")
@@ -38,7 +39,7 @@ class Payment:
     @property
     def paid_at(self) -> datetime:
         """The moment, UTC."""
-        return datetime.fromtimestamp(self.micros // 1_000_000, UTC).replace(microsecond=self.micros % 1_000_000)
+        return moment(self.micros)
 
 
 class Histories(Protocol):

@@ -21,9 +21,10 @@ from typing_extensions import override
 from models.errors import TesseraError
 from models.events import Event
 from models.forgetting import is_named_in
+from models.moments import micros, moment
 from resources.events import redis_scripts as scripts
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
-from resources.events.stored import micros, moment, names, stored_event
+from resources.events.stored import names, stored_event
 from resources.health import Health
 
 if TYPE_CHECKING:

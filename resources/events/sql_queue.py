@@ -16,9 +16,10 @@ from typing_extensions import override
 
 from models.events import Event
 from models.forgetting import is_named_in
+from models.moments import micros, moment
 from resources.events import sql_statements as sql
 from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
-from resources.events.stored import micros, moment, names, now_us, stored_event
+from resources.events.stored import names, now_us, stored_event
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
 _ASKED_AT_ONCE = 500

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
 
 from models.events import Event
 from models.forgetting import is_named_in
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+from models.moments import moment
 
 
 def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
@@ -23,16 +20,6 @@ def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, 
 def now_us() -> int:
     """This machine's clock, µs since 1970, UTC."""
     return time.time_ns() // 1000
-
-
-def micros(at: datetime) -> int:
-    """µs since 1970, UTC."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(at: int) -> datetime:
-    """The inverse of `micros`."""
-    return _EPOCH + timedelta(microseconds=at)
 
 
 def names(subject: str, data: str, who: str) -> bool:

@@ -9,10 +9,11 @@ from typing import Protocol
 
 from duckdb import DuckDBPyConnection
 
+from models.moments import moment
 from resources.feature_store.asof_connection import Limits, opened
 from resources.feature_store.asof_entities import Entities
 from resources.feature_store.asof_order import Lags, Order, order_of
-from resources.feature_store.asof_ranges import moment, wanted
+from resources.feature_store.asof_ranges import wanted
 from resources.feature_store.asof_sql import (
     KEEP_SIDES,
     MATCHES,

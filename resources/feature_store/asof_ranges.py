@@ -1,21 +1,17 @@
 """Which events of a history can matter to entity rows at all, so that the others are never read or sorted."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+
+from models.moments import micros, moment
 
 DAY_US = 86_400_000_000
 #: More ranges than these are read as one: a condition of many parts costs more than it saves.
 _MOST = 32
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_FIRST = micros(datetime.min.replace(tzinfo=UTC))
 
 Range = tuple[datetime | None, datetime]
 """First (None: no limit) and last moment, both included."""
-
-
-def moment(us: int) -> datetime:
-    """The moment `us` µs after 1970, UTC."""
-    return _EPOCH + timedelta(microseconds=us)
 
 
 def wanted(days: Iterable[int], last_us: int, max_age_us: int | None) -> Sequence[Range]:

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
+from models.moments import micros
 from resources.feature_store.asof_order import OLDEST, SHIFT, Order
 from resources.feature_store.asof_ranges import DAY_US, Range
 
@@ -21,8 +22,6 @@ from resources.feature_store.asof_ranges import DAY_US, Range
 ROWS, MATCHES = "__asof_rows", "__asof_matches"
 #: The column of `ROWS` that holds the moment of an entity row, µs.
 MOMENT = "__asof_moment"
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def quoted(name: str) -> str:
@@ -37,7 +36,7 @@ def literal(text: str) -> str:
 
 def microseconds(at: datetime) -> int:
     """`at` as µs since 1970, UTC; a moment without a zone is UTC."""
-    return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+    return micros(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import asyncio
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from itertools import chain, islice
 from typing import Any, Literal
@@ -28,6 +28,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import field_validator
 
 from models.errors import TesseraError
+from models.moments import moment
 from resources.feature_store.monotonic_redis_scripts import REMOVE_ROWS, WRITE_ROWS
 from resources.feature_store.online_rows import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 from resources.feature_store.pushed_rows import PushedRow, pushed_columns
@@ -38,8 +39,6 @@ _KEYS_PER_CALL = 200
 #: What is packed and sent before the replies are read: some MB.
 _CALLS_PER_TRIP = 64
 _KEYS_PER_SCAN = 5_000
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MonotonicRedisOnlineStoreConfig(RedisOnlineStoreConfig):
@@ -151,7 +150,7 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         if time is None:
             return None, None
         features = {name: Value.FromString(value) for name, value in found.items() if value is not None}
-        return _EPOCH + timedelta(microseconds=_microseconds(time)), features
+        return moment(_microseconds(time)), features
 
     def _remove(
         self,

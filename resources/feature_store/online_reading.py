@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import chain
 
 import pyarrow as pa
@@ -19,13 +19,13 @@ from feast import RepoConfig
 from feast.infra.key_encoding_utils import deserialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 
+from models.moments import micros
 from resources.feature_store.encoding import decoded, entity_keys
 from resources.feature_store.on_demand import transformed
 from resources.feature_store.online_rows import BulkOnlineStore, StoredRows, ViewRead
 from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT
 from resources.feature_store.service_plan import US_UTC, ServicePlan, ViewPlan
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _KEYS_PER_READ = 1000
 
 
@@ -48,7 +48,7 @@ def read_online(
     cells: dict[str, Sequence[bytes | None]] = {}
     marks: list[pa.Array] = []
     for view, rows in zip(plan.views, found, strict=True):
-        oldest = None if view.max_age_us is None else _microseconds(now) - view.max_age_us
+        oldest = None if view.max_age_us is None else micros(now) - view.max_age_us
         status = [_status(moment, oldest) for moment in rows.event_timestamps]
         cells.update(_served(rows, status))
         marks += [pa.array(status, pa.string()), pa.array(rows.event_timestamps, US_UTC)]
@@ -137,9 +137,5 @@ def _moment(at: datetime | None, values: dict | None) -> int | None:
     """µs since 1970, UTC. Feast's Redis store gives an unknown entity empty values from 1970."""
     if values is None or at is None:
         return None
-    moment = _microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
+    moment = micros(at if at.tzinfo else at.replace(tzinfo=UTC))
     return moment if moment or any(value.WhichOneof("val") for value in values.values()) else None
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

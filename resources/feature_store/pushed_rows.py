@@ -4,7 +4,7 @@
 # pyright: basic
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import pandas as pd
 from feast.infra.key_encoding_utils import serialize_entity_key
@@ -13,11 +13,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import make_tzaware
 
 from models.errors import TesseraError
+from models.moments import micros
 from resources.feature_store.online_rows import EncodedRows
 
 #: What Feast gives to `online_write_batch`: key, features, event time, created time (naive times are UTC).
 PushedRow = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Older than any created time.
 _NEVER_US = -(2**63)
 
@@ -46,7 +46,7 @@ def pushed_columns(data: Iterable[PushedRow]) -> Iterator[EncodedRows]:
 
 def microseconds(moment: datetime) -> int:
     """µs since 1970, UTC; a moment without a time zone is UTC, as everywhere in Feast."""
-    return (make_tzaware(moment) - _EPOCH) // timedelta(microseconds=1)
+    return micros(make_tzaware(moment))
 
 
 def _age(event: datetime, created: datetime | None) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from models.alerts import Alert, Feedback, Verdict
 from models.errors import TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
+from models.moments import micros
 from resources.health import Health
 from resources.postgres_session import Place, PostgresSession, needs_client
 from resources.stream_store import postgres_rows as tables
@@ -167,7 +168,7 @@ class PostgresStreamStore(StreamStore):
     @override
     def prune(self, before: datetime) -> int:
         with self._turn() as (connection, _):
-            removed, dropped = tables.prune(connection, rows.micros(before))
+            removed, dropped = tables.prune(connection, micros(before))
             if removed or dropped:
                 tables.run(connection, sql.SUPERSEDE)
             return removed

@@ -15,9 +15,8 @@ import pyarrow as pa
 from models.alerts import Alert, Feedback, Scored
 from models.errors import TesseraError, choose_from
 from models.features.fraud_definitions import FEATURES
+from models.moments import micros, moment
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _SUGGESTED = 10
 
 ALERT_COLUMNS = (
@@ -39,13 +38,13 @@ FEATURE_BYTES = 8 * len(FEATURES)
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
     """The alert of a row of `ALERT_COLUMNS`."""
-    name, day, customer, transactions, micros, score, highest, version, reasons, label = row
+    name, day, customer, transactions, raised_for_us, score, highest, version, reasons, label = row
     return Alert(
         name,
         date.fromisoformat(day),
         customer,
         tuple(json.loads(transactions)),
-        moment(micros),
+        moment(raised_for_us),
         score,
         highest,
         version,
@@ -114,13 +113,3 @@ def bounds(first: date, last: date) -> tuple[int, int]:
     """The first µs of the days `first`..`last`, and the first one after them."""
     start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
     return micros(start), micros(end)
-
-
-def micros(at: datetime) -> int:
-    """µs since 1970, UTC."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(at: int) -> datetime:
-    """The inverse of `micros`."""
-    return _EPOCH + timedelta(microseconds=at)

@@ -18,6 +18,7 @@ from models.alerts import Alert, Feedback, Verdict
 from models.errors import TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
+from models.moments import micros
 from resources.health import Health
 from resources.sqlite_scrub import scrub
 from resources.stream_store import sql_rows as rows
@@ -200,7 +201,7 @@ class SqliteStreamStore(StreamStore):
             connection.executemany(
                 "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
-                    (alert_id, number, label == "fraud", alert.customer_id, rows.micros(at), who)
+                    (alert_id, number, label == "fraud", alert.customer_id, micros(at), who)
                     for number in alert.transactions
                 ),
             )
@@ -240,7 +241,7 @@ class SqliteStreamStore(StreamStore):
 
     @override
     def prune(self, before: datetime) -> int:
-        at = rows.micros(before)
+        at = micros(before)
         with self._transaction() as connection:
             removed = sum(
                 connection.execute(f"DELETE FROM {table} WHERE micros < ?", (at,)).rowcount  # noqa: S608
