@@ -10,7 +10,7 @@ import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets import alert_feedback, fraud_scoring
+from assets import fraud_learning, fraud_scoring
 from assets.fraud_model import FraudModel
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.settings import FraudSettings
@@ -96,7 +96,7 @@ def matured(
     from models.evaluation.maturity import labels_known, matured_quality
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)
-    labels = _labels(lake, engine, day, as_of)
+    labels = fraud_learning.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
     known = labels_known(_with_labels(_payments(lake, day, as_of), labels)["is_fraud"])
     scored = fraud_scoring.stored(lake, day)
     if not scored.num_rows:
@@ -116,17 +116,6 @@ def _payments(lake: Lake, day: date, as_of: date) -> pa.Table:
     paid = pc.field("paid_at")
     of_the_day = (paid >= pa.scalar(start)) & (paid < pa.scalar(start + timedelta(days=1)))
     return lake.scan("payments", first=day, last=as_of).to_table(columns=["transaction_id"], filter=of_the_day)
-
-
-def _labels(lake: Lake, engine: Engine, day: date, as_of: date) -> pa.Table:
-    """What was known by the end of `as_of` of payments of `day` and later: `transaction_id`, `is_fraud`."""
-    from models.labels import learnt_labels
-
-    told = {
-        "labels": lake.scan("payment_labels", first=day, last=as_of),
-        "feedback": alert_feedback.answers(lake, first=day, last=as_of),
-    }
-    return engine.query(learnt_labels, told).read_all().select(["transaction_id", "is_fraud"])
 
 
 def _with_labels(payments: pa.Table, labels: pa.Table) -> pa.Table:

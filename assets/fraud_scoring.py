@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from assets import fraud_features
 from assets.fraud_model import FraudModel
-from models.alerts import Alert, Scored, alert_id, raised_by
+from models.alerts import Alert, Scored, alerts_after
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.moments import micros
@@ -99,18 +98,6 @@ def add_missing_alerts(lake: Lake, registry: Registry, store: StreamStore, day: 
     return Backfilled(len(standing), added, len(store.find(day, day)), budget)
 
 
-def alerts_of(scored: Sequence[Scored], model: FraudModel) -> list[Alert]:
-    """The alerts of these payments, as if they had come in this order."""
-    raised: dict[str, Alert] = {}
-    for one in scored:
-        if one.score < model.threshold:
-            continue
-        name = alert_id(one.payment)
-        standing = raised.get(name)
-        raised[name] = standing.joined_by(one) if standing else raised_by(one, model.reasons(one.features))
-    return list(raised.values())
-
-
 def _called_for(lake: Lake, registry: Registry, day: date) -> list[Alert]:
     scores = stored(lake, day)
     if not scores.num_rows:
@@ -121,8 +108,8 @@ def _called_for(lake: Lake, registry: Registry, day: date) -> list[Alert]:
     features = _features(lake, day)
     features = features.filter(pc.is_in(features["transaction_id"], ids))
     score_of = dict(zip(ids.to_pylist(), high["score"].to_pylist(), strict=True))
-    found = [_scored(row, score_of[row["transaction_id"]], model.version) for row in features.to_pylist()]
-    return alerts_of(found, model)
+    found = (_scored(row, score_of[row["transaction_id"]], model.version) for row in features.to_pylist())
+    return list(alerts_after(found, {}, reasons=model.reasons).values())
 
 
 def _scored(row: dict[str, Any], score: float, version: str) -> Scored:

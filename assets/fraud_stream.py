@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from assets.fraud_state import HeldHistories, HeldPayments, look_up
 from assets.fraud_surroundings import Customers, Nothing, Surroundings
-from models.alerts import Alert, Scored, alert_id, raised_by
+from models.alerts import Alert, Scored, alert_id, alerts_after
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
 from models.features.windows import MICROS_PER_DAY
@@ -274,15 +274,10 @@ class FraudStream:
 
     def _alerts(self, scored: Sequence[Scored], scorer: Scorer, step: Step) -> dict[str, Alert]:
         high = [one for one in scored if one.score >= scorer.threshold]
-        standing = dict(self._store.alerts([alert_id(one.payment) for one in high])) if high else {}
-        for one in high:
-            name = alert_id(one.payment)
-            if name in standing:
-                standing[name] = standing[name].joined_by(one)
-            else:
-                standing[name] = raised_by(one, scorer.reasons(one.features))
-                step.alerts.append(standing[name])
-        return standing
+        standing = self._store.alerts([alert_id(one.payment) for one in high]) if high else {}
+        alerts = alerts_after(high, standing, reasons=scorer.reasons)
+        step.alerts += [alert for name, alert in alerts.items() if name not in standing]
+        return alerts
 
 
 def _scored(scorer: Scorer, rows: Sequence[tuple[Payment, list[float]]]) -> list[Scored]:

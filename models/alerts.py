@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
@@ -59,6 +59,11 @@ class Alert:
     reasons: Mapping[str, float]
     label: str | None = None
 
+    @property
+    def why(self) -> list[str]:
+        """Its reasons in words, the largest first, e.g. `amount +2.50`."""
+        return [f"{name} {value:+.2f}" for name, value in self.reasons.items()]
+
     def joined_by(self, scored: Scored) -> Alert:
         """The alert after a payment of its card and day scored high enough; a payment may be scored again."""
         transactions = tuple(dict.fromkeys((*self.transactions, scored.payment.transaction_id)))
@@ -110,3 +115,24 @@ def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
         model_version=scored.model_version,
         reasons=reasons,
     )
+
+
+def alerts_after(
+    scored: Iterable[Scored],
+    standing: Mapping[str, Alert],
+    *,
+    reasons: Callable[[Sequence[float]], Mapping[str, float]],
+) -> dict[str, Alert]:
+    """By id, the alerts that stood and those that these payments raise, after all of them joined.
+
+    Args:
+        scored: payments that scored high enough, in the order in which they came.
+        standing: alerts that were raised before.
+        reasons: of a row of features; asked for payments that raise an alert.
+    """
+    alerts = dict(standing)
+    for one in scored:
+        name = alert_id(one.payment)
+        before = alerts.get(name)
+        alerts[name] = before.joined_by(one) if before else raised_by(one, reasons(one.features))
+    return alerts

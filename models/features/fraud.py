@@ -38,7 +38,7 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
         first: first day, UTC.
         last: last day, included.
     """
-    rows: Any = _exact(payments)
+    rows: Any = exact(payments)
     # The terminals' windows first: each next sort carries all columns that were added before it.
     counted = _windows_of(_windows_of(rows, "terminal_id"), "customer_id")
     counted = counted.left_join(_frauds(rows, labels), "transaction_id")
@@ -66,8 +66,8 @@ def epoch_us(moment: Any) -> Any:
     """µs since 1970. (A difference to 1970, which ibis has, takes the engine five times as long.)"""
 
 
-def _exact(payments: Any) -> Any:
-    """Payments with integer time and money."""
+def exact(payments: Any) -> Any:
+    """Payments with integer time and money: the keys, `paid_at`, `micros` (µs since 1970, UTC), `cents` (EUR cents)."""
     return payments.select(
         "transaction_id",
         "customer_id",

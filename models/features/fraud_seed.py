@@ -11,13 +11,13 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
+from models.features.fraud import epoch_us, exact
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.labels import known_frauds
 
 # ibis gives the columns of a table no static types, pyarrow has none.
 # pyright: basic
 
-_EPOCH = "1970-01-01T00:00:00+00:00"
 _ROW = ("micros", "transaction_id", "cents", "known")
 
 
@@ -47,7 +47,7 @@ def seed_rows(
     if key == "terminal_id":
         frauds = known_frauds(labels, feedback)
         told: Any = paid.left_join(frauds.select("transaction_id", "labelled_at"), "transaction_id")
-        paid = told.mutate(known=ibis.coalesce(_micros(told.labelled_at), NOT_KNOWN))
+        paid = told.mutate(known=ibis.coalesce(epoch_us(told.labelled_at), NOT_KNOWN))
     else:
         paid = paid.mutate(known=ibis.literal(NOT_KNOWN, "int64"))
     return paid.select(key, *_ROW).order_by([key, "micros", "transaction_id"])
@@ -73,10 +73,5 @@ def histories(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, KeyHistory]
 
 
 def _paid(payments: Any, first: int, before: int) -> Any:
-    moment = _micros(payments.paid_at)
-    cents = (payments.amount * 100).round().cast("int64")
-    return payments.mutate(micros=moment, cents=cents).filter(moment >= first, moment < before)
-
-
-def _micros(moment: Any) -> Any:
-    return moment.delta(ibis.timestamp(_EPOCH), unit="microsecond")
+    paid = exact(payments)
+    return paid.filter(paid.micros >= first, paid.micros < before)

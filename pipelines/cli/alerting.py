@@ -65,7 +65,7 @@ class _Listed:
             "score": f"{alert.highest_score:.3f}",
             "label": f"{alert.label or ''}{new}",
             "model": alert.model_version,
-            "reasons": ", ".join(_reasons(alert)[:_SHOWN_REASONS]),
+            "reasons": ", ".join(alert.why[:_SHOWN_REASONS]),
         }[name]
 
 
@@ -201,14 +201,10 @@ def _when(found: Sequence[_Listed]) -> str:
 def _rows(found: Sequence[_Listed]) -> pa.Table:
     rows = [
         {name: getattr(one.alert, name) for name in _FILE.names if hasattr(one.alert, name)}
-        | {"payments": one.alert.transactions, "reasons": _reasons(one.alert), "unlabelled": one.unlabelled}
+        | {"payments": one.alert.transactions, "reasons": one.alert.why, "unlabelled": one.unlabelled}
         for one in found
     ]
     return pa.Table.from_pylist(rows, _FILE)
-
-
-def _reasons(alert: Alert) -> list[str]:
-    return [f"{name} {value:+.2f}" for name, value in alert.reasons.items()]
 
 
 def _first(transactions: Sequence[int]) -> str:

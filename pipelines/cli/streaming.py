@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
+from assets.fraud_catch_up import LOCK
 from assets.fraud_champion import FraudChampion
 from assets.fraud_history import fraud_stream
 from assets.fraud_learning import APP
@@ -79,7 +80,9 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     champion = FraudChampion(stack.open("registry"))
     notifier: Notifier = stack.open("notifier")
     totals = _Totals()
-    with only_one(stack, "stream", f"`tessera stream {app}`"), _stopped_by_signals() as stop:
+    if err.is_terminal:
+        logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
+    with only_one(stack, LOCK, f"`tessera stream {app}`"), _stopped_by_signals() as stop:
         worker = _worker(stack)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
@@ -118,8 +121,7 @@ def _follow(champion: FraudChampion, notifier: Notifier) -> None:
 def _say(alert: Alert) -> None:
     """Shows whose alert it is to a person who looks, and to no log: logs outlive those they name."""
     if err.is_terminal:
-        logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say the same, without a name
-        why = ", ".join(f"{name} {value:+.2f}" for name, value in list(alert.reasons.items())[:_SHOWN_REASONS])
+        why = ", ".join(alert.why[:_SHOWN_REASONS])
         err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}", markup=False, highlight=False)
 
 
