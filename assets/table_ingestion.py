@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
 from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
-from models.contracts.checking import CheckedRows, check_rows
+from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.pandera_schema import pandera_schema
 from models.forgetting import ENTITIES
 from resources.lake.port import Lake
@@ -55,7 +55,7 @@ class TableIngestion:
         checked = check_rows(
             self._contract,
             raw,
-            earlier_keys=self._kept_before(first, raw[self._contract.key]),
+            earlier_keys=self._kept_before(first, raw),
             list_prices=_known_prices(self._lake, last) if "near_list_price" in self._contract.rules else None,
             original_names=self._source.original_names(self._table),
         )
@@ -78,19 +78,16 @@ class TableIngestion:
                 delivered = gone.others(delivered, column)
         return delivered
 
-    def _kept_before(self, first: date, keys: pa.ChunkedArray) -> pa.Array | None:
-        """Those of `keys` that stand in the table on days before `first`: all of them are read, 0.6 µs for each.
+    def _kept_before(self, first: date, raw: pa.Table) -> pa.Array | None:
+        """Those of the keys of `raw` that stand in the table on days before `first`: all are read, 0.6 µs for each.
 
         Neither the days nor the limits of the keys narrow this down: a copy may come at any time and with any event
         time, and keys that start with another letter (returns) make every file's limits span them all.
         """
-        wanted = _texts(keys).drop_nulls().unique()
+        wanted = self._texts(raw).drop_nulls().unique()
         if not self._lake.exists(self._table) or wanted.is_empty():
             return None
-        found = [
-            block.join(wanted, on="key", how="semi")
-            for block in self._keys(self._table, self._contract.key, last=first - timedelta(days=1))
-        ]
+        found = [block.join(wanted, on="key", how="semi") for block in self._keys(last=first - timedelta(days=1))]
         return pl.concat(found)["key"].to_arrow() if found else None
 
     def _colliding_days(self, first: date, last: date, checked: CheckedRows) -> set[date]:
@@ -98,43 +95,51 @@ class TableIngestion:
 
         Any day counts: a key that is delivered again can come with another event time, so no window is narrow enough.
         """
-        places = ((self._table, self._contract.key), (quarantine_of(self._table), "key"))
-        later = [(name, key) for name, key in places if any(day > last for day in self._lake.days(name))]
+        later = [self._table, quarantine_of(self._table)]
+        later = [name for name in later if any(day > last for day in self._lake.days(name))]
         if not later:
             return set()
-        now = _texts(checked.kept[self._contract.key])
-        standing = [
-            block.select("key") for block in self._keys(self._table, self._contract.key, first=first, last=last)
-        ]
+        now = self._texts(checked.kept)
+        standing = [block.select("key") for block in self._keys(first=first, last=last)]
         before = pl.concat([now.clear(), *standing])
         changed = pl.concat([now.join(before, on="key", how="anti"), before.join(now, on="key", how="anti")])
+        # Quarantine knows the first column of a key alone: of a composite key, it names some days too many.
+        named = changed.select(pl.col("key").str.split("|").list.first()) if self._contract.versioned_by else changed
         days: set[date] = set()
-        for name, key in later:
-            for block in self._keys(name, key, first=last + timedelta(days=1)):
-                days |= set(block.join(changed, on="key", how="semi")[DELIVERED_ON].unique().to_list())
+        for name in later:
+            of = changed if name == self._table else named
+            for block in self._keys(name, first=last + timedelta(days=1)):
+                days |= set(block.join(of, on="key", how="semi")[DELIVERED_ON].unique().to_list())
         return days
 
     def _keys(
-        self,
-        table: str,
-        key: str,
-        *,
-        first: date | None = None,
-        last: date | None = None,
+        self, table: str | None = None, *, first: date | None = None, last: date | None = None
     ) -> Iterator[pl.DataFrame]:
-        """Keys and their days, in blocks of bounded size, columns `key` and `delivered_on`."""
+        """Keys and their days, in blocks of bounded size, columns `key` and `delivered_on`; None: of the table."""
+        table = table or self._table
         if not self._lake.exists(table):
             return
+        columns = ["key"] if table != self._table else [*self._contract.unique]
         held: list[pa.RecordBatch] = []
         rows = 0
-        for batch in self._lake.scan(table, first=first, last=last).to_batches(columns=[key, DELIVERED_ON]):
+        for batch in self._lake.scan(table, first=first, last=last).to_batches(columns=[*columns, DELIVERED_ON]):
             held.append(batch)
             rows += batch.num_rows
             if rows >= _BLOCK_ROWS:
-                yield _frame(held, key)
+                yield self._frame(held, columns)
                 held, rows = [], 0
         if rows:
-            yield _frame(held, key)
+            yield self._frame(held, columns)
+
+    def _frame(self, batches: list[pa.RecordBatch], columns: list[str]) -> pl.DataFrame:
+        frame = pl.DataFrame(pa.Table.from_batches(batches))
+        keys = frame["key"] if columns == ["key"] else key_texts(self._contract, frame)
+        return pl.DataFrame({"key": keys, DELIVERED_ON: frame[DELIVERED_ON]})
+
+    def _texts(self, rows: pa.Table) -> pl.DataFrame:
+        """One column `key`; keys are compared as texts, as quarantine keeps them."""
+        columns = pl.DataFrame(rows.select(list(self._contract.unique)))
+        return pl.DataFrame({"key": key_texts(self._contract, columns)})
 
     def _write(self, checked: CheckedRows, first: date, last: date) -> None:
         quarantine = quarantine_of(self._table)
@@ -163,15 +168,6 @@ class TableIngestion:
 def _counts(checked: CheckedRows, days: set[date]) -> dict[date, DayCounts]:
     kept, refused = (Counter(rows[DELIVERED_ON].to_pylist()) for rows in (checked.kept, checked.quarantined))
     return {day: DayCounts(kept[day], refused[day]) for day in days}
-
-
-def _frame(batches: list[pa.RecordBatch], key: str) -> pl.DataFrame:
-    return pl.DataFrame(pa.Table.from_batches(batches)).rename({key: "key"}).with_columns(pl.col("key").cast(pl.String))
-
-
-def _texts(keys: pa.ChunkedArray) -> pl.DataFrame:
-    """One column `key`; keys are compared as texts, as quarantine keeps them."""
-    return pl.DataFrame({"key": pl.Series(keys).cast(pl.String)})
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -49,7 +49,7 @@ def version_is_due(old: Contract, new: Contract) -> str | None:
 def _broken_promises(old: Contract, new: Contract) -> list[str]:
     notes = [
         f"{name} was {getattr(old, name)!r} and is {getattr(new, name)!r}"
-        for name in ("table", "key", "event", "is_register")
+        for name in ("table", "key", "versioned_by", "event", "is_register")
         if getattr(old, name) != getattr(new, name)
     ]
     notes += [f"rule {rule} is gone" for rule in old.rules if rule not in new.rules]

@@ -57,7 +57,7 @@ def check_rows(
     Args:
         contract: what the rows must keep.
         raw: the contract's columns, `delivered_on` and `_original`, in order of delivery within each day.
-        earlier_keys: keys of rows kept on days before those of `raw`.
+        earlier_keys: `key_texts` of rows kept on days before those of `raw`.
         list_prices: `product_id`, `list_price`, `currency`, `delivered_on` of known products, each product once;
             without it the rule `near_list_price` is not applied.
         original_names: name in `_original` of each contract column that has another name there.
@@ -81,6 +81,17 @@ def check_rows(
     kept = _kept(contract, judged.filter(~pl.col(_PLACE).is_in(bad[_PLACE].implode())))
     quarantined, reasons = _quarantined(contract, bad, rules, raw)
     return CheckedRows(kept, quarantined, reasons)
+
+
+def key_texts(contract: Contract, rows: pl.DataFrame) -> pl.Series:
+    """What is unique in each of `rows` as one text, null where the key is: `103`, or `103|2026-03-08 ...|true`."""
+    return rows.select(_unique(contract).alias("key"))["key"]
+
+
+def _unique(contract: Contract) -> pl.Expr:
+    types = {c.name: POLARS_TYPES[c.type] for c in contract.columns}
+    key, *others = (pl.col(name).cast(types[name], strict=False).cast(pl.String) for name in contract.unique)
+    return pl.concat_str(key, *(other.fill_null("") for other in others), separator="|") if others else key
 
 
 def _refuse_misshapen(contract: Contract, raw: pa.Table) -> None:
@@ -158,10 +169,11 @@ def _absence_of(column: Column) -> list[Rule]:
 
 
 def _duplicate_rule(contract: Contract) -> Rule:
+    same = f" with the same {' and '.join(contract.versioned_by)}" if contract.versioned_by else ""
     return Rule(
-        f"{contract.key} was delivered before",
+        f"{contract.key}{same} was delivered before",
         pl.lit(value=False),
-        pl.format(f"{contract.key} '{{}}' was delivered before", contract.key),
+        pl.format(f"{contract.key} '{{}}'{same} was delivered before", contract.key),
     )
 
 
@@ -173,8 +185,8 @@ def _with_duplicates(
     order = pl.col(_ORDER)
     earlier = pl.lit(value=False)
     if earlier_keys is not None and len(earlier_keys):
-        earlier = key.cast(pl.String).is_in(pl.Series(earlier_keys, dtype=pl.String).implode())
-    first = pl.when(sound & ~earlier).then(order).min().over(contract.key)
+        earlier = _unique(contract).is_in(pl.Series(earlier_keys, dtype=pl.String).implode())
+    first = pl.when(sound & ~earlier).then(order).min().over(contract.unique)
     return judged.with_row_index(_ORDER).with_columns(
         ((earlier | (order > first)) & key.is_not_null()).fill_null(value=False).alias(f"_broken_{number}")
     )
@@ -182,7 +194,7 @@ def _with_duplicates(
 
 def _kept(contract: Contract, rows: pl.DataFrame) -> pa.Table:
     schema = contract.lake_schema()
-    order = [DELIVERED_ON, *([contract.event] if contract.event else []), contract.key]
+    order = [DELIVERED_ON, *([contract.event] if contract.event else []), *contract.unique]
     return rows.select(schema.names).sort(order).to_arrow().cast(schema)
 
 

@@ -91,7 +91,10 @@ class Contract(BaseModel):
     Attributes:
         table: name of the table.
         version: semantic; a change that breaks a producer or a consumer needs a new first number.
-        key: the column that is unique over the whole table; of several deliveries of a key the first one stands.
+        key: names the thing that a row is about, e.g. `transaction_id`.
+        versioned_by: further columns of a composite key: rows that agree in `key` and differ here are successive
+            statements about one thing; all of them are kept, and the one with the latest `event` counts. Empty: `key`
+            alone is unique.
         event: the column that says when the row happened; None where nothing happens (a catalogue).
         freshness_hours: after the end of a day, its rows are there within so many hours.
         is_register: whether every row ever delivered is kept (customers, products), not only those of the last
@@ -106,10 +109,16 @@ class Contract(BaseModel):
     owner: str
     freshness_hours: int = Field(gt=0)
     key: str
+    versioned_by: tuple[str, ...] = ()
     event: str | None
     is_register: bool = False
     columns: tuple[Column, ...]
     rules: tuple[RowRule, ...] = ()
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The columns that are unique together over the whole table; of several deliveries the first one stands."""
+        return self.key, *self.versioned_by
 
     def arrow_schema(self) -> pa.Schema:
         """The contract's own columns, in order: what a source delivers beside `delivered_on` and `_original`."""

@@ -8,6 +8,7 @@ python -m models.contracts.export --release  makes the present contracts those t
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def data_contract(contract: Contract) -> dict[str, Any]:
                 "logicalType": "object",
                 "physicalType": "table",
                 "description": contract.description,
-                "properties": [*(_odcs_property(c, contract.key) for c in contract.columns), _odcs_delivered_on()],
+                "properties": [*(_odcs_property(c, contract.unique) for c in contract.columns), _odcs_delivered_on()],
                 "quality": [{"type": "text", "description": words} for words in _row_promises(contract)],
             }
         ],
@@ -147,7 +148,7 @@ def _json_property(column: Column) -> dict[str, Any]:
     }
 
 
-def _odcs_property(column: Column, key: str) -> dict[str, Any]:
+def _odcs_property(column: Column, unique: Sequence[str]) -> dict[str, Any]:
     _, logical, physical = _TYPES[column.type]
     options = {
         "minLength": 1 if column.type == "string" else None,
@@ -164,12 +165,19 @@ def _odcs_property(column: Column, key: str) -> dict[str, Any]:
         "physicalType": physical,
         "description": column.description,
         "required": not column.nullable,
-        **({"primaryKey": True, "primaryKeyPosition": 1, "unique": True} if column.name == key else {}),
+        **_odcs_key(column, unique),
         **({"logicalTypeOptions": kept} if kept else {}),
         **({} if column.pii == "none" else {"classification": f"personal ({column.pii})", "tags": ["pii"]}),
         **({"quality": quality} if (quality := _odcs_quality(column)) else {}),
         **({"customProperties": [{"property": "unit", "value": column.unit}]} if column.unit else {}),
     }
+
+
+def _odcs_key(column: Column, unique: Sequence[str]) -> dict[str, Any]:
+    if column.name not in unique:
+        return {}
+    alone = {"unique": True} if len(unique) == 1 else {}
+    return {"primaryKey": True, "primaryKeyPosition": unique.index(column.name) + 1, **alone}
 
 
 def _odcs_quality(column: Column) -> list[dict[str, str]]:
@@ -191,7 +199,9 @@ def _odcs_delivered_on() -> dict[str, Any]:
 
 
 def _row_promises(contract: Contract) -> list[str]:
-    unique = f"{contract.key} is unique over the whole table; of several deliveries the first one stands"
+    columns = ", ".join(contract.unique)
+    unique = f"{columns} {'are' if contract.versioned_by else 'is'} unique over the whole table; of several deliveries"
+    unique += " the first one stands"
     return [unique, *(RULE_WORDS[rule] for rule in contract.rules)]
 
 

@@ -18,7 +18,9 @@ def pandera_schema(contract: Contract) -> pandera.DataFrameSchema:
     """
     columns = {column.name: _column(column) for column in contract.columns}
     columns[DELIVERED_ON] = pandera.Column(pl.Date())
-    return pandera.DataFrameSchema(columns, strict=True, ordered=True, unique=[contract.key], name=contract.table)
+    return pandera.DataFrameSchema(
+        columns, strict=True, ordered=True, unique=list(contract.unique), name=contract.table
+    )
 
 
 def _column(column: Column) -> pandera.Column:

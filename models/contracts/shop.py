@@ -140,11 +140,13 @@ PAYMENTS = Contract(
 
 PAYMENT_LABELS = Contract(
     table="payment_labels",
-    version="1.0.0",
-    description="One row for each payment about which it is known whether it was fraud, delivered when it is known.",
+    version="2.0.0",
+    description="One row each time that it becomes known whether a payment was fraud; a later row replaces earlier "
+    "ones from its `labelled_at` on, and of rows of the same moment, one that says fraud counts.",
     owner=_PAYMENTS_OWNER,
     freshness_hours=24,
     key="transaction_id",
+    versioned_by=("labelled_at", "is_fraud"),
     event="labelled_at",
     columns=(
         Column(name="transaction_id", type="int64", description="The payment.", at_least=0),

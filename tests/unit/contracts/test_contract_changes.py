@@ -43,6 +43,7 @@ CHANGES = [
     ("breaking", promise(columns=ORDERS.columns[:-1])),
     ("breaking", promise(freshness_hours=24)),
     ("breaking", promise(key="order_id")),
+    ("breaking", promise(versioned_by=("ordered_at",))),
     ("breaking", promise(event=None)),
     ("breaking", promise(rules=ORDERS.rules[1:])),
     ("breaking", column("quantity", type="float64")),
@@ -172,7 +173,8 @@ def test_the_data_contract_has_what_the_standard_demands(contract: Contract) -> 
     assert (told["apiVersion"], told["kind"]) == ("v3.0.1", "DataContract")
     (table,) = told["schema"]
     assert {p["logicalType"] for p in table["properties"]} <= {"string", "date", "number", "integer", "boolean"}
-    assert [p["name"] for p in table["properties"] if p.get("primaryKey")] == [contract.key]
+    key = {p["primaryKeyPosition"]: p["name"] for p in table["properties"] if p.get("primaryKey")}
+    assert [key[place] for place in sorted(key)] == [*contract.unique]
     personal = {p["name"] for p in table["properties"] if "pii" in p.get("tags", [])}
     assert personal == {c.name for c in contract.columns if c.pii != "none"}
     assert told["slaProperties"][0]["value"] == contract.freshness_hours

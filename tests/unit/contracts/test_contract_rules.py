@@ -308,7 +308,7 @@ def test_no_row_is_lost_and_what_is_kept_keeps_the_contract(contract: Contract, 
     assert all(None not in each for each in checked.quarantined["reasons"].to_pylist())
     kept = pl.DataFrame(checked.kept)
     pandera_schema(contract).validate(kept)
-    assert kept[contract.key].is_unique().all()
+    assert kept.select(contract.unique).is_unique().all()
     left = raw["_original"].to_pylist()
     for original in originals:
         left.remove(original)
