@@ -36,6 +36,7 @@ class Ingested:
         days: days read.
         rows_late: kept rows that were delivered on a later day than they happened.
         rows_forgotten: delivered rows of entities that were forgotten, dropped at the door; in no other count.
+        ids_trimmed: ids that had blanks around them.
         reasons: quarantined rows by reason; a row with two reasons counts in both.
         share_of_window: share of quarantined rows over everything ingested up to the day, not only the days read.
     """
@@ -48,6 +49,7 @@ class Ingested:
     rows_quarantined: int = 0
     rows_late: int = 0
     rows_forgotten: int = 0
+    ids_trimmed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     share_of_window: float = 0.0
     seconds: float = 0.0
@@ -60,6 +62,7 @@ class Ingested:
         self.rows_quarantined += chunk.checked.quarantined.num_rows
         self.rows_late += chunk.rows_late
         self.rows_forgotten += chunk.rows_forgotten
+        self.ids_trimmed += chunk.ids_trimmed
         self.reasons.update(chunk.checked.reasons)
 
     @property
@@ -92,7 +95,7 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     started = time.monotonic()
     report = Ingested(table, provided=True)
     with lake.lock(table):
-        work = TableIngestion(CONTRACTS[table], source, lake, run_id)
+        work = TableIngestion(CONTRACTS[table], source, lake, run_id, config.texts_of_no_id())
         waiting = days_to_read(CONTRACTS[table], source, lake, day, config)
         mark_incomplete(lake, table, waiting)
         size = _FIRST_CHUNK_DAYS

@@ -81,6 +81,7 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
         "rows late": report.rows_late,
         "days ingested": report.days,
         **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
+        **({"ids trimmed": report.ids_trimmed} if report.ids_trimmed else {}),
         "seconds": report.seconds,
         "reasons": dg.MetadataValue.table(reasons, schema=schema),
         "quarantine": quarantine_of(report.table),
@@ -188,5 +189,6 @@ def _sentence(report: Ingested) -> str:
         f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
         + (f" ({most})" if most else "")
         + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
+        + (f", {report.ids_trimmed} ids trimmed of blanks" if report.ids_trimmed else "")
         + f", {report.days} days in {report.seconds:.1f} s."
     )

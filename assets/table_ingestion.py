@@ -1,7 +1,7 @@
 """One run of days of one table: read, judge, write, record. Imports polars: only for use inside asset bodies."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
 from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
 from models.contracts.checking import CheckedRows, check_rows, key_texts
+from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
 from models.forgetting import ENTITIES
 from resources.lake.port import Lake
@@ -28,6 +29,7 @@ class DaysIngested:
         rows_late: kept rows that were delivered on a later day than they happened.
         rows_forgotten: delivered rows of entities that were forgotten; they are neither kept nor quarantined.
         colliding: later days that must be read again: a key they deliver now stands earlier, or no longer does.
+        ids_trimmed: delivered ids that had blanks around them.
     """
 
     days: int
@@ -35,14 +37,22 @@ class DaysIngested:
     rows_late: int
     rows_forgotten: int
     colliding: set[date]
+    ids_trimmed: int
 
 
 class TableIngestion:
     """Ingests days of one table; the caller holds the table's lock."""
 
-    def __init__(self, contract: Contract, source: Source, lake: Lake, run_id: str) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        source: Source,
+        lake: Lake,
+        run_id: str,
+        missing_ids: Collection[str] = MISSING_IDS,
+    ) -> None:
         self._contract, self._source, self._lake, self._run_id = contract, source, lake, run_id
-        self._table = contract.table
+        self._table, self._missing_ids = contract.table, missing_ids
         self._schema = pandera_schema(contract)
 
     def ingest_days(self, first: date, last: date) -> DaysIngested:
@@ -50,7 +60,7 @@ class TableIngestion:
 
         Before the call the record holds none of them: what is written only half must not pass for complete.
         """
-        delivered = self._source.read(self._table, first, last).read_all()
+        delivered, ids_trimmed = trim_ids(self._contract, self._source.read(self._table, first, last).read_all())
         raw = self._of_others(delivered)
         checked = check_rows(
             self._contract,
@@ -58,6 +68,7 @@ class TableIngestion:
             earlier_keys=self._kept_before(first, raw),
             list_prices=_known_prices(self._lake, last) if "near_list_price" in self._contract.rules else None,
             original_names=self._source.original_names(self._table),
+            missing_ids=self._missing_ids,
         )
         self._schema.validate(pl.DataFrame(checked.kept))
         colliding = self._colliding_days(first, last, checked)
@@ -66,7 +77,7 @@ class TableIngestion:
         self._write(checked, first, last)
         mark_complete(self._lake, self._table, _counts(checked, days))
         forgotten = delivered.num_rows - raw.num_rows
-        return DaysIngested(len(days), checked, self._late(checked.kept), forgotten, colliding)
+        return DaysIngested(len(days), checked, self._late(checked.kept), forgotten, colliding, ids_trimmed)
 
     def _of_others(self, delivered: pa.Table) -> pa.Table:
         """Without the rows of entities that were forgotten, before anything is judged: not even a refused one is kept.

@@ -3,18 +3,34 @@
 # pyright: basic
 # pyarrow ships no types.
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 import pyarrow as pa
 
-from models.contracts.contract import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, Column, ColumnType, Contract
+from models.contracts.contract import (
+    DELIVERED_ON,
+    ORIGINAL,
+    QUARANTINE_SCHEMA,
+    UNREADABLE,
+    Column,
+    ColumnType,
+    Contract,
+)
+from models.contracts.identifiers import BLANKS, MISSING_IDS, SHORTENED, trim_ids
 from models.contracts.rules import LIST_CURRENCY, LIST_PRICE, LISTED_ON, Rule, rules_of
 from models.errors import TesseraError
 
 _PLACE = "_place"
 _ORDER = "_order"
+_PROBLEM = f'{{"{UNREADABLE}":'
+
+#: A time of day and the letters behind it that stand for several zones, e.g. `12:30 BST`.
+AMBIGUOUS_ZONE = r"(?i)[0-9]:[0-9]{2}[0-9:.,]*\s*\(?([A-Z]{1,5}|(?:UTC|GMT)\s*[+-][0-9:]+)\)?\s*$"
+#: What looks like such letters and is none of them.
+_NO_ZONES = ("AM", "PM", "A", "P", "Z", "UTC", "GMT", "BC", "AD")
+ZONE_ADVICE = "write the offset (+01:00), UTC, or the zone's name (Europe/London)"
 
 POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     "string": pl.String(),
@@ -35,11 +51,13 @@ class CheckedRows:
         kept: the contract's columns and `delivered_on`, in the contract's types, ordered by day, event and key.
         quarantined: `QUARANTINE_SCHEMA` without `run_id`, ordered by day, key and original.
         reasons: rows for each reason; a row with two reasons counts in both.
+        ids_trimmed: ids that had blanks around them; kept rows have them without.
     """
 
     kept: pa.Table
     quarantined: pa.Table
     reasons: dict[str, int]
+    ids_trimmed: int = 0
 
 
 def check_rows(
@@ -49,6 +67,7 @@ def check_rows(
     earlier_keys: pa.Array | pa.ChunkedArray | None = None,
     list_prices: pa.Table | None = None,
     original_names: Mapping[str, str] | None = None,
+    missing_ids: Collection[str] = MISSING_IDS,
 ) -> CheckedRows:
     """Every row of `raw` judged by the contract.
 
@@ -61,17 +80,19 @@ def check_rows(
         list_prices: `product_id`, `list_price`, `currency`, `delivered_on` of known products, each product once;
             without it the rule `near_list_price` is not applied.
         original_names: name in `_original` of each contract column that has another name there.
+        missing_ids: texts in lower case that stand for "no id".
 
     Raises:
         TesseraError: `raw` has not the columns that a source must deliver.
     """
     _refuse_misshapen(contract, raw)
-    rows = _typed(contract, raw)
+    raw, ids_trimmed = trim_ids(contract, raw)
+    rows = _typed(contract, raw, missing_ids)
     priced = list_prices is not None and "near_list_price" in contract.rules
     if list_prices is not None and priced:
         rows = _with_list_prices(rows, list_prices)
     texts = _unread(contract, rows, raw, original_names or {})
-    rules = _absence_rules(contract, texts) + rules_of(contract, with_list_prices=priced)
+    rules = _absence_rules(contract, texts, missing_ids) + rules_of(contract, with_list_prices=priced)
     judged = rows.join(texts, on=_PLACE, how="left", maintain_order="left").with_columns(
         rule.broken.alias(f"_broken_{number}") for number, rule in enumerate(rules)
     )
@@ -80,7 +101,7 @@ def check_rows(
     bad = judged.filter(pl.any_horizontal(pl.col(f"_broken_{number}") for number in range(len(rules))))
     kept = _kept(contract, judged.filter(~pl.col(_PLACE).is_in(bad[_PLACE].implode())))
     quarantined, reasons = _quarantined(contract, bad, rules, raw)
-    return CheckedRows(kept, quarantined, reasons)
+    return CheckedRows(kept, quarantined, reasons, ids_trimmed)
 
 
 def key_texts(contract: Contract, rows: pl.DataFrame) -> pl.Series:
@@ -106,11 +127,31 @@ def _refuse_misshapen(contract: Contract, raw: pa.Table) -> None:
         )
 
 
-def _typed(contract: Contract, raw: pa.Table) -> pl.DataFrame:
-    """The rows in the contract's types, ordered by day, then as delivered; `_place` is the row number in `raw`."""
+def _typed(contract: Contract, raw: pa.Table, missing_ids: Collection[str]) -> pl.DataFrame:
+    """The rows in the contract's types, ordered by day, then as delivered; `_place` is the row number in `raw`.
+
+    An id that is none is null, and `_no_id_<column>` is true where a placeholder stood for it.
+    """
     frame = pl.DataFrame(raw.select(contract.lake_schema().names)).with_row_index(_PLACE)
     casts = [pl.col(c.name).cast(POLARS_TYPES[c.type], strict=False) for c in contract.columns]
-    return frame.with_columns(*casts, pl.col(DELIVERED_ON).cast(pl.Date)).sort(DELIVERED_ON, _PLACE)
+    frame = frame.with_columns(*casts, pl.col(DELIVERED_ON).cast(pl.Date))
+    ids = [c.name for c in contract.columns if _is_text_id(c)]
+    frame = frame.with_columns(_is_placeholder(name, missing_ids).alias(f"_no_id_{name}") for name in ids)
+    frame = frame.with_columns(_id_or_null(name) for name in ids)
+    return frame.sort(DELIVERED_ON, _PLACE)
+
+
+def _is_text_id(column: Column) -> bool:
+    return column.is_id and column.type == "string"
+
+
+def _is_placeholder(name: str, missing_ids: Collection[str]) -> pl.Expr:
+    return pl.col(name).str.to_lowercase().is_in(list(missing_ids)).fill_null(value=False)
+
+
+def _id_or_null(name: str) -> pl.Expr:
+    is_none = pl.col(f"_no_id_{name}") | pl.col(name).str.contains(SHORTENED)
+    return pl.when(~is_none).then(pl.col(name)).alias(name)
 
 
 def _with_list_prices(rows: pl.DataFrame, list_prices: pa.Table) -> pl.DataFrame:
@@ -124,15 +165,24 @@ def _with_list_prices(rows: pl.DataFrame, list_prices: pa.Table) -> pl.DataFrame
 
 
 def _unread(contract: Contract, rows: pl.DataFrame, raw: pa.Table, original_names: Mapping[str, str]) -> pl.DataFrame:
-    """For rows with a null: what `_original` says of each column (`_text_*`), and whether it names it (`_named_*`)."""
+    """What `_original` says of each row with a null, and of each that the source could not take apart.
+
+    `_text_*` is the value of a column in it, `_named_*` is true if it names the column, `_problem` is what the source
+    says is wrong with the row.
+    """
     names = [c.name for c in contract.columns]
-    places = rows.filter(pl.any_horizontal(pl.col(name).is_null() for name in names))[_PLACE]
+    problem = pl.Series(raw[ORIGINAL], dtype=pl.String).str.starts_with(_PROBLEM).fill_null(value=False)
+    nulls = pl.any_horizontal(pl.col(name).is_null() for name in names)
+    places = rows.filter(nulls | pl.col(_PLACE).is_in(problem.arg_true().implode()))[_PLACE]
     original = pl.Series(ORIGINAL, raw[ORIGINAL].take(places.to_arrow()), dtype=pl.String)
     # A line that is no JSON at all says nothing about any column.
     readable = original.str.starts_with("{") & original.str.ends_with("}")
     text = pl.when(pl.lit(readable)).then(pl.lit(original))
     said = {name: original_names.get(name, name) for name in names}
     return pl.DataFrame({_PLACE: places}).with_columns(
+        pl.when(pl.lit(original.str.starts_with(_PROBLEM)))
+        .then(text.str.json_path_match(f"$.{UNREADABLE}"))
+        .alias("_problem"),
         *(text.str.json_path_match(_json_path(said[name])).alias(f"_text_{name}") for name in names),
         *(text.str.contains(f'"{said[name]}":', literal=True).alias(f"_named_{name}") for name in names),
     )
@@ -144,27 +194,50 @@ def _json_path(name: str) -> str:
     return f"$[{quote}{name.replace(quote, '')}{quote}]"
 
 
-def _absence_rules(contract: Contract, texts: pl.DataFrame) -> list[Rule]:
-    return [rule for column in contract.columns for rule in _absence_of(column)] if texts.height else []
+def _absence_rules(contract: Contract, texts: pl.DataFrame, missing_ids: Collection[str]) -> list[Rule]:
+    if not texts.height:
+        return []
+    taken_apart = pl.col("_problem").is_null()
+    rules = [rule for column in contract.columns for rule in _absence_of(column, missing_ids)]
+    return [
+        Rule("the line cannot be read", ~taken_apart, pl.col("_problem")),
+        *(Rule(rule.label, rule.broken & taken_apart, rule.words) for rule in rules),
+    ]
 
 
-def _absence_of(column: Column) -> list[Rule]:
+def _absence_of(column: Column, missing_ids: Collection[str]) -> list[Rule]:
     """A null is one of three: nothing was delivered, something unreadable was, or `_original` cannot tell."""
-    name, absent = column.name, pl.col(column.name).is_null()
-    text, named = pl.col(f"_text_{name}"), pl.col(f"_named_{name}").fill_null(value=False)
-    unreadable = absent & text.is_not_null() & (text.str.strip_chars() != "")
+    name, absent, kind = column.name, pl.col(column.name).is_null(), str(column.type)
+    text, named = pl.col(f"_text_{name}").str.strip_chars(BLANKS), pl.col(f"_named_{name}").fill_null(value=False)
+    placeholder = pl.lit(value=False)
+    if column.is_id:
+        kind = "an id" if column.type == "string" else kind
+        placeholder = text.str.to_lowercase().is_in(list(missing_ids)).fill_null(value=False)
+        if column.type == "string":
+            placeholder |= pl.col(f"_no_id_{name}")
+    unreadable = (absent & (text != "") & ~placeholder).fill_null(value=False)
+    shown = pl.col(f"_text_{name}")
+    zone = pl.lit(None, pl.String)
+    if column.type == "timestamp":
+        letters = shown.str.extract(AMBIGUOUS_ZONE)
+        zone = pl.when(~letters.str.to_uppercase().is_in(_NO_ZONES)).then(letters)
     rules = [
         Rule(
-            f"{name} cannot be read as {column.type}",
-            unreadable.fill_null(value=False),
-            pl.format(f"{name} '{{}}' cannot be read as {column.type}", text),
-        )
+            f"{name} cannot be read as {kind}",
+            unreadable & zone.is_null(),
+            pl.format(f"{name} '{{}}' cannot be read as {kind}", shown),
+        ),
+        Rule(
+            f"{name} names an ambiguous time zone",
+            unreadable & zone.is_not_null(),
+            pl.format(f"{name} '{{}}': time zone {{}} is ambiguous; {ZONE_ADVICE}", shown, zone),
+        ),
     ]
     if not column.nullable:
-        missing, unclear = absent & named & ~unreadable.fill_null(value=False), absent & ~named
+        missing = absent & (named | placeholder) & ~unreadable
         rules.append(Rule(f"{name} is missing", missing, pl.lit(f"{name} is missing")))
-        words = f"{name} is missing or cannot be read as {column.type}"
-        rules.append(Rule(words, unclear, pl.lit(words)))
+        words = f"{name} is missing or cannot be read as {kind}"
+        rules.append(Rule(words, absent & ~named & ~placeholder & ~unreadable, pl.lit(words)))
     return rules
 
 

@@ -14,6 +14,9 @@ DELIVERED_ON = "delivered_on"
 #: What a source delivers beside these columns: the row as it came, one JSON object.
 ORIGINAL = "_original"
 
+#: First field of `_original` where the source could not take the row apart: the reason, one sentence.
+UNREADABLE = "_unreadable"
+
 ColumnType = Literal["string", "timestamp", "date", "int32", "int64", "float64", "bool"]
 
 #: `pseudonymous`: names a person only together with another table; `direct`: names or reaches a person by itself.
@@ -71,6 +74,11 @@ class Column(BaseModel):
     not_before: date | None = None
     one_of: tuple[str, ...] = ()
     pii: Pii = "none"
+
+    @property
+    def is_id(self) -> bool:
+        """True if the column names something: its values are compared as texts (`models.contracts.identifiers`)."""
+        return self.name.endswith("_id")
 
     def limits_in_words(self) -> list[str]:
         """Each limit of the values as a short phrase, e.g. `> 0`."""
