@@ -13,6 +13,7 @@ import pyarrow as pa
 from assets import churn_features
 from assets.learning import DRIFT
 from models.errors import TesseraError
+from models.ledger import passed_by_hand
 from models.publishing import Degradation, Publication, attempt_of
 from models.settings import ChurnSettings
 from resources.lake.port import Lake
@@ -137,7 +138,8 @@ def score(
         counts = {"scored": rows.rows, "contacts": rows.contacts, "explained": rows.explained}
     made = _Made(day, attempt, source, version, loaded.card.feature_version, counts)
     report = _audited(lake, sink, settings, made)
-    return Scored(_draft(made, report, lake, run_id), report, meter.report())
+    why = passed_by_hand(registry.ledger(APP))
+    return Scored(_draft(made, report, lake, run_id, why), report, meter.report())
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class _Made:
     counts: dict[str, int]
 
 
-def _draft(made: _Made, report: AuditReport, lake: Lake, run_id: str) -> Publication:
+def _draft(made: _Made, report: AuditReport, lake: Lake, run_id: str, why: str) -> Publication:
     return Publication(
         app=APP,
         day=made.day,
@@ -168,6 +170,7 @@ def _draft(made: _Made, report: AuditReport, lake: Lake, run_id: str) -> Publica
         metrics=report.metrics,
         run_id=run_id,
         published_at=datetime.now(UTC),
+        why=why,
     )
 
 
@@ -188,6 +191,7 @@ class Published:
             "model_version": standing.model_version,
             "digest": standing.digest,
             "published_by_run": standing.run_id,
+            "why": standing.why,
             "publication": dg.MetadataValue.json(standing.model_dump(mode="json")),
         }
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from models.errors import TesseraError
 from models.gates.config import GateConfig
+from models.ledger import PASSED, STOPPED, passed_by_hand
 from models.scoring.config import DriftConfig
 from resources.registry.port import Registry
 from resources.trainer.port import Trainer
@@ -178,6 +179,8 @@ def _in_charge(app: str, registry: Registry, verdict: str, refused: Judged | Non
         "because": standing.why,
         "verdict": verdict,
     }
+    if by_hand := passed_by_hand(ledger):
+        metadata["by hand"] = by_hand
     return dg.MaterializeResult(asset_key=[app, "champion"], metadata=metadata, check_results=[gate])
 
 
@@ -276,7 +279,7 @@ def _standing(app: str, registry: Registry) -> Champion | NoChampion:
 def _register(
     lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, as_of: date
 ) -> str:
-    gate = "passed" if report.passed else f"stopped by {', '.join(report.stopped_by)}"
+    gate = PASSED if report.passed else f"{STOPPED} {', '.join(report.stopped_by)}"
     return registry.register(
         lesson.app,
         package,

@@ -5,7 +5,7 @@ inserted line shows; the last line is covered by its own digest, kept elsewhere 
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Self
 
@@ -15,6 +15,9 @@ from models.errors import TesseraError
 
 Action = Literal["promote", "rollback", "retire"]
 
+#: Verdicts of the gate, as a version's tag `gate` holds them: the second is followed by the names of the checks.
+PASSED, STOPPED = "passed", "stopped by"
+
 #: `previous` of the first entry.
 NOTHING_BEFORE = ""
 
@@ -23,7 +26,9 @@ class LedgerEntry(BaseModel):
     """One change of the champion. `at` is UTC; `previous` is the sha256 of the entry before, so edits show.
 
     `package` is the sha256 that names all files of `to_version`, empty when nothing is in charge: scoring can check
-    what it loads against the ledger alone.
+    what it loads against the ledger alone. `gate` is the gate's verdict on `to_version` as the registry held it, empty
+    if it was never judged. `refusal` is why it would have been refused, had a person not passed it with a reason
+    (`why`); empty for everything else.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -38,6 +43,8 @@ class LedgerEntry(BaseModel):
     run_id: str
     metrics: dict[str, float]
     package: str = ""
+    gate: str = ""
+    refusal: str = ""
     previous: str
 
     @model_validator(mode="after")
@@ -51,6 +58,46 @@ def champion_at(ledger: Sequence[LedgerEntry], moment: datetime) -> str | None:
     """The version that was in charge at `moment` (UTC), by the ledger; None before the first entry."""
     before = [entry for entry in ledger if entry.at <= moment]
     return before[-1].to_version if before else None
+
+
+def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: str) -> str:
+    """The reason why `version` may not be put in charge unless a person insists; "" if there is none.
+
+    Args:
+        ledger: every change of the champion so far, oldest first.
+        version: to be put in charge.
+        action: `promote` or `rollback`; only a former champion can be rolled back to.
+        gate: the gate's verdict on it; "" if it was never judged.
+    """
+    if gate.startswith(STOPPED):
+        return f"the gate stopped it ({gate.removeprefix(STOPPED).strip()})"
+    if action == "rollback" and all(entry.to_version != version for entry in ledger):
+        return "it never was champion"
+    return ""
+
+
+def champion_before(ledger: Sequence[LedgerEntry], allowed: Container[str]) -> str | None:
+    """The version to roll back to: the last champion before the present one that is `allowed`; None if none is.
+
+    Args:
+        ledger: every change of the champion so far, oldest first.
+        allowed: versions that exist and that the gate did not stop.
+    """
+    present = later = ledger[-1].to_version if ledger else None
+    for entry in reversed(ledger):
+        if entry.to_version == later and entry.from_version is not None:
+            later = entry.from_version
+            if later != present and later in allowed:
+                return later
+    return None
+
+
+def passed_by_hand(ledger: Sequence[LedgerEntry]) -> str:
+    """The sentence that goes with everything a refused champion makes; "" if the present one was not refused."""
+    standing = ledger[-1] if ledger else None
+    if standing is None or not standing.refusal:
+        return ""
+    return f"version {standing.to_version}, put in charge by hand although {standing.refusal}: {standing.why}"
 
 
 def next_moment(ledger: Sequence[LedgerEntry], now: datetime) -> datetime:

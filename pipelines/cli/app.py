@@ -44,6 +44,10 @@ _PROFILE = click.option(
 _DATE = click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: yesterday.")
 _VERBOSE = click.option("--verbose", is_flag=True, help="Show every event of Dagster.")
 _APP = click.argument("app", metavar="APP")
+_WHY = click.option("--why", metavar="TEXT", help="The reason, kept in the ledger.")
+_EVEN_IF_REFUSED = click.option(
+    "--even-if-refused", is_flag=True, help="Insist, with --why: every card shows it until the next promotion."
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -104,13 +108,32 @@ def models(app: str) -> None:
 
 @_command
 @_APP
-@click.option("--to", metavar="VERSION", help="Default: the champion before the present one.")
-@click.option("--why", default="rolled back by hand", show_default=True, help="Kept in the ledger.")
-def rollback(app: str, to: str | None, why: str) -> None:
-    """Put an older version of APP in charge, after it was loaded and scored its golden set."""
+@click.option("--to", metavar="VERSION", help="Default: the champion before the present one that the gate let pass.")
+@_WHY
+@_EVEN_IF_REFUSED
+def rollback(app: str, to: str | None, why: str | None, even_if_refused: bool) -> None:
+    """Put a former champion of APP in charge, after it was loaded and scored its golden set.
+
+    A version that never was champion, or that the gate stopped, is refused without --even-if-refused and --why.
+    """
     from pipelines.cli import registry
 
-    registry.rollback(app, to, why)
+    registry.rollback(app, to, why, even_if_refused=even_if_refused)
+
+
+@_command
+@_APP
+@click.option("--version", required=True, metavar="VERSION", help="As `tessera models` lists it.")
+@_WHY
+@_EVEN_IF_REFUSED
+def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> None:
+    """Put a version of APP in charge that passed the gate, or that you pass yourself, with a reason.
+
+    It is loaded and scores its golden set first. What the gate stopped is refused without --even-if-refused and --why.
+    """
+    from pipelines.cli import registry
+
+    registry.promote(app, version, why, even_if_refused=even_if_refused)
 
 
 @_command

@@ -9,6 +9,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from models.errors import TesseraError
+from models.ledger import passed_by_hand
+from pipelines.cli.days import LEARNING_APPS
 from resources.stack import Stack
 
 if TYPE_CHECKING:
@@ -50,6 +53,8 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
     for key, name, write in _SECTIONS:
         if key in found:
             lines.append((name, write(found[key])))
+    if by_hand := _by_hand(outcome.job.partition("_")[0], stack):
+        lines.append(("[yellow]champion[/]", f"[yellow]{_plain(by_hand)}[/]"))
     lines += [("[red]check[/]", f"[red]{name}[/] {_plain(says)}") for name, says in outcome.failed_checks.items()]
     if outcome.complaint:
         lines.append(("[red]stopped[/]", f"[red]{_plain(outcome.complaint)}[/]"))
@@ -100,6 +105,14 @@ def _candidate(found: dict[str, Any]) -> str:
 
 def _champion(found: dict[str, Any]) -> str:
     return f"[bold]version {found['version']}[/] {_plain(found['verdict'])}"
+
+
+def _by_hand(app: str, stack: Stack) -> str:
+    """The sentence about a champion that a person passed, for the card of every job of its application."""
+    try:
+        return passed_by_hand(stack.open("registry").ledger(app)) if app in LEARNING_APPS else ""
+    except TesseraError as error:
+        return error.what
 
 
 def _scores(found: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
-"""`tessera models` and `rollback`: versions, the champion, the ledger."""
+"""`tessera models`, `rollback` and `promote`: versions, the champion, the ledger."""
 
 import getpass
 
+from rich.markup import escape
 from rich.table import Table
 
 from assets.learning import golden_scores
 from models.errors import TesseraError, choose_from
+from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
 from pipelines.cli.console import out
 from pipelines.cli.days import LEARNING_APPS, known_app
-from resources.registry.port import Registry
+from resources.registry.port import Registry, VersionInfo
 from resources.stack import active_stack
 
 _METRICS = ("auc", "average_precision", "ece")
@@ -31,49 +33,95 @@ def models(app: str) -> None:
             info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers, info.tags.get("gate", "")
         )
     out.print(table)
+    ledger = registry.ledger(app)
+    if overruled := passed_by_hand(ledger):
+        out.print(f"\n[yellow]champion: {escape(overruled)}[/]")
     out.print("\n[bold]ledger[/]")
-    for entry in registry.ledger(app):
+    for entry in ledger:
         moved = f"{entry.from_version or '-'} -> {entry.to_version or '-'}"
-        out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {entry.who}: {entry.why}")
+        says = entry.why + (f" (although {entry.refusal})" if entry.refusal else "")
+        out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {escape(f'{entry.who}: {says}')}")
 
 
-def rollback(app: str, to: str | None, why: str) -> None:
-    """Puts `to`, or else the champion before the present one, in charge.
+def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool) -> None:
+    """Puts `to`, or else the last champion before the present one that the gate let pass, in charge.
 
     Raises:
-        TesseraError: there is no such version, it is in charge already, or it does not score the golden set.
+        TesseraError: there is no such version, it is in charge already, it does not score the golden set, it never
+            was champion, or the gate stopped it and nobody insists.
     """
-    stack = active_stack()
-    registry: Registry = stack.open("registry")
+    registry: Registry = active_stack().open("registry")
     with registry.lock(known_app(app, LEARNING_APPS)):
-        present = registry.champion(app)
         target = to or _before(registry, app)
-        known = {info.version: info for info in registry.versions(app)}
-        if target not in known:
-            raise TesseraError(
-                f"{app} has no version {target!r}.", expected=choose_from(target, known), todo="Correct --to."
-            )
-        if target == present:
-            raise TesseraError(
-                f"Version {target} is champion already.", expected="another version", todo="See `tessera models`."
-            )
-        rows = golden_scores(registry.fetch(app, target))
-        registry.set_champion(
-            app, target, action="rollback", why=why, who=getpass.getuser(), run_id="", metrics={"golden_rows": rows}
+        _put_in_charge(registry, app, target, "rollback", why or "rolled back by hand", even_if_refused, given=why)
+
+
+def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -> None:
+    """Puts `version` in charge, which passed the gate, or which a person passes with a reason.
+
+    Raises:
+        TesseraError: there is no such version, it is in charge already, it does not score the golden set, or the gate
+            did not let it pass and nobody insists.
+    """
+    registry: Registry = active_stack().open("registry")
+    with registry.lock(known_app(app, LEARNING_APPS)):
+        _put_in_charge(registry, app, version, "promote", why or "promoted by hand", even_if_refused, given=why)
+
+
+def _put_in_charge(
+    registry: Registry, app: str, target: str, action: Action, why: str, insists: bool, *, given: str | None
+) -> None:
+    present = registry.champion(app)
+    known = {info.version: info for info in registry.versions(app)}
+    if target not in known:
+        raise TesseraError(
+            f"{app} has no version {target!r}.",
+            expected=choose_from(target, known),
+            todo=f"Correct it; `tessera models {app}` lists the versions.",
         )
+    if target == present:
+        raise TesseraError(
+            f"Version {target} is champion already.", expected="another version", todo=f"See `tessera models {app}`."
+        )
+    _check_reason(insists, given)
+    rows = golden_scores(registry.fetch(app, target))
+    entry = registry.set_champion(
+        app,
+        target,
+        action=action,
+        why=why,
+        who=getpass.getuser(),
+        run_id="",
+        metrics={"golden_rows": rows},
+        even_if_refused=insists,
+    )
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
-    gate = known[target].tags.get("gate", "never judged")
-    if gate != "passed":
-        out.print(f"[yellow]Note: the gate had not let this version pass ({gate}).[/]")
+    if entry.refusal:
+        out.print(f"[yellow]Note: {escape(entry.refusal)}. Every card says so until the next promotion.[/]")
+    elif entry.gate != PASSED:
+        out.print(f"[yellow]Note: the gate did not judge this version ({escape(entry.gate or 'no verdict')}).[/]")
+
+
+def _check_reason(insists: bool, given: str | None) -> None:
+    if insists and not (given or "").strip():
+        raise TesseraError(
+            "`--even-if-refused` is given without a reason.",
+            expected="a sentence that the ledger keeps and every card shows",
+            todo='Add `--why "..."`.',
+        )
 
 
 def _before(registry: Registry, app: str) -> str:
-    present = registry.champion(app)
-    for entry in reversed(registry.ledger(app)):
-        if entry.to_version == present and entry.from_version is not None:
-            return entry.from_version
-    raise TesseraError(
-        f"The ledger of {app} names no champion before {present or 'any'}.",
-        expected="an earlier champion",
-        todo="Name a version: `tessera rollback churn --to VERSION`; `tessera models churn` lists them.",
-    )
+    versions = registry.versions(app)
+    before = champion_before(registry.ledger(app), {info.version for info in versions if not _stopped(info)})
+    if before is None:
+        raise TesseraError(
+            f"The ledger of {app} names no champion before {registry.champion(app) or 'any'} that the gate let pass.",
+            expected="an earlier champion that passed the gate",
+            todo=f"Name a version: `tessera rollback {app} --to VERSION`; `tessera models {app}` lists them.",
+        )
+    return before
+
+
+def _stopped(info: VersionInfo) -> bool:
+    return info.tags.get("gate", "").startswith(STOPPED)

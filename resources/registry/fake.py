@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
+from pydantic import Field
 from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
@@ -16,6 +18,16 @@ from resources.health import Health
 from resources.registry.ledgered import LedgeredRegistry
 from resources.registry.package_files import safe_files
 from resources.registry.port import VersionInfo
+
+
+class FolderRegistryConfig(dg.Config):
+    """A registry of plain folders, named by this class's dotted path in a profile."""
+
+    path: str = Field(description="Folder of versions, ledger, locks and cache.")
+
+    def open(self) -> "FolderRegistry":
+        """The registry."""
+        return FolderRegistry(Path(self.path))
 
 
 class FolderRegistry(LedgeredRegistry):
@@ -65,6 +77,10 @@ class FolderRegistry(LedgeredRegistry):
     @override
     def _registered_files(self, app: str, version: str) -> Mapping[str, str]:
         return self._record(app, version)["files"]
+
+    @override
+    def _tags(self, app: str, version: str) -> Mapping[str, str]:
+        return self._record(app, version)["tags"]
 
     @override
     def _download(self, app: str, version: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from typing_extensions import override
 
 from models.errors import TesseraError
-from models.ledger import Action, LedgerEntry, next_moment
+from models.ledger import Action, LedgerEntry, next_moment, refusal
 from resources.registry.ledger_file import LedgerFile
 from resources.registry.package_cache import PackageCache
 from resources.registry.package_files import package_digest
@@ -34,6 +34,14 @@ class LedgeredRegistry(Registry):
     @abstractmethod
     def _registered_files(self, app: str, version: str) -> Mapping[str, str]:
         """Path to sha256 of each file of the package.
+
+        Raises:
+            TesseraError: no such version.
+        """
+
+    @abstractmethod
+    def _tags(self, app: str, version: str) -> Mapping[str, str]:
+        """The tags given to `register`.
 
         Raises:
             TesseraError: no such version.
@@ -88,6 +96,7 @@ class LedgeredRegistry(Registry):
         who: str,
         run_id: str,
         metrics: Mapping[str, float],
+        even_if_refused: bool = False,
     ) -> LedgerEntry:
         with self.lock(app):
             ledger = self.ledger(app)
@@ -96,6 +105,10 @@ class LedgeredRegistry(Registry):
             current = ledger[-1].to_version if ledger else None
             if version == current:
                 return _standing(app, ledger)
+            gate = "" if version is None else self._tags(app, version).get("gate", "")
+            refused = "" if version is None else refusal(ledger, version, action=action, gate=gate)
+            if refused and not (even_if_refused and why.strip()):
+                raise _refused(app, version, action, refused, even_if_refused)
             entry = LedgerEntry(
                 app=app,
                 at=next_moment(ledger, datetime.now(UTC)),
@@ -107,6 +120,8 @@ class LedgeredRegistry(Registry):
                 run_id=run_id,
                 metrics=dict(metrics),
                 package=package,
+                gate=gate,
+                refusal=refused,
                 previous=self._ledger_file(app).head(),
             )
             self._ledger_file(app).append(entry)
@@ -161,6 +176,21 @@ class LedgeredRegistry(Registry):
     def _ledger_file(self, app: str) -> LedgerFile:
         path = self._folder / "ledger" / f"{_checked_name(app)}.jsonl"
         return LedgerFile(path, lambda: self.lock(app))
+
+
+def _refused(app: str, version: str | None, action: str, reason: str, insists: bool) -> TesseraError:
+    if insists:
+        return TesseraError(
+            f"No reason is given for putting version {version} of {app} in charge although {reason}.",
+            expected="a sentence that the ledger keeps and every card shows",
+            todo='Add `--why "..."`.',
+        )
+    command = f"tessera rollback {app} --to" if action == "rollback" else f"tessera promote {app} --version"
+    return TesseraError(
+        f"Version {version} of {app} is not put in charge: {reason}.",
+        expected="a version that passed the gate" + (" and was champion before" if action == "rollback" else ""),
+        todo=f'See `tessera models {app}`; to insist: `{command} {version} --even-if-refused --why "..."`.',
+    )
 
 
 def _standing(app: str, ledger: Sequence[LedgerEntry]) -> LedgerEntry:

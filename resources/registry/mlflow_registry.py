@@ -165,6 +165,10 @@ class MLflowRegistry(LedgeredRegistry):
         return {key.removeprefix(_FILE): value for key, value in tags.items() if key.startswith(_FILE)}
 
     @override
+    def _tags(self, app: str, version: str) -> Mapping[str, str]:
+        return _tags_of_caller(self._version(app, version))
+
+    @override
     def _download(self, app: str, version: str, folder: Path) -> None:
         model_id = self._version(app, version).tags[_MODEL_ID]
         with self._mlflow.answers(f"hand out version {version} of {app}") as client, TemporaryDirectory() as place:
@@ -306,5 +310,8 @@ def _metrics(client: MlflowClient, app: str) -> dict[str, dict[str, float]]:
 
 def _info(name: str, version: ModelVersion, champion: str | None, metrics: Mapping[str, float]) -> VersionInfo:
     created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
-    tags = {key: value for key, value in version.tags.items() if not key.startswith(_OURS)}
-    return VersionInfo(name, created.isoformat(), name == champion, dict(metrics), tags)
+    return VersionInfo(name, created.isoformat(), name == champion, dict(metrics), _tags_of_caller(version))
+
+
+def _tags_of_caller(version: ModelVersion) -> dict[str, str]:
+    return {key: value for key, value in version.tags.items() if not key.startswith(_OURS)}

@@ -70,6 +70,7 @@ class Registry(ABC):
         who: str,
         run_id: str,
         metrics: Mapping[str, float],
+        even_if_refused: bool = False,
     ) -> LedgerEntry:
         """The ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
 
@@ -84,9 +85,12 @@ class Registry(ABC):
             who: the person, or the job.
             run_id: the Dagster run, if any.
             metrics: the numbers that decided.
+            even_if_refused: a person insists on a version that the gate stopped, or on a rollback to one that never
+                was champion; the ledger keeps both `why` and what was overruled.
 
         Raises:
-            TesseraError: no such version, nothing to retire, or a ledger that was changed; nothing is written.
+            TesseraError: no such version, one that is refused (or insisted on without a `why`), nothing to retire, or
+                a ledger that was changed; nothing is written.
         """
 
     @abstractmethod

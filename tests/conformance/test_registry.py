@@ -185,6 +185,36 @@ class TestRegistry:
         assert ledger[0].package
         assert (ledger[3].package, reopen().champion("churn")) == ("", None)
 
+    def test_a_version_that_the_gate_stopped_is_put_in_charge_by_no_caller_unless_a_person_insists_with_a_reason(
+        self, registry: Registry, package: Path
+    ) -> None:
+        _register(registry, package)
+        _promote(registry, "1")
+        tags = {"kind": "linear", "gate": "stopped by floor"}
+        stopped = registry.register("churn", package, parameters={}, metrics={}, tags=tags, report="")
+        call = {"who": "ann", "run_id": "", "metrics": {}}
+        for action in ("promote", "rollback"):
+            with pytest.raises(TesseraError, match=r"the gate stopped it \(floor\)"):
+                registry.set_champion("churn", stopped, action=action, why="w", **call)
+            with pytest.raises(TesseraError, match="No reason is given"):
+                registry.set_champion("churn", stopped, action=action, why=" ", even_if_refused=True, **call)
+        assert len(registry.ledger("churn")) == 1
+        entry = registry.set_champion("churn", stopped, action="promote", why="w", even_if_refused=True, **call)
+        assert (entry.refusal, entry.gate) == ("the gate stopped it (floor)", "stopped by floor")
+        assert registry.ledger("churn")[-1] == entry
+        back = registry.set_champion("churn", "1", action="rollback", why="w", even_if_refused=True, **call)
+        assert back.refusal == "", "nothing was overruled"
+        with pytest.raises(TesseraError, match="the gate stopped it"):
+            registry.set_champion("churn", stopped, action="rollback", why="w", **call)
+
+    def test_a_rollback_goes_to_former_champions_only(self, registry: Registry, package: Path) -> None:
+        for _ in range(2):
+            _register(registry, package)
+        _promote(registry, "1")
+        with pytest.raises(TesseraError, match="never was champion"):
+            _promote(registry, "2", "rollback")
+        assert registry.champion("churn") == "1"
+
     def test_the_champion_again_changes_nothing(self, reopen: Open, package: Path) -> None:
         _register(reopen(), package)
         first = _promote(reopen(), "1")

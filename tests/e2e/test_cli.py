@@ -122,7 +122,8 @@ def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty: Home) -> 
     assert ("version 1 stays: candidate version 2 was stopped by" in card) == (champion == "1")
     assert "no version '9'" in empty.refuses("rollback", "churn", "--to", "9")
     other = "1" if champion == "2" else "2"
-    back = empty.tessera("rollback", "churn", "--to", other, "--why", "complaints").out
+    insist = [] if other == "1" else ["--even-if-refused"]
+    back = empty.tessera("rollback", "churn", "--to", other, "--why", "complaints", *insist).out
     assert f"Version {other} is champion (was {champion})" in back
     assert f"Version {champion} is champion (was {other})" in empty.tessera("rollback", "churn").out
     versions, ledger = empty.tessera("models", "churn").out.split("ledger")

@@ -104,7 +104,8 @@ def _ends_well(line: str, project: Path, home: Home) -> str:
 def _give_it_a_second_champion(home: Home) -> None:
     home.tessera("run", "churn_training")
     if home.opened().open("registry").champion("churn") == "1":
-        home.tessera("rollback", "churn", "--to", "2", "--why", "the README rolls back from here")
+        insist = ("--even-if-refused", "--why", "the README rolls back from here")
+        home.tessera("promote", "churn", "--version", "2", *insist)
 
 
 @pytest.mark.parametrize("command", ["dagster definitions validate", "dg list defs"])

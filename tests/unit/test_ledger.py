@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.errors import TesseraError
-from models.ledger import NOTHING_BEFORE, LedgerEntry, champion_at, entry_line, line_digest, next_moment, read_chain
+from models.ledger import (
+    NOTHING_BEFORE,
+    LedgerEntry,
+    champion_at,
+    champion_before,
+    entry_line,
+    line_digest,
+    next_moment,
+    read_chain,
+)
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 words = st.text(max_size=20)
@@ -87,6 +96,23 @@ def test_the_champion_at_a_moment_is_the_last_one_before_it() -> None:
     entries = [_entry(0, ""), _entry(1, "x")]
     moments = [NOON - timedelta(microseconds=1), NOON, NOON + timedelta(minutes=59), NOON + timedelta(hours=1)]
     assert [champion_at(entries, moment) for moment in moments] == [None, "1", "1", "2"]
+
+
+@given(st.lists(st.sampled_from("1234"), max_size=8), st.frozensets(st.sampled_from("1234")))
+def test_the_way_back_is_to_the_nearest_former_champion_that_is_allowed(moves: list[str], allowed: set[str]) -> None:
+    entries: list[LedgerEntry] = []
+    for to in moves:
+        present = entries[-1].to_version if entries else None
+        if to != present:
+            entries.append(_entry(len(entries), "").model_copy(update={"from_version": present, "to_version": to}))
+    present = entries[-1].to_version if entries else None
+    found = champion_before(entries, allowed)
+    former = {entry.to_version for entry in entries} - {present}
+    assert found is None or (found in allowed and found in former)
+    if entries and entries[-1].from_version in allowed:
+        assert found == entries[-1].from_version
+    if len(set(moves)) == len(moves) and former & allowed:
+        assert found is not None, "straight history: every former champion lies on the way"
 
 
 def test_time_never_runs_backwards_and_is_utc() -> None:
