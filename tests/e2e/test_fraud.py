@@ -3,17 +3,15 @@
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 import yaml
+from in_process import tessera as tessera_here
 
 from resources.stack import ROOT
 
-BIN = Path(sys.executable).parent
 #: With a third of the cards, fewer frauds are there to be found: the default limits are for all of them.
 GATE = {"min_quality": 0.2, "min_class_rows": 20, "max_slice_drop": 1.0, "top_per_day": 30, "max_top_drop": 0.1}
 
@@ -45,18 +43,10 @@ def tessera(home: Path, *arguments: str) -> str:
         "COLUMNS": "200",  # or cards are folded at the width of whatever terminal there is
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        [BIN / "tessera", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **chosen},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stdout + done.stderr
-    return done.stdout
+    done = tessera_here(arguments, {**os.environ, **chosen})
+    assert done.code == 0, done.out + done.err
+    assert "Traceback" not in done.out + done.err
+    return done.out
 
 
 @pytest.mark.real

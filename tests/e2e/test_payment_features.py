@@ -2,24 +2,21 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from in_process import Said, tessera
 
 from models.features.fraud import IDENTITY
 from models.features.fraud_definitions import FEATURES
 
-ROOT = Path(__file__).resolve().parents[2]
 
-
-def tessera(home: Path, data: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def features(home: Path, data: Path, *arguments: str) -> Said:
+    """`tessera features fraud`, in a home and on data of the test's own."""
     chosen = {"TESSERA_HOME": str(home), "TESSERA_PROFILE": "fraud-handbook", "TESSERA_DATA_DIR": str(data)}
-    command = [str(Path(sys.executable).parent / "tessera"), "features", "fraud", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, **chosen}, capture_output=True, text=True, check=False)
+    return tessera(["features", "fraud", *arguments], {**os.environ, **chosen})
 
 
 @pytest.mark.real
@@ -35,9 +32,9 @@ def test_features_of_two_days_from_a_folder_of_any_parquet_files(shared_data: Pa
         expected = connection.execute(f"SELECT count(*) {week} AND TX_DATETIME >= TIMESTAMP '2018-04-06'").fetchall()[
             0
         ][0]
-    done = tessera(tmp_path / "home", data, "--from", "2018-04-06", "--to", "2018-04-07", "--out", str(out))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"{expected:,} payments with {len(FEATURES)} features" in done.stdout
+    done = features(tmp_path / "home", data, "--from", "2018-04-06", "--to", "2018-04-07", "--out", str(out))
+    assert (done.code, done.err) == (0, "")
+    assert f"{expected:,} payments with {len(FEATURES)} features" in done.out
     found = pq.read_table(out)
     assert found.column_names == [*IDENTITY, *FEATURES]
     assert found.num_rows == expected
@@ -53,8 +50,8 @@ def test_features_of_two_days_from_a_folder_of_any_parquet_files(shared_data: Pa
     ],
 )
 def test_wrong_questions_get_three_lines(arguments: list[str], says: str, tmp_path: Path) -> None:
-    done = tessera(tmp_path / "home", tmp_path, *arguments)
-    told = done.stdout + done.stderr
-    assert done.returncode != 0
+    done = features(tmp_path / "home", tmp_path, *arguments)
+    told = done.out + done.err
+    assert done.code != 0
     assert says in told
     assert "Traceback" not in told
