@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from assets import churn_features
 from assets.churn_scoring import APP
-from assets.learning import GOLDEN_ROWS, Lesson
+from assets.learning import Lesson
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
 from resources.feature_store.port import FeatureStore
@@ -116,6 +116,8 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
 
 def golden_customers(rows: pa.Table) -> list[str]:
     """The customers whose features are the golden set of a model that learnt from this training set (one `as_of`)."""
+    from models.training.golden import GOLDEN_ROWS
+
     if not rows.num_rows:
         return []
     newest = max(rows["event_timestamp"].unique().to_pylist())

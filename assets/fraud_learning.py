@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import alert_feedback, fraud_features
-from assets.learning import GOLDEN_ROWS, Lesson
+from assets.learning import Lesson
 from models.settings import FraudSettings
 from resources.engine.port import Engine
 from resources.lake.port import Lake
@@ -119,6 +119,7 @@ def golden_customers(rows: pa.Table) -> list[str]:
     Of payments at the instant of the last golden row, any may be in it: all of them are named.
     """
     from models.features.fraud_definitions import LABEL_DELAY_DAYS
+    from models.training.golden import GOLDEN_ROWS
 
     ordered = rows.sort_by("event_timestamp")
     moments = ordered["event_timestamp"].to_numpy()

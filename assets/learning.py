@@ -5,7 +5,6 @@ An application brings a `Lesson`; nothing here knows an application's name.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
+from assets.champions import put_in_charge, verified
 from models.errors import TesseraError
+from models.gates.closing import failure_of, reason_of
 from models.gates.config import GateConfig
 from models.ledger import PASSED, STOPPED, passed_by_hand
 from models.scoring.config import DriftConfig
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 #: File of the model package that remembers how its features looked.
 DRIFT = "drift.json"
-GOLDEN_ROWS = 50
-_GOLDEN = "golden.json"
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,11 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate, what the gate says of it, and its package in the registry."""
+    """A candidate, what the gate says of it, and its package in the registry; None if that refused the package."""
 
     candidate: Candidate
     report: GateReport
-    version: str
+    version: str | None
     holdout: str
 
     @property
@@ -88,7 +86,7 @@ class Judged:
         return {
             **_shown(self.metrics),
             "kind": self.candidate.name,
-            "version": self.version,
+            "version": self.version or "not registered",
             "holdout": self.holdout,
             "against champion": self.says("champion"),
             "gate report": dg.MetadataValue.md(self.report.markdown()),
@@ -107,10 +105,35 @@ def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_o
     trainer = next(fitter for fitter in fitters if fitter.name == chosen.name)
     with tempfile.TemporaryDirectory(prefix="tessera-") as place:
         package = Path(place) / "package"
-        _save(package, chosen, lesson, as_of)
-        report = _gate(lesson, candidates, chosen, trainer, registry, package)
-        version = _register(lesson, registry, package, chosen, report, as_of)
+        unsaved = failure_of(lambda: _save(package, chosen, lesson, as_of))
+        report = _gate(lesson, candidates, chosen, trainer, registry, _Packed(package, unsaved))
+        version, report = _registered(lesson, registry, package, chosen, report, as_of)
     return Judged(chosen, report, version, lesson.holdout)
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """The folder of a package, and what went wrong when it was saved: a third party's model may fail to be."""
+
+    folder: Path
+    unsaved: Exception | None
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Size of its files; None if it was not saved."""
+        from models.training.package import package_bytes
+
+        return None if self.unsaved else package_bytes(self.folder)
+
+    def loads(self) -> int:
+        """Number of golden rows that the package, read back, scores as in training; raises if it cannot be used."""
+        from models.training.golden import verified_package
+        from resources.registry.package_files import safe_files
+
+        if self.unsaved:
+            raise self.unsaved
+        safe_files(self.folder)
+        return verified_package(self.folder)[1]
 
 
 def decided(lesson: Lesson, judged: Judged, registry: Registry, *, run_id: str, who: str) -> dg.MaterializeResult:
@@ -124,25 +147,26 @@ def decided(lesson: Lesson, judged: Judged, registry: Registry, *, run_id: str, 
     app, metric = lesson.app, lesson.gate.metric
     standing = registry.champion(app)
     stopped = ", ".join(judged.report.stopped_by)
-    if judged.report.passed:
+    named = f"version {judged.version}" if judged.version else "not registered"
+    if judged.report.passed and judged.version:
         why = (
             f"{judged.candidate.name} passed the gate: {METRIC_WORDS[metric]} {judged.metrics[metric]:.3f} "
             f"on {judged.holdout}; "
             f"{judged.says('champion')}"
         )
-        registry.set_champion(
-            app, judged.version, action="promote", why=why, who=who, run_id=run_id, metrics=judged.metrics
+        put_in_charge(
+            registry, app, judged.version, action="promote", why=why, who=who, run_id=run_id, metrics=judged.metrics
         )
         return _in_charge(
             app, registry, f"promoted: {len(judged.report.checks)} of {len(judged.report.checks)} checks passed"
         )
     if standing is None:
         raise TesseraError(
-            f"The candidate (version {judged.version}) was stopped by the gate: {stopped}.",
+            f"The candidate ({named}) was stopped by the gate: {stopped}.",
             expected="a first model that passes every check, since none is in charge",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )
-    return _in_charge(app, registry, f"stays: candidate version {judged.version} was stopped by {stopped}", judged)
+    return _in_charge(app, registry, f"stays: candidate {named} was stopped by {stopped}", judged)
 
 
 def kept(app: str, registry: Registry) -> dg.MaterializeResult:
@@ -189,30 +213,9 @@ def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in metrics.items()}
 
 
-def golden_scores(package: Path) -> int:
-    """Number of golden rows that the model in `package` scores exactly as it did when it was trained.
-
-    Raises:
-        TesseraError: any score differs.
-    """
-    from models.training.package import load
-
-    loaded = load(package)
-    golden = json.loads(loaded.extras[_GOLDEN])
-    rows = np.array(golden["rows"], dtype=np.float32)
-    scores = loaded.model.predict(rows)
-    if not np.allclose(scores, golden["scores"], rtol=0, atol=1e-6):
-        worst = float(np.abs(scores - np.array(golden["scores"])).max())
-        raise TesseraError(
-            f"The model scores its golden set differently than when it was trained (by up to {worst:.2g}).",
-            expected="the same scores to 1e-6",
-            todo="Compare the library versions in its manifest.json with those installed; train again.",
-        )
-    return len(rows)
-
-
 def _save(package: Path, chosen: Candidate, lesson: Lesson, as_of: date) -> None:
     from models.scoring.drift import drift_reference
+    from models.training.golden import GOLDEN, golden_text
     from models.training.package import ModelCard, save
 
     split = lesson.split
@@ -229,13 +232,9 @@ def _save(package: Path, chosen: Candidate, lesson: Lesson, as_of: date) -> None
         metrics={name: estimate.mean for name, estimate in chosen.cross_validated.items()},
     )
     drift = drift_reference(lesson.newest, lesson.features, lesson.drift).model_dump_json()
-    extras = {DRIFT: drift, _GOLDEN: _golden(chosen, split), **lesson.extras(chosen)}
+    golden = golden_text(chosen.fit.model, split.holdout.rows)
+    extras = {DRIFT: drift, GOLDEN: golden, **lesson.extras(chosen)}
     save(package, chosen.fit.model, split.encoder, card, extras)
-
-
-def _golden(chosen: Candidate, split: Split) -> str:
-    rows = split.holdout.rows[:GOLDEN_ROWS]
-    return json.dumps({"rows": rows.astype(float).tolist(), "scores": chosen.fit.model.predict(rows).tolist()})
 
 
 def _gate(
@@ -244,13 +243,12 @@ def _gate(
     chosen: Candidate,
     trainer: Trainer,
     registry: Registry,
-    package: Path,
+    packed: _Packed,
 ) -> GateReport:
     from models.evaluation.baselines import single_feature_scores
     from models.gates.evidence import GateEvidence
     from models.gates.gate import run_gate
     from models.training.candidates import shuffled_control
-    from models.training.package import package_bytes
 
     split = lesson.split
     linear = next(candidate for candidate in candidates if candidate.name == "logistic_regression")
@@ -263,7 +261,8 @@ def _gate(
         baselines=baselines,
         champion=_standing(lesson.app, registry),
         control=shuffled_control(trainer, split.train),
-        size_bytes=package_bytes(package),
+        size_bytes=packed.size_bytes,
+        loads=packed.loads,
     )
     return run_gate(evidence, lesson.gate)
 
@@ -276,15 +275,44 @@ def _standing(app: str, registry: Registry) -> Champion | NoChampion:
     return NoChampion() if version is None else champion_from(version, load(registry.fetch(app, version)))
 
 
+def _registered(
+    lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, as_of: date
+) -> tuple[str | None, GateReport]:
+    """The version, and the report after the version was fetched back, loaded and scored its golden rows.
+
+    No version for a package that the gate's own check could not load, and the registry does not take.
+    """
+    try:
+        version = _register(lesson, registry, package, chosen, report, as_of)
+    except TesseraError:
+        if "loads" not in report.stopped_by:
+            raise
+        return None, report
+    broken = failure_of(lambda: verified(registry, lesson.app, version))
+    if broken is None or "loads" in report.stopped_by:
+        return version, report
+    report = report.with_failed("loads", reason_of(broken))
+    registry.retag(lesson.app, version, {"gate": _verdict(report)})
+    return version, report
+
+
 def _register(
     lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, as_of: date
 ) -> str:
-    gate = PASSED if report.passed else f"{STOPPED} {', '.join(report.stopped_by)}"
     return registry.register(
         lesson.app,
         package,
         parameters=chosen.parameters,
         metrics=report.metrics.get("candidate", {}),
-        tags={"kind": chosen.name, "gate": gate, "as_of": as_of.isoformat(), "feature_service": lesson.service},
+        tags={
+            "kind": chosen.name,
+            "gate": _verdict(report),
+            "as_of": as_of.isoformat(),
+            "feature_service": lesson.service,
+        },
         report=report.markdown(),
     )
+
+
+def _verdict(report: GateReport) -> str:
+    return PASSED if report.passed else f"{STOPPED} {', '.join(report.stopped_by)}"

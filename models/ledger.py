@@ -100,6 +100,23 @@ def passed_by_hand(ledger: Sequence[LedgerEntry]) -> str:
     return f"version {standing.to_version}, put in charge by hand although {standing.refusal}: {standing.why}"
 
 
+def champions_before(ledger: Sequence[LedgerEntry]) -> list[str]:
+    """The version in charge, then those that were in charge before it, newest first; empty when nothing is.
+
+    A rollback leaves out what it went back over, and retiring leaves out everything before.
+    """
+    chain: list[str] = []
+    for entry in ledger:
+        if entry.to_version is None:
+            chain = []
+        elif entry.action == "rollback":
+            kept = chain[: chain.index(entry.to_version)] if entry.to_version in chain else chain[:-1]
+            chain = [*kept, entry.to_version]
+        else:
+            chain = [*(version for version in chain if version != entry.to_version), entry.to_version]
+    return chain[::-1]
+
+
 def next_moment(ledger: Sequence[LedgerEntry], now: datetime) -> datetime:
     """`now` (UTC), or the first microsecond after the last entry when a clock ran backwards."""
     now = now.astimezone(UTC)

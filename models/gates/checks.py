@@ -124,6 +124,12 @@ def size(hearing: Hearing) -> GateCheck:
     return GateCheck("size", value <= limit, value, limit, f"{value:.2f} MB")
 
 
+def loads(hearing: Hearing) -> GateCheck:
+    """Whether the package can be read back, as a night will read it, and still scores its golden rows."""
+    scored = given(hearing.evidence.loads, "a way to load the package")()
+    return GateCheck("loads", scored > 0, float(scored), 1.0, f"loaded, {scored} golden rows scored as in training")
+
+
 def unseen(hearing: Hearing) -> GateCheck:
     """Whether neither the candidate nor the champion learnt from anything that the hold-out's labels rest on."""
     split, day = hearing.split, hearing.holdout_day
@@ -164,6 +170,7 @@ CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
     calibration,
     latency,
     size,
+    loads,
 )
 
 

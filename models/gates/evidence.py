@@ -42,6 +42,8 @@ class GateEvidence:
         champion: the model in charge, or `NoChampion()`.
         control: what the candidate's trainer made of shuffled labels.
         size_bytes: of the candidate's package.
+        loads: reads the package back as a night will; gives the number of golden rows that it scores as in training, or
+            raises.
     """
 
     name: str
@@ -51,6 +53,7 @@ class GateEvidence:
     champion: Champion | NoChampion | None
     control: ShuffledControl | None
     size_bytes: int | None
+    loads: Callable[[], int] | None
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:

@@ -6,6 +6,7 @@ from typing import TypeVar
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure
 from models.gates.checks import CHECKS, GateCheck
+from models.gates.closing import reason_of
 from models.gates.config import GateConfig
 from models.gates.evidence import GateEvidence
 from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing
@@ -39,7 +40,7 @@ def _closed(check: Callable[[Hearing], GateCheck], hearing: Hearing) -> GateChec
     try:
         return check(hearing)
     except Exception as error:  # noqa: BLE001 - a model or its data can fail in any way, and each must close the gate
-        return GateCheck(check.__name__, False, None, None, f"{type(error).__name__}: {error}")
+        return GateCheck(check.__name__, False, None, None, reason_of(error))
 
 
 def _shown(what: str, make: Callable[[], T], notes: list[str]) -> T | None:
@@ -47,7 +48,7 @@ def _shown(what: str, make: Callable[[], T], notes: list[str]) -> T | None:
     try:
         return make()
     except Exception as error:  # noqa: BLE001 - the report of a failed gate must still be written
-        notes.append(f"No {what}: {type(error).__name__}: {error}")
+        notes.append(f"No {what}: {reason_of(error)}")
         return None
 
 

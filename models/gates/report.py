@@ -1,8 +1,10 @@
 """What a gate decided, readable by people and by machines."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from models.evaluation.curves import png_as_markdown
 from models.evaluation.slices import SliceResult
@@ -40,6 +42,11 @@ class GateReport:
     def stopped_by(self) -> tuple[str, ...]:
         """Names of the checks that failed."""
         return tuple(check.name for check in self.checks if not check.passed)
+
+    def with_failed(self, name: str, says: str) -> GateReport:
+        """The report after the check `name` failed all the same, with the reason."""
+        checks = [GateCheck(name, False, None, None, says) if check.name == name else check for check in self.checks]
+        return replace(self, checks=tuple(checks))
 
     def markdown(self, *, picture: bool = True) -> str:
         """The report as GitHub-flavoured Markdown, the picture inline."""

@@ -5,7 +5,7 @@ import getpass
 from rich.markup import escape
 from rich.table import Table
 
-from assets.learning import golden_scores
+from assets.champions import put_in_charge
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
 from pipelines.cli.console import out
@@ -84,17 +84,18 @@ def _put_in_charge(
             f"Version {target} is champion already.", expected="another version", todo=f"See `tessera models {app}`."
         )
     _check_reason(insists, given)
-    rows = golden_scores(registry.fetch(app, target))
-    entry = registry.set_champion(
+    entry, verified = put_in_charge(
+        registry,
         app,
         target,
         action=action,
         why=why,
         who=getpass.getuser(),
         run_id="",
-        metrics={"golden_rows": rows},
+        metrics={},
         even_if_refused=insists,
     )
+    rows = verified.golden_rows
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
     if entry.refusal:
         out.print(f"[yellow]Note: {escape(entry.refusal)}. Every card says so until the next promotion.[/]")

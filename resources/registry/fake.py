@@ -71,6 +71,15 @@ class FolderRegistry(LedgeredRegistry):
         ]
 
     @override
+    def retag(self, app: str, version: str, tags: Mapping[str, str]) -> bool:
+        with self._held(f"{app}.register.lock"):
+            record = self._record(app, version)
+            changed = self._folder / app / version / "record.partial"
+            changed.write_text(json.dumps({**record, "tags": {**record["tags"], **tags}}))
+            changed.replace(self._folder / app / version / "record.json")
+        return True
+
+    @override
     def check(self) -> Health:
         return Health(True, f"folders under {self._folder}")
 

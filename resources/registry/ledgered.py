@@ -82,8 +82,14 @@ class LedgeredRegistry(Registry):
                 expected=f"the package {promised} of the ledger",
                 todo="Do not use this version; find out who changed it, and roll back to another one.",
             )
-        todo = f"Do not use version {version} of {app}: roll back to another one, or restore its artifacts."
-        return self._cache.find(digest) or self._cache.add(files, lambda to: self._download(app, version, to), todo)
+        return self._cache.find(digest) or self._cache.add(
+            files, lambda to: self._download(app, version, to), _broken_version(app, version)
+        )
+
+    @override
+    def fetch_anew(self, app: str, version: str) -> Path:
+        files = self._registered_files(app, version)
+        return self._cache.renew(files, lambda to: self._download(app, version, to), _broken_version(app, version))
 
     @override
     def set_champion(
@@ -109,6 +115,8 @@ class LedgeredRegistry(Registry):
             refused = "" if version is None else refusal(ledger, version, action=action, gate=gate)
             if refused and not (even_if_refused and why.strip()):
                 raise _refused(app, version, action, refused, even_if_refused)
+            if version is not None:
+                self.fetch_anew(app, version)
             entry = LedgerEntry(
                 app=app,
                 at=next_moment(ledger, datetime.now(UTC)),
@@ -191,6 +199,10 @@ def _refused(app: str, version: str | None, action: str, reason: str, insists: b
         expected="a version that passed the gate" + (" and was champion before" if action == "rollback" else ""),
         todo=f'See `tessera models {app}`; to insist: `{command} {version} --even-if-refused --why "..."`.',
     )
+
+
+def _broken_version(app: str, version: str) -> str:
+    return f"Do not use version {version} of {app}: roll back to another one, or restore its artifacts."
 
 
 def _standing(app: str, ledger: Sequence[LedgerEntry]) -> LedgerEntry:

@@ -145,6 +145,14 @@ class MLflowRegistry(LedgeredRegistry):
         return [_info(name, found[name], champion, metrics.get(str(found[name].run_id), {})) for name in found]
 
     @override
+    def retag(self, app: str, version: str, tags: Mapping[str, str]) -> bool:
+        self._version(app, version)
+        with self._mlflow.answers(f"tag version {version} of {app}") as client:
+            for name, value in tags.items():
+                client.set_model_version_tag(app, version, name, value)
+        return True
+
+    @override
     def check(self) -> Health:
         try:
             with self._mlflow.answers("answer") as client:

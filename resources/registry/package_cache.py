@@ -39,6 +39,23 @@ class PackageCache:
         Raises:
             TesseraError: a downloaded file is not the registered one; nothing is kept, and `todo` says what helps.
         """
+        return self._downloaded(files, download, todo, self._move)
+
+    def renew(self, files: Mapping[str, str], download: Callable[[Path], None], todo: str) -> Path:
+        """The same, downloaded even if the package is here already, and put in its place if that was changed.
+
+        Raises:
+            TesseraError: as for `add`; what is here stays.
+        """
+        return self._downloaded(files, download, todo, self._replace)
+
+    def _downloaded(
+        self,
+        files: Mapping[str, str],
+        download: Callable[[Path], None],
+        todo: str,
+        move: Callable[[Path, Path], None],
+    ) -> Path:
         digest = package_digest(files)
         partial = self._folder / f".partial-{uuid.uuid4().hex}"
         partial.mkdir(parents=True)
@@ -48,10 +65,20 @@ class PackageCache:
             listed = partial.with_suffix(".json")
             listed.write_text(json.dumps(dict(files), indent=1))
             listed.replace(self._folder / f"{digest}.json")
-            self._move(partial, self._folder / digest)
+            move(partial, self._folder / digest)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return self._folder / digest
+
+    def _replace(self, partial: Path, package: Path) -> None:
+        """An intact package stays: other processes may be reading it."""
+        try:
+            if self.find(package.name) is not None:
+                return
+        except TesseraError:
+            package.rename(partial.with_suffix(".changed"))
+            shutil.rmtree(partial.with_suffix(".changed"))
+        self._move(partial, package)
 
     def _move(self, partial: Path, package: Path) -> None:
         try:

@@ -47,6 +47,25 @@ class Registry(ABC):
             TesseraError: no such version, or a file's sha256 is not the registered one.
         """
 
+    def fetch_anew(self, app: str, version: str) -> Path:
+        """The same as `fetch`, handed out by the registry itself: an adapter with a cache must override it.
+
+        A version is put in charge only after it was fetched this way: an intact copy must not hide that the registry's
+        own is broken.
+
+        Raises:
+            TesseraError: as for `fetch`.
+        """
+        return self.fetch(app, version)
+
+    def retag(self, app: str, version: str, tags: Mapping[str, str]) -> bool:  # noqa: ARG002 - the interface has it
+        """True after these tags of a version, and no others, have these values; False where tags cannot be changed.
+
+        Raises:
+            TesseraError: no such version.
+        """
+        return False
+
     @abstractmethod
     def versions(self, app: str) -> Sequence[VersionInfo]:
         """All versions, newest first; tags are those given to `register`."""
@@ -89,8 +108,8 @@ class Registry(ABC):
                 was champion; the ledger keeps both `why` and what was overruled.
 
         Raises:
-            TesseraError: no such version, one that is refused (or insisted on without a `why`), nothing to retire, or
-                a ledger that was changed; nothing is written.
+            TesseraError: no such version, one that is refused (or insisted on without a `why`), one whose files are not
+                the registered ones, nothing to retire, or a ledger that was changed; nothing is written.
         """
 
     @abstractmethod

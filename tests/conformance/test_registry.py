@@ -120,6 +120,42 @@ class TestRegistry:
         shutil.rmtree(cached)  # what the error advises
         assert _files(reopen().fetch("churn", version)) == _files(package)
 
+    @pytest.mark.parametrize("warm", [True, False])
+    @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"{fir")])
+    def test_a_version_whose_own_files_broke_never_becomes_champion_whatever_the_cache_holds(
+        self, reopen: Open, package: Path, warm: bool, damage: Callable[[Path], object], tmp_path: Path
+    ) -> None:
+        registry = reopen()
+        _promote(registry, _register(registry, package))
+        version = _register(registry, _package(tmp_path / "second", b"{second"))
+        if warm:
+            registry.fetch("churn", version)
+        stored = [file for file in tmp_path.rglob("model.skops") if file.read_bytes() == b"{second"]
+        for file in stored:
+            if not {"cache", "second"} & set(file.relative_to(tmp_path).parts):
+                damage(file)
+        with pytest.raises(TesseraError):
+            reopen().fetch_anew("churn", version)
+        with pytest.raises(TesseraError):
+            _promote(reopen(), version)
+        assert (reopen().champion("churn"), len(reopen().ledger("churn"))) == ("1", 1)
+
+    def test_fetched_anew_a_changed_copy_is_put_right(self, reopen: Open, package: Path) -> None:
+        version = _register(reopen(), package)
+        cached = reopen().fetch("churn", version)
+        assert reopen().fetch_anew("churn", version) == cached
+        (cached / "manifest.json").write_text("{other")
+        assert _files(reopen().fetch_anew("churn", version)) == _files(package)
+        assert _files(reopen().fetch("churn", version)) == _files(package)
+
+    def test_tags_can_be_corrected_and_the_others_stay(self, reopen: Open, package: Path) -> None:
+        version = _register(reopen(), package)
+        assert reopen().retag("churn", version, {"gate": "stopped by loads"})
+        (found,) = reopen().versions("churn")
+        assert dict(found.tags) == {"kind": "linear", "gate": "stopped by loads"}
+        with pytest.raises(TesseraError, match="no version '7'"):
+            reopen().retag("churn", "7", {"gate": "passed"})
+
     def test_an_added_file_and_a_changed_list_are_refused(self, reopen: Open, package: Path) -> None:
         version = _register(reopen(), package)
         cached = reopen().fetch("churn", version)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.errors import TesseraError
 from models.evaluation.baselines import single_feature_scores
 from models.gates.checks import CHECKS
 from models.gates.config import GateConfig
@@ -83,7 +84,7 @@ def evidence_of(made: Split, trainer: XGBoostTrainer, champion: Champion | NoCha
         **single_feature_scores(made, {"recency_only": "recency_days", "frequency_only": "orders_90"}),
     }
     control = shuffled_control(trainer, made.train)
-    evidence = GateEvidence("xgboost", trees.fit.model, made, baselines, champion, control, 300_000)
+    evidence = GateEvidence("xgboost", trees.fit.model, made, baselines, champion, control, 300_000, lambda: 50)
     return trees.fit, linear.fit, evidence
 
 
@@ -297,6 +298,24 @@ def test_size_a_huge_package_is_stopped(world: World) -> None:
     assert judge(replace(world.evidence, size_bytes=51_000_000)).stopped_by == ("size",)
 
 
+def unknown_kind() -> int:
+    raise TesseraError("the package holds a model of kind 'acme'.", expected="one of ours", todo="Update.")
+
+
+def missing_file() -> int:
+    raise FileNotFoundError("model.ubj")
+
+
+@pytest.mark.parametrize(
+    ("loads", "says"),
+    [(unknown_kind, "kind 'acme'"), (missing_file, "FileNotFoundError: model.ubj"), (lambda: 0, "0 golden")],
+)
+def test_loads_a_package_that_cannot_be_read_back_is_stopped(world: World, loads: Callable[[], int], says: str) -> None:
+    report = judge(replace(world.evidence, loads=loads))
+    assert report.stopped_by == ("loads",)
+    assert says in report.markdown(picture=False)
+
+
 def test_unseen_hold_out_rows_among_the_training_rows_are_found(world: World) -> None:
     made = world.split
     both = replace(made, train=appended(made.train, made.holdout))
@@ -394,11 +413,12 @@ def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) 
     ("piece", "stopped"),
     [
         ("model", {"floor", "baseline", "champion", "slices", "calibration", "latency"}),
-        ("split", LIMITS_OF_NOTHING - {"size", "top"}),
+        ("split", LIMITS_OF_NOTHING - {"size", "loads", "top"}),
         ("baselines", {"baseline"}),
         ("champion", {"champion", "slices", "unseen"}),
         ("control", {"leakage"}),
         ("size_bytes", {"size"}),
+        ("loads", {"loads"}),
     ],
 )
 def test_a_missing_piece_of_evidence_fails_the_checks_that_need_it(world: World, piece: str, stopped: set[str]) -> None:

@@ -1,0 +1,17 @@
+"""What a gate does with code that may fail in any way: a failure is a reason, not a crash."""
+
+from collections.abc import Callable
+
+
+def failure_of(work: Callable[[], object]) -> Exception | None:
+    """The exception that `work` raised, None if it ended well. For third parties' models: any failure closes a gate."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - a third party's model can fail in any way, and each must close the gate
+        return error
+    return None
+
+
+def reason_of(error: Exception) -> str:
+    """The exception as a sentence of a check: its type and what it says."""
+    return f"{type(error).__name__}: {error}"

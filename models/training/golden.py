@@ -1,0 +1,68 @@
+"""The golden set of a model package: rows with the scores that the model gave when it was trained.
+
+A package that was read back may go in charge only if it still gives these scores.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import TesseraError
+from models.training.fitted import FittedModel, Matrix
+from models.training.package import LoadedModel, load
+
+#: File of the model package, and the number of its rows.
+GOLDEN = "golden.json"
+GOLDEN_ROWS = 50
+_TOLERANCE = 1e-6
+
+
+def golden_text(model: FittedModel, rows: Matrix) -> str:
+    """The golden set of `model` as a file of its package: the first rows of `rows` with their scores."""
+    first = rows[:GOLDEN_ROWS]
+    return json.dumps({"rows": first.astype(float).tolist(), "scores": model.predict(first).tolist()})
+
+
+def verified_package(folder: Path) -> tuple[LoadedModel, int]:
+    """The model in `folder`, and the number of golden rows that it scores exactly as when it was trained.
+
+    Raises:
+        TesseraError: it cannot be loaded, for whatever reason, has no golden set, or any score differs.
+    """
+    try:
+        loaded = load(folder)
+        return loaded, golden_scores(loaded)
+    except TesseraError:
+        raise
+    except Exception as error:  # a broken file, or a third party's model, can fail in any way
+        raise TesseraError(
+            f"The model package {folder} cannot be used: {type(error).__name__}: {error}.",
+            expected="a package that loads and scores its golden set",
+            todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+        ) from error
+
+
+def golden_scores(loaded: LoadedModel) -> int:
+    """Number of golden rows that the model scores exactly as it did when it was trained.
+
+    Raises:
+        TesseraError: there is no golden set, or any score differs.
+    """
+    if GOLDEN not in loaded.extras:
+        raise TesseraError(
+            f"The model package has no golden set ({GOLDEN}).",
+            expected="rows with the scores that the model gave when it was trained",
+            todo="Train again; packages are made by `tessera run churn_training` and `fraud_training`.",
+        )
+    golden = json.loads(loaded.extras[GOLDEN])
+    rows, wanted = np.array(golden["rows"], dtype=np.float32), np.array(golden["scores"], dtype=np.float64)
+    scores = loaded.model.predict(rows)
+    if not (len(rows) and scores.shape == wanted.shape and np.allclose(scores, wanted, rtol=0, atol=_TOLERANCE)):
+        worst = f"by up to {np.abs(scores - wanted).max():.2g}" if scores.shape == wanted.shape and len(rows) else "all"
+        raise TesseraError(
+            f"The model scores its golden set differently than when it was trained ({worst}).",
+            expected=f"the same scores to {_TOLERANCE:g}",
+            todo="Compare the library versions in its manifest.json with those installed; train again.",
+        )
+    return len(rows)

@@ -1,0 +1,150 @@
+"""A small lesson for tests of learning: customers at past cut-offs, trainers that take a moment, a folder registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from assets.learning import Lesson
+from models.gates.config import GateConfig
+from models.scoring.config import DriftConfig
+from models.training.calibration import sigmoid
+from models.training.dataset import split
+from models.training.fitted import Fit, Groups, Labels, Matrix
+from models.training.linear_model import LinearModel
+from resources.health import Health
+from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig
+from resources.trainer.port import Trainer
+
+AS_OF = date(2025, 9, 1)
+HORIZON = 30
+CUSTOMERS = 500
+FEATURES = ("recency_days", "orders_90", "taste")
+GATE = GateConfig(
+    min_rows=100, min_class_rows=20, n_bootstrap=100, max_ece=0.5, max_calibration_gap=0.5, max_latency_us_per_row=1e4
+)
+
+
+def rows_as_of(as_of: date, *, seed: int = 1) -> pa.Table:
+    """Customers at weekly cut-offs, the newest one horizon before `as_of`. Churn follows the features in part."""
+    newest = as_of - timedelta(days=HORIZON)
+    days = [newest - timedelta(days=7 * back) for back in reversed(range(9))]
+    parts = [_cut_off(day, seed) for day in days]
+    return pa.concat_tables(parts)
+
+
+def _cut_off(day: date, seed: int) -> pa.Table:
+    """The same day gives the same rows, whatever is learnt as of."""
+    rng = np.random.default_rng([seed, day.toordinal()])
+    recency, orders, taste = rng.exponential(30, CUSTOMERS), rng.poisson(3, CUSTOMERS), rng.normal(size=CUSTOMERS)
+    chance = sigmoid(0.04 * (recency - 30) - 0.4 * (orders - 3) + 1.2 * taste)
+    return pa.table(
+        {
+            "customer_id": [f"c{i:05d}" for i in range(CUSTOMERS)],
+            "event_timestamp": pa.array([datetime.combine(day, clock.max, UTC)] * CUSTOMERS, pa.timestamp("us", "UTC")),
+            "recency_days": recency,
+            "orders_90": orders,
+            "taste": taste,
+            "churned": (rng.random(CUSTOMERS) < chance).astype(np.int8),
+        }
+    )
+
+
+def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any) -> Lesson:
+    """What can be learnt at the end of `as_of`."""
+    table = rows_as_of(as_of)
+    holdout = as_of - timedelta(days=HORIZON)
+    values: dict[str, Any] = {
+        "app": "churn",
+        "service": "churn_v1",
+        "holdout": holdout.isoformat(),
+        "split": split(table, features=FEATURES, holdout=holdout, horizon_days=HORIZON),
+        "features": FEATURES,
+        "newest": table.slice(table.num_rows - CUSTOMERS),
+        "baselines": {"recency only": "recency_days"},
+        "gate": gate,
+        "drift": DriftConfig(),
+    }
+    return Lesson(**{**values, **changes})
+
+
+class ForeignModel:
+    """A model of a kind that Tessera does not know; it scores well."""
+
+    kind = "acme"
+
+    def __init__(self, model: LinearModel) -> None:
+        self._model = model
+
+    def predict(self, rows: Matrix) -> Any:
+        return self._model.predict(rows)
+
+    def raw(self, rows: Matrix) -> Any:
+        return self._model.raw(rows)
+
+    def contributions(self, rows: Matrix) -> Matrix:
+        return self._model.contributions(rows)
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        (folder / "model.json").write_text("{}")
+        return {}
+
+
+class PickledModel(ForeignModel):
+    """Of a kind that is known, in a file of a format that is refused."""
+
+    kind = "logistic_regression"
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        (folder / "model.pkl").write_bytes(b"\x80\x04.")
+        return {"slope": 1.0, "intercept": 0.0}
+
+
+class UnsavedModel(ForeignModel):
+    """Cannot be written down at all."""
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        raise ZeroDivisionError("no file for you")
+
+
+class ChangedModel(ForeignModel):
+    """Read back it is another model: its calibration is not what it was."""
+
+    kind = "logistic_regression"
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        saved = self._model.save(folder)
+        return {**saved, "intercept": saved["intercept"] + 0.5}
+
+
+class ForeignTrainer(Trainer):
+    """A third party's trainer: ranks as logistic regression does, and makes one of the models above."""
+
+    name = "acme"
+
+    def __init__(self, model: type[ForeignModel]) -> None:
+        self._model = model
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        fit = LogisticRegressionTrainerConfig(folds=2, inverse_penalty=1.0).open().fit(rows, labels, groups)
+        assert isinstance(fit.model, LinearModel)
+        return Fit(self._model(fit.model), fit.out_of_fold, fit.folds, {})
+
+    def parameters(self) -> dict[str, str]:
+        return {"acme": "1"}
+
+    def check(self) -> Health:
+        return Health(ok=True, says="here")
+
+
+class WeakTrainer(LogisticRegressionTrainer):
+    """Named as the baseline, and so weak that any other candidate is chosen: it is shrunk to almost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(LogisticRegressionTrainerConfig(folds=2, inverse_penalty=1e-9))
