@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assets.fraud_stream import GROUP, FraudStream, Scorer, Step
+from assets.fraud_step import Step
+from assets.fraud_stream import GROUP, FraudStream, Scorer
 from models.errors import TesseraError
 from resources.events.port import Events
 from resources.stream_store.port import StreamStore

@@ -3,25 +3,42 @@
 Plain classes, usable without Dagster: the worker (`tessera stream fraud`) and Dagster's catch-up runs share them.
 Whatever dies before `StreamStore.commit` leaves nothing behind, and the events come again; whatever dies after it finds
 the payments known, and the events change nothing. So each payment has its effect exactly once.
+
+Whatever one event causes ends in the dead letters: when a batch raises, its events are processed one by one, and the
+one that raises again alone, although model and store work without it, is refused with the words of the exception.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
 import pyarrow as pa
 
+from assets.fraud_isolation import may_be_of_an_event, reason_of, require_sound
 from assets.fraud_state import HeldHistories, HeldPayments, look_up
+from assets.fraud_step import Step
 from assets.fraud_surroundings import Customers, Nothing, Surroundings
 from models.alerts import Alert, Scored, alert_id, alerts_after
+from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
 from models.features.windows import MICROS_PER_DAY
-from models.payments import LABEL, PAYMENT, Label, PaymentLimits, Unusable, check_time, label_of, payment_of
+from models.payments import (
+    LABEL,
+    PAYMENT,
+    Label,
+    PaymentLimits,
+    Unusable,
+    check_clock,
+    check_time,
+    label_of,
+    payment_of,
+)
 from resources.events.port import Delivered, Events
 from resources.stream_store.port import Batch, StreamStore, Superseded
 
@@ -41,31 +58,6 @@ class Scorer(Protocol):
     def reasons(self, row: Sequence[float]) -> dict[str, float]:
         """Feature -> contribution to the log-odds, largest first."""
         ...
-
-
-@dataclass
-class Step:
-    """What one batch did.
-
-    Attributes:
-        events: read.
-        offset: of the newest of them.
-        payments: scored for the first time.
-        scored_again: earlier payments whose features changed, because something came late.
-        refused: events sent to the dead letters.
-        forgotten: events of customers who were forgotten; nothing is left of them.
-        seeded: payments that a new stream knew before its first event; None when it was not new.
-        alerts: raised by this batch, in order.
-    """
-
-    events: int = 0
-    offset: int = 0
-    payments: int = 0
-    scored_again: int = 0
-    refused: int = 0
-    forgotten: int = 0
-    seeded: int | None = None
-    alerts: list[Alert] = field(default_factory=list)
 
 
 @dataclass
@@ -124,25 +116,52 @@ class FraudStream:
         self._payments = HeldPayments(self._store)
         self._windows = FraudWindows(*self._histories, self._payments)
         self._position, self._newest = self._store.position()
+        self._refused_unstored = 0  # of a batch that is not committed yet
 
     def step(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> Step:
         """What the next events did; after an exception this object must not be used again.
 
-        When somebody else changed the store meanwhile, it begins anew, and the events come again.
+        When somebody else changed the store meanwhile, it begins anew, and the events come again. They come one by one
+        when the batch raised what an event can cause.
 
         Args:
             scorer: the model in charge.
             limit: events at most.
             wait_seconds: how long to wait for the first one.
         """
-        while delivered := self._events.read(GROUP, limit=limit, wait_seconds=wait_seconds):
+        done, last = Step(), 0  # up to offset `last`, events come one by one
+        while delivered := self._events.read(
+            GROUP, limit=1 if last else limit, wait_seconds=0 if last else wait_seconds
+        ):
             try:
-                return self._take_in(delivered, scorer)
-            except (Superseded, KeyError):  # a key that was there a moment ago, when it was known
-                if self._store.generation() == self._generation:
+                done.add(self._take_in(delivered, scorer))
+            except Exception as error:  # of any type: nobody can list the ways in which an event can be wrong
+                superseded = self._was_superseded(error)
+                if not superseded and not may_be_of_an_event(error):
                     raise
+                done.add(Step(events=self._refused_unstored, refused=self._refused_unstored))
                 self._begin()
-        return Step()
+                if superseded:
+                    continue
+                if last:
+                    done.add(self._refused(delivered[0], scorer, error))
+                last = max(last, delivered[-1].offset)
+            if done.events and done.offset >= last:
+                break
+        return done
+
+    def _was_superseded(self, error: Exception) -> bool:
+        """Somebody else changed the store meanwhile: it may lack a key that was there a moment ago."""
+        return isinstance(error, Superseded | KeyError) and self._store.generation() != self._generation
+
+    def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> Step:
+        """An event that raises alone goes to the dead letters, unless the stream fails without it, too."""
+        self._customers.ask_again()
+        require_sound(scorer, self._store, error)
+        self._events.refuse(GROUP, one, reason_of(error))
+        self._position = max(self._position, one.offset)
+        self._store.commit(Batch(position=self._position, newest=self._newest, generation=self._generation))
+        return Step(events=1, offset=one.offset, refused=1)
 
     def _take_in(self, delivered: Sequence[Delivered], scorer: Scorer) -> Step:
         self._customers.ask_sometimes()
@@ -154,7 +173,9 @@ class FraudStream:
             # Before the commit: after it, the batch's own payments might make of the refused ones something usable.
             for one, reason in changes.refused:
                 self._events.refuse(GROUP, one, reason)
+                self._refused_unstored += 1
             self._store.commit(batch)
+        self._refused_unstored = 0
         self._events.settle(GROUP, [one.offset for one in delivered])
         step.refused, step.forgotten = len(changes.refused), changes.forgotten
         return step
@@ -168,15 +189,22 @@ class FraudStream:
             return
         # Not only before the earliest, which may be a late one: of those after it, too, no event may ever come.
         end = newest + 1
-        seed = self._around.before(end, days=(end - earliest + self._late + TERMINAL_REACH) / MICROS_PER_DAY)
+        days = (end - earliest + self._late + TERMINAL_REACH) / MICROS_PER_DAY
         step.seeded = 0
 
-        def counted() -> Iterator[pa.RecordBatch]:
-            for batch in seed.payments:
+        def counted(payments: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for batch in payments:
                 step.seeded = (step.seeded or 0) + batch.num_rows
                 yield batch
 
-        with self._store.seeding(counted(), seed.histories):
+        with ExitStack() as begun:
+            try:
+                seed = self._around.before(end, days=days)
+                begun.enter_context(self._store.seeding(counted(seed.payments), seed.histories))
+            except TesseraError:
+                raise
+            except Exception as error:  # of any engine or lake: no event is at fault
+                raise _not_begun(error) from error
             yield
 
     def _span(self, delivered: Sequence[Delivered]) -> tuple[int, int]:
@@ -233,6 +261,7 @@ class FraudStream:
         if isinstance(given, Payment):
             yield from self._paid(given, changes, now)
             return
+        check_clock(given.labelled_at, self._limits, now=now)
         number = given.transaction_id
         # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
         oldest = self._newest - self._late - TERMINAL_REACH
@@ -280,10 +309,20 @@ class FraudStream:
         return alerts
 
 
+def _not_begun(error: Exception) -> TesseraError:
+    return TesseraError(
+        f"The stream cannot begin with the payments of the lake: {error}.",
+        expected="a lake whose payments and labels of the last weeks can be read",
+        todo="Run `tessera check`; the events wait meanwhile.",
+    )
+
+
 def _scored(scorer: Scorer, rows: Sequence[tuple[Payment, list[float]]]) -> list[Scored]:
     if not rows:
         return []
     scores = scorer.scores([features for _, features in rows])
+    if not all(map(math.isfinite, scores)):
+        raise ValueError(f"version {scorer.version} gave a payment a score that is no finite number")
     return [
         Scored(payment, features, float(score), scorer.version)
         for (payment, features), score in zip(rows, scores, strict=True)

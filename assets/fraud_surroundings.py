@@ -13,7 +13,7 @@ from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.payments import PaymentLimits, Unusable
+from models.payments import PaymentLimits, Unusable, customer_of
 from resources.stream_store.port import Key
 
 _FORGOTTEN_SECONDS, _REGISTER_SECONDS = 5.0, 60.0
@@ -97,6 +97,12 @@ class Customers:
         """Reads who was forgotten."""
         self._forgotten, self._asked_at = self._around.forgotten(), self._clock()
 
+    def ask_again(self) -> None:
+        """Read who was forgotten, and the register if there is one."""
+        self.ask()
+        if self._registered is not None:
+            self._ask_register()
+
     def ask_sometimes(self) -> None:
         """As `ask`, unless that was a moment ago."""
         if self._clock() - self._asked_at >= _FORGOTTEN_SECONDS:
@@ -104,7 +110,7 @@ class Customers:
 
     def is_forgotten(self, event: Event) -> bool:
         """Whether the event is about somebody who was forgotten; nothing of it may be kept then."""
-        named = {event.subject, str(event.data.get("customer_id", event.subject))}
+        named = {event.subject, str(event.data.get("customer_id", event.subject)), customer_of(event)}
         return any(name in self._forgotten for name in named)
 
     def check(self, payment: Payment) -> None:

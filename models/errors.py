@@ -20,6 +20,10 @@ class TesseraError(Exception):
         super().__init__(f"{what} Expected {expected}. {todo}")
 
 
+class RefusedValue(TesseraError):
+    """A database works but refuses a value that it was given; nothing of the transaction was stored."""
+
+
 def clause(sentence: str) -> str:
     """What pydantic says of a value, as it can follow a colon; names and examples in it keep their letters."""
     says = sentence.removeprefix("Value error, ")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import reprlib
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -89,9 +90,9 @@ class Event(BaseModel):
         except (ValueError, RecursionError) as error:
             raise _malformed(f"is no JSON object: {error}", "one JSON object per event") from None
         if not isinstance(found, dict):
-            raise _malformed(f"is no JSON object but {found!r:.40}", "one JSON object per event")
+            raise _malformed(f"is no JSON object but {reprlib.repr(found):.40}", "one JSON object per event")
         if (version := found.get("specversion", "1.0")) != "1.0":
-            raise _malformed(f"has a wrong `specversion`: {version!r:.40}", "CloudEvents 1.0")
+            raise _malformed(f"has a wrong `specversion`: {reprlib.repr(version):.40}", "CloudEvents 1.0")
         try:
             return cls(**{name: found[name] for name in cls.model_fields if name in found})
         except ValidationError as error:

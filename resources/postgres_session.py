@@ -11,7 +11,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, cast
 from weakref import finalize
 
-from models.errors import TesseraError
+from models.errors import RefusedValue, TesseraError
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -81,6 +81,13 @@ class PostgresSession:
                     mine.connection = _connection(self._place)
                     finalize(self, _close, mine.connection, os.getpid())
                 yield mine.connection
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                says = str(error).strip().splitlines() or [type(error).__name__]
+                raise RefusedValue(
+                    f"The Postgres of the {self._place.what} refuses a value: {says[0]}.",
+                    expected=f"values that the tables of schema {self._place.schema!r} take",
+                    todo=f"Correct what is sent to {self._place.port}.",
+                ) from error
             except psycopg.Error as error:
                 says = str(error).strip().splitlines() or [type(error).__name__]
                 raise TesseraError(

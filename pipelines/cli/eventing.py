@@ -41,8 +41,10 @@ def publish(file: str) -> None:
     """
     queue: Events = active_stack().open("events")
     with _opened(file) as stream, _Sending(queue, "publishing") as sending:
+        number = 1
         for lines in _lines(stream):
-            sending.send(_events(lines, sending))
+            sending.send(_events(lines, sending, "stdin" if file == "-" else Path(file).name, number))
+            number += len(lines)
     if sending.refused == sending.seen > 0:
         raise TesseraError(
             f"{'stdin' if file == '-' else file} holds no event: {counted(sending.refused, 'line')} refused. "
@@ -205,14 +207,17 @@ class _Sending:
         return size
 
 
-def _events(lines: Sequence[bytes], sending: _Sending) -> Iterator[Event]:
-    for line in lines:
+def _events(lines: Sequence[bytes], sending: _Sending, file: str, first: int) -> Iterator[Event]:
+    """The events of these lines; `first` is the number of the first line, for the reasons of those that are none."""
+    for number, line in enumerate(lines, first):
         if not line.strip():
             continue
         try:
             yield Event.from_json(line)
         except TesseraError as error:
-            sending.refuse(line.decode(errors="backslashreplace"), error.what)
+            sending.refuse(
+                line.decode(errors="backslashreplace"), f"{error.what.removesuffix('.')} ({file}, line {number})."
+            )
 
 
 @contextmanager

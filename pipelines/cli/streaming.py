@@ -16,7 +16,8 @@ from assets.fraud_champion import FraudChampion
 from assets.fraud_history import fraud_stream
 from assets.fraud_learning import APP
 from assets.fraud_notices import told
-from assets.fraud_stream import FraudStream, Step
+from assets.fraud_step import Step
+from assets.fraud_stream import FraudStream
 from models.alerts import Alert
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import counted, err, out

@@ -101,7 +101,7 @@ class RedisEvents(Events):
 
     @override
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
-        self._run(scripts.REFUSE, group, delivered.offset, delivered.event.to_json(), as_text(reason))
+        self._run(scripts.REFUSE, group, delivered.offset, as_text(delivered.event.to_json()), as_text(reason))
 
     @override
     def refuse_body(self, body: str, reason: str) -> None:

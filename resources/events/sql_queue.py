@@ -123,7 +123,7 @@ class SqlEvents(Events):
         with self._transaction() as do:
             through = _locked(do, group)
             if do.rows(sql.IS_DELIVERED, asked) or do.rows(sql.IS_FRESH, {**asked, "through": through}):
-                body, number = delivered.event.to_json(), delivered.offset
+                body, number = as_text(delivered.event.to_json()), delivered.offset
                 do.run(sql.REFUSE, {"body": body, "reason": as_text(reason), "number": number, "now": now_us()})
                 _settle(do, group, [delivered.offset])
 

@@ -15,7 +15,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from models.alerts import Alert, Feedback, Verdict
-from models.errors import TesseraError
+from models.errors import RefusedValue, TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from models.moments import micros
@@ -274,6 +274,12 @@ class SqliteStreamStore(StreamStore):
             if self._open is None:
                 self._open = _connected(self._path)
             yield self._open
+        except (sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError) as error:
+            raise RefusedValue(
+                f"The stream's state in {self._path} refuses a value: {error}.",
+                expected="values that SQLite stores",
+                todo="Correct whoever sends such payments.",
+            ) from error
         except sqlite3.Error as error:
             raise TesseraError(
                 f"The stream's state in {self._path} does not work: {error}.",

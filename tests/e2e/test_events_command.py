@@ -34,7 +34,11 @@ class TestPublish:
         )
         assert empty.tessera("events", "dead-letters", "--out", letters).out.startswith("5 dead letters written")
         kept = [json.loads(line) for line in letters.read_text().splitlines()]
-        assert [one["reason"] for one in kept][1] == f"An event has more than {MAX_EVENT_BYTES} bytes."
+        too_long = f"An event has more than {MAX_EVENT_BYTES} bytes (events.jsonl, line 304)."
+        assert [one["reason"] for one in kept][1] == too_long
+        assert all(
+            f"(events.jsonl, line {n})." in one["reason"] for n, one in zip(range(305, 300, -1), kept, strict=True)
+        )
         assert [one["body"][:12] for one in kept] == ['{"data": "\\x', "9" * 12, '{"id": "7"}', "\\xff[/bold]", "{"]
         shown = empty.tessera("events", "dead-letters", COLUMNS="260").out
         assert "\\xff[/bold]" in shown
