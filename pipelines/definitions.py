@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets import churn, fraud, shop, storage
 from pipelines import jobs, schedules, sensors
+from pipelines.executor import in_process
 from resources.ports import stack_resources
 from resources.stack import active_stack
 
@@ -28,7 +29,7 @@ defs = dg.Definitions(
         schedules.fraud_training,
         schedules.storage_weekly,
     ],
-    sensors=[sensors.churn_fallback, sensors.fraud_events],
+    sensors=[sensors.churn_fallback, sensors.fraud_events, sensors.lost_runs],
     resources=stack_resources(active_stack()),
-    executor=dg.in_process_executor,
+    executor=in_process,
 )

@@ -8,8 +8,9 @@ from assets import fraud, fraud_catch_up
 from assets.fraud_learning import APP
 from assets.fraud_stream import GROUP
 from pipelines import jobs
+from pipelines.lost_runs import end_lost_runs
 from resources.home import doing_now
-from resources.ports import EventsResource, RegistryResource, StreamStoreResource
+from resources.ports import EventsResource, NotifierResource, RegistryResource, StreamStoreResource
 from resources.stack import active_stack
 
 _PARTITION = "dagster/partition"
@@ -64,6 +65,18 @@ def fraud_events(
     if registry.open().champion(APP) is None:
         return dg.SkipReason(f"{len(due.runs)} runs are due, but no fraud model is in charge: run fraud_training.")
     return dg.SensorResult([_catch_up(context, *offsets) for offsets in due.runs], cursor=due.cursor.model_dump_json())
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    description="Ends runs whose process is gone (power cut, kill) as failed, so that they hold up nothing: they are "
+    "repeated or replaced like any failed run.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def lost_runs(context: dg.SensorEvaluationContext, notifier: NotifierResource) -> dg.SkipReason:
+    """Asks for no run: it ends those that nobody executes any more."""
+    swept = end_lost_runs(context.instance, notifier.open())
+    return dg.SkipReason(" ".join(swept.sentences()) or "Every run under way has a process.")
 
 
 def _catch_up(context: dg.SensorEvaluationContext, first: int, last: int) -> dg.RunRequest:

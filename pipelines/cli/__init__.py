@@ -4,13 +4,10 @@ import sys
 
 
 def main() -> None:
-    """Runs one command; a user's mistake ends as three short lines and exit code 2, never as a traceback."""
-    from models.errors import TesseraError
-    from pipelines.cli.app import app
-    from pipelines.cli.console import complain
+    """Runs one command. Whatever ends it, ends it in a few plain lines and a conventional exit code."""
+    from pipelines.cli.ending import ended, open_standard_streams
 
-    try:
-        app()
-    except TesseraError as error:
-        complain(error)
-        sys.exit(2)
+    open_standard_streams()  # before anything opens a file, and before a console asks how wide they are
+    from pipelines.cli.app import app
+
+    sys.exit(ended(app))

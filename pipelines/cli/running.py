@@ -13,7 +13,11 @@ from models.errors import TesseraError, choose_from
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.days import known_day
+from pipelines.cli.faults import fault_in
+from pipelines.cli.stopping import check_stopped
 from pipelines.home import dagster_instance
+from pipelines.lost_runs import end_lost_runs
+from pipelines.run_locks import held
 from resources.home import only_one
 from resources.stack import Stack, active_stack
 
@@ -39,6 +43,7 @@ def run(job: str, day_text: str | None, *, verbose: bool) -> int:
     day = known_day(day_text, stack)
     _known_job(job, stack)
     with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
+        end_lost(instance, stack)
         outcome = execute(job, day, instance, verbose=verbose)
     _show(outcome, stack)
     return 0 if outcome.success else 1
@@ -53,13 +58,21 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
         raise TesseraError(f"{first} is after {last}.", expected="--from before --to", todo="Swap the two days.")
     days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
     with only_one(stack, "run", f"`tessera backfill {job}` {first}..{last}"), dagster_instance(stack) as instance:
+        end_lost(instance, stack)
         for number, day in enumerate(days, 1):
             outcome = execute(job, day, instance, verbose=verbose)
             out.print(f"{number}/{len(days)}  {day}  {'ok' if outcome.success else 'FAILED'}  {in_short(outcome)}")
             if not outcome.success:
                 _show(outcome, stack)
                 return 1
+            check_stopped()
     return 0
+
+
+def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
+    """Ends runs whose process is gone, and says which; `serving` as in `end_lost_runs`."""
+    for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
+        err.print(f"Note: {sentence}", markup=False)
 
 
 def _known_job(name: str, stack: Stack) -> None:
@@ -90,7 +103,7 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"
     started = time.monotonic()
-    with _progress(job, day, steps, hidden=verbose) as follow:
+    with held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
         instance.add_event_listener(outcome.run_id, follow)
         result = definition.execute_in_process(
             partition_key=day.isoformat(),
@@ -104,6 +117,8 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
             },
             tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
         )
+    if not result.success:
+        check_stopped()
     outcome.seconds = time.monotonic() - started
     outcome.success = result.success
     for event in result.all_events:
@@ -131,7 +146,10 @@ def _said(error: Any) -> str:
     while error.cls_name != "TesseraError" and error.cause is not None:
         error = error.cause
     says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
-    return says if error.cls_name == "TesseraError" else f"{says} (unexpected: --verbose shows where)"
+    if error.cls_name == "TesseraError":
+        return says
+    fault = fault_in(says)
+    return f"{says} (unexpected: --verbose shows where)" if fault is None else f"{fault.what} {fault.todo}"
 
 
 class _Follower:

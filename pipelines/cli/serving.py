@@ -1,39 +1,63 @@
 """`tessera dev`: Dagster's UI and daemon for one home, never two of them."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
-from types import FrameType
+from threading import Event as Flag
 
 from models.errors import TesseraError
 from pipelines.cli.console import err
-from pipelines.home import dagster_home
+from pipelines.cli.running import end_lost
+from pipelines.cli.sessions import session
+from pipelines.cli.stopping import stopped_by_signals
+from pipelines.home import dagster_home, dagster_instance
 from resources.home import only_one
-from resources.stack import ROOT, active_stack
+from resources.stack import ROOT, Stack, active_stack
+
+_LOOK_SECONDS = 0.5
 
 
 def dev(port: int) -> int:
-    """Serves until interrupted. A second server on the same home would take the first one's runs from its queue.
+    """Serves until SIGINT or SIGTERM, then ends every process that belongs to it. 0 if it was told to stop.
+
+    Runs whose process is gone are ended as failed before and after. A second server on the same home would take the
+    first one's runs from its queue.
 
     Raises:
-        TesseraError: another one serves this home, or the port is taken.
+        TesseraError: another one serves this home, the port is taken, or Dagster ended by itself.
     """
     stack = active_stack()
-    with only_one(stack, "dev", f"`tessera dev` on http://127.0.0.1:{port}"):
+    with stopped_by_signals() as stop, only_one(stack, "dev", f"`tessera dev` on http://127.0.0.1:{port}"):
         _free(port)
+        _end_lost(stack)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(stack)), "TESSERA_PROFILE": stack.name}
         err.print(f"Profile [bold]{stack.name}[/], home {stack.home}: http://127.0.0.1:{port} (Ctrl-C stops it)")
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-        with subprocess.Popen(command, cwd=ROOT, env=environment) as server:  # noqa: S603 - our own interpreter
+        with session(command, ROOT, environment) as server:
+            code = _served(server, stop)
+        _end_lost(stack)  # of runs that did not end in time
+    if code is not None:
+        raise TesseraError(
+            f"Dagster ended by itself, with exit code {code}.",
+            expected="that it serves until it is told to stop",
+            todo="Its last lines above say why; correct that and start `tessera dev` again.",
+        )
+    err.print("Stopped; runs that were under way are marked as failed, and none of the processes is left.")
+    return 0
 
-            def stop(number: int, _: FrameType | None) -> None:
-                server.send_signal(number)
 
-            signal.signal(signal.SIGTERM, stop)
-            signal.signal(signal.SIGINT, stop)
-            return server.wait()
+def _served(server: "subprocess.Popen[bytes]", stop: Flag) -> int | None:
+    """None once the flag is set, or the exit code if the server ended before."""
+    while not stop.wait(_LOOK_SECONDS):
+        if server.poll() is not None:
+            return server.returncode
+    return None
+
+
+def _end_lost(stack: Stack) -> None:
+    with dagster_instance(stack) as instance:
+        end_lost(instance, stack, serving=True)
 
 
 def _free(port: int) -> None:

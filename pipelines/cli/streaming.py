@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event as Flag
 
 from assets.fraud_catch_up import LOCK
 from assets.fraud_champion import FraudChampion
@@ -21,6 +18,7 @@ from assets.fraud_stream import FraudStream
 from models.alerts import Alert
 from models.errors import TesseraError, choose_from
 from pipelines.cli.console import counted, err, out
+from pipelines.cli.stopping import stopped_by_signals
 from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack import Stack, active_stack
@@ -83,7 +81,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     totals = _Totals()
     if err.is_terminal:
         logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
-    with only_one(stack, LOCK, f"`tessera stream {app}`"), _stopped_by_signals() as stop:
+    with only_one(stack, LOCK, f"`tessera stream {app}`"), stopped_by_signals() as stop:
         worker = _worker(stack)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
@@ -131,15 +129,3 @@ def _say_beginning(step: Step) -> None:
         err.print(f"the windows begin with {step.seeded:,} payments of the lake")
     elif step.seeded == 0:
         err.print("the windows begin empty: the lake knows no payments of the days before the first one")
-
-
-@contextmanager
-def _stopped_by_signals() -> Iterator[Flag]:
-    """A flag that Ctrl-C or SIGTERM sets, so that the batch at work is finished."""
-    stop = Flag()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,0 +1,121 @@
+"""Faults of the machine, in a sentence: a full disk, a home that is read-only or gone, no file handles, no memory."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from models.errors import TesseraError
+
+_AGAIN = "Then run the same command again: what was finished stays, the rest is done anew."
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """How libraries say it: the message or number of the operating system, or SQLite's own words."""
+
+    pattern: re.Pattern[str]
+    what: str
+    expected: str
+    todo: str
+
+
+def _fault(what: str, *, numbers: str, words: str, expected: str, todo: str) -> _Fault:
+    pattern = re.compile(rf"\[Errno ({numbers})\]|\(os error ({numbers})\)|{words}", re.IGNORECASE)
+    return _Fault(pattern, what, expected, todo)
+
+
+_FAULTS = (
+    _fault(
+        "The disk is full",
+        numbers="28|122",
+        words="No space left on device|database or disk is full|Disk quota exceeded",
+        expected="free space for the home and for temporary files",
+        todo=f"Free some space. {_AGAIN}",
+    ),
+    _fault(
+        "A file would become larger than this process may write",
+        numbers="27",
+        words="File too large",
+        expected="no limit on the size of files",
+        todo=f"Raise it: `ulimit -f unlimited`. {_AGAIN}",
+    ),
+    _fault(
+        "The home cannot be written: its file system is read-only",
+        numbers="30",
+        words="Read-only file system|attempt to write a readonly database",
+        expected="a home that may be written",
+        todo="Mount it for writing, or use another home: TESSERA_HOME=/another/folder.",
+    ),
+    _fault(
+        "Too many files are open",
+        numbers="23|24",
+        words="Too many open files",
+        expected="room for some hundred open files",
+        todo=f"Raise the limit: `ulimit -n 4096`. {_AGAIN}",
+    ),
+    _fault(
+        "The file system of the home does not answer",
+        numbers="5|6|19|107|112|116",
+        words="Input/output error|disk I/O error|Stale file handle|Transport endpoint is not connected",
+        expected="a home on a disk that is mounted",
+        todo=f"Mount it again, and look at the system's log for errors of the disk. {_AGAIN}",
+    ),
+    _fault(
+        "There is not enough memory",
+        numbers="12",
+        words="Cannot allocate memory|MemoryError|Out of Memory Error",
+        expected="room for the engine's memory_limit_mb and a model",
+        todo=f"End other programs, or lower memory_limit_mb in stack.yaml. {_AGAIN}",
+    ),
+    _fault(
+        "A file or folder may not be read or written by this user",
+        numbers="1|13",
+        words="Permission denied|Operation not permitted",
+        expected="a home of which this user owns every file",
+        todo="Correct its permissions, or use another home: TESSERA_HOME=/another/folder.",
+    ),
+    _fault(
+        "The home or a file in it is gone",
+        numbers="2|20",
+        words="No such file or directory|unable to open database file",
+        expected="a home that stays where it is while something works in it",
+        todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
+    ),
+)
+_PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
+
+
+def fault_in(text: str) -> TesseraError | None:
+    """The fault of the machine that a library's message tells of; None if it tells of none."""
+    for fault in _FAULTS:
+        if fault.pattern.search(text):
+            named = _PATH.search(text)
+            where = f" ({named.group(1)})" if named else ""
+            return TesseraError(f"{fault.what}{where}.", expected=fault.expected, todo=fault.todo)
+    return None
+
+
+def fault_of(error: BaseException) -> TesseraError | None:
+    """The fault of the machine behind an exception, or behind what it was raised from; None if there is none."""
+    for one in _chain(error):
+        if isinstance(one, TesseraError):
+            return one
+        if isinstance(one, OSError) and (said := fault_in(f"[Errno {one.errno}] {one}")):
+            return said
+    machine = [one for one in _chain(error) if isinstance(one, MemoryError) or _is_storage(one)]
+    return next((said for one in machine if (said := fault_in(f"{type(one).__name__}: {one}"))), None)
+
+
+def _is_storage(error: BaseException) -> bool:
+    """True for errors of what keeps data, by the package of their class: importing these packages takes seconds."""
+    return type(error).__module__.split(".")[0] in {"sqlite3", "sqlalchemy", "deltalake", "duckdb", "pyarrow", "polars"}
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, and those it was raised from or while; each once."""
+    seen: list[BaseException] = []
+    rest: BaseException | None = error
+    while rest is not None and rest not in seen:
+        seen.append(rest)
+        yield rest
+        rest = rest.__cause__ or rest.__context__
