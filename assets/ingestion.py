@@ -8,10 +8,12 @@ the record before anything of it is written: so a crash at any moment is repaire
 import time
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from assets.arrivals import Arrivals, Night, look, record
 from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of
 from models.contracts import CONTRACTS, Contract
 from models.errors import TesseraError, choose_from
@@ -35,9 +37,16 @@ class Ingested:
     Attributes:
         days: days read.
         rows_late: kept rows that were delivered on a later day than they happened.
+        rows_held: rows read that the lake holds already (delivered again in another file); they count in `rows_in`.
+        rows_excluded: rows of the source's files that the profile's `where` excludes.
+        rows_waiting: rows of the source's files that are delivered on a later night.
+        rows_before: rows of the source's files that lie before the history that this home keeps.
+        new_units: files, or pieces of files, that were seen for the first time.
+        vanished: names of files whose rows were ingested and that the source no longer holds as they were.
         rows_forgotten: delivered rows of entities that were forgotten, dropped at the door; in no other count.
         ids_trimmed: ids that had blanks around them.
         reasons: quarantined rows by reason; a row with two reasons counts in both.
+        share_of_newest: share of quarantined rows over the newest `redelivery_days`.
         share_of_window: share of quarantined rows over everything ingested up to the day, not only the days read.
     """
 
@@ -48,22 +57,37 @@ class Ingested:
     rows_kept: int = 0
     rows_quarantined: int = 0
     rows_late: int = 0
+    rows_held: int = 0
+    rows_excluded: int = 0
+    rows_waiting: int = 0
+    rows_before: int = 0
+    new_units: int = 0
+    vanished: list[str] = field(default_factory=list)
     rows_forgotten: int = 0
     ids_trimmed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    share_of_newest: float | None = None
     share_of_window: float = 0.0
     seconds: float = 0.0
 
     def add(self, chunk: "DaysIngested") -> None:
         """The report with what one step of it did."""
         self.days += chunk.days
-        self.rows_in += chunk.checked.kept.num_rows + chunk.checked.quarantined.num_rows
+        self.rows_in += chunk.checked.kept.num_rows + chunk.checked.quarantined.num_rows + chunk.rows_held
         self.rows_kept += chunk.checked.kept.num_rows
         self.rows_quarantined += chunk.checked.quarantined.num_rows
         self.rows_late += chunk.rows_late
+        self.rows_held += chunk.rows_held
         self.rows_forgotten += chunk.rows_forgotten
         self.ids_trimmed += chunk.ids_trimmed
         self.reasons.update(chunk.checked.reasons)
+
+    def take(self, arrivals: Arrivals, night: date, complete: AbstractSet[date]) -> None:
+        """Count what the source's files hold beside the rows of the days that were read."""
+        counts = arrivals.counts(night, complete)
+        self.rows_excluded, self.rows_waiting = counts["excluded"], counts["waiting"]
+        self.rows_before, self.new_units = counts["before"], arrivals.new_units
+        self.vanished = arrivals.vanished()
 
     @property
     def share(self) -> float:
@@ -72,7 +96,8 @@ class Ingested:
 
     def breaks(self, config: IngestionConfig) -> bool:
         """Whether too much is in quarantine: of what was read, or of the window, so that re-running is no way out."""
-        return max(self.share, self.share_of_window) > config.max_quarantined_share
+        read = self.share if self.share_of_newest is None else self.share_of_newest
+        return max(read, self.share_of_window) > config.max_quarantined_share
 
 
 def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionConfig, run_id: str) -> Ingested:
@@ -95,28 +120,45 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     started = time.monotonic()
     report = Ingested(table, provided=True)
     with lake.lock(table):
-        work = TableIngestion(CONTRACTS[table], source, lake, run_id, config.texts_of_no_id())
-        waiting = days_to_read(CONTRACTS[table], source, lake, day, config)
+        start = _start(CONTRACTS[table], source, day, config)
+        arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
+        work = TableIngestion(CONTRACTS[table], source, lake, run_id, arrivals, config.texts_of_no_id())
+        waiting = days_to_read(CONTRACTS[table], lake, start, day, config if arrivals is None else None)
         mark_incomplete(lake, table, waiting)
-        size = _FIRST_CHUNK_DAYS
+        size, alone = _FIRST_CHUNK_DAYS, arrivals.alone() if arrivals else set[date]()
         while waiting:
-            chunk = _next_chunk(waiting, size)
+            chunk = _next_chunk(waiting, size, alone)
             rows_before = report.rows_in
             done = work.ingest_days(chunk[0], chunk[-1])
             report.add(done)
             waiting = (waiting - set(chunk)) | done.colliding
             size = _chunk_days(len(chunk), report.rows_in - rows_before)
-        report.share_of_window = _share_of_window(table, lake, day, config)
+        if arrivals:
+            report.take(arrivals, day, complete_days(lake, table).keys())
+            if report.days <= config.redelivery_days:  # a single day of a small shop says little
+                report.share_of_newest = _share_of(table, lake, day, config.redelivery_days - 1)
+        report.share_of_window = _share_of(table, lake, day, config.history_days)
     report.seconds = time.monotonic() - started
     return report
 
 
-def days_to_read(contract: Contract, source: Source, lake: Lake, day: date, config: IngestionConfig) -> set[date]:
-    """The days that ingesting `day` must read.
+def days_to_read(contract: Contract, lake: Lake, start: date, day: date, config: IngestionConfig | None) -> set[date]:
+    """The days that ingesting `day` must read, `start` being the oldest that must be in the lake.
 
-    Raises:
-        TesseraError: `day` is before the source's first day.
+    With `config`, also the newest `redelivery_days` and all days since the first that is missing: a source without
+    units of delivery does not tell what changed.
     """
+    complete = complete_days(lake, contract.table)
+    missing = [d for d in _span(start, day) if d not in complete]
+    if config is not None:
+        newest = max(start, day - timedelta(days=config.redelivery_days - 1))
+        missing = _span(min([*missing, newest]), day)
+    written = {*lake.days(contract.table), *lake.days(quarantine_of(contract.table))}
+    return {*missing} | (written - complete.keys())
+
+
+def _start(contract: Contract, source: Source, day: date, config: IngestionConfig) -> date:
+    """The oldest day that must be in the lake when `day` is ingested."""
     start = source.first_day()
     if day < start:
         raise TesseraError(
@@ -124,13 +166,25 @@ def days_to_read(contract: Contract, source: Source, lake: Lake, day: date, conf
             expected=f"{start} or later",
             todo="Choose a later day, or correct the source's settings in stack.yaml.",
         )
-    if not contract.is_register:
-        start = max(start, day - timedelta(days=config.history_days))
-    complete = complete_days(lake, contract.table)
-    missing = [d for d in _span(start, day) if d not in complete]
-    first = min([*missing, max(start, day - timedelta(days=config.redelivery_days - 1))])
-    written = {*lake.days(contract.table), *lake.days(quarantine_of(contract.table))}
-    return {*_span(first, day)} | (written - complete.keys())
+    return start if contract.is_register else max(start, day - timedelta(days=config.history_days))
+
+
+def _arrived(contract: Contract, source: Source, lake: Lake, day: date, config: IngestionConfig) -> Arrivals | None:
+    """Record what the source holds now; None if it has no units. The caller holds the table's lock.
+
+    A complete day that gets new rows (the newest one, run again) is marked incomplete before they are recorded: killed
+    in between, the next run finds the same new rows.
+    """
+    table = contract.table
+    complete = {*complete_days(lake, table), *lake.days(table), *lake.days(quarantine_of(table))}
+    open_from = date.min if contract.is_register else day - timedelta(days=config.history_days)
+    found = look(contract, source, lake, Night(day, open_from, max(complete, default=None)))
+    if found is None:
+        return None
+    arrivals, new = found
+    mark_incomplete(lake, table, {row.delivered_on for row in new if row.delivered_on})
+    record(lake, table, arrivals, new)
+    return arrivals
 
 
 def runs_of(days: Iterable[date]) -> list[tuple[date, date]]:
@@ -148,17 +202,19 @@ def _span(first: date, last: date) -> list[date]:
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
-def _next_chunk(waiting: set[date], size: int) -> list[date]:
+def _next_chunk(waiting: set[date], size: int, alone: set[date]) -> list[date]:
     first, last = runs_of(waiting)[0]
-    return _span(first, min(last, first + timedelta(days=size - 1)))
+    chunk = _span(first, min(last, first + timedelta(days=size - 1)))
+    end = next((place for place, day in enumerate(chunk) if day in alone), len(chunk))
+    return chunk[: max(end, 1)]
 
 
 def _chunk_days(days: int, rows: int) -> int:
     return max(1, min(_MOST_CHUNK_DAYS, CHUNK_ROWS * days // max(rows, 1)))
 
 
-def _share_of_window(table: str, lake: Lake, day: date, config: IngestionConfig) -> float:
-    start = day - timedelta(days=config.history_days)
+def _share_of(table: str, lake: Lake, day: date, days_before: int) -> float:
+    start = day - timedelta(days=days_before)
     inside = [counts for d, counts in complete_days(lake, table).items() if start <= d <= day]
     refused = sum(counts.quarantined for counts in inside)
-    return refused / max(1, refused + sum(counts.kept for counts in inside))
+    return refused / max(1, refused + sum(counts.kept + counts.held for counts in inside))

@@ -5,7 +5,7 @@ The days of a table are no such record: on some days nothing is delivered.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
@@ -14,16 +14,23 @@ from models.contracts import DELIVERED_ON
 from resources.lake.port import Lake
 
 _SCHEMA = pa.schema(
-    [("day", pa.date32()), ("month", pa.date32()), ("rows_kept", pa.int64()), ("rows_quarantined", pa.int64())]
+    [
+        ("day", pa.date32()),
+        ("month", pa.date32()),
+        ("rows_kept", pa.int64()),
+        ("rows_quarantined", pa.int64()),
+        ("rows_held", pa.int64()),
+    ]
 )
 
 
 @dataclass(frozen=True)
 class DayCounts:
-    """Rows delivered on one complete day, by what became of them."""
+    """Rows delivered on one complete day, by what became of them; `held` ones were in the lake already."""
 
     kept: int
     quarantined: int
+    held: int = 0
 
 
 def quarantine_of(table: str) -> str:
@@ -41,7 +48,7 @@ def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
     if not lake.exists(record_of(table)):
         return {}
     rows = lake.scan(record_of(table)).to_table().to_pylist()
-    return {row["day"]: DayCounts(row["rows_kept"], row["rows_quarantined"]) for row in rows}
+    return {row["day"]: DayCounts(row["rows_kept"], row["rows_quarantined"], row["rows_held"]) for row in rows}
 
 
 def mark_complete(lake: Lake, table: str, days: Mapping[date, DayCounts]) -> None:
@@ -56,7 +63,7 @@ def recount(lake: Lake, table: str) -> None:
     """
     complete = complete_days(lake, table)
     kept, quarantined = (_rows_by_day(lake, name) for name in (table, quarantine_of(table)))
-    now = {day: DayCounts(kept[day], quarantined[day]) for day in complete}
+    now = {day: replace(complete[day], kept=kept[day], quarantined=quarantined[day]) for day in complete}
     changed = {day for day in complete if now[day] != complete[day]}
     if changed:
         _write(lake, table, now, changed)
@@ -82,7 +89,13 @@ def mark_incomplete(lake: Lake, table: str, days: set[date]) -> None:
 def _write(lake: Lake, table: str, complete: Mapping[date, DayCounts], changed: set[date]) -> None:
     first, last = min(changed).replace(day=1), max(changed).replace(day=1)
     rows = [
-        {"day": d, "month": d.replace(day=1), "rows_kept": counts.kept, "rows_quarantined": counts.quarantined}
+        {
+            "day": d,
+            "month": d.replace(day=1),
+            "rows_kept": counts.kept,
+            "rows_quarantined": counts.quarantined,
+            "rows_held": counts.held,
+        }
         for d, counts in sorted(complete.items())
         if first <= d.replace(day=1) <= last
     ]

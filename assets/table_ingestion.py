@@ -2,17 +2,20 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import polars as pl
 import pyarrow as pa
 
+from assets.arrivals import Arrivals
+from assets.held_rows import HeldRows
 from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
 from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
+from models.errors import TesseraError
 from models.forgetting import ENTITIES
 from resources.lake.port import Lake
 from resources.source.port import Source
@@ -27,6 +30,7 @@ class DaysIngested:
     Attributes:
         checked: the rows, kept or quarantined.
         rows_late: kept rows that were delivered on a later day than they happened.
+        rows_held: delivered rows that the lake holds already; they are neither kept nor quarantined again.
         rows_forgotten: delivered rows of entities that were forgotten; they are neither kept nor quarantined.
         colliding: later days that must be read again: a key they deliver now stands earlier, or no longer does.
         ids_trimmed: delivered ids that had blanks around them.
@@ -35,6 +39,7 @@ class DaysIngested:
     days: int
     checked: CheckedRows
     rows_late: int
+    rows_held: int
     rows_forgotten: int
     colliding: set[date]
     ids_trimmed: int
@@ -49,9 +54,11 @@ class TableIngestion:
         source: Source,
         lake: Lake,
         run_id: str,
+        arrivals: Arrivals | None = None,
         missing_ids: Collection[str] = MISSING_IDS,
     ) -> None:
         self._contract, self._source, self._lake, self._run_id = contract, source, lake, run_id
+        self._arrivals, self._held = arrivals, HeldRows(contract, lake)
         self._table, self._missing_ids = contract.table, missing_ids
         self._schema = pandera_schema(contract)
 
@@ -60,8 +67,10 @@ class TableIngestion:
 
         Before the call the record holds none of them: what is written only half must not pass for complete.
         """
-        delivered, ids_trimmed = trim_ids(self._contract, self._source.read(self._table, first, last).read_all())
-        raw = self._of_others(delivered)
+        days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
+        delivered, ids_trimmed = trim_ids(self._contract, self._delivered(first, last))
+        of_others = self._of_others(delivered)
+        raw, held, refused = self._new_rows(of_others, first, last)
         checked = check_rows(
             self._contract,
             raw,
@@ -70,14 +79,39 @@ class TableIngestion:
             original_names=self._source.original_names(self._table),
             missing_ids=self._missing_ids,
         )
+        checked = _with_refused(checked, refused)
         self._schema.validate(pl.DataFrame(checked.kept))
         colliding = self._colliding_days(first, last, checked)
-        days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
         mark_incomplete(self._lake, self._table, colliding)
         self._write(checked, first, last)
-        mark_complete(self._lake, self._table, _counts(checked, days))
-        forgotten = delivered.num_rows - raw.num_rows
-        return DaysIngested(len(days), checked, self._late(checked.kept), forgotten, colliding, ids_trimmed)
+        mark_complete(self._lake, self._table, _counts(checked, held, days))
+        forgotten = delivered.num_rows - of_others.num_rows
+        late = self._late(checked.kept)
+        return DaysIngested(len(days), checked, late, sum(held.values()), forgotten, colliding, ids_trimmed)
+
+    def _delivered(self, first: date, last: date) -> pa.Table:
+        if self._arrivals is None:
+            return self._source.read(self._table, first, last).read_all()
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        rows = self._source.read_slices(self._table, self._arrivals.slices(days)).read_all()
+        if rows.num_rows != (expected := self._arrivals.expected_rows(days)):
+            raise TesseraError(
+                f"The source gave {rows.num_rows} rows of {self._table!r} for {first}..{last}, not the {expected} that "
+                "were counted before.",
+                expected="files that stay as they are while they are read",
+                todo="Run the job again when nothing writes to the source's files any more.",
+            )
+        return rows
+
+    def _new_rows(self, rows: pa.Table, first: date, last: date) -> tuple[pa.Table, dict[date, int], pa.Table | None]:
+        """Rows to judge, number of held ones by day, and quarantined rows that stay: their file is gone."""
+        if self._arrivals is None:
+            return rows, {}, None
+        refused = None
+        if first == last and self._arrivals.gone(first):
+            rows, refused = self._held.with_standing(rows, first), self._held.standing_refused(first)
+            rows = self._held.without_refused(rows, refused)
+        return *self._held.split(rows, first), refused
 
     def _of_others(self, delivered: pa.Table) -> pa.Table:
         """Without the rows of entities that were forgotten, before anything is judged: not even a refused one is kept.
@@ -176,9 +210,18 @@ class TableIngestion:
         return happened.filter(pl.col(self._contract.event).cast(pl.Date) < pl.col(DELIVERED_ON)).height
 
 
-def _counts(checked: CheckedRows, days: set[date]) -> dict[date, DayCounts]:
+def _with_refused(checked: CheckedRows, refused: pa.Table | None) -> CheckedRows:
+    """With rows that are in quarantine and that the source cannot deliver again."""
+    if refused is None or not refused.num_rows:
+        return checked
+    every = pa.concat_tables([checked.quarantined, refused.select(checked.quarantined.column_names)])
+    order = (DELIVERED_ON, "key", "original", pl.col("reasons").list.join(";"))
+    return replace(checked, quarantined=pl.DataFrame(every).sort(*order).to_arrow().cast(every.schema))
+
+
+def _counts(checked: CheckedRows, held: dict[date, int], days: set[date]) -> dict[date, DayCounts]:
     kept, refused = (Counter(rows[DELIVERED_ON].to_pylist()) for rows in (checked.kept, checked.quarantined))
-    return {day: DayCounts(kept[day], refused[day]) for day in days}
+    return {day: DayCounts(kept[day], refused[day], held.get(day, 0)) for day in days}
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:

@@ -18,15 +18,27 @@ from pydantic import ConfigDict, Field, field_validator
 from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError, choose_from
 from resources.health import Health
-from resources.source.locations import local_files
+from resources.source.locations import local_files, named
 from resources.source.mapping import ColumnMapping
-from resources.source.port import Source
+from resources.source.port import ARRIVAL, LATE, Source
 from resources.source.scan import FILE, ROW, Reading, scan, unreadable
+from resources.source.units import FreshFile, NewUnit, Slice, Unit, Units, recognise, unit_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 _ROWS_AT_ONCE = 65_536
 #: Temporary table: the place and the delivery day of each row whose own day cannot be read.
 _CARRIED = "tessera_carried"
+#: What `read_slices` wants of which file.
+_SLICES = pa.schema(
+    [
+        ("_tessera_of", pa.string()),
+        ("_tessera_from", pa.int64()),
+        ("_tessera_to", pa.int64()),
+        ("_tessera_own", pa.date32()),
+        ("_tessera_on", pa.date32()),
+        ("_tessera_number", pa.int32()),
+    ]
+)
 
 
 @dataclass
@@ -74,17 +86,101 @@ class FilesTable:
     def batches(self, first: date, last: date, otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
         """The rows delivered on `first`..`last` by day, file and place; `otherwise()` where a file knows none."""
         with self._opened() as (connection, files, types):
-            day, rows = self.mapping.day(), f"{self._rows()} AND {self.mapping.near(types, first, last)}"
-            if not self._readable_days(connection, files)[1]:
-                self._carry(connection, otherwise())
-                day, rows = f"coalesce({day}, carried_on)", self._rows_with_carried()
+            dated = self._dated(connection, files, otherwise, self.mapping.near(types, first, last))
             found = connection.sql(
                 f"SELECT {self.mapping.select()}, tessera_day AS {DELIVERED_ON}, "
-                f"{self.mapping.original(types)} AS {ORIGINAL} FROM (SELECT *, {day} AS tessera_day FROM ({rows})) "
+                f"{self.mapping.original(types)} AS {ORIGINAL} FROM ({dated}) "
                 f"WHERE tessera_day BETWEEN DATE '{first}' AND DATE '{last}' ORDER BY tessera_day, {FILE}, {ROW}"
             )
             for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
                 yield batch.cast(self.schema())
+
+    def units(self, known: Sequence[Unit], otherwise: Callable[[], date]) -> Units:
+        """The units of the files as they are now; see `Source.units`."""
+        present, fresh = self._recognised(known)
+        if not fresh:
+            return Units(list(present), [])
+        starts = pa.table(
+            {
+                "_tessera_of": pa.array([str(file.path) for file in fresh], pa.string()),
+                "_tessera_from": pa.array([file.first_row or 0 for file in fresh], pa.int64()),
+            }
+        )
+        with self._opened(sorted({file.path for file in fresh}, key=str)) as (connection, files, _types):
+            connection.register("tessera_starts", starts)
+            begun = f"JOIN tessera_starts ON {FILE} = _tessera_of AND {ROW} >= _tessera_from"
+            places = connection.execute(
+                f"SELECT {FILE}, min({ROW}), max({ROW}), count(*) FROM tessera_scan {begun} GROUP BY {FILE}"
+            ).fetchall()
+            dated = self._dated(connection, files, otherwise)
+            days = connection.execute(
+                f"SELECT {FILE}, tessera_day, count(*) FROM ({dated}) {begun} GROUP BY {FILE}, tessera_day"
+            ).fetchall()
+        place_of = {str(file): (first, last, rows) for file, first, last, rows in places}
+        new = [
+            NewUnit(
+                unit_of(file, *place_of.get(str(file.path), (file.first_row or 0, (file.first_row or 0) - 1, 0))),
+                {day: rows for of, day, rows in days if of == str(file.path)},
+            )
+            for file in fresh
+        ]
+        return Units(list(present), sorted(new, key=lambda unit: unit.unit))
+
+    def slice_batches(self, slices: Sequence[Slice], otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
+        """The rows of `slices`; see `Source.read_slices`."""
+        present, _ = self._recognised(sorted({piece.unit for piece in slices}))
+        if not slices:
+            return
+        wanted = pa.Table.from_pylist(
+            [
+                {
+                    "_tessera_of": str(present[piece.unit]),
+                    "_tessera_from": piece.unit.first_row,
+                    "_tessera_to": piece.unit.last_row,
+                    "_tessera_own": piece.day,
+                    "_tessera_on": piece.delivered_on,
+                    "_tessera_number": piece.number,
+                }
+                for piece in slices
+                if piece.unit in present
+            ],
+            schema=_SLICES,
+        )
+        with self._opened(sorted(set(present.values()), key=str)) as (connection, files, types):
+            connection.register("tessera_slices", wanted)
+            days = [piece.day for piece in slices]
+            dated = self._dated(connection, files, otherwise, self.mapping.near(types, min(days), max(days)))
+            found = connection.sql(
+                f"SELECT {self.mapping.select()}, _tessera_on AS {DELIVERED_ON}, "
+                f"{self.mapping.original(types)} AS {ORIGINAL}, _tessera_number AS {ARRIVAL}, "
+                f"tessera_day <> _tessera_on AS {LATE} FROM ({dated}) JOIN tessera_slices ON {FILE} = _tessera_of "
+                f"AND tessera_day = _tessera_own AND {ROW} BETWEEN _tessera_from AND _tessera_to "
+                f"ORDER BY _tessera_on, _tessera_number, {FILE}, {ROW}"
+            )
+            for batch in found.to_arrow_reader(_ROWS_AT_ONCE):
+                yield batch.cast(self.slice_schema())
+
+    def slice_schema(self) -> pa.Schema:
+        """The columns of `schema()`, then number of arrival and whether the row is late."""
+        return self.schema().append(pa.field(ARRIVAL, pa.int32())).append(pa.field(LATE, pa.bool_()))
+
+    def _recognised(self, known: Sequence[Unit]) -> tuple[dict[Unit, Path], list[FreshFile]]:
+        files = named(self.location, self.root, self.files())
+        grows = {name: name.lower().endswith(".csv") and self.reading.kind != "parquet" for name in files}
+        return recognise(files, known, grows=grows)
+
+    def _dated(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        files: list[Path],
+        otherwise: Callable[[], date],
+        near: str = "true",
+    ) -> str:
+        """SQL for the rows, each with its own day as `tessera_day`."""
+        if self._readable_days(connection, files)[1]:
+            return f"SELECT *, {self.mapping.day()} AS tessera_day FROM ({self._rows()} AND {near})"
+        self._carry(connection, otherwise())
+        return f"SELECT *, coalesce({self.mapping.day()}, carried_on) AS tessera_day FROM ({self._rows_with_carried()})"
 
     def _rows(self) -> str:
         return f"SELECT * FROM tessera_scan WHERE ({self.mapping.where or 'true'})"
@@ -111,12 +207,14 @@ class FilesTable:
         )
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Path], dict[str, str]]]:
-        """A connection with the view `tessera_scan` of the files, and the types of its columns.
+    def _opened(
+        self, files: list[Path] | None = None
+    ) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Path], dict[str, str]]]:
+        """A connection with the view `tessera_scan` of `files` (None: all), and the types of its columns.
 
         One thread, because row numbers of CSV files must follow the file's order.
         """
-        files = self.files()
+        files = self.files() if files is None else files
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": 1,
             "temp_directory": str(self.cache),
@@ -167,6 +265,16 @@ class FilesSource(Source):
         source = self._tables[table]
         source.check()
         return pa.RecordBatchReader.from_batches(source.schema(), source.batches(first, last, self.first_day))
+
+    def units(self, table: str, known: Sequence[Unit]) -> Units:
+        """Files, and what was appended to a CSV file, as units of delivery."""
+        _known(table, self._tables, "This source has no table {!r}.")
+        return self._tables[table].units(known, self.first_day)
+
+    def read_slices(self, table: str, slices: Sequence[Slice]) -> pa.RecordBatchReader:
+        """Rows of present units, delivered as the slices say; slices of units that are gone give none."""
+        source = self._tables[table]
+        return pa.RecordBatchReader.from_batches(source.slice_schema(), source.slice_batches(slices, self.first_day))
 
     def original_names(self, table: str) -> Mapping[str, str]:
         """The file's names of the columns that the mapping only renames."""

@@ -4,8 +4,10 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,27 @@ def local_files(location: str, root: Path, cache: Path) -> list[Path]:
             todo="Correct `location` of this table in stack.yaml, or put files there.",
         )
     return sorted(found, key=str)
+
+
+def named(location: str, root: Path, files: Sequence[Path]) -> dict[str, Path]:
+    """`files` of `local_files` by their path relative to the location: what stays when a folder moves."""
+    place = expanded(location)
+    if "://" in place:  # copies lie in folders named by version: the file's own name, numbered where two share it
+        return dict(zip(_numbered([file.name for file in files]), files, strict=True))
+    base = (root / Path(place).expanduser()).parent
+    fixed = takewhile(lambda part: not _PATTERN.search(part), base.parts)
+    folder = root / Path(place).expanduser()
+    start = folder if folder.is_dir() else Path(*fixed)
+    return {file.relative_to(start).as_posix(): file for file in files}
+
+
+def _numbered(names: Sequence[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    numbered: list[str] = []
+    for name in names:
+        numbered.append(f"{seen[name]}/{name}" if seen[name] else name)
+        seen[name] += 1
+    return numbered
 
 
 def _on_disk(path: Path) -> list[Path]:

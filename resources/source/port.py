@@ -1,12 +1,16 @@
 """Where the shop's raw rows come from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
 
 from resources.health import Health
+from resources.source.units import Slice, Unit, Units
+
+#: What `read_slices` delivers beside the columns of `read`.
+ARRIVAL, LATE = "_arrival", "_late"
 
 
 class Source(ABC):
@@ -38,6 +42,27 @@ class Source(ABC):
     def original_names(self, table: str) -> Mapping[str, str]:  # noqa: ARG002 - adapters that rename use it
         """Name in `_original` of each contract column that has another name there; by default none has."""
         return {}
+
+    def units(self, table: str, known: Sequence[Unit]) -> Units | None:  # noqa: ARG002 - see `read_slices`
+        """Units of delivery that the source holds now, compared with the `known` ones; None: it has no units.
+
+        By default it has none. Rows that such a source delivers for a day are then those of its next `read`: a row
+        that turns up later for a day that is complete is found only within `IngestionConfig.redelivery_days`. A source
+        with units loses no late row: ingestion reads each new unit whole and delivers its late rows on the night on
+        which the unit was first seen.
+
+        Raises:
+            TesseraError: as `read`.
+        """
+        return None
+
+    def read_slices(self, table: str, slices: Sequence[Slice]) -> pa.RecordBatchReader:
+        """Rows of these slices of present units, by day of delivery, number, unit and place in the unit.
+
+        Columns: as `read`, then `_arrival` (int32: the slice's number) and `_late` (bool: delivered on another day
+        than the row's own). Only called for a source with units.
+        """
+        raise NotImplementedError(f"{type(self).__name__} reports units of {table!r} but reads none of {len(slices)}")
 
     @abstractmethod
     def check(self) -> Health:

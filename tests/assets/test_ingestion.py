@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from assets import ingestion
 from assets.ingestion import Ingested, days_to_read, ingest, runs_of
 from assets.ingestion_record import DayCounts, complete_days
-from models.contracts import CUSTOMERS, ORDERS, QUARANTINE_SCHEMA
+from models.contracts import ORDERS, QUARANTINE_SCHEMA
 from models.errors import TesseraError
 from models.ingestion import IngestionConfig
 from resources.lake.delta import DeltaLake
@@ -25,6 +25,7 @@ from resources.source.fake import FakeSource, raw_rows
 
 FIRST = date(2024, 1, 30)
 CONFIG = IngestionConfig()
+NARROW = IngestionConfig(history_days=2)
 
 
 def day(number: int) -> date:
@@ -101,7 +102,8 @@ class TestDaysToRead:
         return sorted((d - FIRST).days for d in days)
 
     def read(self, lake: Lake, number: int, config: IngestionConfig = CONFIG) -> list[int]:
-        return self.numbers(days_to_read(ORDERS, source([]), lake, day(number), config))
+        start = max(FIRST, day(number - config.history_days))
+        return self.numbers(days_to_read(ORDERS, lake, start, day(number), config))
 
     def test_an_empty_home_reads_everything(self, lake: DeltaLake) -> None:
         assert self.read(lake, 9) == list(range(10))
@@ -111,8 +113,8 @@ class TestDaysToRead:
         assert self.read(lake, 9, IngestionConfig(history_days=2, redelivery_days=9)) == [7, 8, 9]
 
     def test_a_register_is_read_from_the_first_day(self, lake: DeltaLake) -> None:
-        days = days_to_read(CUSTOMERS, source([]), lake, day(9), IngestionConfig(history_days=2))
-        assert self.numbers(days) == list(range(10))
+        ingest("customers", FakeSource({"customers": raw_rows("customers", [])}, FIRST), lake, day(9), NARROW, "r")
+        assert self.numbers(complete_days(lake, "customers")) == list(range(10))
 
     def test_a_night_reads_the_newest_days_again(self, lake: DeltaLake) -> None:
         run(source([]), lake, 8)
