@@ -84,6 +84,10 @@ class Arrivals:
         """Names of files that delivered rows on `day` and that the source no longer holds as they were."""
         return sorted({row.unit.name for row in self._by_day.get(day, []) if row.unit not in self.present})
 
+    def first_day(self) -> date | None:
+        """The earliest own day that any row ever had."""
+        return min((row.day for row in self.rows if row.day is not None), default=None)
+
     def alone(self) -> set[date]:
         """Days to ingest one by one: they hold late rows, or rows of files that are gone."""
         late = {row.delivered_on for row in self.rows if row.delivered_on and row.delivered_on != row.day}

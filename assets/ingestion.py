@@ -120,8 +120,9 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     started = time.monotonic()
     report = Ingested(table, provided=True)
     with lake.lock(table):
-        start = _start(CONTRACTS[table], source, day, config)
         arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
+        arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
+        start = _start(CONTRACTS[table], source, arrivals, day, config)
         work = TableIngestion(CONTRACTS[table], source, lake, run_id, arrivals, config.texts_of_no_id())
         waiting = days_to_read(CONTRACTS[table], lake, start, day, config if arrivals is None else None)
         mark_incomplete(lake, table, waiting)
@@ -157,9 +158,11 @@ def days_to_read(contract: Contract, lake: Lake, start: date, day: date, config:
     return {*missing} | (written - complete.keys())
 
 
-def _start(contract: Contract, source: Source, day: date, config: IngestionConfig) -> date:
+def _start(contract: Contract, source: Source, arrivals: Arrivals | None, day: date, config: IngestionConfig) -> date:
     """The oldest day that must be in the lake when `day` is ingested."""
-    start = source.first_day()
+    start = arrivals.first_day() if arrivals else None
+    if start is None or day < start:  # other tables may begin earlier
+        start = source.first_day()
     if day < start:
         raise TesseraError(
             f"{day} is before the source's first day.",

@@ -64,6 +64,7 @@ class FilesTable:
     root: Path
     cache: Path
     _days: dict[tuple[object, ...], tuple[date | None, bool]] = field(default_factory=dict, init=False, repr=False)
+    _present: dict[Unit, Path] = field(default_factory=dict, init=False, repr=False)
 
     def files(self) -> list[Path]:
         """The local files; raises TesseraError if there is none."""
@@ -98,6 +99,7 @@ class FilesTable:
     def units(self, known: Sequence[Unit], otherwise: Callable[[], date]) -> Units:
         """The units of the files as they are now; see `Source.units`."""
         present, fresh = self._recognised(known)
+        self._present = dict(present)
         if not fresh:
             return Units(list(present), [])
         starts = pa.table(
@@ -124,13 +126,17 @@ class FilesTable:
             )
             for file in fresh
         ]
+        self._present |= {piece.unit: file.path for piece, file in zip(new, fresh, strict=True)}
         return Units(list(present), sorted(new, key=lambda unit: unit.unit))
 
     def slice_batches(self, slices: Sequence[Slice], otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
         """The rows of `slices`; see `Source.read_slices`."""
-        present, _ = self._recognised(sorted({piece.unit for piece in slices}))
-        if not slices:
+        units = {piece.unit for piece in slices}
+        if not units:
             return
+        if not units <= self._present.keys():
+            self._present |= self._recognised(sorted(units))[0]
+        present = {unit: path for unit, path in self._present.items() if unit in units}
         wanted = pa.Table.from_pylist(
             [
                 {
@@ -146,6 +152,8 @@ class FilesTable:
             ],
             schema=_SLICES,
         )
+        if not present:
+            return
         with self._opened(sorted(set(present.values()), key=str)) as (connection, files, types):
             connection.register("tessera_slices", wanted)
             days = [piece.day for piece in slices]

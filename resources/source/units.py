@@ -94,9 +94,10 @@ def recognise(
     gone = [unit for name, units in by_name.items() if name not in files for unit in units]
     present: dict[Unit, Path] = {}
     fresh: list[FreshFile] = []
-    for name, path in files.items():
+    for name, path in sorted(files.items()):
         found, rest = _compare(name, path, by_name.get(name) or gone, grows=grows[name])
         present |= dict.fromkeys(found, path)
+        gone = [unit for unit in gone if unit not in found]  # of two copies of a moved file, one is new
         fresh += [rest] if rest else []
     return present, fresh
 
