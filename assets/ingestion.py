@@ -121,7 +121,6 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     report = Ingested(table, provided=True)
     with lake.lock(table):
         arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
-        arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
         start = _start(CONTRACTS[table], source, arrivals, day, config)
         work = TableIngestion(CONTRACTS[table], source, lake, run_id, arrivals, config.texts_of_no_id())
         waiting = days_to_read(CONTRACTS[table], lake, start, day, config if arrivals is None else None)

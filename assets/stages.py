@@ -79,6 +79,7 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
         "rows quarantined": report.rows_quarantined,
         "quarantined share": report.share,
         "rows late": report.rows_late,
+        **_elsewhere(report),
         "days ingested": report.days,
         **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
         **({"ids trimmed": report.ids_trimmed} if report.ids_trimmed else {}),
@@ -86,6 +87,18 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
         "reasons": dg.MetadataValue.table(reasons, schema=schema),
         "quarantine": quarantine_of(report.table),
     }
+
+
+def _elsewhere(report: Ingested) -> dict[str, int]:
+    """Rows that the source holds and that are neither kept nor quarantined by this run, where there are any."""
+    counts = {
+        "rows already held": report.rows_held,
+        "rows excluded": report.rows_excluded,
+        "rows waiting": report.rows_waiting,
+        "rows before the history": report.rows_before,
+        "files vanished": len(report.vanished),
+    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
@@ -188,6 +201,7 @@ def _sentence(report: Ingested) -> str:
     return (
         f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
         + (f" ({most})" if most else "")
+        + "".join(f", {name} {count}" for name, count in _elsewhere(report).items())
         + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
         + (f", {report.ids_trimmed} ids trimmed of blanks" if report.ids_trimmed else "")
         + f", {report.days} days in {report.seconds:.1f} s."
