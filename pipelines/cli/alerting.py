@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 from rich.table import Table
-from rich.text import Text
 
 from models.alerts import Alert, Feedback, Verdict
 from models.errors import TesseraError, choose_from
-from pipelines.cli.console import counted, out
+from pipelines.cli.console import counted, literal, out
 from pipelines.cli.days import known_app
 from pipelines.cli.tables import write_table
 from resources.events.port import Events
@@ -84,7 +83,7 @@ def alerts(
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
         write_table(_rows(chosen), file)
-        out.print(f"{counted(len(chosen), 'alert')} written to {file}.", markup=False)
+        out.print(f"{counted(len(chosen), 'alert')} written to {file}.")
     elif not found:
         out.print(_why_none(store.alert_days(), span))
     elif not chosen:
@@ -110,7 +109,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     is_new = before is None or before.label != given
     told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
     says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
-    out.print(f"{says}: {counted(len(alert.transactions), 'payment')}, {told}.", markup=False)
+    out.print(f"{says}: {counted(len(alert.transactions), 'payment')}, {told}.")
 
 
 def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
@@ -229,10 +228,5 @@ def _table(found: Sequence[_Listed]) -> Table:
     for name in shown:
         table.add_column(name, overflow="fold", ratio=1 if name == "reasons" else None)
     for one in found:
-        table.add_row(*(_plain(one.says(name)) for name in shown))
+        table.add_row(*(literal(one.says(name)) for name in shown))
     return table
-
-
-def _plain(text: str) -> Text:
-    """`text` as it can stand in a terminal: customers are named by whoever sends payments."""
-    return Text("".join(one if one.isprintable() else repr(one)[1:-1] for one in text))

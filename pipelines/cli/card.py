@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
+from pipelines.cli.console import literal
 from pipelines.cli.days import LEARNING_APPS
 from resources.stack import Stack
 
@@ -28,23 +29,23 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     for name, text in _lines(outcome, stack):
-        lines.add_row(name, Text.from_markup(text))
+        lines.add_row(name, text if isinstance(text, Text) else literal(text))
     colour = "green" if outcome.success else "red"
     publishes = outcome.job in {"churn_nightly", "churn_fallback"}
     verdict = "done" if outcome.success else "NOT PUBLISHED" if publishes else "FAILED"
-    title = f"[bold]{outcome.job}[/] {outcome.day} - {verdict} in {outcome.seconds:.1f} s"
+    title = Text.assemble((outcome.job, "bold"), f" {outcome.day} - {verdict} in {outcome.seconds:.1f} s")
     return Panel(Group(lines), title=title, title_align="left", border_style=colour, expand=False)
 
 
 def in_short(outcome: Outcome) -> str:
     """What a run did, for a list of many runs."""
     shown = [("churn/scores", _scores), ("fraud/scores", _payments_scored), ("fraud/alerts", _alerts)]
-    return "; ".join(write(outcome.metadata[key]) for key, write in shown if key in outcome.metadata)
+    return "; ".join(str(write(outcome.metadata[key])) for key, write in shown if key in outcome.metadata)
 
 
-def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
+def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]]:
     found = outcome.metadata
-    lines = [("steps", _steps(outcome))]
+    lines: list[tuple[str | Text, str | Text]] = [("steps", _steps(outcome))]
     lines += [
         (table, _ingested(found[f"shop/{table}"]))
         for table in ("orders", "payments", "payment_labels")  # those that everything else is made of
@@ -54,10 +55,13 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str, str]]:
         if key in found:
             lines.append((name, write(found[key])))
     if by_hand := _by_hand(outcome.job.partition("_")[0], stack):
-        lines.append(("[yellow]champion[/]", f"[yellow]{_plain(by_hand)}[/]"))
-    lines += [("[red]check[/]", f"[red]{name}[/] {_plain(says)}") for name, says in outcome.failed_checks.items()]
+        lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
+    lines += [
+        (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(says)))
+        for name, says in outcome.failed_checks.items()
+    ]
     if outcome.complaint:
-        lines.append(("[red]stopped[/]", f"[red]{_plain(outcome.complaint)}[/]"))
+        lines.append((literal("stopped", "red"), literal(outcome.complaint, "red")))
     lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))
     return [*lines, ("next", _next(outcome))]
 
@@ -100,11 +104,11 @@ def _candidate(found: dict[str, Any]) -> str:
     measured = f"AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f}"
     if "precision_at_top_per_day" in found:
         measured += f", precision at the top of a day {found['precision_at_top_per_day']:.3f}"
-    return f"{found['kind']}: {measured} on unseen {found['holdout']}; {_plain(found['against champion'])}"
+    return f"{found['kind']}: {measured} on unseen {found['holdout']}; {found['against champion']}"
 
 
-def _champion(found: dict[str, Any]) -> str:
-    return f"[bold]version {found['version']}[/] {_plain(found['verdict'])}"
+def _champion(found: dict[str, Any]) -> Text:
+    return Text.assemble(literal(f"version {found['version']}", "bold"), " ", literal(found["verdict"]))
 
 
 def _by_hand(app: str, stack: Stack) -> str:
@@ -126,8 +130,8 @@ def _drift(found: dict[str, Any]) -> str:
     return f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
 
 
-def _published(found: dict[str, Any]) -> str:
-    return f"[bold]{_plain(found['verdict'])}[/], digest {found['digest'][:12]}"
+def _published(found: dict[str, Any]) -> Text:
+    return Text.assemble(literal(found["verdict"], "bold"), f", digest {found['digest'][:12]}")
 
 
 def _online(found: dict[str, Any]) -> str:
@@ -225,7 +229,3 @@ def _next(outcome: Outcome) -> str:
     if outcome.job == "churn_nightly":
         return f"{_TESSERA} run churn_fallback --date {outcome.day}   publishes older scores, flagged"
     return f"{_TESSERA} run {outcome.job} --date {outcome.day} --verbose"
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from rich.table import Table
+from rich.text import Text
 
 from models.errors import TesseraError
-from pipelines.cli.console import out
+from pipelines.cli.console import listing, literal, out
 from resources.health import Health
 from resources.home import writable_home
 from resources.stack import ADAPTERS, Stack, active_stack
@@ -16,15 +16,14 @@ def check() -> int:
     stack = active_stack()
     answers = {"home": _asked(lambda: Health(True, str(writable_home(stack))))}
     answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in ADAPTERS}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("part", "", "says", "do this"):
-        table.add_column(column, overflow="fold")
-    for part, health in answers.items():
-        mark = "[green]ok[/]" if health.ok else "[red]wrong[/]"
-        table.add_row(_titled(part, stack), mark, health.says, health.todo)
-    out.print(f"profile [bold]{stack.name}[/]")
-    out.print(table)
+    cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
+    out.print(f"profile {stack.name}")
+    out.print(listing(("part", "", "says", "do this"), cells))
     return 0 if all(health.ok for health in answers.values()) else 1
+
+
+def _mark(health: Health) -> Text:
+    return literal("ok", "green") if health.ok else literal("wrong", "red")
 
 
 def _titled(part: str, stack: Stack) -> str:

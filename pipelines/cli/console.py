@@ -1,18 +1,64 @@
-"""The terminal: one console for results, one for everything that is not a result."""
+"""The terminal: one console for results, one for everything that is not a result; both print text as it is.
+
+Customers, sellers and whoever sends events choose the text that ends up here. None of it is read as markup or emoji,
+and none of it reaches the terminal as a control character.
+"""
 
 import os
+import re
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
 
 from models.errors import TesseraError
+
+
+def printable(text: str) -> str:
+    r"""`text` on one line, control characters and the like visible: a raw escape becomes `\x1b`, a line feed `\n`."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def literal(value: object, style: str = "") -> Text:
+    """`value` as it is, in one style: the way to put any value into a line, a table, a title or a panel."""
+    return Text(printable(str(value)), style=style)
+
+
+class _Console(Console):
+    """Prints strings as they are; what other renderables hold is made printable, too, line feeds excepted."""
+
+    @override
+    def render_str(self, text: str, *, style: Any = "", justify: Any = None, overflow: Any = None, **_: Any) -> Text:
+        return Text(printable(text), style=style, justify=justify, overflow=overflow)
+
+    @override
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            lines = segment.text.split("\n")
+            yield segment if segment.control else segment._replace(text="\n".join(map(printable, lines)))
+
 
 #: A pipe or a log file has no width of its own; rich would take 80 columns and fold what a person then reads.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140
 #: Results: what a command was asked for; safe to pipe.
-out = Console(highlight=False, soft_wrap=True, width=_WIDTH)
+out = _Console(highlight=False, soft_wrap=True, width=_WIDTH)
 #: Progress, notes and complaints.
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = _Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def listing(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
+    """A table without lines; a cell is any value, or a `Text` that brings its own style."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        table.add_column(literal(name), overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
+    return table
 
 
 def counted(number: int, what: str) -> str:
@@ -22,10 +68,15 @@ def counted(number: int, what: str) -> str:
 
 def complain(error: TesseraError) -> None:
     """Prints what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
-    err.print(f"[bold red]Stopped:[/] {_plain(error.what)}")
-    err.print(f"[bold]Expected:[/] {_plain(error.expected)}")
-    err.print(f"[bold]Do this:[/] {_plain(error.todo)}")
+    say_stopped(error.what)
+    for title, text in (("Expected:", error.expected), ("Do this:", error.todo)):
+        err.print(Text.assemble((title, "bold"), " ", literal(_one_line(text))))
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split()).replace("[", r"\[")
+def say_stopped(why: str) -> None:
+    """Prints in one line why a command ends before its end."""
+    err.print(Text.assemble(("Stopped:", "bold red"), " ", literal(_one_line(why))))
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"[ \t\r\n]+", " ", text).strip()

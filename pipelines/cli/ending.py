@@ -4,6 +4,7 @@
 141: what it printed is no longer read (`tessera scores churn | head`).
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -21,14 +22,15 @@ def ended(command: Callable[[], object]) -> int:
         with ended_by_signals():
             return _flushed(_code(command))
     except Stopped as stopped:
-        _say(f"[bold red]Stopped:[/] {stopped.sentence()}")
+        _say(stopped.sentence())
         return stopped.code
 
 
 def open_standard_streams() -> None:
     """Gives a process that was started with closed streams some that lead nowhere.
 
-    Else the next file that is opened, a database perhaps, would get the number to which libraries print.
+    Else the next file that is opened, a database perhaps, would get the number to which libraries print. Letters that
+    the terminal's encoding lacks are printed as escapes.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
         pass
@@ -36,6 +38,8 @@ def open_standard_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - until the process ends
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _code(command: Callable[[], object]) -> int:
@@ -70,7 +74,7 @@ def _flushed(code: int) -> int:
         return _broken_pipe()
     except OSError as error:
         _discard_output()
-        _say(f"[bold red]Stopped:[/] what it printed cannot be written: {error.strerror}.")
+        _say(f"what it printed cannot be written: {error.strerror}.")
         return code or _FAILED
     return code
 
@@ -89,6 +93,6 @@ def _discard_output() -> None:
 
 
 def _say(text: str) -> None:
-    from pipelines.cli.console import err
+    from pipelines.cli.console import say_stopped
 
-    err.print(text)
+    say_stopped(text)

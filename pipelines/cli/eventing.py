@@ -18,7 +18,7 @@ from assets import payment_replay
 from assets.ingestion import ingest
 from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
-from pipelines.cli.console import counted, err, out
+from pipelines.cli.console import counted, err, literal, out, printable
 from pipelines.cli.days import known_span, yesterday
 from pipelines.cli.payment_features import delivers_payments
 from resources.events.port import DeadLetter, Events, TooFarBehind
@@ -94,7 +94,7 @@ def dead_letters(file: Path | None) -> None:
     letters = queue.dead_letters(limit=_EVERYTHING if file else _SHOWN + 1)
     if file is not None:
         _write(file, letters)
-        out.print(f"{counted(len(letters), 'dead letter')} written to {file}.", markup=False)
+        out.print(f"{counted(len(letters), 'dead letter')} written to {file}.")
     elif not letters:
         out.print("There are no dead letters.")
     else:
@@ -116,7 +116,7 @@ def status() -> None:
     table.add_column("group")
     table.add_column("backlog", justify="right")
     for group in groups:
-        table.add_row(_escaped(group), f"{queue.backlog(group):,}")
+        table.add_row(literal(group), f"{queue.backlog(group):,}")
     out.print(table)
 
 
@@ -136,7 +136,7 @@ def drop(group: str, *, yes: bool) -> None:
     if not yes:
         _ask(group, behind)
     queue.drop(group)
-    out.print(f"The group {group} is no more; {behind:,} events no longer wait for it.", markup=False)
+    out.print(f"The group {group} is no more; {behind:,} events no longer wait for it.")
 
 
 def _ask(group: str, behind: int) -> None:
@@ -146,7 +146,9 @@ def _ask(group: str, behind: int) -> None:
             expected="a yes",
             todo="Pass --yes.",
         )
-    click.confirm(f"Drop the group {group}, for which {behind:,} events wait? What reads as it begins anew", abort=True)
+    click.confirm(
+        f"Drop the group {printable(group)}, for which {behind:,} events wait? What reads as it begins anew", abort=True
+    )
 
 
 class _Sending:
@@ -201,7 +203,7 @@ class _Sending:
     def _waited(self, full: TooFarBehind, size: int) -> int:
         """`size`, a moment later; says once why nothing moves."""
         if not self._told:
-            err.print(f"Waiting for consumers: {full.what} {full.todo}", markup=False)
+            err.print(f"Waiting for consumers: {full.what} {full.todo}")
             self._told = True
         time.sleep(_PAUSE_SECONDS)
         return size
@@ -305,9 +307,5 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
         table.add_column(column, overflow="ellipsis", no_wrap=column == "body", ratio=1)
     for one in letters:
         offset = "" if one.offset is None else str(one.offset)
-        table.add_row(f"{one.refused_at:%Y-%m-%d %H:%M:%S}", offset, _escaped(one.reason), _escaped(one.body))
+        table.add_row(f"{one.refused_at:%Y-%m-%d %H:%M:%S}", offset, literal(one.reason), literal(one.body))
     return table
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")

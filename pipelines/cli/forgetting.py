@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
 from assets import forgetting
 from assets.erasure_journal import ErasureJournal
 from models.erasure import Erasure
 from models.errors import TesseraError, choose_from
 from models.forgetting import ENTITIES
-from pipelines.cli.console import err, out
+from pipelines.cli.console import err, literal, out, printable
 from resources.home import only_one
 from resources.stack import Stack, active_stack
 
@@ -81,9 +82,10 @@ def _ask(entity: str, id: str, found: Mapping[str, int]) -> None:
             todo="Pass --yes.",
         )
     for table, rows in found.items():
-        out.print(f"{rows:>9,}  {table}", markup=False)
+        out.print(f"{rows:>9,}  {table}")
     click.confirm(
-        f"Forget {entity} {id}, here, online, in published scores and in the stream? This cannot be undone", abort=True
+        f"Forget {entity} {printable(id)}, here, online, in published scores and in the stream? This cannot be undone",
+        abort=True,
     )
 
 
@@ -94,14 +96,16 @@ def _card(record: Erasure, proof: Path) -> Panel:
     lines.add_column(overflow="fold")
     for name, place in record.places.items():
         days = f" in {place.days:,} days" if place.days else ""
-        lines.add_row(name, f"{place.rows:,} rows{days}{', ' if place.note else ''}{place.note}" if place.rows else "-")
-    lines.add_row("models", _models(record))
+        note = f", {place.note}" if place.note else ""
+        lines.add_row(name, literal(f"{place.rows:,} rows{days}{note}" if place.rows else "-"))
+    lines.add_row("models", literal(_models(record)))
     if record.interrupted:
         lines.add_row("continued", f"an attempt of {record.started_at:%Y-%m-%d %H:%M} UTC; these are the counts of all")
     lines.add_row("remains", f"{len(record.remains)} things, each with its reason in the proof")
     lines.add_row("proof", f"{proof.parent.name}/{proof.name}, and .md for people")
-    lines.add_row("home", str(proof.parent.parent))
-    title = f"[bold]forgotten[/] one {record.entity}, {record.rows:,} rows, digest {record.digest[:12]}"
+    lines.add_row("home", literal(proof.parent.parent))
+    says = literal(f" one {record.entity}, {record.rows:,} rows, digest {record.digest[:12]}")
+    title = Text.assemble(("forgotten", "bold"), says)
     return Panel(lines, title=title, title_align="left", border_style="green", expand=False)
 
 

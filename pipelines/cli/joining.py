@@ -33,7 +33,7 @@ def features(app: str, entities: Path, file: Path) -> None:
     """
     stack = active_stack()
     known_app(app)
-    rows = _moments(_entities(read_table(entities), _MOMENT))
+    rows = _moments(_entities(read_table(entities, ids=[_ENTITY]), _MOMENT))
     lake: Lake = stack.open("lake")
     days = _days(rows, lake)
     _compute(stack, lake, days)
@@ -55,7 +55,7 @@ def served(app: str, entities: Path, file: Path) -> None:
     stack = active_stack()
     known_app(app)
     store: FeatureStore = stack.open("feature_store")
-    found = store.online(SERVICE, _entities(read_table(entities)))
+    found = store.online(SERVICE, _entities(read_table(entities, ids=[_ENTITY])))
     write_table(found, file)
     marks = found[status_column(churn_features.VIEW)].to_pylist()
     counts = ", ".join(f"{marks.count(mark):,} {says}" for mark, says in _SAYS.items())

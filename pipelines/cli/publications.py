@@ -5,11 +5,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pyarrow as pa
-from rich.table import Table
 
 from models.errors import TesseraError
 from models.publishing import Publication, last_set
-from pipelines.cli.console import out
+from pipelines.cli.console import listing, out
 from pipelines.cli.days import known_app, known_day
 from pipelines.cli.tables import write_table
 from resources.sink.port import Sink
@@ -87,10 +86,9 @@ def _nothing(app: str, day: date) -> TesseraError:
 
 def _show(rows: pa.Table, publication: Publication) -> None:
     top = rows.sort_by([("score", "descending"), ("customer_id", "ascending")]).slice(0, _SHOWN)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("customer_id", "score", "decision", "reasons"):
-        table.add_column(name, overflow="fold")
-    for row in top.to_pylist():
-        table.add_row(row["customer_id"], f"{row['score']:.3f}", row["decision"], "; ".join(row["reasons"] or []))
+    cells = (
+        (row["customer_id"], f"{row['score']:.3f}", row["decision"], "; ".join(row["reasons"] or []))
+        for row in top.to_pylist()
+    )
     out.print(f"{publication.app} {publication.day}: {publication.rows:,} scores, {publication.degradation}")
-    out.print(table)
+    out.print(listing(("customer_id", "score", "decision", "reasons"), cells))

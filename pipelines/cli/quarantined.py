@@ -4,11 +4,10 @@ import re
 from collections import Counter
 
 import pyarrow.compute as pc
-from rich.table import Table
 
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.errors import TesseraError, choose_from
-from pipelines.cli.console import out
+from pipelines.cli.console import listing, out
 from pipelines.cli.days import known_day
 from resources.lake.port import Lake
 from resources.stack import active_stack
@@ -37,13 +36,10 @@ def show(table: str, day_text: str | None) -> None:
     reasons = Counter(_kind(reason) for row in rows["reasons"].to_pylist() for reason in row)
     out.print(f"{rows.num_rows:,} rows of {table} are in quarantine{f' for {day_text}' if day_text else ''}.")
     for reason, count in reasons.most_common(_SHOWN):
-        out.print(f"{count:>9,}  {reason}", markup=False)
-    listed = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("delivered_on", "reasons", "original"):
-        listed.add_column(column, overflow="fold")
-    for row in rows.slice(0, _SHOWN).to_pylist():
-        listed.add_row(str(row[DELIVERED_ON]), "; ".join(row["reasons"]), row["original"].replace("[", r"\["))
-    out.print(listed)
+        out.print(f"{count:>9,}  {reason}")
+    shown = rows.slice(0, _SHOWN).to_pylist()
+    cells = ((row[DELIVERED_ON], "; ".join(row["reasons"]), row["original"]) for row in shown)
+    out.print(listing(("delivered_on", "reasons", "original"), cells))
 
 
 def _kind(reason: str) -> str:

@@ -2,13 +2,10 @@
 
 import getpass
 
-from rich.markup import escape
-from rich.table import Table
-
 from assets.champions import put_in_charge
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
-from pipelines.cli.console import out
+from pipelines.cli.console import listing, literal, out
 from pipelines.cli.days import LEARNING_APPS, known_app
 from resources.registry.port import Registry, VersionInfo
 from resources.stack import active_stack
@@ -23,24 +20,18 @@ def models(app: str) -> None:
     if not versions:
         out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("version", "champion", "kind", "created", *_METRICS, "gate"):
-        table.add_column(name.replace("_", " "))
-    for info in versions:
-        numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
-        mark = "[green]champion[/]" if info.champion else ""
-        table.add_row(
-            info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers, info.tags.get("gate", "")
-        )
-    out.print(table)
+    columns = ("version", "champion", "kind", "created", *_METRICS, "gate")
+    out.print(listing((name.replace("_", " ") for name in columns), map(_cells, versions)))
+    out.print()
     ledger = registry.ledger(app)
     if overruled := passed_by_hand(ledger):
-        out.print(f"\n[yellow]champion: {escape(overruled)}[/]")
-    out.print("\n[bold]ledger[/]")
+        out.print(literal(f"champion: {overruled}", "yellow"))
+        out.print()
+    out.print(literal("ledger", "bold"))
     for entry in ledger:
         moved = f"{entry.from_version or '-'} -> {entry.to_version or '-'}"
         says = entry.why + (f" (although {entry.refusal})" if entry.refusal else "")
-        out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {escape(f'{entry.who}: {says}')}")
+        out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {entry.who}: {says}")
 
 
 def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool) -> None:
@@ -98,9 +89,15 @@ def _put_in_charge(
     rows = verified.golden_rows
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
     if entry.refusal:
-        out.print(f"[yellow]Note: {escape(entry.refusal)}. Every card says so until the next promotion.[/]")
+        out.print(literal(f"Note: {entry.refusal}. Every card says so until the next promotion.", "yellow"))
     elif entry.gate != PASSED:
-        out.print(f"[yellow]Note: the gate did not judge this version ({escape(entry.gate or 'no verdict')}).[/]")
+        out.print(literal(f"Note: the gate did not judge this version ({entry.gate or 'no verdict'}).", "yellow"))
+
+
+def _cells(info: VersionInfo) -> list[object]:
+    numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
+    mark = literal("champion" if info.champion else "", "green")
+    return [info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers, info.tags.get("gate", "")]
 
 
 def _check_reason(insists: bool, given: str | None) -> None:

@@ -169,9 +169,13 @@ class _Follower:
             self.bar.advance(self.task)
 
 
+#: A step's log names what it reads: it is no markup.
+_LAST_LINE = TextColumn("{task.fields[step]}", markup=False)
+
+
 class _progress:
     def __init__(self, job: str, day: date, steps: list[str], *, hidden: bool) -> None:
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[step]}")]
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), _LAST_LINE]
         self.bar = Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden)
         self.total, self.title = len(steps), f"{job} {day}"
 

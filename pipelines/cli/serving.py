@@ -32,7 +32,7 @@ def dev(port: int) -> int:
         _free(port)
         _end_lost(stack)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(stack)), "TESSERA_PROFILE": stack.name}
-        err.print(f"Profile [bold]{stack.name}[/], home {stack.home}: http://127.0.0.1:{port} (Ctrl-C stops it)")
+        err.print(f"Profile {stack.name}, home {stack.home}: http://127.0.0.1:{port} (Ctrl-C stops it)")
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
         with session(command, ROOT, environment) as server:
             code = _served(server, stop)

@@ -110,7 +110,7 @@ def _follow(champion: FraudChampion, notifier: Notifier) -> None:
     news = champion.follow()
     if not news:
         return
-    err.print(news, markup=False)
+    err.print(news)
     if champion.refused:
         subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
         with suppress(TesseraError):  # it is on the screen already, and a notifier must not stop a stream
@@ -121,7 +121,7 @@ def _say(alert: Alert) -> None:
     """Shows whose alert it is to a person who looks, and to no log: logs outlive those they name."""
     if err.is_terminal:
         why = ", ".join(alert.why[:_SHOWN_REASONS])
-        err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}", markup=False, highlight=False)
+        err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}")
 
 
 def _say_beginning(step: Step) -> None:

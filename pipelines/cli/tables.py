@@ -1,19 +1,31 @@
-"""Tables in files that users name: Parquet or CSV, by the ending."""
+"""Tables in files that users name: Parquet or CSV, by the ending.
+
+Spreadsheets run a text cell of a CSV file that begins like a formula (OWASP: CSV injection). Such text gets a `'` in
+front; so does text that begins with `'` and then like a formula, and reading takes one `'` away again: what is written
+and read once more is the same text. Numbers, times and Parquet files stay as they are.
+"""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
 
+_WITH_LINE_FEEDS = pacsv.ParseOptions(newlines_in_values=True)
 _ENDINGS = (".parquet", ".csv")
+#: Beginnings that OWASP names: operators, also in full width, tab, carriage return and line feed.
+_FORMULA = "'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 
 
 def write_table(rows: pa.Table, file: Path) -> None:
-    """`file` holds `rows`, all of them or, after a crash, nothing new. Lists become text joined by `; ` in CSV.
+    """`file` holds `rows`, all of them or, after a crash, nothing new.
+
+    In CSV, lists become text joined by `; `, and what a spreadsheet would take for a formula becomes text.
 
     Raises:
         TesseraError: another ending, or the folder cannot be written.
@@ -22,7 +34,7 @@ def write_table(rows: pa.Table, file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
         if file.suffix == ".csv":
-            pacsv.write_csv(_flat(rows), part)
+            pacsv.write_csv(_without_formulas(_flat(rows)), part)
         else:
             pq.write_table(rows, part)
         part.replace(file)
@@ -34,8 +46,8 @@ def write_table(rows: pa.Table, file: Path) -> None:
         ) from None
 
 
-def read_table(file: Path) -> pa.Table:
-    """The rows of a Parquet or CSV file.
+def read_table(file: Path, ids: Sequence[str] = ()) -> pa.Table:
+    """The rows of a Parquet or CSV file, as `write_table` took them; columns `ids` of CSV are text: `007` stays so.
 
     Raises:
         TesseraError: no such file, another ending, or not readable as what its ending says.
@@ -44,13 +56,18 @@ def read_table(file: Path) -> pa.Table:
     if not file.is_file():
         raise TesseraError(f"There is no file {file}.", expected="a Parquet or CSV file", todo="Correct the path.")
     try:
-        return pacsv.read_csv(file) if file.suffix == ".csv" else pq.read_table(file)
+        return _csv(file, ids) if file.suffix == ".csv" else pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise TesseraError(
             f"{file} cannot be read as {file.suffix[1:]}: {error}.",
             expected="a file that is what its ending says",
             todo="Write the file again.",
         ) from None
+
+
+def _csv(file: Path, ids: Sequence[str]) -> pa.Table:
+    types = pacsv.ConvertOptions(column_types=dict.fromkeys(ids, pa.string()))
+    return _with_formulas(pacsv.read_csv(file, parse_options=_WITH_LINE_FEEDS, convert_options=types))
 
 
 def _known_ending(file: Path) -> None:
@@ -66,3 +83,28 @@ def _flat(rows: pa.Table) -> pa.Table:
             texts = [None if items is None else "; ".join(map(str, items)) for items in rows[field.name].to_pylist()]
             rows = rows.set_column(place, field.name, pa.array(texts, pa.string()))
     return rows
+
+
+def _without_formulas(rows: pa.Table) -> pa.Table:
+    return _replaced(rows, f"^({_FORMULA})", r"'\1")
+
+
+def _with_formulas(rows: pa.Table) -> pa.Table:
+    return _replaced(rows, f"^'({_FORMULA})", r"\1")
+
+
+def _replaced(rows: pa.Table, pattern: str, replacement: str) -> pa.Table:
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            rows = rows.set_column(place, field.name, rows[field.name].cast(pa.string()))
+        if _is_text(rows.schema.field(place).type):
+            options = {"pattern": pattern, "replacement": replacement, "max_replacements": 1}
+            texts = pc.call_function(
+                "replace_substring_regex", [rows[field.name]], pc.ReplaceSubstringOptions(**options)
+            )
+            rows = rows.set_column(place, field.name, texts)
+    return rows
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
