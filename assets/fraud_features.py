@@ -18,8 +18,8 @@ TABLES = ("payments", "payment_labels")
 def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBatchReader:
     """Features of every payment of the days `first`..`last`, ascending by moment and id, streamed.
 
-    Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, then the features. A payment counts as
-    fraud from the first moment that the source or an analyst called it so.
+    Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, then the features. What the source or an
+    analyst says of a payment replaces what was said before, from its own moment on.
     """
     from models.labels import labelled_features
 

@@ -63,7 +63,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
     features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
-    rows = fraud_rows(features, labels(lake, engine, days.train_first, as_of), days)
+    rows = fraud_rows(features, statements(lake, engine, days.train_first, as_of), days)
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
@@ -72,17 +72,24 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
 
 
 def labels(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
-    """What is learnt of payments labelled on these days: `transaction_id`, `is_fraud`, `labelled_at`, in no order.
-
-    The source's label counts where there is one, else the analysts'.
-    """
+    """The last word on payments labelled on these days: `transaction_id`, `is_fraud`, `labelled_at`, in no order."""
     from models.labels import learnt_labels
 
-    said = {
+    return engine.query(learnt_labels, _said(lake, first, last)).read_all()
+
+
+def statements(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
+    """Every label of these days, also those that a later one replaced; columns and order as `labels`."""
+    from models.labels import all_labels
+
+    return engine.query(all_labels, _said(lake, first, last)).read_all()
+
+
+def _said(lake: Lake, first: date, last: date) -> dict[str, Any]:
+    return {
         "labels": lake.scan("payment_labels", first=first, last=last),
         "feedback": alert_feedback.answers(lake, first=first, last=last),
     }
-    return engine.query(learnt_labels, said).read_all()
 
 
 def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:

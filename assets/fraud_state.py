@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
-from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, Payment
+from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, Payment, changed_ids
+from models.features.label_history import statement
 from models.features.window_state import KeyHistory
 from models.payments import Label
 from resources.stream_store.port import Key, StreamStore
@@ -101,7 +103,7 @@ def look_up(
     """
     payments.ask(one.transaction_id for one in given)
     paid = [one for one in given if isinstance(one, Payment) and one.transaction_id not in payments]
-    labels = [one for one in given if isinstance(one, Label) and one.is_fraud and one.transaction_id in payments]
+    labels = [one for one in given if isinstance(one, Label) and one.transaction_id in payments]
     customers.ask(one.customer_id for one in paid)
     terminals.ask([*(one.terminal_id for one in paid), *(payments[one.transaction_id].terminal_id for one in labels)])
 
@@ -112,7 +114,10 @@ def look_up(
                 yield from terminals[one.terminal_id].ids_between(one.micros, one.micros + TERMINAL_REACH)
         for label in labels:
             one = payments[label.transaction_id]
-            yield from terminals[one.terminal_id].ids_between(label.labelled_at, one.micros + TERMINAL_REACH)
+            terminal, said = terminals[one.terminal_id], statement(label.labelled_at, is_fraud=label.is_fraud)
+            with suppress(KeyError):  # of a payment that is too old for its label
+                at = terminal.position(one.micros, one.transaction_id)
+                yield from changed_ids(terminal, one, terminal.changed_by(at, said))
 
     numbers = list(changed())
     payments.ask(numbers)

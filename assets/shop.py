@@ -48,7 +48,7 @@ def payments(
 def payment_labels(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
-    """Which payments were fraud: one row per payment, on the day it became known."""
+    """Which payments were fraud: one row each time that it became known, on the day of delivery; the latest counts."""
     needed = settings.open().fraud.history_days
     return ingested(context, "payment_labels", source, lake, settings, history_days=needed)
 

@@ -1,7 +1,8 @@
 """What is known of a payment when the source and analysts both say whether it was fraud.
 
-Neither rule depends on the order in which anything was said or arrives: the stream, which meets labels one by one, and
-a query over all of them end at the same values.
+Whoever says it, a statement replaces those before it from its own moment on; of statements of the same moment, one that
+says fraud counts (`models.features.label_history`). That does not depend on the order in which they arrive: the stream,
+which meets labels one by one, and a query over all of them end at the same values.
 """
 
 # ibis gives the columns of a table no static types.
@@ -19,6 +20,7 @@ import pyarrow as pa
 from models.alerts import Feedback, Verdict
 from models.events import Event
 from models.features.fraud import fraud_features
+from models.features.label_history import latest_labels
 from models.payments import LABEL
 
 #: One row for each payment of an answered alert, and answer.
@@ -54,44 +56,27 @@ def event_of(said: Feedback) -> Event:
     )
 
 
-def known_frauds(labels: ir.Table, feedback: ir.Table) -> ir.Table:
-    """For the windows: `transaction_id`, `is_fraud` (always true), `labelled_at`, one row per payment called fraud.
-
-    It counts from the first moment that anybody called it so; `ok` never takes that back. What the windows of later
-    payments saw stays what they were scored with.
+def all_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
+    """Every statement: `transaction_id`, `is_fraud`, `labelled_at`, in no order.
 
     Args:
-        labels: of the source: `transaction_id`, `is_fraud`, `labelled_at`.
+        labels: of the source: `transaction_id`, `is_fraud`, `labelled_at`; any number of rows per payment.
         feedback: of analysts: the same columns.
     """
-    said: Any = ibis.union(*(_said(one).filter(one.is_fraud) for one in (labels, feedback)))
-    first = said.group_by("transaction_id").agg(labelled_at=said.labelled_at.min())
-    return first.mutate(is_fraud=ibis.literal(value=True))
+    return ibis.union(_said(labels), _said(feedback))
 
 
 def learnt_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
-    """To learn from: `transaction_id`, `is_fraud`, `labelled_at`, one row per payment of which anything was said.
+    """The last word: `transaction_id`, `is_fraud`, `labelled_at`, one row per payment of which anything was said.
 
-    The source's label counts where there is one, else the analysts' (fraud, if one of them said so); `labelled_at` is
-    the first moment that anybody said what counts. Arguments as for `known_frauds`.
+    `labelled_at` is the moment since which it has been the last word. Arguments as for `all_labels`.
     """
-    said: Any = ibis.union(
-        _said(labels).mutate(by_source=ibis.literal(value=True)),
-        _said(feedback).mutate(by_source=ibis.literal(value=False)),
-    )
-    told: Any = said.group_by("transaction_id").agg(
-        source=said.is_fraud.any(where=said.by_source),
-        analysts=said.is_fraud.any(where=~said.by_source),
-        fraud_at=said.labelled_at.min(where=said.is_fraud),
-        ok_at=said.labelled_at.min(where=~said.is_fraud),
-    )
-    is_fraud: Any = ibis.coalesce(told.source, told.analysts)
-    return told.select("transaction_id", is_fraud=is_fraud, labelled_at=is_fraud.ifelse(told.fraud_at, told.ok_at))
+    return latest_labels(all_labels(labels, feedback))
 
 
 def labelled_features(payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, first: date, last: date) -> ir.Table:
     """`models.features.fraud.fraud_features` with what the source and analysts said."""
-    return fraud_features(payments, known_frauds(labels, feedback), first=first, last=last)
+    return fraud_features(payments, all_labels(labels, feedback), first=first, last=last)
 
 
 def _said(labels: Any) -> Any:

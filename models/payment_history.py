@@ -17,6 +17,7 @@ import pyarrow as pa
 from models.alerts import Feedback
 from models.events import Event
 from models.labels import event_of
+from models.moments import micros
 from models.payments import LABEL, PAYMENT
 
 
@@ -54,10 +55,12 @@ def events_of(rows: pa.RecordBatch) -> Iterator[Event]:
             continue
         if row["is_payment"]:
             source, kind, names = "/payments", PAYMENT, ("transaction_id", "customer_id", "terminal_id", "amount")
+            name = str(number)
         else:
             source, kind, names = "/payment_labels", LABEL, ("transaction_id", "is_fraud")
-        data = {name: row[name] for name in names}
-        yield Event(id=str(number), source=source, type=kind, time=at, subject=customer, data=data)
+            name = f"{number}/{micros(at)}/{'fraud' if row['is_fraud'] else 'ok'}"  # a payment may be labelled again
+        data = {column: row[column] for column in names}
+        yield Event(id=name, source=source, type=kind, time=at, subject=customer, data=data)
 
 
 def _told(labels: Any, paid: Any, *, alert_id: Any) -> Any:

@@ -11,10 +11,10 @@ from datetime import date
 from typing import Any
 
 import ibis
-import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from models.features.fraud_definitions import DERIVED, FEATURES, WINDOWS
+from models.features.label_history import epoch_us, fraud_spans
 from models.features.windows import MICROS_PER_DAY, Window
 
 __all__ = ["FEATURES", "IDENTITY", "fraud_features"]
@@ -34,7 +34,8 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
     Args:
         payments: columns `transaction_id` (int64, unique), `customer_id`, `terminal_id`, `paid_at` (µs UTC), `amount`
             (EUR, >= 0); all of the 37 days before `first` too, or windows miss what is not there.
-        labels: columns `transaction_id`, `is_fraud`, `labelled_at` (when it became known); one row per payment at most.
+        labels: columns `transaction_id`, `is_fraud`, `labelled_at` (when it became known); of several rows of one
+            payment, each replaces those before it from its own moment on (`models.features.label_history`).
         first: first day, UTC.
         last: last day, included.
     """
@@ -59,11 +60,6 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
 
 def _begin(day: date) -> int:
     return (day - date(1970, 1, 1)).days * MICROS_PER_DAY
-
-
-@ibis.udf.scalar.builtin(signature=((dt.Timestamp(timezone="UTC"),), dt.int64))
-def epoch_us(moment: Any) -> Any:
-    """µs since 1970. (A difference to 1970, which ibis has, takes the engine five times as long.)"""
 
 
 def exact(payments: Any) -> Any:
@@ -135,14 +131,15 @@ def _frauds(rows: Any, labels: Any) -> Any:
     """For each `share` window, the number of its rows that were known to be fraud at a payment's moment.
 
     A running sum over the few frauds instead of a frame: each enters when it is known and old enough, and leaves when
-    its payment is too old. A label that comes late counts from then on, and no earlier. Only payments at terminals
-    that ever had a fraud are there.
+    its payment is too old or a later label takes it back. A label that comes late counts from then on, and no earlier.
+    Only payments at terminals that ever had a fraud are there.
     """
     shares = [one for one in WINDOWS if one.aggregate == "share"]
-    frauds = rows.inner_join(labels.filter(labels.is_fraud).select("transaction_id", "labelled_at"), "transaction_id")
-    known = ibis.greatest(epoch_us(frauds.labelled_at), frauds.micros + shares[0].delay_days * MICROS_PER_DAY)
+    frauds = rows.inner_join(fraud_spans(labels), "transaction_id")
+    known = ibis.greatest(frauds.since, frauds.micros + shares[0].delay_days * MICROS_PER_DAY)
     frauds = frauds.mutate(known=known)
-    leaving = {one.name: frauds.micros + one.reach_micros for one in shares}
+    too_old = {one.name: frauds.micros + one.reach_micros for one in shares}
+    leaving = {name: ibis.least(ibis.coalesce(frauds.until, end), end) for name, end in too_old.items()}
     nothing = {one.name: ibis.literal(0, "int64") for one in shares}
     moves = [
         frauds.select(

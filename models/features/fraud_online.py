@@ -6,12 +6,13 @@ again, so that in the end every payment has the features that `models.features.f
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAYS, WINDOWS
+from models.features.label_history import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
 from models.moments import moment
@@ -99,18 +100,20 @@ class FraudWindows:
         yield from self._again(changed, but=payment)
 
     def label(self, transaction_id: int, labelled_at: int, *, is_fraud: bool) -> Iterator[tuple[Payment, list[float]]]:
-        """Every payment whose features this label changes. The label of an unknown payment gives nothing."""
-        if not is_fraud or transaction_id not in self._payments:
+        """Every payment whose features this label changes. The label of an unknown payment gives nothing.
+
+        It counts from `labelled_at` to the next label of the payment; of two of one moment, one that says fraud counts.
+        """
+        if transaction_id not in self._payments:
             return
         payment = self._payments[transaction_id]
         terminal = self._terminals[payment.terminal_id]
+        said = statement(labelled_at, is_fraud=is_fraud)
         at = terminal.position(payment.micros, transaction_id)
-        if terminal.known[at] <= labelled_at:
-            return
-        terminal.known[at] = labelled_at
-        self._terminals[payment.terminal_id] = terminal
-        counts_from = max(labelled_at, payment.micros + _LABEL_DELAY)
-        yield from self._again(terminal.ids_between(counts_from, payment.micros + TERMINAL_REACH), but=payment)
+        changed = terminal.changed_by(at, said)
+        if terminal.add_statement(at, said):
+            self._terminals[payment.terminal_id] = terminal
+            yield from self._again(changed_ids(terminal, payment, changed), but=payment)
 
     def again(self, transaction_id: int) -> tuple[Payment, list[float]]:
         """A known payment with its features as they are now."""
@@ -132,6 +135,12 @@ class FraudWindows:
         for one in DERIVED:
             found[one.name] = one.formula(*[found[name] for name in one.inputs])
         return [found[name] for name in FEATURES]
+
+
+def changed_ids(terminal: KeyHistory, payment: Payment, changed: tuple[int, int]) -> Sequence[int]:
+    """Ids of the payments that see the label of `payment` between two moments (µs, the second excluded)."""
+    first, end = max(changed[0], payment.micros + _LABEL_DELAY), min(changed[1], payment.micros + TERMINAL_REACH)
+    return terminal.ids_between(first, end) if first < end else ()
 
 
 def _flags(micros: int) -> dict[str, float]:

@@ -10,14 +10,17 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from models.features.fraud import epoch_us, exact
+from models.features.fraud import exact
+from models.features.label_history import statements
 from models.features.window_state import NOT_KNOWN, KeyHistory
-from models.labels import known_frauds
+from models.labels import all_labels
 
 # ibis gives the columns of a table no static types, pyarrow has none.
 # pyright: basic
 
+Ints = NDArray[np.int64]
 _ROW = ("micros", "transaction_id", "cents", "known")
 
 
@@ -35,22 +38,23 @@ def seed_rows(
 ) -> ir.Table:
     """The rows of all histories of a kind: `key`, `micros`, `transaction_id`, `cents`, `known`; in their order.
 
+    A payment has one row for each statement about it, in `known`; `NOT_KNOWN` if there is none.
+
     Args:
         payments: with `paid_at` (µs UTC) and `amount` (EUR).
-        labels: of the source, as `models.labels.known_frauds` takes them.
+        labels: of the source, as `models.labels.all_labels` takes them.
         feedback: of analysts, likewise.
-        key: `customer_id` or `terminal_id`; only terminals' windows know frauds.
+        key: `customer_id` or `terminal_id`; only terminals' windows know labels.
         first: moment from which payments are taken, µs since 1970, UTC.
         before: moment before which they are taken.
     """
     paid = _paid(payments, first, before)
     if key == "terminal_id":
-        frauds = known_frauds(labels, feedback)
-        told: Any = paid.left_join(frauds.select("transaction_id", "labelled_at"), "transaction_id")
-        paid = told.mutate(known=ibis.coalesce(epoch_us(told.labelled_at), NOT_KNOWN))
+        told: Any = paid.left_join(statements(all_labels(labels, feedback)), "transaction_id")
+        paid = told.mutate(known=ibis.coalesce(told.said, NOT_KNOWN))
     else:
         paid = paid.mutate(known=ibis.literal(NOT_KNOWN, "int64"))
-    return paid.select(key, *_ROW).order_by([key, "micros", "transaction_id"])
+    return paid.select(key, *_ROW).order_by([key, "micros", "transaction_id", "known"])
 
 
 def histories(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, KeyHistory]]:
@@ -67,9 +71,17 @@ def histories(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, KeyHistory]
                 if open_key is not None:
                     yield open_key, history
                 open_key, history = key, KeyHistory()
-            history.append(*(column[start:end].tobytes() for column in columns))
+            _extend(history, *(column[start:end] for column in columns))
     if open_key is not None:
         yield open_key, history
+
+
+def _extend(history: KeyHistory, micros: Ints, ids: Ints, values: Ints, known: Ints) -> None:
+    """Adds rows behind the last one; of rows of one payment, those after the first are its later statements."""
+    last = history.ids[-1] if history.ids else None
+    repeated = np.concatenate(([ids[0] == last], ids[1:] == ids[:-1]))
+    history.append(*(column[~repeated].tobytes() for column in (micros, ids, values, known)))
+    history.append_later(*(column[repeated].tobytes() for column in (micros, ids, known)))
 
 
 def _paid(payments: Any, first: int, before: int) -> Any:

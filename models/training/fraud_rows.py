@@ -38,23 +38,41 @@ def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
 def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Table:
     """The labelled payments of both sides, with `is_fraud`; ascending by moment and id.
 
-    A card is left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no
-    more (the published protocol, `get_train_test_set` of chapter 5). Payments nobody said anything about are left out,
-    and of those that are learnt from the ones whose label was not known yet when the hold-out began.
+    Each side has the labels of its own moment: what is learnt from, those that were known when the hold-out began; what
+    is judged, those that are known in the end. Payments about which nothing was said by then are left out. A card is
+    left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no more (the
+    published protocol, `get_train_test_set` of chapter 5).
 
     Args:
         features: of every payment from `days.train_first` to `days.holdout_last`.
-        labels: `transaction_id`, `is_fraud`, `labelled_at`.
+        labels: `transaction_id`, `is_fraud`, `labelled_at`; any number of rows per payment: a later one replaces those
+            before it, and of rows of one moment, one that says fraud counts.
         days: the days of both sides.
     """
-    told = pl.DataFrame(labels.select(["transaction_id", "is_fraud", "labelled_at"]))
-    known = pl.DataFrame(features).join(told, on="transaction_id", maintain_order="left")
-    known = known.with_columns(day=pl.col("event_timestamp").dt.date())
-    blocked = known.filter("is_fraud").group_by("customer_id").agg(blocked_on=pl.col("labelled_at").min().dt.date())
-    rows = known.join(blocked, on="customer_id", how="left", maintain_order="left")
-    in_time = pl.col("labelled_at").dt.date() < days.holdout_first
-    trained = pl.col("day").is_between(days.train_first, days.train_last) & in_time
-    judged = pl.col("day").is_between(days.holdout_first, days.holdout_last)
-    usable = pl.col("blocked_on").is_null() | (pl.col("blocked_on") >= pl.col("day"))
-    chosen = rows.filter(trained | (judged & usable)).drop("day", "blocked_on", "labelled_at")
-    return chosen.sort("event_timestamp", "transaction_id").to_arrow()
+    said = pl.DataFrame(labels.select(["transaction_id", "is_fraud", "labelled_at"]))
+    said = said.sort("transaction_id", "labelled_at", "is_fraud")
+    paid = pl.DataFrame(features).with_columns(day=pl.col("event_timestamp").dt.date())
+    trained = paid.filter(pl.col("day").is_between(days.train_first, days.train_last))
+    trained = _labelled(trained, said.filter(pl.col("labelled_at").dt.date() < days.holdout_first))
+    judged = paid.filter(pl.col("day").is_between(days.holdout_first, days.holdout_last))
+    judged = _labelled(judged, said).join(_blocked(paid, judged, said), on=["customer_id", "day"], how="anti")
+    return pl.concat([trained, judged]).drop("day").sort("event_timestamp", "transaction_id").to_arrow()
+
+
+def _labelled(paid: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
+    """The payments about which something was said, with the last word; `said` in its order."""
+    last = said.unique("transaction_id", keep="last", maintain_order=True).drop("labelled_at")
+    return paid.join(last, on="transaction_id", maintain_order="left")
+
+
+def _blocked(paid: pl.DataFrame, judged: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
+    """`customer_id`, `day`: cards on which a fraud was known when a day of `judged` began; `said` in its order."""
+    moments = said.unique(["transaction_id", "labelled_at"], keep="last", maintain_order=True)
+    turns = moments.filter(pl.col("is_fraud").ne_missing(pl.col("is_fraud").shift(1).over("transaction_id")))
+    until = pl.col("labelled_at").shift(-1).over("transaction_id")
+    frauds = turns.with_columns(until=until).filter("is_fraud").join(paid, on="transaction_id")
+    spans = frauds.select("customer_id", "labelled_at", "until")
+    pairs = judged.select("customer_id", "day").unique().join(spans, on="customer_id")
+    known = pl.col("labelled_at").dt.date() < pl.col("day")
+    lasting = pl.col("until").is_null() | (pl.col("until").dt.date() >= pl.col("day"))
+    return pairs.filter(known & lasting).select("customer_id", "day").unique()

@@ -105,7 +105,7 @@ def said_otherwise(alert_id: str) -> TesseraError:
     return TesseraError(
         f"Alert {alert_id!r} was called fraud, and windows have counted it since.",
         expected="'fraud' for an alert that was called fraud",
-        todo="Nothing: if the source's label says that it was none, that is what is learnt.",
+        todo="Nothing: a later label of the source that says it was none replaces it.",
     )
 
 

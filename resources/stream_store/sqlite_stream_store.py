@@ -31,7 +31,7 @@ _BUSY_SECONDS = 30.0
 _LOG_PAGES = 10_000
 _CACHE_KB = 32_000
 #: Layout of the file, `PRAGMA user_version`.
-_VERSION = 2
+_VERSION = 3
 #: With each batch, that many old rows go, and two for each new one, so that removing keeps up with storing.
 _REMOVED_AT_ONCE = 100
 

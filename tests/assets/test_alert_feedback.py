@@ -60,7 +60,7 @@ def moment(draw: st.DrawFn, days: Sequence[int]) -> datetime:
 
 @st.composite
 def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Feedback]]:
-    """At each of some terminals a payment, later ones, and what the source (once) and analysts say of the first."""
+    """At each of some terminals a payment, later ones, and what the source and analysts say of the first."""
     payments: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     answers: list[Feedback] = []
@@ -79,7 +79,7 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any
         verdicts = draw(st.lists(st.booleans(), max_size=4))
         for at, is_fraud in enumerate(verdicts):
             when = moment(draw, [0, 1, 7, 8, 9, 16])
-            if at == 0 and draw(st.booleans()):
+            if draw(st.booleans()):
                 labels.append({"transaction_id": first, "is_fraud": is_fraud, "labelled_at": when})
             else:
                 customer = payments[first]["customer_id"]
@@ -101,7 +101,7 @@ def events_of(payments: list[dict[str, Any]], labels: list[dict[str, Any]], answ
     ]
     told = [
         Event(
-            id=str(one["transaction_id"]),
+            id=f"{one['transaction_id']}/{one['labelled_at']}/{one['is_fraud']}",
             source="/payment_labels",
             type="payment.labelled",
             time=one["labelled_at"],
@@ -191,12 +191,18 @@ def answer(number: int, at: datetime, *, is_fraud: bool = True, alert: str = "20
         ([], [(True, 2)], (True, 2)),
         ([], [(False, 1), (True, 2)], (True, 2)),
         ([(False, 7)], [(True, 2)], (False, 7)),
-        ([(False, 7)], [(False, 1), (True, 2)], (False, 1)),
+        ([(False, 7)], [(False, 1), (True, 2)], (False, 7)),
+        ([(False, 7)], [(True, 8)], (True, 8)),
+        ([(False, 3), (True, 6)], [], (True, 6)),
+        ([(True, 6), (False, 3)], [], (True, 6)),
+        ([(True, 3), (True, 6)], [], (True, 3)),
+        ([(True, 3), (False, 6)], [(False, 5)], (False, 5)),
+        ([(False, 6), (True, 6)], [], (True, 6)),
         ([(True, 7)], [(True, 2)], (True, 2)),
         ([(True, 7)], [(False, 2)], (True, 7)),
     ],
 )
-def test_the_source_decides_what_is_learnt_else_the_analysts(
+def test_the_last_word_is_learnt_whoever_says_it(
     tmp_path: Path, source: list[tuple[bool, int]], analysts: list[tuple[bool, int]], learnt: tuple[bool, int]
 ) -> None:
     days = [T0 + timedelta(days=n) for n in range(9)]
@@ -209,6 +215,19 @@ def test_the_source_decides_what_is_learnt_else_the_analysts(
     assert rows == {1: (learnt[0], days[learnt[1]]), 2: (False, days[3])}
     before = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[0].date())
     assert before.num_rows == 0, "nothing was known on that day"
+
+
+def test_what_was_known_on_a_day_stays_known(tmp_path: Path) -> None:
+    """Performance is judged, and models learn, by the labels that had arrived; a chargeback changes later days only."""
+    said = [(False, 2), (True, 5), (False, 7)]
+    labels = [{"transaction_id": 1, "is_fraud": fraud, "labelled_at": T0 + timedelta(days=day)} for fraud, day in said]
+    lake = lake_with(tmp_path, [], labels, [answer(1, T0 + timedelta(days=4), is_fraud=False)])
+    known = {
+        day: fraud_learning.labels(lake, engine(tmp_path), T0.date(), (T0 + timedelta(days=day)).date()).to_pylist()
+        for day in (2, 4, 5, 6, 7)
+    }
+    assert all(len(rows) == 1 for rows in known.values())
+    assert {day: rows[0]["is_fraud"] for day, rows in known.items()} == {2: False, 4: False, 5: True, 6: True, 7: False}
 
 
 def test_a_replay_sends_what_analysts_said_as_the_same_events(tmp_path: Path) -> None:
