@@ -40,7 +40,7 @@ class TestPublish:
             f"(events.jsonl, line {n})." in one["reason"] for n, one in zip(range(305, 300, -1), kept, strict=True)
         )
         assert [one["body"][:12] for one in kept] == ['{"data": "\\x', "9" * 12, '{"id": "7"}', "\\xff[/bold]", "{"]
-        shown = empty.tessera("events", "dead-letters", COLUMNS="260").out
+        shown = empty.tessera("events", "dead-letters", COLUMNS="320").out
         assert "\\xff[/bold]" in shown
         assert len(shown.splitlines()) == 6
         assert [one.event for one in queue_of(empty).read("g", limit=1000)] == GIVEN
@@ -127,8 +127,8 @@ class TestReplay:
         assert sorted((one.transaction_id, one.labelled_at - week, one.is_fraud) for one in labels) == sorted(
             (row[0], row[3], row[5]) for row in expected
         )
-        subjects = {one.id: one.subject for one in events if one.type == PAYMENT}
-        assert all(one.subject == subjects[one.id] for one in events)
+        subjects = {one.data["transaction_id"]: one.subject for one in events if one.type == PAYMENT}
+        assert all(one.subject == subjects[one.data["transaction_id"]] for one in events)
 
     def test_speed_is_kept_and_a_full_queue_is_waited_for(self, handbook: Path, tmp_path: Path) -> None:
         """A week passes in three seconds or more, with room for five events."""
