@@ -29,20 +29,26 @@ def copied(lake: Lake, store: StreamStore, day: date) -> int:
 
 
 def copied_days(lake: Lake, store: StreamStore, first: date, last: date) -> int:
-    """As `copied`, for all days `first`..`last` at once."""
+    """As `copied`, for all days `first`..`last` at once; days that the lake lost are copied again."""
+    with lake.lock(TABLE):
+        for lost in lake.repair(TABLE):
+            _copy(lake, store, lost, lost)
+        return _copy(lake, store, first, last)
+
+
+def _copy(lake: Lake, store: StreamStore, first: date, last: date) -> int:
     from models.labels import feedback_rows
 
-    with lake.lock(TABLE):
-        new = feedback_rows(store.feedback(first, last))
-        dated = new.append_column(DAY, pc.cast(new["labelled_at"], pa.date32()))
-        if lake.exists(TABLE):
-            dated = pa.concat_tables([lake.scan(TABLE, first=first, last=last).to_table(), dated])
-        if not dated.num_rows:
-            return 0
-        rows = dated.group_by(dated.column_names).aggregate([])
-        order = [(name, "ascending") for name in ("labelled_at", "transaction_id", "alert_id", "is_fraud")]
-        lake.replace(TABLE, rows.sort_by(order), by=DAY, first=first, last=last)
-        return lake.scan(TABLE, first=first, last=last).count_rows()
+    new = feedback_rows(store.feedback(first, last))
+    dated = new.append_column(DAY, pc.cast(new["labelled_at"], pa.date32()))
+    if lake.exists(TABLE):
+        dated = pa.concat_tables([lake.scan(TABLE, first=first, last=last).to_table(), dated])
+    if not dated.num_rows:
+        return 0
+    rows = dated.group_by(dated.column_names).aggregate([])
+    order = [(name, "ascending") for name in ("labelled_at", "transaction_id", "alert_id", "is_fraud")]
+    lake.replace(TABLE, rows.sort_by(order), by=DAY, first=first, last=last)
+    return lake.scan(TABLE, first=first, last=last).count_rows()
 
 
 def answers(lake: Lake, *, first: date, last: date | None = None) -> ds.Dataset | pa.Table:

@@ -40,12 +40,16 @@ class WrittenFeatures:
 
 
 def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]) -> WrittenFeatures:
-    """Each of `days` afterwards holds the features of its customers, as they were known at its end."""
+    """Each of `days` afterwards holds the features of its customers, as they were known at its end.
+
+    So does each day whose features the lake lost.
+    """
     from models.features.churn import churn_features
 
     rows: dict[date, int] = {}
+    every = {*days, *lake.repair(TABLE)}
     version = lake.version(TABLE)
-    for group in _groups(sorted(days), _DAYS_AT_ONCE):
+    for group in _groups(sorted(every), _DAYS_AT_ONCE):
         tables = {"orders": known_by(lake, group[-1]), "cutoffs": pa.table({DAY: pa.array(group, pa.date32())})}
         computed = engine.query(churn_features, tables, population_days=settings.population_days).read_all()
         for day in group:

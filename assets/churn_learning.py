@@ -77,6 +77,7 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     files = lake.files(churn_features.TABLE, first=days[0], last=days[-1])
     rows = store.historical(SERVICE, labelled, files={churn_features.VIEW: files})
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
+    lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)

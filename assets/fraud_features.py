@@ -34,7 +34,13 @@ def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBa
 
 
 def write(lake: Lake, engine: Engine, day: date) -> int:
-    """Number of payments of `day` whose features the lake holds afterwards."""
+    """Number of payments of `day` whose features the lake holds afterwards; days that it lost are computed again."""
+    for lost in lake.repair(TABLE):
+        _write(lake, engine, lost)
+    return _write(lake, engine, day)
+
+
+def _write(lake: Lake, engine: Engine, day: date) -> int:
     found = computed(lake, engine, day, day).read_all()
     dated = found.append_column(DAY, pa.array([day] * found.num_rows, pa.date32()))
     lake.replace(TABLE, dated, by=DAY, first=day, last=day)

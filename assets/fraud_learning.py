@@ -65,6 +65,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
     rows = fraud_rows(features, statements(lake, engine, days.train_first, as_of), days)
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
+    lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)

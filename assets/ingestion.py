@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.arrivals import Arrivals, Night, look, record
-from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of
+from assets.arrivals import Arrivals, Night, arrivals_of, look, record
+from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of, record_of, uneven_days
 from models.contracts import CONTRACTS, Contract
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
@@ -120,10 +120,14 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     started = time.monotonic()
     report = Ingested(table, provided=True)
     with lake.lock(table):
+        damaged = _damaged_days(lake, table)
         arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
+        _refuse_lost(table, damaged, arrivals)
+        mark_incomplete(lake, table, damaged)
         start = _start(CONTRACTS[table], source, arrivals, day, config)
         work = TableIngestion(CONTRACTS[table], source, lake, run_id, arrivals, config.texts_of_no_id())
         waiting = days_to_read(CONTRACTS[table], lake, start, day, config if arrivals is None else None)
+        waiting |= damaged
         mark_incomplete(lake, table, waiting)
         size, alone = _FIRST_CHUNK_DAYS, arrivals.alone() if arrivals else set[date]()
         while waiting:
@@ -169,6 +173,27 @@ def _start(contract: Contract, source: Source, arrivals: Arrivals | None, day: d
             todo="Choose a later day, or correct the source's settings in stack.yaml.",
         )
     return start if contract.is_register else max(start, day - timedelta(days=config.history_days))
+
+
+def _damaged_days(lake: Lake, table: str) -> set[date]:
+    """Days that must be written again: the lake lost rows of them, or holds others than were counted.
+
+    Days whose record is lost are not complete any more, so they are read again in any case.
+    """
+    for name in (table, quarantine_of(table), record_of(table), arrivals_of(table)):
+        lake.repair(name)
+    return uneven_days(lake, table)
+
+
+def _refuse_lost(table: str, damaged: set[date], arrivals: Arrivals | None) -> None:
+    """Raise if rows are lost that the source does not hold any more; the record keeps the days as damaged."""
+    for day in sorted(damaged) if arrivals else ():
+        if arrivals and (gone := arrivals.gone(day)):
+            raise TesseraError(
+                f"The lake lost rows of {table!r} of {day}, and the source no longer holds {', '.join(gone[:3])}.",
+                expected="the files that these rows came from, or a lake that is whole",
+                todo=f"Put the files back, restore the lake from a backup, or go on without: `--reingest {table}`.",
+            )
 
 
 def _arrived(contract: Contract, source: Source, lake: Lake, day: date, config: IngestionConfig) -> Arrivals | None:

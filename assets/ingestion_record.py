@@ -3,14 +3,12 @@
 The days of a table are no such record: on some days nothing is delivered.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
 
-from models.contracts import DELIVERED_ON
 from resources.lake.port import Lake
 
 _SCHEMA = pa.schema(
@@ -62,21 +60,21 @@ def recount(lake: Lake, table: str) -> None:
     For rows that were removed since. Which days are complete does not change. The caller holds the table's lock.
     """
     complete = complete_days(lake, table)
-    kept, quarantined = (_rows_by_day(lake, name) for name in (table, quarantine_of(table)))
-    now = {day: replace(complete[day], kept=kept[day], quarantined=quarantined[day]) for day in complete}
+    kept, quarantined = (lake.rows_by_day(name) for name in (table, quarantine_of(table)))
+    now = {
+        day: replace(counts, kept=kept.get(day, 0), quarantined=quarantined.get(day, 0))
+        for day, counts in complete.items()
+    }
     changed = {day for day in complete if now[day] != complete[day]}
     if changed:
         _write(lake, table, now, changed)
 
 
-def _rows_by_day(lake: Lake, name: str) -> Counter[date]:
-    if not lake.exists(name):
-        return Counter()
-    rows: Counter[date] = Counter()
-    for batch in lake.scan(name).to_batches(columns=[DELIVERED_ON]):
-        for entry in batch.column(0).value_counts().to_pylist():
-            rows[entry["values"]] += entry["counts"]
-    return rows
+def uneven_days(lake: Lake, table: str) -> set[date]:
+    """Complete days of which the lake does not hold the rows that were counted when they were written."""
+    kept, quarantined = (lake.rows_by_day(name) for name in (table, quarantine_of(table)))
+    counted = complete_days(lake, table).items()
+    return {d for d, counts in counted if (kept.get(d, 0), quarantined.get(d, 0)) != (counts.kept, counts.quarantined)}
 
 
 def mark_incomplete(lake: Lake, table: str, days: set[date]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
@@ -17,9 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-from deltalake import CommitProperties, DeltaTable, Schema
-from deltalake.exceptions import TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction, create_table_with_add_actions
+from deltalake import DeltaTable, Schema
 from filelock import FileLock, Timeout
 from pydantic import Field
 from typing_extensions import override
@@ -27,24 +23,19 @@ from typing_extensions import override
 from models.errors import TesseraError, choose_from
 from models.forgetting import ENTITIES, Forgotten, Tombstone
 from resources.health import Health
+from resources.lake.manifest import listed
 from resources.lake.object_store import object_store
-from resources.lake.parts import Part, digest_of, write_parts
+from resources.lake.parts import is_intact, write_parts
 from resources.lake.port import DayRows, Lake, unwatched
-from resources.lake.removal import Rewritten, rewrite_without
+from resources.lake.removal import rewrite_without
 from resources.lake.schema import conformed, lake_schema
+from resources.lake.table_log import TableLog
+from resources.lake.transactions import added, commit_days, commit_rewritten, commit_without, listing
 from resources.tombstones import TombstoneFolder
 
 if TYPE_CHECKING:
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
-
-#: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed. When a
-#: file was removed from the table must be remembered as long, else `vacuum` takes files of versions that can be read.
-_TABLE_SETTINGS = {
-    "delta.checkpointInterval": "20",
-    "delta.logRetentionDuration": "interval 30 days",
-    "delta.deletedFileRetentionDuration": "interval 30 days",
-}
 
 _TABLE_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 _TOMBSTONES = "_forgotten"
@@ -95,9 +86,14 @@ class DeltaLake(Lake):
                 )
             files = self._files(table)
             parts = write_parts(files, self._others(conformed(rows, schema, table)), by=by, first=first, last=last)
+            log = self._log(table)
+            log.sync(part.path for of_day in parts.values() for part in of_day)
             if standing is None:
-                return self._create(table, schema, by, parts)
-            return _commit(standing, files, by, _listing(standing, by, first, last), parts)
+                actions = [added(p.path, p.size, p.rows, p.day, by) for day in sorted(parts) for p in parts[day]]
+                return log.create(Schema.from_arrow(schema), by, actions).version()
+            if commit_days(standing, files, by, listing(standing, by, first, last), parts):
+                log.settle(standing)
+            return standing.version()
 
     @override
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
@@ -129,14 +125,22 @@ class DeltaLake(Lake):
         standing = self._open(table)
         if standing is None:
             return []
-        return sorted(_listing(standing, standing.metadata().partition_columns[0], date.min, date.max))
+        return sorted({file.day for file in listed(standing, standing.metadata().partition_columns[0]).values()})
+
+    @override
+    def rows_by_day(self, table: str) -> DayRows:
+        standing = self._open(table)
+        rows: dict[date, int] = {}
+        for file in listed(standing, standing.metadata().partition_columns[0]).values() if standing else ():
+            rows[file.day] = rows.get(file.day, 0) + file.rows
+        return rows
 
     @override
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
         standing = self._existing(table)
         by = standing.metadata().partition_columns[0]
-        listing = _listing(standing, by, first or date.min, last or date.max)
-        return [f"{self._uri(table)}/{path}" for day in sorted(listing) for path in sorted(listing[day])]
+        found = listing(standing, by, first or date.min, last or date.max)
+        return [f"{self._uri(table)}/{path}" for day in sorted(found) for path in sorted(found[day])]
 
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:
@@ -166,9 +170,31 @@ class DeltaLake(Lake):
                 removed[change.day] = removed.get(change.day, 0) + change.removed
             if rewritten:
                 planned(removed)
-                _commit_rewritten(standing, by, rewritten)
+                commit_rewritten(standing, by, rewritten)
+                self._log(table).settle(standing)
             self.vacuum(table, keep_hours=0)
             return removed
+
+    @override
+    def repair(self, table: str) -> Sequence[date]:
+        with self.lock(table):
+            standing = self._open(table)
+            if standing is None:
+                return []
+            by, files = standing.metadata().partition_columns[0], self._files(table)
+            sizes = listed(standing, by)
+            broken = {file.day for path, file in sizes.items() if not is_intact(files, path, file.size)}
+            if broken:
+                commit_without(standing, by, broken)
+            self._log(table).settle(standing)
+            return sorted(broken)
+
+    @override
+    def drop(self, table: str) -> None:
+        with self.lock(table):
+            if self._everything().get_file_info(table).type == pa_fs.FileType.Directory:
+                self._log(table).forget()
+                self._everything().delete_dir(table)
 
     @override
     def forgotten(self, entity: str) -> Forgotten:
@@ -256,11 +282,17 @@ class DeltaLake(Lake):
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{table}.lock"
 
+    def _log(self, table: str) -> TableLog:
+        return TableLog(self._uri(table), self._files(table), self._options, is_local=not self._remote)
+
     def _open(self, table: str) -> DeltaTable | None:
-        try:
-            return DeltaTable(self._uri(table), storage_options=self._options)
-        except TableNotFoundError:
-            return None
+        """The current version, restored if Delta's log lost it; None if the table does not exist."""
+        log = self._log(table)
+        standing, is_whole = log.read()
+        if is_whole:
+            return standing
+        with self.lock(table):
+            return log.restored()
 
     def _existing(self, table: str) -> DeltaTable:
         standing = self._open(table)
@@ -273,89 +305,12 @@ class DeltaLake(Lake):
             )
         return standing
 
-    def _create(self, table: str, schema: pa.Schema, by: str, parts: Mapping[date, Sequence[Part]]) -> int:
-        create_table_with_add_actions(
-            self._uri(table),
-            Schema.from_arrow(schema),
-            [_added(part, by) for day in sorted(parts) for part in parts[day]],
-            partition_by=[by],
-            configuration=_TABLE_SETTINGS,
-            storage_options=self._options,
-        )
-        return self.version(table)
-
 
 def _schema(stored: Schema) -> pa.Schema:
     """As it comes back from Delta (which renames the items of lists), so that equal rows give equal files."""
     return pa.schema(stored.to_arrow())
 
 
-def _listing(standing: DeltaTable, by: str, first: date, last: date) -> dict[date, dict[str, int]]:
-    """Size in bytes of each file, by day and by path relative to the table."""
-    actions = pa.table(standing.get_add_actions(flatten=True))
-    listing: dict[date, dict[str, int]] = {}
-    for path, size, day in zip(
-        actions["path"].to_pylist(),
-        actions["size_bytes"].to_pylist(),
-        actions[f"partition.{by}"].to_pylist(),
-        strict=True,
-    ):
-        if first <= day <= last:
-            listing.setdefault(day, {})[path] = size
-    return listing
-
-
-def _commit(
-    standing: DeltaTable,
-    files: pa_fs.FileSystem,
-    by: str,
-    listing: Mapping[date, Mapping[str, int]],
-    parts: Mapping[date, Sequence[Part]],
-) -> int:
-    """The version in which the days of `listing` and `parts` hold exactly `parts`: one commit, or none."""
-    adds: list[AddAction | RemoveAction] = []
-    removes: list[AddAction | RemoveAction] = []
-    now_ms = int(time.time() * 1000)
-    for day in sorted({*listing, *parts}):
-        old, new = listing.get(day, {}), parts.get(day, [])
-        if [digest_of(path) for path in sorted(old)] == [part.digest for part in new]:
-            for part in new:
-                files.delete_file(part.path)
-            continue
-        adds += [_added(part, by) for part in new]
-        removes += [RemoveAction(path, True, now_ms, old[path], {by: day.isoformat()}) for path in sorted(old)]
-    if adds or removes:
-        _transact(standing, by, [*adds, *removes], {*listing, *parts})
-    return standing.version()
-
-
-def _commit_rewritten(standing: DeltaTable, by: str, rewritten: Sequence[Rewritten]) -> None:
-    """The version in which each of these files is replaced by what was written without the removed rows."""
-    sizes = {
-        path: size for files in _listing(standing, by, date.min, date.max).values() for path, size in files.items()
-    }
-    now_ms = int(time.time() * 1000)
-    actions: list[AddAction | RemoveAction] = [_added(change.part, by) for change in rewritten if change.part]
-    for change in rewritten:
-        partition: dict[str, str | None] = {by: change.day.isoformat()}
-        actions.append(RemoveAction(change.path, True, now_ms, sizes[change.path], partition))
-    _transact(standing, by, actions, {change.day for change in rewritten})
-
-
-def _transact(standing: DeltaTable, by: str, actions: list[AddAction | RemoveAction], days: Set[date]) -> None:
-    span = f"{min(days)}..{max(days)}"
-    properties = CommitProperties(custom_metadata={"days": span})
-    standing.create_write_transaction(actions, "append", standing.schema(), [by], commit_properties=properties)
-    standing.update_incremental()
-
-
 def _without(rows: pa.RecordBatchReader, gone: Forgotten, column: str) -> Iterator[pa.RecordBatch]:
     for batch in rows:
         yield gone.others(batch, column)
-
-
-def _added(part: Part, by: str) -> AddAction:
-    # No limits of columns: with limits for some columns, `to_pyarrow_dataset` of deltalake 1.6.6 takes the limits of
-    # the others for null, and a filter on one of those silently finds no rows.
-    statistics = json.dumps({"numRecords": part.rows})
-    return AddAction(part.path, part.size, {by: part.day.isoformat()}, int(time.time() * 1000), True, statistics)

@@ -73,6 +73,25 @@ class Lake(ABC):
         """The days that hold at least one row, ascending; empty when the table does not exist."""
 
     @abstractmethod
+    def rows_by_day(self, table: str) -> DayRows:
+        """Rows of each day that holds any, without reading them; empty when the table does not exist."""
+
+    @abstractmethod
+    def repair(self, table: str) -> Sequence[date]:
+        """The days that lost rows since they were written, ascending, after they were taken out of the table.
+
+        Every byte of the table is compared with what was written. Whatever can be restored is restored; a day of which
+        anything is missing leaves the table as a whole, so that it is written again. Without damage, no new version.
+
+        Raises:
+            TesseraError: so much is damaged that nobody can say what the table held.
+        """
+
+    @abstractmethod
+    def drop(self, table: str) -> None:
+        """Remove the table with all its versions, so that its next write makes a new one. Absent: no change."""
+
+    @abstractmethod
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
         """Absolute paths of the Parquet files of the current version (of those days), for engines that read files."""
 

@@ -160,6 +160,40 @@ class TestLake:
             0,
         ]
 
+    def test_rows_are_counted_by_day(self, lake: Lake) -> None:
+        assert lake.rows_by_day("t") == {}
+        lake.replace("t", pa.concat_tables([rows(A, 2), rows(C, 3)]), by="day", first=A, last=C)
+        assert lake.rows_by_day("t") == {A: 2, C: 3}
+
+    def test_a_whole_table_needs_no_repair(self, lake: Lake) -> None:
+        assert list(lake.repair("t")) == []
+        version = lake.replace("t", pa.concat_tables([rows(A, 2), rows(B, 3)]), by="day", first=A, last=B)
+        assert (list(lake.repair("t")), lake.version("t")) == ([], version)
+
+    def test_a_day_that_lost_a_file_leaves_the_table_and_can_be_written_again(self, lake: Lake) -> None:
+        both = pa.concat_tables([rows(A, 2), rows(B, 3)])
+        lake.replace("t", both, by="day", first=A, last=B)
+        Path(lake.files("t", first=B, last=B)[0].removeprefix("file://")).write_bytes(b"")
+        assert list(lake.repair("t")) == [B]
+        assert (all_rows(lake), lake.rows_by_day("t"), list(lake.repair("t"))) == (rows(A, 2), {A: 2}, [])
+        lake.replace("t", rows(B, 3), by="day", first=B, last=B)
+        assert all_rows(lake) == both
+
+    def test_equal_rows_replace_a_damaged_file(self, lake: Lake) -> None:
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        Path(lake.files("t")[0].removeprefix("file://")).write_bytes(b"")
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        assert all_rows(lake) == rows(A, 3)
+
+    def test_a_dropped_table_can_be_made_anew_with_other_columns(self, lake: Lake) -> None:
+        lake.drop("t")
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        lake.drop("t")
+        assert (lake.exists("t"), list(lake.tables())) == (False, [])
+        other = rows(A, 2).drop_columns(["why"])
+        lake.replace("t", other, by="day", first=A, last=A)
+        assert all_rows(lake) == other
+
     def test_files_can_be_read_by_an_engine_that_knows_only_parquet(self, lake: Lake) -> None:
         lake.replace("t", pa.concat_tables([rows(A, 2), rows(B, 3)]), by="day", first=A, last=B)
         paths = [path.removeprefix("file://") for path in lake.files("t")]
