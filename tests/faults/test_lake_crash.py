@@ -81,7 +81,7 @@ def test_killed_first_write_leaves_no_table(tmp_path: Path) -> None:
     """Killed after its file is written and before the commit: nobody sees a table, and the next writer makes it."""
     script = WRITER.replace(
         "lake = DeltaLake",
-        "import os, resources.lake.delta as d\n"
+        "import os, resources.lake.table_log as d\n"
         "d.create_table_with_add_actions = lambda *_, **__: os.kill(os.getpid(), 9)\nlake = DeltaLake",
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
