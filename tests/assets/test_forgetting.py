@@ -142,12 +142,12 @@ def test_the_proof_names_models_and_nobody(parts: Parts, tmp_path: Path) -> None
 
 
 def test_the_record_of_ingestion_counts_what_is_left_and_nothing_is_read_again(parts: Parts, tmp_path: Path) -> None:
-    reading = days_to_read(ORDERS, parts.source, parts.lake, NEXT, CONFIG)
+    reading = days_to_read(ORDERS, parts.lake, FIRST, NEXT, CONFIG)
     forgotten(parts, tmp_path)
     counts = complete_days(parts.lake, "orders")
     assert sum(day.kept for day in counts.values()) == parts.lake.scan("orders").count_rows() == 2 * LINES
     assert sum(day.quarantined for day in counts.values()) == parts.lake.scan("quarantine_orders").count_rows()
-    assert days_to_read(ORDERS, parts.source, parts.lake, NEXT, CONFIG) == reading
+    assert days_to_read(ORDERS, parts.lake, FIRST, NEXT, CONFIG) == reading
 
 
 @pytest.mark.parametrize("again", [NEXT, LAST, FIRST])
