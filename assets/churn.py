@@ -11,6 +11,7 @@ from typing import Literal
 import dagster as dg
 
 from assets import churn_features, churn_learning, churn_scoring, churn_serving, learning, served_skew
+from assets.blocking import or_stop
 from assets.partitions import daily
 from assets.stages import LearningConfig, champion_of
 from models.publishing import Publication
@@ -115,8 +116,15 @@ def scores(
     scored = churn_scoring.score(
         lake.open(), registry.open(), sink.open(), settings.open().churn, day, config.worst, run_id=context.run.run_id
     )
-    return dg.MaterializeResult(
-        value=scored.draft.model_dump_json(), metadata=scored.metadata(), check_results=scored.checks()
+    yield from or_stop(
+        dg.MaterializeResult(
+            value=scored.draft.model_dump_json(), metadata=scored.metadata(), check_results=scored.checks()
+        ),
+        "churn/scores",
+        "audit",
+        expected="rows that pass every check of the audit",
+        todo="Nothing is published. `tessera dev` shows the check at the asset churn/scores; to publish older scores "
+        f"meanwhile, flagged: `tessera run churn_fallback --date {day}`.",
     )
 
 

@@ -1,5 +1,6 @@
 """The shop's tables, under contract: what the source delivers, without the rows that break a promise."""
 
+from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
@@ -14,43 +15,43 @@ from resources.ports import LakeResource, SettingsResource, SourceResource, Stre
 @contracted_table(CUSTOMERS, group="shop")
 def customers(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Who has an account: one row per customer, on the day the account was delivered. Refused rows in quarantine."""
-    return ingested(context, "customers", source, lake, settings)
+    yield from ingested(context, "customers", source, lake, settings)
 
 
 @contracted_table(PRODUCTS, group="shop")
 def products(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """The catalogue: one row per product, on the day it was delivered. Its prices expose orders in a wrong unit."""
-    return ingested(context, "products", source, lake, settings)
+    yield from ingested(context, "products", source, lake, settings)
 
 
 @contracted_table(ORDERS, group="shop", deps=[["shop", "products"]])
 def orders(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """What was bought and returned: one row per order line, on the day it was delivered, each line once."""
-    return ingested(context, "orders", source, lake, settings)
+    yield from ingested(context, "orders", source, lake, settings)
 
 
 @contracted_table(PAYMENTS, group="payments")
 def payments(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Card payments at terminals: one row per payment, on the day it was delivered."""
     needed = settings.open().fraud.history_days
-    return ingested(context, "payments", source, lake, settings, history_days=needed)
+    yield from ingested(context, "payments", source, lake, settings, history_days=needed)
 
 
 @contracted_table(PAYMENT_LABELS, group="payments")
 def payment_labels(
     context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """Which payments were fraud: one row each time that it became known, on the day of delivery; the latest counts."""
     needed = settings.open().fraud.history_days
-    return ingested(context, "payment_labels", source, lake, settings, history_days=needed)
+    yield from ingested(context, "payment_labels", source, lake, settings, history_days=needed)
 
 
 @dg.asset(

@@ -1,11 +1,12 @@
 """Stage builders that more than one table or application uses."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any, Literal
 
 import dagster as dg
 
+from assets.blocking import or_stop
 from assets.ingestion import Ingested, ingest
 from assets.ingestion_record import quarantine_of
 from assets.partitions import daily
@@ -53,10 +54,13 @@ def ingested(
     settings: SettingsResource,
     *,
     history_days: int | None = None,
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     """What ingesting the run's day into `table` did, with the result of its check.
 
     `history_days`: days before it that must be in the lake; None: as the settings say.
+
+    Raises:
+        TesseraError: too many rows are in quarantine.
     """
     config = settings.open().ingestion
     if history_days is not None:
@@ -64,7 +68,14 @@ def ingested(
     day = date.fromisoformat(context.partition_key)
     report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id)
     context.log.info(_sentence(report))
-    return dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)])
+    yield from or_stop(
+        dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)]),
+        f"shop/{table}",
+        QUARANTINED_SHARE,
+        expected=f"at most {config.max_quarantined_share:.2%} of the rows in quarantine",
+        todo=f"Look at them: `tessera quarantine {table}`. Correct the source, or raise "
+        "settings.ingestion.max_quarantined_share in stack.yaml.",
+    )
 
 
 def ingestion_metadata(report: Ingested) -> dict[str, Any]:
@@ -185,12 +196,22 @@ def _check(report: Ingested, config: IngestionConfig) -> dg.AssetCheckResult:
         check_name=QUARANTINED_SHARE,
         passed=not report.breaks(config),
         severity=dg.AssetCheckSeverity.ERROR,
-        description=_sentence(report),
+        description=_share(report, config) + _sentence(report),
         metadata={
             "quarantined share": report.share,
             "quarantined share of all days": report.share_of_window,
             "limit": config.max_quarantined_share,
         },
+    )
+
+
+def _share(report: Ingested, config: IngestionConfig) -> str:
+    """The shares that are too large, first of all; nothing if they are not."""
+    if not report.breaks(config):
+        return ""
+    of_all = f" ({report.share_of_window:.2%} of all days)" if report.share_of_window != report.share else ""
+    return (
+        f"{report.share:.2%} of the rows are in quarantine{of_all}, the limit is {config.max_quarantined_share:.2%}. "
     )
 
 

@@ -13,6 +13,7 @@ from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from pipelines.cli.console import literal
 from pipelines.cli.days import LEARNING_APPS
+from pipelines.cli.next_step import next_step
 from resources.stack import Stack
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Steps shown one by one, slowest first; the rest is summed up.
 _STEPS_SHOWN = 4
-_TESSERA = ".venv/bin/tessera"
 
 
 def card(outcome: Outcome, stack: Stack) -> Panel:
@@ -56,14 +56,16 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
             lines.append((name, write(found[key])))
     if by_hand := _by_hand(outcome.job.partition("_")[0], stack):
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
+    blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
     lines += [
         (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(says)))
         for name, says in outcome.failed_checks.items()
+        if name not in blocked
     ]
     if outcome.complaint:
         lines.append((literal("stopped", "red"), literal(outcome.complaint, "red")))
     lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))
-    return [*lines, ("next", _next(outcome))]
+    return [*lines, ("next", next_step(outcome, stack))]
 
 
 def _steps(outcome: Outcome) -> str:
@@ -216,16 +218,3 @@ _SECTIONS = (
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
 )
-
-
-def _next(outcome: Outcome) -> str:
-    app = outcome.job.partition("_")[0]
-    if outcome.success and outcome.job.endswith("_training"):
-        return f"{_TESSERA} models {app}   (the gate's report: make dev, asset {app}/candidate)"
-    if outcome.success and app == "fraud":
-        return f"{_TESSERA} alerts --date {outcome.day}   (or the UI: make dev)"
-    if outcome.success:
-        return f"{_TESSERA} scores churn --date {outcome.day} --out scores.parquet   (or the UI: make dev)"
-    if outcome.job == "churn_nightly":
-        return f"{_TESSERA} run churn_fallback --date {outcome.day}   publishes older scores, flagged"
-    return f"{_TESSERA} run {outcome.job} --date {outcome.day} --verbose"

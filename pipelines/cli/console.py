@@ -42,6 +42,11 @@ class _Console(Console):
             lines = segment.text.split("\n")
             yield segment if segment.control else segment._replace(text="\n".join(map(printable, lines)))
 
+    @override
+    def on_broken_pipe(self) -> None:
+        """Leaves the exit code to `ended`; rich would end the process with 1."""
+        raise BrokenPipeError
+
 
 #: A pipe or a log file has no width of its own; rich would take 80 columns and fold what a person then reads.
 _WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 140

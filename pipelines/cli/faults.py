@@ -1,8 +1,12 @@
 """Faults of the machine, in a sentence: a full disk, a home that is read-only or gone, no file handles, no memory."""
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from models.errors import TesseraError
 
@@ -82,6 +86,10 @@ _FAULTS = (
         todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
     ),
 )
+_FULL = _FAULTS[0]
+_NO_ANSWER = next(fault for fault in _FAULTS if "disk I/O error" in fault.pattern.pattern)
+#: With less, SQLite cannot make the file that it shares between processes.
+_ROOM_BYTES = 1_000_000
 _PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
 
 
@@ -89,10 +97,25 @@ def fault_in(text: str) -> TesseraError | None:
     """The fault of the machine that a library's message tells of; None if it tells of none."""
     for fault in _FAULTS:
         if fault.pattern.search(text):
+            fault = _FULL if fault is _NO_ANSWER and _is_full() else fault
             named = _PATH.search(text)
             where = f" ({named.group(1)})" if named else ""
             return TesseraError(f"{fault.what}{where}.", expected=fault.expected, todo=fault.todo)
     return None
+
+
+def _is_full() -> bool:
+    """True if there is no room in the home or for temporary files: SQLite calls that an I/O error at times."""
+    from resources.stack import active_stack
+
+    folders = [Path(tempfile.gettempdir())]
+    with suppress(TesseraError):
+        folders.append(active_stack().home)
+    for folder in folders:
+        with suppress(OSError):
+            if shutil.disk_usage(folder).free < _ROOM_BYTES:
+                return True
+    return False
 
 
 def fault_of(error: BaseException) -> TesseraError | None:

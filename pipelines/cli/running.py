@@ -21,6 +21,8 @@ from pipelines.run_locks import held
 from resources.home import only_one
 from resources.stack import Stack, active_stack
 
+_UNEXPECTED = " (unexpected: --verbose shows where)"
+
 
 @dataclass
 class Outcome:
@@ -35,6 +37,10 @@ class Outcome:
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed_checks: dict[str, str] = field(default_factory=dict)
     complaint: str = ""
+    #: Asset and name of each blocking check that failed.
+    blocked: list[tuple[str, str]] = field(default_factory=list)
+    #: The error is none that a user can act on, as far as is known.
+    is_unexpected: bool = False
 
 
 def run(job: str, day_text: str | None, *, verbose: bool) -> int:
@@ -72,7 +78,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
     """Ends runs whose process is gone, and says which; `serving` as in `end_lost_runs`."""
     for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
-        err.print(f"Note: {sentence}", markup=False)
+        err.print(f"Note: {sentence}")
 
 
 def _known_job(name: str, stack: Stack) -> None:
@@ -137,8 +143,11 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
         if not check.passed:
             name = f"{check.asset_key.to_user_string()}: {check.check_name}"
             outcome.failed_checks[name] = str(check.description or "")
-    elif event.is_step_failure and event.step_failure_data.error is not None:
-        outcome.complaint = outcome.complaint or _said(event.step_failure_data.error)
+            if check.blocking and check.severity == dg.AssetCheckSeverity.ERROR:
+                outcome.blocked.append((check.asset_key.to_user_string(), check.check_name))
+    elif event.is_step_failure and event.step_failure_data.error is not None and not outcome.complaint:
+        outcome.complaint = _said(event.step_failure_data.error)
+        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
 
 
 def _said(error: Any) -> str:
@@ -149,7 +158,7 @@ def _said(error: Any) -> str:
     if error.cls_name == "TesseraError":
         return says
     fault = fault_in(says)
-    return f"{says} (unexpected: --verbose shows where)" if fault is None else f"{fault.what} {fault.todo}"
+    return says + _UNEXPECTED if fault is None else f"{fault.what} {fault.todo}"
 
 
 class _Follower:

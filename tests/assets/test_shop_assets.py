@@ -121,6 +121,14 @@ def test_too_many_bad_rows_stop_the_run_before_anything_is_built_on_them(tmp_pat
     assert checks["orders"].severity == dg.AssetCheckSeverity.ERROR
     assert "customer_id is missing" in str(checks["orders"].description)
     assert result.asset_materializations_for_node("built_on_orders") == []
+    (failure,) = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    assert failure is not None
+    assert failure.cause is not None
+    says = failure.cause.message
+    assert says.startswith("models.errors.TesseraError: The check quarantined_share of shop/orders stopped the run: ")
+    assert "the limit is 0.10%" in says
+    assert "`tessera quarantine orders`" in says
+    assert "settings.ingestion.max_quarantined_share" in says
     assert lake.scan("quarantine_orders").count_rows() > 0, "what was refused is kept for whoever looks into it"
 
 

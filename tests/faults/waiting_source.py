@@ -1,7 +1,9 @@
 """A source that keeps a run in its first step: `source: {kind: waiting_source.WaitingSourceConfig}`."""
 
+import os
 import time
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 import dagster as dg
@@ -13,7 +15,7 @@ from resources.source.port import Source
 
 
 class WaitingSource(Source):
-    """Delivers orders, after an hour."""
+    """Delivers orders, after an hour; the file `WAITING_MARK` says that somebody waits."""
 
     @override
     def tables(self) -> frozenset[str]:
@@ -25,7 +27,8 @@ class WaitingSource(Source):
 
     @override
     def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
-        time.sleep(3600)  # until it is killed
+        Path(os.environ["WAITING_MARK"]).touch()
+        time.sleep(3600)
         raise AssertionError("nobody waits that long")
 
     @override

@@ -1,0 +1,66 @@
+"""The last line of a card: the command that helps in the situation that the run left."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from models.errors import TesseraError
+from pipelines.cli.console import literal
+from resources.stack import Stack
+
+if TYPE_CHECKING:
+    from pipelines.cli.running import Outcome
+
+_TESSERA = ".venv/bin/tessera"
+#: They choose stack file, profile and home; a command that is repeated without them works somewhere else.
+_ENVIRONMENT = ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")
+
+
+def next_step(outcome: Outcome, stack: Stack) -> Text:
+    """The command, with the environment of this one in a line before it, and what it is good for."""
+    command, use = _after_success(outcome) if outcome.success else _after_failure(outcome, stack)
+    line = literal(f"{_TESSERA} {command}   {use}")
+    given = [f"{name}={shlex.quote(os.environ[name])}" for name in _ENVIRONMENT if os.environ.get(name)]
+    # The shell reads both lines as one.
+    return Text.assemble(literal(" ".join([*given, "\\"])), "\n", line) if given else line
+
+
+def _after_success(outcome: Outcome) -> tuple[str, str]:
+    app, day = outcome.job.partition("_")[0], outcome.day
+    if outcome.job.endswith("_training"):
+        return f"models {app}", f"(the gate's report: make dev, asset {app}/candidate)"
+    if outcome.job in {"churn_nightly", "churn_fallback"}:
+        return f"scores churn --date {day} --out scores.parquet", "(or the UI: make dev)"
+    if outcome.job == "churn_online":
+        return "features churn --entities customers.csv --out served.csv --online", "(a file with customer_id)"
+    if app == "fraud":
+        return f"alerts --date {day}", "(or the UI: make dev)"
+    return "check", "(or the UI: make dev)"
+
+
+def _after_failure(outcome: Outcome, stack: Stack) -> tuple[str, str]:
+    again = f"run {outcome.job} --date {outcome.day}"
+    for asset, check in outcome.blocked:
+        if check == "quarantined_share":
+            return f"quarantine {asset.rpartition('/')[2]}", f"shows what is wrong with the rows; then {again}"
+        return "dev", f"shows the check {check} of {asset}; {_older(outcome, stack) or again}"
+    if older := _older(outcome, stack):
+        return older, "publishes older scores, flagged"
+    if outcome.is_unexpected:
+        return f"{again} --verbose", "shows where"
+    return again, "once that is corrected"
+
+
+def _older(outcome: Outcome, stack: Stack) -> str:
+    """The command that publishes older scores for a night that failed; empty where there are none."""
+    if outcome.job != "churn_nightly":
+        return ""
+    try:
+        has_champion = stack.open("registry").champion("churn") is not None
+    except (TesseraError, OSError):
+        has_champion = False
+    return f"run churn_fallback --date {outcome.day}" if has_champion else ""
