@@ -1,5 +1,6 @@
 """`tessera run` and `tessera backfill`: launch jobs in this process and show what came of them."""
 
+import logging
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -77,8 +78,10 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 
 def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
     """Ends runs whose process is gone, and says which; `serving` as in `end_lost_runs`."""
+    logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the log would say the same once more
     for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
         err.print(f"Note: {sentence}")
+    logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
 
 
 def _known_job(name: str, stack: Stack) -> None:
