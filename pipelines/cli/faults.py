@@ -1,6 +1,7 @@
 """Faults of the machine, in a sentence: a full disk, a home that is read-only or gone, no file handles, no memory."""
 
 import re
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -86,8 +87,10 @@ _FAULTS = (
         todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
     ),
 )
-_FULL = _FAULTS[0]
-_NO_ANSWER = next(fault for fault in _FAULTS if "disk I/O error" in fault.pattern.pattern)
+_FULL, _TOO_LARGE, _, _NO_HANDLES, *_ = _FAULTS
+#: SQLite says them of any trouble with a file.
+_UNCLEAR = [fault for fault in _FAULTS if re.search("disk I/O error|unable to open", fault.pattern.pattern)]
+_FEW_HANDLES = 256
 #: With less, SQLite cannot make the file that it shares between processes.
 _ROOM_BYTES = 1_000_000
 _PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
@@ -97,25 +100,30 @@ def fault_in(text: str) -> TesseraError | None:
     """The fault of the machine that a library's message tells of; None if it tells of none."""
     for fault in _FAULTS:
         if fault.pattern.search(text):
-            fault = _FULL if fault is _NO_ANSWER and _is_full() else fault
+            if fault in _UNCLEAR and "sqlite3" in text:
+                fault = _behind_sqlite() or fault
             named = _PATH.search(text)
             where = f" ({named.group(1)})" if named else ""
             return TesseraError(f"{fault.what}{where}.", expected=fault.expected, todo=fault.todo)
     return None
 
 
-def _is_full() -> bool:
-    """True if there is no room in the home or for temporary files: SQLite calls that an I/O error at times."""
+def _behind_sqlite() -> _Fault | None:
+    """The limit behind an error that SQLite calls `disk I/O error` or `unable to open`; None if none is in sight."""
     from resources.stack import active_stack
 
+    if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
+        return _TOO_LARGE
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < _FEW_HANDLES:
+        return _NO_HANDLES
     folders = [Path(tempfile.gettempdir())]
     with suppress(TesseraError):
         folders.append(active_stack().home)
     for folder in folders:
         with suppress(OSError):
             if shutil.disk_usage(folder).free < _ROOM_BYTES:
-                return True
-    return False
+                return _FULL
+    return None
 
 
 def fault_of(error: BaseException) -> TesseraError | None:

@@ -98,7 +98,10 @@ def test_a_killed_run_is_ended_by_the_next_command_and_a_stopped_one_by_itself(w
 
 @pytest.mark.parametrize(
     ("limit", "value", "says"),
-    [(resource.RLIMIT_FSIZE, 200_000, "larger than this process may write"), (resource.RLIMIT_NOFILE, 16, "")],
+    [
+        (resource.RLIMIT_FSIZE, 30_000, "larger than this process may write"),
+        (resource.RLIMIT_NOFILE, 16, "Too many files are open"),
+    ],
     ids=["a file may not grow", "no room for open files"],
 )
 def test_a_process_that_runs_into_a_limit_says_so(empty: Home, limit: int, value: int, says: str) -> None:

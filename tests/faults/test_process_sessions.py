@@ -11,19 +11,23 @@ import pytest
 
 from resources.stack import ROOT
 
-#: The owner starts a leader with two children: one that ignores every polite signal, and one that executes a run.
+#: The owner starts a leader with two children: one may ignore SIGTERM, the other executes a run.
 OWNER = """
 import os, sys
+from pathlib import Path
 from pipelines.cli.sessions import session
 leader = '''
 import signal, subprocess, sys, time
-stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.IGNORED); time.sleep(600)"
 worker = "import multiprocessing.spawn, sys, time; time.sleep(600)"
-for code in (stubborn, worker):
-    subprocess.Popen([sys.executable, "-c", code])
-time.sleep(600)
+children = [subprocess.Popen([sys.executable, "-c", code]) for code in (stubborn, worker)]
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+try:
+    time.sleep(600)
+finally:
+    children[0].terminate()
 '''
-with session([sys.executable, "-c", leader], Path.cwd(), dict(os.environ)) as process:
+with session([sys.executable, "-c", leader.replace("IGNORED", sys.argv[1])], Path.cwd(), dict(os.environ)) as process:
     print("up", flush=True)
     sys.stdin.read()
 """
@@ -31,7 +35,7 @@ with session([sys.executable, "-c", leader], Path.cwd(), dict(os.environ)) as pr
 
 @pytest.mark.parametrize("end", ["by itself", "killed", "killed with its group"])
 def test_no_process_of_a_session_outlives_its_owner(end: str) -> None:
-    command = [sys.executable, "-c", OWNER]
+    command = [sys.executable, "-c", OWNER, "SIG_IGN" if end == "killed" else "SIG_DFL"]
     owner = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, text=True
     )
