@@ -20,6 +20,7 @@ from resources.lake.port import Lake
 
 if TYPE_CHECKING:
     from models.features.cutoffs import Cutoffs
+    from models.features.leakage import Recomputed
 
 SERVICE = "churn_v1"
 TABLE, AS_OF = "churn_training_set", "as_of"
@@ -32,10 +33,14 @@ BASELINES = {"recency only": "recency_days", "frequency only": "orders_total"}
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Labelled rows at past cut-offs: `customer_id`, `event_timestamp`, the features, `churned` (int8)."""
+    """Labelled rows at past cut-offs: `customer_id`, `event_timestamp`, the features, `churned` (int8).
+
+    `recomputed` holds some of them against the same features computed without anything that came later.
+    """
 
     rows: pa.Table
     cutoffs: Cutoffs
+    recomputed: Recomputed | None = None
 
     @property
     def churn_rate(self) -> float:
@@ -81,7 +86,29 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
-    return TrainingSet(written, cutoffs)
+    return TrainingSet(written, cutoffs, recomputed_features(lake, engine, settings, written, days))
+
+
+def recomputed_features(
+    lake: Lake, engine: Engine, settings: ChurnSettings, rows: pa.Table, days: list[date]
+) -> Recomputed:
+    """The newest cut-off and some before it, computed again without the orders that came after each."""
+    from models.features.churn import CATEGORIES, FEATURES, churn_features_known
+    from models.features.cutoffs import cutoff_moment
+    from models.features.leakage import Recomputed, recomputed, sampled
+
+    found, forgotten = Recomputed(), lake.forgotten("customer")
+    for day in sampled(days, settings.recomputed_cutoffs):
+        cutoffs = pa.table({churn_features.DAY: pa.array([day], pa.date32())})
+        tables, moment = {"orders": lake.scan("orders"), "cutoffs": cutoffs}, cutoff_moment(day)
+        known = {"moment": moment, "day": day, "population_days": settings.population_days}
+        honest = engine.query(churn_features_known, tables, **known).read_all()
+        learnt = rows.filter(pc.field("event_timestamp") == moment)
+        names = [*FEATURES, *CATEGORIES]
+        found += recomputed(
+            learnt, honest, key="customer_id", features=names, moment=day.isoformat(), leave_out=forgotten
+        )
+    return found
 
 
 def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[date], as_of: date) -> pa.Table:
@@ -110,6 +137,7 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
         features=features,
         newest=rows.rows.filter(pc.field("event_timestamp") == cutoff_moment(holdout)),
         baselines=BASELINES,
+        recomputed=rows.recomputed,
         gate=settings.gate,
         drift=settings.drift,
     )

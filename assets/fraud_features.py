@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
@@ -23,14 +24,26 @@ def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBa
     """
     from models.labels import labelled_features
 
+    return engine.query(labelled_features, _tables(lake, first), first=first, last=last)
+
+
+def computed_until(lake: Lake, engine: Engine, moment: datetime) -> pa.Table:
+    """As `computed`, the payments from the day's beginning to `moment`, from nothing that came after it."""
+    from models.labels import labelled_features_known
+
+    day = moment.date()
+    found = engine.query(labelled_features_known, _tables(lake, day), moment=moment, first=day, last=day)
+    return found.read_all()
+
+
+def _tables(lake: Lake, first: date) -> dict[str, Any]:
     # What was delivered since the windows of `first` begin; of what came later, windows take none.
     seen = first - timedelta(days=LOOKBACK_DAYS)
-    tables = {
+    return {
         "payments": lake.scan("payments", first=seen),
         "labels": lake.scan("payment_labels", first=seen),
         "feedback": alert_feedback.answers(lake, first=seen),
     }
-    return engine.query(labelled_features, tables, first=first, last=last)
 
 
 def write(lake: Lake, engine: Engine, day: date) -> int:

@@ -18,6 +18,7 @@ from resources.engine.port import Engine
 from resources.lake.port import Lake
 
 if TYPE_CHECKING:
+    from models.features.leakage import Recomputed
     from models.training.candidates import Candidate
     from models.training.encoding import Encoder
     from models.training.fraud_rows import FraudDays
@@ -41,11 +42,13 @@ class TrainingSet:
         seen: every payment of the hold-out's days, as the stream sees them: also those nobody said anything about, and
             those of cards that should have been blocked. The same columns but `is_fraud`.
         days: first and last days.
+        recomputed: some of the rows, held against the same features computed without anything that came later.
     """
 
     rows: pa.Table
     seen: pa.Table
     days: FraudDays
+    recomputed: Recomputed | None = None
 
     def metadata(self) -> dict[str, Any]:
         """What Dagster shows of it."""
@@ -69,7 +72,26 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
-    return TrainingSet(written, features.filter(_since(days.holdout_first)), days)
+    seen = features.filter(_since(days.holdout_first))
+    return TrainingSet(written, seen, days, recomputed_features(lake, engine, written))
+
+
+def recomputed_features(lake: Lake, engine: Engine, rows: pa.Table) -> Recomputed:
+    """The newest day's payments until the middle one, computed again without all that came after it."""
+    from models.features.fraud_definitions import FEATURES
+    from models.features.leakage import Recomputed, recomputed
+
+    if not rows.num_rows:
+        return Recomputed()
+    ordered = rows.sort_by("event_timestamp")
+    newest = ordered["event_timestamp"][-1].as_py().date()
+    learnt = ordered.filter(_since(newest))
+    moment = learnt["event_timestamp"][learnt.num_rows // 2].as_py()
+    learnt = learnt.filter(pc.field("event_timestamp") <= moment)
+    honest = fraud_features.computed_until(lake, engine, moment)
+    # Payments without a label, and those of blocked cards, are learnt from by nobody.
+    honest = honest.join(learnt.select(["transaction_id"]), "transaction_id", join_type="inner")
+    return recomputed(learnt, honest, key="transaction_id", features=FEATURES, moment=moment.isoformat())
 
 
 def labels(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
@@ -115,6 +137,7 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
         features=FEATURES,
         newest=rows.rows.filter(_since(rows.days.holdout_first)),
         baselines=BASELINES,
+        recomputed=rows.recomputed,
         gate=settings.gate,
         drift=settings.drift,
         extras=lambda chosen: _alerting(chosen, divided.encoder, rows.seen, settings.alerts_per_day),

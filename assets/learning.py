@@ -25,6 +25,7 @@ from resources.registry.port import Registry
 from resources.trainer.port import Trainer
 
 if TYPE_CHECKING:
+    from models.features.leakage import Recomputed
     from models.gates.evidence import Champion, NoChampion
     from models.gates.report import GateReport
     from models.training.candidates import Candidate
@@ -46,6 +47,7 @@ class Lesson:
         features: columns that are learnt from.
         newest: rows as the features looked last: what scores are held against for drift.
         baselines: name -> the one feature that it goes by; the candidate must not be behind it.
+        recomputed: features of some past cut-offs, computed again from nothing but what was known then.
         gate: limits.
         drift: limits of drift.
         extras: further files of the model package, from the model that was chosen.
@@ -58,6 +60,7 @@ class Lesson:
     features: Sequence[str]
     newest: pa.Table
     baselines: Mapping[str, str]
+    recomputed: Recomputed | None
     gate: GateConfig
     drift: DriftConfig
     extras: Callable[[Candidate], Mapping[str, str]] = lambda _: {}
@@ -263,6 +266,8 @@ def _gate(
         control=shuffled_control(trainer, split.train),
         size_bytes=packed.size_bytes,
         loads=packed.loads,
+        recomputed=lesson.recomputed,
+        plain_features=tuple(lesson.baselines.values()),
     )
     return run_gate(evidence, lesson.gate)
 

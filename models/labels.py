@@ -10,7 +10,7 @@ which meets labels one by one, and a query over all of them end at the same valu
 
 import re
 from collections.abc import Iterable
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import ibis
@@ -77,6 +77,18 @@ def learnt_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
 def labelled_features(payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, first: date, last: date) -> ir.Table:
     """`models.features.fraud.fraud_features` with what the source and analysts said."""
     return fraud_features(payments, all_labels(labels, feedback), first=first, last=last)
+
+
+def labelled_features_known(
+    payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, moment: datetime, first: date, last: date
+) -> ir.Table:
+    """`labelled_features` without every payment made, and everything said of one, after `moment`."""
+    until = ibis.timestamp(moment.isoformat())
+    made, *said = (
+        one.filter(getattr(one, name) <= until)
+        for one, name in ((payments, "paid_at"), (labels, "labelled_at"), (feedback, "labelled_at"))
+    )
+    return labelled_features(made, *said, first=first, last=last)
 
 
 def _said(labels: Any) -> Any:

@@ -22,6 +22,11 @@ class ChurnSettings(BaseModel):
     cutoff_step_days: int = Field(default=7, ge=1, description="Distance of two training cut-offs.")
     min_history_days: int = Field(default=30, ge=1, description="History that the first training cut-off must have.")
     max_training_cutoffs: int = Field(default=12, ge=1, description="The newest this many cut-offs are trained on.")
+    recomputed_cutoffs: int = Field(
+        default=2,
+        ge=1,
+        description="Cut-offs whose features the gate computes again from nothing but what was known then.",
+    )
     max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
     gate: GateConfig = GateConfig()
     scoring: ScoringConfig = ScoringConfig()

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.learning import Lesson
+from models.features.leakage import Recomputed
 from models.gates.config import GateConfig
 from models.scoring.config import DriftConfig
 from models.training.calibration import sigmoid
@@ -27,7 +28,15 @@ HORIZON = 30
 CUSTOMERS = 500
 FEATURES = ("recency_days", "orders_90", "taste")
 GATE = GateConfig(
-    min_rows=100, min_class_rows=20, n_bootstrap=100, max_ece=0.5, max_calibration_gap=0.5, max_latency_us_per_row=1e4
+    min_rows=100,
+    min_class_rows=20,
+    n_bootstrap=100,
+    max_ece=0.5,
+    max_calibration_gap=0.5,
+    max_latency_us_per_row=1e4,
+    max_jump=0.5,
+    max_champion_jump=0.5,
+    max_feature_lead=0.5,
 )
 
 
@@ -68,6 +77,7 @@ def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any
         "features": FEATURES,
         "newest": table.slice(table.num_rows - CUSTOMERS),
         "baselines": {"recency only": "recency_days"},
+        "recomputed": Recomputed(("now",), CUSTOMERS, FEATURES),
         "gate": gate,
         "drift": DriftConfig(),
     }

@@ -50,6 +50,31 @@ class GateConfig(BaseModel):
     max_feature_auc: float = Field(
         default=0.95, gt=0.5, le=1, description="A single feature this good knows the answer."
     )
+    max_feature_lead: float = Field(
+        default=0.04,
+        gt=0,
+        le=0.5,
+        description="AUC by which a single feature may be ahead of the features that the simple baselines go by.",
+    )
+    max_identifying_share: float = Field(
+        default=0.95,
+        gt=0,
+        le=1,
+        description="Share of entities that one feature may name: one value for an entity, and no other has it.",
+    )
+    max_jump: float = Field(
+        default=0.06,
+        gt=0,
+        le=0.5,
+        description="AUC by which a candidate may be ahead of the simple baselines; more is too good to be true until "
+        "a person passes it.",
+    )
+    max_champion_jump: float = Field(
+        default=0.04,
+        gt=0,
+        le=0.5,
+        description="AUC by which a candidate may be ahead of the model in charge; likewise.",
+    )
     max_pure_share: float = Field(
         default=0.20,
         gt=0,
@@ -77,6 +102,13 @@ class FraudGateConfig(GateConfig):
     )
     max_slice_drop: float = Field(
         default=0.10, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
+    )
+    max_jump: float = Field(
+        default=0.16,
+        gt=0,
+        le=0.5,
+        description="AUC by which a candidate may be ahead of the simple baselines, which know little of fraud; more "
+        "is too good to be true until a person passes it.",
     )
     max_calibration_gap: float = Field(
         default=0.02, gt=0, description="|mean probability - fraud rate| over the hold-out."

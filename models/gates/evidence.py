@@ -6,6 +6,7 @@ from datetime import date
 
 import pyarrow as pa
 
+from models.features.leakage import Recomputed
 from models.training.candidates import ShuffledControl
 from models.training.dataset import Split
 from models.training.fitted import FittedModel, Vector
@@ -44,6 +45,8 @@ class GateEvidence:
         size_bytes: of the candidate's package.
         loads: reads the package back as a night will; gives the number of golden rows that it scores as in training, or
             raises.
+        recomputed: features of some past cut-offs, computed again from nothing but what was known then.
+        plain_features: features that are known to be honest: those that the simple baselines go by.
     """
 
     name: str
@@ -54,6 +57,8 @@ class GateEvidence:
     control: ShuffledControl | None
     size_bytes: int | None
     loads: Callable[[], int] | None
+    recomputed: Recomputed | None = None
+    plain_features: tuple[str, ...] = ()
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:

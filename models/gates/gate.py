@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure
-from models.gates.checks import CHECKS, GateCheck
+from models.gates.check import GateCheck
+from models.gates.checks import CHECKS
 from models.gates.closing import reason_of
 from models.gates.config import GateConfig
 from models.gates.evidence import GateEvidence

@@ -1,11 +1,12 @@
-"""Signs that a feature knows what it cannot know."""
+"""Signs that a feature knows what it cannot know, or names the row instead of describing it."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.evaluation.metrics import auc
-from models.training.fitted import Labels, Matrix, Vector
+from models.training.fitted import Groups, Labels, Matrix, Vector
 
 #: A pure share counts only if this many rows of the absent class were to be expected in it.
 _MIN_EXPECTED = 30.0
@@ -30,6 +31,53 @@ def feature_tells(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[
     """What each column says about the label on its own, the most telling first."""
     tells = [_tell(name, rows[:, index].astype(np.float64), labels) for index, name in enumerate(names)]
     return sorted(tells, key=lambda tell: (-max(tell.auc, tell.pure_share), tell.name))
+
+
+@dataclass(frozen=True)
+class FeatureName:
+    """How much of a name one feature is.
+
+    Attributes:
+        name: of the feature.
+        share: of the entities with several rows, those that have one value in all of them which no other entity has.
+        order: absolute rank correlation with the position of a row in time and key.
+    """
+
+    name: str
+    share: float
+    order: float
+
+
+def feature_names(
+    names: tuple[str, ...], rows: Matrix, groups: Groups, cutoffs: NDArray[np.datetime64]
+) -> list[FeatureName]:
+    """How much each column is a name of the entity, or of the row's position; of rows in the order of a `Split`.
+
+    Only entities with rows at several cut-offs can tell: at a single one, any exact number differs from all others.
+    """
+    several = np.unique(cutoffs).size > 1
+    return [
+        FeatureName(name, *((_naming(rows[:, at], groups), _in_order(rows[:, at])) if several else (0.0, 0.0)))
+        for at, name in enumerate(names)
+    ]
+
+
+def _naming(values: NDArray[np.float32], groups: Groups) -> float:
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(groups[order]) != 0))
+    counts = np.diff(np.append(starts, groups.size))
+    ordered = values[order].astype(np.float64)
+    low, high = np.minimum.reduceat(ordered, starts), np.maximum.reduceat(ordered, starts)
+    constant = (low == high) & (counts > 1)
+    _, inverse, shared = np.unique(low[constant], return_inverse=True, return_counts=True)
+    return float((shared[inverse] == 1).sum() / max(1, int((counts > 1).sum())))
+
+
+def _in_order(values: NDArray[np.float32]) -> float:
+    if np.isnan(values).any() or (values == values[0]).all():
+        return 0.0
+    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)
+    return abs(float(np.corrcoef(ranks, np.arange(values.size))[0, 1]))
 
 
 def _tell(name: str, values: Vector, labels: Labels) -> FeatureTell:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from models.evaluation.curves import png_as_markdown
 from models.evaluation.slices import SliceResult
-from models.gates.checks import GateCheck
+from models.gates.check import GateCheck
 
 _METRICS = ("auc", "average_precision", "log_loss", "brier", "ece", "calibration_slope")
 
