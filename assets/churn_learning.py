@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from assets import churn_features
 from assets.churn_scoring import APP
 from assets.learning import Lesson
+from models.errors import TesseraError
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
 from resources.feature_store.port import FeatureStore
@@ -67,9 +68,12 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     """
     from models.features.churn import training_cutoffs
 
+    known = lake.days("orders")
+    if not known:
+        raise _nothing_to_learn(f"There are no orders up to {as_of}.")
     cutoffs = training_cutoffs(
         as_of,
-        lake.days("orders")[0],
+        known[0],
         horizon_days=settings.horizon_days,
         step_days=settings.cutoff_step_days,
         min_history_days=settings.min_history_days,
@@ -78,6 +82,8 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     days = [*cutoffs.train, cutoffs.holdout]
     churn_features.write_features(lake, engine, settings, churn_features.missing_days(lake, days))
     labelled = _labelled(lake, engine, settings, days, as_of)
+    if not labelled.num_rows:
+        raise _nothing_to_learn(f"No customer was active in the {settings.population_days} days before any cut-off.")
     store.apply()
     files = lake.files(churn_features.TABLE, first=days[0], last=days[-1])
     rows = store.historical(SERVICE, labelled, files={churn_features.VIEW: files})
@@ -87,6 +93,14 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
     return TrainingSet(written, cutoffs, recomputed_features(lake, engine, settings, written, days))
+
+
+def _nothing_to_learn(what: str) -> TesseraError:
+    return TesseraError(
+        what,
+        expected="customers with orders before the cut-offs that a model learns from",
+        todo="Ingest more history, or choose a later day; `tessera quarantine orders` shows rows that were left out.",
+    )
 
 
 def recomputed_features(

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from assets import alert_feedback, fraud_features
 from assets.learning import Lesson
+from models.errors import TesseraError
 from models.settings import FraudSettings
 from resources.engine.port import Engine
 from resources.lake.port import Lake
@@ -67,6 +68,12 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
     features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
     rows = fraud_rows(features, statements(lake, engine, days.train_first, as_of), days)
+    if not rows.num_rows:
+        raise TesseraError(
+            f"No payment of {days.train_first} to {days.holdout_last} has a label that was known by {as_of}.",
+            expected="payments with labels, fraud or not, of the days that are learnt from and judged on",
+            todo="Ingest payments and their labels of these days, or choose a later day.",
+        )
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)

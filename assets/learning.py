@@ -98,9 +98,11 @@ class Judged:
 
 def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Judged:
     """The best candidate by cross-validation, judged on the hold-out and registered with the gate's report."""
+    from models.gates.sufficiency import check_sufficient
     from models.training.candidates import choose, fit_candidates
     from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
+    check_sufficient(lesson.app, lesson.split, lesson.gate)
     # The baseline last: of two trainers of one kind the first counts, and the profile may set its own.
     fitters = [*trainers, LogisticRegressionTrainerConfig().open()]
     candidates = fit_candidates(fitters, lesson.split.train)

@@ -170,7 +170,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 "gate",
                 asset=[app, "champion"],
                 description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, "
-                "leakage.",
+                "leaks, jumps too good to be true.",
             )
         ],
         can_subset=False,

@@ -12,6 +12,7 @@ from models.gates.check import GateCheck
 from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing, given
 from models.gates.leak_checks import identity, jump, recomputed
 from models.gates.leaks import feature_tells
+from models.gates.sufficiency import classes, varied
 from models.training.dataset import Dataset
 
 _LATENCY_ROWS = 2_000
@@ -152,6 +153,8 @@ def leakage(hearing: Hearing) -> GateCheck:
 #: Every check, in the order in which a person would ask.
 CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
     rows,
+    classes,
+    varied,
     unseen,
     recomputed,
     leakage,

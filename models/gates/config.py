@@ -15,6 +15,11 @@ class GateConfig(BaseModel):
 
     min_rows: int = Field(default=400, ge=1, description="Hold-out rows below which no comparison means anything.")
     min_class_rows: int = Field(default=40, ge=1, description="Hold-out rows that each of the two classes must have.")
+    min_train_entities: int = Field(
+        default=10,
+        ge=2,
+        description="Training entities that each of the two classes must have; with fewer, nothing is trained.",
+    )
     metric: Metric = Field(default="auc", description="What models are compared by: auc, or average_precision.")
     min_quality: float = Field(
         default=0.60, ge=0, le=1, description="Lower end of the interval of the metric must reach this."

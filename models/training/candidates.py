@@ -1,5 +1,6 @@
 """Training several models on the same rows, and choosing among them without looking at the hold-out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -65,6 +66,8 @@ class ShuffledControl:
     @property
     def z(self) -> float:
         """Standard errors above 0.5."""
+        if self.standard_error == 0:  # a model that gives every row the same score
+            return 0.0 if self.auc <= 0.5 else math.inf
         return (self.auc - 0.5) / self.standard_error
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from assets.fraud_learning import golden_customers
-from assets.learning import GOLDEN_ROWS
+from models.training.golden import GOLDEN_ROWS
 
 
 def test_the_golden_set_is_the_first_payments_after_the_days_that_labels_take() -> None:

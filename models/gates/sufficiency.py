@@ -1,0 +1,49 @@
+"""Rows that a model can be learnt from at all: asked before anything is trained, and once more by the gate."""
+
+import numpy as np
+
+from models.errors import TesseraError
+from models.gates.check import GateCheck
+from models.gates.config import GateConfig
+from models.gates.evidence import GateEvidence
+from models.gates.hearing import Hearing
+from models.training.dataset import Split
+
+
+def classes(hearing: Hearing) -> GateCheck:
+    """Enough entities of both classes to learn from."""
+    train, limit = hearing.split.train, hearing.config.min_train_entities
+    fewest = {value: int(np.unique(train.groups[train.labels == value]).size) for value in (1, 0)}
+    says = (
+        f"{len(train)} training rows of {np.unique(train.groups).size} entities, {fewest[1]} with a positive label and "
+        f"{fewest[0]} with a negative one (at least {limit} of each)"
+    )
+    value = min(fewest.values())
+    return GateCheck("classes", value >= limit, float(value), float(limit), says)
+
+
+def varied(hearing: Hearing) -> GateCheck:
+    """At least one feature that is not the same in every training row."""
+    rows = hearing.split.train.rows
+    first = rows[:1]
+    same = ((rows == first) | (np.isnan(rows) & np.isnan(first))).all(axis=0)
+    several = int((~same).sum())
+    says = f"{several} of {same.size} features have more than one value in the training rows"
+    return GateCheck("varied", several > 0, float(several), 1.0, says)
+
+
+def check_sufficient(app: str, split: Split, config: GateConfig) -> None:
+    """Stop before anything is trained from too little.
+
+    Raises:
+        TesseraError: too few entities of a class, or only constant features, with the numbers.
+    """
+    hearing = Hearing(GateEvidence(app, None, split, None, None, None, None, None), config)
+    failed = [check for check in (classes(hearing), varied(hearing)) if not check.passed]
+    if failed:
+        raise TesseraError(
+            f"{app} cannot be learnt from these rows: {'; '.join(check.says for check in failed)}.",
+            expected="rows of both classes, and features that tell them apart",
+            todo="Ingest more history or more customers, and look at the labels and features of the training set "
+            f"({app}_training_set in the lake); the limits are settings.{app}.gate in stack.yaml.",
+        )
