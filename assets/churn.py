@@ -5,8 +5,8 @@ The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` a
 `models/` when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
 """
 
+from collections.abc import Iterator
 from datetime import date
-from typing import Literal
 
 import dagster as dg
 
@@ -14,7 +14,7 @@ from assets import churn_features, churn_learning, churn_scoring, churn_serving,
 from assets.blocking import or_stop
 from assets.partitions import daily
 from assets.stages import LearningConfig, champion_of
-from models.publishing import Publication
+from models.publishing import Degradation
 from resources.ports import (
     EngineResource,
     FeatureStoreResource,
@@ -79,7 +79,7 @@ def champion(
 class ScoresConfig(dg.Config):
     """How far down the ladder scores may come from."""
 
-    worst: Literal["fresh", "stale_features", "last_good_scores"] = "fresh"
+    worst: Degradation = churn_scoring.WORST_OF_A_NIGHT
 
 
 @dg.asset(
@@ -109,17 +109,16 @@ def scores(
     lake: LakeResource,
     registry: RegistryResource,
     sink: SinkResource,
+    notifier: NotifierResource,
     settings: SettingsResource,
-):  # no return type: Dagster would take the declared class for "no value"
+) -> Iterator[dg.MaterializeResult]:
     """Churn probability of each active customer: written, read back and audited, not yet published."""
     day = date.fromisoformat(context.partition_key)
-    scored = churn_scoring.score(
-        lake.open(), registry.open(), sink.open(), settings.open().churn, day, config.worst, run_id=context.run.run_id
-    )
+    stores = (lake.open(), registry.open(), sink.open(), notifier.open())
+    night = churn_scoring.Night(*stores, settings.open().churn, day, context.run.run_id)
+    scored = churn_scoring.score(night, config.worst)
     yield from or_stop(
-        dg.MaterializeResult(
-            value=scored.draft.model_dump_json(), metadata=scored.metadata(), check_results=scored.checks()
-        ),
+        dg.MaterializeResult(metadata=scored.metadata(), check_results=scored.checks()),
         "churn/scores",
         "audit",
         expected="rows that pass every check of the audit",
@@ -130,15 +129,20 @@ def scores(
 
 @dg.asset(
     key=["churn", "publication"],
-    ins={"draft": dg.AssetIn(key=["churn", "scores"])},
+    deps=[["churn", "scores"]],
     partitions_def=daily,
     group_name="churn",
     kinds={"deltalake"},
     owners=_OWNERS,
 )
-def publication(draft: str, sink: SinkResource, notifier: NotifierResource) -> dg.MaterializeResult:
-    """The day's scores, published: one pointer names the audited rows; the same rows again change nothing."""
-    published = churn_scoring.publish(Publication.model_validate_json(draft), sink.open(), notifier.open())
+def publication(
+    context: dg.AssetExecutionContext, sink: SinkResource, notifier: NotifierResource
+) -> dg.MaterializeResult:
+    """The day's scores, published if the audit passed them: one pointer names the audited rows.
+
+    The draft and its verdict come from the sink. The same rows again change nothing.
+    """
+    published = churn_scoring.publish(sink.open(), notifier.open(), date.fromisoformat(context.partition_key))
     return dg.MaterializeResult(metadata=published.metadata())
 
 

@@ -1,8 +1,13 @@
-"""Steps behind `churn/scores` and `churn/publication`: score, write an attempt, audit what was written, publish."""
+"""Steps behind `churn/scores` and `churn/publication`: score, write an attempt, audit what was written, publish.
+
+A night takes the best source of scores that can be used, and stops if the audit blocks it. A fallback goes down the
+ladder (`assets.score_sources`) from below whatever the audit has blocked before, and tells when nothing is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,55 +17,44 @@ import pyarrow as pa
 
 from assets import churn_features
 from assets.learning import DRIFT
+from assets.score_sources import APP, FailedSource, LastGoodScores, ModelSource, Source, blocked, sources
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from models.publishing import Degradation, Publication, attempt_of
+from models.publishing import LADDER, AuditVerdict, Degradation, Publication, attempt_of
 from models.settings import ChurnSettings
 from resources.lake.port import Lake
-from resources.notifier.port import Notifier
+from resources.notifier.port import Level, Notifier
 from resources.registry.port import Registry
-from resources.sink.port import Sink
+from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
-    from models.scoring.audit import AuditReport, EarlierScores
+    from models.scoring.audit import AuditReport, EarlierScores, Expected
+    from models.scoring.config import AuditConfig
     from models.scoring.drift import DriftReport
     from models.training.encoding import Encoder
-    from models.training.package import LoadedModel
 
-APP = "churn"
 _ENTITY = "customer_id"
-_RUNGS: tuple[Degradation, ...] = ("fresh", "stale_features", "last_good_scores")
+#: A night makes no scores worse than this; only a fallback does.
+WORST_OF_A_NIGHT: Degradation = "champion_before"
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Rung:
-    """Where the scores of a day come from."""
+class Night:
+    """What the scores of a day are made with.
 
-    degradation: Degradation
-    features_of: date
-    earlier: Publication | None = None
-
-
-def rung(lake: Lake, sink: Sink, day: date, worst: Degradation, max_stale_days: int) -> Rung:
-    """The best source of scores for `day`, no worse than `worst`: its features, older ones, else the last good scores.
-
-    Raises:
-        TesseraError: there is none.
+    Attributes:
+        run_id: the Dagster run that makes them.
     """
-    allowed = _RUNGS[: _RUNGS.index(worst) + 1]
-    known = [d for d in lake.days(churn_features.TABLE) if d <= day]
-    if day in known:
-        return Rung("fresh", day)
-    if "stale_features" in allowed and known and day - known[-1] <= timedelta(days=max_stale_days):
-        return Rung("stale_features", known[-1])
-    earlier = sink.last_published(APP, day) if "last_good_scores" in allowed else None
-    if earlier is not None:
-        return Rung("last_good_scores", earlier.features_of, earlier)
-    raise TesseraError(
-        f"There are no features of {day}, and nothing older that may stand in for them.",
-        expected=f"features of {day}, or as fallback features up to {max_stale_days} days old or any published scores",
-        todo=f"Run `tessera run churn_nightly --date {day}`.",
-    )
+
+    lake: Lake
+    registry: Registry
+    sink: Sink
+    notifier: Notifier
+    settings: ChurnSettings
+    day: date
+    run_id: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +73,7 @@ class Scored:
             **{name: round(value, 4) for name, value in self.audit.metrics.items()},
             "model_version": self.draft.model_version,
             "degradation": self.draft.degradation,
+            **({"steps": "; ".join(self.draft.steps)} if self.draft.steps else {}),
             "features_of": self.draft.features_of.isoformat(),
             "attempt": self.draft.attempt,
         }
@@ -91,6 +86,15 @@ class Scored:
             "max_psi_feature": most.feature,
             "drift": _drift_table(self.drift),
         }
+
+    def verdict(self) -> AuditVerdict:
+        """The audit as the sink keeps it."""
+        from models.scoring.audit import DISTRIBUTION
+
+        stopped = [check for check in self.audit.checks if not check.passed and check.severity == "block"]
+        failed = {check.name: check.says for check in stopped}
+        passed = self.audit.passed
+        return AuditVerdict(draft=self.draft, passed=passed, failed=failed, overrulable=set(failed) == {DISTRIBUTION})
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """The audit, which blocks publishing, and drift, which only warns."""
@@ -112,66 +116,92 @@ class Scored:
         return [audit, drift]
 
 
-def score(
-    lake: Lake, registry: Registry, sink: Sink, settings: ChurnSettings, day: date, worst: Degradation, *, run_id: str
-) -> Scored:
-    """The scores of `day`, written as an attempt and audited as they were read back.
+def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> Scored:
+    """The scores of the day, written as an attempt, audited as read back, and recorded in the sink with the verdict.
 
     The attempt is named by the digest of its rows, so the same rows are always the same attempt.
 
+    Args:
+        night: the stores and the day.
+        worst: the last rung of the ladder that may be taken. Beyond `WORST_OF_A_NIGHT`, a set that the audit blocks is
+            followed by the next source; before, it ends the ladder.
+
     Raises:
-        TesseraError: no rung of the ladder holds, or there is no champion.
+        TesseraError: no source of scores is left; a notice says so.
     """
+    _tell_losses(night)
+    is_fallback = LADDER.index(worst) > LADDER.index(WORST_OF_A_NIGHT)
+    verdicts = _verdicts(night) if is_fallback else []
+    inputs = _inputs(night)
+    steps: list[FailedSource] = []
+    stale = night.settings.max_stale_days
+    for source in sources(night.lake, night.registry, night.sink, night.day, worst, max_stale_days=stale):
+        failed = source if isinstance(source, FailedSource) else None
+        reason = blocked(source, verdicts, inputs)
+        if not (failed or reason):
+            made = _made(night, source, steps, inputs)  # pyright: ignore[reportArgumentType] - it has not failed
+            if isinstance(made, Scored) and (made.audit.passed or not is_fallback):
+                return made
+            reason = made.verdict().failures() if isinstance(made, Scored) else made
+        steps.append(failed or FailedSource(source.degradation, reason))
+    raise _nothing_left(night, steps, told=is_fallback)
+
+
+def _made(night: Night, source: Source, steps: Sequence[FailedSource], inputs: Mapping[str, int]) -> Scored | str:
+    """Scores of a source, or the reason why they could not be made."""
+    try:
+        if isinstance(source, LastGoodScores):
+            made = _again(night, source.earlier, steps)
+        else:
+            made = _scored(night, source, steps, inputs)
+    except TesseraError as error:
+        return error.what
+    night.sink.record_audit(made.verdict())
+    return made
+
+
+def _scored(night: Night, source: ModelSource, steps: Sequence[FailedSource], inputs: Mapping[str, int]) -> Scored:
+    from models.scoring.audit import Expected
     from models.scoring.batch import Scorer, scored
     from models.scoring.drift import DriftMeter, DriftReference
 
-    source = rung(lake, sink, day, worst, settings.max_stale_days)
-    if source.earlier is not None:
-        return _again(source.earlier, sink, settings, day, run_id)
-    version, loaded = _champion(registry)
-    scorer = Scorer(loaded.model, loaded.encoder, version, loaded.card.feature_version, _ENTITY)
+    settings, loaded = night.settings, source.model
+    versions = (source.version, loaded.sha256, loaded.card.feature_version)
+    scorer = Scorer(loaded.model, loaded.encoder, *versions, _ENTITY)
     meter = DriftMeter(DriftReference.model_validate_json(loaded.extras[DRIFT]), settings.drift)
-    batches = meter.watch(_feature_batches(lake, source.features_of, loaded.encoder, settings.scoring.batch_rows))
-    with scored(batches, scorer, settings.scoring) as rows:
+    features = _feature_batches(night.lake, source.features_of, loaded.encoder, settings.scoring.batch_rows)
+    with scored(meter.watch(features), scorer, settings.scoring) as rows:
         attempt = attempt_of(_digest(rows.reader()))
-        sink.write_attempt(APP, day, attempt, rows.reader())
+        night.sink.write_attempt(APP, night.day, attempt, rows.reader())
         counts = {"scored": rows.rows, "contacts": rows.contacts, "explained": rows.explained}
-    made = _Made(day, attempt, source, version, loaded.card.feature_version, counts)
-    report = _audited(lake, sink, settings, made)
-    why = passed_by_hand(registry.ledger(APP))
-    return Scored(_draft(made, report, lake, run_id, why), report, meter.report())
 
+    def expected() -> Expected:
+        scope = night.lake.scan(churn_features.TABLE, first=source.features_of, last=source.features_of)
+        entities = (batch.column(0) for batch in scope.to_batches(columns=[_ENTITY]))
+        return Expected(entities, loaded.sha256, loaded.card.feature_version)
 
-@dataclass(frozen=True)
-class _Made:
-    """An attempt that was written: what it was made of."""
-
-    day: date
-    attempt: str
-    source: Rung
-    model_version: str
-    feature_version: str
-    counts: dict[str, int]
-
-
-def _draft(made: _Made, report: AuditReport, lake: Lake, run_id: str, why: str) -> Publication:
-    return Publication(
+    limits = _limits(settings.audit, steps)
+    report = _audited(night, attempt, expected, limits, _earlier(night, source))
+    draft = Publication(
         app=APP,
-        day=made.day,
-        attempt=made.attempt,
-        degradation=made.source.degradation,
-        model_version=made.model_version,
-        feature_version=made.feature_version,
-        features_of=made.source.features_of,
+        day=night.day,
+        attempt=attempt,
+        degradation=source.degradation,
+        model_version=source.version,
+        model_package=loaded.sha256,
+        feature_version=loaded.card.feature_version,
+        features_of=source.features_of,
         rows=report.rows,
         digest=report.digest,
-        inputs={table: lake.version(table) for table in ("orders", churn_features.TABLE)},
-        counts=made.counts,
+        inputs=dict(inputs),
+        counts=counts,
         metrics=report.metrics,
-        run_id=run_id,
+        run_id=night.run_id,
         published_at=datetime.now(UTC),
-        why=why,
+        why=passed_by_hand(night.registry.ledger(APP)) if source.degradation == "fresh" else "",
+        steps=tuple(str(step) for step in steps),
     )
+    return Scored(draft, report, meter.report())
 
 
 @dataclass(frozen=True)
@@ -196,32 +226,104 @@ class Published:
         }
 
 
-def publish(draft: Publication, sink: Sink, notifier: Notifier) -> Published:
-    """What stands published for the draft's day afterwards; degraded scores are told to people."""
+def publish(sink: Sink, notifier: Notifier, day: date) -> Published:
+    """What stands published for the day after its audited draft was published; each step down is told to people.
+
+    A set never takes the place of a better one that stands published.
+
+    Raises:
+        TesseraError: nothing was audited for the day, or the audit blocked it.
+    """
+    verdict = sink.draft(APP, day)
+    if verdict is None:
+        raise TesseraError(
+            f"No scores of {APP} wait to be published for {day}.",
+            expected="scores that passed the audit",
+            todo=f"Run `tessera run {APP}_nightly --date {day}`.",
+        )
+    draft = verdict.draft
+    better = _better(sink, draft) if verdict.passed else None
+    if better is not None:
+        return Published(better, f"{better.degradation} scores stay published; {draft.degradation} ones are not needed")
     standing = sink.publish(draft)
     if standing.run_id != draft.run_id:
         return Published(standing, f"identical to what run {standing.run_id[:8]} published: nothing changed")
     if standing.degradation == "fresh":
         return Published(standing, f"published, {standing.rows:,} rows")
+    _tell_steps(notifier, standing)
     words = f"published, degraded: {standing.degradation} of {standing.features_of}"
-    notifier.notify(
-        "warning",
-        f"{standing.app} {standing.day}: {standing.degradation}",
-        f"The nightly job did not publish fresh scores. {words}. Repair it and run {standing.app}_nightly again.",
-        {"app": standing.app, "day": standing.day.isoformat(), "run_id": standing.run_id},
-    )
-    return Published(standing, words)
+    return Published(standing, f"{words} ({'; '.join(standing.steps)})" if standing.steps else words)
 
 
-def _champion(registry: Registry) -> tuple[str, LoadedModel]:
-    from models.training.package import load
+def _better(sink: Sink, draft: Publication) -> Publication | None:
+    """What stands published for the draft's day, if its source is better and its rows can be read."""
+    try:
+        standing = sink.published(draft.app, draft.day)
+        if standing is None or LADDER.index(standing.degradation) >= LADDER.index(draft.degradation):
+            return None
+        for _ in sink.published_rows(standing):
+            pass
+    except DamagedScores:
+        return None
+    return standing
 
-    version = registry.champion(APP)
-    if version is None:
-        raise TesseraError(
-            "No model of churn is in charge.", expected="a champion", todo="Run `tessera run churn_training`."
+
+def _tell_steps(notifier: Notifier, standing: Publication) -> None:
+    """One notice for each step down."""
+    rungs = [step.partition(":")[0] for step in standing.steps]
+    for step, following in zip(standing.steps, [*rungs[1:], standing.degradation], strict=True):
+        of = f" of {standing.features_of}" if following == standing.degradation else ""
+        _tell(
+            notifier,
+            "warning",
+            f"{standing.app} {standing.day}: {following}",
+            f"Step down from {step}. Next: {following}{of}. Published: {standing.degradation}, version "
+            f"{standing.model_version}. Repair it and run {standing.app}_nightly again.",
+            standing.day,
+            standing.run_id,
         )
-    return version, load(registry.fetch(APP, version))
+
+
+def _tell_losses(night: Night) -> None:
+    """Published scores that storage has lost, told every night until they are published again."""
+    losses = night.sink.repair(APP)
+    if losses:
+        subject = f"{APP}: published scores are damaged"
+        _tell(night.notifier, "error", subject, "\n".join(losses), night.day, night.run_id)
+
+
+def _nothing_left(night: Night, steps: Sequence[FailedSource], *, told: bool) -> TesseraError:
+    reasons = "; ".join(str(step) for step in steps)
+    after = "There is nothing older that may stand in for them." if told else "A fallback may find other scores."
+    command = f"tessera run {APP}_{'nightly' if told else 'fallback'} --date {night.day}"
+    error = TesseraError(
+        f"No scores for {night.day} can be made: {reasons}. {after}",
+        expected=f"a champion and features of {night.day}, or as fallback features up to "
+        f"{night.settings.max_stale_days} days old or any published scores",
+        todo=f"Repair what failed, then run `{command}`." if told else f"Run `{command}`, or repair what failed.",
+    )
+    if told:
+        _tell(night.notifier, "error", f"{APP} {night.day}: nothing is published", str(error), night.day, night.run_id)
+    return error
+
+
+def _tell(notifier: Notifier, level: Level, subject: str, body: str, day: date, run_id: str) -> None:
+    """Losing a notice must not stop scores; the log then holds it."""
+    try:
+        notifier.notify(level, subject, body, {"app": APP, "day": day.isoformat(), "run_id": run_id})
+    except TesseraError as error:
+        _LOGGER.error("%s %s (%s)", subject, body, error)
+
+
+def _inputs(night: Night) -> dict[str, int]:
+    return {table: night.lake.version(table) for table in ("orders", churn_features.TABLE)}
+
+
+def _verdicts(night: Night) -> list[AuditVerdict]:
+    try:
+        return list(night.sink.audits(APP, night.day))
+    except DamagedScores:
+        return []  # every source is then audited again
 
 
 def _feature_batches(lake: Lake, day: date, encoder: Encoder, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -241,48 +343,79 @@ def _digest(rows: pa.RecordBatchReader) -> str:
     return digest.hexdigest()
 
 
-def _audited(lake: Lake, sink: Sink, settings: ChurnSettings, made: _Made) -> AuditReport:
-    from models.scoring.audit import Expected, audit
-
-    scope = lake.scan(churn_features.TABLE, first=made.source.features_of, last=made.source.features_of)
-    entities = (batch.column(0) for batch in scope.to_batches(columns=[_ENTITY]))
-    return audit(
-        sink.read_attempt(APP, made.day, made.attempt),
-        Expected(entities, made.model_version, made.feature_version),
-        scoring=settings.scoring,
-        limits=settings.audit,
-        earlier=_earlier(sink, made.day, settings.audit.max_earlier_days),
-    )
+def _limits(limits: AuditConfig, steps: Sequence[FailedSource]) -> AuditConfig:
+    """After a step down, another model gets no wider limit: the shift that stopped the night may be in the features."""
+    return limits.model_copy(update={"psi_block_new_model": limits.psi_block}) if steps else limits
 
 
-def _earlier(sink: Sink, day: date, max_days: int) -> EarlierScores | None:
-    """The scores published for the last day before `day`, if they are recent enough to resemble those of `day`."""
+def _audited(
+    night: Night,
+    attempt: str,
+    expected: Callable[[], Expected],
+    limits: AuditConfig,
+    earlier: Iterable[Publication],
+) -> AuditReport:
+    """The audit of an attempt against the first of `earlier` whose rows can be read, or against none."""
+    from models.scoring.audit import audit
+
+    for compared in [*earlier, None]:
+        try:
+            return audit(
+                night.sink.read_attempt(APP, night.day, attempt),
+                expected(),
+                scoring=night.settings.scoring,
+                limits=limits,
+                earlier=_scores_of(night.sink, compared) if compared else None,
+            )
+        except DamagedScores:
+            if compared is None:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _scores_of(sink: Sink, publication: Publication) -> EarlierScores:
     from models.scoring.audit import EarlierScores
 
-    last = sink.last_published(APP, day)
-    if last is None or day - last.day > timedelta(days=max_days):
-        return None
-    return EarlierScores(last.model_version, sink.read_attempt(APP, last.day, last.attempt))
+    by = f"version {publication.model_version}"
+    return EarlierScores(publication.model_package, sink.published_rows(publication), by)
 
 
-def _again(earlier: Publication, sink: Sink, settings: ChurnSettings, day: date, run_id: str) -> Scored:
-    """The last good scores once more, as an attempt of `day`, audited against themselves."""
-    from models.scoring.audit import EarlierScores, Expected, audit
+def _earlier(night: Night, source: ModelSource) -> Iterator[Publication]:
+    """Scores published lately before the day, newest first; for a champion before, first those that it made."""
+    oldest = night.day - timedelta(days=night.settings.audit.max_earlier_days)
+    days = [found for found in night.sink.published_days(APP) if oldest <= found < night.day]
+    found = [night.sink.published(APP, day) for day in reversed(days)]
+    published = [publication for publication in found if publication is not None]
+    if source.degradation == "champion_before":
+        published.sort(key=lambda publication: publication.model_package != source.model.sha256)
+    return iter(published)
 
-    sink.write_attempt(APP, day, earlier.attempt, sink.read_attempt(APP, earlier.day, earlier.attempt))
-    report = audit(
-        sink.read_attempt(APP, day, earlier.attempt),
-        Expected(
-            (batch.column("entity_id") for batch in sink.read_attempt(APP, earlier.day, earlier.attempt)),
-            earlier.model_version,
-            earlier.feature_version,
-        ),
-        scoring=settings.scoring,
-        limits=settings.audit,
-        earlier=EarlierScores(earlier.model_version, sink.read_attempt(APP, earlier.day, earlier.attempt)),
-    )
-    now = {"day": day, "degradation": "last_good_scores", "run_id": run_id, "published_at": datetime.now(UTC)}
-    return Scored(earlier.model_copy(update={**now, "why": f"scores of {earlier.day} once more"}), report, None)
+
+def _again(night: Night, earlier: Publication, steps: Sequence[FailedSource]) -> Scored:
+    """The last good scores once more, as an attempt of the day, audited against themselves."""
+    from models.scoring.audit import Expected
+
+    sink, attempt = night.sink, earlier.attempt
+    sink.write_attempt(APP, night.day, attempt, sink.published_rows(earlier))
+
+    def expected() -> Expected:
+        entities = (batch.column("entity_id") for batch in sink.published_rows(earlier))
+        return Expected(entities, earlier.model_package, earlier.feature_version)
+
+    report = _audited(night, attempt, expected, night.settings.audit, [earlier])
+    now = {
+        "day": night.day,
+        "action": "publish",
+        "was": "",
+        "degradation": "last_good_scores",
+        "run_id": night.run_id,
+        "published_at": datetime.now(UTC),
+        "why": f"scores of {earlier.day} once more",
+        "who": "",
+        "refused": {},
+        "steps": tuple(str(step) for step in steps),
+    }
+    return Scored(earlier.model_copy(update=now), report, None)
 
 
 def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:

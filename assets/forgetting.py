@@ -20,9 +20,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from assets import churn_learning, fraud_learning
-from assets.churn_scoring import APP
 from assets.erasure_journal import ErasureJournal
 from assets.ingestion_record import quarantine_of, recount
+from assets.score_sources import APP
 from assets.traces import traces
 from models.alerts import is_alert_of
 from models.contracts import CONTRACTS

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets import churn_scoring
 from assets.partitions import daily
+from assets.score_sources import APP
 from resources.lake.port import Lake
 from resources.ports import EventsResource, LakeResource, SettingsResource, SinkResource
 from resources.sink.port import Sink
 
 #: Applications that publish scores.
-APPS = (churn_scoring.APP,)
+APPS = (APP,)
 
 
 @dg.asset(

@@ -155,7 +155,7 @@ def _nightly(note: Path) -> None:
 def _plain(note: Path) -> None:
     """The same work, line by line."""
     from assets.churn_features import write_features
-    from assets.churn_scoring import publish, score
+    from assets.churn_scoring import Night, publish, score
     from assets.ingestion import ingest
     from resources.stack import active_stack
 
@@ -167,10 +167,10 @@ def _plain(note: Path) -> None:
         if ingest(table, source, lake, DAY, stack.settings.ingestion, "plain").breaks(stack.settings.ingestion):
             raise SystemExit(f"too many rows of {table} in quarantine")
     write_features(lake, engine, stack.settings.churn, [DAY])
-    scored = score(lake, registry, sink, stack.settings.churn, DAY, "fresh", run_id="plain")
+    scored = score(Night(lake, registry, sink, notifier, stack.settings.churn, DAY, "plain"))
     if not scored.audit.passed:
         raise SystemExit("the audit stopped the scores")
-    print(publish(scored.draft, sink, notifier).verdict)
+    print(publish(sink, notifier, DAY).verdict)
     note.write_text(str(time.process_time() - started))
 
 

@@ -222,7 +222,7 @@ def _ours(folder: Path, rows: int, reasons: int) -> None:
 
     booster = xgb.Booster({"nthread": THREADS}, model_file=folder / "model.ubj")
     model = XGBoostModel(booster, Platt(slope=1.0, intercept=0.0))
-    scorer = Scorer(model, Encoder(tuple(FEATURES), {}), "1", "v1", "customer_id")
+    scorer = Scorer(model, Encoder(tuple(FEATURES), {}), "1", "0" * 64, "v1", "customer_id")
     config = ScoringConfig(batch_rows=BATCH_ROWS, max_reasons_rows=reasons, min_contact_score=0.0)
     files = [str(_rows_file(folder, rows))]
     batches = feature_batches(files, ["customer_id", *FEATURES], batch_rows=BATCH_ROWS)
@@ -240,8 +240,8 @@ def _naive(folder: Path, rows: int, _reasons: int) -> None:
     frame["score"] = model.predict(frame[FEATURES])
     frame["decision"] = "leave"
     frame.loc[frame["score"].nlargest(1000).index, "decision"] = "contact"
-    frame["model_version"], frame["feature_version"] = "1", "v1"
-    wanted = ["customer_id", "score", "decision", "model_version", "feature_version"]
+    frame["model_version"], frame["model_package"], frame["feature_version"] = "1", "0" * 64, "v1"
+    wanted = ["customer_id", "score", "decision", "model_version", "model_package", "feature_version"]
     frame[wanted].to_parquet(folder / "naive.parquet")
 
 

@@ -1,18 +1,24 @@
 """What is known about a published set of scores, and how an attempt gets its name."""
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Literal
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-#: Degradation, best first: today's features, older features, the last good scores.
-Degradation = Literal["fresh", "stale_features", "last_good_scores"]
+from models.errors import TesseraError
 
-#: One row per scored entity, in ascending order of `entity_id`.
+#: Source of a day's scores, best first: the champion on today's features, the champion before on today's features, a
+#: champion on older features, the last good scores.
+Degradation = Literal["fresh", "champion_before", "stale_features", "last_good_scores"]
+LADDER: tuple[Degradation, ...] = ("fresh", "champion_before", "stale_features", "last_good_scores")
+
+#: Rule by which digests of rows are made (`models.scoring.digest`); another rule gives other digests of equal rows.
+DIGEST_RULE = "rows-v2"
+
+#: One row per scored entity, in ascending order of `entity_id`. `model_version` is the registry's number, for people;
+#: `model_package` is the sha256 of the model package, the same in every registry.
 SCORES_SCHEMA = pa.schema(
     [
         pa.field("entity_id", pa.string(), nullable=False),
@@ -20,9 +26,12 @@ SCORES_SCHEMA = pa.schema(
         pa.field("decision", pa.string(), nullable=False),
         pa.field("reasons", pa.list_(pa.string())),
         pa.field("model_version", pa.string(), nullable=False),
+        pa.field("model_package", pa.string(), nullable=False),
         pa.field("feature_version", pa.string(), nullable=False),
     ]
 )
+#: Columns for people, which the digest of the rows leaves out: a registry's counter is not the model's identity.
+UNHASHED_COLUMNS = frozenset({"model_version"})
 
 
 class Publication(BaseModel):
@@ -31,6 +40,12 @@ class Publication(BaseModel):
     A record with `action` `forget` says that a set became another one: the attempt `was` lost the rows of somebody who
     was forgotten, and is called `attempt` since. `rows` and `digest` are those of what is left; `counts` and `metrics`
     stay what the run found.
+
+    Attributes:
+        model_package: sha256 of the model package that made the rows.
+        digest_rule: the rule by which `digest` was made.
+        steps: each better source of scores that failed that day, best first, with the reason in words.
+        refused: checks of the audit that failed and that a person overruled (`who`, `why`); empty for all other sets.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -42,10 +57,12 @@ class Publication(BaseModel):
     was: str = ""
     degradation: Degradation
     model_version: str
+    model_package: str
     feature_version: str
     features_of: date
     rows: int
     digest: str
+    digest_rule: Literal["rows-v2"] = DIGEST_RULE
     inputs: dict[str, int]
     counts: dict[str, int]
     metrics: dict[str, float]
@@ -53,6 +70,93 @@ class Publication(BaseModel):
     published_at: datetime
     why: str = ""
     who: str = ""
+    steps: tuple[str, ...] = ()
+    refused: dict[str, str] = {}
+
+
+class AuditVerdict(BaseModel):
+    """Result of the audit of an attempt, and the publication that waits for it.
+
+    Attributes:
+        draft: the record to publish; its `rows` and `digest` are what the audit read back.
+        passed: no blocking check failed.
+        failed: the blocking checks that failed, by name, with what was found.
+        overrulable: the failed checks compare with earlier scores and may be overruled by a person; the rows as such
+            are sound.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    draft: Publication
+    passed: bool
+    failed: dict[str, str] = {}
+    overrulable: bool = False
+
+    @property
+    def app(self) -> str:
+        """The application that was scored."""
+        return self.draft.app
+
+    @property
+    def day(self) -> date:
+        """The day that was scored."""
+        return self.draft.day
+
+    def failures(self) -> str:
+        """The failed checks in one line."""
+        return "; ".join(f"{name}: {found}" for name, found in self.failed.items())
+
+
+def require_passed(
+    publication: Publication, verdict: AuditVerdict | None, *, rows: int, digest: str, overrule: bool
+) -> Publication:
+    """The record as it may be published.
+
+    Args:
+        publication: the record to publish.
+        verdict: the newest verdict on its attempt; None: it was never audited.
+        rows: number of rows of the attempt, counted in storage.
+        digest: digest of these rows.
+        overrule: publish a set that only a comparison with earlier scores stopped; `who` and `why` must be given.
+
+    Raises:
+        TesseraError: the attempt was not audited, did not pass, or is not what was audited.
+    """
+    app, day, attempt = publication.app, publication.day, publication.attempt
+    night = f"Score the day: `tessera run {app}_nightly --date {day}`."
+    if verdict is None:
+        raise TesseraError(
+            f"The scores {attempt!r} of {app} for {day} were never audited.", expected="a passed audit", todo=night
+        )
+    if (rows, digest) != (verdict.draft.rows, verdict.draft.digest) or (rows, digest) != (
+        publication.rows,
+        publication.digest,
+    ):
+        audited = f"{verdict.draft.rows} ({verdict.draft.digest[:12]})"
+        raise TesseraError(
+            f"Attempt {attempt!r} of {day} holds {rows} rows with digest {digest[:12]}, not "
+            f"{publication.rows} ({publication.digest[:12]}); audited were {audited}.",
+            expected="the rows that were audited, unchanged",
+            todo=night,
+        )
+    if verdict.passed:
+        return publication
+    if not (overrule and verdict.overrulable and publication.why and publication.who):
+        raise _refused(verdict)
+    return publication.model_copy(update={"refused": dict(verdict.failed)})
+
+
+def _refused(verdict: AuditVerdict) -> TesseraError:
+    draft = verdict.draft
+    by_hand = (
+        f'or, if the shift is real, `tessera publish {draft.app} --date {draft.day} --even-if-refused --why "..."`'
+    )
+    return TesseraError(
+        f"The audit blocked the scores of {draft.app} for {draft.day}: {verdict.failures()}.",
+        expected="scores that pass every blocking check",
+        todo=f"Run `tessera run {draft.app}_fallback --date {draft.day}`"
+        + (f", {by_hand}." if verdict.overrulable else "."),
+    )
 
 
 def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
@@ -71,8 +175,3 @@ def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
 def attempt_of(digest: str) -> str:
     """The name of the attempt that holds the rows with this digest (`models.scoring.digest`)."""
     return digest[:16]
-
-
-def attempt_id(parts: Mapping[str, str]) -> str:
-    """16 hex digits that name an attempt by what its rows depend on: model, features, decision settings."""
-    return hashlib.sha256(json.dumps(dict(parts), sort_keys=True).encode()).hexdigest()[:16]

@@ -15,6 +15,7 @@ from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
+from resources.no_values import no_values
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
@@ -134,7 +135,7 @@ R = TypeVar("R", bound=dg.ConfigurableResource)
 def stack_resources(stack: Stack) -> dict[str, Any]:
     """Every port of the profile as a resource, configured by the profile, changeable at launch."""
     ports = {port: _bound(resource, port, stack) for port, resource in _PORTS.items()}
-    return {**ports, "settings": SettingsResource(profile=stack.name)}
+    return {**ports, "settings": SettingsResource(profile=stack.name), "io_manager": no_values}
 
 
 def _bound(resource: type[R], port: str, stack: Stack) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from score_sets import APP, publication, reader, score_rows
+from score_sets import APP, audit_and_publish, publication, reader, score_rows
 
 from assets.forgetting import Parts
 from assets.fraud_notices import told
@@ -221,7 +221,7 @@ def fill(folder: Path) -> Parts:
 def _publish(parts: Parts, day: date) -> None:
     rows = score_rows([0.1, 0.2, 0.3, 0.4, 0.5])  # c000000 to c000004
     parts.sink.write_attempt(APP, day, "a1", reader(rows))
-    parts.sink.publish(publication("a1", rows, day=day))
+    audit_and_publish(parts.sink, publication("a1", rows, day=day))
 
 
 def places_with(folder: Path, id: str) -> list[str]:

@@ -1,16 +1,23 @@
 """Small sets of score rows and their publications, for tests of the audit and of sinks."""
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
 
-from models.publishing import SCORES_SCHEMA, Publication
+from models.publishing import SCORES_SCHEMA, AuditVerdict, Publication
 from models.scoring.digest import RowsDigest
+from resources.sink.port import Sink
 
 APP = "churn"
 DAY = date(2026, 1, 31)
+
+
+def package_of(model: str) -> str:
+    """A sha256 that stands for the package of a model version."""
+    return hashlib.sha256(model.encode()).hexdigest()
 
 
 def score_rows(scores: Sequence[float], *, contacts: int = 0, model: str = "3", feature: str = "churn_v1") -> pa.Table:
@@ -24,6 +31,7 @@ def score_rows(scores: Sequence[float], *, contacts: int = 0, model: str = "3", 
         ["contact" if number in best else "leave" for number in numbers],
         [[f"recency_days {number} raises the risk"] if number in best else None for number in numbers],
         [model] * len(values),
+        [package_of(model)] * len(values),
         [feature] * len(values),
     ]
     return pa.table(columns, schema=SCORES_SCHEMA)
@@ -56,6 +64,7 @@ def publication(attempt: str, rows: pa.Table, *, day: date = DAY, run_id: str = 
         attempt=attempt,
         degradation="fresh",
         model_version="3",
+        model_package=package_of("3"),
         feature_version="churn_v1",
         features_of=day,
         rows=rows.num_rows,
@@ -66,3 +75,14 @@ def publication(attempt: str, rows: pa.Table, *, day: date = DAY, run_id: str = 
         run_id=run_id,
         published_at=datetime(2026, 2, 1, 2, 0, tzinfo=UTC),
     )
+
+
+def verdict(draft: Publication, **failed: str) -> AuditVerdict:
+    """An audit that passed, unless `failed` names checks."""
+    return AuditVerdict(draft=draft, passed=not failed, failed=failed, overrulable=set(failed) == {"distribution"})
+
+
+def audit_and_publish(sink: Sink, record: Publication) -> Publication:
+    """What stands published after a passed audit of the record's attempt."""
+    sink.record_audit(verdict(record))
+    return sink.publish(record)

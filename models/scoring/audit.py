@@ -21,6 +21,9 @@ from models.scoring.psi import shift
 #: Equal parts of [0, 1] in which scores are counted, and the groups of about equal size that PSI compares.
 _FINE, _GROUPS = 1000, 10
 
+#: The check that compares with earlier scores; a person may overrule it.
+DISTRIBUTION = "score distribution"
+
 
 @dataclass(frozen=True)
 class Check:
@@ -53,21 +56,22 @@ class Expected:
 
     Attributes:
         entities: arrays of the ids in scope, ascending; read once.
-        model_version: the one model that made them.
+        model_package: sha256 of the package of the one model that made them.
         feature_version: the one version of the features they were made from.
     """
 
     entities: Iterable[pa.Array]
-    model_version: str
+    model_package: str
     feature_version: str
 
 
 @dataclass(frozen=True)
 class EarlierScores:
-    """The last published set. `rows`: batches with a column `score`; read once."""
+    """The last published set. `rows`: batches with a column `score`; read once. `by`: its model, in words."""
 
-    model_version: str
+    model_package: str
     rows: Iterable[pa.RecordBatch]
+    by: str = "another model"
 
 
 def audit(
@@ -103,7 +107,7 @@ def audit(
     checks = [check for observer in observers for check in observer.checks()]
     metrics = {"mean_score": scores.mean(), "contact_share": decisions.contacts / max(digest.rows, 1)}
     if earlier is not None:
-        psi, check = _shifted(scores.histogram, earlier, expected.model_version, limits)
+        psi, check = _shifted(scores.histogram, earlier, expected.model_package, limits)
         checks.append(check)
         metrics["score_psi"] = psi
     passed = all(check.passed or check.severity == "warn" for check in checks)
@@ -236,7 +240,7 @@ class _Versions:
     """One model and one version of the features made every row."""
 
     def __init__(self, expected: Expected) -> None:
-        self._versions = {"model_version": expected.model_version, "feature_version": expected.feature_version}
+        self._versions = {"model_package": expected.model_package, "feature_version": expected.feature_version}
         self._others = dict.fromkeys(self._versions, 0)
 
     def see(self, batch: pa.RecordBatch) -> None:
@@ -246,7 +250,7 @@ class _Versions:
     def checks(self) -> Iterator[Check]:
         for column, version in self._versions.items():
             others = self._others[column]
-            says = f"{others:,} rows are not of version {version}"
+            says = f"{others:,} rows are not of {version[:16]}"
             yield _blocking(column.replace("_", " "), not others, says)
 
 
@@ -275,7 +279,7 @@ class _Arrays:
 
 
 def _shifted(
-    now: NDArray[np.float64], earlier: EarlierScores, model_version: str, limits: AuditConfig
+    now: NDArray[np.float64], earlier: EarlierScores, model_package: str, limits: AuditConfig
 ) -> tuple[float, Check]:
     """PSI of the scores against the earlier set, in groups that hold about a tenth of the earlier set each."""
     before = np.zeros(_FINE)
@@ -284,12 +288,12 @@ def _shifted(
     middle = (np.cumsum(before) - before / 2) / max(before.sum(), 1)
     _, group = np.unique(np.floor(_GROUPS * middle).clip(0, _GROUPS - 1), return_inverse=True)
     moved = shift(_grouped(group, before), _grouped(group, now))
-    same_model = earlier.model_version == model_version
+    same_model = earlier.model_package == model_package
     limit = limits.psi_block if same_model else limits.psi_block_new_model
-    by = "the same model" if same_model else f"model {earlier.model_version}"
+    by = "the same model" if same_model else earlier.by
     says = f"PSI {moved.psi:.3f} against the last published scores by {by}; blocked above {limit:g}"
     blocked, warned = moved.above(limit), moved.above(limits.psi_warn)
-    return moved.psi, Check("score distribution", not warned, "block" if blocked or not warned else "warn", says)
+    return moved.psi, Check(DISTRIBUTION, not warned, "block" if blocked or not warned else "warn", says)
 
 
 def _histogram(scores: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -37,6 +37,7 @@ class Scorer:
         model: the champion.
         encoder: made the matrix that the model was trained on.
         model_version: its number in the registry, written into each row.
+        model_package: sha256 of its package, written into each row.
         feature_version: version of the feature service, written into each row.
         entity: the column that names the entity, e.g. `customer_id`.
     """
@@ -44,6 +45,7 @@ class Scorer:
     model: FittedModel
     encoder: Encoder
     model_version: str
+    model_package: str
     feature_version: str
     entity: str
 
@@ -86,6 +88,7 @@ class ScoredRows:
             _DECISIONS.take(pa.array(flags)),
             self._reasons_of(first, contacts, len(ids)),
             pa.repeat(self._scorer.model_version, len(ids)),
+            pa.repeat(self._scorer.model_package, len(ids)),
             pa.repeat(self._scorer.feature_version, len(ids)),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=SCORES_SCHEMA)

@@ -18,10 +18,6 @@ class ScoringConfig(BaseModel):
     )
     reasons_per_row: int = Field(default=3, ge=1, description="At most this many reasons per row.")
 
-    def decision_parts(self) -> dict[str, str]:
-        """What the rows depend on, for `models.publishing.attempt_id`: every setting but the chunk size."""
-        return {name: str(value) for name, value in self.model_dump(exclude={"batch_rows"}).items()}
-
 
 class AuditConfig(BaseModel):
     """When scores are not published.

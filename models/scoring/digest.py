@@ -6,27 +6,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.publishing import SCORES_SCHEMA
+from models.publishing import SCORES_SCHEMA, UNHASHED_COLUMNS
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+
+#: Places of the columns that are hashed.
+_HASHED = [place for place, name in enumerate(SCORES_SCHEMA.names) if name not in UNHASHED_COLUMNS]
 
 
 class RowsDigest:
     """sha256 over canonical bytes of rows of `SCORES_SCHEMA`, fed batch by batch.
 
     Each column is hashed on its own: floats as little-endian IEEE 754, strings as int32 lengths and UTF-8 bytes,
-    lists as int32 lengths (-1: NULL) and their strings; the digest is the hash of the columns' hashes in order.
+    lists as int32 lengths (-1: NULL) and their strings; the digest is the hash of the columns' hashes in order. The
+    registry's version number is left out, so equal rows of one model have one digest in every registry: this is rule
+    `models.publishing.DIGEST_RULE`.
     """
 
     def __init__(self) -> None:
         self.rows = 0
-        self._hashes = [(hashlib.sha256(), hashlib.sha256(), hashlib.sha256()) for _ in SCORES_SCHEMA]
+        self._hashes = [(hashlib.sha256(), hashlib.sha256(), hashlib.sha256()) for _ in _HASHED]
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the next rows."""
         self.rows += batch.num_rows
-        for (lengths, values, outer), column in zip(self._hashes, batch.columns, strict=True):
+        columns = (batch.column(place) for place in _HASHED)
+        for (lengths, values, outer), column in zip(self._hashes, columns, strict=True):
             if pa.types.is_list(column.type):
                 outer.update(_lengths(pc.list_value_length(column)))
                 column = column.flatten()

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA
-from resources.sink.publication_log import sync
+from resources.sink.port import DamagedScores
+from resources.sink.record_log import sync
 
 #: Number of a row in its attempt, from 0: Delta promises no order of files, this column does.
 ROW = pa.field("row", pa.int64(), nullable=False)
@@ -22,7 +23,7 @@ FILE_SCHEMA = SCORES_SCHEMA.append(ROW)
 
 _ROW_GROUP_ROWS = 131_072
 #: Columns with few different values; ids and scores would fill a dictionary for nothing.
-_DICTIONARIES = ["decision", "reasons.list.element", "model_version", "feature_version"]
+_DICTIONARIES = ["decision", "reasons.list.element", "model_version", "model_package", "feature_version"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,10 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
         raise _unreadable(path, str(error)) from error
 
 
-def _unreadable(path: Path, why: str) -> TesseraError:
-    return TesseraError(
+def _unreadable(path: Path, why: str) -> DamagedScores:
+    day = path.parent.parent.name.removeprefix("day=")
+    return DamagedScores(
         f"The scores in {path} cannot be read: {why}.",
         expected="the file as it was written",
-        todo="Restore it from a backup, or remove the day's attempt and score the day again.",
+        todo=f"Score {day} again: `tessera run churn_nightly --date {day}` writes its rows once more.",
     )

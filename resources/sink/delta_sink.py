@@ -1,9 +1,9 @@
-"""Scores in Delta tables on the local disk: attempts are partitions, publications are numbered records."""
+"""Scores in Delta tables on the local disk: attempts are partitions, verdicts and publications numbered records."""
 
 import math
 import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,30 +11,23 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
 from filelock import FileLock, Timeout
 from typing_extensions import override
 
-from models.errors import TesseraError, choose_from
+from models.errors import TesseraError
 from models.forgetting import Forgotten
-from models.publishing import SCORES_SCHEMA, Publication, attempt_of
+from models.publishing import SCORES_SCHEMA, AuditVerdict, Publication, attempt_of, require_passed
 from models.scoring.digest import RowsDigest
 from resources.health import Health
-from resources.sink.attempt_files import FILE_SCHEMA, AttemptFile, read_files, rows_of, write_files
-from resources.sink.port import Sink, unwatched
-from resources.sink.publication_log import PublicationLog, sync
+from resources.sink.attempt_files import AttemptFile, read_files, rows_of
+from resources.sink.port import DamagedScores, Sink, unwatched
+from resources.sink.publication_log import PublicationLog
+from resources.sink.record_log import RecordLog
+from resources.sink.score_table import Key, ScoreTable, key_of
 from resources.tombstones import TombstoneFolder
 
-_PARTITIONS = ["day", "attempt"]
 #: The column, and the name under which tombstones of it are kept.
 _ENTITY = "entity_id"
-_SCHEMA = FILE_SCHEMA.append(pa.field("day", pa.date32(), nullable=False)).append(
-    pa.field("attempt", pa.string(), nullable=False)
-)
-#: A checkpoint each 20 commits keeps opening a table cheap, however many nights it holds.
-_SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
 
 
 class DeltaSink(Sink):
@@ -55,7 +48,7 @@ class DeltaSink(Sink):
         _refuse_other_columns(rows.schema)
         gone = self._tombstones(app).forgotten(_ENTITY)
         standing = self._log(app).named(day, attempt)
-        if standing:
+        if standing and self._is_whole(standing):
             return _same_rows(standing, _others(rows, gone))
         files = self._write_files(app, day, attempt, _others(rows, gone))
         with self._lock(app):
@@ -66,30 +59,39 @@ class DeltaSink(Sink):
                 raise _forgotten_meanwhile(day)
             published_meanwhile = self._log(app).named(day, attempt)
             if published_meanwhile:
-                return _same_rows(published_meanwhile, read_files(files))
-            self._commit(app, day, attempt, files)
+                count = _same_rows(published_meanwhile, read_files(files))
+                if self._is_whole(published_meanwhile):
+                    return count
+            self._table(app).commit(day, attempt, files)
         return sum(file.rows for file in files)
 
     @override
     def read_attempt(self, app: str, day: date, attempt: str) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, read_files(self._existing(app, day, attempt)))
+        return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, read_files(self._table(app).files(day, attempt)))
 
     @override
-    def publish(self, publication: Publication) -> Publication:
-        app, day = publication.app, publication.day
+    def record_audit(self, verdict: AuditVerdict) -> None:
+        with self._lock(verdict.app):
+            self._audits(verdict.app).append(verdict)
+
+    @override
+    def audits(self, app: str, day: date) -> Sequence[AuditVerdict]:
+        return self._audits(app).records(day)
+
+    @override
+    def publish(self, publication: Publication, *, overrule: bool = False) -> Publication:
+        app, day, attempt = publication.app, publication.day, publication.attempt
         with self._lock(app):
-            rows = sum(file.rows for file in self._existing(app, day, publication.attempt))
-            if rows != publication.rows:
-                raise TesseraError(
-                    f"Attempt {publication.attempt!r} of {day} holds {rows} rows, not {publication.rows}.",
-                    expected="the number of rows that was audited",
-                    todo="Score the day again.",
-                )
-            named = self._log(app).named(day, publication.attempt)
+            stored = _digest(self.read_attempt(app, day, attempt))
+            verdict = self.audited(app, day, attempt)
+            publication = require_passed(
+                publication, verdict, rows=stored.rows, digest=stored.hexdigest(), overrule=overrule
+            )
+            named = self._log(app).named(day, attempt)
             if named and named.digest != publication.digest:
                 raise _other_rows(named)
-            standing = self._log(app).standing(day)
-            if standing and standing.attempt == publication.attempt:
+            standing = None if self._log(app).damage(day) else self._log(app).standing(day)
+            if standing and standing.attempt == attempt:
                 return standing
             publication = publication.model_copy(update={"action": "publish", "was": ""})
             self._log(app).append(publication)
@@ -115,7 +117,29 @@ class DeltaSink(Sink):
     @override
     def published_days(self, app: str) -> Sequence[date]:
         log = self._log(app)
-        return [day for day in log.days() if log.standing(day)]
+        return [day for day in log.days() if not log.damage(day) and log.standing(day)]
+
+    @override
+    def repair(self, app: str) -> Sequence[str]:
+        with self._lock(app):
+            log, table, losses = self._log(app), self._table(app), list[str]()
+            try:
+                table.open()
+            except DamagedScores as error:
+                losses.append(f"{error.what} It is made anew from the files that are found.")
+                table.set_log_aside()
+            damaged = table.damaged()
+            whole = {key_of(action) for action in table.actions(table.open())} - damaged.keys()
+            for day in log.days():
+                for attempt in {record.attempt for record in log.readable(day)}:
+                    files = [] if (day, attempt) in whole else table.found(day, attempt)
+                    if files and self._is_attempt(app, day, attempt, files):
+                        table.commit(day, attempt, files)
+                        whole.add((day, attempt))
+                lost = log.damage(day) or self._lost_rows(app, day, whole, damaged)
+                if lost:
+                    losses.append(f"{lost}. `tessera run {app}_nightly --date {day}` publishes {day} again.")
+            return losses
 
     @override
     def forget(
@@ -131,9 +155,7 @@ class DeltaSink(Sink):
         with self._lock(app):
             self._tombstones(app).add(_ENTITY, entity_id, day=now.date(), why=why)
             table = self._table(app)
-            if table is None:
-                return {}
-            rows = self._rows_of(app, table, entity_id)
+            rows = self._rows_of(table, entity_id)
             removed: dict[date, int] = {}
             for (day, _), count in rows.items():
                 removed[day] = removed.get(day, 0) + count
@@ -141,22 +163,19 @@ class DeltaSink(Sink):
                 planned(removed)
             for day, attempt in rows:
                 self._go_on_without(app, day, attempt, {"why": why, "who": who, "published_at": now})
-            table.update_incremental()
-            self._remove_attempts(table, [action for action in _actions(table) if _key(action) in rows])
-            self._remove_unreferenced(app, table, 0)
+            table.remove([action for action in table.actions(table.open()) if key_of(action) in rows])
+            table.remove_unreferenced(0)
             return removed
 
     @override
     def vacuum(self, app: str, *, keep_hours: float) -> int:
         with self._lock(app):
-            table = self._table(app)
-            if table is None:
-                return 0
-            named = {(day, record.attempt) for day in self._log(app).days() for record in self._log(app).records(day)}
+            table, log = self._table(app), self._log(app)
+            named = {(day, record.attempt) for day in log.days() for record in log.records(day)}
             oldest = (time.time() - keep_hours * 3600) * 1000
-            unused = [action for action in _actions(table) if _key(action) not in named]
-            self._remove_attempts(table, [action for action in unused if action["modification_time"] <= oldest])
-            return self._remove_unreferenced(app, table, math.ceil(keep_hours))
+            unused = [action for action in table.actions(table.open()) if key_of(action) not in named]
+            table.remove([action for action in unused if action["modification_time"] <= oldest])
+            return table.remove_unreferenced(math.ceil(keep_hours))
 
     @override
     def check(self) -> Health:
@@ -172,11 +191,14 @@ class DeltaSink(Sink):
             )
         return Health(readable, f"Delta tables of scores under {self._root}")
 
-    def _folder(self, app: str) -> Path:
-        return self._root / f"scores_{_name(app)}"
-
     def _log(self, app: str) -> PublicationLog:
-        return PublicationLog(self._root / "publications" / _name(app))
+        return PublicationLog(self._root / "publications" / _name(app), app)
+
+    def _audits(self, app: str) -> RecordLog[AuditVerdict]:
+        return RecordLog(self._root / "audits" / _name(app), app, AuditVerdict)
+
+    def _table(self, app: str) -> ScoreTable:
+        return ScoreTable(self._root / f"scores_{_name(app)}", app)
 
     @contextmanager
     def _lock(self, app: str) -> Generator[None]:
@@ -196,30 +218,32 @@ class DeltaSink(Sink):
         finally:
             lock.release()
 
-    def _table(self, app: str) -> DeltaTable | None:
+    def _is_whole(self, published: Publication) -> bool:
+        """The rows that a record names are stored, unchanged."""
         try:
-            return DeltaTable(self._folder(app))
-        except TableNotFoundError:
-            return None
+            digest = _digest(self.read_attempt(published.app, published.day, published.attempt))
+        except DamagedScores:
+            return False
+        return digest.hexdigest() == published.digest
 
-    def _commit(self, app: str, day: date, attempt: str, files: Sequence[AttemptFile]) -> None:
-        """One version of the table in which the attempt is exactly these files."""
-        schema = Schema.from_arrow(_SCHEMA)
-        table = self._table(app) or DeltaTable.create(
-            self._folder(app), schema, partition_by=_PARTITIONS, configuration=_SETTINGS
-        )
-        values = {"day": day.isoformat(), "attempt": attempt}
-        earlier = [_removed(action) for action in _actions(table) if _key(action) == (day, attempt)]
-        added = [_added(self._folder(app), file, values) for file in files]
-        table.create_write_transaction([*added, *earlier], "append", table.schema(), _PARTITIONS)
-        log = self._folder(app) / "_delta_log"
-        sync(max(log.glob("*.json")))
-        sync(log)
+    def _is_attempt(self, app: str, day: date, attempt: str, files: Sequence[AttemptFile]) -> bool:
+        """The files are all rows of an attempt that was published."""
+        named = self._log(app).named(day, attempt)
+        try:
+            return named is not None and _digest(read_files(files)).hexdigest() == named.digest
+        except DamagedScores:
+            return False
+
+    def _lost_rows(self, app: str, day: date, whole: Container[Key], damaged: Mapping[Key, str]) -> str:
+        """What is wrong with the rows that stand published for the day; empty if nothing is."""
+        standing = self._log(app).standing(day)
+        if standing is None or (day, standing.attempt) in whole:
+            return ""
+        return damaged.get((day, standing.attempt), f"The table no longer holds attempt {standing.attempt!r} of {day}")
 
     def _write_files(self, app: str, day: date, attempt: str, rows: Iterable[pa.RecordBatch]) -> list[AttemptFile]:
-        folder = self._folder(app) / f"day={day.isoformat()}" / f"attempt={_name(attempt)}"
         try:
-            return write_files(folder, rows, rows_per_file=self._rows_per_file)
+            return self._table(app).write(day, _name(attempt), rows, self._rows_per_file)
         except FileNotFoundError:
             raise _forgotten_meanwhile(day) from None
 
@@ -227,88 +251,42 @@ class DeltaSink(Sink):
         """A folder, and so a key, for each application: whoever adds to it holds the application's lock."""
         return TombstoneFolder(pa_fs.LocalFileSystem(), str(self._root / "forgotten" / _name(app)))
 
-    def _rows_of(self, app: str, table: DeltaTable, entity_id: str) -> dict[tuple[date, str], int]:
+    def _rows_of(self, table: ScoreTable, entity_id: str) -> dict[Key, int]:
         """Rows of the entity by day and attempt, the earlier written attempt of a day first."""
-        found: dict[tuple[date, str], int] = {}
-        for action in sorted(_actions(table), key=lambda action: action["modification_time"]):
-            count = rows_of(self._folder(app) / action["path"], entity_id)
+        found: dict[Key, int] = {}
+        for action in sorted(table.actions(table.open()), key=lambda action: action["modification_time"]):
+            count = rows_of(table.folder / action["path"], entity_id)
             if count:
-                found[_key(action)] = found.get(_key(action), 0) + count
+                found[key_of(action)] = found.get(key_of(action), 0) + count
         return found
 
     def _go_on_without(self, app: str, day: date, attempt: str, about: Mapping[str, Any]) -> None:
-        """The attempt's other rows as an attempt of their own, which takes its place in the records."""
+        """The attempt's other rows as an attempt of their own, which takes its place in records and verdicts."""
         gone = self._tombstones(app).forgotten(_ENTITY)
-        digest = RowsDigest()
-        for batch in _others(read_files(self._existing(app, day, attempt)), gone):
-            digest.add(batch)
+        digest = _digest(_others(self.read_attempt(app, day, attempt), gone))
         left = attempt_of(digest.hexdigest())
-        rows = _others(read_files(self._existing(app, day, attempt)), gone)
-        self._commit(app, day, left, self._write_files(app, day, left, rows))
+        rows = _others(self.read_attempt(app, day, attempt), gone)
+        self._table(app).commit(day, left, self._write_files(app, day, left, rows))
+        now = {"attempt": left, "rows": digest.rows, "digest": digest.hexdigest()}
+        verdicts = {verdict.draft.attempt: verdict for verdict in self._audits(app).readable(day)}
+        if attempt in verdicts and left not in verdicts:
+            draft = verdicts[attempt].draft.model_copy(update=now)
+            self._audits(app).append(verdicts[attempt].model_copy(update={"draft": draft}))
         named = self._log(app).named(day, attempt)
         if named:  # not so if a call that was killed here has recorded it already
-            now = {"action": "forget", "was": attempt, "attempt": left, "rows": digest.rows}
-            self._log(app).append(named.model_copy(update={**now, "digest": digest.hexdigest(), **about}))
-
-    def _remove_attempts(self, table: DeltaTable, actions: Sequence[Mapping[str, Any]]) -> None:
-        """One version of the table without these files, which stay on the disk."""
-        removed: list[AddAction | RemoveAction] = [_removed(action) for action in actions]
-        if removed:
-            table.create_write_transaction(removed, "append", table.schema(), _PARTITIONS)
-            table.update_incremental()
-
-    def _existing(self, app: str, day: date, attempt: str) -> list[AttemptFile]:
-        table = self._table(app)
-        actions = [action for action in _actions(table) if action["partition.day"] == day] if table else []
-        folder = self._folder(app)
-        files = [
-            AttemptFile(folder / action["path"], action.get("min.row") or 0, action["num_records"])
-            for action in actions
-            if action["partition.attempt"] == attempt
-        ]
-        if not files:
-            raise TesseraError(
-                f"There is no attempt {attempt!r} of {day} in the scores of {app!r}.",
-                expected=choose_from(attempt, {action["partition.attempt"] for action in actions}),
-                todo=f"Score the day: `tessera run {app}_nightly --date {day}`.",
-            )
-        return files
-
-    def _remove_unreferenced(self, app: str, table: DeltaTable, keep_hours: int) -> int:
-        # Only listed by deltalake: its own removal adds two versions in which nothing changes.
-        unused = table.vacuum(retention_hours=keep_hours, dry_run=True, enforce_retention_duration=False, full=True)
-        present = [path for path in (self._folder(app) / name for name in unused) if path.is_file()]
-        for path in present:
-            path.unlink()
-        return len(present)
+            self._log(app).append(named.model_copy(update={"action": "forget", "was": attempt, **now, **about}))
 
 
-def _actions(table: DeltaTable) -> list[dict[str, Any]]:
-    """What the table's log says about each of its files."""
-    return pa.table(table.get_add_actions(flatten=True)).to_pylist()
-
-
-def _key(action: Mapping[str, Any]) -> tuple[date, str]:
-    return action["partition.day"], action["partition.attempt"]
-
-
-def _added(folder: Path, file: AttemptFile, partition: Mapping[str, str]) -> AddAction:
-    status = file.path.stat()
-    path = file.path.relative_to(folder).as_posix()
-    return AddAction(path, status.st_size, partition, int(time.time() * 1000), True, file.statistics())
-
-
-def _removed(action: Mapping[str, Any]) -> RemoveAction:
-    day, attempt = _key(action)
-    partition: dict[str, str | None] = {"day": day.isoformat(), "attempt": attempt}
-    return RemoveAction(action["path"], True, int(time.time() * 1000), action["size_bytes"], partition)
+def _digest(rows: Iterable[pa.RecordBatch]) -> RowsDigest:
+    digest = RowsDigest()
+    for batch in rows:
+        digest.add(batch)
+    return digest
 
 
 def _same_rows(published: Publication, rows: Iterable[pa.RecordBatch]) -> int:
     """Number of `rows`, which are those that were published; nothing is written."""
-    digest = RowsDigest()
-    for batch in rows:
-        digest.add(batch)
+    digest = _digest(rows)
     if digest.hexdigest() != published.digest:
         raise _other_rows(published)
     return digest.rows

@@ -1,17 +1,22 @@
 """Where published scores live."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 
 import pyarrow as pa
 
 from models.errors import TesseraError, choose_from
-from models.publishing import Publication
+from models.publishing import AuditVerdict, Publication
+from models.scoring.digest import RowsDigest
 from resources.health import Health
 
 # pyarrow has no static types.
 # pyright: basic
+
+
+class DamagedScores(TesseraError):
+    """Rows or records of a day are lost or changed; publishing the day again repairs it."""
 
 
 def unwatched(_planned: Mapping[date, int]) -> None:
@@ -22,15 +27,16 @@ class Sink(ABC):
     """Scores by write, audit, publish: an attempt is invisible until one atomic pointer names it.
 
     An *attempt* is named by its content (see `models.publishing.attempt_of`), so writing it again gives the same rows.
-    What was published never changes, but for `forget`.
+    What was published never changes, but for `forget`. Nothing is published without a passed audit: the verdict stands
+    beside the attempt, and `publish` asks for it.
     """
 
     @abstractmethod
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
         """Number of rows written; whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
 
-        An attempt that was ever published never changes: its rows are only compared, and nothing is written. Rows of
-        forgotten entities are left out.
+        An attempt that was ever published never changes: its rows are only compared, and nothing is written, unless
+        the stored rows were damaged: then the same rows are written once more. Rows of forgotten entities are left out.
 
         Raises:
             TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, the attempt was published
@@ -42,17 +48,54 @@ class Sink(ABC):
         """The rows of an attempt in the order in which they were written, read back from storage.
 
         Raises:
+            DamagedScores: rows are lost or cannot be read; raised by the reader, too.
             TesseraError: the attempt does not exist.
         """
 
     @abstractmethod
-    def publish(self, publication: Publication) -> Publication:
+    def record_audit(self, verdict: AuditVerdict) -> None:
+        """Store the verdict beside its attempt; the newest verdict of a day holds the draft that waits."""
+
+    @abstractmethod
+    def audits(self, app: str, day: date) -> Sequence[AuditVerdict]:
+        """Every verdict of the day, passed or not, oldest first.
+
+        Raises:
+            DamagedScores: a verdict is lost or unreadable.
+        """
+
+    def draft(self, app: str, day: date) -> AuditVerdict | None:
+        """The newest verdict of the day, with the publication that waits; None: nothing was audited.
+
+        Raises:
+            DamagedScores: a verdict is lost or unreadable.
+        """
+        audits = self.audits(app, day)
+        return audits[-1] if audits else None
+
+    def audited(self, app: str, day: date, attempt: str) -> AuditVerdict | None:
+        """The newest verdict on an attempt; None: it was not audited.
+
+        Raises:
+            DamagedScores: a verdict is lost or unreadable.
+        """
+        found = [verdict for verdict in self.audits(app, day) if verdict.draft.attempt == attempt]
+        return found[-1] if found else None
+
+    @abstractmethod
+    def publish(self, publication: Publication, *, overrule: bool = False) -> Publication:
         """What is published for its `(app, day)` afterwards: one atomic pointer move, appended to the history.
 
         Publishing the attempt that is already published changes nothing and returns the standing publication.
 
+        Args:
+            publication: the record, as it was audited.
+            overrule: publish a set that only a comparison with earlier scores stopped; `who` and `why` of the record
+                must be given, and the record keeps the failed checks (`refused`).
+
         Raises:
-            TesseraError: the attempt does not exist, has another number of rows, or was published with another digest.
+            TesseraError: the attempt does not exist, has no verdict or one that did not pass, holds other rows than
+                were audited, or was published with another digest (`models.publishing.require_passed`).
         """
 
     @abstractmethod
@@ -61,15 +104,31 @@ class Sink(ABC):
 
     @abstractmethod
     def published(self, app: str, day: date) -> Publication | None:
-        """What is published for the day, or None."""
+        """What is published for the day, or None.
+
+        Raises:
+            DamagedScores: the record that would tell is lost or unreadable.
+        """
 
     @abstractmethod
     def history(self, app: str, day: date) -> Sequence[Publication]:
-        """Everything that was ever published or unpublished for the day, oldest first."""
+        """Everything that was ever published or unpublished for the day, oldest first.
+
+        Raises:
+            DamagedScores: a record is lost or unreadable.
+        """
 
     @abstractmethod
     def published_days(self, app: str) -> Sequence[date]:
-        """Days with published scores, ascending."""
+        """Days with published scores, ascending; days whose records are damaged are left out (see `repair`)."""
+
+    def repair(self, app: str) -> Sequence[str]:
+        """Restore what storage itself can restore. One sentence for each loss, with the command that repairs it.
+
+        Called at the beginning of a night; cheap when nothing is wrong.
+        """
+        del app
+        return ()
 
     def last_published(self, app: str, before: date) -> Publication | None:
         """What is published for the newest day before `before` that has published scores, or None."""
@@ -79,7 +138,11 @@ class Sink(ABC):
     def scores(self, app: str, day: date) -> tuple[Publication, pa.RecordBatchReader]:
         """What is published for the day, and its rows in entity order.
 
+        The reader compares the digest of the rows with the record, and raises `DamagedScores` at their end if another
+        set is stored.
+
         Raises:
+            DamagedScores: record or rows are lost or cannot be read.
             TesseraError: nothing is published for the day.
         """
         publication = self.published(app, day)
@@ -90,7 +153,16 @@ class Sink(ABC):
                 expected=choose_from(day.isoformat(), days[-10:]),
                 todo=f"Run `tessera run {app}_nightly --date {day}`.",
             )
-        return publication, self.read_attempt(app, day, publication.attempt)
+        return publication, self.published_rows(publication)
+
+    def published_rows(self, publication: Publication) -> pa.RecordBatchReader:
+        """The rows that a record names, compared with its digest as they are read.
+
+        Raises:
+            DamagedScores: rows are lost, cannot be read, or are not those that were published; raised by the reader.
+        """
+        rows = self.read_attempt(publication.app, publication.day, publication.attempt)
+        return pa.RecordBatchReader.from_batches(rows.schema, _compared(rows, publication))
 
     @abstractmethod
     def forget(
@@ -129,3 +201,17 @@ class Sink(ABC):
     @abstractmethod
     def check(self) -> Health:
         """Whether it can be written and read right now."""
+
+
+def _compared(rows: pa.RecordBatchReader, publication: Publication) -> Iterator[pa.RecordBatch]:
+    digest = RowsDigest()
+    for batch in rows:
+        digest.add(batch)
+        yield batch
+    if digest.hexdigest() != publication.digest:
+        raise DamagedScores(
+            f"The stored scores of {publication.app} for {publication.day} are not those that were published: digest "
+            f"{digest.hexdigest()[:12]}, not {publication.digest[:12]}.",
+            expected="the rows of the publication record",
+            todo=f"Write them again: `tessera run {publication.app}_nightly --date {publication.day}`.",
+        )

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pydantic import ValidationError
-from score_sets import APP, DAY, publication, score_rows
+from score_sets import APP, DAY, audit_and_publish, publication, score_rows
 
 from assets import storage
 from assets.partitions import daily
@@ -118,7 +118,7 @@ def test_published_scores_stay_and_attempts_go_some_time_after_they_were_dropped
     with days_ago(monkeypatch, 90, tmp_path):
         sink.write_attempt(APP, DAY, "published", published.to_reader())
         sink.write_attempt(APP, DAY, "dropped", dropped.to_reader())
-        sink.publish(publication("published", published))
+        audit_and_publish(sink, publication("published", published))
     if dropped_days_ago:
         with days_ago(monkeypatch, dropped_days_ago, tmp_path):
             sink.vacuum(APP, keep_hours=720)

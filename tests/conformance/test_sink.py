@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from score_sets import APP, DAY, digest, publication, reader, score_rows, some_rows
+from score_sets import APP, DAY, audit_and_publish, digest, publication, reader, score_rows, some_rows, verdict
 
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA, Publication, attempt_of, last_set
@@ -50,7 +50,7 @@ def sink(opener: Opener, tmp_path: Path) -> Sink:
 
 def _published(sink: Sink, attempt: str, rows: pa.Table, day: date = DAY, run_id: str = "run") -> Publication:
     assert sink.write_attempt(APP, day, attempt, reader(rows)) == rows.num_rows
-    return sink.publish(publication(attempt, rows, day=day, run_id=run_id))
+    return audit_and_publish(sink, publication(attempt, rows, day=day, run_id=run_id))
 
 
 def _ids_on_disk(folder: Path) -> set[str]:
@@ -84,7 +84,7 @@ class TestSink:
         rows = score_rows([])
         assert sink.write_attempt(APP, DAY, "a0", reader(rows)) == 0
         assert sink.read_attempt(APP, DAY, "a0").read_all().num_rows == 0
-        assert sink.publish(publication("a0", rows)).rows == 0
+        assert audit_and_publish(sink, publication("a0", rows)).rows == 0
 
     def test_writing_an_unpublished_attempt_again_replaces_it(self, sink: Sink) -> None:
         sink.write_attempt(APP, DAY, "a1", reader(some_rows(1, 50)))
@@ -149,17 +149,71 @@ class TestSink:
     def test_what_was_not_audited_is_not_published(self, sink: Sink) -> None:
         rows = some_rows(1)
         sink.write_attempt(APP, DAY, "a1", reader(rows))
+        with pytest.raises(TesseraError, match="never audited"):
+            sink.publish(publication("a1", rows))
+        assert (sink.draft(APP, DAY), list(sink.audits(APP, DAY))) == (None, [])
+        sink.record_audit(verdict(publication("a1", rows)))
         with pytest.raises(TesseraError, match=r"no attempt 'a2' .* one of 'a1'"):
             sink.publish(publication("a2", rows))
-        with pytest.raises(TesseraError, match="holds 40 rows, not 39"):
+        with pytest.raises(TesseraError, match=r"holds 40 rows .* not 39"):
             sink.publish(publication("a1", rows.slice(1)))
         with pytest.raises(TesseraError, match="no attempt"):
             sink.publish(publication("a1", rows, day=NEXT))
         assert list(sink.history(APP, DAY)) == []
 
+    def test_rows_that_changed_after_their_audit_are_not_published(self, sink: Sink) -> None:
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(1)))
+        sink.record_audit(verdict(publication("a1", some_rows(1))))
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(2)))
+        for record in (publication("a1", some_rows(1)), publication("a1", some_rows(2))):
+            with pytest.raises(TesseraError, match="audited, unchanged"):
+                sink.publish(record)
+        assert sink.published(APP, DAY) is None
+
+    def test_a_blocked_set_is_not_published_whoever_asks(self, sink: Sink, opener: Opener, tmp_path: Path) -> None:
+        """The newest verdict counts, and one of another day or attempt says nothing."""
+        rows = some_rows(1)
+        record = publication("a1", rows)
+        for day in (DAY, NEXT):
+            sink.write_attempt(APP, day, "a1", reader(rows))
+        sink.record_audit(verdict(publication("a1", rows, day=NEXT)))
+        sink.record_audit(verdict(record))
+        blocked = verdict(record, order="2 rows come before a smaller entity id")
+        sink.record_audit(blocked)
+        for any_sink in (sink, opener(tmp_path / "scores")):
+            assert any_sink.draft(APP, DAY) == any_sink.audited(APP, DAY, "a1") == blocked
+            with pytest.raises(
+                TesseraError, match=r"audit blocked .* order: 2 rows come .* `tessera run churn_fallback"
+            ):
+                any_sink.publish(record)
+            with pytest.raises(TesseraError, match="audit blocked"):
+                any_sink.publish(record.model_copy(update={"why": "sure", "who": "ana"}), overrule=True)
+        assert [found.passed for found in sink.audits(APP, DAY)] == [True, False]
+        assert sink.published(APP, DAY) is None
+
+    def test_a_person_may_overrule_a_comparison_and_the_record_says_so(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        record = publication("a1", rows)
+        sink.write_attempt(APP, DAY, "a1", reader(rows))
+        sink.record_audit(verdict(record, distribution="PSI 0.98"))
+        with pytest.raises(TesseraError, match="--even-if-refused"):
+            sink.publish(record)
+        with pytest.raises(TesseraError, match="audit blocked"):
+            sink.publish(record, overrule=True)
+        by_hand = record.model_copy(update={"why": "a campaign", "who": "ana"})
+        assert sink.publish(by_hand, overrule=True).refused == {"distribution": "PSI 0.98"}
+        assert sink.published(APP, DAY).why == "a campaign"
+
+    def test_the_registry_s_counter_is_not_part_of_the_digest(self, sink: Sink) -> None:
+        rows = some_rows(1)
+        renumbered = rows.set_column(4, SCORES_SCHEMA.field("model_version"), pa.array(["6"] * 40))
+        assert digest(renumbered) == digest(rows)
+        _published(sink, "a1", rows)
+        assert _published(sink, "a1", renumbered).digest == digest(rows), "the same set, published already"
+
     def test_published_again_with_another_digest_is_refused(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1))
-        with pytest.raises(TesseraError, match="other rows"):
+        with pytest.raises(TesseraError, match="audited, unchanged"):
             sink.publish(publication("a1", some_rows(2)))
 
     def test_the_last_published_day_before_a_day(self, sink: Sink) -> None:
@@ -283,7 +337,7 @@ class TestSink:
         for any_sink in (sink, opener(tmp_path / "scores")):
             assert any_sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
             assert any_sink.read_attempt(APP, DAY, "a1").read_all().equals(left)
-        sink.publish(publication("a1", left))
+        audit_and_publish(sink, publication("a1", left))
         assert sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39, "compared without them, too"
         assert sink.write_attempt("fraud", DAY, "a1", reader(some_rows(1))) == 40, "of another application"
 
@@ -392,6 +446,7 @@ def test_writers_of_one_application_wait_for_each_other(tmp_path: Path) -> None:
     sink.write_attempt(APP, DAY, "a2", reader(rows))
     with FileLock(tmp_path / "locks" / f"{APP}.lock"):
         for blocked in (
+            lambda: sink.record_audit(verdict(publication("a2", rows))),
             lambda: sink.publish(publication("a2", rows)),
             lambda: sink.unpublish(APP, DAY, why="", who=""),
             lambda: sink.write_attempt(APP, DAY, "a3", reader(rows)),
@@ -402,7 +457,7 @@ def test_writers_of_one_application_wait_for_each_other(tmp_path: Path) -> None:
         assert sink.scores(APP, DAY)[1].read_all().equals(rows), "readers never wait"
         other = sink.write_attempt("fraud", DAY, "a1", reader(rows))
     assert other == 40
-    assert sink.publish(publication("a2", rows)).attempt == "a2"
+    assert audit_and_publish(sink, publication("a2", rows)).attempt == "a2"
 
 
 def test_delta_readers_other_than_ours_see_the_attempt(tmp_path: Path) -> None:
@@ -446,7 +501,7 @@ class PublishingMachine(RuleBasedStateMachine):
     def publish(self, data: st.DataObject) -> None:
         attempt = data.draw(st.sampled_from(sorted(self.written)))
         record = publication(attempt, some_rows(self.written[attempt], 20), run_id=str(len(self.seen)))
-        found = self.sink.publish(record)
+        found = audit_and_publish(self.sink, record)
         assert (found == record) is (attempt != self.standing)
         self.ever_published[attempt] = self.written[attempt]
         self.standing = attempt

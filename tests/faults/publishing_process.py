@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd  # noqa: F401 - pyarrow imports it on first use, in each process anew
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from score_sets import APP, DAY, publication, reader, some_rows
+from score_sets import APP, DAY, audit_and_publish, package_of, publication, reader, some_rows
 
 from models.scoring.audit import Expected, audit
 from models.scoring.config import AuditConfig, ScoringConfig
@@ -88,7 +88,7 @@ def publish(sink: DeltaSink, attempt: str, seed: int) -> str:
     ids = [batch.column(0) for batch in rows.to_batches()]
     report = audit(
         sink.read_attempt(APP, DAY, attempt),
-        Expected(ids, str(seed), "churn_v1"),
+        Expected(ids, package_of(str(seed)), "churn_v1"),
         scoring=ScoringConfig(contact_budget=5, min_contact_score=0.0),
         limits=AuditConfig(),
         earlier=None,
@@ -96,7 +96,7 @@ def publish(sink: DeltaSink, attempt: str, seed: int) -> str:
     assert report.passed, report
     record = publication(attempt, rows)
     assert record.digest == report.digest
-    return sink.publish(record).run_id
+    return audit_and_publish(sink, record).run_id
 
 
 def work(folder: str, attempt: str, seed: int, step: int) -> int:

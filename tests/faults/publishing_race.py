@@ -6,7 +6,7 @@ Prints how often what it published became the published set.
 import sys
 from datetime import date
 
-from score_sets import APP, publication, reader, some_rows
+from score_sets import APP, audit_and_publish, publication, reader, some_rows
 
 from resources.sink.delta_sink import DeltaSink
 
@@ -21,7 +21,7 @@ def main() -> None:
         rows = some_rows(seed, 20)
         sink.write_attempt(APP, date.fromisoformat(day), f"a{seed}", reader(rows))
         record = publication(f"a{seed}", rows, day=date.fromisoformat(day), run_id=f"{name}-{number}")
-        moved += sink.publish(record) == record
+        moved += audit_and_publish(sink, record) == record
     sys.stdout.write(str(moved))
 
 

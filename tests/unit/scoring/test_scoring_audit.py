@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from score_sets import digest, reader, score_rows
+from score_sets import digest, package_of, reader, score_rows
 
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA
@@ -22,7 +22,7 @@ GOOD = score_rows(SCORES.tolist(), contacts=CONTACTS)
 
 
 def _audited(rows: pa.Table, *, earlier: EarlierScores | None = None, batch_rows: int = 64) -> AuditReport:
-    expected = Expected(_ids(), "3", "churn_v1")
+    expected = Expected(_ids(), package_of("3"), "churn_v1")
     return audit(reader(rows, batch_rows), expected, scoring=SCORING, limits=AuditConfig(), earlier=earlier)
 
 
@@ -63,7 +63,7 @@ def _swapped_decisions() -> pa.Table:
 
 
 def test_a_good_set_passes_every_check() -> None:
-    report = _audited(GOOD, earlier=EarlierScores("3", reader(GOOD)))
+    report = _audited(GOOD, earlier=EarlierScores(package_of("3"), reader(GOOD)))
     assert report.passed
     assert _failed(report) == set()
     assert (report.rows, report.contacts) == (COUNT, CONTACTS)
@@ -89,7 +89,7 @@ MUTATIONS: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "an unknown decision": (lambda: _changed("decision", _lowest(), "phone"), "contact budget"),
     "the wrong one is contacted": (_swapped_decisions, "contacts score highest"),
     "a reason without a contact": (lambda: _changed("reasons", _lowest(), ["x 1 raises the risk"]), "reasons"),
-    "another model version": (lambda: _changed("model_version", 7, "2"), "model version"),
+    "another model": (lambda: _changed("model_package", 7, package_of("2")), "model package"),
     "another feature version": (lambda: _changed("feature_version", COUNT - 1, "churn_v2"), "feature version"),
 }
 
@@ -116,7 +116,11 @@ def test_no_rows_for_a_scope_of_some_is_stopped() -> None:
 
 def test_no_rows_for_an_empty_scope_pass() -> None:
     report = audit(
-        reader(GOOD.slice(0, 0)), Expected([], "3", "churn_v1"), scoring=SCORING, limits=AuditConfig(), earlier=None
+        reader(GOOD.slice(0, 0)),
+        Expected([], package_of("3"), "churn_v1"),
+        scoring=SCORING,
+        limits=AuditConfig(),
+        earlier=None,
     )
     assert report.passed
 
@@ -132,7 +136,9 @@ def test_the_first_wrong_entity_is_named() -> None:
 def test_few_equal_scores_may_be_honest() -> None:
     rows = score_rows([0.2] * 5)
     ids = [rows["entity_id"].combine_chunks()]
-    report = audit(reader(rows), Expected(ids, "3", "churn_v1"), scoring=SCORING, limits=AuditConfig(), earlier=None)
+    report = audit(
+        reader(rows), Expected(ids, package_of("3"), "churn_v1"), scoring=SCORING, limits=AuditConfig(), earlier=None
+    )
     assert report.passed
 
 
@@ -142,7 +148,7 @@ def test_the_highest_scores_may_all_lie_below_the_least_score_to_contact() -> No
 
 
 def _earlier(scores: np.ndarray, model: str = "3") -> EarlierScores:
-    return EarlierScores(model, [pa.record_batch([pa.array(scores.astype(np.float32))], names=["score"])])
+    return EarlierScores(package_of(model), [pa.record_batch([pa.array(scores.astype(np.float32))], names=["score"])])
 
 
 def test_a_major_shift_of_scores_by_the_same_model_is_stopped() -> None:
@@ -167,7 +173,7 @@ def test_scores_on_another_scale_are_stopped_even_with_a_new_model() -> None:
 def test_small_sets_of_one_distribution_are_not_stopped(seed: int, few: int) -> None:
     rng = np.random.default_rng(seed)
     rows = score_rows(rng.beta(2, 3, few).tolist())
-    expected = Expected([rows["entity_id"].combine_chunks()], "3", "churn_v1")
+    expected = Expected([rows["entity_id"].combine_chunks()], package_of("3"), "churn_v1")
     report = audit(reader(rows), expected, scoring=SCORING, limits=AuditConfig(), earlier=_earlier(rng.beta(2, 3, few)))
     found = {check.name: check for check in report.checks}["score distribution"]
     assert found.passed or found.severity == "warn"
@@ -197,4 +203,4 @@ def test_the_digest_sees_where_one_string_ends_and_the_next_begins() -> None:
 def test_the_digest_is_pinned() -> None:
     """Publications hold it for years: whoever changes how it is made must keep the old way for old records."""
     rows = score_rows([0.25, 0.75], contacts=1)
-    assert digest(rows) == "2be65365f56fe2cd5036a95a94668b31281acae3a40fe8c6bf1812b4da264ef8"
+    assert digest(rows) == "74dcc3eb454f7c6b593d3908d9a0dae7ec2ec36d587d1d9a5997b94d00ab4f30"

@@ -50,7 +50,7 @@ def scorer(features: pa.Table) -> Scorer:
     labels = risk + np.random.default_rng(6).normal(size=len(risk)) > 0
     parameters = {"objective": "binary:logistic", "max_depth": 3, "nthread": 1, "seed": 1}
     booster = xgb.train(parameters, xgb.QuantileDMatrix(matrix, labels), num_boost_round=25)
-    return Scorer(XGBoostModel(booster, Platt(1.1, -0.2)), encoder, "3", "churn_v1", "customer_id")
+    return Scorer(XGBoostModel(booster, Platt(1.1, -0.2)), encoder, "3", "0" * 64, "churn_v1", "customer_id")
 
 
 def _rows(features: pa.Table, scorer: Scorer, config: ScoringConfig, *, batch_rows: int = 500) -> pa.Table:
