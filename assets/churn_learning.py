@@ -12,11 +12,8 @@ import pyarrow.compute as pc
 
 from assets import churn_features
 from assets.learning import Lesson
-<<<<<<< HEAD
-from models.errors import TesseraError
-=======
 from assets.score_sources import APP
->>>>>>> 201d467 (Ask for the audit's verdict wherever scores are published; go down the ladder from below what failed)
+from models.errors import TesseraError
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
 from resources.feature_store.port import FeatureStore
