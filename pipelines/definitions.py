@@ -6,7 +6,11 @@ from assets import churn, fraud, shop, storage
 from pipelines import jobs, schedules, sensors
 from pipelines.executor import in_process
 from resources.ports import stack_resources
+from resources.privacy import close_to_others, create_privately
 from resources.stack import active_stack
+
+create_privately()
+close_to_others(active_stack().home)
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([shop, churn, fraud, storage]),

@@ -8,11 +8,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from models.errors import TesseraError
+from resources.privacy import close_to_others
 from resources.stack import Stack
 
 
 def writable_home(stack: Stack) -> Path:
-    """The profile's home, existing and writable.
+    """The profile's home, existing, writable, and closed to other users.
 
     Raises:
         TesseraError: it cannot be made or written.
@@ -21,6 +22,7 @@ def writable_home(stack: Stack) -> Path:
         stack.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _locked(stack.home, str(error)) from None
+    close_to_others(stack.home)
     if not os.access(stack.home, os.W_OK):
         raise _locked(stack.home, "no write permission")
     return stack.home

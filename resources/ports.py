@@ -20,7 +20,7 @@ from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
-from resources.stack import ADAPTERS, Stack, active_stack, adapter_class
+from resources.stack import ADAPTERS, Stack, active_stack, adapter_class, opened
 from resources.stream_store.port import StreamStore
 from resources.trainer.port import Trainer
 
@@ -156,4 +156,4 @@ def _bound(resource: type[R], port: str, stack: Stack) -> Any:
 
 
 def _open(resource: dg.ConfigurableResource) -> Any:
-    return getattr(resource, "backend").open()  # noqa: B009 - the field exists on the generated subclass only
+    return opened(getattr(resource, "backend"))  # noqa: B009 - the field exists on the generated subclass only

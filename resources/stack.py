@@ -3,23 +3,27 @@
 A *profile* names an adapter for every port (`kind`), the calendar and the settings of the applications. Strings may
 hold `${root}` (the project), `${home}` (where this profile keeps its data), `${NAME}` and `${NAME:-default}`
 (environment). A value `{env: NAME}` stays a reference until the adapter is opened: use it for every secret.
+
+Every setting of every part is checked when the file is read, also those of a third party's adapter.
 """
 
 import importlib
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import dagster as dg
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from models.errors import TesseraError, choose_from
+from models.errors import TesseraError, choose_from, clause
 from models.settings import Settings
+from resources.profiles import RawProfile, expanded_path, raw_profile
+from resources.secret_references import environment_value, filled_in
+from resources.stack_document import Place, read_document
+from resources.strictness import SecretReference, WrongSetting, dotted, strict
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,7 +60,9 @@ ADAPTERS: dict[str, dict[str, str]] = {
 }
 ADAPTERS["challenger"] = ADAPTERS["trainer"]  # a second trainer: the candidate that is neither baseline nor favourite
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_EPOCH = date(1970, 1, 1)
+_EXPECTED = "the settings that docs/stack.md lists"
+M = TypeVar("M", bound=BaseModel)
 
 
 class AdapterConfig(Protocol):
@@ -75,39 +81,57 @@ class Calendar(BaseModel):
     first_day: date = Field(description="The first day that can be scored: the first partition.")
     nightly_at: time = Field(default=time(2, 0), description="When churn_nightly starts, UTC.")
 
+    @field_validator("first_day", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(value, str) and (not isinstance(day, date) or value != day.isoformat()):
+            raise ValueError("not written as YYYY-MM-DD")
+        if isinstance(day, date) and day < _EPOCH:
+            raise ValueError(f"no day before {_EPOCH} can be scored")
+        return day
 
-class Profile(BaseModel):
-    """One profile of `stack.yaml`, checked: unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    home: str
-    calendar: Calendar
-    ports: dict[str, dict[str, Any]]
-    settings: Settings
+    @field_validator("nightly_at", mode="before")
+    @classmethod
+    def _is_a_minute(cls, value: object) -> object:
+        at = time.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(value, str) and (not isinstance(at, time) or value != f"{at:%H:%M}"):
+            raise ValueError("not written as HH:MM (UTC)")
+        return at
 
 
 class Stack:
-    """The active profile: what each port is, where data lives, and the applications' settings."""
+    """The active profile: what each port is, where data lives, and the applications' settings.
 
-    def __init__(self, name: str, profile: Profile, home: Path) -> None:
-        self.name = name
-        self.home = home
-        self.calendar = profile.calendar
-        self.settings = profile.settings
-        self._ports = profile.ports
+    Raises:
+        TesseraError: a setting is unknown, or has a wrong value.
+    """
+
+    def __init__(self, profile: RawProfile) -> None:
+        self.name = profile.name
+        self.home = profile.home
+        self._profile = profile
+        self.calendar = self._built(Calendar, ("calendar",))
+        self.settings = self._built(Settings, ("settings",))
+        self._ports = {port: self._strict_port(port) for port in ADAPTERS}
+        for port in ADAPTERS:
+            self.config(port)
 
     def kind(self, port: str) -> str:
         """The kind of adapter that this profile names for `port`."""
-        return str(self._ports[port]["kind"])
+        return str(self._profile.values["ports"][port]["kind"])
 
     def config_class(self, port: str) -> type[dg.Config]:
         """The config class of the adapter that this profile names for `port`."""
-        return adapter_class(port, self.kind(port))
+        try:
+            return adapter_class(port, self.kind(port))
+        except TesseraError as error:
+            where = self._profile.where(("ports", port, "kind"))
+            raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
 
     def config(self, port: str) -> dg.Config:
         """The adapter's config as the profile gives it; secrets are still references."""
-        return self._build(port, lambda name: dg.EnvVar(name))
+        return self._config(port, lambda name: dg.EnvVar(name))
 
     def open(self, port: str) -> Any:
         """The adapter of `port`, ready to use outside a Dagster run.
@@ -115,41 +139,96 @@ class Stack:
         Raises:
             TesseraError: a setting is wrong, or a secret's environment variable is not set.
         """
-        config = cast(AdapterConfig, self._build(port, _secret))
-        return config.open()
+        return opened(self._config(port, environment_value))
 
-    def _build(self, port: str, secret: Any) -> dg.Config:
-        values = {key: _resolve_secrets(value, secret) for key, value in self._ports[port].items()}
+    def _strict_port(self, port: str) -> dict[str, Any]:
+        place = ("ports", port)
+        values = self._profile.values["ports"][port]
         if self.kind(port) not in ADAPTERS[port]:
-            values.pop("kind")
+            values = {key: value for key, value in values.items() if key != "kind"}
+        return self._checked(self.config_class(port), values, place)
+
+    def _config(self, port: str, secret: Callable[[str], str]) -> dg.Config:
+        names: set[str] = set()
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, SecretReference):
+                names.add(value.name)
+                return secret(value.name)
+            if isinstance(value, dict):
+                return {key: filled(item) for key, item in value.items()}
+            return [filled(item) for item in value] if isinstance(value, list) else value
+
+        return self._constructed(self.config_class(port), filled(self._ports[port]), ("ports", port), names)
+
+    def _built(self, kind: type[M], place: Place) -> M:
+        values = self._profile.values.get(str(place[0]), {})
+        return self._constructed(kind, self._checked(kind, values, place), place, set())
+
+    def _checked(self, kind: Any, values: Any, place: Place) -> dict[str, Any]:
         try:
-            return self.config_class(port)(**values)
+            return strict(kind, values, place)
+        except WrongSetting as error:
+            raise self._wrong(error.place, error.what, error.expected) from None
+
+    def _constructed(self, kind: type[M], values: Mapping[str, Any], place: Place, secrets: set[str]) -> M:
+        try:
+            return kind(**values)
         except ValidationError as error:
-            raise _wrong_setting(f"{self.name}.ports.{port}", error) from None
+            first = error.errors(include_url=False, include_context=False)[0]
+            at = (*place, *first["loc"])
+            says = _without(clause(first["msg"]), secrets)
+            raise self._wrong(at, f"`{dotted(at)}`{self._profile.shown(at)}: {says}", _EXPECTED) from None
+        except (TypeError, LookupError, ArithmeticError, AttributeError, OSError) as error:
+            says = _without(f"{type(error).__name__}: {error}", secrets)
+            raise self._wrong(place, f"`{dotted(place)}` cannot be used: {says}", _EXPECTED) from None
+
+    def _wrong(self, place: Place, what: str, expected: str) -> TesseraError:
+        full = what.replace("`", f"`{self.name}.", 1) if what.startswith("`") else what
+        return TesseraError(
+            f"{self._profile.where(place)}: {full.rstrip('.')}.", expected=expected, todo="Correct it in that line."
+        )
+
+
+def opened(config: dg.Config) -> Any:
+    """The adapter of a config, references that are left in it looked up.
+
+    Raises:
+        TesseraError: an environment variable is not set.
+    """
+    complete = config if getattr(config, "keeps_references", False) else filled_in(config)
+    return cast(AdapterConfig, complete).open()
 
 
 def adapter_class(port: str, kind: str) -> type[dg.Config]:
     """The config class of a kind: one of ours, or any class by its dotted path.
 
     Raises:
-        TesseraError: no such kind, or the dotted path cannot be imported.
+        TesseraError: no such kind, or the dotted path leads to no config class.
     """
     path = ADAPTERS[port].get(kind, kind)
     module, _, name = path.rpartition(".")
-    if not module:
+    if not module or not path.replace(".", "").isidentifier():
         raise TesseraError(
-            f"stack.yaml names {kind!r} for port {port!r}.",
+            f"There is no adapter {kind!r} for port {port!r}.",
             expected=choose_from(kind, ADAPTERS[port]) + " or the dotted path of a config class",
             todo="Correct `kind` in stack.yaml; docs/swapping.md shows how to add an adapter.",
         )
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
         raise TesseraError(
             f"The adapter {path!r} of port {port!r} cannot be imported: {error}.",
             expected="an importable config class",
             todo="Install the package that holds it into .venv, or correct `kind` in stack.yaml.",
         ) from error
+    if not (isinstance(found, type) and issubclass(found, dg.Config) and callable(getattr(found, "open", None))):
+        raise TesseraError(
+            f"{path!r} of port {port!r} is no config class.",
+            expected="a subclass of dagster.Config with a method `open`",
+            todo="Correct `kind` in stack.yaml; docs/swapping.md shows what an adapter needs.",
+        )
+    return found
 
 
 def load_stack(file: Path, name: str | None, home: str | None, environment: Mapping[str, str]) -> Stack:
@@ -158,128 +237,33 @@ def load_stack(file: Path, name: str | None, home: str | None, environment: Mapp
     Raises:
         TesseraError: unreadable file, unknown profile, unknown or missing key, wrong type.
     """
-    document = _document(file)
-    profiles = document.get("profiles") or {}
-    chosen = name or str(document.get("default_profile"))
-    if chosen not in profiles:
-        raise TesseraError(
-            f"There is no profile {chosen!r} in {file.name}.",
-            expected=choose_from(chosen, profiles),
-            todo="Set TESSERA_PROFILE, or pass --profile.",
-        )
-    raw = _inherited(profiles, chosen)
-    place = Path(home or _expanded(str(raw.get("home", "var")), {"root": str(file.parent), **environment}))
-    place = place if place.is_absolute() else file.parent / place
-    names = {**environment, "root": str(file.parent), "home": str(place)}
-    return Stack(chosen, _checked(chosen, _walk(raw, names)), place)
+    return Stack(raw_profile(read_document(file), ADAPTERS, name, home, environment))
 
 
 @cache
 def active_stack() -> Stack:
-    """The stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process."""
-    file = Path(os.environ.get("TESSERA_STACK", ROOT / "stack.yaml")).resolve()
-    return load_stack(file, os.environ.get("TESSERA_PROFILE"), os.environ.get("TESSERA_HOME"), os.environ)
+    """The stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process.
+
+    A relative TESSERA_STACK starts from the working directory, and is made absolute for processes that are started
+    elsewhere; a relative home starts from the folder of the stack file.
+
+    Raises:
+        TesseraError: as `load_stack`, or one of the three is set to nothing.
+    """
+    chosen = {name: os.environ.get(name) for name in ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")}
+    for name, value in chosen.items():
+        if value is not None and not value.strip():
+            raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
+    stack = chosen["TESSERA_STACK"]
+    file = expanded_path(stack, "TESSERA_STACK").absolute() if stack else ROOT / "stack.yaml"
+    if stack:
+        os.environ["TESSERA_STACK"] = str(file)
+    return load_stack(file, chosen["TESSERA_PROFILE"], chosen["TESSERA_HOME"], os.environ)
 
 
-def _document(file: Path) -> dict[str, Any]:
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise TesseraError(
-            f"{file} cannot be read: {error}.", expected="a YAML file", todo="Correct it, or set TESSERA_STACK."
-        ) from error
-    if not isinstance(document, dict):
-        raise TesseraError(f"{file} holds no mapping.", expected="the key `profiles`", todo="See docs/stack.md.")
-    return document
-
-
-def _inherited(profiles: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A profile over the one it `extends`: a port is replaced whole, settings are merged key by key."""
-    own = dict(profiles[name])
-    parent = own.pop("extends", None)
-    if parent is None:
-        return own
-    if parent not in profiles:
-        raise TesseraError(
-            f"Profile {name!r} extends {parent!r}.", expected=choose_from(parent, profiles), todo="Correct `extends`."
-        )
-    inherited = _inherited(profiles, parent)
-    ports = {**inherited.get("ports", {}), **own.get("ports", {})}
-    settings = _merged(inherited.get("settings", {}), own.get("settings", {}))
-    return {**inherited, **own, "ports": ports, "settings": settings}
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _checked(name: str, raw: dict[str, Any]) -> Profile:
-    ports = raw.get("ports", {})
-    for port in ADAPTERS.keys() - ports.keys():
-        raise TesseraError(
-            f"Profile {name!r} names no adapter for port {port!r}.",
-            expected=choose_from("", ADAPTERS[port]),
-            todo=f"Add `{port}: {{kind: ...}}` to its `ports` in stack.yaml.",
-        )
-    for port in ports.keys() - ADAPTERS.keys():
-        raise TesseraError(
-            f"Profile {name!r} has a port {port!r}.", expected=choose_from(port, ADAPTERS), todo="Correct stack.yaml."
-        )
-    try:
-        return Profile(**raw)
-    except ValidationError as error:
-        raise _wrong_setting(name, error) from None
-
-
-def _wrong_setting(place: str, error: ValidationError) -> TesseraError:
-    first = error.errors()[0]
-    where = ".".join([place, *(str(part) for part in first["loc"])])
-    return TesseraError(
-        f"`{where}` in stack.yaml is {first.get('input')!r}: {first['msg'].lower()}.",
-        expected="the settings that docs/stack.md lists",
-        todo="Correct stack.yaml.",
-    )
-
-
-def _walk(value: Any, names: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _walk(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item, names) for item in value]
-    return _expanded(value, names) if isinstance(value, str) else value
-
-
-def _expanded(text: str, names: Mapping[str, str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        name, default = match[1], match[2]
-        if name in names:
-            return names[name]
-        if default is None:
-            raise TesseraError(
-                f"stack.yaml asks for ${{{name}}}, which is not set.",
-                expected=f"the environment variable {name}",
-                todo=f"Set it, or write ${{{name}:-default}}.",
-            )
-        return default
-
-    return _VARIABLE.sub(replace, text)
-
-
-def _resolve_secrets(value: Any, secret: Any) -> Any:
-    if isinstance(value, dict) and set(value) == {"env"}:
-        return secret(value["env"])
-    return value
-
-
-def _secret(name: str) -> str:
-    if name not in os.environ:
-        raise TesseraError(
-            f"The environment variable {name!r} is not set.",
-            expected="the secret that stack.yaml takes from it",
-            todo=f"Set {name}, for example in a file .env beside stack.yaml.",
-        )
-    return os.environ[name]
+def _without(text: str, names: set[str]) -> str:
+    """`text` without the values of these environment variables."""
+    for name in names:
+        if value := os.environ.get(name):
+            text = text.replace(repr(value)[1:-1], f"{{env: {name}}}").replace(value, f"{{env: {name}}}")
+    return text

@@ -6,7 +6,9 @@ import sys
 def main() -> None:
     """Runs one command. Whatever ends it, ends it in a few plain lines and a conventional exit code."""
     from pipelines.cli.ending import ended, open_standard_streams
+    from resources.privacy import create_privately
 
+    create_privately()
     open_standard_streams()  # before anything opens a file, and before a console asks how wide they are
     from pipelines.cli.app import app
 

@@ -23,6 +23,7 @@ from pipelines.cli.days import known_span, yesterday
 from pipelines.cli.payment_features import delivers_payments
 from resources.events.port import DeadLetter, Events, TooFarBehind
 from resources.lake.port import Lake
+from resources.privacy import share_as_usual
 from resources.source.port import Source
 from resources.stack import Stack, active_stack
 
@@ -290,6 +291,7 @@ def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
     try:
         with file.open("w", encoding="utf-8") as stream:
             stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        share_as_usual(file)
     except OSError as error:
         raise TesseraError(
             f"{file} cannot be written: {error.strerror}.",

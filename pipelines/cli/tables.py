@@ -15,6 +15,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
+from resources.privacy import share_as_usual
 
 _WITH_LINE_FEEDS = pacsv.ParseOptions(newlines_in_values=True)
 _ENDINGS = (".parquet", ".csv")
@@ -37,6 +38,7 @@ def write_table(rows: pa.Table, file: Path) -> None:
             pacsv.write_csv(_without_formulas(_flat(rows)), part)
         else:
             pq.write_table(rows, part)
+        share_as_usual(part)
         part.replace(file)
     except OSError as error:
         raise TesseraError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 import duckdb
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from models.errors import TesseraError
 from resources.engine.port import Engine
@@ -24,6 +24,8 @@ _ROWS_PER_BATCH = 65_536
 
 class LocalEngineConfig(dg.Config):
     """Bulk computation in this process, on DuckDB."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["local"] = "local"
     threads: int = Field(default=2, ge=1, description="Threads of one query.")

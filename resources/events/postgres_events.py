@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -34,6 +34,8 @@ _LETTERS = """CREATE TABLE IF NOT EXISTS dead_letter (
 
 class PostgresEventsConfig(dg.Config):
     """Events in a schema of a Postgres database, for several machines. Needs requirements/postgres.lock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["postgres"] = "postgres"
     url: str = Field(

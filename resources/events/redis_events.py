@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -39,6 +39,8 @@ _SEARCHED_AT_ONCE = 1_000
 
 class RedisEventsConfig(dg.Config):
     """Events in a Redis (version 6.2 or newer), for several machines. Needs requirements/redis.lock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["redis"] = "redis"
     url: str = Field(

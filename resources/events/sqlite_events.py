@@ -13,7 +13,7 @@ from typing import Any, Literal
 from weakref import WeakSet, finalize
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -33,6 +33,8 @@ _VERSION = 2
 
 class SqliteEventsConfig(dg.Config):
     """Events in one SQLite file on this machine: no server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["sqlite"] = "sqlite"
     path: str = Field(default="var/events.db", description="The file; `-wal` and `-shm` stand beside it.")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from models.errors import TesseraError, choose_from
+from resources.secret_references import environment_value
 
 if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
@@ -73,7 +73,7 @@ def revealed(settings: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TesseraError: an environment variable is not set.
     """
-    return _resolved(settings, _secret)
+    return _resolved(settings, environment_value)
 
 
 def for_yaml(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,21 +122,13 @@ def _registry(url: str) -> dict[str, Any]:
 
 
 def _resolved(value: Any, secret: Callable[[str], str]) -> Any:
+    if isinstance(value, list):
+        return [_resolved(item, secret) for item in value]
     if not isinstance(value, Mapping):
         return value
     if set(value) == {"env"}:
         return secret(value["env"])
     return {key: _resolved(item, secret) for key, item in value.items()}
-
-
-def _secret(name: str) -> str:
-    if name not in os.environ:
-        raise TesseraError(
-            f"The environment variable {name!r} is not set.",
-            expected="the secret that `online_store` in stack.yaml takes from it",
-            todo=f"Set {name}, for example in a file .env beside stack.yaml.",
-        )
-    return os.environ[name]
 
 
 def _online_config_class(kind: str) -> Any:

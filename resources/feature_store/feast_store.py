@@ -10,11 +10,11 @@ import importlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -40,6 +40,11 @@ def utc_now() -> datetime:
 
 class FeastStoreConfig(dg.Config):
     """Feast: registry and online store in one folder, or on servers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: `{env: NAME}` under `online_store` stays so: secrets are filled in by Feast, and no YAML file holds them.
+    keeps_references: ClassVar[bool] = True
 
     kind: Literal["feast"] = "feast"
     path: str = Field(default="var/feast", description="Folder of registry, online store and the log of served rows.")

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.fs as pa_fs
 from deltalake import DeltaTable, Schema
 from filelock import FileLock, Timeout
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
@@ -43,6 +43,8 @@ _TOMBSTONES = "_forgotten"
 
 class DeltaLakeConfig(dg.Config):
     """Tables in Delta format under one path."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["delta"] = "delta"
     path: str = Field(description="Folder, or an address such as s3://bucket/lake, that holds one folder per table.")

@@ -10,7 +10,7 @@ from typing import Literal
 
 import dagster as dg
 from filelock import FileLock
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -96,6 +96,8 @@ def _context(line: bytes) -> list[str]:
 
 class LogNotifierConfig(dg.Config):
     """Notices as JSON lines in a file, and their subjects in the log."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["log"] = "log"
     path: str = Field(description="The JSON-lines file; it grows by one line for each notice.")

@@ -10,7 +10,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -91,6 +91,8 @@ class WebhookNotifier(Notifier):
 
 class WebhookNotifierConfig(dg.Config):
     """Notices as JSON, posted to a URL."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["webhook"] = "webhook"
     url: str = Field(description="http(s) address that takes a JSON POST. Often a secret: write {env: NAME}.")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
@@ -44,6 +44,8 @@ _LOGGER = logging.getLogger(__name__)
 
 class MLflowRegistryConfig(dg.Config):
     """Models in MLflow. With `path` alone: SQLite and a folder, no server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["mlflow"] = "mlflow"
     path: str = Field(

@@ -3,13 +3,15 @@
 from typing import Literal
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from resources.sink.delta_sink import DeltaSink
 
 
 class DeltaSinkConfig(dg.Config):
     """Scores in Delta format in a local folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["delta"] = "delta"
     path: str = Field(description="Folder that holds a table and a history for each application.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.alerts import Alert, Feedback, Verdict
@@ -35,6 +35,8 @@ _SEEDED_AT_ONCE = 1_000
 
 class PostgresStreamStoreConfig(dg.Config):
     """A schema of a Postgres database, which several machines can reach. Needs requirements/postgres.lock."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["postgres"] = "postgres"
     url: str = Field(

@@ -11,7 +11,7 @@ from typing import Literal
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.alerts import Alert, Feedback, Verdict
@@ -72,6 +72,8 @@ _SUPERSEDE = "UPDATE progress SET generation = generation + 1"
 
 class SqliteStreamStoreConfig(dg.Config):
     """One SQLite file on this machine: no server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["sqlite"] = "sqlite"
     path: str = Field(default="var/fraud_stream.db", description="The file; `-wal` and `-shm` stand beside it.")

@@ -14,7 +14,7 @@ from resources.trainer.port import Trainer
 class HistGradientBoostingTrainerConfig(dg.Config):
     """Shallow boosted trees by scikit-learn. Its threads follow OMP_NUM_THREADS."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
     max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")

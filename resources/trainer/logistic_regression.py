@@ -14,7 +14,7 @@ from resources.trainer.port import Trainer
 class LogisticRegressionTrainerConfig(dg.Config):
     """Logistic regression on standardised features, by scikit-learn."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["logistic_regression"] = "logistic_regression"
     inverse_penalty: float = Field(default=0.1, gt=0, description="scikit-learn's `C`: smaller shrinks more.")

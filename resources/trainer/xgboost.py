@@ -18,7 +18,7 @@ class XGBoostTrainerConfig(dg.Config):
     open, an upgrade moved the average precision of one and the same data from 0.64 to 0.56.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["xgboost"] = "xgboost"
     max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")

@@ -74,8 +74,8 @@ def test_a_home_that_cannot_be_written(trained: Home, tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("profiles: [", "cannot be read"),
-        ("profiles: {local: {home: var, ports: {sourze: {kind: simulated}}}}", "no adapter for port"),
-        ("default_profile: local", "There is no profile 'local'"),
+        ("profiles: {local: {home: var, ports: {sourze: {kind: simulated}}}}", "has a port 'sourze'"),
+        ("default_profile: local", "`profiles` is None"),
         ("just words", "holds no mapping"),
     ],
     ids=["no YAML", "unknown port", "no profile", "no mapping"],
