@@ -17,7 +17,9 @@ class _Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         try:
             code = super().main(*args, **{**kwargs, "standalone_mode": False})
-        except click.Abort:
+        except click.Abort as abort:
+            if isinstance(abort.__cause__, EOFError):  # click takes any for the end of what a user types
+                raise _cut_off(abort.__cause__) from None
             raise SystemExit(130) from None
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
@@ -30,6 +32,14 @@ class _Commands(click.Group):
                 error.format_message(), expected=f"a command as in `{called} --help`", todo=f"See `{called} --help`."
             ) from None
         raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _cut_off(error: EOFError) -> TesseraError:
+    return TesseraError(
+        f"A file ends too early: {error}.",
+        expected="files that were written whole; a full disk cuts off what Python compiles, too",
+        todo="Make room, delete the folders __pycache__ of this project and of .venv, and run the command again.",
+    )
 
 
 def _use(_context: click.Context, _option: click.Parameter, profile: str | None) -> None:

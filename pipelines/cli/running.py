@@ -151,6 +151,9 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
     elif event.is_step_failure and event.step_failure_data.error is not None and not outcome.complaint:
         outcome.complaint = _said(event.step_failure_data.error)
         outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
+    elif event.is_job_failure and event.job_failure_data.error is not None and not outcome.complaint:
+        outcome.complaint = _said(event.job_failure_data.error)  # outside of any step
+        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
 
 
 def _said(error: Any) -> str:
