@@ -34,7 +34,8 @@ churn_training = dg.define_asset_job(
 churn_fallback = dg.define_asset_job(
     "churn_fallback",
     selection=_PUBLISHING,
-    description="Publish flagged scores when the nightly job could not: older features, else the last good scores.",
+    description="Publish flagged scores when the nightly job could not: below the source that failed, the champion "
+    "before, older features, else the last good scores.",
     config={"ops": {"churn__scores": {"config": {"worst": "last_good_scores"}}}},
     tags=_TAGS,
 )

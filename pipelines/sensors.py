@@ -14,6 +14,8 @@ from resources.ports import EventsResource, NotifierResource, RegistryResource, 
 from resources.stack import active_stack
 
 _PARTITION = "dagster/partition"
+#: Tag that Dagster gives a failed run which it will repeat.
+_WILL_RETRY = "dagster/will_retry"
 #: Tag of a run: the offsets it takes in.
 _OFFSETS = "tessera/offsets"
 #: After so many failures in a row, runs are asked for only so often.
@@ -25,14 +27,17 @@ _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _FINISHE
 @dg.run_failure_sensor(
     monitored_jobs=[jobs.churn_nightly],
     request_job=jobs.churn_fallback,
-    description="A failed night still publishes something, flagged: older features, else the last good scores.",
+    description="A failed or blocked night still publishes something, flagged: the champion before, older features, "
+    "else the last good scores.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def churn_fallback(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
-    """One fallback run for each day whose nightly run failed before it published."""
+    """One fallback run for each day whose nightly run failed, or was stopped by a blocking check, for the last time."""
     day = context.dagster_run.tags.get(_PARTITION)
     if day is None:
         return dg.SkipReason("The failed run had no day.")
+    if context.dagster_run.tags.get(_WILL_RETRY) == "true":
+        return dg.SkipReason("The failed run is repeated first.")
     return dg.RunRequest(run_key=f"{day}:{context.dagster_run.run_id}", partition_key=day)
 
 

@@ -1,6 +1,7 @@
 """A home in which churn is scored: features of some days, models that stand in for trained ones, no MLflow."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -139,7 +140,8 @@ class World:
         return version
 
     def break_version(self, version: str) -> None:
-        """The version's model can no longer be fetched."""
+        """The version's model can no longer be fetched, and no copy of it is left."""
+        shutil.rmtree(self.folder / "models" / "cache", ignore_errors=True)
         for file in (self.folder / "models" / "churn" / version / "package").iterdir():
             if file.name != "manifest.json":
                 file.write_bytes(b"broken")

@@ -149,11 +149,17 @@ def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> N
 @_command
 @_APP
 @_DATE
-def publish(app: str, date: str | None) -> None:
-    """Publish again what was last published for a day of APP and then withdrawn."""
+@_WHY
+@click.option("--even-if-refused", is_flag=True, help="Publish a set whose only fault is a shift of the scores.")
+def publish(app: str, date: str | None, why: str | None, even_if_refused: bool) -> None:
+    """Publish again what was last published for a day of APP and then withdrawn, or audited scores that wait.
+
+    What the audit blocked is refused. If it blocked nothing but a shift against earlier scores, and the shift is real,
+    --even-if-refused and --why publish it: the record keeps both, and `tessera scores` shows them.
+    """
     from pipelines.cli import publications
 
-    publications.publish(app, date)
+    publications.publish(app, date, why, even_if_refused=even_if_refused)
 
 
 @_command

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from models.errors import TesseraError
 from models.publishing import Publication, last_set
-from pipelines.cli.console import listing, out
+from pipelines.cli.console import listing, literal, out
 from pipelines.cli.days import known_app, known_day
 from pipelines.cli.tables import write_table
 from resources.sink.port import Sink
@@ -41,25 +41,59 @@ def for_users(rows: pa.Table) -> pa.Table:
     return rows.rename_columns(names).select(["customer_id", "score", "decision", "reasons", "model_version"])
 
 
-def publish(app: str, day_text: str | None) -> None:
-    """Moves the pointer of the day back to what it last named.
+def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused: bool) -> None:
+    """Moves the pointer of the day back to what it last named, else to the audited scores that wait.
 
     Raises:
-        TesseraError: nothing was ever published for that day.
+        TesseraError: there is nothing to publish, or the audit blocked it and nobody overrules it with a reason.
     """
     stack = active_stack()
     day = known_day(day_text, stack)
     sink: Sink = stack.open("sink")
+    if even_if_refused and not (why or "").strip():
+        raise TesseraError(
+            "`--even-if-refused` is given without a reason.",
+            expected="a sentence that the record keeps and `tessera scores` shows",
+            todo='Add `--why "..."`.',
+        )
     standing = sink.published(known_app(app), day)
-    if standing is not None:
+    if standing is not None and not even_if_refused:
         out.print(f"{day} is published already: {standing.rows:,} rows of model version {standing.model_version}.")
         return
-    earlier, _ = last_set(sink.history(app, day))
-    if earlier is None:
-        raise _nothing(app, day)
-    again = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": "published again by hand"}
-    publication = sink.publish(earlier.model_copy(update=again))
+    record = _refused(sink, app, day) if even_if_refused else _last_or_waiting(sink, app, day)
+    about = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": why or "published by hand"}
+    publication = sink.publish(record.model_copy(update=about), overrule=even_if_refused)
     out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
+    _show_overruled(publication)
+
+
+def _last_or_waiting(sink: Sink, app: str, day: date) -> Publication:
+    last, _ = last_set(sink.history(app, day))
+    draft = sink.draft(app, day)
+    if last is None and draft is None:
+        raise _nothing(app, day)
+    return last or draft.draft  # pyright: ignore[reportOptionalMemberAccess] - one of the two is there
+
+
+def _refused(sink: Sink, app: str, day: date) -> Publication:
+    """The draft of the newest verdict of the day, which did not pass."""
+    draft = sink.draft(app, day)
+    if draft is None:
+        raise _nothing(app, day)
+    if draft.passed:
+        raise TesseraError(
+            f"The newest scores of {app} for {day} passed the audit.",
+            expected="scores that the audit blocked, where --even-if-refused is given",
+            todo=f"Run `tessera publish {app} --date {day}` without it.",
+        )
+    return draft.draft
+
+
+def _show_overruled(publication: Publication) -> None:
+    if publication.refused:
+        failed = "; ".join(f"{name}: {found}" for name, found in publication.refused.items())
+        says = f"published by {publication.who} although the audit refused it ({failed}): {publication.why}"
+        out.print(literal(says, "yellow"))
 
 
 def unpublish(app: str, day_text: str | None, why: str) -> None:
@@ -91,4 +125,7 @@ def _show(rows: pa.Table, publication: Publication) -> None:
         for row in top.to_pylist()
     )
     out.print(f"{publication.app} {publication.day}: {publication.rows:,} scores, {publication.degradation}")
+    for step in publication.steps:
+        out.print(literal(step, "yellow"))
+    _show_overruled(publication)
     out.print(listing(("customer_id", "score", "decision", "reasons"), cells))

@@ -13,9 +13,14 @@ from scoring_world import DAY, World
 from assets import churn
 from assets.churn_scoring import publish, score
 from models.errors import TesseraError
+from pipelines import sensors
+from pipelines.cli import publications
 from resources.no_values import no_values
+from resources.sink.port import Sink
+from resources.stack import Calendar
 
 NEXT = DAY + timedelta(days=1)
+NIGHTLY = dg.define_asset_job("churn_nightly", selection=dg.AssetSelection.assets(churn.scores, churn.publication))
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +175,6 @@ def test_a_champion_that_cannot_be_loaded_gives_way_at_night(world: World) -> No
 
 def test_with_no_model_left_the_last_good_scores_are_published_flagged(world: World) -> None:
     world.break_version("1")
-    shutil.rmtree(world.folder / "models" / "cache", ignore_errors=True)
     world.features(NEXT)
     night = world.run(day=NEXT)
     assert not night.success
@@ -185,7 +189,6 @@ def test_with_no_model_left_the_last_good_scores_are_published_flagged(world: Wo
 def test_a_fallback_that_finds_nothing_is_told(world: World) -> None:
     world.sink.unpublish("churn", DAY, why="", who="")
     world.break_version("1")
-    shutil.rmtree(world.folder / "models" / "cache", ignore_errors=True)
     failed = world.fallback(NEXT)
     assert not failed.success
     assert "nothing older that may stand in" in complaint(failed)
@@ -244,3 +247,54 @@ def test_features_older_than_allowed_do_not_count(world: World) -> None:
     assert world.fallback(late).success
     assert world.sink.published("churn", late).degradation == "last_good_scores"
     assert len(world.notices()) == 1
+
+
+def test_a_blocked_night_asks_for_a_fallback_once_it_is_not_repeated(world: World) -> None:
+    """The sensor sees the run that the audit stopped; a run that Dagster will repeat asks for nothing."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = dg.Definitions(assets=[churn.scores, churn.publication], jobs=[NIGHTLY], resources=world.resources())
+        world.features(NEXT, shift=3.0)
+        result = job.resolve_job_def("churn_nightly").execute_in_process(
+            partition_key=NEXT.isoformat(), instance=instance, raise_on_error=False
+        )
+        assert not result.success
+        for retried, asks in (("false", True), ("true", False)):
+            run = instance.get_run_by_id(result.run_id)
+            instance.add_run_tags(run.run_id, {"dagster/will_retry": retried})
+            context = dg.build_run_status_sensor_context(
+                "churn_fallback", result.get_run_failure_event(), instance, instance.get_run_by_id(run.run_id)
+            ).for_run_failure()
+            asked = sensors.churn_fallback(context)
+            assert isinstance(asked, dg.RunRequest) is asks
+            if asks:
+                assert asked.partition_key == NEXT.isoformat()
+
+
+def test_a_person_may_overrule_a_shift_and_everybody_sees_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not shifted_night(world).success
+    monkeypatch.setattr(publications, "active_stack", lambda: OnlySink(world.sink))
+    day = NEXT.isoformat()
+    with pytest.raises(TesseraError, match=r"audit blocked .* --even-if-refused"):
+        publications.publish("churn", day, None, even_if_refused=False)
+    with pytest.raises(TesseraError, match="without a reason"):
+        publications.publish("churn", day, " ", even_if_refused=True)
+    publications.publish("churn", day, "spring sale", even_if_refused=True)
+    assert "score distribution" in world.sink.published("churn", NEXT).refused
+    capsys.readouterr()
+    publications.scores("churn", day, None)
+    assert "although the audit refused it" in " ".join(capsys.readouterr().out.split())
+
+
+class OnlySink:
+    """A stack of which only the sink is asked for."""
+
+    calendar = Calendar(first_day=date(2026, 1, 1))
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def open(self, port: str) -> Sink:
+        assert port == "sink"
+        return self._sink
