@@ -76,7 +76,8 @@ def _naming(values: NDArray[np.float32], groups: Groups) -> float:
 def _in_order(values: NDArray[np.float32]) -> float:
     if np.isnan(values).any() or (values == values[0]).all():
         return 0.0
-    ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)
+    # Equal values share a rank: in the order of the rows, a column of zeros would be that order.
+    _, ranks = np.unique(values, return_inverse=True)
     return abs(float(np.corrcoef(ranks, np.arange(values.size))[0, 1]))
 
 

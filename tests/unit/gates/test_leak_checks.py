@@ -133,6 +133,12 @@ def test_a_column_of_text_that_names_every_customer_is_stopped() -> None:
     assert report.stopped_by == ("identity",)
 
 
+def test_a_feature_that_is_nearly_always_zero_is_not_the_order_of_the_rows() -> None:
+    rows = shop(0)
+    seldom = np.where(np.random.default_rng(1).random(rows.num_rows) < 0.01, 1.0, 0.0)
+    assert judged(rows.append_column("seldom", pa.array(seldom)), (*FEATURES, "seldom")).passed
+
+
 def test_a_feature_that_is_another_one_without_the_future_is_stopped_and_named() -> None:
     differing = Recomputed(("2025-06-01",), CUSTOMERS, FEATURES, differing={"spend_total": 7})
     report = judged(shop(0), again=differing)
