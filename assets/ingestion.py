@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.arrivals import Arrivals, Night, arrivals_of, look, record
+from assets.arrivals import Arrivals, Night, arrivals_of, look, record, recorded
+from assets.fingerprint import Fingerprint, fingerprint, keep, refuse_changed, standing, start_over
 from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of, record_of, uneven_days
 from models.contracts import CONTRACTS, Contract
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
 from resources.lake.port import Lake
-from resources.source.port import Source
+from resources.source.port import Identity, Source
 
 if TYPE_CHECKING:
     from assets.table_ingestion import DaysIngested
@@ -100,7 +101,30 @@ class Ingested:
         return max(read, self.share_of_window) > config.max_quarantined_share
 
 
-def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionConfig, run_id: str) -> Ingested:
+@dataclass(frozen=True)
+class Filling:
+    """How a table is to be filled, beside what the source itself says.
+
+    Attributes:
+        settings: the source's identity where the adapter has none of its own: its settings.
+        reingest: drop the table and ingest it from the start.
+        dependants: lake tables that are made of the table; they are dropped with it.
+    """
+
+    settings: Identity = Identity({})  # noqa: RUF009 - frozen
+    reingest: bool = False
+    dependants: tuple[str, ...] = ()
+
+
+def ingest(
+    table: str,
+    source: Source,
+    lake: Lake,
+    day: date,
+    config: IngestionConfig,
+    run_id: str,
+    filling: Filling = Filling(),
+) -> Ingested:
     """What was done so that the lake holds all rows of `table` delivered up to `day`.
 
     Reads the days that are missing up to `day`, the newest `redelivery_days` in any case, and any day that an earlier
@@ -120,6 +144,8 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
     started = time.monotonic()
     report = Ingested(table, provided=True)
     with lake.lock(table):
+        now = fingerprint(CONTRACTS[table], source.identity(table) or filling.settings, config.texts_of_no_id())
+        _check_filling(table, source, lake, day, now, filling)
         damaged = _damaged_days(lake, table)
         arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
         _refuse_lost(table, damaged, arrivals)
@@ -137,6 +163,7 @@ def ingest(table: str, source: Source, lake: Lake, day: date, config: IngestionC
             report.add(done)
             waiting = (waiting - set(chunk)) | done.colliding
             size = _chunk_days(len(chunk), report.rows_in - rows_before)
+        keep(lake, table, now, day)  # also the end of a reingestion
         if arrivals:
             report.take(arrivals, day, complete_days(lake, table).keys())
             if report.days <= config.redelivery_days:  # a single day of a small shop says little
@@ -173,6 +200,24 @@ def _start(contract: Contract, source: Source, arrivals: Arrivals | None, day: d
             todo="Choose a later day, or correct the source's settings in stack.yaml.",
         )
     return start if contract.is_register else max(start, day - timedelta(days=config.history_days))
+
+
+def _check_filling(table: str, source: Source, lake: Lake, day: date, now: Fingerprint, filling: Filling) -> None:
+    """Start over if that was asked for, or begun and not ended; else refuse to mix two sources, mappings, contracts."""
+    before = standing(lake, table)
+    if filling.reingest or (before and before.pending):
+        start_over(lake, table, now, day, filling.dependants)
+        return
+    if before:
+        refuse_changed(lake, table, before, now, holds_all=lambda: _holds_all(table, source, lake))
+    keep(lake, table, now, day)
+
+
+def _holds_all(table: str, source: Source, lake: Lake) -> bool:
+    """True if the source still holds each unit of delivery of the table that was ever ingested."""
+    known = {row.unit for row in recorded(lake, table)}
+    units = source.units(table, sorted(known)) if known else None
+    return units is not None and known <= {*units.present}
 
 
 def _damaged_days(lake: Lake, table: str) -> set[date]:

@@ -7,51 +7,71 @@ import dagster as dg
 
 from assets import alert_feedback
 from assets.partitions import daily
-from assets.stages import contracted_table, ingested
+from assets.stages import IngestConfig, contracted_table, ingested
 from models.contracts import CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
 from resources.ports import LakeResource, SettingsResource, SourceResource, StreamStoreResource
 
 
 @contracted_table(CUSTOMERS, group="shop")
 def customers(
-    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
     """Who has an account: one row per customer, on the day the account was delivered. Refused rows in quarantine."""
-    yield from ingested(context, "customers", source, lake, settings)
+    yield from ingested(context, "customers", source, lake, settings, config)
 
 
 @contracted_table(PRODUCTS, group="shop")
 def products(
-    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
     """The catalogue: one row per product, on the day it was delivered. Its prices expose orders in a wrong unit."""
-    yield from ingested(context, "products", source, lake, settings)
+    yield from ingested(context, "products", source, lake, settings, config)
 
 
 @contracted_table(ORDERS, group="shop", deps=[["shop", "products"]])
 def orders(
-    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
     """What was bought and returned: one row per order line, on the day it was delivered, each line once."""
-    yield from ingested(context, "orders", source, lake, settings)
+    yield from ingested(context, "orders", source, lake, settings, config)
 
 
 @contracted_table(PAYMENTS, group="payments")
 def payments(
-    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
     """Card payments at terminals: one row per payment, on the day it was delivered."""
     needed = settings.open().fraud.history_days
-    yield from ingested(context, "payments", source, lake, settings, history_days=needed)
+    yield from ingested(context, "payments", source, lake, settings, config, history_days=needed)
 
 
 @contracted_table(PAYMENT_LABELS, group="payments")
 def payment_labels(
-    context: dg.AssetExecutionContext, source: SourceResource, lake: LakeResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
     """Which payments were fraud: one row each time that it became known, on the day of delivery; the latest counts."""
     needed = settings.open().fraud.history_days
-    yield from ingested(context, "payment_labels", source, lake, settings, history_days=needed)
+    yield from ingested(context, "payment_labels", source, lake, settings, config, history_days=needed)
 
 
 @dg.asset(

@@ -5,9 +5,10 @@ from datetime import date
 from typing import Any, Literal
 
 import dagster as dg
+from pydantic import Field
 
 from assets.blocking import or_stop
-from assets.ingestion import Ingested, ingest
+from assets.ingestion import Filling, Ingested, ingest
 from assets.ingestion_record import quarantine_of
 from assets.partitions import daily
 from models.contracts import DELIVERED_ON, Column, Contract
@@ -46,12 +47,19 @@ def contracted_table(
     )
 
 
+class IngestConfig(dg.Config):
+    """How a contracted table is ingested in this run."""
+
+    reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
+
+
 def ingested(
     context: dg.AssetExecutionContext,
     table: str,
     source: SourceResource,
     lake: LakeResource,
     settings: SettingsResource,
+    run_config: IngestConfig,
     *,
     history_days: int | None = None,
 ) -> Iterator[dg.MaterializeResult]:
@@ -66,7 +74,10 @@ def ingested(
     if history_days is not None:
         config = config.model_copy(update={"history_days": history_days})
     day = date.fromisoformat(context.partition_key)
-    report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id)
+    from assets.dependants import DEPENDANTS
+
+    filling = Filling(source.settings(), run_config.reingest, DEPENDANTS[table])
+    report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
     context.log.info(_sentence(report))
     yield from or_stop(
         dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)]),

@@ -19,7 +19,7 @@ from resources.no_values import no_values
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
-from resources.source.port import Source
+from resources.source.port import Identity, Source
 from resources.stack import ADAPTERS, Stack, active_stack, adapter_class, opened
 from resources.stream_store.port import StreamStore
 from resources.trainer.port import Trainer
@@ -31,6 +31,13 @@ class SourceResource(dg.ConfigurableResource):
     def open(self) -> Source:
         """The source that the profile, or this run's config, names."""
         return _open(self)
+
+    def settings(self) -> Identity:
+        """The adapter and its settings, but for secrets: they stand for a source that has no identity of its own."""
+        backend: dg.Config = getattr(self, "backend")  # noqa: B009 - the field exists on the generated subclass only
+        secret = {name for name in type(backend).model_fields if isinstance(getattr(backend, name), dg.EnvVar)}
+        values = backend.model_dump(mode="json", exclude=secret | {"cache"})
+        return Identity({"adapter": f"{type(backend).__module__}.{type(backend).__qualname__}", **values})
 
 
 class LakeResource(dg.ConfigurableResource):

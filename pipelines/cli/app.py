@@ -73,15 +73,16 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 @_command
 @click.argument("job")
 @_DATE
+@click.option("--reingest", metavar="TABLE", multiple=True, help="Drop TABLE and what is made of it; ingest it anew.")
 @_VERBOSE
-def run(job: str, date: str | None, verbose: bool) -> None:
+def run(job: str, date: str | None, reingest: tuple[str, ...], verbose: bool) -> None:
     """Run a JOB (churn_nightly, ...) for one day and show its card.
 
     The exit code is 0 only if the job did what it is for: for churn_nightly, the day's scores stand published.
     """
     from pipelines.cli import running
 
-    raise SystemExit(running.run(job, date, verbose=verbose))
+    raise SystemExit(running.run(job, date, verbose=verbose, reingest=reingest))
 
 
 @_command

@@ -3,6 +3,7 @@
 import logging
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from models.contracts import CONTRACTS
 from models.errors import TesseraError, choose_from
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
@@ -44,14 +46,15 @@ class Outcome:
     is_unexpected: bool = False
 
 
-def run(job: str, day_text: str | None, *, verbose: bool) -> int:
+def run(job: str, day_text: str | None, *, verbose: bool, reingest: Sequence[str] = ()) -> int:
     """Runs a job for one day; prints its card. 0 if it did what it is for, else 1."""
     stack = active_stack()
     day = known_day(day_text, stack)
     _known_job(job, stack)
+    asked = _reingesting(job, reingest)
     with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
         end_lost(instance, stack)
-        outcome = execute(job, day, instance, verbose=verbose)
+        outcome = execute(job, day, instance, verbose=verbose, ops=asked)
     _show(outcome, stack)
     return 0 if outcome.success else 1
 
@@ -103,7 +106,25 @@ def _known_job(name: str, stack: Stack) -> None:
         delivers_payments(stack.open("source"), stack)
 
 
-def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool) -> Outcome:
+def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
+    """The config of the steps that must ingest their table from the start."""
+    from pipelines.definitions import defs
+
+    nodes = {node.name for node in defs.resolve_job_def(job).nodes_in_topological_order}
+    ingested = {table for table in CONTRACTS if f"shop__{table}" in nodes}
+    for table in tables:
+        if table not in ingested:
+            raise TesseraError(
+                f"{job} ingests no table {table!r}.",
+                expected=choose_from(table, ingested),
+                todo="Correct `--reingest`, or choose the job that ingests the table.",
+            )
+    return {f"shop__{table}": {"config": {"reingest": True}} for table in tables}
+
+
+def execute(
+    job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool, ops: Mapping[str, Any] | None = None
+) -> Outcome:
     """One run of `job` for `day` in this process, recorded in the instance like a run of the UI."""
     from pipelines.definitions import defs
 
@@ -121,7 +142,8 @@ def execute(job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool)
             raise_on_error=False,
             # A given run_config replaces the one the job was defined with, so the job's own must be part of it.
             run_config={
-                **definition.get_run_config_for_partition_key(day.isoformat()),
+                **(own := definition.get_run_config_for_partition_key(day.isoformat())),
+                "ops": {**own.get("ops", {}), **(ops or {})},
                 "loggers": {"console": {"config": {"log_level": level}}},
             },
             tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},

@@ -18,9 +18,9 @@ from pydantic import ConfigDict, Field, field_validator
 from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError, choose_from
 from resources.health import Health
-from resources.source.locations import local_files, named
+from resources.source.locations import expanded, local_files, named
 from resources.source.mapping import ColumnMapping
-from resources.source.port import ARRIVAL, LATE, Source
+from resources.source.port import ARRIVAL, LATE, Identity, Source
 from resources.source.scan import FILE, ROW, Reading, scan, unreadable
 from resources.source.units import FreshFile, NewUnit, Slice, Unit, Units, recognise, unit_of
 
@@ -55,6 +55,7 @@ class FilesTable:
         timezone: name of the time zone of times without one.
         root: the folder that relative locations start from.
         cache: folder for copies of remote files and for what does not fit in memory.
+        settings: everything above as it was set, but for the places.
     """
 
     location: str
@@ -63,6 +64,7 @@ class FilesTable:
     timezone: str
     root: Path
     cache: Path
+    settings: Mapping[str, object] = field(default_factory=dict)
     _days: dict[tuple[object, ...], tuple[date | None, bool]] = field(default_factory=dict, init=False, repr=False)
     _present: dict[Unit, Path] = field(default_factory=dict, init=False, repr=False)
 
@@ -274,6 +276,13 @@ class FilesSource(Source):
         source.check()
         return pa.RecordBatchReader.from_batches(source.schema(), source.batches(first, last, self.first_day))
 
+    def identity(self, table: str) -> Identity:
+        """The location as it is meant (links followed), and every setting of the table's mapping and format."""
+        source = self._tables[table]
+        place = expanded(source.location)
+        where = place if "://" in place else str((source.root / Path(place).expanduser()).resolve())
+        return Identity({"kind": "files", "location": where}, source.settings)
+
     def units(self, table: str, known: Sequence[Unit]) -> Units:
         """Files, and what was appended to a CSV file, as units of delivery."""
         _known(table, self._tables, "This source has no table {!r}.")
@@ -358,6 +367,7 @@ def _opened(table: str, config: FilesTableConfig, root: Path, cache: Path) -> Fi
         timezone=config.timezone,
         root=root,
         cache=cache,
+        settings=config.model_dump(exclude={"location"}),
     )
 
 

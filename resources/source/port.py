@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 import pyarrow as pa
@@ -11,6 +12,20 @@ from resources.source.units import Slice, Unit, Units
 
 #: What `read_slices` delivers beside the columns of `read`.
 ARRIVAL, LATE = "_arrival", "_late"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What decides which rows a source delivers for a table; values are texts, or anything that JSON can hold.
+
+    Attributes:
+        source: where the rows come from. The name `location` is special for a source with units of delivery: another
+            location that holds the same units is the same source.
+        mapping: how they become rows of the table.
+    """
+
+    source: Mapping[str, object]
+    mapping: Mapping[str, object] = field(default_factory=dict)
 
 
 class Source(ABC):
@@ -42,6 +57,10 @@ class Source(ABC):
     def original_names(self, table: str) -> Mapping[str, str]:  # noqa: ARG002 - adapters that rename use it
         """Name in `_original` of each contract column that has another name there; by default none has."""
         return {}
+
+    def identity(self, table: str) -> Identity | None:  # noqa: ARG002 - adapters that know better use it
+        """What decides which rows it delivers for `table`; by default its settings do, but for secrets."""
+        return None
 
     def units(self, table: str, known: Sequence[Unit]) -> Units | None:  # noqa: ARG002 - see `read_slices`
         """Units of delivery that the source holds now, compared with the `known` ones; None: it has no units.

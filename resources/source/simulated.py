@@ -1,6 +1,6 @@
 """A source without any file or server: one simulated online retailer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Literal
 
@@ -13,18 +13,22 @@ from models.shop.defects import DefectShares
 from models.shop.rows import SCHEMAS, with_original
 from models.shop.shop import Shop
 from resources.health import Health
-from resources.source.port import Source
+from resources.source.port import Identity, Source
 
 
 class SimulatedSource(Source):
     """The deliveries of a `Shop`; every row of every day follows from the shop's settings."""
 
-    def __init__(self, shop: Shop, first_day: date) -> None:
-        self.shop, self._first_day = shop, first_day
+    def __init__(self, shop: Shop, first_day: date, settings: Mapping[str, object] | None = None) -> None:
+        self.shop, self._first_day, self._settings = shop, first_day, settings
 
     def tables(self) -> frozenset[str]:
         """Orders, customers, products, card payments and their labels."""
         return frozenset(SCHEMAS)
+
+    def identity(self, table: str) -> Identity | None:  # noqa: ARG002 - all tables are of one shop
+        """Every setting of the shop: each of them makes other rows."""
+        return None if self._settings is None else Identity({"kind": "simulated", **self._settings})
 
     def first_day(self) -> date:
         """The day the records of the shop begin."""
@@ -93,4 +97,5 @@ class SimulatedSourceConfig(dg.Config):
             no_terminal=self.no_terminal_share,
         )
         first_day = date.fromisoformat(self.first_day)
-        return SimulatedSource(Shop(self.customers, self.seed, first_day, shares), first_day)
+        shop = Shop(self.customers, self.seed, first_day, shares)
+        return SimulatedSource(shop, first_day, self.model_dump(exclude={"kind"}))

@@ -13,8 +13,9 @@ from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.errors import TesseraError
 from resources.source.fake import FakeSource
 from resources.source.files import FilesSourceConfig
-from resources.source.port import Source
+from resources.source.port import ARRIVAL, LATE, Source
 from resources.source.simulated import SimulatedSourceConfig
+from resources.source.units import Slice, Units
 
 FIRST = date(2024, 3, 1)
 MIDDLE = FIRST + timedelta(days=9)
@@ -149,6 +150,39 @@ class TestSource:
     def test_an_unknown_table_is_refused_with_the_known_ones(self, source: Source) -> None:
         with pytest.raises(TesseraError, match="did you mean 'orders'"):
             source.read("order", FIRST, LAST)
+
+    def test_units_of_delivery_cover_all_rows_or_there_are_none(self, opener: Opener) -> None:
+        source = opener(LAST)
+        for table in source.tables():
+            units = source.units(table, [])
+            if units is None:
+                continue
+            known = [piece.unit for piece in units.new]
+            assert source.units(table, known) == Units(known, [])
+            slices = [Slice(piece.unit, day, day, 1) for piece in units.new for day in piece.rows_by_day]
+            found = source.read_slices(table, slices).read_all()
+            assert found[ARRIVAL].unique().to_pylist() == [1]
+            assert found[LATE].unique().to_pylist() == [False]
+            every = _read(source, table, FIRST, LAST)
+            assert found.select(every.column_names).combine_chunks() == every.combine_chunks()
+            assert sum(piece.unit.rows for piece in units.new) == every.num_rows
+
+    def test_late_slices_are_delivered_on_the_day_they_name(self, source: Source) -> None:
+        if (units := source.units("orders", [])) is None:
+            return
+        unit = min(units.new, key=lambda piece: min(piece.rows_by_day))
+        found = source.read_slices("orders", [Slice(unit.unit, FIRST, LAST, 7)]).read_all()
+        assert found.num_rows == unit.rows_by_day[FIRST]
+        assert found[DELIVERED_ON].unique().to_pylist() == [LAST]
+        assert found[LATE].unique().to_pylist() == [True]
+
+    def test_what_it_is_does_not_depend_on_how_much_it_holds(self, opener: Opener) -> None:
+        before, after = opener(MIDDLE).identity("orders"), opener(LAST).identity("orders")
+        if before is None or after is None:
+            assert before == after
+            return
+        assert before.mapping == after.mapping
+        assert {**before.source, "location": ""} == {**after.source, "location": ""}
 
     def test_it_says_that_it_works(self, source: Source) -> None:
         health = source.check()
