@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import TesseraError
 from models.ledger import Action, LedgerEntry, champions_before
@@ -66,15 +66,17 @@ def put_in_charge(
     run_id: str,
     metrics: Mapping[str, float],
     even_if_refused: bool = False,
+    judged: str | None = None,
 ) -> tuple[LedgerEntry, Verified]:
-    """The ledger's entry, after `version` was verified and is champion.
+    """The ledger's entry, after `version` was verified and is champion; the arguments are those of `set_champion`.
 
     Raises:
         TesseraError: the version cannot be used; the champion is unchanged.
     """
     with registry.lock(app):
         found = verified(registry, app, version)
-        insisted = {"even_if_refused": True} if even_if_refused else {}
+        further: dict[str, Any] = {"even_if_refused": True} if even_if_refused else {}
+        further |= {"judged": judged} if judged else {}
         entry = registry.set_champion(
             app,
             version,
@@ -83,7 +85,7 @@ def put_in_charge(
             who=who,
             run_id=run_id,
             metrics={"golden_rows": found.golden_rows, **metrics},
-            **insisted,
+            **further,
         )
     return entry, found
 

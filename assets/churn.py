@@ -61,6 +61,7 @@ def champion(
     trainer: TrainerResource,
     challenger: TrainerResource,
     settings: SettingsResource,
+    notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
     day, churn, models = date.fromisoformat(context.partition_key), settings.open().churn, registry.open()
@@ -73,7 +74,8 @@ def champion(
         lesson = churn_learning.lesson(rows, churn)
         judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
         yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
-        yield learning.decided(lesson, judged, models, run_id=context.run.run_id, who=context.run.job_name)
+        run = {"run_id": context.run.run_id, "who": context.run.job_name}
+        yield learning.decided(lesson, judged, models, notifier.open(), **run)
 
 
 class ScoresConfig(dg.Config):

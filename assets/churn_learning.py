@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import churn_features
-from assets.learning import Lesson
+from assets.lesson import Lesson
 from assets.score_sources import APP
 from models.errors import TesseraError
 from models.settings import ChurnSettings
@@ -36,11 +36,16 @@ BASELINES = {"recency only": "recency_days", "frequency only": "orders_total"}
 class TrainingSet:
     """Labelled rows at past cut-offs: `customer_id`, `event_timestamp`, the features, `churned` (int8).
 
-    `recomputed` holds some of them against the same features computed without anything that came later.
+    Attributes:
+        rows: of the training cut-offs, the hold-out, and, for the refit, the cut-offs between them.
+        cutoffs: days of the first two.
+        tonight: feature rows of the day it was made as of; nobody knows their labels.
+        recomputed: some of the rows, held against the same features computed without anything that came later.
     """
 
     rows: pa.Table
     cutoffs: Cutoffs
+    tonight: pa.Table
     recomputed: Recomputed | None = None
 
     @property
@@ -67,6 +72,7 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     delivered by then, so the set is the same whatever is delivered later.
     """
     from models.features.churn import training_cutoffs
+    from models.features.cutoffs import cutoffs_between
 
     known = lake.days("orders")
     if not known:
@@ -79,8 +85,9 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
         min_history_days=settings.min_history_days,
         max_cutoffs=settings.max_training_cutoffs,
     )
-    days = [*cutoffs.train, cutoffs.holdout]
-    churn_features.write_features(lake, engine, settings, churn_features.missing_days(lake, days))
+    refit_on = cutoffs_between(cutoffs, settings.cutoff_step_days) if settings.refit.enabled else ()
+    days = [*cutoffs.train, *refit_on, cutoffs.holdout]
+    churn_features.write_features(lake, engine, settings, churn_features.missing_days(lake, [*days, as_of]))
     labelled = _labelled(lake, engine, settings, days, as_of)
     if not labelled.num_rows:
         raise _nothing_to_learn(f"No customer was active in the {settings.population_days} days before any cut-off.")
@@ -92,7 +99,8 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
-    return TrainingSet(written, cutoffs, recomputed_features(lake, engine, settings, written, days))
+    tonight = lake.scan(churn_features.TABLE, first=as_of, last=as_of).to_table()
+    return TrainingSet(written, cutoffs, tonight, recomputed_features(lake, engine, settings, written, days))
 
 
 def _nothing_to_learn(what: str) -> TesseraError:
@@ -140,20 +148,23 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
     """What churn learns from this training set, and what it is judged by."""
     from models.features.churn import CATEGORIES, FEATURES
     from models.features.cutoffs import cutoff_moment
-    from models.training.dataset import split
+    from models.training.dataset import split, whole
 
-    features, holdout = [*FEATURES, *CATEGORIES], rows.cutoffs.holdout
+    features, holdout, horizon = [*FEATURES, *CATEGORIES], rows.cutoffs.holdout, settings.horizon_days
     return Lesson(
         app=APP,
         service=SERVICE,
         holdout=holdout.isoformat(),
-        split=split(rows.rows, features=features, holdout=holdout, horizon_days=settings.horizon_days, slice_by=SLICES),
+        split=split(rows.rows, features=features, holdout=holdout, horizon_days=horizon, slice_by=SLICES),
         features=features,
         newest=rows.rows.filter(pc.field("event_timestamp") == cutoff_moment(holdout)),
         baselines=BASELINES,
         recomputed=rows.recomputed,
         gate=settings.gate,
         drift=settings.drift,
+        refit=settings.refit,
+        whole=lambda: whole(rows.rows, features=features, horizon_days=horizon),
+        tonight=rows.tonight,
     )
 
 

@@ -16,7 +16,7 @@ import dagster as dg
 import pyarrow as pa
 
 from assets import churn_features
-from assets.learning import DRIFT
+from assets.lesson import DRIFT
 from assets.score_sources import APP, FailedSource, LastGoodScores, ModelSource, Source, blocked, sources
 from models.errors import TesseraError
 from models.ledger import passed_by_hand

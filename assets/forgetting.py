@@ -305,6 +305,7 @@ def _golden_by_day(lake: Lake, app: str, table: str, column: str, id: str) -> Ma
     for day in lake.days(table):
         rows = lake.scan(table, first=day, last=day)
         if rows.count_rows(filter=pc.field(column) == id):
-            golden = _GOLDEN[app](rows.to_table(columns=[column, "event_timestamp"]))
+            parts = [name for name in (column, "event_timestamp", "part") if name in rows.schema.names]
+            golden = _GOLDEN[app](rows.to_table(columns=parts))
             found[day] = id in golden
     return found

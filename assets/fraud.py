@@ -71,6 +71,7 @@ def champion(
     trainer: TrainerResource,
     challenger: TrainerResource,
     settings: SettingsResource,
+    notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
     day, fraud, models = date.fromisoformat(context.partition_key), settings.open().fraud, registry.open()
@@ -83,7 +84,8 @@ def champion(
         lesson = fraud_learning.lesson(rows, fraud)
         judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
         yield dg.MaterializeResult(asset_key=["fraud", "candidate"], metadata=judged.metadata())
-        yield learning.decided(lesson, judged, models, run_id=context.run.run_id, who=context.run.job_name)
+        run = {"run_id": context.run.run_id, "who": context.run.job_name}
+        yield learning.decided(lesson, judged, models, notifier.open(), **run)
 
 
 @dg.asset(

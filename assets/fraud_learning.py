@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets import alert_feedback, fraud_features
-from assets.learning import Lesson
+from assets.lesson import Lesson
 from models.errors import TesseraError
 from models.settings import FraudSettings
+from models.training.fraud_rows import REFIT
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
 if TYPE_CHECKING:
     from models.features.leakage import Recomputed
-    from models.training.candidates import Candidate
     from models.training.encoding import Encoder
+    from models.training.fitted import FittedModel
     from models.training.fraud_rows import FraudDays
 
 APP = "fraud"
@@ -39,17 +40,24 @@ class TrainingSet:
     """What one model learns from.
 
     Attributes:
-        rows: labelled payments: keys, `event_timestamp`, the features, `is_fraud`.
+        rows: labelled payments: keys, `event_timestamp`, the features, `is_fraud`, and the `part` they are used for.
         seen: every payment of the hold-out's days, as the stream sees them: also those nobody said anything about, and
-            those of cards that should have been blocked. The same columns but `is_fraud`.
+            those of cards that should have been blocked. The same columns but `is_fraud` and `part`.
+        tonight: every payment after the hold-out, up to the day it was made as of; their labels are not known yet.
         days: first and last days.
         recomputed: some of the rows, held against the same features computed without anything that came later.
     """
 
     rows: pa.Table
     seen: pa.Table
+    tonight: pa.Table
     days: FraudDays
     recomputed: Recomputed | None = None
+
+    @property
+    def judged(self) -> pa.Table:
+        """The rows of training and hold-out; the others are for the refit alone."""
+        return self.rows.filter(pc.field("part") != REFIT)
 
     def metadata(self) -> dict[str, Any]:
         """What Dagster shows of it."""
@@ -66,7 +74,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     from models.training.fraud_rows import fraud_days, fraud_rows
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
-    features = fraud_features.computed(lake, engine, days.train_first, days.holdout_last).read_all()
+    features = fraud_features.computed(lake, engine, days.train_first, as_of).read_all()
     rows = fraud_rows(features, statements(lake, engine, days.train_first, as_of), days)
     if not rows.num_rows:
         raise TesseraError(
@@ -74,13 +82,17 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
             expected="payments with labels, fraud or not, of the days that are learnt from and judged on",
             todo="Ingest payments and their labels of these days, or choose a later day.",
         )
+    if not settings.refit.enabled:
+        rows = rows.filter(pc.field("part") != REFIT)
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
-    seen = features.filter(_since(days.holdout_first))
-    return TrainingSet(written, seen, days, recomputed_features(lake, engine, written))
+    later = days.holdout_last + timedelta(days=1)
+    seen = features.filter(_since(days.holdout_first) & ~_since(later))
+    tonight = features.filter(_since(later))
+    return TrainingSet(written, seen, tonight, days, recomputed_features(lake, engine, written))
 
 
 def recomputed_features(lake: Lake, engine: Engine, rows: pa.Table) -> Recomputed:
@@ -125,10 +137,12 @@ def _said(lake: Lake, first: date, last: date) -> dict[str, Any]:
 def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
     """What fraud learns from this training set, and what it is judged by."""
     from models.features.fraud_definitions import FEATURES, LABEL_DELAY_DAYS
-    from models.training.dataset import split
+    from models.training.dataset import split, whole
+    from models.training.fraud_rows import refit_rows
 
+    judged = rows.judged
     divided = split(
-        rows.rows,
+        judged,
         features=FEATURES,
         holdout=rows.days.holdout_first,
         horizon_days=LABEL_DELAY_DAYS,
@@ -136,18 +150,30 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
         label="is_fraud",
         key="transaction_id",
     )
+    # The refit has learnt from the hold-out: how many alerts it raises shows on payments that it has not seen.
+    newest_paid = rows.tonight if rows.tonight.num_rows else rows.seen
     return Lesson(
         app=APP,
         service=SERVICE,
         holdout=_holdout(rows.days),
         split=divided,
         features=FEATURES,
-        newest=rows.rows.filter(_since(rows.days.holdout_first)),
+        newest=judged.filter(_since(rows.days.holdout_first)),
         baselines=BASELINES,
         recomputed=rows.recomputed,
         gate=settings.gate,
         drift=settings.drift,
-        extras=lambda chosen: _alerting(chosen, divided.encoder, rows.seen, settings.alerts_per_day),
+        extras=lambda chosen: _alerting(chosen.fit.model, divided.encoder, rows.seen, settings.alerts_per_day),
+        refit=settings.refit,
+        whole=lambda: whole(
+            refit_rows(rows.rows),
+            features=FEATURES,
+            horizon_days=LABEL_DELAY_DAYS,
+            label="is_fraud",
+            key="transaction_id",
+        ),
+        tonight=newest_paid,
+        refit_extras=lambda model, encoder: _alerting(model, encoder, newest_paid, settings.alerts_per_day),
     )
 
 
@@ -156,28 +182,24 @@ def golden_customers(rows: pa.Table) -> list[str]:
 
     Of payments at the instant of the last golden row, any may be in it: all of them are named.
     """
-    from models.features.fraud_definitions import LABEL_DELAY_DAYS
+    from models.training.fraud_rows import HOLDOUT
     from models.training.golden import GOLDEN_ROWS
 
-    ordered = rows.sort_by("event_timestamp")
-    moments = ordered["event_timestamp"].to_numpy()
-    # Between what is learnt from and what is judged lie the days that labels take.
-    gaps = np.flatnonzero(np.diff(moments) >= np.timedelta64(LABEL_DELAY_DAYS, "D"))
-    held = moments[int(gaps[-1]) + 1 :] if gaps.size else moments
-    if not held.size:
+    held = rows.filter(pc.field("part") == HOLDOUT).sort_by("event_timestamp")
+    moments = held["event_timestamp"].to_numpy()
+    if not moments.size:
         return []
-    last = held[min(GOLDEN_ROWS, held.size) - 1]
-    golden = (moments >= held[0]) & (moments <= last)
-    return sorted(set(ordered["customer_id"].filter(pa.array(golden)).to_pylist()))
+    golden = moments <= moments[min(GOLDEN_ROWS, moments.size) - 1]
+    return sorted(set(held["customer_id"].filter(pa.array(golden)).to_pylist()))
 
 
-def _alerting(chosen: Candidate, encoder: Encoder, seen: pa.Table, per_day: int) -> Mapping[str, str]:
+def _alerting(model: FittedModel, encoder: Encoder, seen: pa.Table, per_day: int) -> Mapping[str, str]:
     """The threshold that keeps to the budget over every card that pays, not only over those a gate can judge."""
     from models.alerting import ALERTING, alert_threshold, threshold_text
 
     days = seen["event_timestamp"].to_numpy().astype("datetime64[D]")
     cards = seen["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    scores = chosen.fit.model.predict(encoder.matrix(seen))
+    scores = model.predict(encoder.matrix(seen))
     return {ALERTING: threshold_text(alert_threshold(scores, cards, days, per_day=per_day), per_day)}
 
 

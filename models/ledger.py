@@ -28,7 +28,7 @@ class LedgerEntry(BaseModel):
     `package` is the sha256 that names all files of `to_version`, empty when nothing is in charge: scoring can check
     what it loads against the ledger alone. `gate` is the gate's verdict on `to_version` as the registry held it, empty
     if it was never judged. `refusal` is why it would have been refused, had a person not passed it with a reason
-    (`why`); empty for everything else.
+    (`why`); empty for everything else. `judged` is the version that the gate judged, where `to_version` is its refit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -45,6 +45,7 @@ class LedgerEntry(BaseModel):
     package: str = ""
     gate: str = ""
     refusal: str = ""
+    judged: str | None = None
     previous: str
 
     @model_validator(mode="after")
@@ -71,7 +72,7 @@ def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: s
     """
     if gate.startswith(STOPPED):
         return f"the gate stopped it ({gate.removeprefix(STOPPED).strip()})"
-    if action == "rollback" and all(entry.to_version != version for entry in ledger):
+    if action == "rollback" and all(version not in (entry.to_version, entry.judged) for entry in ledger):
         return "it never was champion"
     return ""
 

@@ -8,6 +8,7 @@ from models.gates.config import FraudGateConfig, GateConfig
 from models.ingestion import IngestionConfig
 from models.payments import PaymentLimits
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
+from models.training.agreement import RefitConfig
 
 
 class ChurnSettings(BaseModel):
@@ -29,6 +30,7 @@ class ChurnSettings(BaseModel):
     )
     max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
     gate: GateConfig = GateConfig()
+    refit: RefitConfig = RefitConfig()
     scoring: ScoringConfig = ScoringConfig()
     audit: AuditConfig = AuditConfig()
     drift: DriftConfig = DriftConfig()
@@ -55,6 +57,7 @@ class FraudSettings(BaseModel):
     )
     payments: PaymentLimits = PaymentLimits()
     gate: FraudGateConfig = FraudGateConfig()
+    refit: RefitConfig = RefitConfig()
     drift: DriftConfig = DriftConfig()
     skew: SkewConfig = SkewConfig()
 

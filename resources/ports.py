@@ -76,8 +76,13 @@ class TrainerResource(dg.ConfigurableResource):
     """What fits models."""
 
     def open(self) -> Trainer:
-        """The trainer that the profile, or this run's config, names."""
-        return _open(self)
+        """The trainer that the profile, or this run's config, names; it knows its recipe."""
+        from resources.trainer.recipes import described, recipe_of
+
+        stack, config = active_stack(), getattr(self, "backend")  # noqa: B009 - on the generated subclass only
+        references = {**stack.references("trainer"), **stack.references("challenger")}
+        ours = {name: value for name, value in references.items() if name in type(config).model_fields}
+        return described(_open(self), recipe_of(config, ours))
 
 
 class SinkResource(dg.ConfigurableResource):

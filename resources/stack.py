@@ -133,6 +133,10 @@ class Stack:
         """The adapter's config as the profile gives it; secrets are still references."""
         return self._config(port, lambda name: dg.EnvVar(name))
 
+    def references(self, port: str) -> dict[str, Any]:
+        """The settings of the port's adapter that hold a secret, each secret as `{"env": NAME}`."""
+        return {name: named for name, value in self._ports[port].items() if (named := _named(value)) != value}
+
     def open(self, port: str) -> Any:
         """The adapter of `port`, ready to use outside a Dagster run.
 
@@ -267,3 +271,12 @@ def _without(text: str, names: set[str]) -> str:
         if value := os.environ.get(name):
             text = text.replace(repr(value)[1:-1], f"{{env: {name}}}").replace(value, f"{{env: {name}}}")
     return text
+
+
+def _named(value: Any) -> Any:
+    """`value` with each reference in it as `{"env": NAME}`."""
+    if isinstance(value, SecretReference):
+        return {"env": value.name}
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in cast(dict[str, Any], value).items()}
+    return [_named(item) for item in cast(list[Any], value)] if isinstance(value, list) else value

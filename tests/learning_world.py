@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.learning import Lesson
+from assets.lesson import Lesson
+from models.errors import TesseraError
 from models.features.leakage import Recomputed
 from models.gates.config import GateConfig
 from models.scoring.config import DriftConfig
 from models.training.calibration import sigmoid
-from models.training.dataset import split
+from models.training.dataset import split, whole
 from models.training.fitted import Fit, Groups, Labels, Matrix
 from models.training.linear_model import LinearModel
 from resources.health import Health
+from resources.notifier.port import Level, Notifier
 from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
 
@@ -69,6 +72,7 @@ def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any
     """What can be learnt at the end of `as_of`."""
     table = rows_as_of(as_of)
     holdout = as_of - timedelta(days=HORIZON)
+    tonight = _cut_off(as_of, 1).drop_columns(["churned"])
     values: dict[str, Any] = {
         "app": "churn",
         "service": "churn_v1",
@@ -80,6 +84,8 @@ def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any
         "recomputed": Recomputed(("now",), CUSTOMERS, FEATURES),
         "gate": gate,
         "drift": DriftConfig(),
+        "whole": lambda: whole(table, features=FEATURES, horizon_days=HORIZON),
+        "tonight": tonight,
     }
     return Lesson(**{**values, **changes})
 
@@ -158,3 +164,51 @@ class WeakTrainer(LogisticRegressionTrainer):
 
     def __init__(self) -> None:
         super().__init__(LogisticRegressionTrainerConfig(folds=2, inverse_penalty=1e-9))
+
+
+class OneFeatureTrainerConfig(dg.Config):
+    """A third party's trainer by its dotted path."""
+
+    column: int = 0
+
+    def open(self) -> OneFeatureTrainer:
+        return OneFeatureTrainer(self.column)
+
+
+class OneFeatureTrainer(Trainer):
+    """Takes the baseline's place, and looks at one column alone."""
+
+    name = "logistic_regression"
+
+    def __init__(self, column: int) -> None:
+        self._column = column
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        seen = np.zeros_like(rows)
+        seen[:, self._column] = rows[:, self._column]
+        return LogisticRegressionTrainerConfig(folds=2).open().fit(seen, labels, groups)
+
+    def parameters(self) -> dict[str, str]:
+        return {"column": str(self._column)}
+
+    def check(self) -> Health:
+        return Health(ok=True, says="here")
+
+
+class Notices(Notifier):
+    """Keeps what was told; `deaf` delivers nothing."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.said: list[tuple[str, str, str]] = []
+        self._deaf = deaf
+
+    def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
+        if self._deaf:
+            raise TesseraError("nobody listens.", expected="somebody", todo="Call.")
+        self.said.append((level, subject, body))
+
+    def forget(self, is_named: Callable[[str], bool]) -> int:
+        return 0
+
+    def check(self) -> Health:
+        return Health(ok=True, says="listens")

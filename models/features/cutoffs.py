@@ -58,3 +58,14 @@ def training_cutoffs(
     count = min((newest - oldest).days // step_days + 1, max_cutoffs)
     train = (newest - timedelta(days=step_days * back) for back in reversed(range(count)))
     return Cutoffs(train=tuple(train), holdout=holdout)
+
+
+def cutoffs_between(cutoffs: Cutoffs, step_days: int) -> tuple[date, ...]:
+    """Cut-offs between the newest training cut-off and the hold-out, `step_days` apart, ascending.
+
+    Their labels are known, but look past the hold-out's cut-off: a model that is judged there cannot learn from them,
+    its refit can.
+    """
+    newest, days = cutoffs.train[-1], (cutoffs.holdout - cutoffs.train[-1]).days
+    found = (cutoffs.holdout - timedelta(days=back) for back in range(step_days, days, step_days))
+    return tuple(sorted(day for day in found if day > newest))

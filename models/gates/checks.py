@@ -56,9 +56,13 @@ def champion(hearing: Hearing) -> GateCheck:
     """Whether the candidate is better than the model in charge, beyond what chance explains."""
     standing = hearing.champion
     if standing is None:
-        return GateCheck("champion", True, None, None, "there is no champion yet")
+        return GateCheck("champion", True, None, None, hearing.no_champion)
+    if standing.is_renewed:
+        says = f"the settings of version {standing.version}, trained on newer rows: there is nothing else to beat"
+        return GateCheck("champion", True, None, None, says)
     lead = hearing.lead(CHAMPION)
-    says = f"{hearing.metric} {lead} over version {standing.version}; the lower end must be above 0"
+    how = f" ({standing.says})" if standing.says else ""
+    says = f"{hearing.metric} {lead} over version {standing.version}{how}; the lower end must be above 0"
     return GateCheck("champion", lead.low > 0, lead.low, 0.0, says)
 
 
@@ -170,6 +174,15 @@ CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
     size,
     loads,
 )
+
+
+#: Checks that compare with the champion alone: a candidate that only these stop is sound, but no better.
+COMPARISONS = frozenset({champion.__name__, top.__name__, slices.__name__})
+
+
+def has_seen(label_end: date, cutoffs: tuple[date, ...], holdout: date) -> bool:
+    """Whether a model with these training labels and cut-offs knows what the hold-out from that day on rests on."""
+    return bool(_overlaps("it", label_end, cutoffs, holdout))
 
 
 def _is_broken(result: SliceResult, max_drop: float) -> bool:

@@ -18,17 +18,30 @@ from models.training.package import LoadedModel
 
 @dataclass(frozen=True)
 class NoChampion:
-    """Said on purpose: the registry was asked, and nothing is in charge yet."""
+    """Said on purpose: the registry was asked, and there is nothing to compare with."""
+
+    says: str = "there is no champion yet"
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in charge. `score` gives the probability of each row of a table of features."""
+    """The model in charge, or its judged settings trained on the candidate's rows.
+
+    Attributes:
+        version: in charge.
+        label_end: last day that any label looked at which `score` learnt from.
+        train_cutoffs: days of the cut-offs that it learnt from.
+        score: gives the probability of each row of a table of features.
+        says: what is compared, in words; empty for the model in charge as it is.
+        is_renewed: the candidate has its settings, trained on newer rows.
+    """
 
     version: str
     label_end: date
     train_cutoffs: tuple[date, ...]
     score: Callable[[pa.Table], Vector]
+    says: str = ""
+    is_renewed: bool = False
 
 
 @dataclass(frozen=True)

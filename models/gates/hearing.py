@@ -70,6 +70,12 @@ class Hearing:
         champion = given(self.evidence.champion, "the champion, nor word that there is none")
         return None if isinstance(champion, NoChampion) else champion
 
+    @property
+    def no_champion(self) -> str:
+        """Why there is no champion, in words."""
+        champion = self.evidence.champion
+        return champion.says if isinstance(champion, NoChampion) else ""
+
     @cached_property
     def holdout_day(self) -> date:
         """Day of the (earliest) hold-out cut-off."""

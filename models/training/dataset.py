@@ -126,6 +126,38 @@ def split(
 
 
 @dataclass(frozen=True)
+class Whole:
+    """Every row whose label is known: what the judged settings are refit on.
+
+    Attributes:
+        train: the rows.
+        encoder: learnt from them.
+        label_end: last day that any of their labels looked at.
+        cutoffs: days of their cut-offs, ascending.
+    """
+
+    train: Dataset
+    encoder: Encoder
+    label_end: date
+    cutoffs: tuple[date, ...]
+
+
+def whole(
+    table: pa.Table, *, features: Sequence[str], horizon_days: int, label: str = LABEL, key: str = ENTITY
+) -> Whole:
+    """All rows of `table` as one side; columns and order as in `split`.
+
+    Raises:
+        TesseraError: a value is infinite.
+    """
+    ordered = table.sort_by([(MOMENT, "ascending"), (key, "ascending")])
+    encoder = Encoder.fit(ordered, features)
+    cutoffs = tuple(np.unique(_days(ordered)).astype(date).tolist())
+    train = _dataset(ordered, encoder, _group_numbers(ordered), {}, label)
+    return Whole(train, encoder, cutoffs[-1] + timedelta(days=horizon_days), cutoffs)
+
+
+@dataclass(frozen=True)
 class _Parts:
     """How one column divides rows: by its most frequent texts, or by terciles."""
 

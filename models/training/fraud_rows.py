@@ -14,6 +14,10 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS
 # pyright: basic
 
 
+#: Parts of a training set: learnt from, judged on, and learnt from by the refit alone.
+TRAIN, HOLDOUT, REFIT = "train", "holdout", "refit"
+
+
 @dataclass(frozen=True)
 class FraudDays:
     """The days of one training: first and last day of both sides. Between them lie the days that labels take."""
@@ -36,12 +40,13 @@ def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
 
 
 def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Table:
-    """The labelled payments of both sides, with `is_fraud`; ascending by moment and id.
+    """The labelled payments up to `days.holdout_last`, with `is_fraud` and `part`; ascending by moment and id.
 
     Each side has the labels of its own moment: what is learnt from, those that were known when the hold-out began; what
     is judged, those that are known in the end. Payments about which nothing was said by then are left out. A card is
     left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no more (the
-    published protocol, `get_train_test_set` of chapter 5).
+    published protocol, `get_train_test_set` of chapter 5). What the refit learns from besides (`refit_rows`) has the part
+    `refit`: the days between, cards that were left out, and payments whose label changed after the hold-out began.
 
     Args:
         features: of every payment from `days.train_first` to `days.holdout_last`.
@@ -56,7 +61,24 @@ def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Tabl
     trained = _labelled(trained, said.filter(pl.col("labelled_at").dt.date() < days.holdout_first))
     judged = paid.filter(pl.col("day").is_between(days.holdout_first, days.holdout_last))
     judged = _labelled(judged, said).join(_blocked(paid, judged, said), on=["customer_id", "day"], how="anti")
-    return pl.concat([trained, judged]).drop("day").sort("event_timestamp", "transaction_id").to_arrow()
+    sides = [trained.with_columns(part=pl.lit(TRAIN)), judged.with_columns(part=pl.lit(HOLDOUT))]
+    later = _labelled(paid, said).filter(
+        pl.col("is_fraud").is_not_null() & pl.col("day").is_between(days.train_first, days.holdout_last)
+    )
+    same = [side.select("transaction_id", "is_fraud") for side in (trained, judged)]
+    for side in same:
+        later = later.join(side, on=["transaction_id", "is_fraud"], how="anti", maintain_order="left")
+    chosen = pl.concat([*sides, later.with_columns(part=pl.lit(REFIT))]).drop("day")
+    return chosen.sort("event_timestamp", "transaction_id", "part").to_arrow()
+
+
+def refit_rows(rows: pa.Table) -> pa.Table:
+    """Of what `fraud_rows` gave, every payment once, with its newest label."""
+    held = pl.DataFrame(rows)
+    replaced = held.filter(pl.col("part") == REFIT).select("transaction_id")
+    return held.filter(
+        (pl.col("part") == REFIT) | ~pl.col("transaction_id").is_in(replaced["transaction_id"].implode())
+    ).to_arrow()
 
 
 def _labelled(paid: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:

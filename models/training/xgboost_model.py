@@ -22,12 +22,16 @@ _FILE = "model.ubj"
 
 @dataclass(frozen=True)
 class Boosting:
-    """How long to boost. `max_rounds` trees at most; stop when `patience` rounds brought no lower log loss."""
+    """How long to boost. `max_rounds` trees at most; stop when `patience` rounds brought no lower log loss.
+
+    With `rounds` given, that many: the folds choose nothing, they only calibrate.
+    """
 
     max_rounds: int
     patience: int
     folds: int
     seed: int
+    rounds: int | None = None
 
 
 class XGBoostModel:
@@ -105,11 +109,25 @@ def fit_xgboost(
 def _cross_validate(
     rows: Matrix, labels: Labels, folds: NDArray[np.int64], parameters: Mapping[str, Any], boosting: Boosting
 ) -> tuple[int, Vector]:
-    """The number of rounds with the lowest mean log loss, and the out-of-fold log-odds at that round.
+    """The number of rounds with the lowest mean log loss (or as given), and the out-of-fold log-odds at that round.
 
     All folds boost in step, so that one number of rounds is chosen for all and no fold stops at its own lucky round.
     """
     runs = [_FoldRun(rows, labels, folds == k, parameters) for k in range(boosting.folds)]
+    if boosting.rounds is None:
+        best_round = _chosen_round(runs, boosting)
+    else:
+        best_round = boosting.rounds - 1
+        for number in range(boosting.rounds):
+            for run in runs:  # in step, as when they choose: boosters of a process draw rows from one generator
+                run.update(number)
+    raw = np.empty(labels.size, dtype=np.float64)
+    for run in runs:
+        raw[run.held_out] = run.raw_at(rows, best_round)
+    return best_round + 1, raw
+
+
+def _chosen_round(runs: list["_FoldRun"], boosting: Boosting) -> int:
     best_loss, best_round = np.inf, 0
     for number in range(boosting.max_rounds):
         loss = float(np.mean([run.boost(number) for run in runs]))
@@ -117,10 +135,7 @@ def _cross_validate(
             best_loss, best_round = loss, number
         elif number - best_round >= boosting.patience:
             break
-    raw = np.empty(labels.size, dtype=np.float64)
-    for run in runs:
-        raw[run.held_out] = run.raw_at(rows, best_round)
-    return best_round + 1, raw
+    return best_round
 
 
 class _FoldRun:
@@ -137,8 +152,11 @@ class _FoldRun:
         self._booster = xgb.Booster(dict(parameters), cache=[self._train, self._test])
 
     def boost(self, number: int) -> float:
-        self._booster.update(self._train, number)
+        self.update(number)
         return float(self._booster.eval(self._test, iteration=number).rsplit(":", 1)[1])
+
+    def update(self, number: int) -> None:
+        self._booster.update(self._train, number)
 
     def raw_at(self, rows: Matrix, number: int) -> Vector:
         return self._booster.inplace_predict(

@@ -20,7 +20,7 @@ def models(app: str) -> None:
     if not versions:
         out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
         return
-    columns = ("version", "champion", "kind", "created", *_METRICS, "gate")
+    columns = ("version", "champion", "kind", "refit of", "created", *_METRICS, "gate")
     out.print(listing((name.replace("_", " ") for name in columns), map(_cells, versions)))
     out.print()
     ledger = registry.ledger(app)
@@ -30,6 +30,7 @@ def models(app: str) -> None:
     out.print(literal("ledger", "bold"))
     for entry in ledger:
         moved = f"{entry.from_version or '-'} -> {entry.to_version or '-'}"
+        moved += f" (refit of {entry.judged})" if entry.judged else ""
         says = entry.why + (f" (although {entry.refusal})" if entry.refusal else "")
         out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {entry.who}: {says}")
 
@@ -97,7 +98,8 @@ def _put_in_charge(
 def _cells(info: VersionInfo) -> list[object]:
     numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
     mark = literal("champion" if info.champion else "", "green")
-    return [info.version, mark, info.tags.get("kind", ""), info.created_at[:16], *numbers, info.tags.get("gate", "")]
+    kind, refit_of, gate = (info.tags.get(name, "") for name in ("kind", "refit_of", "gate"))
+    return [info.version, mark, kind, refit_of, info.created_at[:16], *numbers, gate]
 
 
 def _check_reason(insists: bool, given: str | None) -> None:

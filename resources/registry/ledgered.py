@@ -103,6 +103,7 @@ class LedgeredRegistry(Registry):
         run_id: str,
         metrics: Mapping[str, float],
         even_if_refused: bool = False,
+        judged: str | None = None,
     ) -> LedgerEntry:
         with self.lock(app):
             ledger = self.ledger(app)
@@ -130,6 +131,7 @@ class LedgeredRegistry(Registry):
                 package=package,
                 gate=gate,
                 refusal=refused,
+                judged=judged,
                 previous=self._ledger_file(app).head(),
             )
             self._ledger_file(app).append(entry)

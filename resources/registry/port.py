@@ -90,6 +90,7 @@ class Registry(ABC):
         run_id: str,
         metrics: Mapping[str, float],
         even_if_refused: bool = False,
+        judged: str | None = None,
     ) -> LedgerEntry:
         """The ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
 
@@ -106,6 +107,7 @@ class Registry(ABC):
             metrics: the numbers that decided.
             even_if_refused: a person insists on a version that the gate stopped, or on a rollback to one that never
                 was champion; the ledger keeps both `why` and what was overruled.
+            judged: the version that the gate judged, where `version` is its refit; the ledger keeps it.
 
         Raises:
             TesseraError: no such version, one that is refused (or insisted on without a `why`), one whose files are not

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from models.training.fitted import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import recipe_of
 
 
 class HistGradientBoostingTrainerConfig(dg.Config):
@@ -38,6 +39,7 @@ class HistGradientBoostingTrainer(Trainer):
 
     def __init__(self, config: HistGradientBoostingTrainerConfig) -> None:
         self._config = config
+        self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
         """A calibrated booster, and its out-of-fold probabilities."""

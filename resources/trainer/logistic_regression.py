@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 from models.training.fitted import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import recipe_of
 
 
 class LogisticRegressionTrainerConfig(dg.Config):
@@ -34,6 +35,7 @@ class LogisticRegressionTrainer(Trainer):
 
     def __init__(self, config: LogisticRegressionTrainerConfig) -> None:
         self._config = config
+        self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
         """A calibrated logistic regression, and its out-of-fold probabilities."""

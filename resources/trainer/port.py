@@ -1,8 +1,12 @@
 """What fits models."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from models.training.fitted import Fit, Groups, Labels, Matrix
+from models.training.recipe import Recipe
 from resources.health import Health
 
 
@@ -11,6 +15,8 @@ class Trainer(ABC):
 
     #: Short name of the candidate, e.g. `xgboost`.
     name: str
+    #: Its config, from which it can be made again; set when the stack opens it.
+    recipe: Recipe | None = None
 
     @abstractmethod
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
@@ -22,6 +28,13 @@ class Trainer(ABC):
         Raises:
             TesseraError: one class has fewer entities than there are folds.
         """
+
+    def keeping(self, chosen: Mapping[str, str]) -> Trainer:  # noqa: ARG002 - the interface has it
+        """The same trainer, which does not choose anew what an earlier `fit` chose (its `notes`), e.g. the rounds.
+
+        A trainer that chooses nothing gives itself.
+        """
+        return self
 
     @abstractmethod
     def parameters(self) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """XGBoost."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from typing import Literal
 
 import dagster as dg
@@ -9,6 +10,7 @@ from pydantic import ConfigDict, Field
 from models.training.fitted import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import recipe_of
 
 
 class XGBoostTrainerConfig(dg.Config):
@@ -50,16 +52,21 @@ class XGBoostTrainer(Trainer):
 
     name = "xgboost"
 
-    def __init__(self, config: XGBoostTrainerConfig) -> None:
-        self._config = config
+    def __init__(self, config: XGBoostTrainerConfig, *, rounds: int | None = None) -> None:
+        self._config, self._rounds = config, rounds
+        self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
         """A calibrated booster with as many trees as the folds agree on, and its out-of-fold probabilities."""
         from models.training.xgboost_model import Boosting, fit_xgboost
 
         c = self._config
-        boosting = Boosting(max_rounds=c.max_rounds, patience=c.patience, folds=c.folds, seed=c.seed)
+        boosting = Boosting(c.max_rounds, c.patience, c.folds, c.seed, rounds=self._rounds)
         return fit_xgboost(rows, labels, groups, parameters=self._native(), boosting=boosting)
+
+    def keeping(self, chosen: Mapping[str, str]) -> "XGBoostTrainer":
+        """The same trainer with that number of rounds: the folds only calibrate."""
+        return XGBoostTrainer(self._config, rounds=int(chosen["rounds"])) if "rounds" in chosen else self
 
     def parameters(self) -> dict[str, str]:
         """XGBoost's own parameters as they are passed, rounds, folds, seed and the library's version."""

@@ -10,6 +10,7 @@ import pytest
 from assets.champions import loadable_champion, put_in_charge, verified
 from assets.learning import Judged, decided, judged
 from models.errors import TesseraError
+from models.training.agreement import RefitConfig
 from resources.registry.fake import FolderRegistry
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
@@ -18,6 +19,7 @@ from tests.learning_world import (
     ChangedModel,
     ForeignModel,
     ForeignTrainer,
+    Notices,
     PickledModel,
     UnsavedModel,
     WeakTrainer,
@@ -62,7 +64,7 @@ class TestPromotion:
         assert "loads" in found.report.stopped_by
         assert says in found.says("loads")
         with pytest.raises(TesseraError, match="loads"):
-            decided(lesson_as_of(), found, registry, run_id="r", who="w")
+            decided(lesson_as_of(), found, registry, Notices(), run_id="r", who="w")
         assert registry.champion("churn") is None
 
     @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"PK")])
@@ -89,8 +91,8 @@ class TestPromotion:
         assert (registry.champion("churn"), list(registry.ledger("churn"))) == (None, [])
 
     def test_what_loads_is_promoted_and_the_report_says_that_it_was_loaded(self, registry: FolderRegistry) -> None:
-        lesson, found = lesson_as_of(), trained(registry, LINEAR)
-        decided(lesson, found, registry, run_id="r", who="w")
+        lesson, found = lesson_as_of(refit=RefitConfig(enabled=False)), trained(registry, LINEAR)
+        decided(lesson, found, registry, Notices(), run_id="r", who="w")
         assert found.says("loads") == "loaded, 50 golden rows scored as in training"
         assert registry.champion("churn") == found.version == "1"
         assert registry.ledger("churn")[0].metrics["golden_rows"] == 50

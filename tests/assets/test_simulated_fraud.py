@@ -46,3 +46,15 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
     alerts = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
     assert rows.seen.num_rows > sides.holdout.rows.shape[0]
     assert len(alerts) == settings.fraud.alerts_per_day * settings.fraud.holdout_days
+    # The refit learns from every labelled payment, and its threshold comes from days that it has not seen.
+    assert lesson.whole is not None
+    everything = lesson.whole()
+    assert len(everything.train) > len(sides.train) + len(sides.holdout)
+    assert everything.cutoffs[-1] == rows.days.holdout_last
+    assert min(rows.tonight["event_timestamp"].to_pylist()).date() > rows.days.holdout_last
+    assert max(rows.tonight["event_timestamp"].to_pylist()).date() == AS_OF
+    limit = threshold_of(lesson.refit_extras(fit.model, sides.encoder)[ALERTING])
+    newest = rows.tonight.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.tonight)) >= limit))
+    moments, cards = newest["event_timestamp"].to_pylist(), newest["customer_id"].to_pylist()
+    alerted = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
+    assert len(alerted) == settings.fraud.alerts_per_day * (AS_OF - rows.days.holdout_last).days

@@ -12,9 +12,11 @@ from models.evaluation.metrics import auc
 from models.training.encoding import Encoder
 from models.training.fitted import Fit, Groups, Labels, Matrix
 from models.training.package import ModelCard, load, save
+from models.training.recipe import Recipe
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import trainer_of
 from resources.trainer.xgboost import XGBoostTrainerConfig
 
 TRAINERS: dict[str, Callable[[], Trainer]] = {
@@ -168,3 +170,18 @@ class TestTrainer:
         assert np.ptp(rest) < 1e-4
         assert np.abs(contributions[:, 0]).mean() > 5 * np.abs(contributions[:, 4]).mean()
         assert not contributions[:, 2:4].any()
+
+    def test_made_again_from_its_recipe_and_keeping_what_was_chosen_it_gives_the_same_model(
+        self, trainer: Trainer, fit: Fit, tmp_path: Path
+    ) -> None:
+        assert trainer.recipe is not None
+        recipe = Recipe.model_validate_json(trainer.recipe.model_dump_json())
+        again = trainer_of(recipe).keeping(fit.notes)
+        assert again.recipe is not None
+        assert again.recipe.same_settings(trainer.recipe)
+        rows, labels, groups = data()
+        refit = again.fit(rows, labels, groups)
+        assert refit.notes == fit.notes
+        (tmp_path / "one").mkdir()
+        (tmp_path / "two").mkdir()
+        assert refit.model.save(tmp_path / "one") == fit.model.save(tmp_path / "two")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from models.features.cutoffs import Cutoffs, cutoff_moment, training_cutoffs
+from models.features.cutoffs import Cutoffs, cutoff_moment, cutoffs_between, training_cutoffs
 
 OPENING, CLOSING = date(2010, 12, 1), date(2011, 8, 31)  # Online Retail
 
@@ -56,3 +56,14 @@ def test_no_label_window_reaches_across_the_holdout(
     assert 1 <= len(found.train) <= most
     # Nothing that would fit is left out.
     assert len(found.train) == most or (found.train[0] - timedelta(days=step) - OPENING).days + 1 < least
+
+
+@given(st.integers(1, 120), st.integers(1, 40))
+def test_the_refit_learns_from_the_cutoffs_between_on_the_hold_outs_own_steps(horizon: int, step: int) -> None:
+    found = training_cutoffs(CLOSING, date(2010, 1, 1), horizon_days=horizon, step_days=step)
+    between = cutoffs_between(found, step)
+    days = [*between, found.holdout]
+    assert days == sorted(set(days))
+    assert all((found.holdout - day).days % step == 0 for day in between)
+    assert all(found.train[-1] < day < found.holdout for day in between)
+    assert (days[0] - found.train[-1]).days <= step, "no gap is wider than a step"

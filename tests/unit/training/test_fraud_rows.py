@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from models.alerting import alert_threshold, threshold_of, threshold_text
 from models.errors import TesseraError
-from models.training.fraud_rows import FraudDays, fraud_days, fraud_rows
+from models.training.fraud_rows import HOLDOUT, REFIT, TRAIN, FraudDays, fraud_days, fraud_rows
 
 PUBLISHED = FraudDays(date(2018, 7, 25), date(2018, 7, 31), date(2018, 8, 8), date(2018, 8, 14))
 
@@ -34,6 +35,9 @@ def test_the_published_rows(shared_data: Path) -> None:
         ).to_arrow_table()
     features = rows.select(["transaction_id", "customer_id", "event_timestamp"])
     found = fraud_rows(features, rows.select(["transaction_id", "is_fraud", "labelled_at"]), PUBLISHED)
+    later = found.filter(pc.equal(found["part"], REFIT))
+    assert later.num_rows > 58_264, "the refit learns from the days between, and from cards that were blocked"
+    found = found.filter(pc.not_equal(found["part"], REFIT))
     trained = np.array([moment.date() <= PUBLISHED.train_last for moment in found["event_timestamp"].to_pylist()])
     fraud = found["is_fraud"].to_numpy(zero_copy_only=False)
     assert (trained.sum(), fraud[trained].sum()) == (67_240, 598)
@@ -60,7 +64,10 @@ def test_a_card_is_left_out_from_the_day_after_its_fraud_was_known() -> None:
     labels[-1]["is_fraud"] = None
     found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist(labels), PUBLISHED)
     # Known on the 9th, at noon: that day's payment was still made.
-    assert found["transaction_id"].to_pylist() == [8, 9, 20, 21]
+    judged = found.filter(pc.equal(found["part"], HOLDOUT))
+    assert judged["transaction_id"].to_pylist() == [8, 9, 20, 21]
+    others = found.filter(pc.equal(found["part"], REFIT))
+    assert others["transaction_id"].to_pylist() == [1, 10], "between the two, and blocked: for the refit alone"
 
 
 def test_a_label_that_came_after_the_holdout_began_is_not_learnt_from() -> None:
@@ -70,7 +77,7 @@ def test_a_label_that_came_after_the_holdout_began_is_not_learnt_from() -> None:
     known = [begins - timedelta(microseconds=1), begins]
     labels = [{"transaction_id": n, "is_fraud": False, "labelled_at": at} for n, at in zip((1, 2), known, strict=True)]
     found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist(labels), PUBLISHED)
-    assert found["transaction_id"].to_pylist() == [1]
+    assert found["part"].to_pylist() == [TRAIN, REFIT]
 
 
 def test_as_many_cards_are_alerted_as_can_be_looked_at() -> None:

@@ -1,0 +1,70 @@
+"""Whether a refit model scores tonight's rows as the judged one does."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.training.fitted import Vector
+
+
+class RefitConfig(BaseModel):
+    """Whether the judged settings are refit on all mature rows, and how far the refit may be from what was judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(default=True, description="Judged settings are refit on all mature rows, hold-out included.")
+    min_rank_correlation: float = Field(
+        default=0.95, ge=-1, le=1, description="Spearman correlation with the judged model's scores of tonight's rows."
+    )
+    max_mean_shift: float = Field(
+        default=0.02, ge=0, le=1, description="|difference of the two mean scores| of tonight's rows."
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two models' scores of the same rows: Spearman's rank correlation, and mean of the second minus the first's."""
+
+    rows: int
+    rank_correlation: float
+    mean_shift: float
+
+    def __str__(self) -> str:
+        return f"rank correlation {self.rank_correlation:.4f}, mean {self.mean_shift:+.4f} on {self.rows:,} rows"
+
+    def problems(self, limits: RefitConfig) -> list[str]:
+        """The limits that are not kept, in words; a number that could not be computed keeps none."""
+        found: list[str] = []
+        if not self.rank_correlation >= limits.min_rank_correlation:
+            found.append(f"rank correlation {self.rank_correlation:.4f}, below {limits.min_rank_correlation:g}")
+        if not abs(self.mean_shift) <= limits.max_mean_shift:
+            found.append(f"mean score {self.mean_shift:+.4f}, beyond {limits.max_mean_shift:g}")
+        return found
+
+
+def agreement(judged: Vector, refit: Vector) -> Agreement:
+    """How the scores of a refit agree with those of the judged model, both of the same rows.
+
+    Two models that each give all rows one score agree in rank; if only one does, or there are no rows, the correlation
+    is NaN.
+    """
+    if not judged.size:
+        return Agreement(0, float("nan"), float("nan"))
+    return Agreement(judged.size, _spearman(judged, refit), float(refit.mean() - judged.mean()))
+
+
+def _spearman(one: Vector, other: Vector) -> float:
+    ranks = [_ranks(values) for values in (one, other)]
+    spreads = [float(values.std()) for values in ranks]
+    if not any(spreads):
+        return 1.0
+    if not all(spreads):
+        return float("nan")
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _ranks(values: Vector) -> Vector:
+    """The rank of each value, equal values at the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
