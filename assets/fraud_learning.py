@@ -15,7 +15,6 @@ from assets import alert_feedback, fraud_features
 from assets.lesson import Lesson
 from models.errors import TesseraError
 from models.settings import FraudSettings
-from models.training.fraud_rows import REFIT
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
@@ -57,6 +56,8 @@ class TrainingSet:
     @property
     def judged(self) -> pa.Table:
         """The rows of training and hold-out; the others are for the refit alone."""
+        from models.training.fraud_rows import REFIT
+
         return self.rows.filter(pc.field("part") != REFIT)
 
     def metadata(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class TrainingSet:
 
 def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: date) -> TrainingSet:
     """The payments to learn from and to be judged on whose labels are known at `as_of`, also written to the lake."""
-    from models.training.fraud_rows import fraud_days, fraud_rows
+    from models.training.fraud_rows import REFIT, fraud_days, fraud_rows
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
     features = fraud_features.computed(lake, engine, days.train_first, as_of).read_all()

@@ -135,7 +135,7 @@ class TestTrainerGone:
         assert set(found.report.stopped_by) == {"champion", "slices"}
         says = found.says("champion")
         assert "its trainer is gone" in says
-        assert "from 2025-09-01 on it is compared as it was judged" in says
+        assert "from 2025-08-27 on it is compared as it was judged" in says
         assert "--even-if-refused" in says
         assert gone.champion == "2"
 

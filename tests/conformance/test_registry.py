@@ -148,6 +148,15 @@ class TestRegistry:
         assert _files(reopen().fetch_anew("churn", version)) == _files(package)
         assert _files(reopen().fetch("churn", version)) == _files(package)
 
+    def test_the_ledger_names_the_version_that_a_refit_was_judged_by(self, reopen: Open, package: Path) -> None:
+        first, refit, other = (_register(reopen(), package) for _ in range(3))
+        entry = {"action": "promote", "why": "w", "who": "ann", "run_id": "", "metrics": {}}
+        reopen().set_champion("churn", refit, judged=first, **entry)
+        assert [(line.to_version, line.judged) for line in reopen().ledger("churn")] == [(refit, first)]
+        reopen().set_champion("churn", first, **{**entry, "action": "rollback"})
+        with pytest.raises(TesseraError, match="never was champion"):
+            reopen().set_champion("churn", other, **{**entry, "action": "rollback"})
+
     def test_tags_can_be_corrected_and_the_others_stay(self, reopen: Open, package: Path) -> None:
         version = _register(reopen(), package)
         assert reopen().retag("churn", version, {"gate": "stopped by loads"})

@@ -1,0 +1,242 @@
+"""What the refit is worth: published churn scores against what customers did afterwards, night by night.
+
+A model is trained every week, as `churn_training` does, and the features of that night are scored. Nothing below was
+chosen by looking at what came after these nights. Both shops go through ingestion, contracts, features, point-in-time
+joins, gate and registry as in the jobs; a score is judged once `horizon_days` have passed within the data.
+
+- before: the newest candidate that beat the model in charge as it was, on the hold-out, serves as it was judged.
+- judged: the version that the gate judged tonight (or its renewal), without the hold-out's rows.
+- refit: the same settings on all mature rows, if the refit agrees with the judged version: what is published now.
+
+AUC is the mean over the nights, weighted by customers, so that it compares customers of one night only; pooled AUC
+compares all of them. Intervals are paired, over customers: all nights of a customer are drawn together.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from assets import churn_features, churn_learning
+from assets.champions import verified
+from assets.ingestion import ingest
+from assets.learning import decided, judged
+from benchmarks.report import replace_section
+from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
+from models.evaluation.metrics import auc
+from models.features.churn import churn_labels
+from models.settings import ChurnSettings
+from models.training.package import LoadedModel, load
+from resources.registry.fake import FolderRegistry
+from resources.stack import ROOT, Stack, load_stack
+from resources.trainer.port import Trainer
+
+ARMS = ("before", "judged", "refit")
+RESAMPLING = Resampling(n=1000, seed=20, confidence=0.95)
+Scores = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Nights on which a shop is scored, `every` days from the first to the last, trained on each; and its settings."""
+
+    profile: str
+    title: str
+    first: date
+    last: date
+    every: int
+    last_known: date
+    changes: dict[str, int]
+
+    @property
+    def nights(self) -> list[date]:
+        """The nights, ascending."""
+        return [self.first + timedelta(days=n) for n in range(0, (self.last - self.first).days + 1, self.every)]
+
+
+SHOPS = (
+    Shop(
+        "online-retail", "Online Retail, `horizon_days: 45`", date(2011, 3, 30), date(2011, 7, 17), 9,
+        date(2011, 8, 31), {"horizon_days": 45},
+    ),
+    Shop("local", "Simulated shop", date(2025, 9, 1), date(2025, 12, 1), 13, date(2026, 3, 1), {}),
+)  # fmt: skip
+
+
+@dataclass
+class Night:
+    """Customers of one night: what they did afterwards, and each arm's score of them."""
+
+    day: date
+    ids: NDArray[np.object_]
+    labels: NDArray[np.int8]
+    scores: Scores
+
+
+def main() -> None:
+    """Measure both shops and write the section."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one; implies --dry")
+    options = arguments.parse_args()
+    lines = ["## What the refit is worth", "", (__doc__ or "").split("\n\n", 1)[1].strip()]
+    started = time.process_time()
+    with tempfile.TemporaryDirectory(prefix="tessera-refit-") as home:
+        for shop in SHOPS:
+            if options.shop in (None, shop.profile):
+                stack = load_stack(ROOT / "stack.yaml", shop.profile, f"{home}/{shop.profile}", os.environ)
+                lines += _section(shop, _nights(shop, stack))
+    lines += ["", f"{time.process_time() - started:.0f} CPU s."]
+    body = "\n".join(lines)
+    print(body)
+    if not (options.dry or options.shop):
+        replace_section("refit", body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
+
+
+def _nights(shop: Shop, stack: Stack) -> list[Night]:
+    lake, settings = stack.open("lake"), stack.settings.churn.model_copy(update=shop.changes)
+    for table in ("customers", "products", "orders"):
+        ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
+    churn_features.write_features(lake, stack.open("engine"), settings, shop.nights)
+    trainers: list[Trainer] = [stack.open("trainer"), stack.open("challenger")]
+    work = _Work(stack, settings, trainers, FolderRegistry(stack.home / "registry"))
+    nights = [work.night(day, shop.last_known) for day in shop.nights]
+    return [night for night in nights if night is not None]
+
+
+class _Work:
+    """One shop's nights, in order."""
+
+    def __init__(
+        self, stack: Stack, settings: ChurnSettings, trainers: Sequence[Trainer], registry: FolderRegistry
+    ) -> None:
+        self._stack, self._settings, self._trainers, self._registry = stack, settings, trainers, registry
+        self._before: LoadedModel | None = None
+
+    def night(self, day: date, known: date) -> Night | None:
+        """What was published that night; None while the gate has let no first model pass."""
+        lake, engine, settings = self._stack.open("lake"), self._stack.open("engine"), self._settings
+        rows = churn_learning.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
+        lesson = churn_learning.lesson(rows, settings)
+        found = judged(lesson, self._trainers, self._registry, day)
+        if found.passing is None and self._registry.champion(churn_learning.APP) is None:
+            print(f"{day}: nothing is published, the gate stopped the first model", flush=True)
+            return None
+        decided(lesson, found, self._registry, self._stack.open("notifier"), run_id="benchmark", who="benchmark")
+        entry = self._registry.ledger(churn_learning.APP)[-1]
+        serving, first = str(entry.to_version), entry.judged or str(entry.to_version)
+        candidate = load(self._registry.fetch(churn_learning.APP, str(found.version)))
+        if self._before is None or self._is_better(candidate, rows):
+            self._before = candidate
+        models = {
+            "before": self._before,
+            "judged": verified(self._registry, churn_learning.APP, first).model,
+            "refit": verified(self._registry, churn_learning.APP, serving).model,
+        }
+        stopped = ", ".join(found.report.stopped_by) or "nothing"
+        print(f"{day}: {found.version} stopped by {stopped}; {serving} serves, {first} was judged", flush=True)
+        labels = self._labels(rows.tonight, known)
+        return Night(
+            day,
+            rows.tonight["customer_id"].to_numpy(zero_copy_only=False),
+            labels,
+            {name: model.score(rows.tonight) for name, model in models.items()},
+        )
+
+    def _is_better(self, candidate: LoadedModel, rows: churn_learning.TrainingSet) -> bool:
+        """The rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
+        split = churn_learning.lesson(rows, self._settings).split
+        assert self._before is not None
+        held = split.holdout
+        scores = {"new": candidate.score(split.holdout_table), "old": self._before.score(split.holdout_table)}
+        drawn = resampled("auc", held.labels, held.groups, scores, RESAMPLING)
+        lead = auc(held.labels, scores["new"]) - auc(held.labels, scores["old"])
+        return interval(lead, drawn["new"] - drawn["old"], RESAMPLING.confidence).low > 0
+
+    def _labels(self, tonight: pa.Table, known: date) -> NDArray[np.int8]:
+        lake, engine = self._stack.open("lake"), self._stack.open("engine")
+        entities = tonight.select(["customer_id", "event_timestamp"])
+        tables = {"orders": churn_features.known_by(lake, known), "entities": entities}
+        query = engine.query(churn_labels, tables, horizon_days=self._settings.horizon_days, as_of=known)
+        labels = query.read_all()
+        churned = dict(zip(labels["customer_id"].to_pylist(), labels["churned"].to_pylist(), strict=True))
+        return np.array([churned[name] for name in tonight["customer_id"].to_pylist()], dtype=np.int8)
+
+
+def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
+    ids = np.concatenate([night.ids for night in nights])
+    customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
+    labels = np.concatenate([night.labels for night in nights])
+    pooled = {arm: np.concatenate([night.scores[arm] for night in nights]) for arm in ARMS}
+    drawn = resampled("auc", labels, customers, pooled, RESAMPLING)
+    within, within_drawn = _within(nights, customers)
+    together = {arm: auc(labels, pooled[arm]) for arm in ARMS}
+    lines = [
+        "",
+        f"### {shop.title}",
+        "",
+        f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
+        f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned.",
+        "",
+        "| published | AUC within nights | 95 % | over before, 95 % | pooled AUC | over before, 95 % | mean score |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm in ARMS:
+        own = interval(within[arm], within_drawn[arm], RESAMPLING.confidence)
+        lines.append(
+            f"| {arm} | {own.value:.4f} | {own.low:.4f} .. {own.high:.4f} | {_lead(arm, within, within_drawn)} | "
+            f"{together[arm]:.4f} | {_lead(arm, together, drawn)} | {pooled[arm].mean():.3f} |"
+        )
+    gain = _gain("refit", "judged", within, within_drawn)
+    return [*lines, "", f"Refit over judged, within nights: {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})."]
+
+
+def _within(nights: Sequence[Night], customers: NDArray[np.int64]) -> tuple[dict[str, float], Scores]:
+    """Mean AUC over the nights, weighted by customers; each resample draws customers once for all nights."""
+    sizes = np.array([len(night.labels) for night in nights])
+    draws = np.random.default_rng(RESAMPLING.seed).multinomial(
+        customers.max() + 1, np.full(customers.max() + 1, 1 / (customers.max() + 1)), size=RESAMPLING.n
+    )
+    values = dict.fromkeys(ARMS, 0.0)
+    drawn: Scores = {arm: np.zeros(RESAMPLING.n) for arm in ARMS}
+    for number, night in enumerate(nights):
+        start, share = int(sizes[:number].sum()), sizes[number] / sizes.sum()
+        weights = draws[:, customers[start : start + sizes[number]]].astype(np.float64)
+        for arm in ARMS:
+            values[arm] += share * auc(night.labels, night.scores[arm])
+            drawn[arm] += share * _weighted_aucs(night.labels, night.scores[arm], weights)
+    return values, drawn
+
+
+def _weighted_aucs(labels: NDArray[np.int8], scores: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray:
+    """AUC under each row of weights; ties count half."""
+    order = np.argsort(scores, kind="stable")
+    ranked, told = scores[order], labels[order] == 1
+    first = np.flatnonzero(np.r_[True, np.diff(ranked) > 0])
+    w = weights[:, order]
+    positive = np.add.reduceat(w * told, first, axis=1)
+    negative = np.add.reduceat(w * ~told, first, axis=1)
+    below = np.cumsum(negative, axis=1) - negative / 2
+    return (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def _gain(one: str, other: str, found: dict[str, float], drawn: Scores) -> Interval:
+    return interval(found[one] - found[other], drawn[one] - drawn[other], RESAMPLING.confidence)
+
+
+def _lead(arm: str, found: dict[str, float], drawn: Scores) -> str:
+    if arm == "before":
+        return ""
+    gain = _gain(arm, "before", found, drawn)
+    return f"{gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})"
+
+
+if __name__ == "__main__":
+    main()
