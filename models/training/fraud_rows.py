@@ -45,8 +45,10 @@ def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Tabl
     Each side has the labels of its own moment: what is learnt from, those that were known when the hold-out began; what
     is judged, those that are known in the end. Payments about which nothing was said by then are left out. A card is
     left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no more (the
-    published protocol, `get_train_test_set` of chapter 5). What the refit learns from besides (`refit_rows`) has the part
-    `refit`: the days between, cards that were left out, and payments whose label changed after the hold-out began.
+    published protocol, `get_train_test_set` of chapter 5).
+
+    What the refit learns from besides (`refit_rows`) has the part `refit`: payments of the days between, of cards that
+    were left out, and those whose label changed after the hold-out began.
 
     Args:
         features: of every payment from `days.train_first` to `days.holdout_last`.

@@ -13,7 +13,7 @@ import pytest
 
 from models.alerting import alert_threshold, threshold_of, threshold_text
 from models.errors import TesseraError
-from models.training.fraud_rows import HOLDOUT, REFIT, TRAIN, FraudDays, fraud_days, fraud_rows
+from models.training.fraud_rows import HOLDOUT, REFIT, TRAIN, FraudDays, fraud_days, fraud_rows, refit_rows
 
 PUBLISHED = FraudDays(date(2018, 7, 25), date(2018, 7, 31), date(2018, 8, 8), date(2018, 8, 14))
 
@@ -91,3 +91,20 @@ def test_as_many_cards_are_alerted_as_can_be_looked_at() -> None:
     assert threshold_of(threshold_text(limit, 20)) == limit
     with pytest.raises(TesseraError, match="holds no threshold"):
         threshold_of("{}")
+
+
+def test_the_refit_learns_each_payment_once_with_its_newest_label() -> None:
+    paid = datetime(2018, 7, 31, 12, tzinfo=UTC)
+    at = [datetime(2018, 8, 7, 12, tzinfo=UTC), datetime(2018, 8, 10, 12, tzinfo=UTC)]
+    rows = [{"transaction_id": n, "customer_id": str(n), "event_timestamp": paid} for n in (1, 2)]
+    labels = [{"transaction_id": n, "is_fraud": False, "labelled_at": at[0]} for n in (1, 2)]
+    labels.append({"transaction_id": 2, "is_fraud": True, "labelled_at": at[1]})
+    found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist(labels), PUBLISHED)
+    learnt = found.filter(pc.equal(found["part"], TRAIN))
+    assert (learnt["transaction_id"].to_pylist(), learnt["is_fraud"].to_pylist()) == ([1, 2], [False, False])
+    newest = refit_rows(found)
+    assert dict(zip(newest["transaction_id"].to_pylist(), newest["is_fraud"].to_pylist(), strict=True)) == {
+        1: False,
+        2: True,
+    }
+    assert newest.num_rows == 2
