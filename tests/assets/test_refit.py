@@ -132,7 +132,7 @@ class TestTrainerGone:
 
     def test_on_rows_that_this_one_has_seen_the_gate_is_closed_and_says_what_helps(self, gone: Night) -> None:
         found = gone.train(LINEAR, as_of=AS_OF - WEEK)
-        assert set(found.report.stopped_by) == {"champion", "slices"}
+        assert {"champion", "slices"} <= set(found.report.stopped_by)
         says = found.says("champion")
         assert "its trainer is gone" in says
         assert "from 2025-08-27 on it is compared as it was judged" in says
