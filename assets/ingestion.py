@@ -1,8 +1,9 @@
 """Delivered rows of one table into the lake, under its contract; plain functions, usable without Dagster.
 
-Three lake tables stand for each contracted table: the table itself, `quarantine_<table>` and `ingested_<table>`, the
-record of the days that are complete. A day that is not in the record is read again by the next run, and a day leaves
-the record before anything of it is written: so a crash at any moment is repaired by running again.
+Lake tables beside each contracted table: `quarantine_<table>`, `arrivals_<table>` (when its files were first seen),
+`fingerprint_<table>` (what filled it) and `ingested_<table>`, the record of the days that are complete. A day that is
+not in the record is read again by the next run, and a day leaves the record before anything of it is written: so a
+crash at any moment is repaired by running again.
 """
 
 import time
@@ -125,13 +126,15 @@ def ingest(
     run_id: str,
     filling: Filling = Filling(),
 ) -> Ingested:
-    """What was done so that the lake holds all rows of `table` delivered up to `day`.
+    """Bring the lake to hold all rows of `table` delivered up to `day`, and report what was done.
 
-    Reads the days that are missing up to `day`, the newest `redelivery_days` in any case, and any day that an earlier
-    run left unfinished. The tables depend only on which days were ingested, not on when and in which order.
+    Reads the days that are missing up to `day`, days that an earlier run left unfinished, and days of which the lake
+    lost rows. Of a source without units of delivery it reads the newest `redelivery_days` in any case. The tables
+    depend only on which days were ingested and on the night on which each unit was first seen.
 
     Raises:
-        TesseraError: unknown table, `day` before the source's first day, or what the source raises.
+        TesseraError: unknown table, `day` before the source's first day, another source, mapping or contract than the
+            one that filled the table, rows that neither lake nor source hold any more, or what the source raises.
     """
     if table not in CONTRACTS:
         raise TesseraError(

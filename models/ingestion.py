@@ -10,7 +10,8 @@ class IngestionConfig(BaseModel):
 
     Attributes:
         history_days: days of orders before the day being ingested that must be in the lake.
-        redelivery_days: the newest days that are read again by every run, because sources correct them.
+        redelivery_days: the newest days that are read again by every run, of sources that do not report units of
+            delivery: they may correct them. Of other sources, the days whose quarantined share counts as new.
         max_quarantined_share: share (0..1) of delivered rows; more in quarantine stops the run before features.
         missing_ids: texts that stand for "no id", whatever their case; rows that have one go to quarantine.
         more_missing_ids: such texts of this source alone, e.g. `["0"]`; `missing_ids` stay.

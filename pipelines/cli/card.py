@@ -75,12 +75,17 @@ def _steps(outcome: Outcome) -> str:
     return ", ".join([*shown, f"{len(slowest[_STEPS_SHOWN:])} more {rest:.1f} s"] if rest else shown)
 
 
+#: Rows of the source that are neither kept nor quarantined, where there are any.
+_BESIDE = ("rows already held", "rows excluded", "rows waiting", "rows before the history", "files vanished")
+
+
 def _ingested(found: dict[str, Any]) -> str:
     if "quarantined share" not in found:
         return str(found["note"])
     return (
         f"{found['rows in']:,} rows in, {found['rows kept']:,} kept, {found['rows quarantined']:,} in quarantine "
         f"({found['quarantined share']:.1%}), {found['days ingested']} days"
+        + "".join(f", {name} {found[name]:,}" for name in _BESIDE if name in found)
     )
 
 
