@@ -8,6 +8,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from models.errors import TesseraError
+from resources.layout import check_layout
 from resources.privacy import close_to_others
 from resources.stack import Stack
 
@@ -16,7 +17,7 @@ def writable_home(stack: Stack) -> Path:
     """The profile's home, existing, writable, and closed to other users.
 
     Raises:
-        TesseraError: it cannot be made or written.
+        TesseraError: it cannot be made or written, or is of another layout.
     """
     try:
         stack.home.mkdir(parents=True, exist_ok=True)
@@ -25,6 +26,7 @@ def writable_home(stack: Stack) -> Path:
     close_to_others(stack.home)
     if not os.access(stack.home, os.W_OK):
         raise _locked(stack.home, "no write permission")
+    check_layout(stack.home)
     return stack.home
 
 

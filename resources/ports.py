@@ -5,7 +5,8 @@ values are class defaults of a generated subclass, because `configure_at_launch(
 """
 
 from functools import reduce
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
 from pydantic import Field
@@ -15,6 +16,7 @@ from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
+from resources.layout import check_layout
 from resources.no_values import no_values
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
@@ -159,13 +161,17 @@ def _bound(resource: type[R], port: str, stack: Stack) -> Any:
     field = Field(default=stack.config(port), discriminator="kind" if len(members) > 1 else None)
     name = f"{stack.name.title().replace('-', '')}{resource.__name__}"
     body = {
-        "__annotations__": {"backend": union},
+        "__annotations__": {"backend": union, "home": ClassVar[Path]},
         "__module__": __name__,
         "__doc__": resource.__doc__,
         "backend": field,
+        "home": stack.home,
     }
     return type(name, (resource,), body).configure_at_launch()
 
 
 def _open(resource: dg.ConfigurableResource) -> Any:
+    home: Path | None = getattr(type(resource), "home", None)  # of the profile that the resource belongs to
+    if home is not None:
+        check_layout(home)
     return opened(getattr(resource, "backend"))  # noqa: B009 - the field exists on the generated subclass only

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from models.errors import TesseraError, choose_from, clause
 from models.settings import Settings
+from resources.layout import check_layout
 from resources.profiles import RawProfile, expanded_path, raw_profile
 from resources.secret_references import environment_value, filled_in
 from resources.stack_document import Place, read_document
@@ -141,8 +142,10 @@ class Stack:
         """The adapter of `port`, ready to use outside a Dagster run.
 
         Raises:
-            TesseraError: a setting is wrong, or a secret's environment variable is not set.
+            TesseraError: a setting is wrong, a secret's environment variable is not set, or the home is of another
+                layout.
         """
+        check_layout(self.home)
         return opened(self._config(port, environment_value))
 
     def _strict_port(self, port: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipelines.cli.running import Outcome
 from resources.events.port import DeadLetter
 from resources.health import Health
 from resources.lake.delta import DeltaLakeConfig
+from resources.layout import check_layout
 from resources.registry.port import VersionInfo
 from resources.stack import ROOT, active_stack, load_stack
 
@@ -129,6 +130,7 @@ def test_what_cannot_be_printed_is_seen(capsys: pytest.CaptureFixture[str]) -> N
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TESSERA_HOME", str(tmp_path / "home"))
     active_stack.cache_clear()
+    check_layout(tmp_path / "home")
     yield tmp_path / "home"
     active_stack.cache_clear()
 
