@@ -25,7 +25,7 @@ from assets.ingestion_record import quarantine_of, recount
 from assets.score_sources import APP
 from assets.traces import traces
 from models.alerts import is_alert_of
-from models.contracts import CONTRACTS
+from models.contracts import CONTRACTS, UNREADABLE
 from models.erasure import Erasure, Learnt, Place
 from models.errors import TesseraError
 from models.forgetting import ENTITIES, json_field, json_holding, json_naming, text_holding
@@ -256,7 +256,7 @@ def _quarantines(lake: Lake, source: Source, column: str, id: str) -> dict[str, 
     """Quarantine table -> its rows that name the entity, for the contracted tables that do.
 
     Rows as they were delivered have the source's names. Where no field of a row has the column's name (the mapping
-    computes it), any value that is the id counts; where the row is no JSON, the id as a word.
+    computes it), any value that is the id counts; where the source could not take the row apart, the id as a word.
     """
     found: dict[str, pc.Expression] = {}
     for table, contract in CONTRACTS.items():
@@ -266,7 +266,8 @@ def _quarantines(lake: Lake, source: Source, column: str, id: str) -> dict[str, 
         original = pc.field("original")
         fits = {name: pc.match_substring_regex(original, pattern=pattern) for name, pattern in _patterns(field, id)}
         other_names = ~fits["has field"] & fits["holding"]
-        found[quarantine_of(table)] = fits["naming"] | other_names | (~fits["json"] & fits["word"])
+        apart = ~fits["json"] | fits["unreadable"]
+        found[quarantine_of(table)] = fits["naming"] | other_names | (apart & fits["word"])
         if contract.key == column:
             found[quarantine_of(table)] |= pc.field("key") == id
     return found
@@ -278,6 +279,7 @@ def _patterns(field: str, id: str) -> list[tuple[str, str]]:
         ("has field", json_field(field)),
         ("holding", json_holding(id)),
         ("json", r"^\s*\{"),
+        ("unreadable", rf'^\s*\{{"{UNREADABLE}":'),
         ("word", text_holding(id)),
     ]
 

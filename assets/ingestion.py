@@ -21,7 +21,7 @@ from models.contracts import CONTRACTS, Contract
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
 from resources.lake.port import Lake
-from resources.source.port import Identity, Source
+from resources.source.port import Holdings, Identity, Source
 
 if TYPE_CHECKING:
     from assets.table_ingestion import DaysIngested
@@ -48,6 +48,7 @@ class Ingested:
         rows_forgotten: delivered rows of entities that were forgotten, dropped at the door; in no other count.
         ids_trimmed: ids that had blanks around them.
         reasons: quarantined rows by reason; a row with two reasons counts in both.
+        holdings: all that the source holds of the table, and what is odd about it.
         share_of_newest: share of quarantined rows over the newest `redelivery_days`.
         share_of_window: share of quarantined rows over everything ingested up to the day, not only the days read.
     """
@@ -68,6 +69,7 @@ class Ingested:
     rows_forgotten: int = 0
     ids_trimmed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    holdings: Holdings = field(default_factory=Holdings)
     share_of_newest: float | None = None
     share_of_window: float = 0.0
     seconds: float = 0.0
@@ -146,16 +148,17 @@ def ingest(
 
     started = time.monotonic()
     report = Ingested(table, provided=True)
+    contract = CONTRACTS[table].since(source.earliest_day())
     with lake.lock(table):
         now = fingerprint(CONTRACTS[table], source.identity(table) or filling.settings, config.texts_of_no_id())
         _check_filling(table, source, lake, day, now, filling)
         damaged = _damaged_days(lake, table)
-        arrivals = _arrived(CONTRACTS[table], source, lake, day, config)
+        arrivals = _arrived(contract, source, lake, day, config)
         _refuse_lost(table, damaged, arrivals)
         mark_incomplete(lake, table, damaged)
-        start = _start(CONTRACTS[table], source, arrivals, day, config)
-        work = TableIngestion(CONTRACTS[table], source, lake, run_id, arrivals, config.texts_of_no_id())
-        waiting = days_to_read(CONTRACTS[table], lake, start, day, config if arrivals is None else None)
+        start = _start(contract, source, arrivals, day, config)
+        work = TableIngestion(contract, source, lake, run_id, arrivals, config.texts_of_no_id())
+        waiting = days_to_read(contract, lake, start, day, config if arrivals is None else None)
         waiting |= damaged
         mark_incomplete(lake, table, waiting)
         size, alone = _FIRST_CHUNK_DAYS, arrivals.alone() if arrivals else set[date]()
@@ -172,6 +175,7 @@ def ingest(
             if report.days <= config.redelivery_days:  # a single day of a small shop says little
                 report.share_of_newest = _share_of(table, lake, day, config.redelivery_days - 1)
         report.share_of_window = _share_of(table, lake, day, config.history_days)
+    report.holdings = source.holdings(table)
     report.seconds = time.monotonic() - started
     return report
 

@@ -16,6 +16,8 @@ from models.ingestion import IngestionConfig
 from resources.ports import LakeResource, SettingsResource, SourceResource
 
 QUARANTINED_SHARE = "quarantined_share"
+#: Oddities of a source that a sentence names; the metadata have all.
+_NOTES_SHOWN = 3
 
 
 def contracted_table(
@@ -105,9 +107,24 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
         "days ingested": report.days,
         **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
         **({"ids trimmed": report.ids_trimmed} if report.ids_trimmed else {}),
+        **_held(report),
         "seconds": report.seconds,
         "reasons": dg.MetadataValue.table(reasons, schema=schema),
         "quarantine": quarantine_of(report.table),
+    }
+
+
+def _held(report: Ingested) -> dict[str, Any]:
+    """What the source holds of the table, where it can tell, and what is odd about it."""
+    held = report.holdings
+    if held.rows is None:
+        return {}
+    unread = [f"{file.name}: {file.reason}" for file in held.unread]
+    return {
+        "rows in the source": held.rows,
+        "files read": held.files,
+        **({"files not read": dg.MetadataValue.json(unread)} if unread else {}),
+        **({"notes": dg.MetadataValue.json(held.oddities())} if held.oddities() else {}),
     }
 
 
@@ -236,5 +253,6 @@ def _sentence(report: Ingested) -> str:
         + "".join(f", {name} {count}" for name, count in _elsewhere(report).items())
         + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
         + (f", {report.ids_trimmed} ids trimmed of blanks" if report.ids_trimmed else "")
+        + "".join(f"; {note}" for note in report.holdings.oddities()[:_NOTES_SHOWN])
         + f", {report.days} days in {report.seconds:.1f} s."
     )

@@ -23,6 +23,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from models.contracts.identifiers import BLANKS
+
 #: Entities that can be forgotten, and the column that names them in every table.
 ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
 
@@ -33,6 +35,11 @@ _FINGERPRINT_BITS = 20
 #: Ids hashed at once: what that takes fits into the processor's cache.
 _PIECE = 8192
 _BLOCK = 64
+#: Blanks around an id in JSON, as characters or as escapes.
+_BLANK = (
+    f"(?:[{''.join(blank for blank in BLANKS if blank >= ' ')}]"
+    r"|\\[tnrfb]|\\u00[0189][0-9a-f]|\\u00(?:7f|a0|ad)|\\u1680|\\u180e|\\u20[06][0-9a-f]|\\u202[89a-f]|\\u205f|\\u3000|\\ufeff)*"
+)
 _NUMBER = re.compile(r"-?\d+(\.0+)?")
 
 Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
@@ -183,12 +190,18 @@ def _is(value: Any, id: str) -> bool:
 
 
 def _value(id: str) -> str:
+    """The id as a value in JSON: blanks around a text are no part of it, as when it is ingested."""
+    spaced = rf'"{_BLANK}{_spelt(id)}{_BLANK}"'
     if not _NUMBER.fullmatch(id):
-        return _quoted(id)
-    return rf"{_quoted(id)}|{re.escape(id.partition('.')[0])}(?:\.0+)?"
+        return spaced
+    return rf"{spaced}|{re.escape(id.partition('.')[0])}(?:\.0+)?"
 
 
 def _quoted(text: str) -> str:
     """The text as JSON writes it, with or without escapes of what is not ASCII."""
-    spellings = {json.dumps(text, ensure_ascii=ascii) for ascii in (False, True)}
+    return f'"{_spelt(text)}"'
+
+
+def _spelt(text: str) -> str:
+    spellings = {json.dumps(text, ensure_ascii=ascii)[1:-1] for ascii in (False, True)}
     return f"(?:{'|'.join(re.escape(spelling) for spelling in sorted(spellings))})"

@@ -6,6 +6,7 @@ polars and is therefore imported where rows are checked, not where definitions l
 
 from models.contracts.contract import (
     DELIVERED_ON,
+    EARLIEST_DAY,
     ORIGINAL,
     QUARANTINE_SCHEMA,
     UNREADABLE,
@@ -21,6 +22,7 @@ __all__ = [
     "CONTRACTS",
     "CUSTOMERS",
     "DELIVERED_ON",
+    "EARLIEST_DAY",
     "ORDERS",
     "ORIGINAL",
     "PAYMENTS",

@@ -14,6 +14,8 @@ DELIVERED_ON = "delivered_on"
 #: What a source delivers beside these columns: the row as it came, one JSON object.
 ORIGINAL = "_original"
 
+#: Before it nothing happened unless a source's settings say so: clocks that were never set say 1970-01-01.
+EARLIEST_DAY = date(1970, 1, 2)
 #: First field of `_original` where the source could not take the row apart: the reason, one sentence.
 UNREADABLE = "_unreadable"
 
@@ -135,6 +137,11 @@ class Contract(BaseModel):
     def lake_schema(self) -> pa.Schema:
         """The columns of the lake's table: those of the contract, then `delivered_on` (date32)."""
         return self.arrow_schema().append(pa.field(DELIVERED_ON, pa.date32()))
+
+    def since(self, earliest: date) -> "Contract":
+        """The contract with another first day of what can have happened."""
+        columns = [c.model_copy(update={"not_before": earliest}) if c.not_before else c for c in self.columns]
+        return self.model_copy(update={"columns": tuple(columns)})
 
     def column(self, name: str) -> Column:
         """The column of that name.

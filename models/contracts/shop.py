@@ -1,12 +1,9 @@
 """The contracts of the retailer's tables."""
 
-from datetime import date
-
-from models.contracts.contract import Column, Contract
+from models.contracts.contract import EARLIEST_DAY, Column, Contract
 
 _OWNER = "team:shop-data"
 _PAYMENTS_OWNER = "team:payments"
-_EPOCH = date(2000, 1, 1)
 #: ISO 4217 codes of the currencies the shop trades in.
 _CURRENCIES = ("AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "HUF", "JPY", "NOK", "NZD", "PLN", "SEK", "USD")
 
@@ -28,7 +25,7 @@ ORDERS = Contract(
             type="timestamp",
             description="When the order or the return was placed.",
             unit="UTC",
-            not_before=_EPOCH,
+            not_before=EARLIEST_DAY,
         ),
         Column(
             name="quantity",
@@ -71,7 +68,7 @@ CUSTOMERS = Contract(
             type="date",
             description="Day on which the account was opened.",
             unit="UTC day",
-            not_before=_EPOCH,
+            not_before=EARLIEST_DAY,
         ),
         Column(name="email", type="string", description="Address for letters to the customer.", pii="direct"),
     ),
@@ -124,7 +121,7 @@ PAYMENTS = Contract(
             type="timestamp",
             description="When the card paid.",
             unit="UTC",
-            not_before=_EPOCH,
+            not_before=EARLIEST_DAY,
         ),
         Column(
             name="amount",
@@ -156,7 +153,7 @@ PAYMENT_LABELS = Contract(
             type="timestamp",
             description="When that became known.",
             unit="UTC",
-            not_before=_EPOCH,
+            not_before=EARLIEST_DAY,
         ),
     ),
     rules=("not_after_delivery",),

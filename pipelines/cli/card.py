@@ -86,7 +86,14 @@ def _ingested(found: dict[str, Any]) -> str:
         f"{found['rows in']:,} rows in, {found['rows kept']:,} kept, {found['rows quarantined']:,} in quarantine "
         f"({found['quarantined share']:.1%}), {found['days ingested']} days"
         + "".join(f", {name} {found[name]:,}" for name in _BESIDE if name in found)
+        + _odd(found.get("notes", []))
     )
+
+
+def _odd(notes: list[str]) -> str:
+    """The first thing that is odd about a source, and how many more there are."""
+    more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
+    return f"; note: {notes[0]}{more}" if notes else ""
 
 
 def _features(found: dict[str, Any]) -> str:

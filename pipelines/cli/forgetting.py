@@ -13,6 +13,7 @@ from rich.text import Text
 
 from assets import forgetting
 from assets.erasure_journal import ErasureJournal
+from models.contracts.identifiers import BLANKS
 from models.erasure import Erasure
 from models.errors import TesseraError, choose_from
 from models.forgetting import ENTITIES
@@ -29,6 +30,7 @@ def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) 
     Raises:
         TesseraError: unknown kind of entity, an id that nobody has, nobody to ask, or a store that does not answer.
     """
+    id = id.strip(BLANKS)  # as ingestion does
     _check(entity, id, why)
     stack = active_stack()
     with only_one(stack, "run", f"`tessera forget {entity}`"):

@@ -9,6 +9,7 @@ from rich.progress import track
 
 from assets import churn_features
 from assets.churn_learning import SERVICE
+from models.contracts.identifiers import NotAnIdError, id_texts
 from models.errors import TesseraError, choose_from
 from models.features.cutoffs import cutoff_moment
 from pipelines.cli.console import err, out
@@ -71,7 +72,15 @@ def _entities(rows: pa.Table, *columns: str) -> pa.Table:
                 expected=f"{' and '.join([_ENTITY, *columns])}; there is {choose_from(name, rows.column_names)}",
                 todo="Rename the column.",
             )
-    return rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, pc.cast(rows[_ENTITY], pa.string()))
+    try:
+        texts = id_texts(rows[_ENTITY])
+    except NotAnIdError as error:
+        raise TesseraError(
+            f"The entities' column {_ENTITY!r} holds no ids: {error}.",
+            expected="integers or texts",
+            todo="Write the ids as integers or texts.",
+        ) from error
+    return rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, texts)
 
 
 def _moments(rows: pa.Table) -> pa.Table:

@@ -15,10 +15,14 @@ from models.errors import TesseraError
 
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
+EXCEL = (".xlsx", ".xlsm")
+DATA = (*PARQUET, *CSV, *EXCEL)
 #: What the file systems of fsspec call the date or tag that changes with a file's content.
 _VERSION = ("ETag", "Last-Modified", "LastModified", "last_modified", "mtime", "created")
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _PATTERN = re.compile(r"[*?\[]")
+#: A folder that holds the rows of one value of a column, e.g. `country=DE`.
+_KEYED = re.compile(r"[^=]+=[^=]*")
 
 
 def expanded(location: str) -> str:
@@ -45,7 +49,8 @@ def local_files(location: str, root: Path, cache: Path) -> list[Path]:
     """The files that a file, folder, glob pattern or URL names, in ascending order; what is remote is fetched first.
 
     Args:
-        location: a relative one starts from `root`; of a folder, every Parquet and CSV file directly in it counts.
+        location: a relative one starts from `root`; of a folder, every data file directly in it counts, and those in
+            folders such as `country=DE` below it.
         root: the project's folder.
         cache: folder for copies of remote files; one is used again while the original's date or tag stays.
 
@@ -57,7 +62,7 @@ def local_files(location: str, root: Path, cache: Path) -> list[Path]:
     if not found:
         raise TesseraError(
             f"There is no Parquet or CSV file at {place!r}.",
-            expected=f"files that end with {', '.join((*PARQUET, *CSV))}",
+            expected=f"files that end with {', '.join(DATA)}",
             todo="Correct `location` of this table in stack.yaml, or put files there.",
         )
     return sorted(found, key=str)
@@ -88,7 +93,7 @@ def _on_disk(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        return [file for file in path.iterdir() if file.is_file() and _is_data(file.name)]
+        return [file for file in files_below(path) if is_data(file.name)]
     if _PATTERN.search(str(path)):
         parts = path.parts
         first = next(place for place, part in enumerate(parts) if _PATTERN.search(part))
@@ -107,8 +112,8 @@ def _fetched(url: str, cache: Path) -> list[Path]:
         files, path = fsspec.url_to_fs(url)
         if _PATTERN.search(path):
             remote = sorted(str(name) for name in files.glob(path))
-        elif not _is_data(_name(path)) and files.isdir(path):
-            remote = sorted(name for name in files.ls(path, detail=False) if _is_data(_name(name)))
+        elif not is_data(_name(path)) and files.isdir(path):
+            remote = sorted(name for name in files.ls(path, detail=False) if is_data(_name(name)))
         else:
             remote = [path]
         return [_copy(files, name, cache) for name in remote]
@@ -119,9 +124,10 @@ def _copy(files: Any, path: str, cache: Path) -> Path:
     info = files.info(path)
     version = [str(info[key]) for key in _VERSION if info.get(key)]
     folder = cache / hashlib.sha256("|".join([path, str(info.get("size")), *version]).encode()).hexdigest()[:16]
-    copy = folder / _name(path)
+    keyed = [part for part in Path(path).parts[:-1] if _KEYED.fullmatch(part) and "?" not in part]
+    copy = folder.joinpath(*keyed) / _name(path)
     if not version or not copy.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             files.get_file(path, str(Path(unfinished) / copy.name))
             (Path(unfinished) / copy.name).replace(copy)
@@ -143,8 +149,18 @@ def _told(url: str) -> Iterator[None]:
         ) from error
 
 
-def _is_data(name: str) -> bool:
-    return name.lower().endswith((*PARQUET, *CSV)) and not name.startswith((".", "_"))
+def is_data(name: str) -> bool:
+    """True if a file of that name in a folder is read."""
+    return name.lower().endswith(DATA) and not name.startswith((".", "_", "~$"))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files directly in `folder`, and those in folders such as `country=DE` below it."""
+    for path in folder.iterdir():
+        if path.is_file():
+            yield path
+        elif path.is_dir() and _KEYED.fullmatch(path.name):
+            yield from files_below(path)
 
 
 def _name(path: str) -> str:

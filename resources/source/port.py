@@ -7,6 +7,7 @@ from datetime import date
 
 import pyarrow as pa
 
+from models.contracts import EARLIEST_DAY
 from resources.health import Health
 from resources.source.units import Slice, Unit, Units
 
@@ -28,11 +29,48 @@ class Identity:
     mapping: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class UnreadFile:
+    """A file that lies where a table's files lie and is not read: its name, and why.
+
+    `may_have_rows` is false for files that never hold any, such as a README.
+    """
+
+    name: str
+    reason: str
+    may_have_rows: bool = True
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """All that a source holds of one table, on whatever day it was delivered.
+
+    Attributes:
+        rows: physical records, counted before they are parsed; None if the source cannot tell.
+        excluded: those that the profile's `where` leaves out: they are never delivered.
+        files: number of files that are read.
+        unread: files beside them that are not.
+        notes: sentences about what is odd, e.g. a column whose type differs between files.
+    """
+
+    rows: int | None = None
+    excluded: int = 0
+    files: int = 0
+    unread: tuple[UnreadFile, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def oddities(self) -> list[str]:
+        """Sentences for a person: the notes, and the files that may have rows and are not read."""
+        unread = [f"{file.name} is not read: {file.reason}" for file in self.unread if file.may_have_rows]
+        return [*self.notes, *unread]
+
+
 class Source(ABC):
     """Delivers raw rows of the contracted tables, day by day.
 
     Rows come *as they are*: what cannot be read as the contract's type is NULL in its column and stands
-    untouched in `_original`, so that the contract, not the source, decides what is wrong with it.
+    untouched in `_original`, so that the contract, not the source, decides what is wrong with it. Of a row that the
+    source cannot take apart, all columns are NULL and the first field of `_original` is `_unreadable`, the reason.
     """
 
     @abstractmethod
@@ -82,6 +120,17 @@ class Source(ABC):
         than the row's own). Only called for a source with units.
         """
         raise NotImplementedError(f"{type(self).__name__} reports units of {table!r} but reads none of {len(slices)}")
+
+    def holdings(self, table: str) -> Holdings:  # noqa: ARG002 - adapters that can count use it
+        """All that it holds of `table`; by default nothing is known.
+
+        Where `rows` is known, reading all days delivers `rows - excluded` rows.
+        """
+        return Holdings()
+
+    def earliest_day(self) -> date:
+        """The first day on which a row can have happened (UTC): what says an earlier one goes to quarantine."""
+        return EARLIEST_DAY
 
     @abstractmethod
     def check(self) -> Health:

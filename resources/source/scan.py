@@ -1,113 +1,213 @@
-"""Files of different formats and columns as one relation that knows each row's file and place."""
+"""Files of different formats and columns as views of one shape: each file keeps its own types."""
 
 # ruff: noqa: S608 - the SQL is made of the names and expressions that the owner of stack.yaml wrote.
 
-import csv
-import gzip
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from models.errors import TesseraError
-from resources.source.locations import PARQUET
+from resources.source.formats import Format, broken
+from resources.source.spool import BEYOND, FILE, INTERNAL, PROBLEM, ROW, TEXT, Spool, header
+from resources.source.values import name, text
 
-FILE, ROW = "_tessera_file", "_tessera_row"
-#: The first field of a CSV row beyond the header's columns; such a row cannot be read.
-BEYOND = "_beyond_the_header"
+_KEYED = re.compile(r"([^=/]+)=([^/]*)")
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How files are read: `kind` is `auto` (by name), `parquet` or `csv`; the rest concerns CSV."""
+class Shape:
+    """Files with the same columns of the same types.
 
-    kind: str = "auto"
-    delimiter: str = ","
-    encoding: str = "utf-8"
+    Attributes:
+        files: in ascending order.
+        is_text: true for CSV files and Excel sheets, whose columns are all texts.
+        columns: name and type (DuckDB's for texts, Arrow's for Parquet) of each.
+        rows: of each Parquet file, in its footer; texts are counted when they are read.
+    """
+
+    files: tuple[Path, ...]
+    is_text: bool
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[int, ...]
+
+    def only(self, files: Container[Path]) -> "Shape":
+        """The shape with those of its files that are among `files`."""
+        kept = [(file, rows) for file, rows in zip(self.files, self.rows, strict=True) if file in files]
+        return replace(self, files=tuple(file for file, _ in kept), rows=tuple(rows for _, rows in kept))
 
 
-def scan(files: Sequence[Path], reading: Reading) -> str:
-    """SQL for all rows of `files`: the union of their columns by name, then `FILE`, `ROW` (place in it) and `BEYOND`.
-
-    CSV columns are texts, as they stand in the file.
+def shapes_of(files: Sequence[Path], form: Format) -> list[Shape]:
+    """The files by their columns, in the order of the first file of each; empty CSV files have none.
 
     Raises:
-        TesseraError: a CSV file without header, or in another encoding.
+        TesseraError: a file cannot be read.
     """
-    parquet = [file for file in files if _kind(file, reading) == "parquet"]
-    parts = [_csv(file, reading) for file in files if _kind(file, reading) == "csv"]
-    if parquet:
-        names = ", ".join(text(str(file)) for file in parquet)
-        parts.insert(
-            0,
-            f"SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW}, CAST(NULL AS VARCHAR) AS {BEYOND} "
-            f"FROM read_parquet([{names}], union_by_name=true, filename='{FILE}', file_row_number=true)",
-        )
-    return " UNION ALL BY NAME ".join(f"({part})" for part in parts)
-
-
-def unreadable(files: Sequence[Path], reading: Reading, error: Exception) -> TesseraError:
-    """What to tell when DuckDB gave up on `files`: names the first one that cannot be read by itself, if any."""
+    found: dict[tuple[bool, tuple[tuple[str, str], ...]], list[tuple[Path, int]]] = {}
     for file in files:
+        is_text = form.kind_of(file) != "parquet"
+        columns, rows = _of_texts(file, form) if is_text else _of_parquet(file)
+        if columns:
+            found.setdefault((is_text, columns), []).append((file, rows))
+    return [
+        Shape(tuple(file for file, _ in each), is_text, columns, tuple(rows for _, rows in each))
+        for (is_text, columns), each in found.items()
+    ]
+
+
+class Scan:
+    """Views over the files of a connection, one for each shape, all with the same columns in the same order.
+
+    A column that the files of a shape do not have is NULL in its view. A folder such as `country=DE` fills a column
+    that no file has, if `folder_columns` names it.
+
+    Args:
+        shapes: of the files that are read.
+        every: of all files of the table.
+        folder_columns: names of folders that count.
+    """
+
+    def __init__(self, shapes: Sequence[Shape], every: Sequence[Shape], folder_columns: Sequence[str]) -> None:
+        self.shapes, self._every, self._folder_columns = shapes, every, folder_columns
+        self.columns: dict[str, str] = {}
+        for shape in every:
+            for column, _ in shape.columns:
+                self.columns.setdefault(column.lower(), column)
+
+    def make_empty(self, connection: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
+        """Makes the tables `tessera_shape_<n>` without rows; returns the types of each one's columns."""
+        known = {(shape.is_text, shape.columns): self._own_types(connection, shape) for shape in self._every}
+        first = {column: kind for types in reversed(known.values()) for column, kind in types.items()}
+        own = [known[shape.is_text, shape.columns] for shape in self.shapes]
+        found: list[dict[str, str]] = []
+        for number, types in enumerate(own):
+            whole = {column: types.get(column, first[column]) for column in self.columns.values()}
+            whole |= dict.fromkeys(self._folder_columns, "VARCHAR")
+            listed = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in whole.items())
+            internal = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in INTERNAL if column != ROW)
+            connection.execute(
+                f"CREATE TEMP TABLE tessera_shape_{number} AS SELECT {listed}, {internal}, 0::BIGINT AS {ROW} LIMIT 0"
+            )
+            found.append(whole)
+        return found
+
+    def make_views(
+        self, connection: duckdb.DuckDBPyConnection, types: Sequence[Mapping[str, str]], form: Format, spool: Spool
+    ) -> int:
+        """Makes the views `tessera_rows_<n>` of the files' rows; returns the number of rows, counted before any SQL.
+
+        Raises:
+            TesseraError: a file cannot be read.
+        """
+        rows = 0
+        for number, (shape, kinds) in enumerate(zip(self.shapes, types, strict=True)):
+            if shape.is_text:
+                read = [spool.texts(file, form) for file in shape.files]
+                rows += sum(count for _, count in read)
+                source = f"SELECT * FROM read_parquet({_list(path for path, _ in read)}, hive_partitioning=false)"
+            else:
+                rows += sum(shape.rows)
+                source = _parquet(shape.files)
+            own = {column.lower() for column, _ in shape.columns}
+            columns = [self._column(column, kind, own) for column, kind in kinds.items()]
+            internal = ", ".join(INTERNAL)
+            connection.execute(
+                f"CREATE TEMP VIEW tessera_rows_{number} AS SELECT {', '.join(columns)}, {internal} FROM ({source})"
+            )
+        return rows
+
+    def _own_types(self, connection: duckdb.DuckDBPyConnection, shape: Shape) -> dict[str, str]:
+        if shape.is_text:
+            return {self.columns[column.lower()]: kind for column, kind in shape.columns}
+        described = connection.execute(
+            f"DESCRIBE SELECT * FROM read_parquet({_list(shape.files[:1])}, hive_partitioning=false)"
+        ).fetchall()
+        kinds = {str(row[0]): "VARCHAR" if row[1] == "BLOB" else str(row[1]) for row in described}
+        return {self.columns[column.lower()]: kind for column, kind in kinds.items()}
+
+    def _column(self, column: str, kind: str, own: set[str]) -> str:
+        if column in self._folder_columns:
+            value = f"regexp_extract({FILE}, {text(f'/{re.escape(column)}=([^/]*)/')}, 1)"
+            return f"nullif(nullif(url_decode({value}), ''), {text(_NULL_FOLDER)}) AS {name(column)}"
+        if column.lower() not in own:
+            return f"CAST(NULL AS {kind}) AS {name(column)}"
+        if kind == "VARCHAR":  # old writers leave out that bytes are a text
+            return f"CAST({name(column)} AS VARCHAR) AS {name(column)}"
+        return f"{name(column)} AS {name(column)}"
+
+
+def folder_columns(files: Sequence[Path], columns: Mapping[str, str]) -> list[str]:
+    """Columns that only the names of folders have, e.g. `country` of `country=DE/part-0.parquet`."""
+    found = {match[1]: None for file in files for part in file.parts[:-1] if (match := _KEYED.fullmatch(part))}
+    return [column for column in found if column.lower() not in columns]
+
+
+def differing_types(shapes: Sequence[Shape]) -> list[str]:
+    """A sentence for each column that has not the same type in all Parquet files, with a file of each type."""
+    seen: dict[str, dict[str, list[Path]]] = {}
+    for shape in shapes:
+        for column, kind in shape.columns if not shape.is_text else ():
+            seen.setdefault(column.lower(), {}).setdefault(kind, []).extend(shape.files)
+    return [
+        f"column {column!r} is " + ", but ".join(_where(kind, files) for kind, files in kinds.items())
+        for column, kinds in seen.items()
+        if len(kinds) > 1
+    ]
+
+
+def unreadable(shapes: Sequence[Shape], error: Exception) -> TesseraError:
+    """What to tell when DuckDB gave up: names the first Parquet file that cannot be read by itself, if any."""
+    for file in (file for shape in shapes if not shape.is_text for file in shape.files):
         try:
             with duckdb.connect() as connection:
-                connection.execute(f"SELECT count(hash(rows)) FROM ({scan([file], reading)}) rows")
+                connection.execute(f"SELECT count(hash(rows)) FROM ({_parquet([file])}) rows")
         except duckdb.Error as reason:
-            return _broken(file, _kind(file, reading), _first_line(reason))
+            return broken(file, "parquet", _first_line(reason))
+    first = shapes[0].files[0] if shapes else ""
     return TesseraError(
-        f"{len(files)} file(s) from {str(files[0])!r} on cannot be read together: {_first_line(error)}.",
+        f"{sum(len(shape.files) for shape in shapes)} file(s) from {str(first)!r} on cannot be read together: "
+        f"{_first_line(error)}.",
         expected="expressions that hold for every row, and columns of one kind in all files",
         todo="Correct `where` or `columns` of the table in stack.yaml, for example with TRY_CAST.",
     )
 
 
-def name(column: str) -> str:
-    """A column's name as SQL."""
-    return '"' + column.replace('"', '""') + '"'
+def _of_texts(file: Path, form: Format) -> tuple[tuple[tuple[str, str], ...], int]:
+    return tuple((column, "VARCHAR") for column in header(file, form)), 0
 
 
-def text(value: str) -> str:
-    """A text as SQL."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _kind(file: Path, reading: Reading) -> str:
-    if reading.kind != "auto":
-        return reading.kind
-    return "parquet" if file.name.lower().endswith(PARQUET) else "csv"
-
-
-def _csv(file: Path, reading: Reading) -> str:
-    columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in (*_header(file, reading), BEYOND))
-    how = (
-        f"columns={{{columns}}}, header=true, auto_detect=false, delim={text(reading.delimiter)}, quote='\"', "
-        f"escape='\"', encoding={text(reading.encoding)}, null_padding=true, strict_mode=false, parallel=false"
-    )
-    source = f"read_csv({text(str(file))}, {how})"
-    return f"SELECT *, {text(str(file))} AS {FILE}, row_number() OVER () AS {ROW} FROM {source}"
-
-
-def _header(file: Path, reading: Reading) -> list[str]:
-    opened = gzip.open if file.name.lower().endswith(".gz") else open
-    encoding = "utf-8-sig" if reading.encoding == "utf-8" else reading.encoding
+def _of_parquet(file: Path) -> tuple[tuple[tuple[str, str], ...], int]:
     try:
-        with opened(file, "rt", encoding=encoding, newline="") as lines:
-            header = next(csv.reader(lines, delimiter=reading.delimiter), [])
-    except (UnicodeDecodeError, OSError) as error:
-        raise _broken(file, "csv", str(error)) from error
-    if not header or len(set(header)) < len(header):
-        raise _broken(file, "csv", f"its first line does not name each column once: {header}")
-    return [column or f"column{place}" for place, column in enumerate(header)]
+        with pq.ParquetFile(file) as parquet:
+            schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise broken(file, "parquet", _first_line(error)) from error
+    columns = tuple((field.name, str(field.type)) for field in schema)
+    if len({column.lower() for column, _ in columns}) < len(columns):
+        raise broken(file, "parquet", f"two of its columns have one name: {', '.join(name for name, _ in columns)}")
+    return columns, rows
 
 
-def _broken(file: Path, kind: str, why: str) -> TesseraError:
-    return TesseraError(
-        f"{str(file)!r} cannot be read as {kind}: {why}.",
-        expected="a whole Parquet file" if kind == "parquet" else "a CSV file with a header line",
-        todo="Replace the file or move it away"
-        + (", or set `format`." if kind == "parquet" else ", or set `format`, `delimiter` or `encoding` of the table."),
+def _parquet(files: Sequence[Path]) -> str:
+    nothing = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in (BEYOND, PROBLEM, TEXT))
+    return (
+        f"SELECT * EXCLUDE (file_row_number), file_row_number AS {ROW}, {nothing} FROM read_parquet({_list(files)}, "
+        f"union_by_name=true, filename='{FILE}', file_row_number=true, hive_partitioning=false)"
     )
+
+
+def _list(files: "Sequence[Path] | object") -> str:
+    return f"[{', '.join(text(str(file)) for file in files)}]"  # type: ignore[attr-defined]
+
+
+def _where(kind: str, files: Sequence[Path]) -> str:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return f"{kind} in {files[0].name}{more}"
 
 
 def _first_line(error: Exception) -> str:

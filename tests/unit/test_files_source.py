@@ -369,8 +369,8 @@ class TestMistakes:
             _rows(source)
         assert "encoding" in error.value.todo
 
-    def test_a_csv_file_without_header(self, tmp_path: Path) -> None:
-        (tmp_path / "a.csv").touch()
+    def test_a_csv_file_whose_header_does_not_name_its_columns(self, tmp_path: Path) -> None:
+        _csv(tmp_path / "a.csv", header=",,")
         assert "a.csv" in self._told(_source(tmp_path / "a.csv", tmp_path)).what
 
     def test_a_column_that_the_files_do_not_have(self, tmp_path: Path) -> None:

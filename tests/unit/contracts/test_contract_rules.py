@@ -123,11 +123,11 @@ BREACHES = [
     ),
     (
         ORDERS,
-        {"ordered_at": datetime(1999, 12, 31, 23, 59, tzinfo=UTC)},
-        "ordered_at 1999-12-31 23:59:00.000000+00:00 is before 2000-01-01",
+        {"ordered_at": datetime(1970, 1, 1, 23, 59, tzinfo=UTC)},
+        "ordered_at 1970-01-01 23:59:00.000000+00:00 is before 1970-01-02",
     ),
     (CUSTOMERS, {"signed_up_on": date(2024, 5, 3)}, "signed_up_on 2024-05-03 is after delivered_on 2024-05-02"),
-    (CUSTOMERS, {"signed_up_on": date(1999, 12, 31)}, "signed_up_on 1999-12-31 is before 2000-01-01"),
+    (CUSTOMERS, {"signed_up_on": date(1970, 1, 1)}, "signed_up_on 1970-01-01 is before 1970-01-02"),
     (PRODUCTS, {"list_price": 0.0}, "list_price 0.0 is not > 0"),
     (PRODUCTS, {"list_price": 20_001.0}, "list_price 20001.0 is not <= 20000"),
     (PRODUCTS, {"list_price": math.nan}, "list_price NaN is not a finite number"),
@@ -147,8 +147,8 @@ LIMITS = [
     (ORDERS, {"quantity": -100_000, "is_return": True}),
     (ORDERS, {"unit_price": 20_000.0}),
     (ORDERS, {"unit_price": 5e-324}),
-    (ORDERS, {"ordered_at": datetime(2000, 1, 1, tzinfo=UTC)}),
-    (CUSTOMERS, {"signed_up_on": date(2000, 1, 1)}),
+    (ORDERS, {"ordered_at": datetime(1970, 1, 2, tzinfo=UTC)}),
+    (CUSTOMERS, {"signed_up_on": date(1970, 1, 2)}),
     (PRODUCTS, {"list_price": 20_000.0}),
 ]
 

@@ -1,12 +1,16 @@
 """Tombstones recognise exactly those they were made for, in any column, and name nobody."""
 
 import hmac
+import json
+import re
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.forgetting import Forgotten, Tombstone, new_key
+from models.forgetting import Forgotten, Tombstone, json_naming, new_key
 
 IDS = st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable())
 KEY = new_key()
@@ -44,3 +48,22 @@ def test_nobody_forgotten_costs_no_copy() -> None:
     rows = pa.table({"id": ["a", "b"]})
     assert Forgotten("customer", b"").others(rows, "id") is rows
     assert Forgotten("customer", KEY, [Forgotten("customer", KEY).tombstone("c")]).others(rows, "id") is rows
+
+
+BLANKS_AROUND = ["c1", " c1", "c1\u00a0", "\ufeffc1\u200b", "\tc1\n"]
+
+
+@pytest.mark.parametrize("text", BLANKS_AROUND)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_an_id_with_blanks_around_it_is_found_in_json(text: str, ascii_only: bool) -> None:
+    original = json.dumps({"customer_id": text, "note": "x"}, ensure_ascii=ascii_only)
+    assert re.search(json_naming("c1", "customer_id"), original)
+    assert pc.match_substring_regex(pa.array([original]), pattern=json_naming("c1", "customer_id")).to_pylist() == [
+        True
+    ]
+
+
+@pytest.mark.parametrize("text", ["\u00fcc1", "c10", "xc1", "c1\u00fc"])
+def test_another_id_is_not_found_in_json(text: str) -> None:
+    original = json.dumps({"customer_id": text})
+    assert not re.search(json_naming("c1", "customer_id"), original)
