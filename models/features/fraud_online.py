@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAYS, WINDOWS
-from models.features.label_history import statement
+from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
 from models.moments import moment

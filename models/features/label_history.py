@@ -14,12 +14,9 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
+from models.features.label_statement import statement
+
 __all__ = ["epoch_us", "fraud_spans", "latest_labels", "statement", "statements"]
-
-
-def statement(labelled_at: int, *, is_fraud: bool) -> int:
-    """The integer of a statement; `labelled_at` in µs since 1970, UTC."""
-    return 2 * labelled_at + is_fraud
 
 
 @ibis.udf.scalar.builtin(signature=((dt.Timestamp(timezone="UTC"),), dt.int64))
