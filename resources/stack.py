@@ -247,6 +247,12 @@ def load_stack(file: Path, name: str | None, home: str | None, environment: Mapp
     return Stack(raw_profile(read_document(file), ADAPTERS, name, home, environment))
 
 
+def stack_file() -> Path:
+    """The file that TESSERA_STACK names, else the project's."""
+    stack = os.environ.get("TESSERA_STACK")
+    return expanded_path(stack, "TESSERA_STACK").absolute() if stack else ROOT / "stack.yaml"
+
+
 @cache
 def active_stack() -> Stack:
     """The stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process.
@@ -261,9 +267,8 @@ def active_stack() -> Stack:
     for name, value in chosen.items():
         if value is not None and not value.strip():
             raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
-    stack = chosen["TESSERA_STACK"]
-    file = expanded_path(stack, "TESSERA_STACK").absolute() if stack else ROOT / "stack.yaml"
-    if stack:
+    file = stack_file()
+    if chosen["TESSERA_STACK"]:
         os.environ["TESSERA_STACK"] = str(file)
     return load_stack(file, chosen["TESSERA_PROFILE"], chosen["TESSERA_HOME"], os.environ)
 

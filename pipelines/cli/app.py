@@ -97,6 +97,25 @@ def backfill(job: str, first: str, last: str, verbose: bool) -> None:
     raise SystemExit(running.backfill(job, first, last, verbose=verbose))
 
 
+@app.command()
+@click.argument("table")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", metavar="PROFILE", help="Name of the profile; default: that of the file.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="CONTRACT=NAME", help="A column of the contract is this one's."
+)
+@click.option("--currency", metavar="CODE", help="ISO 4217 code, where the file names no currency.")
+@click.option(
+    "--dates", type=click.Choice(["day-first", "month-first"]), help="Order of day and month, where both would fit."
+)
+@click.option("--replace", is_flag=True, help="Write the profile anew if there is one of that name.")
+def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
+    """Write a profile that reads your own orders from FILE, after a look at it: TABLE is `orders`."""
+    from pipelines.cli import init as command
+
+    command.init(table, file, command.Wishes(replace=replace, **wishes))
+
+
 @_command
 @_APP
 @_DATE

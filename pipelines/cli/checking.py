@@ -5,9 +5,11 @@ from collections.abc import Callable
 from rich.text import Text
 
 from models.errors import TesseraError
-from pipelines.cli.console import listing, literal, out
+from pipelines.cli.console import err, listing, literal, out
+from pipelines.cli.sampled import sampled
 from resources.health import Health
 from resources.home import writable_home
+from resources.source.port import Source
 from resources.stack import ADAPTERS, Stack, active_stack
 
 
@@ -19,7 +21,27 @@ def check() -> int:
     cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
     out.print(f"profile {stack.name}")
     out.print(listing(("part", "", "says", "do this"), cells))
-    return 0 if all(health.ok for health in answers.values()) else 1
+    well = all(health.ok for health in answers.values())
+    return 0 if (not answers["source"].ok or _rows_are_well(stack)) and well else 1
+
+
+def _rows_are_well(stack: Stack) -> bool:
+    """Print a sample of each table through its contract; False if a night would stop for its quarantine."""
+    source: Source = stack.open("source")
+    limit, well = stack.settings.ingestion.max_quarantined_share, True
+    for table in sorted(source.tables()):
+        try:
+            found = sampled(table, source)
+        except TesseraError as error:
+            err.print(f"{table}: {error.what} {error.todo}")
+            well = False
+            continue
+        for line in found.lines():
+            out.print(line)
+        if found.share > limit:
+            out.print(f"  too many: a night stops above {limit:.1%} (settings.ingestion.max_quarantined_share)")
+            well = False
+    return well
 
 
 def _mark(health: Health) -> Text:

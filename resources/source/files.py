@@ -71,6 +71,20 @@ class FilesSource(Source):
         where = place if "://" in place else str((source.root / Path(place).expanduser()).resolve())
         return Identity({"kind": "files", "location": where}, source.settings)
 
+    @override
+    def sample(self, table: str, rows: int) -> pa.Table:
+        """About `rows` rows, spread evenly over all files."""
+        _known(table, self._tables, "This source has no table {!r}.")
+        return self._tables[table].sample(rows)
+
+    def raw(self, table: str, rows: int) -> pa.Table:
+        """The first rows as they are in the files, before any mapping."""
+        return self._tables[table].raw(rows)
+
+    def days(self, table: str) -> tuple[date, date] | None:
+        """The first and the last day of delivery of a table; None if no row says when it happened."""
+        return self._tables[table].days()
+
     def units(self, table: str, known: Sequence[Unit]) -> Units:
         """Files, and what was appended to a CSV file, as units of delivery."""
         _known(table, self._tables, "This source has no table {!r}.")

@@ -5,7 +5,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,8 +19,8 @@ from resources.source.inventory import unread_files
 from resources.source.locations import local_files, named
 from resources.source.mapping import Bound, ColumnMapping
 from resources.source.port import ARRIVAL, LATE, Holdings, UnreadFile
-from resources.source.scan import Scan, Shape, differing_types, folder_columns, shapes_of, unreadable
-from resources.source.spool import FILE, ROW, Spool
+from resources.source.scan import REPEAT, Scan, Shape, differing_types, folder_columns, shapes_of, unreadable
+from resources.source.spool import FILE, INTERNAL, PROBLEM, ROW, Spool
 from resources.source.units import FreshFile, NewUnit, Slice, Unit, Units, recognise, unit_of
 from resources.source.values import name
 
@@ -101,6 +101,42 @@ class FilesTable:
         files = self.files()
         with self._connected(files) as (connection, shapes):
             return self._read_facts(connection, files, shapes)[0].first_day
+
+    def days(self) -> tuple[date, date] | None:
+        """The first and the last day of delivery; None if no row says when it happened."""
+        with self._dated(self.files(), _today) as (connection, parts):
+            days = " UNION ALL ".join(f"SELECT tessera_day FROM ({dated})" for _, dated in parts)
+            found = connection.execute(f"SELECT min(tessera_day), max(tessera_day) FROM ({days})").fetchall()[0]
+        return (found[0], found[1]) if self.first_day() else None
+
+    def sample(self, rows: int) -> pa.Table:
+        """About `rows` rows, spread evenly over all files, as `batches` delivers them; always the same ones."""
+        with self._dated(self.files(), _today) as (connection, parts):
+            total = max(facts.rows for facts in self._facts.values())
+            chosen = f"hash({FILE}, {ROW}) % {max(total, 1)} < {rows}"
+            parts_sql = " UNION ALL ".join(
+                f"SELECT {bound.select()}, tessera_day AS {DELIVERED_ON}, {bound.original()} AS {ORIGINAL}, "
+                f"{FILE}, {ROW} FROM ({dated}) WHERE {chosen}"
+                for bound, dated in parts
+            )
+            if not parts:
+                return self.schema().empty_table()
+            batches = list(_in_order(connection, parts_sql, self.schema(), f"{FILE}, {ROW}"))
+        return pa.Table.from_batches(batches, self.schema())
+
+    def raw(self, rows: int) -> pa.Table:
+        """The first `rows` rows as they are in the files with the most columns; texts where files hold texts."""
+        with self._connected(self.files()) as (connection, shapes):
+            if not shapes:
+                return pa.table({})
+            shape = max(shapes, key=lambda each: len(each.columns))
+            scan = Scan([shape], [shape], [])
+            scan.make_views(connection, scan.make_empty(connection), self.form, self._spool)
+            found = connection.sql(
+                f"SELECT * EXCLUDE ({', '.join(INTERNAL)}) FROM tessera_rows_0 WHERE {PROBLEM} IS NULL "
+                f"ORDER BY {FILE}, {ROW} LIMIT {rows}"
+            )
+            return found.to_arrow_table()
 
     def schema(self) -> pa.Schema:
         """The columns of the contract, then day of delivery and original."""
@@ -241,7 +277,8 @@ class FilesTable:
         columns = {column.lower(): column for shape in every for column, _ in shape.columns}
         paths = [file for shape in every for file in shape.files]
         folders = [column for column in folder_columns(paths, columns) if self.mapping.names(column)]
-        scan = Scan(shapes, every, folders)
+        same = [] if REPEAT in columns else self.mapping.named_beside(REPEAT, columns.values())
+        scan = Scan(shapes, every, folders, same=same)
         types = scan.make_empty(connection)
         return scan, [self.mapping.bind(connection, f"tessera_shape_{n}", each) for n, each in enumerate(types)]
 
@@ -315,3 +352,7 @@ def _wanted(slices: Sequence[Slice], present: Mapping[Unit, Path]) -> pa.Table:
         if piece.unit in present
     ]
     return pa.Table.from_pylist(rows, schema=_SLICES)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()

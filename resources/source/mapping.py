@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - the SQL is made of the names and expressions that the owner of stack.yaml wrote.
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -78,8 +78,12 @@ class ColumnMapping:
 
     def names(self, column: str) -> bool:
         """True if an expression of the profile names the column as a word."""
-        word = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)", re.IGNORECASE)
-        return any(word.search(expression) for expression in (*self.columns.values(), self.delivered_on, self.where))
+        return any(_names(expression, column) for expression in (*self.columns.values(), self.delivered_on, self.where))
+
+    def named_beside(self, column: str, others: Iterable[str]) -> list[str]:
+        """Those of `others` that are named in an expression that names `column`, too."""
+        beside = [expression for expression in self.columns.values() if _names(expression, column)]
+        return [other for other in others if any(_names(expression, other) for expression in beside)]
 
     def original_names(self) -> dict[str, str]:
         """Contract column -> the file's column, where the mapping does nothing but rename it."""
@@ -115,6 +119,10 @@ class ColumnMapping:
                 expected=choose_from(missing[1], columns),
                 todo=_other_delimiter(columns) or "Correct it in stack.yaml.",
             ) from error
+
+
+def _names(expression: str, column: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", expression, re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)

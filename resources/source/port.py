@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 
@@ -91,6 +91,19 @@ class Source(ABC):
         Raises:
             TesseraError: unknown table, unreadable file, or a mapping that names a missing column.
         """
+
+    def sample(self, table: str, rows: int) -> pa.Table:
+        """About `rows` rows for a look at the table, as `read` delivers them; by default those of its first 31 days.
+
+        Raises:
+            TesseraError: as `read`.
+        """
+        first = self.first_day()
+        reader = self.read(table, first, first + timedelta(days=30))
+        batches: list[pa.RecordBatch] = []
+        while sum(batch.num_rows for batch in batches) < rows and (batch := next(reader, None)) is not None:
+            batches.append(batch)
+        return pa.Table.from_batches(batches, reader.schema).slice(0, rows)
 
     def original_names(self, table: str) -> Mapping[str, str]:  # noqa: ARG002 - adapters that rename use it
         """Name in `_original` of each contract column that has another name there; by default none has."""

@@ -17,6 +17,8 @@ from resources.source.spool import BEYOND, FILE, INTERNAL, PROBLEM, ROW, TEXT, S
 from resources.source.values import name, text
 
 _KEYED = re.compile(r"([^=/]+)=([^/]*)")
+#: Number of a row among those of its file with the same values in the other columns of the expression that names it.
+REPEAT = "_repeat"
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -70,10 +72,19 @@ class Scan:
         shapes: of the files that are read.
         every: of all files of the table.
         folder_columns: names of folders that count.
+        same: columns by which rows are alike for the column `REPEAT`: 1 for a row, 2 for the next alike in its file,
+            and so on; without any there is no such column.
     """
 
-    def __init__(self, shapes: Sequence[Shape], every: Sequence[Shape], folder_columns: Sequence[str]) -> None:
-        self.shapes, self._every, self._folder_columns = shapes, every, folder_columns
+    def __init__(
+        self,
+        shapes: Sequence[Shape],
+        every: Sequence[Shape],
+        folder_columns: Sequence[str],
+        *,
+        same: Sequence[str] = (),
+    ) -> None:
+        self.shapes, self._every, self._folder_columns, self._same = shapes, every, folder_columns, same
         self.columns: dict[str, str] = {}
         for shape in every:
             for column, _ in shape.columns:
@@ -90,6 +101,7 @@ class Scan:
             whole |= dict.fromkeys(self._folder_columns, "VARCHAR")
             listed = ", ".join(f"CAST(NULL AS {kind}) AS {name(column)}" for column, kind in whole.items())
             internal = ", ".join(f"CAST(NULL AS VARCHAR) AS {column}" for column in INTERNAL if column != ROW)
+            internal += f", 0::BIGINT AS {REPEAT}" if self._same else ""
             connection.execute(
                 f"CREATE TEMP TABLE tessera_shape_{number} AS SELECT {listed}, {internal}, 0::BIGINT AS {ROW} LIMIT 0"
             )
@@ -116,6 +128,9 @@ class Scan:
             own = {column.lower() for column, _ in shape.columns}
             columns = [self._column(column, kind, own) for column, kind in kinds.items()]
             internal = ", ".join(INTERNAL)
+            if self._same:
+                same = ", ".join([FILE, *(name(column) for column in self._same)])
+                internal += f", row_number() OVER (PARTITION BY {same} ORDER BY {ROW}) AS {REPEAT}"
             connection.execute(
                 f"CREATE TEMP VIEW tessera_rows_{number} AS SELECT {', '.join(columns)}, {internal} FROM ({source})"
             )
