@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, Payment, changed_ids
-from models.features.label_history import statement
+from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.payments import Label
 from resources.stream_store.port import Key, StreamStore

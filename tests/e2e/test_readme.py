@@ -12,10 +12,11 @@ from shop_home import LENIENT, SMALL_TRAINERS, Home, ended, write_stack
 
 from resources.stack import ROOT
 
-#: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the command for
-#: one's own orders runs in test_online_retail.py, those of the profile fraud-handbook in test_fraud.py and
-#: test_payment_features.py; whom the shop of a day knows, and can forget, differs by day.
-ELSEWHERE = ("make test", "make dev", "TESSERA_DATA_DIR=", "TESSERA_PROFILE=fraud", ".venv/bin/tessera forget")
+#: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the commands for
+#: one's own orders run in test_own_orders.py and test_online_retail.py, those of the profile fraud-handbook in
+#: test_fraud.py and test_payment_features.py; whom the shop of a day knows, and can forget, differs by day.
+OWN = (".venv/bin/tessera init", ".venv/bin/tessera check --profile", ".venv/bin/tessera run churn_nightly --profile")
+ELSEWHERE = (*OWN, "make test", "make dev", "TESSERA_DATA_DIR=", "TESSERA_PROFILE=fraud", ".venv/bin/tessera forget")
 FRAUD = ("fraud", "events", "alerts")
 #: The shipped shop, whose alerts the README names; a model that is trained and judged in a third of the time.
 FAST_GATE = {"top_per_day": 20, "n_bootstrap": 100}

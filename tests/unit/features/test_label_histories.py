@@ -14,7 +14,7 @@ from models.features.fraud import fraud_features
 from models.features.fraud_definitions import FEATURES, WINDOWS
 from models.features.fraud_online import FraudWindows, Payment
 from models.features.fraud_seed import histories, seed_rows
-from models.features.label_history import statement
+from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY as DAY
 from models.moments import micros, moment
