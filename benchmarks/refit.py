@@ -1,6 +1,6 @@
 """What the refit is worth: published churn scores against what customers did afterwards, night by night.
 
-A model is trained every week, as `churn_training` does, and the features of that night are scored. Nothing below was
+A model is trained on each of these nights, as `churn_training` does, and that night's features are scored. Nothing was
 chosen by looking at what came after these nights. Both shops go through ingestion, contracts, features, point-in-time
 joins, gate and registry as in the jobs; a score is judged once `horizon_days` have passed within the data.
 
@@ -9,7 +9,8 @@ joins, gate and registry as in the jobs; a score is judged once `horizon_days` h
 - refit: the same settings on all mature rows, if the refit agrees with the judged version: what is published now.
 
 AUC is the mean over the nights, weighted by customers, so that it compares customers of one night only; pooled AUC
-compares all of them. Intervals are paired, over customers: all nights of a customer are drawn together.
+compares all of them. Nights on which the gate let no first model pass have no scores. Intervals are paired, over
+customers: all nights of a customer are drawn together.
 """
 
 import argparse
@@ -66,7 +67,7 @@ SHOPS = (
         "online-retail", "Online Retail, `horizon_days: 45`", date(2011, 3, 30), date(2011, 7, 17), 9,
         date(2011, 8, 31), {"horizon_days": 45},
     ),
-    Shop("local", "Simulated shop", date(2025, 9, 1), date(2025, 12, 1), 13, date(2026, 3, 1), {}),
+    Shop("local", "Simulated shop", date(2025, 9, 1), date(2025, 11, 30), 30, date(2026, 3, 1), {}),
 )  # fmt: skip
 
 
@@ -81,23 +82,21 @@ class Night:
 
 
 def main() -> None:
-    """Measure both shops and write the section."""
+    """Measure the shops and write a section of each."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
-    arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one; implies --dry")
+    arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
+    arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one")
     options = arguments.parse_args()
-    lines = ["## What the refit is worth", "", (__doc__ or "").split("\n\n", 1)[1].strip()]
-    started = time.process_time()
-    with tempfile.TemporaryDirectory(prefix="tessera-refit-") as home:
-        for shop in SHOPS:
-            if options.shop in (None, shop.profile):
-                stack = load_stack(ROOT / "stack.yaml", shop.profile, f"{home}/{shop.profile}", os.environ)
-                lines += _section(shop, _nights(shop, stack))
-    lines += ["", f"{time.process_time() - started:.0f} CPU s."]
-    body = "\n".join(lines)
-    print(body)
-    if not (options.dry or options.shop):
-        replace_section("refit", body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
+    for shop in SHOPS:
+        if options.shop in (None, shop.profile):
+            started = time.process_time()
+            with tempfile.TemporaryDirectory(prefix="tessera-refit-") as home:
+                stack = load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ)
+                body = "\n".join(_section(shop, _nights(shop, stack)))
+            body += f"\n\n{time.process_time() - started:.0f} CPU s."
+            print(body)
+            if not options.dry:
+                replace_section(f"refit-{shop.profile}", body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
 
 
 def _nights(shop: Shop, stack: Stack) -> list[Night]:
@@ -179,8 +178,9 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
     within, within_drawn = _within(nights, customers)
     together = {arm: auc(labels, pooled[arm]) for arm in ARMS}
     lines = [
+        f"## What the refit is worth: {shop.title}",
         "",
-        f"### {shop.title}",
+        (__doc__ or "").split("\n\n", 1)[1].strip(),
         "",
         f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
         f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned.",

@@ -32,7 +32,7 @@ def test_the_card_says_on_one_screen_what_was_published(trained: Home) -> None:
     assert len(card.strip().splitlines()) <= 25
     assert f"{rows:,} customers" in card
     assert f"published, {rows} rows" in card
-    assert "version 1 promoted" in card
+    assert "version 2 promoted" in card, "the refit of version 1, which was judged"
 
 
 def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_scores_are_one_row_for_each_active_customer(trained: Home, tmp_path: Pa
     contacted = [row for row in rows.to_pylist() if row["decision"] == "contact"]
     assert 0 < len(contacted) < rows.num_rows
     assert all(row["reasons"] for row in contacted)
-    assert set(rows["model_version"].to_pylist()) == {"1"}
+    assert set(rows["model_version"].to_pylist()) == {"2"}
 
 
 def test_quarantine_holds_every_defect_of_the_shop_and_nothing_else(trained: Home) -> None:
@@ -115,25 +115,25 @@ def test_a_withdrawn_day_comes_back_as_it_was(home: Home, tmp_path: Path) -> Non
 
 def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty: Home) -> None:
     assert "has no model yet" in empty.tessera("models", "churn").out
-    assert "version 1 promoted" in empty.tessera("run", "churn_training", "--date", D).out
+    assert "version 2 promoted" in empty.tessera("run", "churn_training", "--date", D).out
     assert empty.published(DAY) is None, "training publishes nothing"
-    assert "names no champion before 1" in empty.refuses("rollback", "churn")
+    assert "names no champion before 2" in empty.refuses("rollback", "churn")
     card = empty.tessera("run", "churn_training", "--date", D).out
-    # Same day, same rows, same seeds: the challenger is the champion's twin, and the gate may say either.
-    champion = empty.opened().open("registry").champion("churn")
-    assert ("version 2 promoted" in card) == (champion == "2")
-    assert ("version 1 stays: candidate version 2 was stopped by" in card) == (champion == "1")
+    # Same day, same rows, same settings: there is nothing newer to put in charge.
+    assert "version 2 stays: candidate version 3 was stopped by champion" in card
     assert "no version '9'" in empty.refuses("rollback", "churn", "--to", "9")
-    other = "1" if champion == "2" else "2"
-    insist = [] if other == "1" else ["--even-if-refused"]
-    back = empty.tessera("rollback", "churn", "--to", other, "--why", "complaints", *insist).out
-    assert f"Version {other} is champion (was {champion})" in back
-    assert f"Version {champion} is champion (was {other})" in empty.tessera("rollback", "churn").out
+    insist = ("--why", "complaints", "--even-if-refused")
+    back = empty.tessera("rollback", "churn", "--to", "3", *insist).out
+    assert "Version 3 is champion (was 2)" in back
+    assert "Version 2 is champion (was 3)" in empty.tessera("rollback", "churn").out
     versions, ledger = empty.tessera("models", "churn").out.split("ledger")
-    assert [line.split()[0] for line in versions.splitlines()[1:] if line.strip() and line[0].isdigit()] == ["2", "1"]
-    assert f"{champion} -> {other}" in ledger
+    listed = [line.split()[0] for line in versions.splitlines()[1:] if line.strip() and line[0].isdigit()]
+    assert listed == ["3", "2", "1"]
+    assert "refit of" in versions
+    assert "- -> 2 (refit of 1)" in ledger
+    assert "2 -> 3" in ledger
     assert "complaints" in ledger
-    assert f"{other} -> {champion}" in ledger
+    assert "3 -> 2" in ledger
 
 
 def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: Path) -> None:

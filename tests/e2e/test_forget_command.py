@@ -57,7 +57,10 @@ def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_pat
     assert record.digest[:12] in card
     assert file.name in card
     assert "learnt from it: churn 1 (champion)" in card
-    assert [(entry.version, entry.as_of, entry.champion) for entry in record.learnt] == [("1", DAY, True)]
+    assert [(entry.version, entry.as_of, entry.champion) for entry in record.learnt] == [
+        ("2", DAY, True),
+        ("1", DAY, False),
+    ], "the refit, and the version that was judged"
     removed = {name for name, place in record.places.items() if place.rows}
     assert removed >= {"online: churn_customer", "lake: orders", "lake: quarantine_orders", "lake: customers"}
     assert removed >= {"lake: churn_features", "lake: churn_training_set", "scores: churn"}
