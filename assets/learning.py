@@ -205,7 +205,7 @@ def decided(
             verdict = f"renewed: the champion's settings on newer rows; candidate {judged.named} was no better"
         if served.problem:
             undelivered = told(notifier, lesson, served, judged.as_of, run_id)
-            verdict += f"; as judged, its refit does not serve: {served.problem}"
+            verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
         return _in_charge(app, registry, verdict)
     stopped = ", ".join(judged.report.stopped_by)
