@@ -1,5 +1,6 @@
 """What an event is: CloudEvents 1.0 names (github.com/cloudevents/spec), one JSON object as data."""
 
+import hashlib
 import json
 import re
 import reprlib
@@ -24,7 +25,7 @@ class Event(BaseModel):
     """One thing that happened.
 
     Attributes:
-        id: with `source` it names the event; publishing it again changes nothing.
+        id: with `source` it names the event; publishing it again changes nothing, and other content is refused.
         source: who says so, e.g. `/payments`.
         type: e.g. `payment`, `payment.labelled`.
         time: when it happened, UTC.
@@ -69,6 +70,11 @@ class Event(BaseModel):
         if text.count("[") + text.count("{") > _MAX_NESTING < _nesting(self.data):
             raise ValueError(f"input should be nested at most {_MAX_NESTING} deep")
         return self
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of type, time, subject and data, whatever the order of the keys in `data`."""
+        content = [self.type, self.time.isoformat(), self.subject, self.data]
+        return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
     def to_json(self) -> str:
         """One line of JSON, the attributes in this order, `specversion` first."""

@@ -32,6 +32,8 @@ _BLOCK_BYTES = 65_536
 _PAUSE_SECONDS = 0.1
 _SHOWN = 20
 _EVERYTHING = 2**62
+#: Lines that the summary names.
+_NAMED = 5
 
 
 def publish(file: str) -> None:
@@ -75,7 +77,7 @@ def replay(first_day: str, last_day: str, speed: float) -> None:
     past = payment_replay.history(lake, stack.open("engine"), first, last)
     with _Sending(stack.open("events"), f"replaying {first} to {last}") as sending:
         for events in _paced(past, speed):
-            sending.send(events)
+            sending.send((event, "") for event in events)
     if not sending.seen:
         raise TesseraError(
             f"There are no payments from {first} to {last}.",
@@ -160,6 +162,7 @@ class _Sending:
         self._status = err.status(doing)
         self._told = False
         self.published = self.known = self.refused = 0
+        self.conflicts: list[str] = []
         self.first_reason = ""
 
     def __enter__(self) -> _Sending:
@@ -172,20 +175,22 @@ class _Sending:
     @property
     def seen(self) -> int:
         """Events and lines so far."""
-        return self.published + self.known + self.refused
+        return self.published + self.known + self.refused + len(self.conflicts)
 
-    def send(self, events: Iterable[Event]) -> None:
-        """Stores all of them, however long that takes."""
+    def send(self, events: Iterable[tuple[Event, str]]) -> None:
+        """Stores all of them, each given with its origin, however long that takes."""
         rest = list(events)
         size = len(rest)
         while rest:
             try:
-                stored = self._queue.publish(rest[:size])
+                part = rest[:size]
+                stored = self._queue.publish([one for one, _ in part], origins=[origin for _, origin in part])
             except TooFarBehind as full:
                 size = full.room or self._waited(full, len(rest))
                 continue
             self.published += stored
-            self.known += len(rest[:size]) - stored
+            self.known += len(part) - stored - len(stored.conflicts)
+            self.conflicts += [part[at][1] or f"event {part[at][0].id}" for at in stored.conflicts]
             rest = rest[size:]
             size = len(rest)
         self._status.update(f"{self._doing}: {self.seen:,}")
@@ -199,7 +204,11 @@ class _Sending:
     def summary(self) -> str:
         """What became of everything."""
         says = f"{self.published:,} published, {self.known:,} already there, {self.refused:,} refused."
-        return f"{says} See `tessera events dead-letters`." if self.refused else says
+        if self.conflicts:
+            more = len(self.conflicts) - _NAMED
+            named = "; ".join(self.conflicts[:_NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+            says += f" {len(self.conflicts):,} refused with the id of an event that has other content ({named})."
+        return f"{says} See `tessera events dead-letters`." if self.refused or self.conflicts else says
 
     def _waited(self, full: TooFarBehind, size: int) -> int:
         """`size`, a moment later; says once why nothing moves."""
@@ -210,17 +219,16 @@ class _Sending:
         return size
 
 
-def _events(lines: Sequence[bytes], sending: _Sending, file: str, first: int) -> Iterator[Event]:
-    """The events of these lines; `first` is the number of the first line, for the reasons of those that are none."""
+def _events(lines: Sequence[bytes], sending: _Sending, file: str, first: int) -> Iterator[tuple[Event, str]]:
+    """The events of these lines with their origins; `first` is the number of the first line."""
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
+        origin = f"{file}, line {number}"
         try:
-            yield Event.from_json(line)
+            yield Event.from_json(line), origin
         except TesseraError as error:
-            sending.refuse(
-                line.decode(errors="backslashreplace"), f"{error.what.removesuffix('.')} ({file}, line {number})."
-            )
+            sending.refuse(line.decode(errors="backslashreplace"), f"{error.what.removesuffix('.')} ({origin}).")
 
 
 @contextmanager

@@ -37,6 +37,23 @@ class DeadLetter:
     refused_at: datetime
 
 
+class Published(int):
+    """Number of events that were stored.
+
+    Attributes:
+        conflicts: positions, in the published sequence, of the events that were refused: their `source` and `id` are
+            those of an event with other content.
+    """
+
+    conflicts: tuple[int, ...]
+
+    def __new__(cls, stored: int, conflicts: Sequence[int] = ()) -> Published:
+        """A number with the positions of what was refused."""
+        number = super().__new__(cls, stored)
+        number.conflicts = tuple(conflicts)
+        return number
+
+
 class TooFarBehind(TesseraError):
     """Back-pressure: nothing was stored; a publisher waits, or gives up.
 
@@ -63,8 +80,15 @@ class Events(ABC):
     """
 
     @abstractmethod
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
         """Number of events stored, all in one transaction; one that is stored already (`source`, `id`) is left out.
+
+        One whose `source` and `id` are those of an event with other content, stored or earlier in `events`, goes to
+        the dead letters before this returns. (After a crash in between, publish again: it is refused again.)
+
+        Args:
+            events: in the order in which they are to be delivered.
+            origins: where each of them stands, for the reason of the dead letter, e.g. `a.jsonl, line 7`.
 
         Raises:
             TooFarBehind: with the new ones, the slowest group would be more than `max_backlog` events behind.
@@ -156,6 +180,12 @@ class Events(ABC):
     @abstractmethod
     def check(self) -> Health:
         """Whether it can be written and read right now."""
+
+
+def conflict_reason(origins: Sequence[str], at: int) -> str:
+    """The reason in the dead letter of the event in position `at`: another event has its `source` and `id`."""
+    place = f" ({origins[at]})" if origins and origins[at] else ""
+    return f"An event with this `source` and `id`, but other content, came before{place}."
 
 
 def as_text(given: str) -> str:

@@ -23,7 +23,7 @@ from models.events import Event
 from models.forgetting import is_named_in
 from models.moments import micros, moment
 from resources.events import redis_scripts as scripts
-from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
+from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, stored_event
 from resources.health import Health
 
@@ -70,14 +70,16 @@ class RedisEvents(Events):
         self._scripts: dict[str, Any] = {}
 
     @override
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
         if not events:
-            return 0
-        given = [part for event in events for part in _fields(event)]
-        stored, behind = self._run(scripts.PUBLISH, self._max_backlog, *given)
+            return Published(0)
+        given = [part for event in events for part in (*_fields(event), event.digest())]
+        stored, behind, conflicts = self._run(scripts.PUBLISH, self._max_backlog, *given)
         if stored < 0:
             raise TooFarBehind(behind, self._max_backlog)
-        return stored
+        for at in conflicts:
+            self.refuse_body(events[at].to_json(), conflict_reason(origins, at))
+        return Published(stored, conflicts)
 
     @override
     def read(self, group: str, *, limit: int, wait_seconds: float = 0.0) -> Sequence[Delivered]:

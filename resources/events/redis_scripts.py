@@ -1,7 +1,7 @@
 """What Redis itself does to the queue, in Lua: each call is one transaction, timed by the server's clock.
 
-Keys, all with one prefix: `events` (a stream; the ids are `1-0`, `2-0`, ...), `known` (a set of source and id),
-`newest` (the last number), `readers` (a hash: group -> cursor), `letters` (a stream), and per group
+Keys, all with one prefix: `events` (a stream; the ids are `1-0`, `2-0`, ...), `known` (a hash: source and id ->
+digest), `newest` (the last number), `readers` (a hash: group -> cursor), `letters` (a stream), and per group
 `pending:<group>` (a sorted set: handed out or put off, not settled), `leases:<group>` (a hash: number ->
 `<leased until, µs> <attempt> <subject>`) and `ahead:<group>` (a sorted set: settled beyond the cursor). `holes` (a
 sorted set) has the numbers of forgotten events, for as long as a cursor may still pass them.
@@ -74,30 +74,33 @@ local function refuse(body, reason, number)
 end
 """
 
-#: ARGV: max_backlog, then source, id, type, time, subject, data of each. Gives the number stored, and how many wait;
-#: -1 if there is no room.
+#: ARGV: max_backlog, then source, id, type, time, subject, data, digest of each. Gives the number stored, how many
+#: wait, and the positions of events whose source and id have another digest; -1 if there is no room.
 PUBLISH = f"""{_COMMON}
-local fresh, seen = {{}}, {{}}
-for at = 2, #ARGV, 6 do
+local fresh, seen, conflicts = {{}}, {{}}, {{}}
+for at = 2, #ARGV, 7 do
   local name = ARGV[at] .. '\\0' .. ARGV[at + 1]
-  if not seen[name] and redis.call('SISMEMBER', key('known'), name) == 0 then
-    seen[name] = true
+  local digest = seen[name] or redis.call('HGET', key('known'), name)
+  if not digest then
+    seen[name] = ARGV[at + 6]
     fresh[#fresh + 1] = at
+  elseif digest ~= ARGV[at + 6] then
+    conflicts[#conflicts + 1] = (at - 2) / 7
   end
 end
 local readers, behind = redis.call('HGETALL', key('readers')), 0
 if #readers == 0 then behind = waiting(oldest() - 1) end
 for at = 1, #readers, 2 do behind = math.max(behind, backlog(readers[at], tonumber(readers[at + 1]))) end
-if #fresh > 0 and behind + #fresh > tonumber(ARGV[1]) then return {{-1, behind}} end
+if #fresh > 0 and behind + #fresh > tonumber(ARGV[1]) then return {{-1, behind, {{}}}} end
 local number, published = newest(), text(now())
 for _, at in ipairs(fresh) do
   number = number + 1
-  redis.call('SADD', key('known'), ARGV[at] .. '\\0' .. ARGV[at + 1])
+  redis.call('HSET', key('known'), ARGV[at] .. '\\0' .. ARGV[at + 1], ARGV[at + 6])
   redis.call('XADD', key('events'), text(number) .. '-0', 'source', ARGV[at], 'id', ARGV[at + 1], 'type', ARGV[at + 2],
     'time', ARGV[at + 3], 'subject', ARGV[at + 4], 'data', ARGV[at + 5], 'published', published)
 end
 if #fresh > 0 then redis.call('SET', key('newest'), text(number)) end
-return {{#fresh, behind}}
+return {{#fresh, behind, conflicts}}
 """
 
 #: ARGV: group, lease in µs, limit. Gives the newest number, then number, attempt and fields of each event.
@@ -226,7 +229,7 @@ local removed = 0
 for _, entry in ipairs(redis.call('XRANGE', key('events'), '-', text(bound), 'COUNT', ARGV[2])) do
   local fields = entry[2]
   if tonumber(fields[14]) >= tonumber(ARGV[1]) then break end
-  redis.call('SREM', key('known'), fields[2] .. '\\0' .. fields[4])
+  redis.call('HDEL', key('known'), fields[2] .. '\\0' .. fields[4])
   redis.call('XDEL', key('events'), entry[1])
   removed = removed + 1
 end
@@ -240,7 +243,7 @@ local removed, readers = 0, redis.call('HKEYS', key('readers'))
 for _, name in ipairs(ARGV) do
   local entry = redis.call('XRANGE', key('events'), name, name)[1]
   if entry then
-    redis.call('SREM', key('known'), entry[2][2] .. '\\0' .. entry[2][4])
+    redis.call('HDEL', key('known'), entry[2][2] .. '\\0' .. entry[2][4])
     redis.call('XDEL', key('events'), entry[1])
     redis.call('ZADD', key('holes'), name, name)
     removed = removed + 1

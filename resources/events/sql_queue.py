@@ -18,7 +18,7 @@ from models.events import Event
 from models.forgetting import is_named_in
 from models.moments import micros, moment
 from resources.events import sql_statements as sql
-from resources.events.port import DeadLetter, Delivered, Events, TooFarBehind, as_text
+from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, now_us, stored_event
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
@@ -71,9 +71,9 @@ class SqlEvents(Events):
         """Statements that only read, each for itself."""
 
     @override
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
         if not events:
-            return 0
+            return Published(0)
         given: dict[tuple[str, str], Event] = {}
         for event in events:
             given.setdefault((event.source, event.id), event)
@@ -81,15 +81,19 @@ class SqlEvents(Events):
             newest = do.rows(sql.LOCK_NEWEST)[0][0]
             known = _known(do, list(given))
             fresh = [event for name, event in given.items() if name not in known]
+            conflicts = _conflicts(events, given | known)
             behind = max((row[0] for row in do.rows(sql.BACKLOG)), default=None)
             if behind is None:
                 behind = _waiting(do, _oldest(do, newest) - 1)
             if fresh and behind + len(fresh) > self._max_backlog:
                 raise TooFarBehind(behind, self._max_backlog)
             now = now_us()
+            for at in conflicts:
+                body, reason = as_text(events[at].to_json()), as_text(conflict_reason(origins, at))
+                do.run(sql.REFUSE, {"body": body, "reason": reason, "number": None, "now": now})
             do.run_many(sql.INSERT_EVENT, [_values(event, newest + 1 + i, now) for i, event in enumerate(fresh)])
             do.run(sql.SET_NEWEST, {"number": newest + len(fresh)})
-        return len(fresh)
+        return Published(len(fresh), conflicts)
 
     @override
     def read(self, group: str, *, limit: int, wait_seconds: float = 0.0) -> Sequence[Delivered]:
@@ -294,16 +298,23 @@ def _pattern(subject: str) -> str:
     return f"%{letters}%"
 
 
-def _known(do: Statements, names: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+def _conflicts(events: Sequence[Event], holders: Mapping[tuple[str, str], Event]) -> list[int]:
+    """Positions of events with other content than the one that has their `source` and `id`."""
+    pairs = [(at, event, holders[event.source, event.id]) for at, event in enumerate(events)]
+    return [at for at, event, holder in pairs if event is not holder and event.digest() != holder.digest()]
+
+
+def _known(do: Statements, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Event]:
     """Those that are stored. One statement per source: `IN` over pairs cannot use the index in SQLite."""
-    found: set[tuple[str, str]] = set()
+    found: dict[tuple[str, str], Event] = {}
     for source in dict.fromkeys(source for source, _ in names):
         ids = [name for other, name in names if other == source]
         for part in _parts(ids, _ASKED_AT_ONCE):
             places = ", ".join(f":id{i}" for i in range(len(part)))
-            query = f"SELECT id FROM event WHERE source = :source AND id IN ({places})"  # noqa: S608 - no values in it
+            columns = "source, id, type, time_us, subject, data"
+            query = f"SELECT {columns} FROM event WHERE source = :source AND id IN ({places})"  # noqa: S608 - no values
             values = {"source": source, **{f"id{i}": name for i, name in enumerate(part)}}
-            found.update((source, row[0]) for row in do.rows(query, values))
+            found.update(((row[0], row[1]), stored_event(*row)) for row in do.rows(query, values))
     return found
 
 

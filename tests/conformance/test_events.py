@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import socket
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -81,6 +82,63 @@ class TestEvents:
         assert events.publish([event(1), event(2), event(1)]) == 2
         assert events.publish([event(2), event(3)]) == 1
         assert numbers(events) == [1, 2, 3]
+
+    def test_an_id_of_other_content_is_refused_and_kept(self, opened: Open, events: Events) -> None:
+        first = event(1).model_copy(update={"data": {"number": 1, "by": "ann"}})
+        events.publish([first])
+        turned = first.model_copy(update={"data": {"by": "ann", "number": 1}})
+        others = [
+            first.model_copy(update={"data": {"number": 2, "by": "ann"}}),
+            first.model_copy(update={"subject": "card-2"}),
+            first.model_copy(update={"time": T + timedelta(microseconds=1)}),
+            first.model_copy(update={"type": "payment.labelled"}),
+            event(3).model_copy(update={"data": {"number": True}}),
+        ]
+        given = [turned, *others[:4], event(2), event(3), others[4], first]
+        said = opened().publish(given, origins=[f"a.jsonl, line {n}" for n in range(1, 10)])
+        assert (said, said.conflicts) == (2, (1, 2, 3, 4, 7))
+        letters = events.dead_letters()
+        assert [Event.from_json(one.body) for one in reversed(letters)] == others
+        assert [one.reason for one in letters[:2]] == [
+            "An event with this `source` and `id`, but other content, came before (a.jsonl, line 8).",
+            "An event with this `source` and `id`, but other content, came before (a.jsonl, line 5).",
+        ]
+        assert [one.event for one in events.read("g", limit=9)] == [first, event(2), event(3)]
+
+    def test_a_publisher_that_has_to_wait_refuses_nothing_yet(self, opened: Open) -> None:
+        events = opened(max_backlog=1)
+        events.publish([event(1)])
+        with pytest.raises(TooFarBehind):
+            events.publish([event(1, "card-2"), event(2)])
+        assert events.dead_letters() == []
+
+    @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(sent=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 1)), max_size=12), cut=st.integers(1, 5))
+    def test_every_event_is_delivered_refused_or_there_already(
+        self, opened: Open, sent: list[tuple[int, int]], cut: int
+    ) -> None:
+        """Counted beside the queue: of each id the first content is delivered; what differs from it is refused."""
+        events, run = opened(), uuid4().hex
+        before = len(events.dead_letters(limit=10_000))
+        held: dict[int, int] = {}
+        expected = [held.setdefault(number, content) == content for number, content in sent]
+        stored = 0
+        for at in range(0, len(sent), cut):
+            part = [event(n, f"s{c}").model_copy(update={"source": run}) for n, c in sent[at : at + cut]]
+            stored += events.publish(part)
+        handled = events.read("g", limit=100)
+        refused = handled[::2]
+        for one in refused:
+            events.refuse("g", one, "refused")
+        events.settle("g", [one.offset for one in handled])
+        while more := events.read("g", limit=100):
+            events.settle("g", [one.offset for one in more])
+            handled = [*handled, *more]
+        letters = len(events.dead_letters(limit=10_000)) - before
+        again = sum(expected) - len(held)
+        assert (stored, len(handled)) == (len(held), len(held))
+        assert letters == expected.count(False) + len(refused)
+        assert len(sent) == stored + expected.count(False) + again
 
     def test_a_settled_event_never_comes_again(self, opened: Open) -> None:
         events = opened(lease_seconds=0.01)

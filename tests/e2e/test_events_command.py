@@ -45,6 +45,16 @@ class TestPublish:
         assert len(shown.splitlines()) == 6
         assert [one.event for one in queue_of(empty).read("g", limit=1000)] == GIVEN
 
+    def test_a_file_that_gives_an_id_two_contents(self, empty: Home, tmp_path: Path) -> None:
+        other = GIVEN[0].model_copy(update={"data": {"n": -1}})
+        file = tmp_path / "events.jsonl"
+        file.write_text("".join(one.to_json() + "\n" for one in (*GIVEN[:3], GIVEN[0], other)))
+        assert empty.tessera("events", "publish", file).out.replace("\n", " ") == (
+            "3 published, 1 already there, 0 refused. 1 refused with the id of an event that has other content "
+            "(events.jsonl, line 5). See `tessera events dead-letters`. "
+        )
+        assert [one.event for one in queue_of(empty).read("g", limit=9)] == GIVEN[:3]
+
     def test_a_file_of_another_kind_is_no_success(self, empty: Home, tmp_path: Path) -> None:
         (tmp_path / "array.json").write_text(f"[\n{GIVEN[0].to_json()},\n{GIVEN[1].to_json()}]\n")
         said = empty.refuses("events", "publish", tmp_path / "array.json")

@@ -9,6 +9,7 @@ from typing import Literal
 from typing_extensions import override
 
 from models.events import Event
+from resources.events.port import Published
 from resources.events.sqlite_events import SqliteEvents, SqliteEventsConfig
 
 
@@ -24,9 +25,9 @@ class DyingEventsConfig(SqliteEventsConfig):
 
 class _DyingEvents(SqliteEvents):
     @override
-    def publish(self, events: Sequence[Event]) -> int:
+    def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
         marker = self._path.with_suffix(".died")
         if not marker.exists():
             marker.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().publish(events)
+        return super().publish(events, origins=origins)

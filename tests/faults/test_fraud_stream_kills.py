@@ -26,14 +26,13 @@ def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(shared_data: Pa
     draw = random.Random(11)  # noqa: S311 - not for secrets
     with workers() as start:
         kills, labelled = 0, dict[str, Verdict]()
-        while kills < KILLS:
+        while kills < KILLS or len(labelled) <= KILLS / 2:  # a slow machine scores fewer payments between two kills
             kills += killed(start, disturbed, 20, beyond=0, seconds=draw.random() * 0.01)
             labelled |= answered(disturbed, "fraud" if kills % 2 else "ok")
             assert opened(disturbed)[1].position()[0] < len(given), "the replay is too short for so many kills"
     work(disturbed, 20)
     for name, label in labelled.items():
         opened(once)[1].answer(name, label, who="ann", at=NOW)
-    assert len(labelled) > KILLS / 2
     assert contents(disturbed) == contents(once)
     assert histories(disturbed) == histories(once)
     assert opened(disturbed)[0].backlog("fraud") == 0
