@@ -19,6 +19,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from assets.fraud_early_labels import EarlyLabels
 from assets.fraud_isolation import may_be_of_an_event, reason_of, require_sound
 from assets.fraud_state import HeldHistories, HeldPayments, look_up
 from assets.fraud_step import Step
@@ -64,13 +65,15 @@ class Scorer(Protocol):
 class _Changes:
     """What the events of a batch changed: features by payment, payments not scored before, and what was refused.
 
-    Of its payments, those in `seeded` are known, but no event of them came before the batch.
+    Of its payments, those in `seeded` are known, but no event of them came before the batch. `early` has the labels
+    that are held for their payment.
     """
 
     features: dict[int, tuple[Payment, list[float]]] = field(default_factory=dict)
     first: set[int] = field(default_factory=set)
     seeded: frozenset[int] = frozenset()
     refused: list[tuple[Delivered, str]] = field(default_factory=list)
+    early: list[tuple[Delivered, int]] = field(default_factory=list)
     forgotten: int = 0
 
 
@@ -113,7 +116,7 @@ class FraudStream:
         self._generation = self._store.generation()
         self._customers.ask()
         self._histories = HeldHistories("customer_id", self._store), HeldHistories("terminal_id", self._store)
-        self._payments = HeldPayments(self._store)
+        self._payments, self._early = HeldPayments(self._store), EarlyLabels(self._store)
         self._windows = FraudWindows(*self._histories, self._payments)
         self._position, self._newest = self._store.position()
         self._refused_unstored = 0  # of a batch that is not committed yet
@@ -169,6 +172,7 @@ class FraudStream:
         with self._seeded(delivered, step):
             changes = self._changes(delivered)
             self._position = max(self._position, step.offset)
+            early = [(one, number) for one, number in changes.early if number not in self._payments]
             batch = self._batch(changes, scorer, step)
             # Before the commit: after it, the batch's own payments might make of the refused ones something usable.
             for one, reason in changes.refused:
@@ -176,8 +180,11 @@ class FraudStream:
                 self._refused_unstored += 1
             self._store.commit(batch)
         self._refused_unstored = 0
+        # After the commit, with which they are held: a letter before it could be all that a crash leaves of a label.
+        for one, number in early:
+            self._events.refuse(GROUP, one, _held_reason(number))
         self._events.settle(GROUP, [one.offset for one in delivered])
-        step.refused, step.forgotten = len(changes.refused), changes.forgotten
+        step.refused, step.forgotten = len(changes.refused) + len(early), changes.forgotten
         return step
 
     @contextmanager
@@ -227,8 +234,13 @@ class FraudStream:
         paid = (what.transaction_id for _, what in given if isinstance(what, Payment))
         known = [number for number in paid if number in self._payments]
         changes.seeded = self._store.unscored(known) if known else frozenset()
+        numbers = (what.transaction_id for _, what in given)
+        self._early.ask(one for one in numbers if one not in self._payments or one in changes.seeded)
         for one, what in given:
             try:
+                if isinstance(what, Label) and what.transaction_id not in self._payments:
+                    self._hold(one, what, changes, now)
+                    continue
                 for payment, features in self._applied(what, changes, now):
                     changes.features[payment.transaction_id] = payment, features
             except Unusable as reason:
@@ -262,13 +274,19 @@ class FraudStream:
             yield from self._paid(given, changes, now)
             return
         check_clock(given.labelled_at, self._limits, now=now)
-        number = given.transaction_id
         # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
-        oldest = self._newest - self._late - TERMINAL_REACH
-        if number not in self._payments or self._payments[number].micros < oldest:
-            raise Unusable(f"transaction_id {number} is no payment that the stream still knows")
+        if self._payments[given.transaction_id].micros < self._newest - self._late - TERMINAL_REACH:
+            raise Unusable(_not_known(given.transaction_id))
+        yield from self._labelled(given)
+
+    def _hold(self, one: Delivered, label: Label, changes: _Changes, now: datetime) -> None:
+        check_clock(label.labelled_at, self._limits, now=now)
+        self._early.hold(label, newest=self._newest)
+        changes.early.append((one, label.transaction_id))
+
+    def _labelled(self, label: Label) -> Iterator[tuple[Payment, list[float]]]:
         whole_since = self._newest - self._late  # of earlier payments, the windows' first rows may be gone
-        changed = self._windows.label(number, given.labelled_at, is_fraud=given.is_fraud)
+        changed = self._windows.label(label.transaction_id, label.labelled_at, is_fraud=label.is_fraud)
         yield from (one for one in changed if one[0].micros >= whole_since)
 
     def _paid(self, payment: Payment, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
@@ -287,6 +305,8 @@ class FraudStream:
             yield self._windows.again(number)
         else:
             yield from self._windows.pay(payment)
+        for label in self._early.take(number):
+            yield from self._labelled(label)
 
     def _batch(self, changes: _Changes, scorer: Scorer, step: Step) -> Batch:
         batch = Batch(position=self._position, newest=self._newest, generation=self._generation)
@@ -297,6 +317,7 @@ class FraudStream:
         batch.alerts = self._alerts(batch.scored, scorer, step)
         for held, reach in zip(self._histories, (CUSTOMER_REACH, TERMINAL_REACH), strict=True):
             batch.histories |= held.taken(since=self._newest - reach - self._late)
+        batch.histories |= self._early.taken(since=self._newest - TERMINAL_REACH - self._late)
         batch.keep_scored_from = _day(self._newest - self._keep_scores)
         batch.keep_from = min(_day(self._newest - TERMINAL_REACH - self._late), batch.keep_scored_from)
         return batch
@@ -307,6 +328,15 @@ class FraudStream:
         alerts = alerts_after(high, standing, reasons=scorer.reasons)
         step.alerts += [alert for name, alert in alerts.items() if name not in standing]
         return alerts
+
+
+def _not_known(number: int) -> str:
+    return f"transaction_id {number} is no payment that the stream still knows"
+
+
+def _held_reason(number: int) -> str:
+    days = f"{TERMINAL_REACH / MICROS_PER_DAY:g} days"
+    return f"{_not_known(number)}; if its payment comes within {days}, the label counts then"
 
 
 def _not_begun(error: Exception) -> TesseraError:

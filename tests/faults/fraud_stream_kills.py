@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from assets.fraud_early_labels import EARLY_LABELS
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH
 from models.features.window_state import KeyHistory
@@ -72,7 +73,7 @@ def contents(folder: Path) -> dict[str, list[tuple]]:
 def histories(folder: Path) -> dict[tuple[str, str], bytes]:
     """The state of each key, as far as a window of a payment that may still come sees it."""
     late = int(PaymentLimits().max_late_days * MICROS_PER_DAY)
-    reach = {"customer_id": CUSTOMER_REACH, "terminal_id": TERMINAL_REACH}
+    reach = {"customer_id": CUSTOMER_REACH, "terminal_id": TERMINAL_REACH, EARLY_LABELS: TERMINAL_REACH}
     newest, found = opened(folder)[1].position()[1], {}
     with sqlite3.connect(folder / "stream.db") as connection:
         for key, value, packed in connection.execute("SELECT key, value, packed FROM history"):
