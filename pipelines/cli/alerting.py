@@ -96,7 +96,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     """Answers the alert, and tells the stream: one event for each of its payments. Running it again completes it.
 
     Raises:
-        TesseraError: no such alert or answer, an answer that would take back `fraud`, or a queue that is not ready.
+        TesseraError: no such alert or answer, a second correction, or a queue that is not ready.
     """
     given, name = _verdict(verdict), _name(who)
     stack = active_stack()

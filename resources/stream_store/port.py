@@ -114,7 +114,7 @@ class StreamStore(ABC):
         the alert since.
 
         Raises:
-            TesseraError: there is no such alert, or it was called fraud and is now said to be ok.
+            TesseraError: there is no such alert, or its label was corrected before and would be what it was at first.
         """
 
     @abstractmethod

@@ -84,6 +84,7 @@ LEAVE = "NOTHING"
 #: Not its label: what an analyst said stays.
 JOIN = "UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
 LABEL = "UPDATE alert SET label = %s WHERE alert_id = %s"
+SAID = "SELECT 1 FROM feedback WHERE alert_id = %s AND is_fraud = %s LIMIT 1"
 ADD_FEEDBACK = """INSERT INTO feedback (alert_id, transaction_id, is_fraud, customer_id, labelled_at, who)
     SELECT alert_id, unnest(transactions), %s, customer_id, %s, %s FROM alert WHERE alert_id = %s
     ON CONFLICT DO NOTHING"""

@@ -135,8 +135,9 @@ class PostgresStreamStore(StreamStore):
             found = tables.run(connection, sql.ALERTS, [[alert_id]]).fetchone()
             if not found:
                 raise rows.no_such_alert(alert_id, [name for (name,) in tables.run(connection, sql.ALERT_IDS)])
-            if tables.alert_of(found).label == "fraud" and label == "ok":
-                raise rows.said_otherwise(alert_id)
+            said = tables.run(connection, sql.SAID, [alert_id, label == "fraud"]).fetchone()
+            if tables.alert_of(found).label not in (None, label) and said:
+                raise rows.corrected_before(alert_id, label)
             tables.run(connection, sql.LABEL, [label, alert_id])
             tables.run(connection, sql.ADD_FEEDBACK, [label == "fraud", at, who, alert_id])
         return self.alerts([alert_id])[alert_id]

@@ -100,12 +100,12 @@ def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:
     )
 
 
-def said_otherwise(alert_id: str) -> TesseraError:
-    """The error for an alert that was called fraud and is now said to be none."""
+def corrected_before(alert_id: str, label: str) -> TesseraError:
+    """The error for an alert whose label was corrected already, and would get back the one that was replaced."""
     return TesseraError(
-        f"Alert {alert_id!r} was called fraud, and windows have counted it since.",
-        expected="'fraud' for an alert that was called fraud",
-        todo="Nothing: a later label of the source that says it was none replaces it.",
+        f"Alert {alert_id!r} was called {label} before, and that was corrected.",
+        expected="one correction of an alert",
+        todo="Let the source label its payments: the latest label counts.",
     )
 
 

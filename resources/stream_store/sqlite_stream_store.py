@@ -67,6 +67,7 @@ _PAYMENT = "transaction_id, customer_id, terminal_id, micros, cents"
 _ADD_PAYMENT = f"INSERT INTO payment ({_PAYMENT}, is_seed) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own columns
 _ADD_ALERT = f"INSERT INTO alert ({rows.ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "  # noqa: S608
 _ALERTS = f"SELECT {rows.ALERT_COLUMNS} FROM alert"  # noqa: S608 - our own columns
+_SAID = "SELECT 1 FROM feedback WHERE alert_id = ? AND is_fraud = ?"
 _SUPERSEDE = "UPDATE progress SET generation = generation + 1"
 
 
@@ -197,8 +198,9 @@ class SqliteStreamStore(StreamStore):
                 known = connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")
                 raise rows.no_such_alert(alert_id, [name for (name,) in known])
             alert = rows.alert_of(row)
-            if alert.label == "fraud" and label == "ok":
-                raise rows.said_otherwise(alert_id)
+            said = connection.execute(_SAID, (alert_id, label == "fraud")).fetchone()
+            if alert.label not in (None, label) and said:
+                raise rows.corrected_before(alert_id, label)
             connection.execute("UPDATE alert SET label = ? WHERE alert_id = ?", (label, alert_id))
             connection.executemany(
                 "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",

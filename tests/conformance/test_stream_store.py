@@ -3,14 +3,16 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from models.alerts import Alert, Feedback, Scored, raised_by
-from models.errors import TesseraError
+from models.alerts import Alert, Feedback, Scored, Verdict, raised_by
+from models.errors import RefusedValue, TesseraError
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
@@ -175,14 +177,30 @@ class TestStreamStore:
         assert store.answer("20180808-c1", "fraud", who="bob", at=NOON + timedelta(days=1)).label == "fraud"
         assert store.feedback(DAY, DAY + timedelta(days=2)) == before
 
-    def test_ok_can_become_fraud_but_not_the_other_way(self, store: StreamStore) -> None:
+    @pytest.mark.parametrize(("first", "then"), [("ok", "fraud"), ("fraud", "ok")])
+    def test_an_answer_can_be_corrected_once(self, store: StreamStore, first: Verdict, then: Verdict) -> None:
         paid(store, payment(1))
-        store.answer("20180808-c1", "ok", who="ann", at=NOON)
-        store.answer("20180808-c1", "fraud", who="bob", at=NOON + timedelta(hours=1))
-        assert [(one.is_fraud, one.who) for one in store.feedback(DAY, DAY)] == [(False, "ann"), (True, "bob")]
-        with pytest.raises(TesseraError, match="was called fraud"):
-            store.answer("20180808-c1", "ok", who="ann", at=NOON + timedelta(hours=2))
-        assert (len(store.feedback(DAY, DAY)), store.find(DAY, DAY)[0].label) == (2, "fraud")
+        store.answer("20180808-c1", first, who="ann", at=NOON)
+        store.answer("20180808-c1", then, who="bob", at=NOON + timedelta(hours=1))
+        said = [(one.is_fraud, one.who) for one in store.feedback(DAY, DAY)]
+        assert said == [(first == "fraud", "ann"), (then == "fraud", "bob")]
+        with pytest.raises(TesseraError, match=f"was called {first} before, and that was corrected"):
+            store.answer("20180808-c1", first, who="ann", at=NOON + timedelta(hours=2))
+        assert (len(store.feedback(DAY, DAY)), store.find(DAY, DAY)[0].label) == (2, then)
+
+    @pytest.mark.parametrize("value", [{"transaction_id": 1}, {"terminal_id": None}, {"cents": None}])
+    def test_a_value_that_the_database_refuses_is_no_failure_of_the_store(
+        self, store: StreamStore, value: dict[str, Any]
+    ) -> None:
+        paid(store, payment(1))
+        before = store.position()
+        batch = Batch(position=9, newest=before[1], generation=store.generation())
+        batch.payments = [payment(2), replace(payment(3), **value)]
+        with pytest.raises(RefusedValue, match="refuses a value"):
+            store.commit(batch)
+        assert (store.position(), store.check().ok, [*store.payments([1, 2, 3])]) == (before, True, [1])
+        paid(store, payment(4))
+        assert store.position()[0] == before[0] + 1
 
     def test_an_alert_that_there_is_not(self, store: StreamStore) -> None:
         paid(store, payment(1))

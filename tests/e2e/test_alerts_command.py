@@ -155,10 +155,12 @@ class TestLabel:
         nothing = raised.says("alerts", "--open", "--date", "2018-08-09")
         assert nothing == "All 1 alert on 2018-08-09 are labelled.\n"
 
-    def test_fraud_is_not_taken_back(self, raised: Terminal) -> None:
+    def test_an_analyst_may_correct_themselves_once(self, raised: Terminal) -> None:
         raised.says("alerts", "label", "20180808-596", "fraud")
-        assert "was called fraud" in raised.refuses("alerts", "label", "20180808-596", "ok")
-        assert [label for *_, label in labels(raised)] == [True, True]
+        assert "is labelled ok: 2 payments, 2 events" in raised.says("alerts", "label", "20180808-596", "ok")
+        said = raised.refuses("alerts", "label", "20180808-596", "fraud")
+        assert "was called fraud before, and that was corrected" in said
+        assert [label for *_, label in labels(raised)] == [True, True, False, False]
 
     @pytest.mark.parametrize(
         ("arguments", "says"),
