@@ -108,6 +108,7 @@ class FraudStream:
         self._late, self._keep_scores = (
             int(days * MICROS_PER_DAY) for days in (limits.max_late_days, keep_scores_days)
         )
+        self._first_spans: list[tuple[int, int]] = []  # of the payments that a new stream saw before its first commit
         self._begin()
 
     def _begin(self) -> None:
@@ -194,6 +195,10 @@ class FraudStream:
         if not newest:
             yield
             return
+        # One by one after an exception, the first event must seed the time of its whole batch.
+        spans = [(earliest, newest), *self._first_spans]
+        self._first_spans = [(min(start for start, _ in spans), max(end for _, end in spans))]
+        ((earliest, newest),) = self._first_spans
         # Not only before the earliest, which may be a late one: of those after it, too, no event may ever come.
         end = newest + 1
         days = (end - earliest + self._late + TERMINAL_REACH) / MICROS_PER_DAY

@@ -176,6 +176,29 @@ def test_a_model_that_scores_nothing_stops_the_worker_and_no_event_is_lost(world
     assert (world.reasons(), world.events.backlog("fraud")) == ([], events)
 
 
+class Asked(Nothing):
+    """A lake that notes for which moments it was asked."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[int, int]] = []
+
+    @override
+    def before(self, micros: int, *, days: float) -> Seed:
+        self.spans.append((micros, round(micros - days * 86_400_000_000)))
+        return Seed((), ())
+
+
+def test_a_new_stream_that_isolates_its_first_batch_begins_with_the_time_of_all_of_it(tmp_path: Path) -> None:
+    around = Asked()
+    world = World(tmp_path, around)
+    given = [payment(1, minute=-3000), payment(2, amount=POISON, minute=-2000), payment(3, minute=-4000), payment(4)]
+    world.events.publish(given)
+    done = world.stream().step(Allergic(Boom("no")), limit=500)
+    assert (done.payments, done.refused, world.scored()) == (3, 1, [1, 3, 4])
+    assert len(around.spans) == 2, "for the batch, and for the first event alone"
+    assert around.spans[0] == around.spans[1]
+
+
 class BrokenLake(Nothing):
     @override
     def before(self, micros: int, *, days: float) -> Seed:
