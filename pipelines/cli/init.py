@@ -22,6 +22,8 @@ _HORIZONS_DAYS = (90, 60, 45, 30, 14)
 _MIN_HISTORY_DAYS, _CUTOFF_STEP_DAYS, _FEWEST_CUTOFFS = 30, 7, 4
 #: Share of quarantined rows that profiles accept by default, and what is added to what a file shows.
 _USUAL_SHARE, _HEADROOM = 0.05, 0.05
+#: Where more than this share is bad, the mapping is wrong rather than the rows: the limit stays as it is.
+_MOST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _profile(
         "ports": {"source": {"kind": "files", "cache": "${home}/cache", "tables": {table: settings}}},
     }
     more: dict[str, Any] = {}
-    if found.share > _USUAL_SHARE:
+    if _USUAL_SHARE < found.share <= _MOST_SHARE:
         more["ingestion"] = {"max_quarantined_share": min(1.0, math.ceil((found.share + _HEADROOM) * 20) / 20)}
     horizon = _horizon(days)
     if horizon != _HORIZONS_DAYS[0]:
@@ -136,6 +138,8 @@ def _show(name: str, notes: Sequence[str], found: Sampled, days: tuple[date, dat
     limit = profile["settings"].get("ingestion", {}).get("max_quarantined_share")
     if limit:
         out.print(f"max_quarantined_share is set to {limit:g}: read the reasons above before you accept that")
+    if found.share > _MOST_SHARE:
+        out.print("More than half of the rows would go to quarantine, and a night would stop: correct `columns` first.")
     if (days[1] - days[0]).days + 1 < _MIN_HISTORY_DAYS + 2 * _horizon(days):
         out.print("These days are too few to train a model on; more history will do.")
     night = min(days[1], datetime.now(UTC).date() - timedelta(days=1))

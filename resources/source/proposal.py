@@ -70,10 +70,8 @@ def propose(
         "quantity": quantity.expression,
         "unit_price": price.expression,
         "currency": money,
-        "country": f"coalesce(nullif({quoted(found['country'])}, ''), 'unknown')"
-        if "country" in found
-        else "'unknown'",
-        "is_return": truth_reading(found["is_return"]).expression
+        "country": f"coalesce({sample.text(found['country'])}, 'unknown')" if "country" in found else "'unknown'",
+        "is_return": sample.truth(found["is_return"])
         if "is_return" in found
         else f"try_cast({quantity.expression} AS DOUBLE) < 0",
     }
@@ -169,8 +167,10 @@ def _currency(sample: "_Sample", found: Mapping[str, str], given: str | None) ->
         most = sample.most(found["currency"])
         if most is None:
             return _assumed_currency()
-        name = quoted(found["currency"])
-        return f"coalesce(nullif({name}, ''), '{most}')", f"currency: {found['currency']}; {most} where it is empty"
+        return (
+            f"coalesce({sample.text(found['currency'])}, '{most}')",
+            f"currency: {found['currency']}; {most} where it is empty",
+        )
     sign = currency_of(sample.texts(found["unit_price"]))
     return (f"'{sign}'", f"currency: {sign}, by the sign at the prices") if sign else _assumed_currency()
 
@@ -230,6 +230,14 @@ class _Sample:
     def is_unique(self, column: str) -> bool:
         """True if every row has a value of its own."""
         return self._raw[column].null_count == 0 and pc.count_distinct(self._raw[column]).as_py() == len(self._raw)
+
+    def text(self, column: str) -> str:
+        """Expression of a column as texts, NULL where it is empty."""
+        return f"nullif({quoted(column) if self.is_text(column) else f'CAST({quoted(column)} AS VARCHAR)'}, '')"
+
+    def truth(self, column: str) -> str:
+        """Expression of a column that says yes or no, in words or as it is."""
+        return truth_reading(column).expression if self.is_text(column) else quoted(column)
 
     def number(self, column: str) -> Reading:
         """Reading of a column of numbers."""

@@ -1,6 +1,7 @@
 """Numbers and dates of exports: an expression reads what Python's own parsers read, or nothing is proposed."""
 
 from datetime import date, datetime
+from decimal import Decimal
 
 import duckdb
 import pyarrow as pa
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from models.contracts.readings import number_reading, quoted, truth_reading
 from models.errors import TesseraError
-from resources.source.proposal import date_reading_of
+from resources.source.proposal import date_reading_of, propose
 
 COLUMN = "Sold at, local"
 
@@ -89,6 +90,27 @@ def test_dates_that_fit_both_orders_are_not_guessed() -> None:
             pa.table({COLUMN: ["01/02/2026", "03/02/2026", "01/02/2026", "02/02/2026", "01/03/2026"]}), COLUMN
         )
     assert "--dates day-first" in refused.value.todo
+
+
+@pytest.mark.parametrize("is_return", [[True, False], ["yes", "no"], [1, 0]])
+def test_columns_of_any_type_get_an_expression_that_reads_them(is_return: list) -> None:
+    rows = {
+        "order_id": [1, 2],
+        "customer": [7.0, None],
+        "sku": ["a", "b"],
+        "date": [datetime(2026, 3, 1), datetime(2026, 3, 2)],
+        "qty": [-1, 2],
+        "price": [Decimal("9.50"), Decimal("1.00")],
+        "country": pa.array(["DE", ""]).dictionary_encode(),
+        "is_return": is_return,
+    }
+    table = pa.table(rows)
+    with duckdb.connect(config={"autoload_known_extensions": False}) as connection:
+        connection.register("rows", table.append_column("_repeat", pa.array([1, 1])))
+        columns = propose(table).columns
+        listed = ", ".join(f"{expression} AS {name}" for name, expression in columns.items())
+        found = connection.execute(f"SELECT country, is_return, currency FROM (SELECT {listed} FROM rows)").fetchall()  # noqa: S608
+    assert [(row[0], bool(row[1]), row[2]) for row in found] == [("DE", True, "EUR"), ("unknown", False, "EUR")]
 
 
 def test_yes_and_no_are_read_in_words() -> None:
