@@ -44,6 +44,7 @@ def compare(lake: Lake, store: FeatureStore, config: SkewConfig, day: date) -> C
     report = skew(served, offline, churn_features.VIEW, _features(), config)
     if served.num_rows:
         examples = examples_of(report, served, [_SERVED_AT, *_KEYS], DAY, day)
+        lake.repair(TABLE)
         lake.replace(TABLE, examples, by=DAY, first=day, last=day)
     return Compared(report, config)
 

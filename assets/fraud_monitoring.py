@@ -92,7 +92,18 @@ class Matured:
 def matured(
     lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
 ) -> Matured:
-    """How the day was whose labels had until `as_of` to arrive; its row in the lake, if it was scored."""
+    """How the day was whose labels had until `as_of` to arrive; its row in the lake, if it was scored.
+
+    Rows of other days that the lake lost are written again.
+    """
+    for lost in lake.repair(TABLE):
+        _matured(lake, engine, registry, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
+    return _matured(lake, engine, registry, store, settings, as_of)
+
+
+def _matured(
+    lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
+) -> Matured:
     from models.evaluation.maturity import labels_known, matured_quality
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)

@@ -53,13 +53,18 @@ def score(lake: Lake, model: FraudModel, day: date) -> ScoredDay:
     rows = features.select(_KEYS).append_column("score", pa.array(scores))
     rows = rows.append_column("model_version", pa.array([model.version] * rows.num_rows, pa.string()))
     rows = rows.append_column(DAY, pa.array([day] * rows.num_rows, pa.date32()))
+    lake.repair(TABLE)
     lake.replace(TABLE, rows, by=DAY, first=day, last=day)
     alerting = int((scores >= model.threshold).sum())
     return ScoredDay(model.version, rows.num_rows, alerting, float(scores.mean()) if scores.size else None)
 
 
 def stored(lake: Lake, day: date) -> pa.Table:
-    """The scores of `day` as they stand in the lake, ascending by moment and id; empty when there are none."""
+    """The scores of `day` as they stand in the lake, ascending by moment and id; empty when there are none.
+
+    Scores of which the lake lost anything are none: scoring the day once more writes them again.
+    """
+    lake.repair(TABLE)
     if not lake.exists(TABLE):
         return pa.table({"transaction_id": pa.array([], pa.int64())})
     return lake.scan(TABLE, first=day, last=day).to_table()

@@ -70,6 +70,7 @@ def compare(lake: Lake, store: StreamStore, config: SkewConfig, day: date) -> St
     served, stored, both = _side_by_side(online, offline)
     report = skew(served, _offline(served, stored, both), _VIEW, FEATURES, config)
     if online.num_rows:
+        lake.repair(TABLE)
         lake.replace(TABLE, examples_of(report, served, _KEYS, DAY, day), by=DAY, first=day, last=day)
     rows = {
         "streamed": online.num_rows,

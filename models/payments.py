@@ -4,7 +4,7 @@ import re
 import reprlib
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from models.contracts import EARLIEST_DAY
 from models.contracts.identifiers import id_text
 from models.errors import clause
 from models.events import Event
@@ -29,8 +30,7 @@ from models.moments import micros, moment
 PAYMENT = "payment"
 LABEL = "payment.labelled"
 _MINUTE = 60_000_000
-#: Clocks that were never set say 1970 or 1980. Were it the first payment, all others would lie too far ahead of it.
-_FIRST_MICROS = micros(datetime(2000, 1, 1, tzinfo=UTC))
+_MIDNIGHT = time()
 
 _SHOWN = reprlib.Repr()  # cuts what is long, wide or deep
 _SHOWN.maxstring = _SHOWN.maxother = 80
@@ -82,6 +82,11 @@ class PaymentLimits(BaseModel):
     )
     max_jump_days: float = Field(
         default=31, gt=0, description="How far a payment may lie ahead of the newest one of the stream."
+    )
+    earliest_day: date = Field(
+        default=EARLIEST_DAY,
+        ge=EARLIEST_DAY,
+        description="What says that it happened before this day (UTC) is refused: clocks that were never set say so.",
     )
     customers: Literal["any", "registered"] = Field(
         default="any", description="Whose payments are taken: of any customer, or only of those in table `customers`."
@@ -144,14 +149,14 @@ def check_clock(at: int, limits: PaymentLimits, *, now: datetime) -> None:
 
     Args:
         at: moment of a payment or a label, µs since 1970, UTC.
-        limits: how far it may lie in the future.
+        limits: the earliest day, and how far it may lie in the future.
         now: the clock of this machine.
 
     Raises:
-        Unusable: the moment lies before 2000 or in the future.
+        Unusable: the moment lies before the earliest day or in the future.
     """
-    if at < _FIRST_MICROS:
-        raise Unusable(f"time {moment(at).isoformat()} lies before 2000: the clock was never set")
+    if at < micros(datetime.combine(limits.earliest_day, _MIDNIGHT, tzinfo=UTC)):
+        raise Unusable(f"time {moment(at).isoformat()} lies before {limits.earliest_day}, the first day that can be")
     if at > micros(now) + limits.max_ahead_minutes * _MINUTE:
         time, now_is = moment(at).isoformat(), now.isoformat(timespec="seconds")
         raise Unusable(f"time {time} lies in the future: it is {now_is}")

@@ -99,7 +99,7 @@ class DeltaLake(Lake):
 
     @override
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
-        standing = self._existing(table)
+        standing = self._readable(table, first, last)
         by = standing.metadata().partition_columns[0]
         limits = [(by, sign, day) for sign, day in ((">=", first), ("<=", last)) if day is not None]
         dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
@@ -139,7 +139,7 @@ class DeltaLake(Lake):
 
     @override
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
-        standing = self._existing(table)
+        standing = self._readable(table, first, last)
         by = standing.metadata().partition_columns[0]
         found = listing(standing, by, first or date.min, last or date.max)
         return [f"{self._uri(table)}/{path}" for day in sorted(found) for path in sorted(found[day])]
@@ -238,6 +238,34 @@ class DeltaLake(Lake):
                 False, f"{self._root} cannot be written: {error}", "Correct `path` of the lake in stack.yaml."
             )
         return Health(readable, f"Delta tables under {self._root}")
+
+    def _readable(self, table: str, first: date | None, last: date | None) -> DeltaTable:
+        """The current version, after its files of these days were seen to have their sizes; other stores keep them."""
+        while True:
+            standing = self._existing(table)
+            lost = {} if self._remote else self._cut_off(table, standing, first or date.min, last or date.max)
+            if not lost:
+                return standing
+            if self.version(table) == standing.version():  # else another process replaced and removed the files
+                day = min(lost)
+                more = f" and {len(lost) - 1} more days" if len(lost) > 1 else ""
+                raise TesseraError(
+                    f"The lake lost rows of {table!r} of {day}{more}: {self._uri(table)}/{lost[day]} is damaged.",
+                    expected="data files as they were written",
+                    todo=f"Run the job that writes {table!r} once more for {day} (`tessera run JOB --date {day}`), "
+                    "or restore the file from a backup.",
+                )
+
+    def _cut_off(self, table: str, standing: DeltaTable, first: date, last: date) -> dict[date, str]:
+        """A file of each day in `first`..`last` that is missing or has not its size."""
+        by = standing.metadata().partition_columns[0]
+        files = {path: file for path, file in listed(standing, by).items() if first <= file.day <= last}
+        found = self._files(table).get_file_info(list(files))
+        return {
+            file.day: path
+            for (path, file), info in zip(files.items(), found, strict=True)
+            if info.type != pa_fs.FileType.File or info.size != file.size
+        }
 
     def _not_writable(self, error: OSError) -> TesseraError:
         return TesseraError(

@@ -80,50 +80,88 @@ def recognise(
 ) -> tuple[dict[Unit, Path], list[FreshFile]]:
     """Known units that `files` (by name) still hold, and files with other rows.
 
-    A file is read unless size and time of modification are those of a known unit of its name. A file under a new name
-    is compared with units whose file is gone: it may have been moved.
+    Each unit is found in one file at most, and each file holds the units of one recorded file. A file is compared with
+    the units of its own name first: it is read unless size and time of modification are those of one of them. What it
+    does not hold then may have been moved: all other files are compared with it, equal ones before longer ones.
 
     Args:
         files: the present files by name.
         known: units recorded before, present or not.
         grows: names of files to which rows can be appended; other files can only be replaced.
     """
-    by_name: dict[str, list[Unit]] = {}
-    for unit in known:
-        by_name.setdefault(unit.name, []).append(unit)
-    gone = [unit for name, units in by_name.items() if name not in files for unit in units]
+    left = dict.fromkeys(known)  # in the order of `known`
     present: dict[Unit, Path] = {}
     fresh: list[FreshFile] = []
-    for name, path in sorted(files.items()):
-        found, rest = _compare(name, path, by_name.get(name) or gone, grows=grows[name])
-        present |= dict.fromkeys(found, path)
-        gone = [unit for unit in gone if unit not in found]  # of two copies of a moved file, one is new
-        fresh += [rest] if rest else []
-    return present, fresh
+
+    def take(units: Sequence[Unit], name: str, rest: FreshFile | None) -> None:
+        present.update(dict.fromkeys(units, files[name]))
+        for unit in units:
+            del left[unit]
+        fresh.extend([rest] if rest else [])
+
+    by_name: dict[str, list[Unit]] = {}
+    for unit in left:
+        by_name.setdefault(unit.name, []).append(unit)
+    for name in files.keys() & by_name.keys():
+        own = by_name[name]
+        if unread := _unchanged(name, files[name], own):
+            take(unread, name, None)
+            continue
+        content = _Content(name, files[name], own)
+        if found := content.held(own, longer=grows[name]):
+            take(found, name, content.rest(found))
+    known_files = {*present.values()}
+    others = {name: _Content(name, path, left) for name, path in sorted(files.items()) if path not in known_files}
+    for longer in (False, True):
+        for name in [name for name in others if grows[name] or not longer]:
+            if found := others[name].held(left, longer=longer):
+                take(found, name, others.pop(name).rest(found))
+    fresh += [content.whole for content in others.values()]
+    return present, sorted(fresh, key=lambda file: file.name)
 
 
-def _compare(name: str, path: Path, known: list[Unit], *, grows: bool) -> tuple[list[Unit], FreshFile | None]:
+def _unchanged(name: str, path: Path, own: list[Unit]) -> list[Unit]:
+    """The unit that is the whole file by its size and time of modification."""
     status = path.stat()
-    for unit in known:
-        same = (unit.name, unit.size, unit.modified_ns) == (name, status.st_size, status.st_mtime_ns)
-        if same and _is_whole(unit, known):
-            return [unit], None
-    digests, ends_line = _digests(path, status.st_size, {unit.size for unit in known})
-    whole = FreshFile(name, path, status.st_size, digests[status.st_size], status.st_mtime_ns, None)
-    found = [unit for unit in known if digests.get(unit.size) == unit.sha256]
-    covered = max(found, key=lambda unit: (unit.size, unit.last_row), default=None)
-    if covered is None:
-        return [], whole
-    if covered.size == status.st_size:
-        return found, None
-    if grows and ends_line[covered.size]:
-        return found, replace(whole, first_row=covered.last_row + 1)
-    return [], whole
+    same = (name, status.st_size, status.st_mtime_ns)
+    return [unit for unit in own if (unit.name, unit.size, unit.modified_ns) == same and _is_whole(unit, own)][:1]
+
+
+class _Content:
+    """The bytes of a file as digests up to the size of each of `units`."""
+
+    def __init__(self, name: str, path: Path, units: Iterable[Unit]) -> None:
+        status = path.stat()
+        self._digests, self._ends_line = _digests(path, status.st_size, {unit.size for unit in units})
+        self.whole = FreshFile(name, path, status.st_size, self._digests[status.st_size], status.st_mtime_ns, None)
+
+    def held(self, units: Iterable[Unit], *, longer: bool) -> list[Unit]:
+        """Units of one recorded file that this one holds from its first byte on; `longer`: and more behind them."""
+        found = [unit for unit in units if self._digests.get(unit.size) == unit.sha256]
+        ends = [unit for unit in found if unit.size == self.whole.size or (longer and self._ends_line[unit.size])]
+        if not ends:
+            return []
+        held = [max(ends, key=lambda unit: (unit.size, unit.last_row, unit.name == self.whole.name))]
+        while before := [unit for unit in found if _continues(held[-1], unit)]:
+            held.append(max(before, key=lambda unit: (unit.name == held[-1].name, unit.size)))
+        return held
+
+    def rest(self, held: Sequence[Unit]) -> FreshFile | None:
+        """What follows the units that the file holds."""
+        if held[0].size == self.whole.size:
+            return None
+        return replace(self.whole, first_row=held[0].last_row + 1)
+
+
+def _continues(unit: Unit, before: Unit) -> bool:
+    """True if `unit` is what was appended to a file behind `before`."""
+    is_header = not before.rows and not before.first_row and unit.first_row <= 1
+    return before.size < unit.size and (before.last_row + 1 == unit.first_row or is_header)
 
 
 def _is_whole(unit: Unit, known: list[Unit]) -> bool:
     """True if the unit is not the continuation of another one."""
-    return not any(other.last_row + 1 == unit.first_row and other.size < unit.size for other in known)
+    return not any(_continues(unit, other) for other in known)
 
 
 def _digests(path: Path, size: int, marks: set[int]) -> tuple[dict[int, str], dict[int, bool]]:

@@ -212,6 +212,23 @@ class TestMatured:
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert "0 of" in str(check.description)
 
+    def test_lost_scores_are_said_and_lost_quality_is_measured_again(self, streamed: World, tmp_path: Path) -> None:
+        world = streamed.copied(tmp_path / "home")
+        others = [day for day in DAYS if day != DAY][:1]
+        for day in (DAY, *others):
+            self.matured(world, day)
+        before = world.lake.scan(fraud_monitoring.TABLE).to_table()
+        for table in (fraud_monitoring.TABLE, fraud_scoring.TABLE):
+            (file,) = world.lake.files(table, first=DAY, last=DAY)
+            Path(file).write_bytes(Path(file).read_bytes()[:100])
+            if table == fraud_monitoring.TABLE:
+                self.matured(world, others[0])
+                assert world.lake.scan(table).to_table() == before
+        assert "run `tessera run fraud_nightly" in self.matured(world).metadata()["note"]
+        fraud_scoring.score(world.lake, world.model, DAY)
+        self.matured(world)
+        assert world.lake.scan(fraud_monitoring.TABLE).to_table() == before
+
     def test_a_day_that_was_not_scored_is_said_and_fails_nothing(self, scored: World) -> None:
         day = DAYS[-1] - timedelta(days=1)
         found = self.matured(scored, day)

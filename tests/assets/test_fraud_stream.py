@@ -19,7 +19,8 @@ from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
-from models.payments import PaymentLimits, Unusable
+from models.moments import micros
+from models.payments import LABEL, PaymentLimits, Unusable, check_clock
 from models.training.encoding import Encoder
 from models.training.package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
@@ -105,7 +106,11 @@ def world(tmp_path: Path) -> World:
         (payment(2, transaction_id="x"), "transaction_id 'x'"),
         (payment(2, at=NOW + timedelta(minutes=6)), "lies in the future"),
         (payment(2, at=NOON - timedelta(days=8)), "more than 7 days behind the stream"),
-        (payment(2, at=datetime(1, 1, 1, tzinfo=UTC)), "lies before 2000"),
+        (payment(2, at=datetime(1, 1, 1, tzinfo=UTC)), "lies before 1970-01-02"),
+        (
+            payment(2, at=datetime(1970, 1, 1, tzinfo=UTC), is_fraud=True).model_copy(update={"type": LABEL}),
+            "lies before 1970-01-02",
+        ),
         (payment(2).model_copy(update={"type": "refund"}), "type 'refund' is neither"),
         (payment(2).model_copy(update={"type": "payment.labelled"}), "is_fraud"),
         (
@@ -128,6 +133,16 @@ def test_a_payment_far_ahead_does_not_make_all_others_late(world: World) -> None
     step = world.feed(payment(1, at=NOON - timedelta(days=40)), payment(2, at=NOON), payment(3, at=NOON))
     assert (step.payments, step.refused) == (1, 2)
     assert all("more than 31 days ahead" in reason for reason in world.reasons())
+
+
+def test_payments_and_labels_before_2000_are_data_and_the_earliest_day_is_a_setting() -> None:
+    limits = PaymentLimits()
+    check_clock(micros(datetime(1999, 12, 31, tzinfo=UTC)), limits, now=NOW)
+    check_clock(micros(datetime(1970, 1, 2, tzinfo=UTC)), limits, now=NOW)
+    later = PaymentLimits.model_validate({"earliest_day": "2001-05-01"})
+    check_clock(micros(datetime(2001, 5, 1, tzinfo=UTC)), later, now=NOW)
+    with pytest.raises(Unusable, match="lies before 2001-05-01"):
+        check_clock(micros(datetime(2001, 4, 30, 23, tzinfo=UTC)), later, now=NOW)
 
 
 def test_a_clock_that_was_never_set_does_not_begin_the_stream(world: World) -> None:
