@@ -106,6 +106,12 @@ class Arrivals:
         excluded = sum(unit.rows - counted[unit] for unit in units)
         return {"excluded": excluded, "waiting": waiting, "before": before}
 
+    def are_swapped(self, new: Sequence[Arrival]) -> bool:
+        """True if every unit that gave rows before `new` is gone, and `new` has rows."""
+        fresh = {row.unit for row in new if row.rows}
+        before = {row.unit for row in self.rows if row.rows} - fresh
+        return bool(fresh and before) and before.isdisjoint(self.present)
+
     def vanished(self) -> list[str]:
         """Names of files whose bytes the source no longer holds."""
         return sorted({row.unit.name for row in self.rows if row.unit not in self.present})

@@ -40,6 +40,10 @@ class HeldRows:
         left = rows.filter(~pl.col("_place").is_in(places.implode()))["_place"]
         return raw.take(left.to_arrow()), dict(counted.iter_rows())
 
+    def holds_any(self, raw: pa.Table) -> bool:
+        """True if an equal row of any of `raw` is kept, or its original is quarantined."""
+        return any(len(places) for places in self._among_earlier(self._comparable(raw), date.max))
+
     def with_standing(self, raw: pa.Table, day: date) -> pa.Table:
         """`raw` after the kept rows that stand on `day`, as an arrival before all others."""
         if not self._lake.exists(self._contract.table):

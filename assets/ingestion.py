@@ -8,16 +8,17 @@ crash at any moment is repaired by running again.
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.arrivals import Arrivals, Night, arrivals_of, look, record, recorded
+from assets.arrivals import Arrival, Arrivals, Night, arrivals_of, look, record, recorded
 from assets.fingerprint import Fingerprint, fingerprint, keep, refuse_changed, standing, start_over
 from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of, record_of, uneven_days
 from models.contracts import CONTRACTS, Contract
+from models.contracts.identifiers import trim_ids
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
 from resources.lake.port import Lake
@@ -261,9 +262,31 @@ def _arrived(contract: Contract, source: Source, lake: Lake, day: date, config: 
     if found is None:
         return None
     arrivals, new = found
+    if complete and arrivals.are_swapped(new):
+        _refuse_other_files(contract, source, lake, arrivals, new)
     mark_incomplete(lake, table, {row.delivered_on for row in new if row.delivered_on})
     record(lake, table, arrivals, new)
     return arrivals
+
+
+def _refuse_other_files(
+    contract: Contract, source: Source, lake: Lake, arrivals: Arrivals, new: Sequence[Arrival]
+) -> None:
+    """Raise if all files are gone and no row of the new ones is in the lake: that is no rewritten export."""
+    from assets.held_rows import HeldRows
+
+    days = {row.delivered_on for row in new if row.delivered_on}
+    rows = source.read_slices(contract.table, arrivals.slices(days)).read_all()
+    if HeldRows(contract, lake).holds_any(trim_ids(contract, rows)[0]):
+        return
+    gone, names = arrivals.vanished(), sorted({row.unit.name for row in new})
+    raise TesseraError(
+        f"Table {contract.table!r} was filled by another source: of its {len(gone)} file(s) ({', '.join(gone[:3])}) "
+        f"none is there any more, and no row of {', '.join(names[:3])} is in the lake.",
+        expected="files that held rows of the table before, beside new ones: rows of two sources would be mixed",
+        todo="Put the files back beside the new ones, choose another home (`TESSERA_HOME`), or run the job with "
+        f"`--reingest {contract.table}`.",
+    )
 
 
 def runs_of(days: Iterable[date]) -> list[tuple[date, date]]:

@@ -1,5 +1,6 @@
 """One run of days of one table: read, judge, write, record. Imports polars: only for use inside asset bodies."""
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ import pyarrow as pa
 from assets.arrivals import Arrivals
 from assets.held_rows import HeldRows
 from assets.ingestion_record import DayCounts, mark_complete, mark_incomplete, quarantine_of
-from models.contracts import DELIVERED_ON, QUARANTINE_SCHEMA, Contract
+from models.contracts import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, UNREADABLE, Contract
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
@@ -93,7 +94,12 @@ class TableIngestion:
         if self._arrivals is None:
             return self._source.read(self._table, first, last).read_all()
         days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-        rows = self._source.read_slices(self._table, self._arrivals.slices(days)).read_all()
+        slices = self._arrivals.slices(days)
+        rows = self._source.read_slices(self._table, [each for each in slices if each.day <= each.delivered_on])
+        rows = rows.read_all()
+        if never_due := [each for each in slices if each.day > each.delivered_on]:
+            late = self._source.read_slices(self._table, never_due).read_all()
+            rows = pa.concat_tables([rows, _refused_as_future(self._contract, late)])
         if rows.num_rows != (expected := self._arrivals.expected_rows(days)):
             raise TesseraError(
                 f"The source gave {rows.num_rows} rows of {self._table!r} for {first}..{last}, not the {expected} that "
@@ -208,6 +214,17 @@ class TableIngestion:
             return 0
         happened = pl.DataFrame(kept.select([self._contract.event, DELIVERED_ON]))
         return happened.filter(pl.col(self._contract.event).cast(pl.Date) < pl.col(DELIVERED_ON)).height
+
+
+def _refused_as_future(contract: Contract, raw: pa.Table) -> pa.Table:
+    """Rows whose own day never comes, those that do not say so by their event with the reason as their problem."""
+    rows = pl.DataFrame(raw)
+    fine = pl.col(contract.event).cast(pl.Date) <= pl.col(DELIVERED_ON) if contract.event else pl.lit(value=True)
+    reason = json.dumps({UNREADABLE: "its day of delivery lies in the future"}, separators=(",", ":"))[:-1]
+    told = pl.lit(reason + ",") + pl.col(ORIGINAL).str.slice(1)
+    marked = rows.select(pl.when(fine.fill_null(value=False)).then(told).otherwise(pl.col(ORIGINAL)))
+    place = raw.column_names.index(ORIGINAL)
+    return raw.set_column(place, raw.schema.field(place), marked.to_series().to_arrow().cast(pa.string()))
 
 
 def _with_refused(checked: CheckedRows, refused: pa.Table | None) -> CheckedRows:

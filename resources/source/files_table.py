@@ -12,6 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from models.contracts import DELIVERED_ON, ORIGINAL
+from resources.source.counts import FileCounts, KeptCounts, counts_of
+from resources.source.days import carry_days, own_days
 from resources.source.excel import other_sheets
 from resources.source.facts import Facts, read_facts
 from resources.source.formats import Format
@@ -25,8 +27,6 @@ from resources.source.units import FreshFile, NewUnit, Slice, Unit, Units, recog
 from resources.source.values import name
 
 _ROWS_AT_ONCE = 65_536
-#: Temporary table: the place and the delivery day of each row whose own day cannot be read.
-_CARRIED = "tessera_carried"
 #: What `read_slices` wants of which file.
 _SLICES = pa.schema(
     [
@@ -85,16 +85,27 @@ class FilesTable:
         return Holdings(files=len(files), unread=self._unread(files), notes=tuple(self._notes(files, shapes)))
 
     def holdings(self) -> Holdings:
-        """All that the files hold, counted before it is parsed; raises TesseraError."""
+        """All that the files hold, counted before it is parsed; files that did not change are not parsed again.
+
+        Raises:
+            TesseraError: a file cannot be read.
+        """
         files = self.files()
-        with self._connected(files) as (connection, shapes):
-            facts = self._read_facts(connection, files, shapes)[0]
-        notes = self._notes(files, shapes)
-        for column, written in facts.written_as_floats.items():
+        kept = KeptCounts(self.cache, repr((self.location, self.root, self.mapping, self.form, self.timezone)))
+        counts = kept.of(files, self._counts)
+        notes = self._notes(files, self._all_shapes())
+        for column in sorted({column for each in counts.values() for column in each.written_as_floats}):
+            written = sorted(file for file, each in counts.items() if column in each.written_as_floats)
             more = f" and {len(written) - 1} more files" if len(written) > 1 else ""
-            notes.append(f"{column} is written like 103.0 in {Path(written[0]).name}{more}: read as 103")
-        excluded = facts.rows - facts.counted
-        return Holdings(facts.rows, excluded, len(files), self._unread(files), tuple(notes))
+            notes.append(f"{column} is written like 103.0 in {written[0].name}{more}: read as 103")
+        rows = sum(each.rows for each in counts.values())
+        excluded = rows - sum(each.counted for each in counts.values())
+        return Holdings(rows, excluded, len(files), self._unread(files), tuple(notes))
+
+    def _counts(self, files: list[Path]) -> dict[Path, FileCounts]:
+        with self._connected(files) as (connection, shapes):
+            facts, bounds = self._read_facts(connection, files, shapes)
+            return counts_of(connection, bounds, files, facts.written_as_floats)
 
     def first_day(self) -> date | None:
         """The earliest day of delivery; None if no row says when it happened."""
@@ -233,8 +244,8 @@ class FilesTable:
         with self._connected(files) as (connection, shapes):
             facts, bounds = self._read_facts(connection, files, shapes)
             if bounds and not facts.all_readable:
-                _carry(connection, bounds, otherwise())
-            yield connection, [(bound, _own_days(n, bound, facts, first, last)) for n, bound in enumerate(bounds)]
+                carry_days(connection, bounds, otherwise())
+            yield connection, [(bound, own_days(n, bound, facts, first, last)) for n, bound in enumerate(bounds)]
 
     def _unread(self, files: Sequence[Path]) -> tuple[UnreadFile, ...]:
         return tuple(unread_files(self.location, self.root, files))
@@ -300,32 +311,6 @@ class FilesTable:
 
 def _state(files: Sequence[Path]) -> _State:
     return tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-
-
-def _carry(connection: duckdb.DuckDBPyConnection, bounds: Sequence[Bound], otherwise: date) -> None:
-    """Makes the table `_CARRIED`."""
-    days = " UNION ALL ".join(
-        f"SELECT {FILE}, {ROW}, {bound.day()} AS day FROM tessera_rows_{number} WHERE {bound.counted()}"
-        for number, bound in enumerate(bounds)
-    )
-    connection.execute(
-        f"CREATE TEMP TABLE {_CARRIED} AS SELECT {FILE}, {ROW}, "
-        f"coalesce(last_value(day IGNORE NULLS) OVER (PARTITION BY {FILE} ORDER BY {ROW}), "
-        f"min(day) OVER (PARTITION BY {FILE}), DATE '{otherwise}') AS carried_on "
-        f"FROM ({days}) QUALIFY day IS NULL"
-    )
-
-
-def _own_days(number: int, bound: Bound, facts: Facts, first: date | None, last: date | None) -> str:
-    """The rows of one shape with their day as `tessera_day`."""
-    rows = f"SELECT * FROM tessera_rows_{number} WHERE {bound.counted()}"
-    if facts.all_readable:
-        near = bound.near(first, last) if first and last else "true"
-        return f"SELECT *, {bound.day()} AS tessera_day FROM ({rows} AND {near})"
-    return (
-        f"SELECT *, coalesce({bound.day()}, carried_on) AS tessera_day "
-        f"FROM (SELECT * FROM ({rows}) LEFT JOIN {_CARRIED} USING ({FILE}, {ROW}))"
-    )
 
 
 def _in_order(

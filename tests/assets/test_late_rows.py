@@ -197,6 +197,22 @@ def test_rows_ahead_wait_and_rows_that_can_never_come_due_are_refused_with_the_r
     assert (report.rows_waiting, accounted(shop, report)) == (0, 3)
 
 
+def test_a_day_of_delivery_in_the_future_is_refused_although_the_event_is_fine(shop: Shop) -> None:
+    write(shop.files / "a.csv", [line("a", 0), line("b", 0)])
+    never = datetime.now(UTC).date() + timedelta(days=400)
+    table = {
+        "location": str(shop.files),
+        "delivered_on": f"CASE order_line_id WHEN 'b' THEN DATE '{never}' ELSE CAST(ordered_at AS DATE) END",
+    }
+    source = FilesSourceConfig(tables={"orders": table}, cache=str(shop.folder / "cache")).open()
+    for number in (1, 2):
+        report = ingest("orders", source, shop.lake, day(number), CONFIG, "r")
+    assert kept(shop.lake) == [("a", day(0))]
+    (row,) = refused(shop.lake)
+    assert (row["delivered_on"], row["reasons"]) == (day(1), ["its day of delivery lies in the future"])
+    assert accounted(shop, report) == 2
+
+
 def test_excluded_rows_and_rows_before_the_history_are_counted(shop: Shop) -> None:
     write(shop.files / "a.csv", [line("old", 0), line("a", 8), line("x", 8)])
     narrow = IngestionConfig(history_days=2, max_quarantined_share=1.0)
@@ -234,7 +250,7 @@ def test_any_schedule_of_arrivals(
     gone = False
     with TemporaryDirectory() as folder:
         shop = Shop(Path(folder))
-        write(shop.files / "f0.csv", [line("start", 0)])
+        write(shop.files / "start.csv", [line("start", 0)])
         shop.night(0)
         for number, ((change, which, rows), night) in enumerate(zip(changes, sorted(nights), strict=False)):
             file = shop.files / f"f{which}.csv"

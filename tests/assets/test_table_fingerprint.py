@@ -88,6 +88,27 @@ def test_another_folder_is_refused_and_a_moved_one_accepted(lake: DeltaLake, tmp
     assert keys(lake) == [*"abcde"]
 
 
+def test_other_files_in_the_same_folder_are_refused_and_a_rewritten_export_is_taken(
+    lake: DeltaLake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    write(folder / "a.csv", "abc")
+    run(files(folder), lake)
+    before = lake.scan("orders").to_table()
+    (folder / "a.csv").unlink()
+    write(folder / "b.csv", "xyz")
+    for _ in range(2):
+        with pytest.raises(TesseraError, match=r"another source: .*a\.csv.* no row of b\.csv .*--reingest orders"):
+            run(files(folder), lake)
+    assert lake.scan("orders").to_table() == before
+    write(folder / "b.csv", "xcab")  # the same shop, exported again
+    run(files(folder), lake)
+    assert keys(lake) == [*"abcx"]
+    write(folder / "b.csv", "qrs")
+    run(files(folder), lake, Filling(reingest=True))
+    assert keys(lake) == [*"qrs"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -184,6 +184,25 @@ class TestSource:
         assert before.mapping == after.mapping
         assert {**before.source, "location": ""} == {**after.source, "location": ""}
 
+    def test_a_sample_is_some_of_the_rows_that_are_read_and_always_the_same(self, source: Source) -> None:
+        every = _read(source, "orders", FIRST, LAST)
+        sample = source.sample("orders", 40)
+        assert sample.schema == every.schema
+        assert 0 < sample.num_rows <= 120
+        assert set(sample[ORIGINAL].to_pylist()) <= set(every[ORIGINAL].to_pylist())
+        assert source.sample("orders", 40) == sample
+
+    def test_what_it_holds_is_what_reading_all_days_delivers(self, source: Source) -> None:
+        for table in source.tables():
+            held = source.holdings(table)
+            assert held == source.holdings(table)
+            if held.rows is not None:
+                assert held.rows - held.excluded == _read(source, table, FIRST, LAST).num_rows
+                assert held.files > 0
+
+    def test_no_row_is_delivered_before_the_earliest_day(self, source: Source) -> None:
+        assert source.earliest_day() <= source.first_day()
+
     def test_it_says_that_it_works(self, source: Source) -> None:
         health = source.check()
         assert health.ok, health

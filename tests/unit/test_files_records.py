@@ -184,6 +184,39 @@ class TestFolders:
         assert all(f"{name} is not read" in source.check().says for name in odd)
         assert "README" not in source.check().says
 
+    def test_a_file_that_did_not_change_is_counted_without_being_parsed(
+        self, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        old = written(tmp_path / "in" / "old.csv", line(1), line(2, quantity=0), line(3))
+        parsed: list[str] = []
+        texts = Spool.texts
+
+        def noted(spool: Spool, file: Path, form: Format) -> tuple[Path, int]:
+            parsed.append(file.name)
+            return texts(spool, file, form)
+
+        monkeypatch.setattr(Spool, "texts", noted)
+        table = {"location": str(tmp_path / "in"), "where": "quantity <> '0'"}
+
+        def held() -> tuple[int | None, int, list[str]]:
+            parsed.clear()
+            held = FilesSourceConfig(tables={"orders": table}, cache=str(cache)).open().holdings("orders")
+            return held.rows, held.excluded, sorted(set(parsed))
+
+        assert held() == (3, 1, ["old.csv"])
+        assert held() == (3, 1, [])
+        written(tmp_path / "in" / "new.csv", line(4), line(5, quantity=0))
+        assert held() == (5, 2, ["new.csv"])
+        for kept in cache.glob("counts-*.json"):
+            kept.write_bytes(b"{")
+        assert held() == (5, 2, ["new.csv", "old.csv"])
+        old.write_text(old.read_text() + line(6) + "\n")
+        assert held() == (6, 2, ["old.csv"])
+        table["where"] = ""
+        assert held() == (6, 0, ["new.csv", "old.csv"])
+        old.unlink()
+        assert held() == (2, 0, [])
+
     def test_a_file_that_another_table_reads_is_read(self, tmp_path: Path, cache: Path) -> None:
         written(tmp_path / "orders_1.csv", line(1))
         written(tmp_path / "products.csv", "p1,toys,9.5,EUR", header="product_id,category,list_price,currency")
