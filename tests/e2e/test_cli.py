@@ -89,6 +89,7 @@ def test_quarantine_holds_every_defect_of_the_shop_and_nothing_else(trained: Hom
 def test_days_come_out_the_same_in_whatever_order_they_are_run(home: Home, empty: Home) -> None:
     """The one home has ingested DAY before its earlier days are run; the other, with the same model, never saw DAY."""
     shutil.copytree(home.folder / "mlflow", empty.folder / "mlflow")
+    shutil.copy(home.folder / "layout.json", empty.folder)
     period = ["--from", before(2).isoformat(), "--to", before(1).isoformat()]
     late, early = (
         home.tessera("backfill", "churn_nightly", *period),
