@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from resources.lake.port import Lake
 if TYPE_CHECKING:
     from models.features.cutoffs import Cutoffs
     from models.features.leakage import Recomputed
+    from models.scoring.growth import HomeHistory
 
 SERVICE = "churn_v1"
 TABLE, AS_OF = "churn_training_set", "as_of"
@@ -41,12 +43,14 @@ class TrainingSet:
         cutoffs: days of the first two.
         tonight: feature rows of the day it was made as of; nobody knows their labels.
         recomputed: some of the rows, held against the same features computed without anything that came later.
+        first_day: the day the lake's orders begin.
     """
 
     rows: pa.Table
     cutoffs: Cutoffs
     tonight: pa.Table
     recomputed: Recomputed | None = None
+    first_day: date | None = None
 
     @property
     def churn_rate(self) -> float:
@@ -100,7 +104,8 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
     # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
     tonight = lake.scan(churn_features.TABLE, first=as_of, last=as_of).to_table()
-    return TrainingSet(written, cutoffs, tonight, recomputed_features(lake, engine, settings, written, days))
+    recomputed = recomputed_features(lake, engine, settings, written, days)
+    return TrainingSet(written, cutoffs, tonight, recomputed, known[0])
 
 
 def _nothing_to_learn(what: str) -> TesseraError:
@@ -151,13 +156,14 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
     from models.training.dataset import split, whole
 
     features, holdout, horizon = [*FEATURES, *CATEGORIES], rows.cutoffs.holdout, settings.horizon_days
+    newest = rows.rows.filter(pc.field("event_timestamp") == cutoff_moment(holdout))
     return Lesson(
         app=APP,
         service=SERVICE,
         holdout=holdout.isoformat(),
         split=split(rows.rows, features=features, holdout=holdout, horizon_days=horizon, slice_by=SLICES),
         features=features,
-        newest=rows.rows.filter(pc.field("event_timestamp") == cutoff_moment(holdout)),
+        newest=newest,
         baselines=BASELINES,
         recomputed=rows.recomputed,
         gate=settings.gate,
@@ -165,7 +171,23 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
         refit=settings.refit,
         whole=lambda: whole(rows.rows, features=features, horizon_days=horizon),
         tonight=rows.tonight,
+        history=home_history(newest, holdout, settings.population_days, rows.first_day),
     )
+
+
+def home_history(rows: pa.Table, day: date, population_days: int, first_day: date | None = None) -> HomeHistory:
+    """History behind feature rows of `day`: since the lake's first day, or since a customer's first order before it.
+
+    Orders that were delivered long after they were placed are older than the lake's first day. No feature looks as it
+    will later before the home can hold customers who last bought `population_days` ago.
+    """
+    from models.features.churn_definitions import HISTORY_FEATURE, LOOK_BACK_DAYS
+    from models.scoring.growth import history_of
+
+    longest = math.ceil(max(rows[HISTORY_FEATURE].to_pylist(), default=0))
+    since = (day - first_day).days + 1 if first_day is not None else 0
+    look_back_days = {name: max(days, population_days) for name, days in LOOK_BACK_DAYS.items()}
+    return history_of(HISTORY_FEATURE, look_back_days, day, max(since, longest))
 
 
 def golden_customers(rows: pa.Table) -> list[str]:

@@ -80,10 +80,12 @@ class Scored:
         if self.drift is None:
             return shown
         most = self.drift.features[0]
+        notes = "; ".join(f"{row.feature} {row.note}" for row in self.drift.features if row.note)
         return {
             **shown,
-            "max_psi": round(most.psi, 4),
+            "max_psi": round(most.judged_psi, 4),
             "max_psi_feature": most.feature,
+            **({"not_compared": notes} if notes else {}),
             "drift": _drift_table(self.drift),
         }
 
@@ -112,6 +114,7 @@ class Scored:
             passed=not drifted,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
+            metadata={row.feature: row.note for row in self.drift.features if row.note} if self.drift else {},
         )
         return [audit, drift]
 
@@ -168,7 +171,8 @@ def _scored(night: Night, source: ModelSource, steps: Sequence[FailedSource], in
     settings, loaded = night.settings, source.model
     versions = (source.version, loaded.sha256, loaded.card.feature_version)
     scorer = Scorer(loaded.model, loaded.encoder, *versions, _ENTITY)
-    meter = DriftMeter(DriftReference.model_validate_json(loaded.extras[DRIFT]), settings.drift)
+    reference = DriftReference.model_validate_json(loaded.extras[DRIFT])
+    meter = DriftMeter(reference, settings.drift, source.features_of)
     features = _feature_batches(night.lake, source.features_of, loaded.encoder, settings.scoring.batch_rows)
     with scored(meter.watch(features), scorer, settings.scoring) as rows:
         attempt = attempt_of(_digest(rows.reader()))
@@ -419,8 +423,8 @@ def _again(night: Night, earlier: Publication, steps: Sequence[FailedSource]) ->
 
 
 def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:
-    columns = ["feature", "psi", "null_share", "null_share_in_training", "unseen_share", "drifted"]
-    types = ["string", "float", "float", "float", "float", "bool"]
+    columns = ["feature", "psi", "null_share", "null_share_in_training", "unseen_share", "drifted", "note"]
+    types = ["string", "float", "float", "float", "float", "bool", "string"]
     schema = dg.TableSchema([dg.TableColumn(name, type_) for name, type_ in zip(columns, types, strict=True)])
     rows = [{name: getattr(row, name) for name in columns} for row in drift.features]
     records = [

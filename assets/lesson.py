@@ -14,6 +14,7 @@ from models.training.agreement import RefitConfig
 
 if TYPE_CHECKING:
     from models.features.leakage import Recomputed
+    from models.scoring.growth import HomeHistory
     from models.training.candidates import Candidate
     from models.training.dataset import Split, Whole
     from models.training.encoding import Encoder
@@ -43,6 +44,7 @@ class Lesson:
         whole: makes the rows of the refit: all whose label is known. None: there is no refit.
         tonight: feature rows that neither the judged model nor its refit has seen.
         refit_extras: further files of the refit's package, from its model and encoder.
+        history: history behind the rows `newest`, where features grow with it.
     """
 
     app: str
@@ -60,3 +62,4 @@ class Lesson:
     whole: Callable[[], Whole] | None = None
     tonight: pa.Table | None = None
     refit_extras: Callable[[FittedModel, Encoder], Mapping[str, str]] = lambda *_: {}
+    history: HomeHistory | None = None

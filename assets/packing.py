@@ -64,7 +64,7 @@ def pack(
     from models.training.recipe import RECIPE
 
     files = {
-        DRIFT: drift_reference(lesson.newest, lesson.features, lesson.drift).model_dump_json(),
+        DRIFT: drift_reference(lesson.newest, lesson.features, lesson.drift, lesson.history).model_dump_json(),
         GOLDEN: golden_text(fit.model, encoder.matrix(lesson.split.holdout_table)),
         **extras,
     }

@@ -60,3 +60,21 @@ DEFINITIONS: tuple[Feature, ...] = (
 FEATURES: tuple[str, ...] = tuple(feature.name for feature in DEFINITIONS)
 #: String features: the country of the latest order.
 CATEGORIES: tuple[str, ...] = ("country",)
+
+#: Days since the first order that a home holds of a customer: it grows with a young home.
+HISTORY_FEATURE = "tenure_days"
+_REACH_DAYS = {
+    _ALL: HISTORY_DAYS,
+    _180: 180,
+    _90: 90,
+    "30 days": 30,
+    "7 days": 7,
+    "2 x 30 days": 60,
+    "2 x 90 days": 180,
+    "last purchase day": 0,
+}
+#: Days of history that a home must hold before a feature looks as it will later; a product is new by all of them.
+LOOK_BACK_DAYS: dict[str, int] = {
+    **{feature.name: _REACH_DAYS[feature.window] for feature in DEFINITIONS},
+    "new_product_share_90": HISTORY_DAYS,
+}

@@ -1,7 +1,8 @@
 """Whether the night's features still look like those the model was trained on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from models.scoring.config import DriftConfig
-from models.scoring.psi import shift
+from models.scoring.growth import GrowthMeter, HomeHistory
+from models.scoring.psi import Shift, shift
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
@@ -47,6 +49,7 @@ class DriftReference(BaseModel):
     rows: int
     numeric: dict[str, NumericReference]
     text: dict[str, TextReference]
+    history: HomeHistory | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class FeatureDrift:
     """One feature of the night against the training set; shares are of all rows, 0 to 1.
 
     `unseen_share` counts values that the training set did not have; always 0 for numbers. `drifted`: PSI above the
-    limit by more than chance.
+    limit by more than chance, and so is `psi_beyond_growth`, if the shift can be held against the growth of a young
+    home (`models.scoring.growth`); `note` says so.
     """
 
     feature: str
@@ -63,17 +67,26 @@ class FeatureDrift:
     null_share_in_training: float
     unseen_share: float
     drifted: bool
+    psi_beyond_growth: float | None = None
+    note: str = ""
+
+    @property
+    def judged_psi(self) -> float:
+        """The PSI that `drifted` goes by."""
+        return self.psi if self.psi_beyond_growth is None or self.drifted else self.psi_beyond_growth
 
 
 @dataclass(frozen=True)
 class DriftReport:
-    """Every feature, the most drifted first, and the largest PSI."""
+    """Every feature, the most drifted first, and the largest PSI; what growth explains counts as beyond it."""
 
     features: tuple[FeatureDrift, ...]
     max_psi: float
 
 
-def drift_reference(table: pa.Table, features: Sequence[str], config: DriftConfig) -> DriftReference:
+def drift_reference(
+    table: pa.Table, features: Sequence[str], config: DriftConfig, history: HomeHistory | None = None
+) -> DriftReference:
     """What to remember of a training set. `features` are numeric, boolean or string columns of `table`."""
     text = [name for name in features if pa.types.is_string(table.schema.field(name).type)]
     numeric = [name for name in features if name not in text]
@@ -81,6 +94,7 @@ def drift_reference(table: pa.Table, features: Sequence[str], config: DriftConfi
         rows=table.num_rows,
         numeric={name: _numeric_reference(table.column(name), config.bins) for name in numeric},
         text={name: _text_reference(table.column(name), config.max_categories) for name in text},
+        history=history if history is not None and history.feature in numeric else None,
     )
 
 
@@ -89,15 +103,21 @@ class DriftMeter:
 
     Of each batch at most `sampled_rows_per_batch` evenly spaced rows are looked at, each standing for as many as there
     are between two of them: the cost per row is then small beside a prediction.
+
+    Args:
+        reference: of the training set.
+        config: limits.
+        day: the day of the rows; with it, a shift that is only the growth of a young home is told from drift.
     """
 
-    def __init__(self, reference: DriftReference, config: DriftConfig) -> None:
+    def __init__(self, reference: DriftReference, config: DriftConfig, day: date | None = None) -> None:
         self._reference = reference
         self._config = config
         self._sampled = 0
         self._counts: dict[str, NDArray[np.float64]] = {
             name: np.zeros(len(known.shares)) for name, known in (reference.numeric | reference.text).items()
         }
+        self._growth = _growth(reference, day)
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The same batches, each counted as it passes."""
@@ -108,27 +128,74 @@ class DriftMeter:
     def report(self) -> DriftReport:
         """How far everything counted so far is from the training set."""
         rows = [self._drift(name) for name in self._counts]
-        ranked = tuple(sorted(rows, key=lambda row: (-row.psi, row.feature)))
-        return DriftReport(ranked, max((row.psi for row in ranked), default=0.0))
+        ranked = tuple(sorted(rows, key=lambda row: (-row.judged_psi, row.feature)))
+        return DriftReport(ranked, max((row.judged_psi for row in ranked), default=0.0))
 
     def _count(self, batch: pa.RecordBatch) -> None:
         step = -(-batch.num_rows // self._config.sampled_rows_per_batch) or 1
         positions = pa.array(np.arange(0, batch.num_rows, step))
         weight = batch.num_rows / max(len(positions), 1)
         self._sampled += len(positions)
-        for name, known in self._reference.numeric.items():
-            self._counts[name] += weight * _numeric_counts(batch.column(name).take(positions), known.edges)
+        found = {name: _values(batch.column(name).take(positions)) for name in self._reference.numeric}
+        bins = {name: _bins(found[name], known.edges) for name, known in self._reference.numeric.items()}
+        for name, counts in bins.items():
+            self._counts[name] += weight * np.bincount(counts, minlength=len(self._counts[name]))
+        if self._growth is not None:
+            self._count_growth(self._growth, found, bins, weight)
         for name, known in self._reference.text.items():
             self._counts[name] += weight * _text_counts(batch.column(name).take(positions), known.values)
+
+    def _count_growth(
+        self,
+        growth: GrowthMeter,
+        values: Mapping[str, NDArray[np.float64]],
+        bins: Mapping[str, NDArray[np.intp]],
+        weight: float,
+    ) -> None:
+        feature = growth.history.feature
+        aged = _bins(growth.aged(values[feature]), self._reference.numeric[feature].edges)
+        comparable = growth.count(values[feature], bins[feature], aged, weight)
+        own = bins[feature][comparable]
+        for name in growth.history.short:
+            growth.count_feature(name, own, bins[name][comparable], weight)
 
     def _drift(self, name: str) -> FeatureDrift:
         known = self._reference.numeric.get(name) or self._reference.text[name]
         counts = self._counts[name]
         shares = counts / max(counts.sum(), 1)
-        moved = shift(np.asarray(known.shares) * self._reference.rows, shares * self._sampled)
+        before = np.asarray(known.shares) * self._reference.rows
+        moved = shift(before, shares * self._sampled)
         unseen = float(shares[-2]) if isinstance(known, TextReference) and known.complete else 0.0
         drifted = moved.above(self._config.psi_warn)
-        return FeatureDrift(name, moved.psi, float(shares[-1]), known.shares[-1], unseen, drifted)
+        beyond = self._growth.shift(name, before, self._sampled) if self._growth is not None and drifted else None
+        explained = beyond is not None and not beyond.above(self._config.psi_warn)
+        return FeatureDrift(
+            name,
+            moved.psi,
+            float(shares[-1]),
+            known.shares[-1],
+            unseen,
+            drifted and not explained,
+            beyond.psi if beyond is not None else None,
+            _note(self._reference.history, beyond) if explained else "",
+        )
+
+
+def _note(history: HomeHistory | None, beyond: Shift | None) -> str:
+    if history is None or beyond is None:
+        return ""
+    young = f"home younger than {history.look_back_days} days ({history.days} at the reference)"
+    return f"not compared: {young}; PSI beyond its growth {beyond.psi:.2f}"
+
+
+def _growth(reference: DriftReference, day: date | None) -> GrowthMeter | None:
+    history = reference.history
+    grown = history.growth_days(day) if history is not None and day is not None else 0
+    if history is None or not grown:
+        return None
+    bins = {name: len(known.shares) for name, known in reference.numeric.items()}
+    present = history.model_copy(update={"short": tuple(name for name in history.short if name in bins)})
+    return GrowthMeter(present, grown, bins, np.asarray(reference.numeric[history.feature].shares))
 
 
 def _numeric_reference(column: pa.ChunkedArray, bins: int) -> NumericReference:
@@ -141,13 +208,22 @@ def _numeric_reference(column: pa.ChunkedArray, bins: int) -> NumericReference:
 
 
 def _numeric_counts(column: pa.Array | pa.ChunkedArray, edges: tuple[float, ...]) -> NDArray[np.float64]:
-    values = _finite(column)
-    bins = np.bincount(np.searchsorted(np.asarray(edges), values, side="left"), minlength=len(edges) + 1)
-    return np.append(bins, len(column) - len(values)).astype(np.float64)
+    return np.bincount(_bins(_values(column), edges), minlength=len(edges) + 2).astype(np.float64)
+
+
+def _values(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
+    """The values, NaN where NULL."""
+    return np.asarray(column.cast(pa.float64()).fill_null(np.nan))
+
+
+def _bins(values: NDArray[np.float64], edges: tuple[float, ...]) -> NDArray[np.intp]:
+    """The bin of each value; that of NaN is the last."""
+    found = np.searchsorted(np.asarray(edges), values, side="left")
+    return np.where(np.isnan(values), len(edges) + 1, found)
 
 
 def _finite(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    values = np.asarray(column.cast(pa.float64()).drop_null())
+    values = _values(column)
     return values[~np.isnan(values)]
 
 

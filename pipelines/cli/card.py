@@ -141,7 +141,8 @@ def _scores(found: dict[str, Any]) -> str:
 def _drift(found: dict[str, Any]) -> str:
     if "max_psi" not in found:
         return "not measured: these scores were made before, from other features"
-    return f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
+    largest = f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
+    return f"{largest}; {found['not_compared']}" if "not_compared" in found else largest
 
 
 def _published(found: dict[str, Any]) -> Text:
