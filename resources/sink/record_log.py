@@ -103,8 +103,9 @@ class RecordLog(Generic[R]):
         return int(text) if re.fullmatch(r"\d{1,6}\n", text) else 0
 
     def _require_newest(self, day: date) -> None:
-        newest, head = self._number(day), self._head(day)
-        if newest not in (head, head + 1):
+        # Read in the order of writing, so that a writer at work is not taken for damage: a record, then `head`.
+        before, newest, head = self._head(day), self._number(day), self._head(day)
+        if not before <= newest <= head + 1:
             place = self._folder / day.isoformat()
             raise self._damaged(
                 day, f"{place} holds records up to number {newest}, and its file {_HEAD!r} names {head}"
