@@ -202,7 +202,7 @@ def _scored(night: Night, source: ModelSource, steps: Sequence[FailedSource], in
         metrics=report.metrics,
         run_id=night.run_id,
         published_at=datetime.now(UTC),
-        why=passed_by_hand(night.registry.ledger(APP)) if source.degradation == "fresh" else "",
+        why=_by_hand(night.registry, source.version),
         steps=tuple(str(step) for step in steps),
     )
     return Scored(draft, report, meter.report())
@@ -233,7 +233,8 @@ class Published:
 def publish(sink: Sink, notifier: Notifier, day: date) -> Published:
     """What stands published for the day after its audited draft was published; each step down is told to people.
 
-    A set never takes the place of a better one that stands published.
+    A set never takes the place of a better one that stands published. Steps are told before the set is published: if
+    the process dies between the two, the next run tells them again, and no notice is lost.
 
     Raises:
         TesseraError: nothing was audited for the day, or the audit blocked it.
@@ -249,12 +250,13 @@ def publish(sink: Sink, notifier: Notifier, day: date) -> Published:
     better = _better(sink, draft) if verdict.passed else None
     if better is not None:
         return Published(better, f"{better.degradation} scores stay published; {draft.degradation} ones are not needed")
+    if draft.steps and not _stands(sink, draft):
+        _tell_steps(notifier, draft)
     standing = sink.publish(draft)
     if standing.run_id != draft.run_id:
         return Published(standing, f"identical to what run {standing.run_id[:8]} published: nothing changed")
     if standing.degradation == "fresh":
         return Published(standing, f"published, {standing.rows:,} rows")
-    _tell_steps(notifier, standing)
     words = f"published, degraded: {standing.degradation} of {standing.features_of}"
     return Published(standing, f"{words} ({'; '.join(standing.steps)})" if standing.steps else words)
 
@@ -272,19 +274,28 @@ def _better(sink: Sink, draft: Publication) -> Publication | None:
     return standing
 
 
-def _tell_steps(notifier: Notifier, standing: Publication) -> None:
+def _stands(sink: Sink, draft: Publication) -> bool:
+    """The draft's rows are published already."""
+    try:
+        standing = sink.published(draft.app, draft.day)
+    except DamagedScores:
+        return False
+    return standing is not None and standing.attempt == draft.attempt
+
+
+def _tell_steps(notifier: Notifier, draft: Publication) -> None:
     """One notice for each step down."""
-    rungs = [step.partition(":")[0] for step in standing.steps]
-    for step, following in zip(standing.steps, [*rungs[1:], standing.degradation], strict=True):
-        of = f" of {standing.features_of}" if following == standing.degradation else ""
+    rungs = [step.partition(":")[0] for step in draft.steps]
+    for step, following in zip(draft.steps, [*rungs[1:], draft.degradation], strict=True):
+        of = f" of {draft.features_of}" if following == draft.degradation else ""
         _tell(
             notifier,
             "warning",
-            f"{standing.app} {standing.day}: {following}",
-            f"Step down from {step}. Next: {following}{of}. Published: {standing.degradation}, version "
-            f"{standing.model_version}. Repair it and run {standing.app}_nightly again.",
-            standing.day,
-            standing.run_id,
+            f"{draft.app} {draft.day}: {following}",
+            f"Step down from {step}. Next: {following}{of}. Publishing: {draft.degradation}, version "
+            f"{draft.model_version}. Repair it and run {draft.app}_nightly again.",
+            draft.day,
+            draft.run_id,
         )
 
 
@@ -414,12 +425,17 @@ def _again(night: Night, earlier: Publication, steps: Sequence[FailedSource]) ->
         "degradation": "last_good_scores",
         "run_id": night.run_id,
         "published_at": datetime.now(UTC),
-        "why": f"scores of {earlier.day} once more",
+        "why": "; ".join(filter(None, [f"scores of {earlier.day} once more", earlier.why])),
         "who": "",
         "refused": {},
         "steps": tuple(str(step) for step in steps),
     }
     return Scored(earlier.model_copy(update=now), report, None)
+
+
+def _by_hand(registry: Registry, version: str) -> str:
+    """The sentence that goes with everything that a refused champion makes; empty for any other version."""
+    return passed_by_hand([entry for entry in registry.ledger(APP) if entry.to_version == version])
 
 
 def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:

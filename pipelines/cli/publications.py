@@ -61,7 +61,9 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
         out.print(f"{day} is published already: {standing.rows:,} rows of model version {standing.model_version}.")
         return
     record = _refused(sink, app, day) if even_if_refused else _last_or_waiting(sink, app, day)
-    about = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": why or "published by hand"}
+    # A champion that the gate had refused stays named.
+    reasons = "; ".join(dict.fromkeys([why or "published by hand", *filter(None, record.why.split("; "))]))
+    about = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": reasons}
     publication = sink.publish(record.model_copy(update=about), overrule=even_if_refused)
     out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
     _show_overruled(publication)

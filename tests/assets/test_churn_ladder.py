@@ -13,9 +13,12 @@ from scoring_world import DAY, World
 from assets import churn
 from assets.churn_scoring import publish, score
 from models.errors import TesseraError
+from models.ledger import STOPPED
 from pipelines import sensors
 from pipelines.cli import publications
+from resources.health import Health
 from resources.no_values import no_values
+from resources.notifier.port import Notifier
 from resources.sink.port import Sink
 from resources.stack import Calendar
 
@@ -184,6 +187,45 @@ def test_with_no_model_left_the_last_good_scores_are_published_flagged(world: Wo
     assert (standing.degradation, standing.features_of) == ("last_good_scores", DAY)
     assert standing.digest == world.sink.published("churn", DAY).digest
     assert len(world.notices()) == 1
+
+
+class Dying(Notifier):
+    """The process ends at its first notice."""
+
+    def notify(self, *_: object) -> None:
+        raise KeyboardInterrupt
+
+    def forget(self, is_named: object) -> int:
+        return 0
+
+    def check(self) -> Health:
+        return Health(ok=True, says="")
+
+
+def test_a_notice_that_a_dying_process_did_not_send_is_sent_by_the_next_run(world: World) -> None:
+    score(world.night(DAY + timedelta(days=1)), "last_good_scores")
+    with pytest.raises(KeyboardInterrupt):
+        publish(world.sink, Dying(), NEXT)
+    notifier = world.night().notifier
+    assert publish(world.sink, notifier, NEXT).publication.degradation == "stale_features"
+    assert [notice["subject"] for notice in world.notices()] == ["churn 2026-03-02: stale_features"]
+    publish(world.sink, notifier, NEXT)
+    assert len(world.notices()) == 1
+
+
+def test_a_champion_put_in_charge_against_the_gate_is_named_down_the_ladder(world: World) -> None:
+    made = scoring_world.package(world.folder / "refused", 1.02)
+    stopped = {"gate": f"{STOPPED} calibration"}
+    version = world.registry.register("churn", made, parameters={}, metrics={}, tags=stopped, report="")
+    about = {"action": "promote", "why": "sale", "who": "ana", "run_id": "", "metrics": {}}
+    world.registry.set_champion("churn", version, **about, even_if_refused=True)
+    late = DAY + timedelta(days=20)
+    for day, degradation in ((NEXT, "stale_features"), (late, "last_good_scores")):
+        draft = score(world.night(day), "last_good_scores").draft
+        assert draft.degradation == degradation
+        assert f"version {version}, put in charge by hand although" in draft.why
+        assert draft.why.endswith(": sale")
+        publish(world.sink, world.night().notifier, day)
 
 
 def test_a_fallback_that_finds_nothing_is_told(world: World) -> None:

@@ -21,11 +21,12 @@ from assets import ingestion_record
 from assets.erasure_journal import ErasureJournal
 from assets.forgetting import forget
 from resources.events.sqlite_events import SqliteEvents
-from resources.lake import delta, removal
+from resources.lake import removal, transactions
 from resources.lake.delta import DeltaLake
 from resources.notifier.log import LogNotifier
 from resources.sink.delta_sink import DeltaSink
 from resources.sink.publication_log import PublicationLog
+from resources.sink.score_table import ScoreTable
 from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from resources.tombstones import TombstoneFolder
 
@@ -63,14 +64,14 @@ def watched(last: int) -> Steps:
         (ErasureJournal, "_write"),
         (OnlineFile, "forget"),
         (removal, "write_part"),
-        (delta, "_transact"),
+        (transactions, "_transact"),
         (DeltaLake, "vacuum"),
         (ingestion_record, "_write"),
         (DeltaSink, "_write_files"),
-        (DeltaSink, "_commit"),
+        (ScoreTable, "commit"),
         (PublicationLog, "append"),
-        (DeltaSink, "_remove_attempts"),
-        (DeltaSink, "_remove_unreferenced"),
+        (ScoreTable, "remove"),
+        (ScoreTable, "remove_unreferenced"),
         (SqliteEvents, "_forget_letters"),
         (SqliteEvents, "_scrub"),
         (SqliteStreamStore, "forget"),
