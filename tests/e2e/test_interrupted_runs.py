@@ -70,17 +70,17 @@ def test_a_home_is_worked_in_by_one_command_at_a_time(home: Home) -> None:
 
 
 class TestFallback:
-    """Nights on which the source does not answer."""
+    """Nights on which the source cannot be used: here it is another one than filled the home."""
 
     @pytest.fixture
     def dark(self, home: Home, tmp_path: Path) -> Home:
-        """A trained home whose source is gone; features may be 7 days old."""
+        """A trained home whose source was replaced by one without files; features may be 7 days old."""
         return home.with_stack(tmp_path / "dark.yaml", gone(tmp_path))
 
     def test_the_ladder_goes_down_step_by_step_and_says_so(self, dark: Home) -> None:
         card = dark.tessera(*NIGHTLY, NEXT.isoformat(), code=1).out
         assert "NOT PUBLISHED" in card
-        assert "There is no file or folder" in " ".join(card.replace("│", " ").split())
+        assert "was filled by another source" in " ".join(card.replace("│", " ").split())
         assert f"tessera run churn_fallback --date {NEXT}" in card
         assert dark.published(NEXT) is None
 
