@@ -117,6 +117,12 @@ class Arrivals:
         return sorted({row.unit.name for row in self.rows if row.unit not in self.present})
 
 
+def goes_on(new: Sequence[Arrival], newest: date) -> bool:
+    """True if most rows of new units happened after `newest`: a file that is overwritten with the next days' rows."""
+    rows = sum(row.rows for row in new)
+    return 2 * sum(row.rows for row in new if row.day is not None and row.day > newest) > rows
+
+
 def arrivals_of(table: str) -> str:
     """The lake table with the units of delivery of `table`."""
     return f"arrivals_{table}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.arrivals import Arrival, Arrivals, Night, arrivals_of, look, record, recorded
+from assets.arrivals import Arrival, Arrivals, Night, arrivals_of, goes_on, look, record, recorded
 from assets.fingerprint import Fingerprint, fingerprint, keep, refuse_changed, standing, start_over
 from assets.ingestion_record import complete_days, mark_incomplete, quarantine_of, record_of, uneven_days
 from models.contracts import CONTRACTS, Contract
@@ -262,7 +262,7 @@ def _arrived(contract: Contract, source: Source, lake: Lake, day: date, config: 
     if found is None:
         return None
     arrivals, new = found
-    if complete and arrivals.are_swapped(new):
+    if complete and arrivals.are_swapped(new) and not goes_on(new, max(complete)):
         _refuse_other_files(contract, source, lake, arrivals, new)
     mark_incomplete(lake, table, {row.delivered_on for row in new if row.delivered_on})
     record(lake, table, arrivals, new)

@@ -172,6 +172,15 @@ def test_a_file_that_was_first_seen_with_its_header_alone_has_not_vanished(shop:
     assert kept(shop.lake) == [("a", day(1)), ("b", day(0))]
 
 
+def test_a_file_that_is_overwritten_with_each_days_rows_is_one_source(shop: Shop) -> None:
+    for number in range(3):
+        late = [line("late", 0)] if number == 2 else []
+        write(shop.files / "orders.csv", [*late, *(line(f"{number}{key}", number) for key in "abc")])
+        shop.night(number)
+    expected = [(f"{number}{key}", day(number)) for number in range(3) for key in "abc"]
+    assert kept(shop.lake) == sorted([*expected, ("late", day(2))])
+
+
 def test_rows_of_a_file_that_vanished_stay_also_on_a_night_that_is_run_again(shop: Shop) -> None:
     write(shop.files / "a.csv", [line("a", 0), line("bad", 0, "0")])
     write(shop.files / "b.csv", [line("b", 0)])
