@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.features.label_history import statement
+from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.payments import Label
 from resources.stream_store.port import Key, StreamStore

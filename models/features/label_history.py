@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 
 from models.features.label_statement import statement
 
-__all__ = ["epoch_us", "fraud_spans", "latest_labels", "statement", "statements"]
+__all__ = ["epoch_us", "fraud_spans", "latest_labels", "statements"]
 
 
 @ibis.udf.scalar.builtin(signature=((dt.Timestamp(timezone="UTC"),), dt.int64))
