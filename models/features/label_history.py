@@ -14,8 +14,6 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from models.features.label_statement import statement
-
 __all__ = ["epoch_us", "fraud_spans", "latest_labels", "statements"]
 
 
