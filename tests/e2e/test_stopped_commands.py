@@ -30,8 +30,11 @@ SOON = 25.0
 
 
 @pytest.fixture
-def waiting(empty: Home, tmp_path: Path) -> Home:
+def waiting(empty: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home whose runs wait in their first step until somebody ends them."""
+    monkeypatch.syspath_prepend(
+        ROOT / "tests" / "faults"
+    )  # a stack is checked also where a test only looks at its home
     return empty.with_stack(
         tmp_path / "waiting.yaml", {"ports": {"source": {"kind": "waiting_source.WaitingSourceConfig"}}}
     )
