@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, nothing about the code.
+settings.register_profile("tessera", deadline=None)
+settings.load_profile("tessera")
 
 pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
 

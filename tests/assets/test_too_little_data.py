@@ -23,6 +23,7 @@ from resources.registry.fake import FolderRegistry
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.port import Trainer
 from resources.trainer.xgboost import XGBoostTrainerConfig
+from tests.learning_world import Notices
 
 HOLDOUT, HORIZON = date(2025, 6, 1), 30
 FEATURES = ("recency_days", "orders_90", "country")
@@ -67,7 +68,7 @@ def learn(table: pa.Table, folder: Path) -> None:
     )
     registry = FolderRegistry(folder)
     judged = learning.judged(lesson, cheap(), registry, HOLDOUT + timedelta(days=HORIZON))
-    learning.decided(lesson, judged, registry, run_id="r", who="test")
+    learning.decided(lesson, judged, registry, Notices(), run_id="r", who="test")
 
 
 def learnt(table: pa.Table, folder: Path) -> str:
