@@ -74,22 +74,26 @@ class LedgeredRegistry(Registry):
         cached = self._cache.find(promised) if promised else None
         if cached is not None:
             return cached
-        files = self._registered_files(app, version)
-        digest = package_digest(files)
-        if promised not in (None, digest):
-            raise TesseraError(
-                f"The sha256 tags of version {version} of {app} were changed after it became champion.",
-                expected=f"the package {promised} of the ledger",
-                todo="Do not use this version; find out who changed it, and roll back to another one.",
-            )
-        return self._cache.find(digest) or self._cache.add(
+        files = self._files_as_promised(app, version, promised)
+        return self._cache.find(package_digest(files)) or self._cache.add(
             files, lambda to: self._download(app, version, to), _broken_version(app, version)
         )
 
     @override
     def fetch_anew(self, app: str, version: str) -> Path:
-        files = self._registered_files(app, version)
+        files = self._files_as_promised(app, version, self._promised_digest(app, version))
         return self._cache.renew(files, lambda to: self._download(app, version, to), _broken_version(app, version))
+
+    def _files_as_promised(self, app: str, version: str, promised: str | None) -> Mapping[str, str]:
+        """The registered files and their sums; raises TesseraError if they are not those of the ledger."""
+        files = self._registered_files(app, version)
+        if promised not in (None, package_digest(files)):
+            raise TesseraError(
+                f"The sha256 tags of version {version} of {app} were changed after it became champion.",
+                expected=f"the package {promised} of the ledger",
+                todo="Do not use this version; find out who changed it, and roll back to another one.",
+            )
+        return files
 
     @override
     def set_champion(

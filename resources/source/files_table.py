@@ -170,7 +170,7 @@ class FilesTable:
         present, fresh = self._recognised(known)
         self._present = dict(present)
         if not fresh:
-            return Units(list(present), [])
+            return Units(sorted(present), [])
         starts = pa.table(
             {
                 "_tessera_of": pa.array([str(file.path) for file in fresh], pa.string()),
@@ -199,7 +199,7 @@ class FilesTable:
             for file in fresh
         ]
         self._present |= {piece.unit: file.path for piece, file in zip(new, fresh, strict=True)}
-        return Units(list(present), sorted(new, key=lambda unit: unit.unit))
+        return Units(sorted(present), sorted(new, key=lambda unit: unit.unit))
 
     def slice_batches(self, slices: Sequence[Slice], otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
         """The rows of `slices`; see `Source.read_slices`."""

@@ -133,7 +133,7 @@ class TestMLflow:
         assert not health.ok
         assert "no version '1'" in health.says
         with pytest.raises(TesseraError, match="has no version '1'"):
-            registry.fetch("churn", "1")
+            registry.fetch_anew("churn", "1")
         _promote(registry, "2")
         assert registry.check().ok
 
@@ -144,7 +144,7 @@ class TestMLflow:
         _promote(registry, "1")
         client.set_model_version_tag("churn", "1", "tessera.sha256/model.ubj", "0" * 64)
         with pytest.raises(TesseraError, match="tags of version 1 of churn were changed"):
-            registry.fetch("churn", "1")
+            registry.fetch_anew("churn", "1")
 
     def test_it_is_quiet_and_leaves_the_process_as_it_was(
         self, registry: Registry, package: Path, home: Path, capfd: pytest.CaptureFixture[str]
