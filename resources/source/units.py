@@ -110,6 +110,12 @@ def recognise(
         content = _Content(name, files[name], own)
         if found := content.held(own, longer=grows[name]):
             take(found, name, content.rest(found))
+    for name in sorted(files.keys() & by_name.keys()):
+        # Rows that were appended under this name, to a file that was recorded under another one.
+        own = [unit for unit, path in present.items() if path == files[name]]
+        begin = min(own, key=lambda unit: (unit.first_row, unit.size), default=None)
+        if begin is not None and begin.first_row > 1 and left:
+            take(_Content(name, files[name], left).before(begin, left), name, None)
     known_files = {*present.values()}
     others = {name: _Content(name, path, left) for name, path in sorted(files.items()) if path not in known_files}
     for longer in (False, True):
@@ -145,6 +151,13 @@ class _Content:
         while before := [unit for unit in found if _continues(held[-1], unit)]:
             held.append(max(before, key=lambda unit: (unit.name == held[-1].name, unit.size)))
         return held
+
+    def before(self, begin: Unit, units: Iterable[Unit]) -> list[Unit]:
+        """Units that this file holds in front of `begin`."""
+        found, held = [unit for unit in units if self._digests.get(unit.size) == unit.sha256], [begin]
+        while before := [unit for unit in found if _continues(held[-1], unit)]:
+            held.append(max(before, key=lambda unit: (unit.name == held[-1].name, unit.size)))
+        return held[1:]
 
     def rest(self, held: Sequence[Unit]) -> FreshFile | None:
         """What follows the units that the file holds."""
