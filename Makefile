@@ -32,7 +32,7 @@ check: setup-test  ## format, lint, types, walls between the rooms, definitions,
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/dg check defs --no-check-yaml
 	$(BIN)/python -m pipelines.docs --check
-	$(BIN)/python -m models.contracts.export --check
+	$(BIN)/python -m pipelines.docs.contracts --check
 
 format: setup-test
 	$(BIN)/ruff check --fix .
@@ -40,7 +40,7 @@ format: setup-test
 
 docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs
-	$(BIN)/python -m models.contracts.export
+	$(BIN)/python -m pipelines.docs.contracts
 
 bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour and a half)
 	for name in loading first_run nightly scoring quality churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills; do \

@@ -16,7 +16,7 @@ from models.contracts import ORDERS, PRODUCTS
 from models.contracts.checking import check_rows
 from models.features.churn import CATEGORIES, FEATURES, churn_features, churn_labels, training_cutoffs
 from models.training.dataset import Split, split
-from resources.stack import ROOT, Stack, load_stack
+from resources.stack.loader import ROOT, Stack, load_stack
 
 DRAWS = 500
 SHOPS = {"online-retail": ("Online Retail", date(2011, 8, 31)), "local": ("simulated shop", date(2026, 1, 31))}

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.report import replace_section
-from resources.stack import ROOT, load_stack
+from resources.stack.loader import ROOT, load_stack
 
 DAY = "2018-08-21"
 #: AUC, average precision, card precision@100.

@@ -7,7 +7,7 @@ bit, in every round.
 
 - by hand: one DuckDB statement, the cheapest of a dozen that were tried: frames of rows whose length is a count over a
   frame of time, and the few frauds joined with the payments that they touch.
-- ours: `assets.fraud_features.computed`: windows declared once (also evaluated event by event, online), compiled
+- ours: `assets.fraud.features.computed`: windows declared once (also evaluated event by event, online), compiled
   through ibis, run by the engine over the lake's scan.
 """
 
@@ -118,12 +118,12 @@ def _ours(folder: Path, last: date) -> Callable[[], pa.Table]:
     import ibis
     import pyarrow.dataset
 
-    import models.labels
-    from assets.fraud_features import computed
+    import models.fraud.labels
+    from assets.fraud.features import computed
     from resources.engine.local import LocalEngine
     from resources.lake.delta import DeltaLake
 
-    assert models.labels  # imported by the call, and no part of it, like pyarrow's datasets
+    assert models.fraud.labels  # imported by the call, and no part of it, like pyarrow's datasets
     assert pyarrow.dataset
     ibis.duckdb.connect().disconnect()
     lake, engine = DeltaLake(str(folder / "lake")), LocalEngine(THREADS, MEMORY_MB, folder / "spilled")

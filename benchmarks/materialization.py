@@ -46,8 +46,8 @@ _OURS = "resources.feature_store.monotonic_{0}.Monotonic{1}OnlineStore"
 _BEST = {"pull_latest_features": True, "online_write_batch_size": 10_000}
 PATHS: dict[str, dict[str, Any]] = {
     "ours": {
-        "offline_store": {"type": "resources.feature_store.asof.AsofOfflineStore"},
-        "batch_engine": {"type": "resources.feature_store.bulk_engine.BulkEngine"},
+        "offline_store": {"type": "resources.feature_store.offline.store.AsofOfflineStore"},
+        "batch_engine": {"type": "resources.feature_store.feast.compute_engine.BulkEngine"},
     },
     "feast": {"offline_store": {"type": "duckdb"}, "batch_engine": {"type": "local"}, "materialization": _BEST},
     "feast, default settings": {"offline_store": {"type": "duckdb"}, "batch_engine": {"type": "local"}},

@@ -143,7 +143,7 @@ def _dagster(note: Path) -> None:
 
 def _nightly(note: Path) -> None:
     """What `tessera run churn_nightly` does."""
-    from pipelines.cli.running import run
+    from pipelines.cli.run import run
 
     importlib.import_module("pipelines.definitions")
     started = time.process_time()
@@ -154,10 +154,10 @@ def _nightly(note: Path) -> None:
 
 def _plain(note: Path) -> None:
     """The same work, line by line."""
-    from assets.churn_features import write_features
-    from assets.churn_scoring import Night, publish, score
-    from assets.ingestion import ingest
-    from resources.stack import active_stack
+    from assets.churn.features import write_features
+    from assets.stages.batch_scoring import Night, publish, score
+    from assets.stages.ingestion.run import ingest
+    from resources.stack.loader import active_stack
 
     started = time.process_time()
     stack = active_stack()

@@ -131,7 +131,7 @@ def _settings(name: str, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _filled(folder: Path, online_store: Mapping[str, Any]) -> Any:
-    from resources.feature_store.feast_store import FeastStoreConfig
+    from resources.feature_store.feast.store import FeastStoreConfig
 
     config = FeastStoreConfig(path=str(folder), definitions="benchmarks.online_reads", online_store=dict(online_store))
     store = config.open()

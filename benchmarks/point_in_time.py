@@ -211,9 +211,9 @@ def _output(folder: Path, child: str) -> Path:
 def _ours(folder: Path, _workload: Workload, child: str) -> Callable[[], None]:
     from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
-    import resources.feature_store.asof
+    import resources.feature_store.offline.store
 
-    kind = f"{resources.feature_store.asof.__name__}.AsofOfflineStore"
+    kind = f"{resources.feature_store.offline.store.__name__}.AsofOfflineStore"
     store = _feast(folder, {"type": kind, "threads": THREADS}, created="created" in child or "known" in child)
     storage = SavedDatasetFileStorage(path=str(_output(folder, child)))
     known_only = "known" in child

@@ -16,18 +16,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.churn_learning import BASELINES, SERVICE, TrainingSet, training_set
-from assets.ingestion import ingest
+from assets.churn.training import BASELINES, SERVICE, TrainingSet, training_set
+from assets.stages.ingestion.run import ingest
 from benchmarks.report import PAGE, replace_section
 from models.evaluation.baselines import single_feature_scores
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure, reliability
 from models.features.churn import CATEGORIES, FEATURES
-from models.shop.reachable import best_reachable
+from models.simulation.bayes_optimal import best_reachable
 from models.training.candidates import choose, fit_candidates
 from models.training.dataset import Split, split
-from resources.stack import ROOT, Stack, load_stack
+from resources.stack.loader import ROOT, Stack, load_stack
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
 SHOPS = {"local": ("Simulated shop", date(2026, 1, 31)), "online-retail": ("Online Retail", date(2011, 8, 31))}

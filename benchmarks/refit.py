@@ -25,18 +25,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from assets import churn_features, churn_learning
-from assets.champions import verified
-from assets.ingestion import ingest
-from assets.learning import decided, judged
+from assets.churn import features as churn_features
+from assets.churn import training as churn_learning
+from assets.stages.ingestion.run import ingest
+from assets.stages.promotion import verified
+from assets.stages.training import decided, judged
 from benchmarks.report import replace_section
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
 from models.features.churn import churn_labels
 from models.settings import ChurnSettings
-from models.training.package import LoadedModel, load
+from models.training.model_package import LoadedModel, load
 from resources.registry.fake import FolderRegistry
-from resources.stack import ROOT, Stack, load_stack
+from resources.stack.loader import ROOT, Stack, load_stack
 from resources.trainer.port import Trainer
 
 ARMS = ("before", "judged", "refit")

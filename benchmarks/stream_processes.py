@@ -25,7 +25,7 @@ from benchmarks.handbook import FIRST, LAST, filled
 
 if TYPE_CHECKING:
     from models.events import Event
-    from resources.stack import Stack
+    from resources.stack.loader import Stack
 
 _PROFILE = "fraud-handbook"
 _TRAINED_AS_OF = date(2018, 8, 21)
@@ -46,7 +46,7 @@ def main() -> None:
 
 def opened(home: Path) -> Stack:
     """The stack of that home."""
-    from resources.stack import ROOT, load_stack
+    from resources.stack.loader import ROOT, load_stack
 
     return load_stack(ROOT / "stack.yaml", _PROFILE, str(home), os.environ)
 
@@ -55,7 +55,7 @@ def history(stack: Stack) -> None:
     """The lake, and every payment and every fraud that became known, in that order, as rows of a file."""
     import pyarrow.compute as pc
 
-    from models.payment_history import payment_history
+    from models.fraud.replay import payment_history
 
     lake = filled(stack.home / "lake")
     frauds = lake.scan("payment_labels").to_table(filter=pc.field("is_fraud"))
@@ -75,8 +75,8 @@ def queue(stack: Stack, count: str) -> None:
 
 def model(stack: Stack, quick: str = "") -> None:
     """A champion, chosen, judged and registered as the job `fraud_training` does; when `quick`, of few trees."""
-    from assets.fraud_learning import lesson, training_set
-    from assets.learning import judged
+    from assets.fraud.training import lesson, training_set
+    from assets.stages.training import judged
     from resources.trainer.xgboost import XGBoostTrainerConfig
 
     registry, settings = stack.open("registry"), stack.settings.fraud
@@ -107,8 +107,8 @@ def publisher(stack: Stack) -> None:
 
 def worker(stack: Stack) -> None:
     """For `{"through", "limit", "log"}`: scores until that offset is committed, and says what it took."""
-    from assets.fraud_champion import FraudChampion
-    from assets.fraud_history import fraud_stream
+    from assets.fraud.stream.champion import FraudChampion
+    from assets.fraud.stream.lake_context import fraud_stream
 
     events, store, champion = stack.open("events"), stack.open("stream_store"), FraudChampion(stack.open("registry"))
     stream = fraud_stream(events, store, stack.open("lake"), stack.open("engine"), stack.settings.fraud)
@@ -185,7 +185,7 @@ def _file(stack: Stack) -> Path:
 
 def _events(stack: Stack, first: int, count: int) -> list[Event]:
     """Those events of the history, counted from 0."""
-    from models.payment_history import events_of
+    from models.fraud.replay import events_of
 
     with pa.memory_map(str(_file(stack))) as source:
         rows = pa.ipc.open_file(source).read_all().slice(first, count)

@@ -4,9 +4,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
+from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import FraudGateConfig, GateConfig
 from models.ingestion import IngestionConfig
-from models.payments import PaymentLimits
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.training.agreement import RefitConfig
 

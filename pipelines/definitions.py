@@ -2,12 +2,15 @@
 
 import dagster as dg
 
-from assets import churn, fraud, shop, storage
+from assets.churn import assets as churn
+from assets.fraud import assets as fraud
+from assets.maintenance import assets as storage
+from assets.shop import assets as shop
 from pipelines import jobs, schedules, sensors
 from pipelines.executor import in_process
-from resources.ports import stack_resources
 from resources.privacy import close_to_others, create_privately
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
+from resources.stack.ports import stack_resources
 
 create_privately()
 close_to_others(active_stack().home)

@@ -9,7 +9,7 @@ import dagster as dg
 import yaml
 
 from resources.home import writable_home
-from resources.stack import ROOT, Stack
+from resources.stack.loader import ROOT, Stack
 
 
 def dagster_home(stack: Stack) -> Path:

@@ -2,7 +2,10 @@
 
 import dagster as dg
 
-from assets import churn, fraud, shop, storage
+from assets.churn import assets as churn
+from assets.fraud import assets as fraud
+from assets.maintenance import assets as storage
+from assets.shop import assets as shop
 
 _SHOP = dg.AssetSelection.groups("shop")
 _LEARNING = dg.AssetSelection.assets(churn.champion)

@@ -6,8 +6,8 @@ from datetime import date, datetime, timedelta
 import dagster as dg
 
 from pipelines import jobs
-from resources.ports import SourceResource
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
+from resources.stack.ports import SourceResource
 
 _AT = active_stack().calendar.nightly_at
 

@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets import fraud, fraud_catch_up
-from assets.fraud_learning import APP
-from assets.fraud_stream import GROUP
+from assets.fraud import assets as fraud
+from assets.fraud.stream import catch_up as fraud_catch_up
+from assets.fraud.stream.processor import GROUP
+from assets.fraud.training import APP
 from pipelines import jobs
 from pipelines.lost_runs import end_lost_runs
 from resources.home import doing_now
-from resources.ports import EventsResource, NotifierResource, RegistryResource, StreamStoreResource
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
+from resources.stack.ports import EventsResource, NotifierResource, RegistryResource, StreamStoreResource
 
 _PARTITION = "dagster/partition"
 #: Tag that Dagster gives a failed run which it will repeat.

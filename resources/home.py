@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 from models.errors import TesseraError
 from resources.layout import check_layout
 from resources.privacy import close_to_others
-from resources.stack import Stack
+from resources.stack.loader import Stack
 
 
 def writable_home(stack: Stack) -> Path:

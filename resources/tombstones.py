@@ -10,8 +10,8 @@ from datetime import date
 
 import pyarrow.fs as pa_fs
 
+from models.erasure.tombstones import Forgotten, Tombstone, new_key
 from models.errors import TesseraError
-from models.forgetting import Forgotten, Tombstone, new_key
 
 _KEY = "key"
 _UNFINISHED = ".part"

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from score_sets import APP, audit_and_publish, publication, reader, score_rows
 
-from assets.forgetting import Parts
-from assets.fraud_notices import told
-from assets.fraud_stream import FraudStream
-from assets.fraud_surroundings import Seed
-from assets.ingestion import ingest
+from assets.fraud.notifications import told
+from assets.fraud.stream.context import Seed
+from assets.fraud.stream.processor import FraudStream
+from assets.maintenance.erasure import Parts
+from assets.stages.ingestion.run import ingest
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
+from models.fraud.event_parsing import PAYMENT, PaymentLimits
 from models.ingestion import IngestionConfig
-from models.payments import PAYMENT, PaymentLimits
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.feature_store.port import FeatureStore
 from resources.health import Health

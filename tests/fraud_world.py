@@ -13,16 +13,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from assets import fraud_features
-from assets.fraud_model import FraudModel
-from assets.fraud_stream import FraudStream
-from models.alerting import ALERTING, threshold_text
+from assets.fraud import features as fraud_features
+from assets.fraud.model import FraudModel
+from assets.fraud.stream.processor import FraudStream
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
-from models.payment_history import events_of, payment_history
-from models.payments import PaymentLimits
+from models.fraud.event_parsing import PaymentLimits
+from models.fraud.replay import events_of, payment_history
+from models.fraud.threshold import ALERTING, threshold_text
 from models.training.encoding import Encoder
-from models.training.package import ModelCard, save
+from models.training.model_package import ModelCard, save
 from resources.engine.local import LocalEngine, LocalEngineConfig
 from resources.events.sqlite_events import SqliteEvents, SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig

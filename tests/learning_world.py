@@ -12,15 +12,15 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.lesson import Lesson
+from assets.stages.training_task import Lesson
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
 from models.gates.config import GateConfig
 from models.scoring.config import DriftConfig
 from models.training.calibration import sigmoid
 from models.training.dataset import split, whole
-from models.training.fitted import Fit, Groups, Labels, Matrix
 from models.training.linear_model import LinearModel
+from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.notifier.port import Level, Notifier
 from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig

@@ -13,21 +13,21 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ConfigDict
 
-from assets import churn
-from assets.churn_scoring import Night
+from assets.churn import assets as churn
+from assets.stages.batch_scoring import Night
 from models.features.cutoffs import cutoff_moment
 from models.scoring.config import DriftConfig, ScoringConfig
 from models.scoring.drift import drift_reference
 from models.settings import ChurnSettings, Settings
 from models.training.encoding import Encoder
-from models.training.package import ModelCard, save
+from models.training.model_package import ModelCard, save
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.no_values import no_values
 from resources.notifier.log import LogNotifier, LogNotifierConfig
-from resources.ports import LakeResource, NotifierResource, RegistryResource, SettingsResource, SinkResource
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
 from resources.sink.port import Sink
+from resources.stack.no_values import no_values
+from resources.stack.ports import LakeResource, NotifierResource, RegistryResource, SettingsResource, SinkResource
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
 DAY = date(2026, 3, 1)

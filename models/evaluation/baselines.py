@@ -7,7 +7,7 @@ import numpy as np
 from models.errors import TesseraError, choose_from
 from models.training.calibration import fit_platt
 from models.training.dataset import Split
-from models.training.fitted import Vector
+from models.training.model import Vector
 
 
 def single_feature_scores(split: Split, baselines: Mapping[str, str]) -> dict[str, Vector]:

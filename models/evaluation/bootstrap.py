@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.errors import TesseraError
 from models.evaluation.metrics import Metric
-from models.training.fitted import Groups, Labels, Vector
+from models.training.model import Groups, Labels, Vector
 
 #: Weights of this many resamples times rows are held in memory at once (float64: 16 MB).
 _CHUNK = 2_000_000

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.evaluation.metrics import auc, average_precision, reliability
-from models.training.fitted import Labels, Vector
+from models.training.model import Labels, Vector
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

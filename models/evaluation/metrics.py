@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.errors import TesseraError
 from models.training.calibration import log_odds, logistic_line
-from models.training.fitted import Groups, Labels, Vector
+from models.training.model import Groups, Labels, Vector
 
 _CLIP = 1e-15
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
-from models.training.fitted import Groups, Labels, Vector
+from models.training.model import Groups, Labels, Vector
 
 #: Rows that each class of a part must have before an AUC of it means anything.
 MIN_CLASS_ROWS = 20

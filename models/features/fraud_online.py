@@ -15,7 +15,7 @@ from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAY
 from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.moments import moment
+from models.timestamps import moment
 
 _CUSTOMER = tuple(one for one in WINDOWS if one.key == "customer_id")
 _TERMINAL = tuple(one for one in WINDOWS if one.key == "terminal_id")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.features.fraud import exact
 from models.features.label_history import statements
 from models.features.window_state import NOT_KNOWN, KeyHistory
-from models.labels import all_labels
+from models.fraud.labels import all_labels
 
 # ibis gives the columns of a table no static types, pyarrow has none.
 # pyright: basic
@@ -42,7 +42,7 @@ def seed_rows(
 
     Args:
         payments: with `paid_at` (µs UTC) and `amount` (EUR).
-        labels: of the source, as `models.labels.all_labels` takes them.
+        labels: of the source, as `models.fraud.labels.all_labels` takes them.
         feedback: of analysts, likewise.
         key: `customer_id` or `terminal_id`; only terminals' windows know labels.
         first: moment from which payments are taken, µs since 1970, UTC.

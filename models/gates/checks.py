@@ -9,9 +9,9 @@ import numpy as np
 from models.evaluation.metrics import reliability
 from models.evaluation.slices import SliceResult
 from models.gates.check import GateCheck
-from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing, given
-from models.gates.leak_checks import identity, jump, recomputed
-from models.gates.leaks import feature_tells
+from models.gates.context import CANDIDATE, CHAMPION, LINEAR, Hearing, given
+from models.gates.leakage import feature_tells
+from models.gates.leakage_checks import identity, jump, recomputed
 from models.gates.sufficiency import classes, varied
 from models.training.dataset import Dataset
 

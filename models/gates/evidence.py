@@ -9,8 +9,8 @@ import pyarrow as pa
 from models.features.leakage import Recomputed
 from models.training.candidates import ShuffledControl
 from models.training.dataset import Split
-from models.training.fitted import FittedModel, Vector
-from models.training.package import LoadedModel
+from models.training.model import FittedModel, Vector
+from models.training.model_package import LoadedModel
 
 # pyarrow has no static types.
 # pyright: basic

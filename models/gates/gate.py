@@ -9,8 +9,8 @@ from models.gates.check import GateCheck
 from models.gates.checks import CHECKS
 from models.gates.closing import reason_of
 from models.gates.config import GateConfig
+from models.gates.context import CANDIDATE, CHAMPION, LINEAR, Hearing
 from models.gates.evidence import GateEvidence
-from models.gates.hearing import CANDIDATE, CHAMPION, LINEAR, Hearing
 from models.gates.report import GateReport
 
 T = TypeVar("T")

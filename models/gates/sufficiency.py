@@ -5,8 +5,8 @@ import numpy as np
 from models.errors import TesseraError
 from models.gates.check import GateCheck
 from models.gates.config import GateConfig
+from models.gates.context import Hearing
 from models.gates.evidence import GateEvidence
-from models.gates.hearing import Hearing
 from models.training.dataset import Split
 
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA
 from models.scoring.config import ScoringConfig
-from models.scoring.leaders import TopRows
 from models.scoring.reasons import explain
+from models.scoring.top_k import TopRows
 from models.training.encoding import Encoder
-from models.training.fitted import FittedModel
+from models.training.model import FittedModel
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.

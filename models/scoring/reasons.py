@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.fitted import FittedModel, Matrix
+from models.training.model import FittedModel, Matrix
 
 
 def explain(model: FittedModel, rows: Matrix, feature_names: Sequence[str], *, per_row: int) -> list[list[str]]:

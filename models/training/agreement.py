@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.training.fitted import Vector
+from models.training.model import Vector
 
 
 class RefitConfig(BaseModel):

@@ -9,8 +9,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
-from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
-from models.training.folds import grouped_folds
+from models.training.cross_validation import grouped_folds
+from models.training.model import Fit, Groups, Labels, Matrix, Vector
 from models.training.skops_files import read_skops, write_skops
 
 # scikit-learn has no static types.

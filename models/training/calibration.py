@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from models.training.fitted import Labels, Vector
+from models.training.model import Labels, Vector
 
 #: A slope below this is taken for noise; it keeps the map strictly increasing.
 _MIN_SLOPE = 1e-2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.evaluation.bootstrap import Resampling, resampled
 from models.evaluation.metrics import Metric, auc, average_precision, log_loss
 from models.training.dataset import Dataset
-from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
+from models.training.model import Fit, Groups, Labels, Matrix, Vector
 
 #: The choice prefers the earlier one unless a later one is really better; kinds that are not listed come last.
 SIMPLEST_FIRST = ("logistic_regression", "xgboost", "hist_gradient_boosting")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.errors import TesseraError
 from models.training.encoding import Encoder, positions
-from models.training.fitted import Groups, Labels, Matrix
+from models.training.model import Groups, Labels, Matrix
 
 # pyarrow has no static types.
 # pyright: basic

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import TesseraError, choose_from
-from models.training.fitted import Matrix
+from models.training.model import Matrix
 
 # pyarrow has no static types.
 # pyright: basic

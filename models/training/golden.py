@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import TesseraError
-from models.training.fitted import FittedModel, Matrix
-from models.training.package import LoadedModel, load
+from models.training.model import FittedModel, Matrix
+from models.training.model_package import LoadedModel, load
 
 #: File of the model package, and the number of its rows.
 GOLDEN = "golden.json"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
-from models.training.fitted import Fit, Groups, Labels, Matrix, Vector
-from models.training.folds import grouped_folds
+from models.training.cross_validation import grouped_folds
+from models.training.model import Fit, Groups, Labels, Matrix, Vector
 
 # xgboost has hardly any static types.
 # pyright: basic

@@ -10,6 +10,6 @@ def main() -> None:
 
     create_privately()
     open_standard_streams()  # before anything opens a file, and before a console asks how wide they are
-    from pipelines.cli.app import app
+    from pipelines.cli.commands import app
 
     sys.exit(ended(app))

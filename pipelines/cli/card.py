@@ -11,13 +11,13 @@ from rich.text import Text
 
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
+from pipelines.cli.arguments import LEARNING_APPS
 from pipelines.cli.console import literal
-from pipelines.cli.days import LEARNING_APPS
 from pipelines.cli.next_step import next_step
-from resources.stack import Stack
+from resources.stack.loader import Stack
 
 if TYPE_CHECKING:
-    from pipelines.cli.running import Outcome
+    from pipelines.cli.run import Outcome
 
 #: Steps shown one by one, slowest first; the rest is summed up.
 _STEPS_SHOWN = 4

@@ -110,7 +110,7 @@ def fault_in(text: str) -> TesseraError | None:
 
 def _behind_sqlite() -> _Fault | None:
     """The limit behind an error that SQLite calls `disk I/O error` or `unable to open`; None if none is in sight."""
-    from resources.stack import active_stack
+    from resources.stack.loader import active_stack
 
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         return _TOO_LARGE

@@ -13,8 +13,8 @@ from models.errors import TesseraError, choose_from
 from pipelines.cli.console import out
 from pipelines.cli.sampled import Sampled, sampled
 from resources.source.files import FilesSourceConfig, FilesTableConfig
-from resources.stack import stack_file
-from resources.stack_profiles import add_profile
+from resources.stack.added_profiles import add_profile
+from resources.stack.loader import stack_file
 
 TABLES = ("orders",)
 #: Lengths of the label window that are tried, longest first, and what a training needs beside two of them.

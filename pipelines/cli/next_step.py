@@ -10,10 +10,10 @@ from rich.text import Text
 
 from models.errors import TesseraError
 from pipelines.cli.console import literal
-from resources.stack import Stack
+from resources.stack.loader import Stack
 
 if TYPE_CHECKING:
-    from pipelines.cli.running import Outcome
+    from pipelines.cli.run import Outcome
 
 _TESSERA = ".venv/bin/tessera"
 #: They choose stack file, profile and home; a command that is repeated without them works somewhere else.

@@ -3,15 +3,16 @@
 from datetime import date, timedelta
 from pathlib import Path
 
-from assets import alert_feedback, fraud_features
-from assets.ingestion import ingest
+from assets.fraud import features as fraud_features
+from assets.fraud import feedback as alert_feedback
+from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 from models.features.fraud_definitions import LOOKBACK_DAYS
 from pipelines.cli.console import err, out
 from pipelines.cli.tables import write_table
 from resources.lake.port import Lake
 from resources.source.port import Source
-from resources.stack import Stack, active_stack
+from resources.stack.loader import Stack, active_stack
 
 
 def features(first: date, last: date, file: Path) -> None:

@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from models.errors import TesseraError
 from models.publishing import Publication, last_set
+from pipelines.cli.arguments import known_app, known_day
 from pipelines.cli.console import listing, literal, out
-from pipelines.cli.days import known_app, known_day
 from pipelines.cli.tables import write_table
 from resources.sink.port import Sink
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
 
 _SHOWN = 10
 

@@ -2,13 +2,13 @@
 
 import getpass
 
-from assets.champions import put_in_charge
+from assets.stages.promotion import put_in_charge
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
+from pipelines.cli.arguments import LEARNING_APPS, known_app
 from pipelines.cli.console import listing, literal, out
-from pipelines.cli.days import LEARNING_APPS, known_app
 from resources.registry.port import Registry, VersionInfo
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
 
 _METRICS = ("auc", "average_precision", "ece")
 

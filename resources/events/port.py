@@ -164,10 +164,10 @@ class Events(ABC):
     def forget(self, subject: str) -> int:
         """Number of events and dead letters removed: all that name `subject`, settled or not, whoever holds them.
 
-        An event does as its subject, or in its data as an entity's column does (`models.forgetting.is_named_in`); a
-        dead letter in its body. They count for no group any more, and their offsets stay unused. A member that holds
-        one may settle, release or refuse it, which does nothing. Events of the subject that are published later, or
-        again, are new ones. May be called again after it was interrupted.
+        An event names it as its subject, or in an entity's column of its data
+        (`models.erasure.tombstones.is_named_in`); a dead letter in its body. They count for no group any more, and
+        their offsets stay unused. A member that holds one may settle, release or refuse it, which does nothing. Events
+        of the subject that are published later, or again, are new ones. May be called again after it was interrupted.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from models.errors import TesseraError
 from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
-from resources.postgres_session import Place, PostgresSession, needs_client
+from resources.postgres.session import Place, PostgresSession, needs_client
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -18,10 +18,10 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from models.erasure.tombstones import is_named_in
 from models.errors import TesseraError
 from models.events import Event
-from models.forgetting import is_named_in
-from models.moments import micros, moment
+from models.timestamps import micros, moment
 from resources.events import redis_scripts as scripts
 from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, stored_event

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
+from models.erasure.tombstones import is_named_in
 from models.events import Event
-from models.forgetting import is_named_in
-from models.moments import micros, moment
+from models.timestamps import micros, moment
 from resources.events import sql_statements as sql
 from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, now_us, stored_event

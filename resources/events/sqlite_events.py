@@ -20,7 +20,7 @@ from models.errors import TesseraError
 from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
-from resources.sqlite_scrub import scrub
+from resources.sqlite.vacuum import scrub
 
 _BUSY_SECONDS = 30.0
 _POLL_SECONDS = 0.002

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import time
 
+from models.erasure.tombstones import is_named_in
 from models.events import Event
-from models.forgetting import is_named_in
-from models.moments import moment
+from models.timestamps import moment
 
 
 def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:

@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from models.erasure.tombstones import ENTITIES, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
-from models.forgetting import ENTITIES, Forgotten, Tombstone
 from resources.health import Health
 from resources.lake.manifest import listed
 from resources.lake.object_store import object_store

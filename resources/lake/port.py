@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from models.forgetting import Forgotten, Tombstone
+from models.erasure.tombstones import Forgotten, Tombstone
 from resources.health import Health
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Lake(ABC):
     either all of a write or nothing of it.
 
     Whoever was forgotten does not come back: once an entity has a tombstone, no write of any table with the entity's
-    column (`models.forgetting.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
+    column (`models.erasure.tombstones.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
     """
 
     @abstractmethod

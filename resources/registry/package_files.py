@@ -22,7 +22,7 @@ def safe_files(package: Path) -> dict[str, str]:
     if not (package / "manifest.json").is_file():
         raise TesseraError(
             f"{package} is no model package: it has no manifest.json.",
-            expected="a folder made by models.training.package.save",
+            expected="a folder made by models.training.model_package.save",
             todo="Save the model as a package and register that folder.",
         )
     files = _files(package)

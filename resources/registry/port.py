@@ -35,8 +35,8 @@ class Registry(ABC):
         tags: Mapping[str, str],
         report: str,
     ) -> str:
-        """The new version's number. `package` is a folder made by `models.training.package.save`; every file is stored
-        with its sha256. `report` is the gate report (markdown), stored beside it.
+        """The new version's number. `package` is a folder made by `models.training.model_package.save`; every file is
+        stored with its sha256. `report` is the gate report (markdown), stored beside it.
         """
 
     @abstractmethod

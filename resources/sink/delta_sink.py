@@ -14,8 +14,8 @@ import pyarrow.fs as pa_fs
 from filelock import FileLock, Timeout
 from typing_extensions import override
 
+from models.erasure.tombstones import Forgotten
 from models.errors import TesseraError
-from models.forgetting import Forgotten
 from models.publishing import SCORES_SCHEMA, AuditVerdict, Publication, attempt_of, require_passed
 from models.scoring.digest import RowsDigest
 from resources.health import Health

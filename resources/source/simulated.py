@@ -9,9 +9,9 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 
 from models.errors import TesseraError, choose_from
-from models.shop.defects import DefectShares
-from models.shop.rows import SCHEMAS, with_original
-from models.shop.shop import Shop
+from models.simulation.defects import DefectShares
+from models.simulation.rows import SCHEMAS, with_original
+from models.simulation.shop import Shop
 from resources.health import Health
 from resources.source.port import Identity, Source
 

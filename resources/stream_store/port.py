@@ -10,9 +10,9 @@ from datetime import date, datetime
 
 import pyarrow as pa
 
-from models.alerts import Alert, Feedback, Scored, Verdict
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
+from models.fraud.alerts import Alert, Feedback, Scored, Verdict
 from resources.health import Health
 
 #: `("customer_id", "596")`: whose history it is.

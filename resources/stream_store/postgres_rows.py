@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.alerts import Alert
 from models.features.window_state import KeyHistory
+from models.fraud.alerts import Alert
 from resources.stream_store import postgres_statements as sql
 from resources.stream_store import sql_rows as rows
 from resources.stream_store.port import Batch, Key

@@ -13,13 +13,13 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from models.alerts import Alert, Feedback, Verdict
 from models.errors import TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.moments import micros
+from models.fraud.alerts import Alert, Feedback, Verdict
+from models.timestamps import micros
 from resources.health import Health
-from resources.postgres_session import Place, PostgresSession, needs_client
+from resources.postgres.session import Place, PostgresSession, needs_client
 from resources.stream_store import postgres_rows as tables
 from resources.stream_store import postgres_statements as sql
 from resources.stream_store import sql_rows as rows

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.alerts import Alert, Feedback, Scored
 from models.errors import TesseraError, choose_from
 from models.features.fraud_definitions import FEATURES
-from models.moments import micros, moment
+from models.fraud.alerts import Alert, Feedback, Scored
+from models.timestamps import micros, moment
 
 _SUGGESTED = 10
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from models.alerts import Alert, Feedback, Verdict
 from models.errors import RefusedValue, TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.moments import micros
+from models.fraud.alerts import Alert, Feedback, Verdict
+from models.timestamps import micros
 from resources.health import Health
-from resources.sqlite_scrub import scrub
+from resources.sqlite.vacuum import scrub
 from resources.stream_store import sql_rows as rows
 from resources.stream_store import sqlite_removal as removal
 from resources.stream_store.port import Batch, Key, StreamStore, Superseded

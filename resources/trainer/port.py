@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from models.training.fitted import Fit, Groups, Labels, Matrix
+from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.recipe import Recipe
 from resources.health import Health
 

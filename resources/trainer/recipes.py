@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from models.errors import TesseraError
 from models.training.recipe import Recipe
-from resources.secret_references import environment_value
-from resources.stack import ADAPTERS, adapter_class, opened
+from resources.stack.loader import ADAPTERS, adapter_class, opened
+from resources.stack.secrets import environment_value
 from resources.trainer.port import Trainer
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import ConfigDict, Field
 
-from models.training.fitted import Fit, Groups, Labels, Matrix
+from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.trainer.port import Trainer
 from resources.trainer.recipes import recipe_of

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.errors import TesseraError
 from models.features.churn_definitions import CATEGORIES, FEATURES
-from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
+from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
 from resources.feature_store.port import FeatureStore
 from tests.servers.postgres_server import PostgresDatabase
 

@@ -13,7 +13,7 @@ import pytest
 from feast import FeatureStore
 
 from models.features.churn import churn_features
-from resources.feature_store.pinned_files import pinned
+from resources.feature_store.offline.pinned_files import pinned
 from tests.conformance.pit_cases import (
     NOT_OUR_WINDOWS,
     all_cases,

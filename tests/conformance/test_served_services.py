@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TesseraError
-from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
+from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
 from tests.conformance.served_definitions import MAX_AGE
 
 # pyright: basic

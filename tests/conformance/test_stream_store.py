@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from models.alerts import Alert, Feedback, Scored, Verdict, raised_by
 from models.errors import RefusedValue, TesseraError
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
+from models.fraud.alerts import Alert, Feedback, Scored, Verdict, raised_by
 from resources.stream_store.port import Batch, StreamStore, Superseded
 from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig

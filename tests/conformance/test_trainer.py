@@ -10,8 +10,8 @@ import pytest
 from models.errors import TesseraError
 from models.evaluation.metrics import auc
 from models.training.encoding import Encoder
-from models.training.fitted import Fit, Groups, Labels, Matrix
-from models.training.package import ModelCard, load, save
+from models.training.model import Fit, Groups, Labels, Matrix
+from models.training.model_package import ModelCard, load, save
 from models.training.recipe import Recipe
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig

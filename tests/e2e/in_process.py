@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from resources.stack import ROOT, active_stack
+from resources.stack.loader import ROOT, active_stack
 
 #: Python's own filters, which a process starts with.
 _SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)

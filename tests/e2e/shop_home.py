@@ -16,7 +16,7 @@ from in_process import Said
 from in_process import tessera as tessera_here
 
 from models.publishing import Publication
-from resources.stack import ROOT, Stack, load_stack
+from resources.stack.loader import ROOT, Stack, load_stack
 
 #: The day that the trained home has scored.
 DAY = date(2026, 3, 1)

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from shop_home import Home
 
-from models.alerts import Alert, Feedback
-from models.payments import LABEL, label_of
+from models.fraud.alerts import Alert, Feedback
+from models.fraud.event_parsing import LABEL, label_of
 from pipelines.cli import main
-from resources.stack import active_stack
+from resources.stack.loader import active_stack
 from resources.stream_store.port import Batch, StreamStore
 
 DAY = date(2018, 8, 8)

@@ -11,7 +11,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from shop_home import DAY, Home
 
-from assets import churn_features
+from assets.churn import features as churn_features
 from resources.source.simulated import SimulatedSource
 
 D = DAY.isoformat()

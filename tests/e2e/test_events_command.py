@@ -9,9 +9,9 @@ import pytest
 from shop_home import Home, ended
 
 from models.events import MAX_EVENT_BYTES, Event
-from models.payments import LABEL, PAYMENT, PaymentLimits, label_of, payment_of
+from models.fraud.event_parsing import LABEL, PAYMENT, PaymentLimits, label_of, payment_of
 from resources.events.port import Events
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 GIVEN = [
     Event(id=str(n), source="/test", type="t", time=datetime(2018, 4, 1, tzinfo=UTC), subject="ü", data={"n": n})

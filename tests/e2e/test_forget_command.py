@@ -9,10 +9,10 @@ import pytest
 from forgetting_home import HighAmounts, LakeStones, payment, places_with
 from shop_home import DAY, Home
 
-from assets.fraud_notices import told
-from assets.fraud_stream import FraudStream
-from models.erasure import Erasure
-from models.payments import PaymentLimits
+from assets.fraud.notifications import told
+from assets.fraud.stream.processor import FraudStream
+from models.erasure.record import Erasure
+from models.fraud.event_parsing import PaymentLimits
 
 D, NEXT = DAY.isoformat(), DAY + timedelta(days=1)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from in_process import tessera as tessera_here
 
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 #: With a third of the cards, fewer frauds are there to be found: the default limits are for all of them.
 GATE = {"min_quality": 0.2, "min_class_rows": 20, "max_slice_drop": 1.0, "top_per_day": 30, "max_top_drop": 0.1}

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 from shop_home import Home
 
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 pytestmark = pytest.mark.real
 

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 import pytest
 from shop_home import DAY, Home
 
-from assets import churn_features
-from resources.feature_store.feast_store import FeastStore
+from assets.churn import features as churn_features
+from resources.feature_store.feast.store import FeastStore
 
 PASSWORD = "TEST_ONLINE_STORE_PASSWORD"  # noqa: S105 - the name of a variable
 MORNING = datetime(DAY.year, DAY.month, DAY.day, 4, tzinfo=UTC) + timedelta(days=1)

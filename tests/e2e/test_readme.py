@@ -10,7 +10,7 @@ import yaml
 from in_process import tessera
 from shop_home import LENIENT, SMALL_TRAINERS, Home, ended, write_stack
 
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 #: Tested elsewhere: `make test` is the suite itself; test_browser.py starts what `make dev` starts; the commands for
 #: one's own orders run in test_own_orders.py and test_online_retail.py, those of the profile fraud-handbook in

@@ -21,7 +21,7 @@ from shop_home import Home
 from pipelines import run_locks
 from pipelines.definitions import defs
 from pipelines.home import dagster_home
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 FIRST, SECOND = "2026-03-01", "2026-03-02"
 PATIENCE = 180.0

@@ -33,7 +33,7 @@ def definitions(tables: Path | str) -> list[Any]:
 
 def main(folder: str, registry: str, worker: str, go: str, file: str) -> None:
     """Waits for `go`, then works as fast as it can."""
-    from resources.feature_store.feast_store import FeastStoreConfig
+    from resources.feature_store.feast.store import FeastStoreConfig
 
     Path(f"{go}.{worker}").touch()
     while not Path(go).exists():

@@ -10,7 +10,7 @@ from pathlib import Path
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.types import Float64, String
 
-from resources.feature_store.feast_store import FeastStoreConfig
+from resources.feature_store.feast.store import FeastStoreConfig
 
 names: list[str] = []
 

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd  # noqa: F401 - pyarrow imports it on first use, in each process anew
 from forgetting_home import ID, OnlineFile, opened
 
-from assets import ingestion_record
-from assets.erasure_journal import ErasureJournal
-from assets.forgetting import forget
+from assets.maintenance.erasure import forget
+from assets.maintenance.erasure_journal import ErasureJournal
+from assets.stages.ingestion import completeness_log as ingestion_record
 from resources.events.sqlite_events import SqliteEvents
 from resources.lake import removal, transactions
 from resources.lake.delta import DeltaLake

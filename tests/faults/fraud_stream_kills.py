@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from assets.fraud_early_labels import EARLY_LABELS
+from assets.fraud.stream.early_labels import EARLY_LABELS
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.payments import PaymentLimits
+from models.fraud.event_parsing import PaymentLimits
 from tests.faults.fraud_stream_process import KEPT_DAYS, opened
 
 #: Starts a worker on a folder, with so many events a batch: its process id, and what waits for its exit code.

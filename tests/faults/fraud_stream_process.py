@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assets.fraud_stream import FraudStream
+from assets.fraud.stream.processor import FraudStream
 from models.features.fraud_definitions import FEATURES
-from models.payments import PaymentLimits
+from models.fraud.event_parsing import PaymentLimits
 from resources.events.sqlite_events import SqliteEvents
 from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 

@@ -10,8 +10,8 @@ from feast import RepoConfig
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64
 
-from resources.feature_store.monotonic_postgres import MonotonicPostgresOnlineStore
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online.bulk_store import EncodedRows
+from resources.feature_store.online.postgres import MonotonicPostgresOnlineStore
 from tests.unit.feature_store.postgres_views import key, view
 
 FEATURES = [f"f{number}" for number in range(30)]

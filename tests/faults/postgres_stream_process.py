@@ -2,8 +2,8 @@
 
 import sys
 
-from assets.fraud_stream import FraudStream
-from models.payments import PaymentLimits
+from assets.fraud.stream.processor import FraudStream
+from models.fraud.event_parsing import PaymentLimits
 from resources.events.port import Events
 from resources.events.postgres_events import PostgresEventsConfig
 from resources.stream_store.port import StreamStore

@@ -7,9 +7,9 @@ from typing import Any
 
 from feast.protos.feast.types.Value_pb2 import Value
 
-from resources.feature_store import monotonic_redis
-from resources.feature_store.monotonic_redis import MonotonicRedisOnlineStore
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online import redis as monotonic_redis
+from resources.feature_store.online.bulk_store import EncodedRows
+from resources.feature_store.online.redis import MonotonicRedisOnlineStore
 from tests.unit.feature_store.redis_views import config, key, view
 
 FEATURES = [f"f{number}" for number in range(10)]

@@ -13,12 +13,12 @@ import feature_registry_process
 import pytest
 from feature_registry_process import names
 
-from resources.feature_store import feast_session
-from resources.feature_store.feast_store import FeastStoreConfig
+from resources.feature_store.feast import session as feast_session
+from resources.feature_store.feast.store import FeastStoreConfig
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast_store"])
+_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"])
 
 
 @pytest.mark.parametrize("registry", ["sqlite", "postgres"])

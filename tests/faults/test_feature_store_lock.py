@@ -11,7 +11,8 @@ import pytest
 from filelock import FileLock
 
 from models.errors import TesseraError
-from resources.feature_store import feast_session, feast_store
+from resources.feature_store.feast import session as feast_session
+from resources.feature_store.feast import store as feast_store
 from tests.faults.applying_process import DAYS, FIRST, SHARED, VIEWS, main
 from tests.servers.postgres_server import PostgresDatabase
 
@@ -21,7 +22,7 @@ ENTITIES = pa.table({"customer_id": ["a"]})
 WORKERS = 3
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast_store"])
+_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"])
 
 
 def test_a_new_folder_is_made_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from forgetting_home import ID, fill, opened, places_with, state
 
-from assets.forgetting import forget
-from models.erasure import Erasure
+from assets.maintenance.erasure import forget
+from models.erasure.record import Erasure
 
 HERE = Path(__file__).resolve().parent
 
@@ -106,7 +106,7 @@ import sys
 from pathlib import Path
 from forgetting_home import FIRST, ID, LAST, CONFIG, HighAmounts, features, opened, payment, training_rows, worker
 from score_sets import APP, reader, score_rows
-from assets.ingestion import ingest
+from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 
 parts = opened(Path(sys.argv[1]))

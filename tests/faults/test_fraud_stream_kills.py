@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.alerts import Verdict
+from models.fraud.alerts import Verdict
 from tests.faults.fraud_stream_kills import contents, histories, killed, published, workers
 from tests.faults.fraud_stream_process import opened, work
 from tests.unit.features.handbook import replayed

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets import ingestion
-from assets.ingestion import ingest
+from assets.stages.ingestion import run as ingestion
+from assets.stages.ingestion.run import ingest
 from models.ingestion import IngestionConfig
 from resources.lake.delta import DeltaLake
 from resources.source.fake import FakeSource, raw_rows

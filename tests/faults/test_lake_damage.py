@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.ingestion import ingest
-from assets.ingestion_record import complete_days
+from assets.stages.ingestion.completeness_log import complete_days
+from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 from models.ingestion import IngestionConfig
 from resources.lake.delta import DeltaLake

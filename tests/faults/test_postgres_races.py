@@ -18,13 +18,13 @@ import pytest
 from feast.protos.feast.types.Value_pb2 import Value
 from postgres_process import FEATURES, KEYS, WIDE, rows
 
-from resources.feature_store.monotonic_postgres import MonotonicPostgresOnlineStore
+from resources.feature_store.online.postgres import MonotonicPostgresOnlineStore
 from tests.servers.postgres_server import PostgresDatabase
 from tests.unit.feature_store.postgres_views import LOYALTY, apply, config, encoded, execute, key, table, view
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["resources.feature_store.monotonic_postgres"])
+_PROCESSES.set_forkserver_preload(["resources.feature_store.online.postgres"])
 _PATIENCE_SECONDS = 60
 
 

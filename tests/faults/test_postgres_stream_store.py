@@ -16,12 +16,12 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from models.alerts import Scored, raised_by
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.payments import LABEL
+from models.fraud.alerts import Scored, raised_by
+from models.fraud.event_parsing import LABEL
 from resources.stream_store.port import Batch, StreamStore, Superseded
 from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
 from tests.faults import fraud_stream_process

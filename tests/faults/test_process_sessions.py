@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
 
 #: The owner starts a leader with two children: one may ignore SIGTERM, the other executes a run.
 OWNER = """

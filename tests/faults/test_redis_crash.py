@@ -19,12 +19,12 @@ from feast.protos.feast.types.Value_pb2 import Value
 from redis import ConnectionError
 from redis_process import FEATURES, KEYS, WIDE, rows
 
-from resources.feature_store.monotonic_redis import MonotonicRedisOnlineStore
+from resources.feature_store.online.redis import MonotonicRedisOnlineStore
 from tests.unit.feature_store.redis_views import config
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["resources.feature_store.monotonic_redis"])
+_PROCESSES.set_forkserver_preload(["resources.feature_store.online.redis"])
 
 
 def _rows_found(url: str) -> list[int | None]:

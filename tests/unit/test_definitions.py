@@ -15,10 +15,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from pipelines.definitions import defs
-from resources.ports import SourceResource
 from resources.source.fake import FakeSource
 from resources.source.port import Source
-from resources.stack import ROOT
+from resources.stack.loader import ROOT
+from resources.stack.ports import SourceResource
 
 HEAVY = {"feast", "mlflow", "xgboost", "sklearn", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"}
 SERVERS = {"redis", "psycopg"}

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import pytest
 
 from models.features.fraud_definitions import LOOKBACK_DAYS
+from models.fraud.training_rows import fraud_days
 from models.settings import FraudSettings
-from models.training.fraud_rows import fraud_days
 
 
 @pytest.mark.parametrize(("train", "holdout"), [(1, 1), (7, 7), (35, 14)])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models.errors import TesseraError
 from resources.home import writable_home
 from resources.layout import FILE, LAYOUT, check_layout
-from resources.ports import stack_resources
-from resources.stack import ROOT, Stack, load_stack
+from resources.stack.loader import ROOT, Stack, load_stack
+from resources.stack.ports import stack_resources
 
 
 def stack_in(home: Path) -> Stack:

@@ -16,7 +16,7 @@ from pipelines import run_locks
 from pipelines.definitions import defs
 from pipelines.lost_runs import LOST, end_lost_runs
 from resources.notifier.log import LogNotifier, LogNotifierConfig
-from resources.ports import NotifierResource
+from resources.stack.ports import NotifierResource
 
 S = dg.DagsterRunStatus
 WITHOUT_PROCESS = [S.STARTING, S.STARTED, S.CANCELING, S.NOT_STARTED]

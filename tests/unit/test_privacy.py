@@ -13,7 +13,7 @@ from models.events import Event
 from pipelines.cli.tables import write_table
 from resources.home import only_one
 from resources.privacy import close_to_others, create_privately
-from resources.stack import ROOT, load_stack
+from resources.stack.loader import ROOT, load_stack
 
 DAY = date(2026, 3, 1)
 

@@ -3,9 +3,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from models.shop import behaviour
-from models.shop.draws import Purpose, uniform
-from models.shop.population import Population
+from models.simulation import customer_behaviour as behaviour
+from models.simulation.population import Population
+from models.simulation.random_streams import Purpose, uniform
 
 FIRST = 738_000
 

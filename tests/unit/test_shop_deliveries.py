@@ -11,12 +11,12 @@ import pytest
 
 from models.contracts import ORDERS
 from models.contracts.checking import check_rows
-from models.shop.behaviour import LONGEST_ORDER_LINES, RATES, RETURN_DELAYS_DAYS, demand, fade
-from models.shop.catalogue import Catalogue
-from models.shop.defects import DefectShares, broken
-from models.shop.orders import Orders
-from models.shop.population import Population
-from models.shop.shop import Shop
+from models.simulation.catalogue import Catalogue
+from models.simulation.customer_behaviour import LONGEST_ORDER_LINES, RATES, RETURN_DELAYS_DAYS, demand, fade
+from models.simulation.defects import DefectShares, broken
+from models.simulation.orders import Orders
+from models.simulation.population import Population
+from models.simulation.shop import Shop
 
 FIRST = date(2024, 2, 1)
 LAST = FIRST + timedelta(days=59)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.shop.draws import Purpose, keys, normal, poisson, uniform
+from models.simulation.random_streams import Purpose, keys, normal, poisson, uniform
 
 MANY = np.arange(200_000)
 

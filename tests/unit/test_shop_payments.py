@@ -10,13 +10,13 @@ import pytest
 
 from models.contracts import PAYMENT_LABELS, PAYMENTS
 from models.contracts.checking import check_rows
-from models.shop import cards, payments, terminals
-from models.shop.cards import stolen
-from models.shop.defects import DefectShares
-from models.shop.payments import Paid, Payments
-from models.shop.population import Population
-from models.shop.shop import Shop
-from models.shop.terminals import Terminals
+from models.simulation import cards, payments, terminals
+from models.simulation.cards import stolen
+from models.simulation.defects import DefectShares
+from models.simulation.payments import Paid, Payments
+from models.simulation.population import Population
+from models.simulation.shop import Shop
+from models.simulation.terminals import Terminals
 
 #: Le Borgne et al. (2022), chapter 3: 1,754,155 payments in 183 days by 5,000 cards at 10,000 terminals, EUR 53.63 on
 #: average with a deviation of 42.33, 0.8369 % of them fraud: 978 large amounts, 9,099 at terminals, 4,604 by thieves.
@@ -162,7 +162,7 @@ class TestScenarios:
 
 
 def _places(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    from models.shop.draws import Purpose, uniform
+    from models.simulation.random_streams import Purpose, uniform
 
     return uniform(7, Purpose.TERMINAL_X, number), uniform(7, Purpose.TERMINAL_Y, number)
 

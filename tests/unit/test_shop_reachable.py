@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
 
-from models.shop import behaviour
-from models.shop.defects import DefectShares
-from models.shop.reachable import best_reachable
-from models.shop.shop import Shop
+from models.simulation import customer_behaviour as behaviour
+from models.simulation.bayes_optimal import best_reachable
+from models.simulation.defects import DefectShares
+from models.simulation.shop import Shop
 
 FIRST = date(2024, 1, 1)
 CUTOFF = FIRST + timedelta(days=399)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from models.shop.payments import Paid, Payments
-from models.shop.population import Population
-from models.shop.reachable_fraud import best_chance
-from models.shop.terminals import SKIMMED_DAYS, SKIMMED_PER_DAY
+from models.simulation.bayes_optimal_fraud import best_chance
+from models.simulation.payments import Paid, Payments
+from models.simulation.population import Population
+from models.simulation.terminals import SKIMMED_DAYS, SKIMMED_PER_DAY
 
 FIRST = date(2025, 1, 1).toordinal()
 BEGIN, END = FIRST + 400, FIRST + 420

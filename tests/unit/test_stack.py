@@ -8,8 +8,8 @@ import yaml
 
 from models.errors import TesseraError
 from models.settings import FraudSettings
-from resources.ports import stack_resources
-from resources.stack import ADAPTERS, ROOT, Stack, load_stack
+from resources.stack.loader import ADAPTERS, ROOT, Stack, load_stack
+from resources.stack.ports import stack_resources
 
 SHIPPED = ROOT / "stack.yaml"
 

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from models.errors import TesseraError
-from resources.stack import ROOT
-from resources.stack_profiles import add_profile
+from resources.stack.added_profiles import add_profile
+from resources.stack.loader import ROOT
 
 PROFILE = {
     "extends": "local",

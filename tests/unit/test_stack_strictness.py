@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 
 from models.errors import TesseraError
 from models.settings import Settings
-from resources.ports import stack_resources
-from resources.stack import ADAPTERS, ROOT, Stack, active_stack, adapter_class, load_stack, opened
-from resources.strictness import WrongSetting, strict
+from resources.stack.loader import ADAPTERS, ROOT, Stack, active_stack, adapter_class, load_stack, opened
+from resources.stack.ports import stack_resources
+from resources.stack.strictness import WrongSetting, strict
 
 SHIPPED = (ROOT / "stack.yaml").read_text()
 OURS = [(port, kind) for port, kinds in ADAPTERS.items() for kind in kinds]

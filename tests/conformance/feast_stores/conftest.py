@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from resources.feature_store.behaviours import OFFLINE, ONLINE, Gap
+from resources.conformance.feast_behaviours import OFFLINE, ONLINE, Gap
 from tests.conformance.feast_stores.other_process import OtherProcess, started
 from tests.conformance.feast_stores.stores import Servers
 from tests.servers.postgres_server import PostgresDatabase

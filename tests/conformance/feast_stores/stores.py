@@ -27,7 +27,7 @@ from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Bool, Bytes, FeastType, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
-from resources.feature_store.online_rows import BulkOnlineStore
+from resources.feature_store.online.bulk_store import BulkOnlineStore
 from tests.servers.postgres_server import PostgresDatabase
 
 MOMENT, CREATED, KEY = "event_timestamp", "created_timestamp", "customer_id"
@@ -205,7 +205,7 @@ class Repo:
 
     def forget(self, views: Sequence[FeatureView], names: Sequence[str]) -> int:
         """Number of rows that the store removed for these customers."""
-        from resources.feature_store.encoding import entity_keys
+        from resources.feature_store.online.encoding import entity_keys
 
         store = self._online_store
         assert isinstance(store, BulkOnlineStore), f"{type(store).__name__} cannot remove the rows of one entity"

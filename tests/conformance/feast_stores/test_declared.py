@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from resources.feature_store.behaviours import OFFLINE, OFFLINE_STORES, ONLINE, ONLINE_STORES, Gap
+from resources.conformance.feast_behaviours import OFFLINE, OFFLINE_STORES, ONLINE, ONLINE_STORES, Gap
 from tests.conformance.feast_stores import test_feast_offline, test_feast_online
 from tests.conformance.feast_stores.conftest import must_fail
 

@@ -1,6 +1,6 @@
 """What every offline store does, asked through Feast: who wins, what expires, what comes out, what is refused.
 
-Each test is a behaviour of `resources/feature_store/behaviours.py`; what a store is declared to lack must fail there.
+Each test is a behaviour of `resources/conformance/feast_behaviours.py`; a declared gap must fail there.
 """
 
 # Feast is only partly typed.
@@ -21,7 +21,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Float64
 
-from resources.feature_store.behaviours import OFFLINE_STORES
+from resources.conformance.feast_behaviours import OFFLINE_STORES
 from tests.conformance.feast_stores.other_process import OtherProcess
 from tests.conformance.feast_stores.rows import (
     CREATED,

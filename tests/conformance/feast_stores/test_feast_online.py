@@ -1,7 +1,7 @@
 """What every online store does, asked through Feast: what stays, what is replaced, what is found.
 
 Our stores are filled by our engine, Feast's by Feast's. Each test is a behaviour of
-`resources/feature_store/behaviours.py`; what a store is declared to lack must fail there.
+`resources/conformance/feast_behaviours.py`; what a store is declared to lack must fail there.
 """
 
 # Feast is only partly typed.
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureView
 
-from resources.feature_store.behaviours import ONLINE_STORES
+from resources.conformance.feast_behaviours import ONLINE_STORES
 from tests.conformance.feast_stores.other_process import OtherProcess
 from tests.conformance.feast_stores.rows import DAY, HOUR, MICROSECOND, Row, T, features, table
 from tests.conformance.feast_stores.stores import CREATED, KEY, MOMENT, US_UTC, Repo, Servers

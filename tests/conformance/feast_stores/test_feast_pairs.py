@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources.feature_store.behaviours import OFFLINE_STORES, ONLINE_STORES
+from resources.conformance.feast_behaviours import OFFLINE_STORES, ONLINE_STORES
 from tests.conformance.feast_stores.rows import DAY, HOUR, T, asked, features, values
 from tests.conformance.feast_stores.stores import Repo, Servers, quiet
 

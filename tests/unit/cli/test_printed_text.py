@@ -10,19 +10,24 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from models.alerts import Alert
 from models.errors import TesseraError
+from models.fraud.alerts import Alert
 from models.publishing import Publication
 from pipelines import cli
-from pipelines.cli import alerting, checking, console, eventing, forgetting, publications, quarantined, registry
+from pipelines.cli import alerts as alerting
+from pipelines.cli import check as checking
+from pipelines.cli import console, publications, registry
+from pipelines.cli import events as eventing
+from pipelines.cli import forget as forgetting
+from pipelines.cli import quarantine as quarantined
 from pipelines.cli.card import card
-from pipelines.cli.running import Outcome
+from pipelines.cli.run import Outcome
 from resources.events.port import DeadLetter
 from resources.health import Health
 from resources.lake.delta import DeltaLakeConfig
 from resources.layout import check_layout
 from resources.registry.port import VersionInfo
-from resources.stack import ROOT, active_stack, load_stack
+from resources.stack.loader import ROOT, active_stack, load_stack
 
 DAY = date(2026, 3, 1)
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -93,7 +98,7 @@ def say_error(text: str) -> None:
 
 
 def say_proof(text: str) -> None:
-    from models.erasure import Erasure, Learnt, Place
+    from models.erasure.record import Erasure, Learnt, Place
 
     learnt = [Learnt(app=text, version=text, as_of=DAY, champion=True, golden_set=False)]
     places = {text: Place(rows=1, note=text)}

@@ -14,7 +14,7 @@ import yaml
 
 from models.contracts import CONTRACTS, ORDERS, Column, Contract
 from models.contracts.change import compare, version_is_due
-from models.contracts.export import data_contract, json_schema, problems, release, released, write
+from pipelines.docs.contracts import data_contract, json_schema, problems, release, released, write
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_up_to_date_is_found(tmp_path: Path) -> None:
 
 
 def test_the_command_for_ci_agrees() -> None:
-    command = [sys.executable, "-m", "models.contracts.export", "--check"]
+    command = [sys.executable, "-m", "pipelines.docs.contracts", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 

@@ -9,7 +9,7 @@ from models.errors import TesseraError
 from models.evaluation.bootstrap import Resampling, interval, resampled
 from models.evaluation.metrics import Metric, auc, average_precision
 from models.training.calibration import sigmoid
-from models.training.fitted import Groups, Labels, Vector
+from models.training.model import Groups, Labels, Vector
 
 MANY = Resampling(n=400, seed=1, confidence=0.9)
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score
 
-from models.evaluation.maturity import Quality, labels_known, matured_quality
+from models.fraud.performance import Quality, labels_known, matured_quality
 
 #: customer, score, fraud. Card a: its fraud scores lowest of its two payments; nobody said anything about d's.
 ROWS: list[tuple[str, float, bool | None]] = [

@@ -22,7 +22,7 @@ from models.evaluation.metrics import (
     reliability,
 )
 from models.training.calibration import fit_platt, log_odds, sigmoid
-from models.training.fitted import Labels, Vector
+from models.training.model import Labels, Vector
 
 
 @st.composite

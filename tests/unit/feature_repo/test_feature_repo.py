@@ -11,8 +11,8 @@ import pyarrow as pa
 import yaml
 
 from models.features.churn_definitions import FEATURES
-from resources.feature_store.feast_settings import feast_settings
-from resources.feature_store.feast_store import FeastStore, FeastStoreConfig
+from resources.feature_store.feast.settings import feast_settings
+from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
 from resources.lake.delta import DeltaLakeConfig
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,7 +17,7 @@ from feast.types import Float64, Int64
 US_UTC = pa.timestamp("us", "UTC")
 T = datetime(2024, 3, 31, 23, 59, 59, 999999, tzinfo=UTC)
 DAY, HOUR, MICROSECOND = timedelta(days=1), timedelta(hours=1), timedelta(microseconds=1)
-ASOF = {"type": "resources.feature_store.asof.AsofOfflineStore", "memory_limit_mb": 500}
+ASOF = {"type": "resources.feature_store.offline.store.AsofOfflineStore", "memory_limit_mb": 500}
 
 #: Key, event, created, value.
 Row = tuple[int | None, datetime | None, datetime | None, float | None]

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType, types
 from feast.infra.common.materialization_job import MaterializationTask
 
-from resources.feature_store.bulk_engine import BulkEngine
+from resources.feature_store.feast.compute_engine import BulkEngine
 
-SQLITE = "resources.feature_store.monotonic_sqlite.MonotonicSqliteOnlineStore"
-ENGINE = "resources.feature_store.bulk_engine.BulkEngine"
-ASOF = "resources.feature_store.asof.AsofOfflineStore"
+SQLITE = "resources.feature_store.online.sqlite.MonotonicSqliteOnlineStore"
+ENGINE = "resources.feature_store.feast.compute_engine.BulkEngine"
+ASOF = "resources.feature_store.offline.store.AsofOfflineStore"
 FIRST, LAST = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)
 CUSTOMER = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
 SHOP = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)

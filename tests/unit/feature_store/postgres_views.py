@@ -15,10 +15,10 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import FeastType, Float64, Int64, String
 
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online.bulk_store import EncodedRows
 from tests.servers.postgres_server import PostgresDatabase
 
-OURS = "resources.feature_store.monotonic_postgres.MonotonicPostgresOnlineStore"
+OURS = "resources.feature_store.online.postgres.MonotonicPostgresOnlineStore"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -10,9 +10,9 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, Int64, String
 
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online.bulk_store import EncodedRows
 
-MONOTONIC = "resources.feature_store.monotonic_redis.MonotonicRedisOnlineStore"
+MONOTONIC = "resources.feature_store.online.redis.MonotonicRedisOnlineStore"
 CUSTOMER = Entity(name="customer", join_keys=["customer_id"], value_type=ValueType.STRING)
 NUMBER = Entity(name="number", join_keys=["number"], value_type=ValueType.INT64)
 

@@ -14,7 +14,7 @@ from feast.data_format import DeltaFormat
 from feast.types import Float64, Int64, String
 
 from models.errors import TesseraError
-from resources.feature_store.pinned_files import pinned
+from resources.feature_store.offline.pinned_files import pinned
 from tests.unit.feature_store.asof_feast import (
     DAY,
     HOUR,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from resources.feature_store.asof import AsofOfflineStore
+from resources.feature_store.offline.store import AsofOfflineStore
 from tests.unit.feature_store.asof_feast import ASOF, DAY, MICROSECOND, US_UTC, Row, T, rows_file
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.feature_store.asof_order import Lags, Order, order_of
+from resources.feature_store.offline.tie_order import Lags, Order, order_of
 
 SECOND, HOUR, DAY = 10**6, 3600 * 10**6, 86400 * 10**6
 YEAR = 365 * DAY

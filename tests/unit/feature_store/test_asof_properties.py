@@ -12,9 +12,9 @@ from feast import FeatureStore, FeatureView
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.moments import moment
-from resources.feature_store.asof_ranges import DAY_US, wanted
-from resources.feature_store.pinned_files import pinned
+from models.timestamps import moment
+from resources.feature_store.offline.pinned_files import pinned
+from resources.feature_store.offline.time_ranges import DAY_US, wanted
 from tests.unit.feature_store.asof_feast import DAY, HOUR, Row, T, asked, feast, rows_file, values, view_of
 
 MINUTE = timedelta(minutes=1)

@@ -18,7 +18,7 @@ from feast.transformation.pandas_transformation import PandasTransformation
 from pydantic import ValidationError
 
 from models.errors import TesseraError
-from resources.feature_store.pinned_files import pinned
+from resources.feature_store.offline.pinned_files import pinned
 from tests.unit.feature_store.materialized import (
     CUSTOMER,
     ENGINE,

@@ -10,8 +10,8 @@ import yaml
 from redis import Redis
 
 from models.errors import TesseraError
-from resources.feature_store.feast_settings import feast_settings, for_yaml, repo_config, revealed
-from resources.feature_store.feast_store import FeastStoreConfig
+from resources.feature_store.feast.settings import feast_settings, for_yaml, repo_config, revealed
+from resources.feature_store.feast.store import FeastStoreConfig
 from tests.servers.postgres_server import PostgresDatabase
 from tests.servers.redis_server import serving
 
@@ -56,7 +56,7 @@ def test_a_missing_client_names_what_installs_it(
     # Forgotten, so that they are imported again; `None` makes Python say that there is no such package.
     for name in [*sys.modules]:
         if name.split(".")[0] == package or name.startswith(
-            ("feast.infra.online_stores.redis", "feast.infra.online_stores.postgres", "resources.feature_store.mono")
+            ("feast.infra.online_stores.redis", "feast.infra.online_stores.postgres", "resources.feature_store.online")
         ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.feature_store.materializing import merged
+from resources.feature_store.feast.materialization import merged
 
 DAY = timedelta(days=1)
 D = datetime(2026, 3, 1, tzinfo=UTC)

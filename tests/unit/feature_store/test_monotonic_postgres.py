@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from resources.feature_store.monotonic_postgres import MonotonicPostgresOnlineStore
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online.bulk_store import EncodedRows
+from resources.feature_store.online.postgres import MonotonicPostgresOnlineStore
 from tests.servers.postgres_server import PostgresDatabase
 from tests.unit.feature_store.postgres_views import (
     ACTIVITY,

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from models.errors import TesseraError
-from resources.feature_store.monotonic_redis import MonotonicRedisOnlineStore
-from resources.feature_store.online_rows import EncodedRows, ViewRead
+from resources.feature_store.online.bulk_store import EncodedRows, ViewRead
+from resources.feature_store.online.redis import MonotonicRedisOnlineStore
 from tests.unit.feature_store.redis_views import (
     ACTIVITY,
     CUSTOMER,

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from resources.feature_store.monotonic_sqlite import MonotonicSqliteOnlineStore
-from resources.feature_store.online_rows import EncodedRows
+from resources.feature_store.online.bulk_store import EncodedRows
+from resources.feature_store.online.sqlite import MonotonicSqliteOnlineStore
 from tests.unit.feature_store.materialized import CUSTOMER, served, store, view
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)

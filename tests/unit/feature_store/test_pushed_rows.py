@@ -14,7 +14,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from models.errors import TesseraError
-from resources.feature_store.pushed_rows import microseconds, pushed_columns
+from resources.feature_store.online.pushed_rows import microseconds, pushed_columns
 
 T = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 HOUR = timedelta(hours=1)

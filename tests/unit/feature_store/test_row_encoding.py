@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from resources.feature_store import encoding
-from resources.feature_store.encoding import decoded, encoded, entity_keys
+from resources.feature_store.online import encoding
+from resources.feature_store.online.encoding import decoded, encoded, entity_keys
 
 FIRST, LAST = dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)
 DAYS = st.dates(FIRST.date(), LAST.date())

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from resources.feature_store import served_log
-from resources.feature_store.served_log import ServedLog
+from resources.feature_store.feast import served_log
+from resources.feature_store.feast.served_log import ServedLog
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

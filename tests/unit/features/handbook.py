@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 
 from models.events import Event
-from models.payments import LABEL, PAYMENT
+from models.fraud.event_parsing import LABEL, PAYMENT
 
 LABEL_DELAY = timedelta(days=7)
 

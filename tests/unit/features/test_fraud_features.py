@@ -21,7 +21,7 @@ from models.features.fraud_definitions import DEFINITIONS, FEATURES, WINDOWS
 from models.features.fraud_online import FraudWindows, Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.payments import PAYMENT, PaymentLimits, payment_of
+from models.fraud.event_parsing import PAYMENT, PaymentLimits, payment_of
 from tests.unit.features.orders import engine
 
 PAYMENTS = pa.schema(

@@ -17,8 +17,8 @@ from models.features.fraud_seed import histories, seed_rows
 from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY as DAY
-from models.moments import micros, moment
-from models.training.fraud_rows import REFIT, FraudDays, fraud_rows
+from models.fraud.training_rows import REFIT, FraudDays, fraud_rows
+from models.timestamps import micros, moment
 from tests.unit.features.orders import engine
 from tests.unit.features.test_fraud_features import LABELS, PAYMENTS
 

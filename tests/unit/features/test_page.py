@@ -2,7 +2,7 @@
 
 from models.features import fraud_definitions
 from models.features.churn_definitions import CATEGORIES, FEATURES
-from models.features.page import features_page
+from pipelines.docs.features import features_page
 
 
 def test_every_feature_has_exactly_one_line_with_all_four_cells() -> None:

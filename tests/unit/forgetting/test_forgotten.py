@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.forgetting import Forgotten, Tombstone, json_naming, new_key
+from models.erasure.tombstones import Forgotten, Tombstone, json_naming, new_key
 
 IDS = st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable())
 KEY = new_key()

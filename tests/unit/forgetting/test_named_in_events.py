@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.forgetting import is_named_in
+from models.erasure.tombstones import is_named_in
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from models.gates.report import GateReport
 from models.training.calibration import log_odds, sigmoid
 from models.training.candidates import ShuffledControl, fit_candidates, shuffled_control
 from models.training.dataset import Dataset, Split, split
-from models.training.fitted import Fit, FittedModel, Matrix, Vector
-from models.training.package import ModelCard, load, package_bytes, save
+from models.training.model import Fit, FittedModel, Matrix, Vector
+from models.training.model_package import ModelCard, load, package_bytes, save
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainer, XGBoostTrainerConfig
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.churn_learning import home_history
+from assets.churn.training import home_history
 from models.features.churn import CATEGORIES, FEATURES, churn_features
 from models.features.churn_definitions import DEFINITIONS, LOOK_BACK_DAYS
 from models.scoring.config import DriftConfig

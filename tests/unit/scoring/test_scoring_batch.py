@@ -14,8 +14,8 @@ from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA
 from models.scoring.batch import Scorer, scored
 from models.scoring.config import ScoringConfig
-from models.scoring.leaders import TopRows
 from models.scoring.reasons import explain
+from models.scoring.top_k import TopRows
 from models.training.calibration import Platt
 from models.training.encoding import Encoder
 from models.training.xgboost_model import XGBoostModel

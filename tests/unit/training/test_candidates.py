@@ -18,9 +18,9 @@ from models.training.candidates import (
     fit_candidates,
     shuffled_control,
 )
+from models.training.cross_validation import grouped_folds
 from models.training.dataset import Dataset
-from models.training.fitted import Fit, Groups, Labels, Matrix
-from models.training.folds import grouped_folds
+from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.xgboost_model import XGBoostModel
 from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig

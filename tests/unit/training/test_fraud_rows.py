@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from models.alerting import alert_threshold, threshold_of, threshold_text
 from models.errors import TesseraError
-from models.training.fraud_rows import HOLDOUT, REFIT, TRAIN, FraudDays, fraud_days, fraud_rows, refit_rows
+from models.fraud.threshold import alert_threshold, threshold_of, threshold_text
+from models.fraud.training_rows import HOLDOUT, REFIT, TRAIN, FraudDays, fraud_days, fraud_rows, refit_rows
 
 PUBLISHED = FraudDays(date(2018, 7, 25), date(2018, 7, 31), date(2018, 8, 8), date(2018, 8, 14))
 

@@ -18,7 +18,7 @@ from models.training.boosted_model import HistogramModel
 from models.training.calibration import Platt
 from models.training.encoding import Encoder
 from models.training.linear_model import LinearModel
-from models.training.package import ModelCard, load, save
+from models.training.model_package import ModelCard, load, save
 from models.training.skops_files import read_skops, write_skops
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
@@ -66,7 +66,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, object]], object]) -> None
 
 def forge(folder: Path, file: str) -> None:
     """Make all checksums right again, as someone would who knows about them."""
-    from models.training.package import _digest, _sha256  # pyright: ignore[reportPrivateUsage]
+    from models.training.model_package import _digest, _sha256  # pyright: ignore[reportPrivateUsage]
 
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"][file] = _sha256((folder / file).read_bytes())

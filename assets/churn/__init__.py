@@ -1,0 +1,1 @@
+"""Churn: customers who will not buy again."""

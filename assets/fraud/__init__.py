@@ -1,0 +1,1 @@
+"""Fraud: card payments that were not made by the card's owner."""

@@ -1,0 +1,214 @@
+"""Fraud: which card payments were not made by the card's owner. Read top to bottom = the lineage.
+
+payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion -> scores ->
+missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what its model was
+given is held against the features. The steps' bodies stand in `fraud_*`.
+"""
+
+from datetime import date
+from functools import partial
+
+import dagster as dg
+from pydantic import Field
+
+from assets.fraud import features as fraud_features
+from assets.fraud import performance as fraud_monitoring
+from assets.fraud import scoring as fraud_scoring
+from assets.fraud import skew as fraud_serving
+from assets.fraud import training as fraud_learning
+from assets.fraud.model import FraudModel, model_in_charge
+from assets.fraud.notifications import told
+from assets.fraud.stream import catch_up as fraud_catch_up
+from assets.fraud.stream.champion import FraudChampion
+from assets.fraud.stream.lake_context import fraud_stream
+from assets.partitions import daily
+from assets.stages import skew as served_skew
+from assets.stages import training as learning
+from assets.stages.builders import LearningConfig, champion_of
+from resources.home import only_one
+from resources.stack.loader import active_stack
+from resources.stack.ports import (
+    EngineResource,
+    EventsResource,
+    LakeResource,
+    NotifierResource,
+    RegistryResource,
+    SettingsResource,
+    StreamStoreResource,
+    TrainerResource,
+)
+
+_OWNERS = ["team:data-science"]
+
+
+@dg.asset(
+    key=["fraud", "features"],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"]],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"duckdb", "deltalake"},
+    owners=_OWNERS,
+)
+def features(context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:
+    """What the windows say of each payment of the day: one row per payment, one partition per day."""
+    rows = fraud_features.write(lake.open(), engine.open(), date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+
+
+@champion_of(
+    "fraud",
+    rows="Payments of past days whose labels are known, with the features of their moment.",
+    judged_on="payments of later days, cards that were blocked by then left out",
+)
+def champion(
+    context: dg.AssetExecutionContext,
+    config: LearningConfig,
+    lake: LakeResource,
+    engine: EngineResource,
+    registry: RegistryResource,
+    trainer: TrainerResource,
+    challenger: TrainerResource,
+    settings: SettingsResource,
+    notifier: NotifierResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
+    day, fraud, models = date.fromisoformat(context.partition_key), settings.open().fraud, registry.open()
+    with models.lock(fraud_learning.APP):
+        if config.train == "if_no_champion" and models.champion(fraud_learning.APP) is not None:
+            yield learning.kept(fraud_learning.APP, models)
+            return
+        rows = fraud_learning.training_set(lake.open(), engine.open(), fraud, day)
+        yield dg.MaterializeResult(asset_key=["fraud", "training_set"], metadata=rows.metadata())
+        lesson = fraud_learning.lesson(rows, fraud)
+        judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
+        yield dg.MaterializeResult(asset_key=["fraud", "candidate"], metadata=judged.metadata())
+        run = {"run_id": context.run.run_id, "who": context.run.job_name}
+        yield learning.decided(lesson, judged, models, notifier.open(), **run)
+
+
+@dg.asset(
+    key=["fraud", "scores"],
+    deps=[["fraud", "features"], ["fraud", "champion"]],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"xgboost", "deltalake"},
+    owners=_OWNERS,
+)
+def scores(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource) -> dg.MaterializeResult:
+    """Fraud probability of every payment of the day, from the offline features: what the stream gives, bit for bit."""
+    models = registry.open()
+    model = FraudModel(models, model_in_charge(models))
+    scored = fraud_scoring.score(lake.open(), model, date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(metadata=scored.metadata())
+
+
+@dg.asset(
+    key=["fraud", "alerts"],
+    deps=[["fraud", "scores"]],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"sqlite"},
+    owners=_OWNERS,
+)
+def alerts(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    registry: RegistryResource,
+    stream_store: StreamStoreResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """The day's alerts, one per card: those that the stream raised, and those that it would have raised."""
+    day, budget = date.fromisoformat(context.partition_key), settings.open().fraud.alerts_per_day
+    found = fraud_scoring.add_missing_alerts(lake.open(), registry.open(), stream_store.open(), day, budget=budget)
+    return dg.MaterializeResult(metadata=found.metadata())
+
+
+class Offsets(dg.Config):
+    """Which events a run takes in."""
+
+    first: int = Field(ge=1, description="Offset of the first event; those of the stream's past come again.")
+    last: int = Field(ge=1, description="Offset of the last event.")
+
+
+@dg.asset(
+    key=["fraud", "stream"],
+    deps=[["fraud", "champion"]],
+    group_name="fraud",
+    kinds={"sqlite"},
+    owners=_OWNERS,
+    pool="fraud_stream",
+)
+def stream(
+    context: dg.AssetExecutionContext,
+    config: Offsets,
+    events: EventsResource,
+    stream_store: StreamStoreResource,
+    lake: LakeResource,
+    engine: EngineResource,
+    registry: RegistryResource,
+    notifier: NotifierResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """Events that no worker took in: scored and alerted as `tessera stream fraud` does; taken in again, no change."""
+    queue, store = events.open(), stream_store.open()
+    doing = f"run {context.run.run_id} of {context.run.job_name}"
+    with only_one(active_stack(), fraud_catch_up.LOCK, doing):
+        champion = FraudChampion(registry.open())
+        begin = partial(fraud_stream, queue, store, lake.open(), engine.open(), settings.open().fraud)
+        caught = fraud_catch_up.catch_up(begin, queue, store, champion, first=config.first, last=config.last)
+    unheard = [why for alert in caught.alerts if (why := told(notifier.open(), alert))]
+    return dg.MaterializeResult(metadata=caught.metadata() | {"notices that failed": len(unheard)})
+
+
+@dg.asset(
+    key=["fraud", "online_skew"],
+    deps=[["fraud", "features"], ["fraud", "scores"], ["fraud", "stream"]],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"sqlite", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            served_skew.CHECK,
+            asset=["fraud", "online_skew"],
+            description="What the stream's model was given, against the offline features: other values, payments that "
+            "only one side has, other scores.",
+        )
+    ],
+)
+def online_skew(
+    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Every payment that the stream scored on the day, held against what training would have seen."""
+    day = date.fromisoformat(context.partition_key)
+    compared = fraud_serving.compare(lake.open(), stream_store.open(), settings.open().fraud.skew, day)
+    return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+
+
+@dg.asset(
+    key=["fraud", "matured"],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"duckdb", "deltalake"},
+    owners=_OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            fraud_monitoring.CHECK,
+            asset=["fraud", "matured"],
+            description="Share of the payments whose labels had time to arrive that have one.",
+        )
+    ],
+)
+def matured(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    engine: EngineResource,
+    registry: RegistryResource,
+    stream_store: StreamStoreResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """How good scores and alerts of the day a week before were, by what is known at the end of the partition's day."""
+    day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
+    found = fraud_monitoring.matured(lake.open(), engine.open(), registry.open(), stream_store.open(), fraud, as_of=day)
+    return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

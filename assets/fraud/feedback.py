@@ -1,0 +1,58 @@
+"""What analysts said of alerts, as a table of the lake: one row for each payment and answer, on the day it was said."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from resources.lake.port import Lake
+from resources.stream_store.port import StreamStore
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+TABLE, DAY = "payment_feedback", "labelled_on"
+
+
+def copied(lake: Lake, store: StreamStore, day: date) -> int:
+    """Number of answers of `day` that the lake holds afterwards: those of the store beside those it held already.
+
+    What people said is not lost with the store: an empty one takes nothing out of the lake.
+    """
+    return copied_days(lake, store, day, day)
+
+
+def copied_days(lake: Lake, store: StreamStore, first: date, last: date) -> int:
+    """As `copied`, for all days `first`..`last` at once; days that the lake lost are copied again."""
+    with lake.lock(TABLE):
+        for lost in lake.repair(TABLE):
+            _copy(lake, store, lost, lost)
+        return _copy(lake, store, first, last)
+
+
+def _copy(lake: Lake, store: StreamStore, first: date, last: date) -> int:
+    from models.fraud.labels import feedback_rows
+
+    new = feedback_rows(store.feedback(first, last))
+    dated = new.append_column(DAY, pc.cast(new["labelled_at"], pa.date32()))
+    if lake.exists(TABLE):
+        dated = pa.concat_tables([lake.scan(TABLE, first=first, last=last).to_table(), dated])
+    if not dated.num_rows:
+        return 0
+    rows = dated.group_by(dated.column_names).aggregate([])
+    order = [(name, "ascending") for name in ("labelled_at", "transaction_id", "alert_id", "is_fraud")]
+    lake.replace(TABLE, rows.sort_by(order), by=DAY, first=first, last=last)
+    return lake.scan(TABLE, first=first, last=last).count_rows()
+
+
+def answers(lake: Lake, *, first: date, last: date | None = None) -> ds.Dataset | pa.Table:
+    """Feedback of analysts on these days: columns of `models.fraud.labels.FEEDBACK`; empty before the first."""
+    from models.fraud.labels import FEEDBACK
+
+    return lake.scan(TABLE, first=first, last=last) if lake.exists(TABLE) else FEEDBACK.empty_table()

@@ -1,0 +1,94 @@
+"""One version of the fraud model, as the stream and the nightly job both ask it: the same row, the same score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+
+from assets.fraud.training import APP
+from models.errors import TesseraError
+from models.features.fraud_definitions import FEATURES
+from resources.registry.port import Registry
+
+_REASONS = 5
+
+
+class FraudModel:
+    """The model package of `version`, loaded.
+
+    Attributes:
+        version: in the registry.
+        threshold: score from which on a card is alerted.
+        explains: whether it gives reasons; not every kind of model does.
+        as_of: the day up to which its training, its hold-out included, knew anything.
+
+    Raises:
+        TesseraError: it reads features that the stream cannot compute, or has no threshold.
+    """
+
+    def __init__(self, registry: Registry, version: str) -> None:
+        from models.fraud.threshold import ALERTING, threshold_of
+        from models.training.model_package import load
+
+        loaded = load(registry.fetch(APP, version))
+        unknown = [name for name in loaded.feature_names if name not in FEATURES]
+        if unknown or ALERTING not in loaded.extras:
+            lacks = f"reads {', '.join(unknown)}" if unknown else f"has no {ALERTING}"
+            raise TesseraError(
+                f"Version {version} of the fraud model {lacks}.",
+                expected="a model of the features in models/features/fraud_definitions.py, with an alert threshold",
+                todo="Train again, or put another version in charge: `tessera rollback fraud`.",
+            )
+        self._loaded = loaded
+        self._columns = [FEATURES.index(name) for name in loaded.feature_names]
+        self.version, self.as_of = version, loaded.card.as_of
+        self.threshold = threshold_of(loaded.extras[ALERTING])
+        self.explains = self._gives_reasons()
+
+    def scores(self, rows: Sequence[Sequence[float]] | np.ndarray) -> Sequence[float]:
+        """Probability of fraud of each row of `FEATURES`, 0..1; a row's value does not depend on the others."""
+        return self._loaded.model.predict(self._matrix(rows)).tolist() if len(rows) else []
+
+    def reasons(self, row: Sequence[float]) -> dict[str, float]:
+        """The features that moved the log-odds most, either way: exact contributions, the largest first.
+
+        Empty for a kind of model that has none (`explains` is false then).
+        """
+        if not self.explains:
+            return {}
+        contributions = self._loaded.model.contributions(self._matrix([row]))[0]
+        largest = np.argsort(-np.abs(contributions), kind="stable")[:_REASONS]
+        names = self._loaded.feature_names
+        return {names[place]: round(float(contributions[place]), 6) for place in largest}
+
+    def knew_labels_of(self, day: date, *, label_days: int) -> bool:
+        """Whether labels of payments of `day` were among what it was trained or judged on."""
+        return (self.as_of - day).days >= label_days
+
+    def _matrix(self, rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
+        return np.asarray(rows, dtype=np.float32)[:, self._columns]
+
+    def _gives_reasons(self) -> bool:
+        try:
+            self._loaded.model.contributions(np.zeros((1, len(self._columns)), dtype=np.float32))
+        except TesseraError:  # what a kind of model without exact contributions says
+            return False
+        return True
+
+
+def model_in_charge(registry: Registry) -> str:
+    """The version of the fraud model that is champion.
+
+    Raises:
+        TesseraError: there is none.
+    """
+    version = registry.champion(APP)
+    if version is None:
+        raise TesseraError(
+            "No fraud model is in charge.",
+            expected="a champion",
+            todo="Train one: `tessera run fraud_training --date YYYY-MM-DD`.",
+        )
+    return version

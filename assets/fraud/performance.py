@@ -1,0 +1,140 @@
+"""Steps behind `fraud/matured`: how good a day's scores and alerts were, once its labels had time to arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.fraud import scoring as fraud_scoring
+from assets.fraud import training as fraud_learning
+from assets.fraud.model import FraudModel
+from models.features.fraud_definitions import LABEL_DELAY_DAYS
+from models.settings import FraudSettings
+from resources.engine.port import Engine
+from resources.lake.port import Lake
+from resources.registry.port import Registry
+from resources.stream_store.port import StreamStore
+
+if TYPE_CHECKING:
+    from models.fraud.performance import Quality
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+#: One row for each day that was judged; judged again, it is replaced.
+TABLE, DAY = "fraud_quality", "paid_on"
+CHECK = "labels_arrived"
+_SCHEMA = pa.schema(
+    [
+        (DAY, pa.date32()),
+        ("judged_on", pa.date32()),
+        ("model_version", pa.string()),
+        ("knew_labels", pa.bool_()),
+        ("payments", pa.int64()),
+        ("labelled", pa.int64()),
+        ("frauds", pa.int64()),
+        ("average_precision", pa.float64()),
+        ("card_precision", pa.float64()),
+        ("alerts", pa.int64()),
+        ("alert_precision", pa.float64()),
+        ("alert_recall", pa.float64()),
+    ]
+)
+_MEASURED = ("average_precision", "card_precision", "alert_precision", "alert_recall")
+
+
+@dataclass(frozen=True)
+class Matured:
+    """What is known of the payments of `day`, and how good its scores were (None: the day was not scored).
+
+    `knew_labels`: the model was trained or judged on labels of that day, so that its scores flatter it.
+    """
+
+    day: date
+    known: Quality
+    scores: Quality | None
+    model_version: str
+    knew_labels: bool
+    min_labelled_share: float
+
+    def metadata(self) -> dict[str, Any]:
+        """What Dagster shows of it: numbers that plot, and what must be known to read them."""
+        shown: dict[str, Any] = {"paid on": self.day.isoformat(), "payments": self.known.payments}
+        if self.known.labelled_share is not None:
+            shown |= {"labelled_share": round(self.known.labelled_share, 6), "frauds": self.known.frauds}
+        if self.scores is None:
+            return shown | {"note": f"no scores of {self.day}: run `tessera run fraud_nightly --date {self.day}`"}
+        measured = {name: getattr(self.scores, name) for name in _MEASURED}
+        shown |= {name: round(value, 6) for name, value in measured.items() if value is not None}
+        shown |= {"alerts": self.scores.alerts, "scored": self.scores.payments, "model_version": self.model_version}
+        note = {"note": "the model learnt from labels of this day: it looks better than it is"}
+        return shown | note if self.knew_labels else shown
+
+    def check(self) -> dg.AssetCheckResult:
+        """Warns when too few labels came: what learns and judges next would see too little."""
+        share = self.known.labelled_share
+        says = "no payments on that day"
+        if share is not None:
+            says = f"{self.known.labelled:,} of {self.known.payments:,} payments of {self.day} have a label"
+        return dg.AssetCheckResult(
+            check_name=CHECK,
+            passed=share is None or share >= self.min_labelled_share,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=says,
+            metadata={"labelled_share": share or 0.0, "limit": self.min_labelled_share},
+        )
+
+
+def matured(
+    lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
+) -> Matured:
+    """How the day was whose labels had until `as_of` to arrive; its row in the lake, if it was scored.
+
+    Rows of other days that the lake lost are written again.
+    """
+    for lost in lake.repair(TABLE):
+        _matured(lake, engine, registry, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
+    return _matured(lake, engine, registry, store, settings, as_of)
+
+
+def _matured(
+    lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
+) -> Matured:
+    from models.fraud.performance import labels_known, matured_quality
+
+    day = as_of - timedelta(days=LABEL_DELAY_DAYS)
+    labels = fraud_learning.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
+    known = labels_known(_with_labels(_payments(lake, day, as_of), labels)["is_fraud"])
+    scored = fraud_scoring.stored(lake, day)
+    if not scored.num_rows:
+        return Matured(day, known, None, "", False, settings.min_labelled_share)
+    alerted = {alert.customer_id for alert in store.find(day, day)}
+    quality = matured_quality(_with_labels(scored, labels), alerted, per_day=settings.alerts_per_day)
+    version = str(scored["model_version"][0])
+    knew = FraudModel(registry, version).knew_labels_of(day, label_days=LABEL_DELAY_DAYS)
+    found = Matured(day, known, quality, version, knew, settings.min_labelled_share)
+    lake.replace(TABLE, _row(found, quality, as_of), by=DAY, first=day, last=day)
+    return found
+
+
+def _payments(lake: Lake, day: date, as_of: date) -> pa.Table:
+    """Ids of the payments of `day` that were delivered until `as_of`."""
+    start = datetime.combine(day, time.min, tzinfo=UTC)
+    paid = pc.field("paid_at")
+    of_the_day = (paid >= pa.scalar(start)) & (paid < pa.scalar(start + timedelta(days=1)))
+    return lake.scan("payments", first=day, last=as_of).to_table(columns=["transaction_id"], filter=of_the_day)
+
+
+def _with_labels(payments: pa.Table, labels: pa.Table) -> pa.Table:
+    return payments.join(labels, "transaction_id", join_type="left outer").sort_by("transaction_id")
+
+
+def _row(found: Matured, quality: Quality, as_of: date) -> pa.Table:
+    values = {name: getattr(quality, name) for name in ("payments", "labelled", "frauds", "alerts", *_MEASURED)}
+    known = {"judged_on": as_of, "model_version": found.model_version, "knew_labels": found.knew_labels}
+    return pa.Table.from_pylist([{DAY: found.day, **known, **values}], _SCHEMA)

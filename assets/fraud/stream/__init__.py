@@ -1,0 +1,1 @@
+"""The fraud stream: payment events scored one batch at a time."""

@@ -1,0 +1,147 @@
+"""Steps behind `fraud/stream`: take in events that no worker took in, or take events in again, without a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assets.fraud.stream.batch_result import Step
+from assets.fraud.stream.processor import GROUP, FraudStream, Scorer
+from models.errors import TesseraError
+from resources.events.port import Events
+from resources.stream_store.port import StreamStore
+
+if TYPE_CHECKING:
+    from models.fraud.alerts import Alert
+
+#: The lock of whoever takes in events: one worker, or one run.
+LOCK = "stream"
+#: Offsets of one run, and of one transaction.
+RUN_OFFSETS, _STEP_EVENTS = 50_000, 500
+
+
+class Asked(BaseModel):
+    """The sensor's cursor, `{"asked": 1200, "stream_at": 900}`.
+
+    Attributes:
+        asked: offset of the last event for which a run was asked.
+        stream_at: where the stream stood then, never beyond.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    asked: int = Field(ge=0)
+    stream_at: int = Field(ge=0)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What is to be taken in: offsets of the first and last event of each run, and the cursor afterwards."""
+
+    runs: tuple[tuple[int, int], ...]
+    cursor: Asked
+
+
+def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
+    """The runs that take in everything that nobody took in or asked for, or all after a cursor that was set back.
+
+    Where that is nothing and events wait all the same (a run failed), one run takes in what waits.
+
+    Args:
+        newest: offset of the newest event.
+        waiting: number of events that are not settled.
+        position: offset of the newest event whose effects the stream has.
+        cursor: an `Asked`; or a number, the offset before the first event to be taken in again; None or "": none yet.
+        per_run: offsets of one run at most.
+
+    Raises:
+        TesseraError: the cursor is none of these.
+    """
+    after = _taken_through(cursor, position)
+    firsts = range(after + 1, newest + 1, per_run)
+    runs = tuple((first, min(first + per_run - 1, newest)) for first in firsts)
+    if waiting and not runs:
+        runs = ((newest, newest),)
+    return Due(runs, Asked(asked=max(after, newest, position), stream_at=position))
+
+
+def _taken_through(cursor: str | None, position: int) -> int:
+    """A worker may have gone on since the cursor was written, so a number below the position says nothing by itself."""
+    if not cursor:
+        return position
+    if cursor.isdecimal():
+        return int(cursor)
+    try:
+        last = Asked.model_validate_json(cursor)
+    except ValidationError:
+        raise TesseraError(
+            f"The cursor {cursor!r} of the sensor is no offset.",
+            expected="a number: events after that offset are taken in again; 0 for all that are kept",
+            todo="Set it to a number, or clear it to begin where the stream stands.",
+        ) from None
+    return last.asked if last.asked < last.stream_at else max(last.asked, position)
+
+
+@dataclass
+class CaughtUp:
+    """What a run took in, and how far the stream is now."""
+
+    events: int = 0
+    payments: int = 0
+    scored_again: int = 0
+    refused: int = 0
+    forgotten: int = 0
+    position: int = 0
+    alerts: list[Alert] = field(default_factory=list)
+
+    def metadata(self) -> dict[str, Any]:
+        """What Dagster shows of it: numbers that plot."""
+        return {
+            "events": self.events,
+            "payments": self.payments,
+            "scored again": self.scored_again,
+            "refused": self.refused,
+            "of forgotten customers": self.forgotten,
+            "alerts": len(self.alerts),
+            "position": self.position,
+        }
+
+    def add(self, step: Step) -> None:
+        """The run with one more batch."""
+        self.events += step.events
+        self.payments += step.payments
+        self.scored_again += step.scored_again
+        self.refused += step.refused
+        self.forgotten += step.forgotten
+        self.alerts += step.alerts
+
+
+def catch_up(
+    begin: Callable[[], FraudStream], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
+) -> CaughtUp:
+    """What taking in everything that waits up to offset `last` did; the caller holds the lock `LOCK`.
+
+    Everything from `first` on is delivered again, whether it was settled or not: what had its effect does not have it
+    again, and a store that was lost is made again.
+
+    Args:
+        begin: makes a worker that goes on where the store stands; after the replay, so that it comes in order.
+        events: the queue.
+        store: what the worker writes.
+        scorer: the model in charge.
+        first: offset of the first event.
+        last: offset of the last event.
+    """
+    events.replay(GROUP, first=first)
+    done, worker, reached = CaughtUp(), begin(), 0
+    while reached < last:
+        step = worker.step(scorer, limit=min(_STEP_EVENTS, last - reached))
+        if not step.events:  # what is left was pruned, or is nobody's any more
+            break
+        done.add(step)
+        reached = step.offset
+    done.position = store.position()[0]
+    return done

@@ -1,0 +1,75 @@
+"""The fraud model in charge, as the stream asks it; follows the registry without a restart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from assets.fraud.model import FraudModel, model_in_charge
+from models.errors import TesseraError
+from resources.registry.port import Registry
+
+
+class FraudChampion:
+    """The `Scorer` of whoever is champion; asks the registry again at most every `refresh_seconds`.
+
+    Attributes:
+        version: in charge here.
+        threshold: score from which a payment raises an alert.
+        explains: whether the model gives reasons.
+        refused: why the newest champion is not followed; "" if it is.
+
+    Raises:
+        TesseraError: there is no champion, or it reads features that the stream cannot compute.
+    """
+
+    def __init__(
+        self, registry: Registry, *, refresh_seconds: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._registry, self._refresh_seconds, self._clock = registry, refresh_seconds, clock
+        self.version, self.threshold, self.explains = "", 1.0, False
+        self._asked_at = -np.inf
+        self.refused = ""
+        self.refresh()
+
+    def follow(self) -> str:
+        """News of who is in charge, "" if there are none; never ends who scores.
+
+        A champion that cannot be served, or a registry that does not answer, leaves the model before in charge: scores
+        of yesterday's champion are better than none. `refused` then says why; it is news once.
+        """
+        try:
+            if not self.refresh():
+                return ""
+        except TesseraError as error:
+            is_known, self.refused = error.what == self.refused, error.what
+            return "" if is_known else f"{error} Version {self.version} goes on scoring."
+        return f"version {self.version} is in charge now"
+
+    def refresh(self) -> bool:
+        """Whether another model is in charge than before; cheap: the ledger is read, a package only when it changed.
+
+        Raises:
+            TesseraError: as for the class; the model before stays.
+        """
+        if self._clock() - self._asked_at < self._refresh_seconds:
+            return False
+        self._asked_at = self._clock()
+        version = model_in_charge(self._registry)
+        if version == self.version:
+            self.refused = ""
+            return False
+        self._model = FraudModel(self._registry, version)
+        self.version, self.threshold, self.explains = version, self._model.threshold, self._model.explains
+        self.refused = ""
+        return True
+
+    def scores(self, rows: Sequence[Sequence[float]]) -> Sequence[float]:
+        """As `FraudModel.scores`."""
+        return self._model.scores(rows)
+
+    def reasons(self, row: Sequence[float]) -> dict[str, float]:
+        """As `FraudModel.reasons`."""
+        return self._model.reasons(row)

@@ -1,0 +1,130 @@
+"""What the fraud stream has to know of the world outside its own events."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from models.errors import TesseraError
+from models.events import Event
+from models.features.fraud_online import Payment
+from models.features.window_state import KeyHistory
+from models.fraud.event_parsing import PaymentLimits, Unusable, customer_of
+from resources.stream_store.port import Key
+
+_FORGOTTEN_SECONDS, _REGISTER_SECONDS = 5.0, 60.0
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What is known of the payments before a moment: what a new stream begins with.
+
+    Attributes:
+        payments: as `StreamStore.seeding` takes them.
+        histories: of both kinds of keys, with the rows of these payments.
+    """
+
+    payments: Iterable[pa.RecordBatch]
+    histories: Iterable[tuple[Key, KeyHistory]]
+
+
+class Surroundings(Protocol):
+    """What is known outside the stream."""
+
+    def before(self, micros: int, *, days: float) -> Seed:
+        """The payments of so many days before a moment (µs since 1970, UTC), none of that moment or later."""
+        ...
+
+    def forgotten(self) -> Container[str]:
+        """Customers who were forgotten."""
+        ...
+
+    def registered(self) -> Container[str]:
+        """Customers in the register.
+
+        Raises:
+            TesseraError: there is no register.
+        """
+        ...
+
+
+class Nothing:
+    """Surroundings in which nothing is known: no payment before the first, nobody forgotten, no register."""
+
+    def before(self, micros: int, *, days: float) -> Seed:  # noqa: ARG002 - the protocol has them
+        """Nothing."""
+        return Seed((), ())
+
+    def forgotten(self) -> Container[str]:
+        """Nobody."""
+        return ()
+
+    def registered(self) -> Container[str]:
+        """Never anybody.
+
+        Raises:
+            TesseraError: always.
+        """
+        raise TesseraError(
+            "Nothing is known of any customers.",
+            expected="a lake with table `customers`",
+            todo="Ingest it: `tessera run fraud_nightly`; or set `customers: any` of fraud.payments in stack.yaml.",
+        )
+
+
+class Customers:
+    """Whose payments are taken: not of those who were forgotten, and if so set, only of those in the register.
+
+    Raises:
+        TesseraError: the limits ask for a register, and there is none.
+    """
+
+    def __init__(
+        self, around: Surroundings, limits: PaymentLimits, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._around, self._clock = around, clock
+        self._forgotten: Container[str] = ()
+        self._registered: Container[str] | None = None
+        self.ask()
+        if limits.customers == "registered":
+            self._ask_register()
+
+    def ask(self) -> None:
+        """Reads who was forgotten."""
+        self._forgotten, self._asked_at = self._around.forgotten(), self._clock()
+
+    def ask_again(self) -> None:
+        """Read who was forgotten, and the register if there is one."""
+        self.ask()
+        if self._registered is not None:
+            self._ask_register()
+
+    def ask_sometimes(self) -> None:
+        """As `ask`, unless that was a moment ago."""
+        if self._clock() - self._asked_at >= _FORGOTTEN_SECONDS:
+            self.ask()
+
+    def is_forgotten(self, event: Event) -> bool:
+        """Whether the event is about somebody who was forgotten; nothing of it may be kept then."""
+        named = {event.subject, str(event.data.get("customer_id", event.subject)), customer_of(event)}
+        return any(name in self._forgotten for name in named)
+
+    def check(self, payment: Payment) -> None:
+        """Whether it is one of theirs; a register that does not know them is read again, at most once a minute.
+
+        Raises:
+            Unusable: it is not.
+        """
+        if self._registered is None or payment.customer_id in self._registered:
+            return
+        if self._clock() - self._registered_at >= _REGISTER_SECONDS:
+            self._ask_register()
+        if payment.customer_id not in self._registered:
+            raise Unusable(f"customer_id {payment.customer_id!r} is not in the register of customers")
+
+    def _ask_register(self) -> None:
+        self._registered, self._registered_at = self._around.registered(), self._clock()

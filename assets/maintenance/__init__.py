@@ -1,0 +1,1 @@
+"""Upkeep of a home: storage, retention, erasure."""

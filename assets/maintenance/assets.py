@@ -1,0 +1,53 @@
+"""Keeps storage from growing for ever: files that no table uses any more are removed, and events of long ago."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from assets.partitions import daily
+from assets.stages.score_sources import APP
+from resources.lake.port import Lake
+from resources.sink.port import Sink
+from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
+
+#: Applications that publish scores.
+APPS = (APP,)
+
+
+@dg.asset(
+    key=["storage", "vacuum"],
+    partitions_def=daily,
+    group_name="storage",
+    kinds={"deltalake"},
+    owners=["team:platform"],
+)
+def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -> dg.MaterializeResult:
+    """How many files of each table and of the scores were removed: unused for longer than `storage.keep_hours`.
+
+    They belonged to older versions of a table, to scores that were never published, or to writers that were killed.
+    """
+    removed = remove_unused(lake.open(), sink.open(), keep_hours=settings.open().storage.keep_hours)
+    return dg.MaterializeResult(metadata={"files removed": sum(removed.values()), **removed})
+
+
+def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
+    """Files removed from each table of the lake and from the scores of each application."""
+    tables = {f"lake/{table}": lake.vacuum(table, keep_hours=keep_hours) for table in lake.tables()}
+    return tables | {f"scores/{app}": sink.vacuum(app, keep_hours=keep_hours) for app in APPS}
+
+
+@dg.asset(
+    key=["storage", "events"],
+    partitions_def=daily,
+    group_name="storage",
+    kinds={"sqlite"},
+    owners=["team:platform"],
+)
+def old_events(events: EventsResource, settings: SettingsResource) -> dg.MaterializeResult:
+    """How many events were removed: settled by every group, and published longer ago than `storage.keep_event_days`.
+
+    The stream's own state needs no such step: the worker removes what no window can see any more as it goes.
+    """
+    queue = events.open()
+    before = datetime.now(UTC) - timedelta(days=settings.open().storage.keep_event_days)
+    return dg.MaterializeResult(metadata={"events removed": queue.prune(before=before)})

@@ -1,0 +1,314 @@
+"""Erases one entity from everything a home holds; plain functions, usable without Dagster.
+
+The order makes it sound whatever else runs: the tombstone comes first, and every store asks for tombstones under the
+lock under which it writes. So a run that had read rows of the entity before either writes them before the removal,
+which waits for that lock and then removes them, or it writes after the removal and finds the tombstone.
+
+The stream comes after the lake, since a new worker begins with what the lake knows: one that had read the lake before
+finds another generation of its state when it writes, begins anew, and reads the tombstones before it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from assets.churn import training as churn_learning
+from assets.fraud import training as fraud_learning
+from assets.maintenance.erasure_journal import ErasureJournal
+from assets.maintenance.file_search import traces
+from assets.stages.ingestion.completeness_log import quarantine_of, recount
+from assets.stages.score_sources import APP
+from models.contracts import CONTRACTS, UNREADABLE
+from models.erasure.record import Erasure, Learnt, Place
+from models.erasure.tombstones import ENTITIES, json_field, json_holding, json_naming, text_holding
+from models.errors import TesseraError
+from models.fraud.alerts import is_alert_of
+from resources.events.port import Events
+from resources.feature_store.port import FeatureStore
+from resources.lake.port import DayRows, Lake
+from resources.notifier.port import Notifier
+from resources.registry.port import Registry
+from resources.sink.port import Sink
+from resources.source.port import Source
+from resources.stream_store.port import StreamStore
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+#: Entity -> applications that score it.
+_SCORED = {"customer": (APP,)}
+#: Entity -> application -> the table of its training sets, one day per model (the tag `as_of` of the version).
+_TRAINED = {"customer": {APP: churn_learning.TABLE, fraud_learning.APP: fraud_learning.TABLE}}
+#: Entities that the payment stream knows.
+_STREAMED = frozenset({"customer"})
+#: Places in the proof.
+_QUEUE, _STREAM = "events", f"stream: {fraud_learning.APP}"
+#: Application -> whose features are in the golden set that was made of a training set.
+_GOLDEN = {APP: churn_learning.golden_customers, fraud_learning.APP: fraud_learning.golden_customers}
+
+_REMAINS = (
+    "Model versions do not change: what was learnt from the entity stays in the weights of the versions above, and"
+    " feature values without an id in the golden sets of those marked so, until others take over (`tessera run"
+    " churn_training`).",
+    "The source may still deliver rows of the entity. They are dropped before anything of them is written; delete them"
+    " at the source.",
+    "Backups of this home, and files that people made of it (`tessera scores --out`, `tessera features --out`), are"
+    " out of reach.",
+    "Refused rows that name no customer cannot be told apart and stay in quarantine.",
+    "Records of publications keep number, digest and mean of the sets of scores as they were.",
+    "Events of the entity may still be published. The stream drops them: nothing of them is kept, and they leave the"
+    " queue when it is pruned. A line that is no event and names the entity stays in the dead letters until the entity"
+    " is forgotten once more.",
+    "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name nobody"
+    " any more.",
+    "Notices that were sent (webhook) are with whoever received them; that of an alert that was raised at the very"
+    " moment of the removal may come after it.",
+    "Older versions of the lake's tables are gone: their files were removed at once, so that none holds the entity.",
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a home is made of."""
+
+    lake: Lake
+    feature_store: FeatureStore
+    registry: Registry
+    sink: Sink
+    source: Source
+    events: Events
+    stream_store: StreamStore
+    notifier: Notifier
+
+
+def survey(lake: Lake, source: Source, entity: str, id: str) -> dict[str, int]:
+    """Rows of the entity in each table of the lake that holds any."""
+    column = ENTITIES[entity]
+    found = {name: lake.scan(name).count_rows(filter=pc.field(column) == id) for name in _tables(lake, column)}
+    for name, refused in _quarantines(lake, source, column, id).items():
+        found[name] = lake.scan(name).count_rows(filter=refused)
+    return {name: rows for name, rows in sorted(found.items()) if rows}
+
+
+def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str) -> tuple[Erasure, Path]:
+    """The proof of the erasure, and its file; every store of the home is then without the entity, and stays so.
+
+    May be called again at any time, above all after it was interrupted: it then completes what was begun.
+
+    Args:
+        parts: the home's stores.
+        home: its folder; proofs lie in `forgotten/`.
+        entity: one of `models.erasure.tombstones.ENTITIES`.
+        id: as in the entity's column.
+        why: kept in tombstones, records and proof; must not name the entity.
+        who: the person.
+
+    Raises:
+        TesseraError: a store does not answer, or the entity was found again afterwards.
+    """
+    stone = parts.lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
+    journal = ErasureJournal(home / "forgotten")
+    record = journal.open(entity, stone.digest, who=who, why=why)
+    work = _Erasing(parts, journal, record, entity, id)
+    work.online()
+    work.training_sets()
+    work.tables()
+    work.scores()
+    work.queue()
+    work.stream()
+    work.notices()
+    work.verify()
+    # Last of all: to close a file of SQLite ends the locks that this process holds on it.
+    named = [f"{path} holds the id's characters {count} times." for path, count in traces(home, id).items()]
+    record.remains = [*_REMAINS, *work.late, *named]
+    return record, journal.finish(record)
+
+
+class _Erasing:
+    """The steps of one erasure; each notes in the journal what it removes before it does."""
+
+    def __init__(self, parts: Parts, journal: ErasureJournal, record: Erasure, entity: str, id: str) -> None:
+        self._parts, self._journal, self._record = parts, journal, record
+        self._entity, self._id, self._column = entity, id, ENTITIES[entity]
+        self.late: list[str] = []
+
+    def online(self) -> None:
+        """The online stores and the log of what they served."""
+        store = self._parts.feature_store
+        store.apply()
+        removed = partial(store.forget, self._entity, self._id)
+        self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
+
+    def training_sets(self) -> None:
+        """Which versions learnt from the entity, then its training rows; nobody trains meanwhile."""
+        for app, table in _TRAINED.get(self._entity, {}).items():
+            with self._parts.registry.lock(app):
+                self._note_learnt(app, table)
+                if self._parts.lake.exists(table):
+                    self._remove(table, pc.field(self._column) == self._id)
+
+    def tables(self) -> None:
+        """All tables of the lake with the entity's column; contracted ones with quarantine and record of ingestion."""
+        lake = self._parts.lake
+        mine = pc.field(self._column) == self._id
+        contracted = {name for name, contract in CONTRACTS.items() if self._column in contract.arrow_schema().names}
+        refused = _quarantines(lake, self._parts.source, self._column, self._id)
+        for name in sorted({*_tables(lake, self._column), *contracted}):
+            with ExitStack() as held:
+                if name in contracted:
+                    held.enter_context(lake.lock(name))  # an ingestion writes all three under this one
+                    if quarantine_of(name) in refused:
+                        self._remove(quarantine_of(name), refused[quarantine_of(name)])
+                if lake.exists(name):
+                    self._remove(name, mine)
+                if name in contracted:
+                    recount(lake, name)
+
+    def scores(self) -> None:
+        """Every attempt of every application that scores the entity."""
+        for app in _SCORED.get(self._entity, ()):
+            name = f"scores: {app}"
+            self._parts.sink.forget(
+                app, self._id, why=self._record.why, who=self._record.who, planned=partial(self._note, name)
+            )
+            self._record.places.setdefault(name, Place(rows=0))
+
+    def queue(self) -> None:
+        """Events of any type and dead letters, whoever has yet to read them."""
+        self._counting("events", lambda: {_QUEUE: self._parts.events.forget(self._id)})
+
+    def stream(self) -> None:
+        """The state, alerts and feedback of the payment stream; a worker that runs begins anew without them."""
+        if self._entity in _STREAMED:
+            self._counting("stream", lambda: {_STREAM: self._parts.stream_store.forget(self._id)})
+
+    def notices(self) -> None:
+        """Notices of the entity's alerts that the home keeps."""
+        if self._entity in _STREAMED:
+            named = partial(is_alert_of, customer_id=self._id)
+            self._counting("notices", lambda: {"notices": self._parts.notifier.forget(named)})
+
+    def verify(self) -> None:
+        """Everything is searched once more; events that were published meanwhile are removed, and reported.
+
+        Raises:
+            TesseraError: rows of the entity came back: whatever writes them does not ask for tombstones.
+        """
+        left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
+        events, state = self._rows(_QUEUE), self._rows(_STREAM)
+        self.queue()
+        self.stream()
+        left += [_STREAM] if self._rows(_STREAM) > state else []
+        if left:
+            raise TesseraError(
+                f"Rows of the {self._entity} were found again in {', '.join(left)}.",
+                expected="none after the removal: whatever writes them does not ask for tombstones",
+                todo="End that writer, and run `tessera forget` again.",
+            )
+        late = self._rows(_QUEUE) - events
+        says = (
+            f"{late} events of the entity were published during the removal and removed, too: somebody publishes them."
+        )
+        self.late = [says] if late else []
+
+    def _rows(self, name: str) -> int:
+        return self._record.places[name].rows if name in self._record.places else 0
+
+    def _counting(self, step: str, remove: Callable[[], Mapping[str, int]]) -> None:
+        """A step that knows only afterwards how many rows it removed; the journal tells if it never came to that."""
+        self._record.doing = step
+        self._journal.save(self._record)
+        note = "or more: an attempt was interrupted before it could count" if step in self._record.uncounted else ""
+        for name, rows in remove().items():
+            before = self._record.places.get(name, Place(rows=0))
+            self._record.places[name] = Place(rows=before.rows + rows, note=note or before.note)
+        self._record.doing = ""
+        self._journal.save(self._record)
+
+    def _remove(self, table: str, where: pc.Expression) -> None:
+        name = f"lake: {table}"
+        self._parts.lake.remove(table, where, planned=partial(self._note, name))
+        self._record.places.setdefault(name, Place(rows=0))
+
+    def _note(self, name: str, plan: DayRows) -> None:
+        self._record.places[name] = Place(rows=sum(plan.values()), days=len(plan))
+        self._journal.save(self._record)
+
+    def _note_learnt(self, app: str, table: str) -> None:
+        learnt, unsure = _learnt(self._parts, app, table, self._column, self._id)
+        known = {(entry.app, entry.version) for entry in self._record.learnt}
+        self._record.learnt += [entry for entry in learnt if (entry.app, entry.version) not in known]
+        self._record.unsure |= unsure
+        self._journal.save(self._record)
+
+
+def _tables(lake: Lake, column: str) -> list[str]:
+    return [name for name in lake.tables() if column in lake.scan(name).schema.names]
+
+
+def _quarantines(lake: Lake, source: Source, column: str, id: str) -> dict[str, pc.Expression]:
+    """Quarantine table -> its rows that name the entity, for the contracted tables that do.
+
+    Rows as they were delivered have the source's names. Where no field of a row has the column's name (the mapping
+    computes it), any value that is the id counts; where the source could not take the row apart, the id as a word.
+    """
+    found: dict[str, pc.Expression] = {}
+    for table, contract in CONTRACTS.items():
+        if column not in contract.arrow_schema().names or not lake.exists(quarantine_of(table)):
+            continue
+        field = source.original_names(table).get(column, column) if table in source.tables() else column
+        original = pc.field("original")
+        fits = {name: pc.match_substring_regex(original, pattern=pattern) for name, pattern in _patterns(field, id)}
+        other_names = ~fits["has field"] & fits["holding"]
+        apart = ~fits["json"] | fits["unreadable"]
+        found[quarantine_of(table)] = fits["naming"] | other_names | (apart & fits["word"])
+        if contract.key == column:
+            found[quarantine_of(table)] |= pc.field("key") == id
+    return found
+
+
+def _patterns(field: str, id: str) -> list[tuple[str, str]]:
+    return [
+        ("naming", json_naming(id, field)),
+        ("has field", json_field(field)),
+        ("holding", json_holding(id)),
+        ("json", r"^\s*\{"),
+        ("unreadable", rf'^\s*\{{"{UNREADABLE}":'),
+        ("word", text_holding(id)),
+    ]
+
+
+def _learnt(parts: Parts, app: str, table: str, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:
+    """Versions that were trained or judged with rows of the entity, and versions of which nobody can say it."""
+    known = {day.isoformat(): day for day in parts.lake.days(table)}
+    golden = _golden_by_day(parts.lake, app, table, column, id)
+    learnt: list[Learnt] = []
+    unsure: dict[str, str] = {}
+    for info in parts.registry.versions(app):
+        day = known.get(info.tags.get("as_of", ""))
+        if day is None:
+            what = f"as of {info.tags['as_of']} is not in the lake" if "as_of" in info.tags else "is not named"
+            unsure[f"{app} {info.version}"] = f"registered {info.created_at[:10]}, its training set {what}"
+        elif day in golden:
+            entry = {"app": app, "version": info.version, "as_of": day}
+            learnt.append(Learnt(**entry, champion=info.champion, golden_set=golden[day]))
+    return learnt, unsure
+
+
+def _golden_by_day(lake: Lake, app: str, table: str, column: str, id: str) -> Mapping[date, bool]:
+    """Days whose training set holds the entity -> whether the golden set made of it does."""
+    found: dict[date, bool] = {}
+    for day in lake.days(table):
+        rows = lake.scan(table, first=day, last=day)
+        if rows.count_rows(filter=pc.field(column) == id):
+            parts = [name for name in (column, "event_timestamp", "part") if name in rows.schema.names]
+            golden = _GOLDEN[app](rows.to_table(columns=parts))
+            found[day] = id in golden
+    return found

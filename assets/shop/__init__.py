@@ -1,0 +1,1 @@
+"""The shop: its contracted tables, as the source delivers them."""

@@ -1,0 +1,1 @@
+"""Stages that two or more applications share; nothing here knows an application's name."""

@@ -1,0 +1,258 @@
+"""Stage builders that more than one table or application uses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from typing import Any, Literal
+
+import dagster as dg
+from pydantic import Field
+
+from assets.partitions import daily
+from assets.stages.blocking import or_stop
+from assets.stages.ingestion.completeness_log import quarantine_of
+from assets.stages.ingestion.run import Filling, Ingested, ingest
+from models.contracts import DELIVERED_ON, Column, Contract
+from models.ingestion import IngestionConfig
+from resources.stack.ports import LakeResource, SettingsResource, SourceResource
+
+QUARANTINED_SHARE = "quarantined_share"
+#: Oddities of a source that a sentence names; the metadata have all.
+_NOTES_SHOWN = 3
+
+
+def contracted_table(
+    contract: Contract, *, group: str, deps: Sequence[Sequence[str]] = ()
+) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of an asset that holds the rows of a contracted table, with its blocking check."""
+    key = dg.AssetKey(["shop", contract.table])
+    return dg.asset(
+        key=key,
+        deps=[dg.AssetKey(list(dep)) for dep in deps],
+        partitions_def=daily,
+        group_name=group,
+        owners=[contract.owner],
+        kinds={"deltalake", "polars"},
+        metadata={
+            "dagster/column_schema": column_schema(contract),
+            "contract": f"{contract.table} {contract.version}",
+            "key": contract.key,
+            "fresh within": f"{contract.freshness_hours} h",
+        },
+        check_specs=[
+            dg.AssetCheckSpec(
+                QUARANTINED_SHARE,
+                asset=key,
+                blocking=True,
+                description="Share of delivered rows that break the contract; too large a share stops the run.",
+            )
+        ],
+    )
+
+
+class IngestConfig(dg.Config):
+    """How a contracted table is ingested in this run."""
+
+    reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
+
+
+def ingested(
+    context: dg.AssetExecutionContext,
+    table: str,
+    source: SourceResource,
+    lake: LakeResource,
+    settings: SettingsResource,
+    run_config: IngestConfig,
+    *,
+    history_days: int | None = None,
+) -> Iterator[dg.MaterializeResult]:
+    """What ingesting the run's day into `table` did, with the result of its check.
+
+    `history_days`: days before it that must be in the lake; None: as the settings say.
+
+    Raises:
+        TesseraError: too many rows are in quarantine.
+    """
+    config = settings.open().ingestion
+    if history_days is not None:
+        config = config.model_copy(update={"history_days": history_days})
+    day = date.fromisoformat(context.partition_key)
+    from assets.maintenance.dependants import DEPENDANTS
+
+    filling = Filling(source.settings(), run_config.reingest, DEPENDANTS[table])
+    report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
+    context.log.info(_sentence(report))
+    yield from or_stop(
+        dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)]),
+        f"shop/{table}",
+        QUARANTINED_SHARE,
+        expected=f"at most {config.max_quarantined_share:.2%} of the rows in quarantine",
+        todo=f"Look at them: `tessera quarantine {table}`. Correct the source, or raise "
+        "settings.ingestion.max_quarantined_share in stack.yaml.",
+    )
+
+
+def ingestion_metadata(report: Ingested) -> dict[str, Any]:
+    """Numbers that plot over the days, and a table of reasons."""
+    if not report.provided:
+        return {"note": "not provided by this source", "rows in": 0, "rows kept": 0, "rows quarantined": 0}
+    reasons = [dg.TableRecord({"reason": reason, "rows": rows}) for reason, rows in report.reasons.most_common()]
+    schema = dg.TableSchema([dg.TableColumn("reason", "string"), dg.TableColumn("rows", "int")])
+    return {
+        "rows in": report.rows_in,
+        "rows kept": report.rows_kept,
+        "rows quarantined": report.rows_quarantined,
+        "quarantined share": report.share,
+        "rows late": report.rows_late,
+        **_elsewhere(report),
+        "days ingested": report.days,
+        **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
+        **({"ids trimmed": report.ids_trimmed} if report.ids_trimmed else {}),
+        **_held(report),
+        "seconds": report.seconds,
+        "reasons": dg.MetadataValue.table(reasons, schema=schema),
+        "quarantine": quarantine_of(report.table),
+    }
+
+
+def _held(report: Ingested) -> dict[str, Any]:
+    """What the source holds of the table, where it can tell, and what is odd about it."""
+    held = report.holdings
+    if held.rows is None:
+        return {}
+    unread = [f"{file.name}: {file.reason}" for file in held.unread]
+    return {
+        "rows in the source": held.rows,
+        "files read": held.files,
+        **({"files not read": dg.MetadataValue.json(unread)} if unread else {}),
+        **({"notes": dg.MetadataValue.json(held.oddities())} if held.oddities() else {}),
+    }
+
+
+def _elsewhere(report: Ingested) -> dict[str, int]:
+    """Rows that the source holds and that are neither kept nor quarantined by this run, where there are any."""
+    counts = {
+        "rows already held": report.rows_held,
+        "rows excluded": report.rows_excluded,
+        "rows waiting": report.rows_waiting,
+        "rows before the history": report.rows_before,
+        "files vanished": len(report.vanished),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """The contract's columns as Dagster shows them: types, limits, and what says something about a person."""
+    columns = [_column(column, contract.key) for column in contract.columns]
+    delivered = dg.TableColumn(DELIVERED_ON, "date", description="UTC day on which the row was delivered.")
+    return dg.TableSchema([*columns, delivered])
+
+
+class LearningConfig(dg.Config):
+    """When a model is trained."""
+
+    train: Literal["if_no_champion", "always"] = "if_no_champion"
+
+
+def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.AssetsDefinition]:
+    """The decorator of the step that trains, judges and promotes a model: training set, candidate, champion, gate.
+
+    Args:
+        app: whose model, e.g. `churn`.
+        rows: what the training set holds, in words.
+        judged_on: what the gate judges candidates on, in words.
+    """
+    owners = ["team:data-science"]
+    return dg.multi_asset(
+        name=f"{app}__champion",
+        specs=[
+            dg.AssetSpec(
+                [app, "training_set"],
+                deps=[[app, "features"]],
+                skippable=True,
+                group_name=app,
+                kinds={"deltalake"},
+                owners=owners,
+                description=f"{rows} Made when a model is trained, not every night.",
+            ),
+            dg.AssetSpec(
+                [app, "candidate"],
+                deps=[[app, "training_set"]],
+                skippable=True,
+                group_name=app,
+                kinds={"xgboost", "scikitlearn", "mlflow"},
+                owners=owners,
+                description="The best of logistic regression and the profile's trainers, judged by the gate on "
+                f"{judged_on}. The gate report has its curves.",
+            ),
+            dg.AssetSpec(
+                [app, "champion"],
+                deps=[[app, "candidate"]],
+                group_name=app,
+                kinds={"mlflow"},
+                owners=owners,
+                description="The model in charge. A candidate takes over only if it passes every gate.",
+            ),
+        ],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "gate",
+                asset=[app, "champion"],
+                description="Floor, baselines, champion on the same hold-out, slices, calibration, latency, size, "
+                "leaks, jumps too good to be true.",
+            )
+        ],
+        can_subset=False,
+        partitions_def=daily,
+        pool=f"{app}_champion",
+    )
+
+
+def _column(column: Column, key: str) -> dg.TableColumn:
+    return dg.TableColumn(
+        column.name,
+        column.type,
+        description=column.description + (f" Unit: {column.unit}." if column.unit else ""),
+        constraints=dg.TableColumnConstraints(
+            nullable=column.nullable, unique=column.name == key, other=column.limits_in_words()
+        ),
+        tags={} if column.pii == "none" else {"pii": column.pii},
+    )
+
+
+def _check(report: Ingested, config: IngestionConfig) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=QUARANTINED_SHARE,
+        passed=not report.breaks(config),
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=_share(report, config) + _sentence(report),
+        metadata={
+            "quarantined share": report.share,
+            "quarantined share of all days": report.share_of_window,
+            "limit": config.max_quarantined_share,
+        },
+    )
+
+
+def _share(report: Ingested, config: IngestionConfig) -> str:
+    """The shares that are too large, first of all; nothing if they are not."""
+    if not report.breaks(config):
+        return ""
+    of_all = f" ({report.share_of_window:.2%} of all days)" if report.share_of_window != report.share else ""
+    return (
+        f"{report.share:.2%} of the rows are in quarantine{of_all}, the limit is {config.max_quarantined_share:.2%}. "
+    )
+
+
+def _sentence(report: Ingested) -> str:
+    if not report.provided:
+        return f"{report.table}: not provided by this source."
+    most = "; ".join(f"{reason}: {rows}" for reason, rows in report.reasons.most_common(3))
+    return (
+        f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
+        + (f" ({most})" if most else "")
+        + "".join(f", {name} {count}" for name, count in _elsewhere(report).items())
+        + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
+        + (f", {report.ids_trimmed} ids trimmed of blanks" if report.ids_trimmed else "")
+        + "".join(f"; {note}" for note in report.holdings.oddities()[:_NOTES_SHOWN])
+        + f", {report.days} days in {report.seconds:.1f} s."
+    )

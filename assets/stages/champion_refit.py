@@ -1,0 +1,127 @@
+"""The champion as the gate compares it: its judged settings, trained on the rows that the challenger learnt from.
+
+The model that serves is a refit, which has seen the hold-out; only its settings can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from assets.stages.promotion import Loadable, loadable_champion
+from assets.stages.training_task import Lesson
+from models.errors import TesseraError
+from resources.registry.port import Registry
+from resources.trainer.port import Trainer
+
+if TYPE_CHECKING:
+    from models.gates.evidence import Champion, NoChampion
+    from models.training.candidates import Candidate
+    from models.training.model import Vector
+    from models.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A trainer and what it made of the training rows."""
+
+    trainer: Trainer
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The champion as evidence, and its settings as a contender; None if they cannot be trained any more.
+
+    `is_older`: it was made as of an earlier day, so its settings trained tonight know more.
+    """
+
+    champion: Champion | NoChampion
+    contender: Contender | None = None
+    is_older: bool = False
+
+
+def standing(lesson: Lesson, contenders: Sequence[Contender], registry: Registry, as_of: date) -> Standing:
+    """The champion by its judged settings, trained on the same rows as the contenders; one of them if it has these.
+
+    A champion without a recipe is compared as it is: the gate is closed if it has seen the hold-out. Where no champion
+    of the ledger can be loaded, there is nothing to compare with, and a candidate has to pass every other check.
+    """
+    from models.gates.evidence import NoChampion, champion_from
+    from models.training.recipe import RECIPE, Recipe
+
+    if registry.champion(lesson.app) is None:
+        return Standing(NoChampion())
+    try:
+        found = loadable_champion(lesson.app, registry)
+    except TesseraError as error:
+        return Standing(NoChampion(f"there is no champion that can be loaded: {error.what}"))
+    if RECIPE not in found.model.extras:
+        return Standing(champion_from(found.version, found.model))
+    recipe = Recipe.model_validate_json(found.model.extras[RECIPE])
+    try:
+        contender = _trained(lesson, contenders, recipe)
+    except TesseraError as error:
+        return Standing(_without_trainer(lesson, registry, found, as_of, error))
+    return Standing(_by_settings(lesson, found, contender), contender, is_older=found.model.card.as_of < as_of)
+
+
+def _trained(lesson: Lesson, contenders: Sequence[Contender], recipe: Recipe) -> Contender:
+    """The contender that has these settings, or a new one."""
+    from models.training.candidates import fit_candidates
+    from resources.trainer.recipes import trainer_of
+
+    for contender in contenders:
+        if recipe.same_settings(contender.trainer.recipe):
+            return contender
+    trainer = trainer_of(recipe)
+    return Contender(trainer, fit_candidates([trainer], lesson.split.train)[0])
+
+
+def _by_settings(lesson: Lesson, found: Loadable, contender: Contender) -> Champion:
+    from models.gates.evidence import Champion
+
+    split, model = lesson.split, contender.candidate.fit.model
+    return Champion(
+        found.version,
+        split.label_end,
+        split.train_cutoffs,
+        lambda table: model.predict(split.encoder.matrix(table)),
+        says="its judged settings, trained on the same rows",
+    )
+
+
+def _without_trainer(
+    lesson: Lesson, registry: Registry, found: Loadable, as_of: date, missing: TesseraError
+) -> Champion:
+    """The champion, or the version that it is a refit of, as it is, if it has not seen the hold-out; else closed."""
+    from models.gates.checks import has_seen
+    from models.gates.evidence import Champion, champion_from
+    from models.training.model_package import load
+
+    holdout = lesson.split.holdout.cutoffs.min().astype("datetime64[D]").astype(date)
+    linked = [entry.judged for entry in registry.ledger(lesson.app) if entry.to_version == found.version]
+    judged = linked[-1] if linked else None
+    packages = [(found.version, found.model)]
+    packages += [(judged, load(registry.fetch(lesson.app, judged)))] if judged else []
+    for version, model in packages:
+        if not has_seen(model.card.label_end, model.card.train_cutoffs, holdout):
+            how = f"as it was judged on earlier rows, for its trainer is gone: {missing.what}"
+            return replace(champion_from(version, model), says=how)
+    free = min(model.card.label_end for _, model in packages) + (as_of - holdout)
+
+    def closed(table: pa.Table) -> Vector:  # noqa: ARG001 - the interface has it
+        raise TesseraError(
+            f"Version {found.version} cannot be compared: its trainer is gone ({missing.what}), and it has seen the "
+            "hold-out.",
+            expected="the trainer that made the champion, so that its settings can be trained on the same rows",
+            todo=f"Install it; or `tessera rollback {lesson.app}` to a version of another trainer; or wait: from "
+            f"{free} on it is compared as it was judged. To insist on the candidate: "
+            f"`tessera promote {lesson.app} --version VERSION --even-if-refused --why ...`.",
+        )
+
+    return Champion(found.version, lesson.split.label_end, lesson.split.train_cutoffs, closed)

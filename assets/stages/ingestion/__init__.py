@@ -1,0 +1,1 @@
+"""Ingestion of contracted tables into the lake."""

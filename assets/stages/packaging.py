@@ -1,0 +1,105 @@
+"""Models as packages: saved, read back, registered, and fetched from the registry before anything counts on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from assets.stages.promotion import verified
+from assets.stages.training_task import DRIFT, Lesson
+from models.errors import TesseraError
+from models.gates.closing import failure_of, reason_of
+from models.ledger import PASSED, STOPPED
+from resources.registry.port import Registry
+from resources.trainer.port import Trainer
+
+if TYPE_CHECKING:
+    from models.gates.report import GateReport
+    from models.training.candidates import Candidate
+    from models.training.encoding import Encoder
+    from models.training.model import Fit
+    from models.training.model_package import ModelCard
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The folder of a package, and what went wrong when it was saved: a third party's model may fail to be."""
+
+    folder: Path
+    unsaved: Exception | None
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Size of its files; None if it was not saved."""
+        from models.training.model_package import package_bytes
+
+        return None if self.unsaved else package_bytes(self.folder)
+
+    def loads(self) -> int:
+        """Number of golden rows that the package, read back, scores as in training; raises if it cannot be used."""
+        from models.training.golden import verified_package
+        from resources.registry.package_files import safe_files
+
+        if self.unsaved:
+            raise self.unsaved
+        safe_files(self.folder)
+        return verified_package(self.folder)[1]
+
+
+def pack(
+    folder: Path,
+    lesson: Lesson,
+    trainer: Trainer,
+    fit: Fit,
+    encoder: Encoder,
+    card: ModelCard,
+    extras: Mapping[str, str],
+) -> None:
+    """`folder` holds the package of a fitted model: card, golden set of hold-out rows, drift reference, recipe."""
+    from models.scoring.drift import drift_reference
+    from models.training.golden import GOLDEN, golden_text
+    from models.training.model_package import save
+    from models.training.recipe import RECIPE
+
+    files = {
+        DRIFT: drift_reference(lesson.newest, lesson.features, lesson.drift, lesson.history).model_dump_json(),
+        GOLDEN: golden_text(fit.model, encoder.matrix(lesson.split.holdout_table)),
+        **extras,
+    }
+    if trainer.recipe is not None:
+        files[RECIPE] = trainer.recipe.model_copy(update={"chosen": dict(fit.notes)}).model_dump_json()
+    save(folder, fit.model, encoder, card, files)
+
+
+def registered(
+    lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, tags: Mapping[str, str]
+) -> tuple[str | None, GateReport]:
+    """The version, and the report after the version was fetched back, loaded and scored its golden rows.
+
+    No version for a package that the gate's own check could not load, and the registry does not take.
+    """
+    try:
+        version = registry.register(
+            lesson.app,
+            package,
+            parameters=chosen.parameters,
+            metrics=report.metrics.get("candidate", {}),
+            tags={**tags, "gate": _verdict(report)},
+            report=report.markdown(),
+        )
+    except TesseraError:
+        if "loads" not in report.stopped_by:
+            raise
+        return None, report
+    broken = failure_of(lambda: verified(registry, lesson.app, version))
+    if broken is None or "loads" in report.stopped_by:
+        return version, report
+    report = report.with_failed("loads", reason_of(broken))
+    registry.retag(lesson.app, version, {"gate": _verdict(report)})
+    return version, report
+
+
+def _verdict(report: GateReport) -> str:
+    return PASSED if report.passed else f"{STOPPED} {', '.join(report.stopped_by)}"

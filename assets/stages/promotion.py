@@ -1,0 +1,127 @@
+"""Who may go in charge, and who can be loaded: the one place from which the champion is changed.
+
+A version is fetched from the registry, past its cache, and scores its golden set before the alias moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.errors import TesseraError
+from models.ledger import Action, LedgerEntry, champions_before
+from resources.registry.port import Registry
+
+if TYPE_CHECKING:
+    from models.training.model_package import LoadedModel
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A version that was loaded from the registry and scored `golden_rows` rows of its golden set as in training."""
+
+    version: str
+    model: LoadedModel
+    golden_rows: int
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A version that cannot be used, and the reason in words."""
+
+    version: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Loadable:
+    """The newest champion that can be used; `problems` names every later one, the champion first."""
+
+    version: str
+    model: LoadedModel
+    problems: Sequence[Unusable]
+
+
+def verified(registry: Registry, app: str, version: str) -> Verified:
+    """The version as the registry hands it out, past every cache, after it scored its golden set.
+
+    Raises:
+        TesseraError: it cannot be fetched or loaded, or scores its golden set differently than in training.
+    """
+    from models.training.golden import verified_package
+
+    loaded, rows = verified_package(registry.fetch_anew(app, version))
+    return Verified(version, loaded, rows)
+
+
+def put_in_charge(
+    registry: Registry,
+    app: str,
+    version: str,
+    *,
+    action: Action,
+    why: str,
+    who: str,
+    run_id: str,
+    metrics: Mapping[str, float],
+    even_if_refused: bool = False,
+    judged: str | None = None,
+) -> tuple[LedgerEntry, Verified]:
+    """The ledger's entry, after `version` was verified and is champion; the arguments are those of `set_champion`.
+
+    Raises:
+        TesseraError: the version cannot be used; the champion is unchanged.
+    """
+    with registry.lock(app):
+        found = verified(registry, app, version)
+        further: dict[str, Any] = {"even_if_refused": True} if even_if_refused else {}
+        further |= {"judged": judged} if judged else {}
+        entry = registry.set_champion(
+            app,
+            version,
+            action=action,
+            why=why,
+            who=who,
+            run_id=run_id,
+            metrics={"golden_rows": found.golden_rows, **metrics},
+            **further,
+        )
+    return entry, found
+
+
+def loadable_champion(app: str, registry: Registry) -> Loadable:
+    """The champion, or else the newest champion before it that loads and scores its golden set as in training.
+
+    Versions that were rolled back from are left out.
+
+    Raises:
+        TesseraError: nothing is in charge, or no champion of the ledger can be used.
+    """
+    problems: list[Unusable] = []
+    for found in champions(app, registry):
+        if isinstance(found, Verified):
+            return Loadable(found.version, found.model, problems)
+        problems.append(found)
+    if not problems:
+        raise TesseraError(
+            f"No model of {app} is in charge.", expected="a champion", todo=f"Run `tessera run {app}_training`."
+        )
+    raise TesseraError(
+        f"No champion of {app} can be used: " + "; ".join(f"version {one.version}: {one.why}" for one in problems),
+        expected="a champion, or one before it, that loads and scores its golden set",
+        todo=f"Restore the registry, or train a new model: `tessera run {app}_training`.",
+    )
+
+
+def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
+    """The champion, then those before it, newest first, each as it can be used or with the reason why not."""
+    from models.training.golden import verified_package
+
+    for version in champions_before(registry.ledger(app)):
+        try:
+            loaded, rows = verified_package(registry.fetch(app, version))
+        except TesseraError as error:
+            yield Unusable(version, error.what)
+        else:
+            yield Verified(version, loaded, rows)

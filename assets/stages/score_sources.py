@@ -1,0 +1,141 @@
+"""Sources of a day's churn scores, best first: the degradation ladder.
+
+The champion on the day's features, the champion before it on the same features, a champion on older features, the last
+good scores. A source that cannot be used is named with the reason, so that nobody steps down in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from assets.churn import features as churn_features
+from assets.stages import promotion as champions
+from models.errors import TesseraError
+from models.publishing import LADDER, AuditVerdict, Degradation, Publication
+from resources.lake.port import Lake
+from resources.registry.port import Registry
+from resources.sink.port import Sink
+
+if TYPE_CHECKING:
+    from models.training.model_package import LoadedModel
+
+APP = "churn"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Scores made by a model from the features of a day."""
+
+    degradation: Degradation
+    features_of: date
+    version: str
+    model: LoadedModel
+
+
+@dataclass(frozen=True)
+class LastGoodScores:
+    """The scores that stand published for an earlier day."""
+
+    earlier: Publication
+    degradation: Degradation = "last_good_scores"
+
+
+@dataclass(frozen=True)
+class FailedSource:
+    """A source that cannot be used, and why."""
+
+    degradation: Degradation
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.degradation}: {self.reason}"
+
+
+Source = ModelSource | LastGoodScores
+
+
+def sources(
+    lake: Lake, registry: Registry, sink: Sink, day: date, worst: Degradation, *, max_stale_days: int
+) -> Iterator[Source | FailedSource]:
+    """Every source of scores for `day`, best first and none worse than `worst`; each is looked up when it is needed."""
+    allowed = LADDER[: LADDER.index(worst) + 1]
+    known = [found for found in lake.days(churn_features.TABLE) if found <= day]
+    models = _Models(registry)
+    if day not in known:
+        yield FailedSource("fresh", f"there are no features of {day}")
+    else:
+        yield from (source for source in models.on(day) if source.degradation in allowed)
+    if "stale_features" in allowed:
+        for older in reversed(known):
+            if older < day and day - older <= timedelta(days=max_stale_days):
+                yield from models.first_on(older)
+    if "last_good_scores" in allowed:
+        yield from _last_good(sink, day)
+
+
+def blocked(source: Source | FailedSource, verdicts: list[AuditVerdict], inputs: dict[str, int]) -> str:
+    """Failed checks of the newest verdict on the same scores of the same inputs; empty if they did not fail."""
+    if not isinstance(source, ModelSource):
+        return ""
+    made_of = (source.model.sha256, source.features_of, inputs)
+    same = [one for one in verdicts if (one.draft.model_package, one.draft.features_of, one.draft.inputs) == made_of]
+    return same[-1].failures() if same else ""
+
+
+class _Models:
+    """The champions that can be loaded, each asked for once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._asked = self._champions()
+        self._found: list[champions.Verified | FailedSource] = []
+
+    def on(self, day: date) -> Iterator[ModelSource | FailedSource]:
+        """Scores of `day` by the champion, and by the first champion before it that can be loaded."""
+        usable = 0
+        for place, found in enumerate(self._each()):
+            degradation: Degradation = "champion_before" if place else "fresh"
+            if isinstance(found, FailedSource):
+                yield FailedSource(degradation, found.reason)
+                continue
+            usable += 1
+            yield ModelSource(degradation, day, found.version, found.model)
+            if place and usable:
+                return
+
+    def first_on(self, day: date) -> Iterator[ModelSource]:
+        """Scores by the first champion that can be loaded, from the features of an earlier day."""
+        found = next((one for one in self._each() if isinstance(one, champions.Verified)), None)
+        if found is not None:
+            yield ModelSource("stale_features", day, found.version, found.model)
+
+    def _each(self) -> Iterator[champions.Verified | FailedSource]:
+        yield from self._found
+        for found in self._asked:
+            self._found.append(found)
+            yield found
+
+    def _champions(self) -> Iterator[champions.Verified | FailedSource]:
+        none = True
+        try:
+            for found in champions.champions(APP, self._registry):
+                none = False
+                if isinstance(found, champions.Verified):
+                    yield found
+                else:
+                    yield FailedSource("fresh", f"version {found.version} cannot be used: {found.why}")
+        except TesseraError as error:
+            none = False
+            yield FailedSource("fresh", f"the registry cannot be read: {error.what}")
+        if none:
+            yield FailedSource("fresh", "no model of churn is in charge")
+
+
+def _last_good(sink: Sink, day: date) -> Iterator[LastGoodScores]:
+    for earlier in reversed(sink.published_days(APP)):
+        publication = sink.published(APP, earlier) if earlier < day else None
+        if publication is not None:
+            yield LastGoodScores(publication)

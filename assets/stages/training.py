@@ -1,0 +1,288 @@
+"""How every application learns: candidates, the choice among them, the gate, the registry, who is in charge.
+
+An application brings a `Lesson`; nothing here knows an application's name.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from assets.stages.champion_refit import Contender, Standing, standing
+from assets.stages.packaging import Packed, pack, registered
+from assets.stages.promotion import put_in_charge
+from assets.stages.refit import Serving, serving, told
+from assets.stages.training_task import Lesson
+from models.errors import TesseraError
+from models.gates.closing import failure_of
+from models.ledger import passed_by_hand
+from resources.notifier.port import Notifier
+from resources.registry.port import Registry
+from resources.trainer.port import Trainer
+
+if TYPE_CHECKING:
+    from models.gates.report import GateReport
+    from models.training.candidates import Candidate
+    from models.training.model_package import ModelCard
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate, what the gate says of it, and its package in the registry; None if that refused the package.
+
+    `renewal`: where the gate found the candidate no better than the champion, the champion's own settings trained on
+    the same newer rows, judged by every other check.
+    """
+
+    contender: Contender
+    report: GateReport
+    version: str | None
+    holdout: str
+    as_of: date
+    renewal: Judged | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """The model that was judged."""
+        return self.contender.candidate
+
+    @property
+    def passing(self) -> tuple[Judged, str] | None:
+        """What may go in charge, and its version: the candidate, or else the renewal; None if both were stopped."""
+        for one in (self, self.renewal):
+            if one is not None and one.version and one.report.passed:
+                return one, one.version
+        return None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Its numbers on the hold-out; empty if they could not be computed."""
+        return dict(self.report.metrics.get("candidate", {}))
+
+    def says(self, check: str) -> str:
+        """The words of one check of the gate."""
+        return next((found.says for found in self.report.checks if found.name == check), "")
+
+    @property
+    def named(self) -> str:
+        """Its version in words."""
+        return f"version {self.version}" if self.version else "not registered"
+
+    def metadata(self) -> dict[str, Any]:
+        """What Dagster shows of it: numbers that plot, the gate report with its curves."""
+        return {
+            **_shown(self.metrics),
+            "kind": self.candidate.name,
+            "version": self.version or "not registered",
+            "holdout": self.holdout,
+            "against champion": self.says("champion"),
+            "gate report": dg.MetadataValue.md(self.report.markdown()),
+        }
+
+
+def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Judged:
+    """The best candidate by cross-validation, judged on the hold-out and registered with the gate's report.
+
+    Where it is stopped by nothing but the comparison with the champion, the champion's settings are judged, too: what
+    serves should know the newest rows.
+    """
+    from models.gates.sufficiency import check_sufficient
+    from models.training.candidates import choose, fit_candidates
+    from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+
+    check_sufficient(lesson.app, lesson.split, lesson.gate)
+    check_sufficient(lesson.app, lesson.split, lesson.gate)
+    # The baseline last: of two trainers of one kind the first counts, and the profile may set its own.
+    fitters = [*trainers, LogisticRegressionTrainerConfig().open()]
+    candidates = fit_candidates(fitters, lesson.split.train)
+    contenders = [Contender(_trainer(fitters, candidate), candidate) for candidate in candidates]
+    chosen = choose(candidates, lesson.gate.metric)
+    work = _Judging(lesson, contenders, standing(lesson, contenders, registry, as_of), registry, as_of)
+    first = work.judged(next(contender for contender in contenders if contender.candidate is chosen))
+    return replace(first, renewal=work.renewal(first))
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """What one training night judges by."""
+
+    lesson: Lesson
+    contenders: Sequence[Contender]
+    standing: Standing
+    registry: Registry
+    as_of: date
+
+    def judged(self, contender: Contender) -> Judged:
+        lesson, candidate = self.lesson, contender.candidate
+        tags = {"kind": candidate.name, "as_of": self.as_of.isoformat(), "feature_service": lesson.service}
+        with tempfile.TemporaryDirectory(prefix="tessera-") as place:
+            package = Path(place) / "package"
+            unsaved = failure_of(lambda: self._pack(package, contender))
+            report = self._report(contender, Packed(package, unsaved))
+            version, report = registered(lesson, self.registry, package, candidate, report, tags)
+        return Judged(contender, report, version, lesson.holdout, self.as_of)
+
+    def renewal(self, first: Judged) -> Judged | None:
+        """The champion's settings on newer rows, judged, if nothing but the comparison with them stopped `first`."""
+        from models.gates.checks import COMPARISONS
+
+        own = self.standing.contender
+        if own is None or own is first.contender or not self.standing.is_older:
+            return None
+        stopped = set(first.report.stopped_by)
+        return self.judged(own) if stopped and stopped <= COMPARISONS else None
+
+    def _pack(self, package: Path, contender: Contender) -> None:
+        lesson, candidate = self.lesson, contender.candidate
+        card, extras = self._card(candidate), lesson.extras(candidate)
+        pack(package, lesson, contender.trainer, candidate.fit, lesson.split.encoder, card, extras)
+
+    def _card(self, candidate: Candidate) -> ModelCard:
+        from models.training.model_package import ModelCard
+
+        split = self.lesson.split
+        return ModelCard(
+            app=self.lesson.app,
+            as_of=self.as_of,
+            label_end=split.label_end,
+            train_cutoffs=split.train_cutoffs,
+            feature_service=self.lesson.service,
+            feature_version=self.lesson.service,
+            rows=len(split.train),
+            positives=int(split.train.labels.sum()),
+            parameters=dict(candidate.parameters),
+            metrics={name: estimate.mean for name, estimate in candidate.cross_validated.items()},
+        )
+
+    def _report(self, contender: Contender, packed: Packed) -> GateReport:
+        from models.evaluation.baselines import single_feature_scores
+        from models.gates.evidence import Champion, GateEvidence
+        from models.gates.gate import run_gate
+        from models.training.candidates import shuffled_control
+
+        split, champion = self.lesson.split, self.standing.champion
+        linear = next(one.candidate for one in self.contenders if one.candidate.name == "logistic_regression")
+        baselines = single_feature_scores(split, self.lesson.baselines)
+        baselines["logistic_regression"] = linear.fit.model.predict(split.holdout.rows)
+        if isinstance(champion, Champion) and contender is self.standing.contender:
+            champion = replace(champion, is_renewed=self.standing.is_older)
+        evidence = GateEvidence(
+            name=contender.candidate.name,
+            model=contender.candidate.fit.model,
+            split=split,
+            baselines=baselines,
+            champion=champion,
+            control=shuffled_control(contender.trainer, split.train),
+            size_bytes=packed.size_bytes,
+            loads=packed.loads,
+            recomputed=self.lesson.recomputed,
+            plain_features=tuple(self.lesson.baselines.values()),
+        )
+        return run_gate(evidence, self.lesson.gate)
+
+
+def decided(
+    lesson: Lesson, judged: Judged, registry: Registry, notifier: Notifier, *, run_id: str, who: str
+) -> dg.MaterializeResult:
+    """The model in charge after the decision: what passed the gate, refit on all mature rows, else the one before.
+
+    Raises:
+        TesseraError: the gate is closed and no model is in charge.
+    """
+    app = lesson.app
+    if judged.passing is not None:
+        passed, version = judged.passing
+        served = serving(lesson, passed.contender, version, registry, judged.as_of)
+        _promote(lesson, passed, served, registry, run_id=run_id, who=who)
+        verdict = f"promoted: {len(passed.report.checks)} of {len(passed.report.checks)} checks passed"
+        if passed is judged.renewal:
+            verdict = f"renewed: the champion's settings on newer rows; candidate {judged.named} was no better"
+        if served.problem:
+            undelivered = told(notifier, lesson, served, judged.as_of, run_id)
+            verdict += f"; its refit does not serve: {served.problem}"
+            verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
+        return _in_charge(app, registry, verdict)
+    stopped = ", ".join(judged.report.stopped_by)
+    if registry.champion(app) is None:
+        raise TesseraError(
+            f"The candidate ({judged.named}) was stopped by the gate: {stopped}.",
+            expected="a first model that passes every check, since none is in charge",
+            todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
+        )
+    return _in_charge(app, registry, f"stays: candidate {judged.named} was stopped by {stopped}", judged)
+
+
+def _promote(lesson: Lesson, passed: Judged, served: Serving, registry: Registry, *, run_id: str, who: str) -> None:
+    from models.evaluation.metrics import METRIC_WORDS
+
+    metric = lesson.gate.metric
+    why = (
+        f"{passed.candidate.name} passed the gate: {METRIC_WORDS[metric]} {passed.metrics[metric]:.3f} "
+        f"on {passed.holdout}; {passed.says('champion')}"
+    )
+    why += f"; {served.says}" if served.says else ""
+    put_in_charge(
+        registry,
+        lesson.app,
+        served.version,
+        action="promote",
+        why=why,
+        who=who,
+        run_id=run_id,
+        metrics=passed.metrics,
+        judged=served.judged,
+    )
+
+
+def _trainer(fitters: Sequence[Trainer], candidate: Candidate) -> Trainer:
+    return next(fitter for fitter in fitters if fitter.name == candidate.name)
+
+
+def kept(app: str, registry: Registry) -> dg.MaterializeResult:
+    """The model in charge, on a night without training."""
+    return _in_charge(app, registry, "stays: no training was due")
+
+
+def _in_charge(app: str, registry: Registry, verdict: str, refused: Judged | None = None) -> dg.MaterializeResult:
+    """The champion's numbers. A refused challenger is worth a warning: the champion goes on.
+
+    They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.
+    """
+    ledger = registry.ledger(app)
+    standing = ledger[-1]
+    version = standing.to_version
+    promoted = [entry.metrics for entry in ledger if entry.to_version == version and entry.action == "promote"]
+    says = (
+        {check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in refused.report.checks}
+        if refused
+        else {}
+    )
+    gate = dg.AssetCheckResult(
+        check_name="gate",
+        asset_key=[app, "champion"],
+        passed=refused is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=verdict,
+        metadata=says,
+    )
+    metadata = {
+        **_shown(promoted[-1] if promoted else {}),
+        "version": str(version),
+        "in charge since": dg.MetadataValue.timestamp(standing.at),
+        "because": standing.why,
+        "verdict": verdict,
+    }
+    if by_hand := passed_by_hand(ledger):
+        metadata["by hand"] = by_hand
+    return dg.MaterializeResult(asset_key=[app, "champion"], metadata=metadata, check_results=[gate])
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    """As many digits as people can use; the registry keeps all of them."""
+    return {name: round(value, 4) for name, value in metrics.items()}

@@ -1,0 +1,1 @@
+"""Fraud: event parsing, labels, alerts, threshold and performance, as pure functions."""

@@ -1,0 +1,100 @@
+"""What is known of a payment when the source and analysts both say whether it was fraud.
+
+Whoever says it, a statement replaces those before it from its own moment on; of statements of the same moment, one that
+says fraud counts (`models.features.label_history`). That does not depend on the order in which they arrive: the stream,
+which meets labels one by one, and a query over all of them end at the same values.
+"""
+
+# ibis gives the columns of a table no static types.
+# pyright: basic
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from models.events import Event
+from models.features.fraud import fraud_features
+from models.features.label_history import latest_labels
+from models.fraud.alerts import Feedback, Verdict
+from models.fraud.event_parsing import LABEL
+
+#: One row for each payment of an answered alert, and answer.
+FEEDBACK = pa.schema(
+    [
+        ("transaction_id", pa.int64()),
+        ("customer_id", pa.string()),
+        ("alert_id", pa.string()),
+        ("is_fraud", pa.bool_()),
+        ("labelled_at", pa.timestamp("us", "UTC")),
+        ("who", pa.string()),
+    ]
+)
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def feedback_rows(said: Iterable[Feedback]) -> pa.Table:
+    """These answers as rows, in `FEEDBACK`."""
+    return pa.Table.from_pylist([{name: getattr(one, name) for name in FEEDBACK.names} for one in said], FEEDBACK)
+
+
+def event_of(said: Feedback) -> Event:
+    """The event that tells the stream; of the same answer it is always the same one, so publishing it twice is once."""
+    verdict: Verdict = "fraud" if said.is_fraud else "ok"
+    return Event(
+        id=_as_attribute(f"{said.alert_id}/{said.transaction_id}/{verdict}"),
+        source="/alerts",
+        type=LABEL,
+        time=said.labelled_at,
+        subject=_as_attribute(said.customer_id),
+        data={"transaction_id": said.transaction_id, "is_fraud": said.is_fraud},
+    )
+
+
+def all_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
+    """Every statement: `transaction_id`, `is_fraud`, `labelled_at`, in no order.
+
+    Args:
+        labels: of the source: `transaction_id`, `is_fraud`, `labelled_at`; any number of rows per payment.
+        feedback: of analysts: the same columns.
+    """
+    return ibis.union(_said(labels), _said(feedback))
+
+
+def learnt_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
+    """The last word: `transaction_id`, `is_fraud`, `labelled_at`, one row per payment of which anything was said.
+
+    `labelled_at` is the moment since which it has been the last word. Arguments as for `all_labels`.
+    """
+    return latest_labels(all_labels(labels, feedback))
+
+
+def labelled_features(payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, first: date, last: date) -> ir.Table:
+    """`models.features.fraud.fraud_features` with what the source and analysts said."""
+    return fraud_features(payments, all_labels(labels, feedback), first=first, last=last)
+
+
+def labelled_features_known(
+    payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, moment: datetime, first: date, last: date
+) -> ir.Table:
+    """`labelled_features` without every payment made, and everything said of one, after `moment`."""
+    until = ibis.timestamp(moment.isoformat())
+    made, *said = (
+        one.filter(getattr(one, name) <= until)
+        for one, name in ((payments, "paid_at"), (labels, "labelled_at"), (feedback, "labelled_at"))
+    )
+    return labelled_features(made, *said, first=first, last=last)
+
+
+def _said(labels: Any) -> Any:
+    return labels.filter(labels.is_fraud.notnull()).select("transaction_id", "is_fraud", "labelled_at")
+
+
+def _as_attribute(text: str) -> str:
+    """`text` without what no attribute of a CloudEvent may hold; customers are named by whoever sends payments."""
+    return _CONTROL.sub(lambda found: f"%{ord(found.group()):02X}", text)

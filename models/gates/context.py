@@ -1,0 +1,151 @@
+"""What the checks of one gate share: scores on the hold-out and their resamples, each computed when first asked for."""
+
+from datetime import date
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
+from models.evaluation.metrics import METRIC_WORDS, entity_precision_at, value_of
+from models.evaluation.slices import SliceResult, compare_slices
+from models.gates.config import GateConfig
+from models.gates.evidence import Champion, GateEvidence, NoChampion
+from models.training.dataset import Dataset, Split
+from models.training.model import FittedModel, Vector
+
+# pyarrow has no static types.
+# pyright: basic
+
+T = TypeVar("T")
+CANDIDATE = "candidate"
+CHAMPION = "champion"
+#: The baseline that slices are compared with while there is no champion.
+LINEAR = "logistic_regression"
+
+
+class Missing(Exception):
+    """A piece of evidence that was not put before the gate."""
+
+
+def given(value: T | None, what: str) -> T:
+    """`value`.
+
+    Raises:
+        Missing: it is None.
+    """
+    if value is None:
+        raise Missing(f"The gate was not given {what}.")
+    return value
+
+
+class Hearing:
+    """The evidence and the limits; scores are checked before anything is made of them."""
+
+    def __init__(self, evidence: GateEvidence, config: GateConfig) -> None:
+        self.evidence = evidence
+        self.config = config
+        self.resampling = Resampling(n=config.n_bootstrap, seed=config.seed, confidence=config.confidence)
+        self._drawn: dict[str, Vector] = {}
+        self._scores: dict[str, Vector] = {}
+
+    @property
+    def split(self) -> Split:
+        """Training and hold-out rows."""
+        return given(self.evidence.split, "the split")
+
+    @property
+    def holdout(self) -> Dataset:
+        """The hold-out rows."""
+        return self.split.holdout
+
+    @property
+    def model(self) -> FittedModel:
+        """The candidate."""
+        return given(self.evidence.model, "the candidate")
+
+    @property
+    def champion(self) -> Champion | None:
+        """The model in charge; None if there is none yet."""
+        champion = given(self.evidence.champion, "the champion, nor word that there is none")
+        return None if isinstance(champion, NoChampion) else champion
+
+    @property
+    def no_champion(self) -> str:
+        """Why there is no champion, in words."""
+        champion = self.evidence.champion
+        return champion.says if isinstance(champion, NoChampion) else ""
+
+    @cached_property
+    def holdout_day(self) -> date:
+        """Day of the (earliest) hold-out cut-off."""
+        return self.holdout.cutoffs.min().astype("datetime64[D]").astype(date)
+
+    def scores(self, name: str) -> Vector:
+        """Probabilities of the hold-out rows by the candidate, the champion, or a baseline.
+
+        Raises:
+            Missing: there is no such model.
+            ValueError: one value for each row in [0, 1] is not what the model gives.
+        """
+        if name not in self._scores:
+            self._scores[name] = _checked(name, self._score(name), len(self.holdout))
+        return self._scores[name]
+
+    @property
+    def metric(self) -> str:
+        """What models are compared by, in words."""
+        return METRIC_WORDS[self.config.metric]
+
+    def quality(self, name: str) -> Interval:
+        """The metric of a model on the hold-out, with its interval."""
+        value = self._measured(name)
+        return interval(value, self._resampled(name), self.config.confidence)
+
+    def lead(self, over: str) -> Interval:
+        """The metric of the candidate minus that of another model, with its paired interval."""
+        value = self._measured(CANDIDATE) - self._measured(over)
+        return interval(value, self._resampled(CANDIDATE) - self._resampled(over), self.config.confidence)
+
+    def top_precision(self, name: str, k: int) -> float:
+        """Mean share of positives among the `k` entities of a day that a model puts first."""
+        held = self.holdout
+        days = held.cutoffs.astype("datetime64[D]")
+        return entity_precision_at(held.labels, self.scores(name), held.groups, days, k)
+
+    @property
+    def reference(self) -> str:
+        """What slices are compared with: the champion, or the linear baseline while there is none."""
+        return LINEAR if self.champion is None else CHAMPION
+
+    @cached_property
+    def slices(self) -> list[SliceResult]:
+        """Every part of the hold-out, the candidate against `reference`."""
+        mine, theirs = self.scores(CANDIDATE), self.scores(self.reference)
+        held = self.holdout
+        return compare_slices(held.labels, held.groups, held.slices, mine, theirs, self.resampling)
+
+    def _score(self, name: str) -> Vector:
+        if name == CANDIDATE:
+            return self.model.predict(self.holdout.rows)
+        if name == CHAMPION:
+            return given(self.champion, "a champion").score(self.split.holdout_table)
+        return given(given(self.evidence.baselines, "baselines").get(name), f"the baseline {name!r}")
+
+    def _measured(self, name: str) -> float:
+        return value_of(self.config.metric, self.holdout.labels, self.scores(name))
+
+    def _resampled(self, name: str) -> Vector:
+        if name not in self._drawn:
+            holdout = self.holdout
+            scores = {name: self.scores(name)}
+            self._drawn |= resampled(self.config.metric, holdout.labels, holdout.groups, scores, self.resampling)
+        return self._drawn[name]
+
+
+def _checked(name: str, scores: Vector, rows: int) -> Vector:
+    if scores.shape != (rows,):
+        raise ValueError(f"{name} gives scores of shape {scores.shape} for {rows} rows")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(f"{name} gives {int((~((scores >= 0) & (scores <= 1))).sum())} scores outside [0, 1]")
+    return np.asarray(scores, dtype=np.float64)

@@ -1,0 +1,98 @@
+"""Signs that a feature knows what it cannot know, or names the row instead of describing it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.metrics import auc
+from models.training.model import Groups, Labels, Matrix, Vector
+
+#: A pure share counts only if this many rows of the absent class were to be expected in it.
+_MIN_EXPECTED = 30.0
+
+
+@dataclass(frozen=True)
+class FeatureTell:
+    """How much one feature alone says about the label.
+
+    Attributes:
+        name: of the feature.
+        auc: of the feature as it is, in the better direction, missing values lowest.
+        pure_share: largest share of rows that one cut on it separates without a single row of the other class.
+    """
+
+    name: str
+    auc: float
+    pure_share: float
+
+
+def feature_tells(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[FeatureTell]:
+    """What each column says about the label on its own, the most telling first."""
+    tells = [_tell(name, rows[:, index].astype(np.float64), labels) for index, name in enumerate(names)]
+    return sorted(tells, key=lambda tell: (-max(tell.auc, tell.pure_share), tell.name))
+
+
+@dataclass(frozen=True)
+class FeatureName:
+    """How much of a name one feature is.
+
+    Attributes:
+        name: of the feature.
+        share: of the entities with several rows, those that have one value in all of them which no other entity has.
+        order: absolute rank correlation with the position of a row in time and key.
+    """
+
+    name: str
+    share: float
+    order: float
+
+
+def feature_names(
+    names: tuple[str, ...], rows: Matrix, groups: Groups, cutoffs: NDArray[np.datetime64]
+) -> list[FeatureName]:
+    """How much each column is a name of the entity, or of the row's position; of rows in the order of a `Split`.
+
+    Only entities with rows at several cut-offs can tell: at a single one, any exact number differs from all others.
+    """
+    several = np.unique(cutoffs).size > 1
+    return [
+        FeatureName(name, *((_naming(rows[:, at], groups), _in_order(rows[:, at])) if several else (0.0, 0.0)))
+        for at, name in enumerate(names)
+    ]
+
+
+def _naming(values: NDArray[np.float32], groups: Groups) -> float:
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.append(True, np.diff(groups[order]) != 0))
+    counts = np.diff(np.append(starts, groups.size))
+    ordered = values[order].astype(np.float64)
+    low, high = np.minimum.reduceat(ordered, starts), np.maximum.reduceat(ordered, starts)
+    constant = (low == high) & (counts > 1)
+    _, inverse, shared = np.unique(low[constant], return_inverse=True, return_counts=True)
+    return float((shared[inverse] == 1).sum() / max(1, int((counts > 1).sum())))
+
+
+def _in_order(values: NDArray[np.float32]) -> float:
+    if np.isnan(values).any() or (values == values[0]).all():
+        return 0.0
+    # Equal values share a rank: in the order of the rows, a column of zeros would be that order.
+    _, ranks = np.unique(values, return_inverse=True)
+    return abs(float(np.corrcoef(ranks, np.arange(values.size))[0, 1]))
+
+
+def _tell(name: str, values: Vector, labels: Labels) -> FeatureTell:
+    lowest = np.where(np.isnan(values), -np.inf, values)
+    area = auc(labels, lowest)
+    return FeatureTell(name, max(area, 1 - area), max(_pure_share(lowest, labels), _pure_share(-lowest, labels)))
+
+
+def _pure_share(values: Vector, labels: Labels) -> float:
+    """Share of the rows at or below the highest cut that has one class only on its lower side."""
+    order = np.argsort(values, kind="stable")
+    ordered: Vector = values[order]
+    other = labels[order] != labels[order[0]]
+    lowest_other = float(ordered[other].min())
+    rows = int(np.count_nonzero(ordered < lowest_other))
+    absent = np.count_nonzero(other) / labels.size
+    return rows / labels.size if rows * absent >= _MIN_EXPECTED else 0.0

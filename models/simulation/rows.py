@@ -1,0 +1,157 @@
+"""The shop's arrays as rows of the contracted tables."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.contracts import CUSTOMERS, DELIVERED_ON, ORDERS, ORIGINAL, PAYMENT_LABELS, PAYMENTS, PRODUCTS
+from models.simulation.catalogue import CATEGORIES, Catalogue
+from models.simulation.customer_behaviour import COUNTRIES
+from models.simulation.orders import Lines
+from models.simulation.payments import LABEL_DAYS, Paid
+from models.simulation.population import Customers
+from models.simulation.random_streams import Integers
+
+CURRENCY = "EUR"
+_IDS_A_DAY = 10_000_000
+_EPOCH = date(1970, 1, 1).toordinal()
+_ORIGINAL = pa.field(ORIGINAL, pa.string())
+
+_CONTRACTS = (ORDERS, CUSTOMERS, PRODUCTS, PAYMENTS, PAYMENT_LABELS)
+SCHEMAS: dict[str, pa.Schema] = {contract.table: contract.lake_schema() for contract in _CONTRACTS}
+
+
+def empty(table: str) -> pa.Table:
+    """No rows of `table`."""
+    return SCHEMAS[table].empty_table()
+
+
+def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
+    """Order lines as rows, delivered on the given day numbers; returns have an order id that starts with `C`."""
+    dates, day = np.unique(lines.order_day, return_inverse=True)
+    days = pa.array(
+        [np.datetime64(int(number) - _EPOCH, "D").item().strftime("%Y%m%d") for number in dates], pa.string()
+    )
+    order = pc.binary_join_element_wise(days.take(pa.array(day)), _padded(lines.order, 6), "-")
+    order = pc.binary_join_element_wise(_chosen(("", "C"), lines.is_return.astype(np.int64)), order, "")
+    columns = [
+        pc.binary_join_element_wise(order, _padded(lines.line + 1, 2), "-"),
+        order,
+        _customer_id(lines.customer),
+        _product_id(lines.product),
+        _moment(lines.day, lines.second),
+        pa.array(lines.quantity, pa.int32()),
+        pa.array(lines.unit_price),
+        _same(CURRENCY, len(lines.day)),
+        _chosen(COUNTRIES, lines.country),
+        pa.array(lines.is_return),
+        _date(np.broadcast_to(delivered_on, lines.day.shape)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["orders"])
+
+
+def customers(who: Customers, delivered_on: Integers | int) -> pa.Table:
+    """Customers as rows, delivered on the given day numbers."""
+    ids = _customer_id(who.number)
+    columns = [
+        ids,
+        _chosen(COUNTRIES, who.country),
+        _date(who.joined),
+        pc.binary_join_element_wise(ids, "example.com", "@"),
+        _date(np.broadcast_to(delivered_on, who.number.shape)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["customers"])
+
+
+def products(catalogue: Catalogue, which: Integers, delivered_on: int) -> pa.Table:
+    """Products as rows, delivered on one day."""
+    columns = [
+        _product_id(which),
+        _chosen(CATEGORIES, catalogue.category(which)),
+        pa.array(catalogue.list_price(which)),
+        _same(CURRENCY, len(which)),
+        _date(np.full(len(which), delivered_on)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["products"])
+
+
+def payments(paid: Paid, delivered_on: int) -> pa.Table:
+    """Payments as rows, delivered on one day."""
+    columns = [
+        _transaction_id(paid),
+        _customer_id(paid.customer),
+        pc.binary_join_element_wise("t", _padded(paid.terminal, 5), ""),
+        _moment(paid.day, paid.second),
+        pa.array(paid.amount),
+        _date(np.full(len(paid.day), delivered_on)),
+    ]
+    return pa.table(columns, schema=SCHEMAS["payments"])
+
+
+def payment_labels(paid: Paid) -> pa.Table:
+    """Which of the payments were fraud, delivered when that becomes known."""
+    known = paid.day + LABEL_DAYS
+    columns = [_transaction_id(paid), pa.array(paid.scenario > 0), _moment(known, paid.second), _date(known)]
+    return pa.table(columns, schema=SCHEMAS["payment_labels"])
+
+
+def with_original(table: pa.Table, quantity_text: pa.Array | None) -> pa.Table:
+    """The table with `_original`: each row as delivered, one JSON object; `quantity_text` stands in for `quantity`."""
+    pieces: list[pa.Array | pa.Scalar] = []
+    for place, field in enumerate(field for field in table.schema if field.name != DELIVERED_ON):
+        column = table[field.name]
+        if field.name == "quantity" and quantity_text is not None:
+            column = quantity_text
+        pieces += [pa.scalar(f'{", " if place else "{"}"{field.name}": '), _json(column)]
+    return table.append_column(_ORIGINAL, pc.binary_join_element_wise(*pieces, pa.scalar("}"), ""))
+
+
+def _json(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """Each value as JSON; texts of this shop hold nothing that JSON would escape."""
+    if pa.types.is_timestamp(column.type):
+        column = pc.replace_substring(column.cast(pa.string()), " ", "T")
+    text = column.cast(pa.string())
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type)):
+        text = pc.binary_join_element_wise('"', text, '"', "")
+    return pc.fill_null(text, "null")
+
+
+def _customer_id(number: Integers) -> pa.Array:
+    return pc.binary_join_element_wise("u", _padded(number, 8), "")
+
+
+def _product_id(number: Integers) -> pa.Array:
+    return pc.binary_join_element_wise("p", _padded(number, 5), "")
+
+
+def _transaction_id(paid: Paid) -> pa.Array:
+    """The day as YYYYMMDD, then seven digits: ascending with time, and below 2**53, which JSON can hold."""
+    days, place = np.unique(paid.day, return_inverse=True)
+    dates = np.array([int(date.fromordinal(int(day)).strftime("%Y%m%d")) for day in days], dtype=np.int64)
+    return pa.array(dates[place] * _IDS_A_DAY + paid.number)
+
+
+def _moment(day: Integers, second: Integers) -> pa.Array:
+    return pa.array((day - _EPOCH) * 86_400_000_000 + second * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _padded(number: Integers, width: int) -> pa.Array:
+    return pc.utf8_lpad(pa.array(number).cast(pa.string()), width=width, padding="0")
+
+
+def _chosen(names: tuple[str, ...], places: Integers) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(places))
+
+
+def _same(value: str, rows: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value), rows)
+
+
+def _date(day: NDArray[np.int64]) -> pa.Array:
+    return pa.array((day - _EPOCH).astype(np.int32)).cast(pa.date32())

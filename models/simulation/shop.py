@@ -1,0 +1,136 @@
+"""The simulated shop: what it delivers on any day, with known faults, and what truly happened."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import get_args
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from models.simulation import rows
+from models.simulation.catalogue import Catalogue
+from models.simulation.defects import Defect, DefectShares, PaymentDefect, affected, broken, broken_payments, days_late
+from models.simulation.orders import Lines, Orders
+from models.simulation.payments import LABEL_DAYS, Paid, Payments
+from models.simulation.population import Population
+from models.simulation.random_streams import Integers
+
+_LATEST_DELIVERY_DAYS = 3
+_DEFECTS: tuple[Defect, ...] = get_args(Defect)
+_PAYMENT_DEFECTS: tuple[PaymentDefect, ...] = get_args(PaymentDefect)
+
+
+class Shop:
+    """One online retailer, decided by its arguments alone; any day can be produced without those before it.
+
+    Args:
+        customers: active customers on any day, about; some of them signed up long before the first day.
+        seed: another seed is another shop.
+        first_day: the day (UTC) its records begin; nothing is delivered before it.
+        defects: shares of the faults added to deliveries.
+    """
+
+    def __init__(self, customers: int, seed: int, first_day: date, defects: DefectShares) -> None:
+        self._seed, self._first, self._defects = seed, first_day.toordinal(), defects
+        self._population = Population(seed, customers, self._first)
+        self._catalogue = Catalogue(seed, self._first)
+        self._orders = Orders(seed, self._population, self._catalogue)
+        self.payments = Payments(seed, self._population)
+        self._happened = lru_cache(maxsize=8)(self._orders.happened)
+        self._arrived = lru_cache(maxsize=2)(self._good_lines)
+
+    def delivered(self, table: str, day: date) -> pa.Table:
+        """The raw rows of a table (one of `rows.SCHEMAS`) delivered on `day`, faults included.
+
+        Columns: those of the contract, then `delivered_on` (date32) and `_original` (string, one JSON object).
+        """
+        makers: dict[str, Callable[[int], pa.Table]] = {
+            "orders": self._delivered_orders,
+            "customers": self._delivered_customers,
+            "products": self._delivered_products,
+            "payments": self._delivered_payments,
+            "payment_labels": self._delivered_labels,
+        }
+        return makers[table](day.toordinal())
+
+    def clean_orders(self, first: date, last: date) -> pa.Table:
+        """The order lines that truly happened on `first`..`last`, in the order of time, with their `delivered_on`."""
+        parts = [self._clean(self._happened(day)) for day in _days(first, last)]
+        return pa.concat_tables([rows.empty("orders"), *parts])
+
+    def customers(self, last: date) -> pa.Table:
+        """All customers in the records until `last`, by customer number, with their `delivered_on`."""
+        joined = self._population.joined(0, last.toordinal())
+        return rows.customers(joined, np.maximum(joined.joined, self._first))
+
+    def clean_payments(self, first: date, last: date) -> pa.Table:
+        """The payments that were truly made on `first`..`last`, in the order of time, with their `delivered_on`."""
+        parts = [rows.payments(self.payments.happened(day), day) for day in _days(first, last)]
+        return pa.concat_tables([rows.empty("payments"), *parts])
+
+    def defect_counts(self, table: str, first: date, last: date) -> dict[str, int]:
+        """How many rows of each kind, delivered on `first`..`last`, a contract must put aside; {} if it has no kinds.
+
+        A line re-delivered on `first` counts: it is a duplicate for whoever also took the day before `first`.
+        """
+        faults = {"orders": self._faults, "payments": self._payment_faults}.get(table, lambda _: ())
+        counts: Counter[str] = Counter()
+        for day in _days(first, last):
+            counts.update({defect: int(mask.sum()) for defect, _, mask in faults(day)})
+        return dict(counts)
+
+    def _clean(self, lines: Lines) -> pa.Table:
+        return rows.orders(lines, lines.day + days_late(self._seed, lines, self._defects))
+
+    def _good_lines(self, day: int) -> Lines:
+        """The good lines delivered on `day`: those of the day and the late ones of the days before."""
+        parts: list[Lines] = []
+        for late in range(_LATEST_DELIVERY_DAYS, -1, -1):
+            lines = self._happened(day - late)
+            parts.append(lines.take(days_late(self._seed, lines, self._defects) == late))
+        return Lines.joined(parts)
+
+    def _faults(self, day: int) -> Iterable[tuple[Defect, Lines, NDArray[np.bool_]]]:
+        """Each kind of fault, the good lines it can strike in the delivery of `day`, and which of them it does."""
+        for defect in _DEFECTS:
+            lines = self._arrived(day - 1 if defect == "redelivered" else day)
+            yield defect, lines, affected(self._seed, lines, self._defects, defect)
+
+    def _delivered_orders(self, day: int) -> pa.Table:
+        good = rows.orders(self._arrived(day), day)
+        parts = [rows.with_original(good, None)]
+        for defect, lines, mask in self._faults(day):
+            bad, quantity_text = broken(rows.orders(lines.take(mask), day), defect)
+            parts.append(rows.with_original(bad, quantity_text))
+        return pa.concat_tables(parts)
+
+    def _delivered_customers(self, day: int) -> pa.Table:
+        return rows.with_original(rows.customers(self._population.appearing(day), day), None)
+
+    def _delivered_products(self, day: int) -> pa.Table:
+        added: Integers = self._catalogue.added(day)
+        return rows.with_original(rows.products(self._catalogue, added, day), None)
+
+    def _payment_faults(self, day: int) -> Iterable[tuple[PaymentDefect, Paid, NDArray[np.bool_]]]:
+        paid = self.payments.happened(day)
+        for defect in _PAYMENT_DEFECTS:
+            yield defect, paid, affected(self._seed, paid, self._defects, defect)
+
+    def _delivered_payments(self, day: int) -> pa.Table:
+        parts = [rows.payments(self.payments.happened(day), day)]
+        for defect, paid, mask in self._payment_faults(day):
+            parts.append(broken_payments(rows.payments(paid.take(mask), day), defect))
+        return rows.with_original(pa.concat_tables(parts), None)
+
+    def _delivered_labels(self, day: int) -> pa.Table:
+        return rows.with_original(rows.payment_labels(self.payments.happened(day - LABEL_DAYS)), None)
+
+
+def _days(first: date, last: date) -> range:
+    return range(first.toordinal(), (last + timedelta(days=1)).toordinal())

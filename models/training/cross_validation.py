@@ -1,0 +1,35 @@
+"""Folds that keep all rows of an entity together."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import TesseraError
+from models.training.model import Groups, Labels
+
+
+def grouped_folds(labels: Labels, groups: Groups, *, k: int, seed: int) -> NDArray[np.int64]:
+    """The fold of each row, `0..k-1`: rows of a group share a fold, folds have nearly equal numbers of groups.
+
+    Groups are dealt out by their number of positive rows, so that folds also have nearly equal shares of positives.
+
+    Raises:
+        TesseraError: one class is missing, or there are fewer than `k` groups of either class.
+    """
+    _check_classes(labels, groups, k)
+    codes, inverse = np.unique(groups, return_inverse=True)
+    positives = np.bincount(inverse, weights=labels)
+    order = np.lexsort((np.random.default_rng(seed).random(codes.size), positives))
+    fold_of_group = np.empty(codes.size, dtype=np.int64)
+    fold_of_group[order] = np.arange(codes.size) % k
+    return fold_of_group[inverse]
+
+
+def _check_classes(labels: Labels, groups: Groups, k: int) -> None:
+    for value, name in ((1, "positive"), (0, "negative")):
+        found = np.unique(groups[labels == value]).size
+        if found < k:
+            raise TesseraError(
+                f"Training rows hold {found} entities with a {name} label.",
+                expected=f"at least {k}, one for each cross-validation fold",
+                todo="Give it more history: an earlier first day, more training cut-offs, or more customers.",
+            )

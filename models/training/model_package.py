@@ -1,0 +1,211 @@
+"""A model as a folder: its files, its encoder, its card, and a checksum of everything."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from models.errors import TesseraError, choose_from
+from models.training.encoding import Encoder
+from models.training.model import FittedModel, Vector
+
+# pyarrow has no static types.
+# pyright: basic
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+_LIBRARIES = ("numpy", "scikit-learn", "skops", "xgboost")
+
+
+class ModelCard(BaseModel):
+    """What must be known about a model to judge it. Days are UTC.
+
+    Attributes:
+        app: the application it is for, e.g. `churn`.
+        as_of: the day up to which it was allowed to know anything.
+        label_end: the last day that any of its training labels looked at.
+        train_cutoffs: the days its training features were taken on.
+        feature_service: the Feast service whose features it reads.
+        feature_version: version of the definitions of these features.
+        rows: training rows.
+        positives: of these, rows of the positive class.
+        parameters: everything that shapes the model, defaults included.
+        metrics: out-of-fold and hold-out numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    app: str
+    as_of: date
+    label_end: date
+    train_cutoffs: tuple[date, ...]
+    feature_service: str
+    feature_version: str
+    rows: int
+    positives: int
+    parameters: dict[str, str]
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that was read back, every checksum right."""
+
+    model: FittedModel
+    encoder: Encoder
+    card: ModelCard
+    extras: Mapping[str, str]
+    sha256: str
+    size_bytes: int
+
+    def score(self, table: pa.Table | pa.RecordBatch) -> Vector:
+        """Calibrated probability of the positive class for each row of a table of features."""
+        return self.model.predict(self.encoder.matrix(table))
+
+    @cached_property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the matrix columns, in order."""
+        return self.encoder.feature_names
+
+
+def save(
+    folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard, extras: Mapping[str, str] | None = None
+) -> str:
+    """The package's sha256, after `folder` (created; must be empty) holds it. The same model gives the same bytes.
+
+    `extras` (file name -> text) are kept and checked beside the model, e.g. what its features looked like in training.
+
+    Raises:
+        TesseraError: the folder is not empty.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
+    saved = dict(model.save(folder))
+    for name, text in (extras or {}).items():
+        with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of the model
+            file.write(text)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": model.kind,
+        "model": saved,
+        "encoder": encoder.to_json(),
+        "card": card.model_dump(mode="json"),
+        "extras": sorted(extras or {}),
+        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "files": {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir())},
+    }
+    manifest["sha256"] = _digest(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    return str(manifest["sha256"])
+
+
+def load(folder: Path, *, sha256: str | None = None) -> LoadedModel:
+    """The model in `folder`, after every file was found to be the one that was saved.
+
+    Args:
+        folder: made by `save`.
+        sha256: of the package, as known from elsewhere (the registry); None: only the package's own is checked.
+
+    Raises:
+        TesseraError: a file is missing, added or changed, of an unknown kind, or holds a type we never write.
+    """
+    manifest = _read_manifest(folder)
+    _check_sums(folder, manifest, sha256)
+    kind = str(manifest["kind"])
+    if kind not in _LOADERS:
+        raise TesseraError(
+            f"{folder} holds a model of kind {kind!r}.", expected=choose_from(kind, _LOADERS), todo="Update Tessera."
+        )
+    return LoadedModel(
+        model=_LOADERS[kind](folder, manifest["model"]),
+        encoder=Encoder.from_json(manifest["encoder"]),
+        card=_card(folder, manifest["card"]),
+        extras={name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]},
+        sha256=str(manifest["sha256"]),
+        size_bytes=package_bytes(folder),
+    )
+
+
+def package_bytes(folder: Path) -> int:
+    """Size of all files of a package."""
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _xgboost(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
+    from models.training.xgboost_model import XGBoostModel
+
+    return XGBoostModel.load(folder, saved)
+
+
+def _linear(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
+    from models.training.linear_model import LinearModel
+
+    return LinearModel.load(folder, saved)
+
+
+def _histogram(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
+    from models.training.boosted_model import HistogramModel
+
+    return HistogramModel.load(folder, saved)
+
+
+_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], FittedModel]] = {
+    "xgboost": _xgboost,
+    "logistic_regression": _linear,
+    "hist_gradient_boosting": _histogram,
+}
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise _refused(folder, f"its {MANIFEST} cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise _refused(folder, f"its {MANIFEST} is not of format {FORMAT}")
+    return manifest
+
+
+def _check_sums(folder: Path, manifest: dict[str, Any], sha256: str | None) -> None:
+    stated = manifest.get("sha256")
+    if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
+        raise _refused(folder, f"its {MANIFEST} was changed")
+    present = {file.name for file in folder.iterdir()} - {MANIFEST}
+    if present != set(manifest["files"]) or not present.issuperset(manifest["extras"]):
+        raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
+    for name, expected in manifest["files"].items():
+        if _sha256((folder / name).read_bytes()) != expected:
+            raise _refused(folder, f"the file {name!r} was changed")
+
+
+def _card(folder: Path, values: object) -> ModelCard:
+    try:
+        return ModelCard.model_validate(values)
+    except ValidationError as error:
+        raise _refused(folder, f"its card cannot be read ({error.error_count()} mistakes)") from error
+
+
+def _refused(folder: Path, why: str) -> TesseraError:
+    return TesseraError(
+        f"The model package {folder} is refused: {why}.",
+        expected="exactly what was saved",
+        todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+    )
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    everything = {key: value for key, value in manifest.items() if key != "sha256"}
+    return _sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

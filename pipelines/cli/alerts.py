@@ -1,0 +1,232 @@
+"""`tessera alerts`: which cards an analyst should look at; `tessera alerts label`: what the analyst says of one."""
+
+import getpass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+from rich.table import Table
+
+from models.errors import TesseraError, choose_from
+from models.fraud.alerts import Alert, Feedback, Verdict
+from pipelines.cli.arguments import known_app
+from pipelines.cli.console import counted, literal, out
+from pipelines.cli.tables import write_table
+from resources.events.port import Events
+from resources.stack.loader import active_stack
+from resources.stream_store.port import StreamStore
+
+#: Applications that raise alerts.
+APPS = ("fraud",)
+_VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
+_SHOWN = 20
+_SHOWN_REASONS = 2
+_SHOWN_PAYMENTS = 1
+#: Columns of the table -> the width of a terminal that shows them; the id says day and customer, too.
+_COLUMNS = {"alert": 0, "day": 130, "customer": 130, "payments": 70, "score": 0, "label": 0, "model": 70, "reasons": 0}
+_LONGEST_NAME = 64
+
+_FILE = pa.schema(
+    [
+        ("alert_id", pa.string()),
+        ("day", pa.date32()),
+        ("customer_id", pa.string()),
+        ("payments", pa.list_(pa.int64())),
+        ("raised_for", pa.timestamp("us", "UTC")),
+        ("score", pa.float64()),
+        ("highest_score", pa.float64()),
+        ("reasons", pa.list_(pa.string())),
+        ("model_version", pa.string()),
+        ("label", pa.string()),
+        ("unlabelled", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """An alert, and how many of its payments nobody has labelled: some may have joined it since it was labelled."""
+
+    alert: Alert
+    unlabelled: int
+
+    def says(self, name: str) -> str:
+        """What stands in a column of the screen."""
+        alert = self.alert
+        new = f" ({self.unlabelled} new)" if alert.label and self.unlabelled else ""
+        return {
+            "alert": alert.alert_id,
+            "day": f"{alert.day}",
+            "customer": alert.customer_id,
+            "payments": _first(alert.transactions),
+            "score": f"{alert.highest_score:.3f}",
+            "label": f"{alert.label or ''}{new}",
+            "model": alert.model_version,
+            "reasons": ", ".join(alert.why[:_SHOWN_REASONS]),
+        }[name]
+
+
+def alerts(
+    app: str, day: str | None, first: str | None, last: str | None, file: Path | None, *, only_open: bool
+) -> None:
+    """Shows the alerts of these days (default: of all), the newest day first; with `file`, writes all of them there.
+
+    Raises:
+        TesseraError: unknown application, days that make no sense, or a file that cannot be written.
+    """
+    known_app(app, APPS)
+    span = _span(day, first, last)
+    store: StreamStore = active_stack().open("stream_store")
+    found = _listed(store, store.find(*span))
+    chosen = [one for one in found if one.unlabelled] if only_open else found
+    if file is not None:
+        write_table(_rows(chosen), file)
+        out.print(f"{counted(len(chosen), 'alert')} written to {file}.")
+    elif not found:
+        out.print(_why_none(store.alert_days(), span))
+    elif not chosen:
+        out.print(f"All {counted(len(found), 'alert')} {_when(found)} are labelled.")
+    else:
+        _show(chosen)
+
+
+def label(alert_id: str, verdict: str, who: str | None) -> None:
+    """Answers the alert, and tells the stream: one event for each of its payments. Running it again completes it.
+
+    Raises:
+        TesseraError: no such alert or answer, a second correction, or a queue that is not ready.
+    """
+    given, name = _verdict(verdict), _name(who)
+    stack = active_stack()
+    store: StreamStore = stack.open("stream_store")
+    queue: Events = stack.open("events")
+    before = store.alerts([alert_id]).get(alert_id)
+    alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
+    said = [one for one in _said_since(store, alert.day) if one.alert_id == alert_id]
+    sent = _publish(queue, said, alert, given)
+    is_new = before is None or before.label != given
+    told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
+    says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
+    out.print(f"{says}: {counted(len(alert.transactions), 'payment')}, {told}.")
+
+
+def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
+    """Number of events that were not there yet."""
+    from models.fraud.labels import event_of
+
+    try:
+        return queue.publish([event_of(one) for one in said])
+    except TesseraError as error:
+        raise TesseraError(
+            f"{alert.alert_id} is labelled {verdict}, but the stream was not told: {error.what}",
+            expected=error.expected,
+            todo=f"{error.todo} Then run `tessera alerts label {alert.alert_id} {verdict}` again: it completes this.",
+        ) from error
+
+
+def _listed(store: StreamStore, found: Sequence[Alert]) -> list[_Listed]:
+    said = {(one.alert_id, one.transaction_id) for one in _said_since(store, found[0].day)} if found else set()
+    return [_Listed(one, sum((one.alert_id, number) not in said for number in one.transactions)) for one in found]
+
+
+def _said_since(store: StreamStore, day: date) -> Sequence[Feedback]:
+    """Everything that was said of payments of that day and later ones."""
+    # A payment may lie ahead of this machine's clock by minutes.
+    return store.feedback(day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
+
+
+def _verdict(given: str) -> Verdict:
+    for verdict in _VERDICTS:
+        if given == verdict:
+            return verdict
+    raise TesseraError(
+        f"An alert cannot be labelled {given!r}.",
+        expected=choose_from(given, _VERDICTS),
+        todo="Say it like this: `tessera alerts label ID fraud`, or `tessera alerts label ID ok`.",
+    )
+
+
+def _name(who: str | None) -> str:
+    """Who answers."""
+    try:
+        name = (getpass.getuser() if who is None else who).strip()
+    except (KeyError, OSError):
+        name = ""
+    if not name or len(name) > _LONGEST_NAME:
+        raise TesseraError(
+            f"It is not known who labels: {name!r:.80}.",
+            expected=f"a name of at most {_LONGEST_NAME} characters",
+            todo="Pass --who NAME.",
+        )
+    return name
+
+
+def _span(day: str | None, first: str | None, last: str | None) -> tuple[date, date]:
+    if day is not None and (first is not None or last is not None):
+        raise TesseraError("Both a day and a range of days are given.", expected="one of them", todo="Leave one out.")
+    begin, end = (day, day) if day is not None else (first, last)
+    span = date.min if begin is None else _day(begin), date.max if end is None else _day(end)
+    if span[0] > span[1]:
+        raise TesseraError(
+            f"--from {first} is after --to {last}.", expected="a first day and a last day", todo="Exchange them."
+        )
+    return span
+
+
+def _day(text: str) -> date:
+    """Any day: unlike scores, alerts of today are there already."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise TesseraError(f"{text!r} is not a day.", expected="YYYY-MM-DD", todo="Correct the date.") from None
+
+
+def _why_none(days: Sequence[date], span: tuple[date, date]) -> str:
+    if not days:
+        return "There are no alerts yet: `tessera stream fraud` raises them while it scores payments."
+    first, last = span
+    asked = f"on {first}" if first == last else "on these days"
+    known = f"on {days[0]}" if len(days) == 1 else f"on {len(days):,} days from {days[0]} to {days[-1]}"
+    return f"There are no alerts {asked}; there are some {known}."
+
+
+def _when(found: Sequence[_Listed]) -> str:
+    first, last = found[0].alert.day, found[-1].alert.day
+    return f"on {first}" if first == last else f"from {first} to {last}"
+
+
+def _rows(found: Sequence[_Listed]) -> pa.Table:
+    rows = [
+        {name: getattr(one.alert, name) for name in _FILE.names if hasattr(one.alert, name)}
+        | {"payments": one.alert.transactions, "reasons": one.alert.why, "unlabelled": one.unlabelled}
+        for one in found
+    ]
+    return pa.Table.from_pylist(rows, _FILE)
+
+
+def _first(transactions: Sequence[int]) -> str:
+    more = len(transactions) - _SHOWN_PAYMENTS
+    return ", ".join(map(str, transactions[:_SHOWN_PAYMENTS])) + (f" +{more}" if more > 0 else "")
+
+
+def _show(found: Sequence[_Listed]) -> None:
+    waiting = [one.alert for one in found if one.unlabelled]
+    out.print(f"{counted(len(found), 'alert')} {_when(found)}, {len(waiting):,} without a label")
+    newest = sorted(found, key=lambda one: one.alert.day, reverse=True)[:_SHOWN]
+    out.print(_table(newest))
+    if len(found) > _SHOWN:
+        out.print(f"{_SHOWN} of {len(found):,}, the newest day first; `--date` chooses a day, `--out FILE` gives all.")
+    if waiting:
+        out.print("next: tessera alerts label ALERT fraud   (or: ok)")
+
+
+def _table(found: Sequence[_Listed]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    shown = [name for name, width in _COLUMNS.items() if out.width >= width]
+    for name in shown:
+        table.add_column(name, overflow="fold", ratio=1 if name == "reasons" else None)
+    for one in found:
+        table.add_row(*(literal(one.says(name)) for name in shown))
+    return table

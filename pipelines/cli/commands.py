@@ -1,0 +1,376 @@
+"""Every command, its arguments and its help text. What a command does stands in the module it calls."""
+
+import os
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from models.errors import TesseraError
+
+
+class _Commands(click.Group):
+    """Turns a wrong command or option into the same three-part message as every other mistake."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        try:
+            code = super().main(*args, **{**kwargs, "standalone_mode": False})
+        except click.Abort as abort:
+            if isinstance(abort.__cause__, EOFError):  # click takes any for the end of what a user types
+                raise _cut_off(abort.__cause__) from None
+            raise SystemExit(130) from None
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            raise SystemExit(2) from None
+        except click.ClickException as error:
+            called = "tessera"
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                called = error.ctx.command_path
+            raise TesseraError(
+                error.format_message(), expected=f"a command as in `{called} --help`", todo=f"See `{called} --help`."
+            ) from None
+        raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _cut_off(error: EOFError) -> TesseraError:
+    return TesseraError(
+        f"A file ends too early: {error}.",
+        expected="files that were written whole; a full disk cuts off what Python compiles, too",
+        todo="Make room, delete the folders __pycache__ of this project and of .venv, and run the command again.",
+    )
+
+
+def _use(_context: click.Context, _option: click.Parameter, profile: str | None) -> None:
+    """The profile of this process and of every process it starts."""
+    if profile:
+        os.environ["TESSERA_PROFILE"] = profile
+
+
+_PROFILE = click.option(
+    "--profile", callback=_use, expose_value=False, is_eager=True, help="Profile of stack.yaml; else TESSERA_PROFILE."
+)
+_DATE = click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: yesterday.")
+_VERBOSE = click.option("--verbose", is_flag=True, help="Show every event of Dagster.")
+_APP = click.argument("app", metavar="APP")
+_WHY = click.option("--why", metavar="TEXT", help="The reason, kept in the ledger.")
+_EVEN_IF_REFUSED = click.option(
+    "--even-if-refused", is_flag=True, help="Insist, with --why: every card shows it until the next promotion."
+)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Tessera: gated, published, monitored nightly batch scores; every part is one line of stack.yaml."""
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """A command of `tessera`, with the option `--profile`."""
+    return app.command()(_PROFILE(function))
+
+
+@_command
+@click.argument("job")
+@_DATE
+@click.option("--reingest", metavar="TABLE", multiple=True, help="Drop TABLE and what is made of it; ingest it anew.")
+@_VERBOSE
+def run(job: str, date: str | None, reingest: tuple[str, ...], verbose: bool) -> None:
+    """Run a JOB (churn_nightly, ...) for one day and show its card.
+
+    The exit code is 0 only if the job did what it is for: for churn_nightly, the day's scores stand published.
+    """
+    from pipelines.cli import run as running
+
+    raise SystemExit(running.run(job, date, verbose=verbose, reingest=reingest))
+
+
+@_command
+@click.argument("job")
+@click.option("--from", "first", required=True, metavar="YYYY-MM-DD", help="First day.")
+@click.option("--to", "last", required=True, metavar="YYYY-MM-DD", help="Last day, included.")
+@_VERBOSE
+def backfill(job: str, first: str, last: str, verbose: bool) -> None:
+    """Run a JOB for every day of a range, oldest first; days already done give the same rows again."""
+    from pipelines.cli import run as running
+
+    raise SystemExit(running.backfill(job, first, last, verbose=verbose))
+
+
+@app.command()
+@click.argument("table")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", metavar="PROFILE", help="Name of the profile; default: that of the file.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="CONTRACT=NAME", help="A column of the contract is this one's."
+)
+@click.option("--currency", metavar="CODE", help="ISO 4217 code, where the file names no currency.")
+@click.option(
+    "--dates", type=click.Choice(["day-first", "month-first"]), help="Order of day and month, where both would fit."
+)
+@click.option("--replace", is_flag=True, help="Write the profile anew if there is one of that name.")
+def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
+    """Write a profile that reads your own orders from FILE, after a look at it: TABLE is `orders`."""
+    from pipelines.cli import init as command
+
+    command.init(table, file, command.Wishes(replace=replace, **wishes))
+
+
+@_command
+@_APP
+@_DATE
+@click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file; default: show the highest.")
+def scores(app: str, date: str | None, out: Path | None) -> None:
+    """The published scores of APP for a day: one row per customer."""
+    from pipelines.cli import publications
+
+    publications.scores(app, date, out)
+
+
+@_command
+@_APP
+def models(app: str) -> None:
+    """Model versions of APP, the champion, their metrics, and the ledger of every change."""
+    from pipelines.cli import registry
+
+    registry.models(app)
+
+
+@_command
+@_APP
+@click.option("--to", metavar="VERSION", help="Default: the champion before the present one that the gate let pass.")
+@_WHY
+@_EVEN_IF_REFUSED
+def rollback(app: str, to: str | None, why: str | None, even_if_refused: bool) -> None:
+    """Put a former champion of APP in charge, after it was loaded and scored its golden set.
+
+    A version that never was champion, or that the gate stopped, is refused without --even-if-refused and --why.
+    """
+    from pipelines.cli import registry
+
+    registry.rollback(app, to, why, even_if_refused=even_if_refused)
+
+
+@_command
+@_APP
+@click.option("--version", required=True, metavar="VERSION", help="As `tessera models` lists it.")
+@_WHY
+@_EVEN_IF_REFUSED
+def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> None:
+    """Put a version of APP in charge that passed the gate, or that you pass yourself, with a reason.
+
+    It is loaded and scores its golden set first. What the gate stopped is refused without --even-if-refused and --why.
+    """
+    from pipelines.cli import registry
+
+    registry.promote(app, version, why, even_if_refused=even_if_refused)
+
+
+@_command
+@_APP
+@_DATE
+@_WHY
+@click.option("--even-if-refused", is_flag=True, help="Publish a set whose only fault is a shift of the scores.")
+def publish(app: str, date: str | None, why: str | None, even_if_refused: bool) -> None:
+    """Publish again what was last published for a day of APP and then withdrawn, or audited scores that wait.
+
+    What the audit blocked is refused. If it blocked nothing but a shift against earlier scores, and the shift is real,
+    --even-if-refused and --why publish it: the record keeps both, and `tessera scores` shows them.
+    """
+    from pipelines.cli import publications
+
+    publications.publish(app, date, why, even_if_refused=even_if_refused)
+
+
+@_command
+@_APP
+@_DATE
+@click.option("--why", default="withdrawn by hand", show_default=True, help="Kept in the history.")
+def unpublish(app: str, date: str | None, why: str) -> None:
+    """Withdraw the published scores of a day of APP; rows and history stay."""
+    from pipelines.cli import publications
+
+    publications.unpublish(app, date, why)
+
+
+@_command
+@_APP
+@click.option("--entities", type=click.Path(path_type=Path), help="churn: customer_id and event_timestamp.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="fraud: first day.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="fraud: last day, included.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .parquet or .csv file.")
+@click.option("--online", is_flag=True, help="What is served now; `--entities` needs no event_timestamp then.")
+def features(app: str, entities: Path | None, first: str | None, last: str | None, out: Path, online: bool) -> None:
+    """Features of APP: churn for each entity, as they were known at its timestamp; fraud for each payment of days."""
+    from pipelines.cli import features as featuring
+
+    featuring.features(app, entities, first, last, out, online=online)
+
+
+@_command
+@click.argument("table")
+@click.option("--date", metavar="YYYY-MM-DD", help="UTC day of delivery; default: all days.")
+def quarantine(table: str, date: str | None) -> None:
+    """Rows of TABLE that broke their contract: how many, why, and what they said."""
+    from pipelines.cli import quarantine as quarantined
+
+    quarantined.show(table, date)
+
+
+@_command
+@click.argument("entity")
+@click.argument("id")
+@click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names nobody.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--even-if-unknown", is_flag=True, help="Keep out an id that nobody has yet.")
+def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:
+    """Erase the ENTITY (customer) with this ID everywhere and for good, and write a proof.
+
+    Its rows leave every table, the online store, published scores, events and the stream; a tombstone keeps them out.
+    """
+    from pipelines.cli import forget as forgetting
+
+    forgetting.forget(entity, id, why, yes=yes, even_if_unknown=even_if_unknown)
+
+
+@app.group()
+def events() -> None:
+    """Events of the profile's queue: publish, replay the past, what waits, what nobody could use."""
+
+
+@events.command("publish")
+@_PROFILE
+@click.argument("file", metavar="FILE")
+def publish_events(file: str) -> None:
+    """Publish the events of FILE (- for stdin): one CloudEvent per line, JSON.
+
+    What is stored already is left out; a line that is no event goes to the dead letters.
+    """
+    from pipelines.cli import events as eventing
+
+    eventing.publish(file)
+
+
+@events.command()
+@_PROFILE
+@click.option("--from", "first", required=True, metavar="YYYY-MM-DD", help="First day of payments.")
+@click.option("--to", "last", required=True, metavar="YYYY-MM-DD", help="Last day, included.")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="Times as fast as it was; 0: no pauses.")
+def replay(first: str, last: str, speed: float) -> None:
+    """Publish the payments of some days and their labels again, in the order in which they happened.
+
+    Waits while consumers are too far behind. What is stored already is left out.
+    """
+    from pipelines.cli import events as eventing
+
+    eventing.replay(first, last, speed)
+
+
+@events.command("dead-letters")
+@_PROFILE
+@click.option("--out", type=click.Path(path_type=Path), help="All of them, as JSON lines.")
+def dead_letters(out: Path | None) -> None:
+    """What nobody could use, the newest first, with the reason."""
+    from pipelines.cli import events as eventing
+
+    eventing.dead_letters(out)
+
+
+@events.command()
+@_PROFILE
+def status() -> None:
+    """The newest offset, and how many events each group has not settled."""
+    from pipelines.cli import events as eventing
+
+    eventing.status()
+
+
+@events.command()
+@_PROFILE
+@click.argument("group", metavar="GROUP")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(group: str, yes: bool) -> None:
+    """Drop an abandoned GROUP, so that it holds up neither publishers nor pruning.
+
+    A consumer that still reads as this group begins anew, with the oldest event that is kept.
+    """
+    from pipelines.cli import events as eventing
+
+    eventing.drop(group, yes=yes)
+
+
+class _Alerts(click.Group):
+    """`tessera alerts` without the name of one of its commands is `tessera alerts list`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A mistyped command stays one: click says which was meant.
+        named = args and (args[0] in ctx.help_option_names or get_close_matches(args[0], self.commands))
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@app.group(cls=_Alerts)
+def alerts() -> None:
+    """Cards that an analyst should look at, and what the analyst says of them.
+
+    Without a command, `list` is meant: `tessera alerts --open`.
+    """
+
+
+@alerts.command("list")
+@_PROFILE
+@click.argument("app", metavar="[APP]", default="fraud")
+@click.option("--date", metavar="YYYY-MM-DD", help="UTC day of the payments; default: all days.")
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="First day.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day, included.")
+@click.option("--open", "only_open", is_flag=True, help="Those with a payment that nobody has labelled yet.")
+@click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
+def list_alerts(
+    app: str, date: str | None, first: str | None, last: str | None, only_open: bool, out: Path | None
+) -> None:
+    """The alerts of APP (fraud): which card, which payments, how high they scored, and why."""
+    from pipelines.cli import alerts as alerting
+
+    alerting.alerts(app, date, first, last, out, only_open=only_open)
+
+
+@alerts.command("label")
+@_PROFILE
+@click.argument("id")
+@click.argument("label", metavar="fraud|ok")
+@click.option("--who", metavar="NAME", help="Kept with the label; default: the user of this machine.")
+def label_alert(id: str, label: str, who: str | None) -> None:
+    """Say of the alert ID that its payments were fraud, or that they were ok.
+
+    Windows count them as fraud from then on, and models learn from it. Run it again if it was interrupted.
+    """
+    from pipelines.cli import alerts as alerting
+
+    alerting.label(id, label, who)
+
+
+@_command
+@_APP
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Events per batch.")
+@click.option("--until-empty", is_flag=True, help="End when no event waits: catching up.")
+def stream(app: str, limit: int, until_empty: bool) -> None:
+    """Score the events of APP (fraud) as they come, and raise alerts; each event has its effect exactly once."""
+    from pipelines.cli import stream as streaming
+
+    streaming.stream(app, limit, until_empty=until_empty)
+
+
+@_command
+def check() -> None:
+    """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""
+    from pipelines.cli import check as checking
+
+    raise SystemExit(checking.check())
+
+
+@_command
+@click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
+def dev(port: int) -> None:
+    """Start Dagster's UI and daemon for this profile's home, on 127.0.0.1."""
+    from pipelines.cli import dev as serving
+
+    raise SystemExit(serving.dev(port))

@@ -1,0 +1,35 @@
+"""`tessera features`: which application's features are meant, and of what."""
+
+from pathlib import Path
+
+from models.errors import TesseraError
+from pipelines.cli.arguments import LEARNING_APPS, known_app, known_span
+from resources.stack.loader import active_stack
+
+
+def features(app: str, entities: Path | None, first: str | None, last: str | None, file: Path, *, online: bool) -> None:
+    """Writes the features that were asked for to `file`.
+
+    Raises:
+        TesseraError: unknown application, options that are not its own, or what the application's part raises.
+    """
+    if known_app(app, LEARNING_APPS) == "fraud":
+        from pipelines.cli import payment_features
+
+        if entities is not None or online or first is None or last is None:
+            raise _other_options(app, "--from DAY --to DAY --out FILE")
+        payment_features.features(*known_span(first, last, active_stack()), file)
+        return
+    from pipelines.cli import training_rows as joining
+
+    if entities is None or first is not None or last is not None:
+        raise _other_options(app, "--entities FILE --out FILE, and --online if you like")
+    (joining.served if online else joining.features)(app, entities, file)
+
+
+def _other_options(app: str, options: str) -> TesseraError:
+    return TesseraError(
+        f"Features of {app} are not asked for like this.",
+        expected=options,
+        todo="See `tessera features --help`.",
+    )

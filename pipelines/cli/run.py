@@ -1,0 +1,228 @@
+"""`tessera run` and `tessera backfill`: launch jobs in this process and show what came of them."""
+
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from models.contracts import CONTRACTS
+from models.errors import TesseraError, choose_from
+from pipelines.cli.arguments import known_day
+from pipelines.cli.card import card, in_short
+from pipelines.cli.console import err, out
+from pipelines.cli.faults import fault_in
+from pipelines.cli.stopping import check_stopped
+from pipelines.home import dagster_instance
+from pipelines.lost_runs import end_lost_runs
+from pipelines.run_locks import held
+from resources.home import only_one
+from resources.stack.loader import Stack, active_stack
+
+_UNEXPECTED = " (unexpected: --verbose shows where)"
+
+
+@dataclass
+class Outcome:
+    """What one run did: metadata and checks by asset key, seconds by step, and the error that stopped it."""
+
+    job: str
+    day: date
+    run_id: str
+    success: bool = False
+    seconds: float = 0.0
+    steps: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failed_checks: dict[str, str] = field(default_factory=dict)
+    complaint: str = ""
+    #: Asset and name of each blocking check that failed.
+    blocked: list[tuple[str, str]] = field(default_factory=list)
+    #: The error is none that a user can act on, as far as is known.
+    is_unexpected: bool = False
+
+
+def run(job: str, day_text: str | None, *, verbose: bool, reingest: Sequence[str] = ()) -> int:
+    """Runs a job for one day; prints its card. 0 if it did what it is for, else 1."""
+    stack = active_stack()
+    day = known_day(day_text, stack)
+    _known_job(job, stack)
+    asked = _reingesting(job, reingest)
+    with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
+        end_lost(instance, stack)
+        outcome = execute(job, day, instance, verbose=verbose, ops=asked)
+    _show(outcome, stack)
+    return 0 if outcome.success else 1
+
+
+def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int:
+    """Runs a job for each day of the range, oldest first; stops at the first day that fails."""
+    stack = active_stack()
+    first, last = known_day(first_text, stack), known_day(last_text, stack)
+    _known_job(job, stack)
+    if first > last:
+        raise TesseraError(f"{first} is after {last}.", expected="--from before --to", todo="Swap the two days.")
+    days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    with only_one(stack, "run", f"`tessera backfill {job}` {first}..{last}"), dagster_instance(stack) as instance:
+        end_lost(instance, stack)
+        for number, day in enumerate(days, 1):
+            outcome = execute(job, day, instance, verbose=verbose)
+            out.print(f"{number}/{len(days)}  {day}  {'ok' if outcome.success else 'FAILED'}  {in_short(outcome)}")
+            if not outcome.success:
+                _show(outcome, stack)
+                return 1
+            check_stopped()
+    return 0
+
+
+def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
+    """Ends runs whose process is gone, and says which; `serving` as in `end_lost_runs`."""
+    logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the log would say the same once more
+    for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
+        err.print(f"Note: {sentence}")
+    logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
+
+
+def _known_job(name: str, stack: Stack) -> None:
+    from pipelines.definitions import defs
+
+    jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
+    names = sorted(found for found, job in jobs.items() if job.partitions_def is not None)
+    if name in jobs and name not in names:
+        raise TesseraError(
+            f"The job {name!r} works on no day, but on what a sensor finds.",
+            expected=choose_from(name, names),
+            todo="Leave it to its sensor; for events: `tessera stream fraud --until-empty`.",
+        )
+    if name not in names:
+        raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
+    if name.startswith("fraud_"):
+        from pipelines.cli.payment_features import delivers_payments
+
+        delivers_payments(stack.open("source"), stack)
+
+
+def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
+    """The config of the steps that must ingest their table from the start."""
+    from pipelines.definitions import defs
+
+    nodes = {node.name for node in defs.resolve_job_def(job).nodes_in_topological_order}
+    ingested = {table for table in CONTRACTS if f"shop__{table}" in nodes}
+    for table in tables:
+        if table not in ingested:
+            raise TesseraError(
+                f"{job} ingests no table {table!r}.",
+                expected=choose_from(table, ingested),
+                todo="Correct `--reingest`, or choose the job that ingests the table.",
+            )
+    return {f"shop__{table}": {"config": {"reingest": True}} for table in tables}
+
+
+def execute(
+    job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool, ops: Mapping[str, Any] | None = None
+) -> Outcome:
+    """One run of `job` for `day` in this process, recorded in the instance like a run of the UI."""
+    from pipelines.definitions import defs
+
+    definition = defs.resolve_job_def(job)
+    outcome = Outcome(job, day, str(uuid.uuid4()))
+    steps = [node.name for node in definition.nodes_in_topological_order]
+    level = "DEBUG" if verbose else "CRITICAL"
+    started = time.monotonic()
+    with held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
+        instance.add_event_listener(outcome.run_id, follow)
+        result = definition.execute_in_process(
+            partition_key=day.isoformat(),
+            instance=instance,
+            run_id=outcome.run_id,
+            raise_on_error=False,
+            # A given run_config replaces the one the job was defined with, so the job's own must be part of it.
+            run_config={
+                **(own := definition.get_run_config_for_partition_key(day.isoformat())),
+                "ops": {**own.get("ops", {}), **(ops or {})},
+                "loggers": {"console": {"config": {"log_level": level}}},
+            },
+            tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
+        )
+    if not result.success:
+        check_stopped()
+    outcome.seconds = time.monotonic() - started
+    outcome.success = result.success
+    for event in result.all_events:
+        _take(outcome, event)
+    return outcome
+
+
+def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
+    if event.event_type_value == "STEP_SUCCESS" and event.step_key:
+        outcome.steps[event.step_key] = event.step_success_data.duration_ms / 1000
+    elif event.event_type_value == "ASSET_MATERIALIZATION":
+        done = event.step_materialization_data.materialization
+        outcome.metadata[done.asset_key.to_user_string()] = {k: v.value for k, v in done.metadata.items()}
+    elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+        check = event.asset_check_evaluation_data
+        if not check.passed:
+            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+            outcome.failed_checks[name] = str(check.description or "")
+            if check.blocking and check.severity == dg.AssetCheckSeverity.ERROR:
+                outcome.blocked.append((check.asset_key.to_user_string(), check.check_name))
+    elif event.is_step_failure and event.step_failure_data.error is not None and not outcome.complaint:
+        outcome.complaint = _said(event.step_failure_data.error)
+        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
+    elif event.is_job_failure and event.job_failure_data.error is not None and not outcome.complaint:
+        outcome.complaint = _said(event.job_failure_data.error)  # outside of any step
+        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
+
+
+def _said(error: Any) -> str:
+    """Our own sentence, whatever it was raised from; else the innermost cause, with its class in front."""
+    while error.cls_name != "TesseraError" and error.cause is not None:
+        error = error.cause
+    says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
+    if error.cls_name == "TesseraError":
+        return says
+    fault = fault_in(says)
+    return says + _UNEXPECTED if fault is None else f"{fault.what} {fault.todo}"
+
+
+class _Follower:
+    """Moves the bar as steps start and end; shows the last line a step logged."""
+
+    def __init__(self, bar: Progress, total: int, title: str) -> None:
+        self.bar = bar
+        self.task = bar.add_task(title, total=total, step="starting")
+
+    def __call__(self, record: Any) -> None:
+        event = record.dagster_event
+        if event is None:
+            self.bar.update(self.task, step=record.user_message[:60])
+        elif event.event_type_value == "STEP_START":
+            self.bar.update(self.task, step=(event.step_key or "").replace("__", "/"))
+        elif event.event_type_value in {"STEP_SUCCESS", "STEP_SKIPPED"}:
+            self.bar.advance(self.task)
+
+
+#: A step's log names what it reads: it is no markup.
+_LAST_LINE = TextColumn("{task.fields[step]}", markup=False)
+
+
+class _progress:
+    def __init__(self, job: str, day: date, steps: list[str], *, hidden: bool) -> None:
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn(20), _LAST_LINE]
+        self.bar = Progress(*columns, TimeElapsedColumn(), console=err, transient=True, disable=hidden)
+        self.total, self.title = len(steps), f"{job} {day}"
+
+    def __enter__(self) -> _Follower:
+        self.bar.start()
+        return _Follower(self.bar, self.total, self.title)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+
+def _show(outcome: Outcome, stack: Stack) -> None:
+    out.print(card(outcome, stack))

@@ -1,0 +1,131 @@
+"""`tessera stream fraud`: a worker that scores payment events as they come."""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from assets.fraud.notifications import told
+from assets.fraud.stream.batch_result import Step
+from assets.fraud.stream.catch_up import LOCK
+from assets.fraud.stream.champion import FraudChampion
+from assets.fraud.stream.lake_context import fraud_stream
+from assets.fraud.stream.processor import FraudStream
+from assets.fraud.training import APP
+from models.errors import TesseraError, choose_from
+from models.fraud.alerts import Alert
+from pipelines.cli.console import counted, err, out
+from pipelines.cli.stopping import stopped_by_signals
+from resources.home import only_one
+from resources.notifier.port import Notifier
+from resources.stack.loader import Stack, active_stack
+
+_WAIT_SECONDS = 0.5
+_SHOWN_REASONS = 2
+#: Latencies of so many batches are remembered for the summary.
+_REMEMBERED = 100_000
+
+
+@dataclass
+class _Totals:
+    """What the worker has done so far."""
+
+    events: int = 0
+    payments: int = 0
+    refused: int = 0
+    forgotten: int = 0
+    alerts: int = 0
+    batch_ms: array[float] = field(default_factory=lambda: array("d"))
+
+    def add(self, step: Step, seconds: float) -> None:
+        self.events += step.events
+        self.payments += step.payments
+        self.refused += step.refused
+        self.forgotten += step.forgotten
+        self.alerts += len(step.alerts)
+        if len(self.batch_ms) < _REMEMBERED:
+            self.batch_ms.append(seconds * 1000)
+
+    def summary(self) -> str:
+        says = (
+            f"{counted(self.events, 'event')}: {counted(self.payments, 'payment')} scored, "
+            f"{counted(self.alerts, 'alert')} raised (`tessera alerts`), "
+            f"{counted(self.refused, 'event')} refused (`tessera events dead-letters`)"
+        )
+        if self.forgotten:
+            says += f", {self.forgotten:,} dropped because their customers were forgotten"
+        if not self.batch_ms:
+            return says + "."
+        ordered = sorted(self.batch_ms)
+        middle, late = ordered[len(ordered) // 2], ordered[int(len(ordered) * 0.99)]
+        return f"{says}; {middle:.1f} ms from reading a batch to its committed alerts, 99 % within {late:.1f} ms."
+
+
+def stream(app: str, limit: int, *, until_empty: bool) -> None:
+    """Scores events until it is told to stop (Ctrl-C, SIGTERM), or with `until_empty` until none waits.
+
+    Raises:
+        TesseraError: unknown application, no champion that can be served, another worker in this home, or a part of the
+            stack that does not answer.
+    """
+    if app != APP:
+        raise TesseraError(
+            f"There is no stream of {app!r}.", expected=choose_from(app, [APP]), todo="Correct the name."
+        )
+    stack = active_stack()
+    champion = FraudChampion(stack.open("registry"))
+    notifier: Notifier = stack.open("notifier")
+    totals = _Totals()
+    if err.is_terminal:
+        logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
+    with only_one(stack, LOCK, f"`tessera stream {app}`"), stopped_by_signals() as stop:
+        worker = _worker(stack)
+        without = "" if champion.explains else " (a kind of model that gives no reasons)"
+        err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
+        while not stop.is_set():
+            _follow(champion, notifier)
+            started = time.perf_counter()
+            step = worker.step(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
+            if step.events:
+                totals.add(step, time.perf_counter() - started)
+                _say_beginning(step)
+                for alert in step.alerts:
+                    _say(alert)
+                    if failed := told(notifier, alert):
+                        err.print(failed)
+            elif until_empty:
+                break
+    out.print(totals.summary())
+
+
+def _worker(stack: Stack) -> FraudStream:
+    events, store, lake, engine = (stack.open(port) for port in ("events", "stream_store", "lake", "engine"))
+    return fraud_stream(events, store, lake, engine, stack.settings.fraud)
+
+
+def _follow(champion: FraudChampion, notifier: Notifier) -> None:
+    news = champion.follow()
+    if not news:
+        return
+    err.print(news)
+    if champion.refused:
+        subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
+        with suppress(TesseraError):  # it is on the screen already, and a notifier must not stop a stream
+            notifier.notify("error", subject, news, {"app": APP, "model": champion.version})
+
+
+def _say(alert: Alert) -> None:
+    """Shows whose alert it is to a person who looks, and to no log: logs outlive those they name."""
+    if err.is_terminal:
+        why = ", ".join(alert.why[:_SHOWN_REASONS])
+        err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}")
+
+
+def _say_beginning(step: Step) -> None:
+    if step.seeded:
+        err.print(f"the windows begin with {step.seeded:,} payments of the lake")
+    elif step.seeded == 0:
+        err.print("the windows begin empty: the lake knows no payments of the days before the first one")

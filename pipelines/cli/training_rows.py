@@ -1,0 +1,127 @@
+"""`tessera features`: what was known of entities at a moment, or with `--online` what is served of them now."""
+
+from datetime import UTC, date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.progress import track
+
+from assets.churn import features as churn_features
+from assets.churn.training import SERVICE
+from models.contracts.identifiers import NotAnIdError, id_texts
+from models.errors import TesseraError, choose_from
+from models.features.cutoffs import cutoff_moment
+from pipelines.cli.arguments import known_app
+from pipelines.cli.console import err, out
+from pipelines.cli.tables import read_table, write_table
+from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, FeatureStore, status_column
+from resources.lake.port import Lake
+from resources.stack.loader import Stack, active_stack
+
+_ENTITY, _MOMENT = "customer_id", "event_timestamp"
+_SAYS = {PRESENT: "served", NOT_FOUND: "unknown", OUTSIDE_MAX_AGE: "too old to be served"}
+
+
+def features(app: str, entities: Path, file: Path) -> None:
+    """Writes the entities with their features to `file`, in the order in which they came.
+
+    Features are taken at the end of each day (UTC): a moment sees the last end of a day at or before it. Days that have
+    no features yet are computed first.
+
+    Raises:
+        TesseraError: unknown application, unreadable file, missing column, or moments the lake knows nothing of.
+    """
+    stack = active_stack()
+    known_app(app)
+    rows = _moments(_entities(read_table(entities, ids=[_ENTITY]), _MOMENT))
+    lake: Lake = stack.open("lake")
+    days = _days(rows, lake)
+    _compute(stack, lake, days)
+    store: FeatureStore = stack.open("feature_store")
+    store.apply()
+    files = lake.files(churn_features.TABLE)
+    joined = store.historical(SERVICE, rows, files={churn_features.VIEW: files})
+    write_table(joined, file)
+    found = joined.num_rows - joined["recency_days"].null_count
+    out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them were active customers at their moment.")
+
+
+def served(app: str, entities: Path, file: Path) -> None:
+    """Writes the entities, in their order, with what is served of them now and how each view was found.
+
+    Raises:
+        TesseraError: unknown application, unreadable file, missing column, or nothing is registered yet.
+    """
+    stack = active_stack()
+    known_app(app)
+    store: FeatureStore = stack.open("feature_store")
+    found = store.online(SERVICE, _entities(read_table(entities, ids=[_ENTITY])))
+    write_table(found, file)
+    marks = found[status_column(churn_features.VIEW)].to_pylist()
+    counts = ", ".join(f"{marks.count(mark):,} {says}" for mark, says in _SAYS.items())
+    out.print(f"{found.num_rows:,} rows written to {file}: {counts}.")
+
+
+def _entities(rows: pa.Table, *columns: str) -> pa.Table:
+    """The rows with a text key."""
+    for name in (_ENTITY, *columns):
+        if name not in rows.column_names:
+            raise TesseraError(
+                f"The entities have no column {name!r}.",
+                expected=f"{' and '.join([_ENTITY, *columns])}; there is {choose_from(name, rows.column_names)}",
+                todo="Rename the column.",
+            )
+    try:
+        texts = id_texts(rows[_ENTITY])
+    except NotAnIdError as error:
+        raise TesseraError(
+            f"The entities' column {_ENTITY!r} holds no ids: {error}.",
+            expected="integers or texts",
+            todo="Write the ids as integers or texts.",
+        ) from error
+    return rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, texts)
+
+
+def _moments(rows: pa.Table) -> pa.Table:
+    """The rows with a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
+    moments = rows[_MOMENT]
+    try:
+        if pa.types.is_string(moments.type):
+            moments = pc.cast(moments, pa.timestamp("us"))
+        moments = pc.cast(moments, pa.timestamp("us", "UTC"), safe=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise TesseraError(
+            f"{_MOMENT} cannot be read as moments: {error}.",
+            expected="timestamps or dates, e.g. 2011-06-02T23:59:59Z",
+            todo="Correct the column.",
+        ) from None
+    return rows.set_column(rows.column_names.index(_MOMENT), _MOMENT, moments)
+
+
+def _days(rows: pa.Table, lake: Lake) -> list[date]:
+    """The day whose end is the last one at or before each moment, without those the lake knows nothing of."""
+    delivered = lake.days("orders")
+    if not delivered:
+        raise TesseraError(
+            "There are no orders in the lake.",
+            expected="ingested orders",
+            todo="Run `tessera run churn_nightly` first.",
+        )
+    moments = [moment.astimezone(UTC) for moment in rows[_MOMENT].unique().to_pylist() if moment is not None]
+    ends = {m.date() if m == cutoff_moment(m.date()) else m.date() - timedelta(days=1) for m in moments}
+    late = sorted(day for day in ends if day > delivered[-1])
+    if late:
+        raise TesseraError(
+            f"Nothing is known yet at the end of {late[-1]}: orders are ingested up to {delivered[-1]}.",
+            expected=f"moments before the end of {delivered[-1] + timedelta(days=1)}",
+            todo=f"Run `tessera run churn_nightly --date {late[-1]}` first.",
+        )
+    return sorted(day for day in ends if day >= delivered[0])
+
+
+def _compute(stack: Stack, lake: Lake, days: list[date]) -> None:
+    missing = churn_features.missing_days(lake, days)
+    engine = stack.open("engine")
+    for day in track(missing, "features of days", console=err, transient=True, disable=not missing):
+        churn_features.write_features(lake, engine, stack.settings.churn, [day])

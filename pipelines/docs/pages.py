@@ -1,0 +1,146 @@
+"""Pages of `docs/` written from the code: `python -m pipelines.docs`; `--check` fails if one is out of date."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from models.settings import Settings
+from pipelines.docs.feast_stores import feast_stores_page
+from pipelines.docs.features import features_page
+from resources.stack.loader import ADAPTERS, ROOT, Calendar, adapter_class
+
+_NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it is out of date. -->\n\n"
+
+
+def pages() -> Mapping[str, str]:
+    """File name in `docs/` -> its text."""
+    return {
+        "stack.md": _stack(),
+        "assets.md": _assets(),
+        "features.md": features_page(),
+        "feast_stores.md": feast_stores_page(),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the pages, or with `--check` says which ones are out of date (exit code 1)."""
+    stale = [name for name, text in pages().items() if _old(ROOT / "docs" / name) != _NOTE + text]
+    if "--check" in arguments:
+        for name in stale:
+            sys.stdout.write(f"docs/{name} is out of date: run `make docs`\n")
+        return 1 if stale else 0
+    for name in stale:
+        (ROOT / "docs" / name).write_text(_NOTE + pages()[name])
+        sys.stdout.write(f"docs/{name} written\n")
+    return 0
+
+
+def _old(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def _stack() -> str:
+    lines = [
+        "# stack.yaml: every part and every setting",
+        "",
+        "A profile names one adapter (`kind`) for every port. `extends` takes over another profile: a port is",
+        "replaced whole, settings are merged. `${home}`, `${root}`, `${NAME}` and `${NAME:-default}` are filled in",
+        "when the file is read; `{env: NAME}` stays a reference, at any depth (use it for secrets). Any dotted",
+        "path to a config class is a `kind` too.",
+        "",
+        "Everything is checked when the file is read: an unknown key at any depth, a key that stands twice, or a",
+        "value of another type is refused with file and line. That holds for adapters of third parties, too,",
+        'unless their class says `extra="allow"`. Scalars are those of YAML 1.2: only `true` and `false` are',
+        'booleans, `017` is text. Filled-in text (`"${THREADS:-2}"`) becomes a number where a number is asked',
+        "for. Keys that begin with `x-` beside `profiles` are free, for anchors.",
+        "",
+        "`TESSERA_PROFILE` chooses the profile, `TESSERA_HOME` its data's place, `TESSERA_STACK` another file",
+        "(relative to the working directory). A relative home, also that of `TESSERA_HOME`, starts from the",
+        "folder of the stack file; so does `${root}`. Paths of ports should begin with `${home}`, `${root}` or",
+        "`/`: others depend on where a command runs.",
+        "",
+        "A home is for its user alone: folders 0700, files 0600.",
+        "",
+        "## calendar",
+        "",
+        *_fields(Calendar.model_fields),
+        "",
+        "## ports",
+    ]
+    for port, kinds in ADAPTERS.items():
+        for kind in kinds:
+            config = adapter_class(port, kind)
+            lines += ["", f"### `{port}: {{kind: {kind}}}`", "", _first(config.__doc__), ""]
+            lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
+            for name, inner in _inner_models(config):
+                lines += ["", f"Each of `{name}`: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
+    lines += ["", "## settings"]
+    for place, model in _models("", Settings):
+        plain = {n: f for n, f in model.model_fields.items() if not _is_model(f.annotation)}
+        if plain:
+            lines += ["", f"### `{place}`", "", _first(model.__doc__), "", *_fields(plain)]
+    return "\n".join(lines) + "\n"
+
+
+def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    if place:
+        yield place, model
+    for name, field in model.model_fields.items():
+        if _is_model(field.annotation):
+            yield from _models(f"{place}.{name}".strip("."), field.annotation)  # pyright: ignore[reportArgumentType]
+
+
+def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Settings of a config that hold one model per name, e.g. `tables`."""
+    for name, field in config.model_fields.items():
+        for argument in get_args(field.annotation):
+            if _is_model(argument):
+                yield name, argument
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _fields(fields: Mapping[str, FieldInfo]) -> list[str]:
+    if not fields:
+        return ["No settings."]
+    rows = ["| setting | type | default | |", "|---|---|---|---|"]
+    for name, field in fields.items():
+        kind = _type_name(field.annotation)
+        default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+        rows.append(f"| `{name}` | {kind.replace('|', 'or')} | {default} | {field.description or ''} |")
+    return rows
+
+
+def _type_name(annotation: Any) -> str:
+    plain = isinstance(annotation, type) and not get_args(annotation)
+    return annotation.__name__ if plain else re.sub(r"[\w.]+\.(\w+)", r"\1", str(annotation))
+
+
+def _assets() -> str:
+    from pipelines.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    lines = ["# Assets", "", "Top to bottom as they depend on each other.", ""]
+    lines += ["| asset | group | reads | checks | |", "|---|---|---|---|---|"]
+    for key in graph.toposorted_asset_keys:
+        node = graph.get(key)
+        reads = ", ".join(f"`{parent.to_user_string()}`" for parent in sorted(node.parent_keys))
+        checks = ", ".join(f"`{check.name}`" for check in sorted(node.check_keys))
+        says = _first(node.description).replace("\n", " ")
+        lines.append(f"| `{key.to_user_string()}` | {node.group_name} | {reads} | {checks} | {says} |")
+    lines += ["", "## Jobs", "", "| job | schedule | |", "|---|---|---|"]
+    when = {schedule.job_name: schedule.cron_schedule for schedule in defs.get_repository_def().schedule_defs}
+    for job in sorted(defs.jobs or [], key=lambda job: job.name):
+        lines.append(f"| `{job.name}` | {when.get(job.name, '')} | {getattr(job, 'description', '') or ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first(text: str | None) -> str:
+    return (text or "").strip().split("\n\n")[0].replace("\n", " ")

@@ -1,0 +1,1 @@
+"""Behaviour that every adapter of a port must show."""

@@ -1,0 +1,1 @@
+"""The feature store on Feast: sessions, services, materialization and online reads."""

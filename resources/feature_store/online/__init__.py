@@ -1,0 +1,1 @@
+"""Online stores with bulk, monotonic writes: SQLite, Redis, PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Sessions on PostgreSQL that several adapters share."""

@@ -1,0 +1,1 @@
+"""SQLite files that several adapters share."""

@@ -1,0 +1,1 @@
+"""The stack: profiles of `stack.yaml`, checked, and the ports as Dagster resources."""

@@ -1,0 +1,290 @@
+"""The whole stack as one typed object, read from `stack.yaml`; the only place where the environment chooses a part.
+
+A *profile* names an adapter for every port (`kind`), the calendar and the settings of the applications. Strings may
+hold `${root}` (the project), `${home}` (where this profile keeps its data), `${NAME}` and `${NAME:-default}`
+(environment). A value `{env: NAME}` stays a reference until the adapter is opened: use it for every secret.
+
+Every setting of every part is checked when the file is read, also those of a third party's adapter.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from datetime import date, time
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import dagster as dg
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from models.errors import TesseraError, choose_from, clause
+from models.settings import Settings
+from resources.layout import check_layout
+from resources.stack.document import Place, read_document
+from resources.stack.profile import RawProfile, expanded_path, raw_profile
+from resources.stack.secrets import environment_value, filled_in
+from resources.stack.strictness import SecretReference, WrongSetting, dotted, strict
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Port -> kind -> the adapter's config class. Any other kind must be a dotted path to such a class.
+ADAPTERS: dict[str, dict[str, str]] = {
+    "source": {
+        "simulated": "resources.source.simulated.SimulatedSourceConfig",
+        "files": "resources.source.files.FilesSourceConfig",
+    },
+    "lake": {"delta": "resources.lake.delta.DeltaLakeConfig"},
+    "engine": {"local": "resources.engine.local.LocalEngineConfig"},
+    "feature_store": {"feast": "resources.feature_store.feast.store.FeastStoreConfig"},
+    "registry": {"mlflow": "resources.registry.mlflow_registry.MLflowRegistryConfig"},
+    "trainer": {
+        "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
+        "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
+        "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
+    },
+    "challenger": {},
+    "sink": {"delta": "resources.sink.delta.DeltaSinkConfig"},
+    "notifier": {
+        "log": "resources.notifier.log.LogNotifierConfig",
+        "webhook": "resources.notifier.webhook.WebhookNotifierConfig",
+    },
+    "events": {
+        "sqlite": "resources.events.sqlite_events.SqliteEventsConfig",
+        "redis": "resources.events.redis_events.RedisEventsConfig",
+        "postgres": "resources.events.postgres_events.PostgresEventsConfig",
+    },
+    "stream_store": {
+        "sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig",
+        "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
+    },
+}
+ADAPTERS["challenger"] = ADAPTERS["trainer"]  # a second trainer: the candidate that is neither baseline nor favourite
+
+_EPOCH = date(1970, 1, 1)
+_EXPECTED = "the settings that docs/stack.md lists"
+M = TypeVar("M", bound=BaseModel)
+
+
+class AdapterConfig(Protocol):
+    """What every adapter's config class offers."""
+
+    def open(self) -> Any:
+        """The adapter itself."""
+        ...
+
+
+class Calendar(BaseModel):
+    """The shop's first day, and when (UTC, like all days of the shop) the nightly job starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first_day: date = Field(description="The first day that can be scored: the first partition.")
+    nightly_at: time = Field(default=time(2, 0), description="When churn_nightly starts, UTC.")
+
+    @field_validator("first_day", mode="before")
+    @classmethod
+    def _is_a_day(cls, value: object) -> object:
+        day = date.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(value, str) and (not isinstance(day, date) or value != day.isoformat()):
+            raise ValueError("not written as YYYY-MM-DD")
+        if isinstance(day, date) and day < _EPOCH:
+            raise ValueError(f"no day before {_EPOCH} can be scored")
+        return day
+
+    @field_validator("nightly_at", mode="before")
+    @classmethod
+    def _is_a_minute(cls, value: object) -> object:
+        at = time.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(value, str) and (not isinstance(at, time) or value != f"{at:%H:%M}"):
+            raise ValueError("not written as HH:MM (UTC)")
+        return at
+
+
+class Stack:
+    """The active profile: what each port is, where data lives, and the applications' settings.
+
+    Raises:
+        TesseraError: a setting is unknown, or has a wrong value.
+    """
+
+    def __init__(self, profile: RawProfile) -> None:
+        self.name = profile.name
+        self.home = profile.home
+        self._profile = profile
+        self.calendar = self._built(Calendar, ("calendar",))
+        self.settings = self._built(Settings, ("settings",))
+        self._ports = {port: self._strict_port(port) for port in ADAPTERS}
+        for port in ADAPTERS:
+            self.config(port)
+
+    def kind(self, port: str) -> str:
+        """The kind of adapter that this profile names for `port`."""
+        return str(self._profile.values["ports"][port]["kind"])
+
+    def config_class(self, port: str) -> type[dg.Config]:
+        """The config class of the adapter that this profile names for `port`."""
+        try:
+            return adapter_class(port, self.kind(port))
+        except TesseraError as error:
+            where = self._profile.where(("ports", port, "kind"))
+            raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
+
+    def config(self, port: str) -> dg.Config:
+        """The adapter's config as the profile gives it; secrets are still references."""
+        return self._config(port, lambda name: dg.EnvVar(name))
+
+    def references(self, port: str) -> dict[str, Any]:
+        """The settings of the port's adapter that hold a secret, each secret as `{"env": NAME}`."""
+        return {name: named for name, value in self._ports[port].items() if (named := _named(value)) != value}
+
+    def open(self, port: str) -> Any:
+        """The adapter of `port`, ready to use outside a Dagster run.
+
+        Raises:
+            TesseraError: a setting is wrong, a secret's environment variable is not set, or the home is of another
+                layout.
+        """
+        check_layout(self.home)
+        return opened(self._config(port, environment_value))
+
+    def _strict_port(self, port: str) -> dict[str, Any]:
+        place = ("ports", port)
+        values = self._profile.values["ports"][port]
+        if self.kind(port) not in ADAPTERS[port]:
+            values = {key: value for key, value in values.items() if key != "kind"}
+        return self._checked(self.config_class(port), values, place)
+
+    def _config(self, port: str, secret: Callable[[str], str]) -> dg.Config:
+        names: set[str] = set()
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, SecretReference):
+                names.add(value.name)
+                return secret(value.name)
+            if isinstance(value, dict):
+                return {key: filled(item) for key, item in value.items()}
+            return [filled(item) for item in value] if isinstance(value, list) else value
+
+        return self._constructed(self.config_class(port), filled(self._ports[port]), ("ports", port), names)
+
+    def _built(self, kind: type[M], place: Place) -> M:
+        values = self._profile.values.get(str(place[0]), {})
+        return self._constructed(kind, self._checked(kind, values, place), place, set())
+
+    def _checked(self, kind: Any, values: Any, place: Place) -> dict[str, Any]:
+        try:
+            return strict(kind, values, place)
+        except WrongSetting as error:
+            raise self._wrong(error.place, error.what, error.expected) from None
+
+    def _constructed(self, kind: type[M], values: Mapping[str, Any], place: Place, secrets: set[str]) -> M:
+        try:
+            return kind(**values)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            at = (*place, *first["loc"])
+            says = _without(clause(first["msg"]), secrets)
+            raise self._wrong(at, f"`{dotted(at)}`{self._profile.shown(at)}: {says}", _EXPECTED) from None
+        except (TypeError, LookupError, ArithmeticError, AttributeError, OSError) as error:
+            says = _without(f"{type(error).__name__}: {error}", secrets)
+            raise self._wrong(place, f"`{dotted(place)}` cannot be used: {says}", _EXPECTED) from None
+
+    def _wrong(self, place: Place, what: str, expected: str) -> TesseraError:
+        full = what.replace("`", f"`{self.name}.", 1) if what.startswith("`") else what
+        return TesseraError(
+            f"{self._profile.where(place)}: {full.rstrip('.')}.", expected=expected, todo="Correct it in that line."
+        )
+
+
+def opened(config: dg.Config) -> Any:
+    """The adapter of a config, references that are left in it looked up.
+
+    Raises:
+        TesseraError: an environment variable is not set.
+    """
+    complete = config if getattr(config, "keeps_references", False) else filled_in(config)
+    return cast(AdapterConfig, complete).open()
+
+
+def adapter_class(port: str, kind: str) -> type[dg.Config]:
+    """The config class of a kind: one of ours, or any class by its dotted path.
+
+    Raises:
+        TesseraError: no such kind, or the dotted path leads to no config class.
+    """
+    path = ADAPTERS[port].get(kind, kind)
+    module, _, name = path.rpartition(".")
+    if not module or not path.replace(".", "").isidentifier():
+        raise TesseraError(
+            f"There is no adapter {kind!r} for port {port!r}.",
+            expected=choose_from(kind, ADAPTERS[port]) + " or the dotted path of a config class",
+            todo="Correct `kind` in stack.yaml; docs/swapping.md shows how to add an adapter.",
+        )
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise TesseraError(
+            f"The adapter {path!r} of port {port!r} cannot be imported: {error}.",
+            expected="an importable config class",
+            todo="Install the package that holds it into .venv, or correct `kind` in stack.yaml.",
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, dg.Config) and callable(getattr(found, "open", None))):
+        raise TesseraError(
+            f"{path!r} of port {port!r} is no config class.",
+            expected="a subclass of dagster.Config with a method `open`",
+            todo="Correct `kind` in stack.yaml; docs/swapping.md shows what an adapter needs.",
+        )
+    return found
+
+
+def load_stack(file: Path, name: str | None, home: str | None, environment: Mapping[str, str]) -> Stack:
+    """The stack of profile `name` (None: the file's default), every setting checked.
+
+    Raises:
+        TesseraError: unreadable file, unknown profile, unknown or missing key, wrong type.
+    """
+    return Stack(raw_profile(read_document(file), ADAPTERS, name, home, environment))
+
+
+def stack_file() -> Path:
+    """The file that TESSERA_STACK names, else the project's."""
+    stack = os.environ.get("TESSERA_STACK")
+    return expanded_path(stack, "TESSERA_STACK").absolute() if stack else ROOT / "stack.yaml"
+
+
+@cache
+def active_stack() -> Stack:
+    """The stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process.
+
+    A relative TESSERA_STACK starts from the working directory, and is made absolute for processes that are started
+    elsewhere; a relative home starts from the folder of the stack file.
+
+    Raises:
+        TesseraError: as `load_stack`, or one of the three is set to nothing.
+    """
+    chosen = {name: os.environ.get(name) for name in ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")}
+    for name, value in chosen.items():
+        if value is not None and not value.strip():
+            raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
+    file = stack_file()
+    if chosen["TESSERA_STACK"]:
+        os.environ["TESSERA_STACK"] = str(file)
+    return load_stack(file, chosen["TESSERA_PROFILE"], chosen["TESSERA_HOME"], os.environ)
+
+
+def _without(text: str, names: set[str]) -> str:
+    """`text` without the values of these environment variables."""
+    for name in names:
+        if value := os.environ.get(name):
+            text = text.replace(repr(value)[1:-1], f"{{env: {name}}}").replace(value, f"{{env: {name}}}")
+    return text
+
+
+def _named(value: Any) -> Any:
+    """`value` with each reference in it as `{"env": NAME}`."""
+    if isinstance(value, SecretReference):
+        return {"env": value.name}
+    if isinstance(value, dict):
+        return {key: _named(item) for key, item in cast(dict[str, Any], value).items()}
+    return [_named(item) for item in cast(list[Any], value)] if isinstance(value, list) else value

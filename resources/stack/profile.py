@@ -1,0 +1,248 @@
+"""One profile of a stack file as plain values: what it extends taken over, variables filled in, its shape checked."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import TesseraError, choose_from
+from resources.stack.document import Document, Place
+from resources.stack.strictness import Expanded, is_reference, may_be_secret, shown
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_TOP = ("default_profile", "profiles")
+_KEYS = ("calendar", "extends", "home", "ports", "settings")
+
+
+@dataclass(frozen=True)
+class RawProfile:
+    """A profile before its settings are checked. `chain`: its name, and those of the profiles that it extends."""
+
+    name: str
+    home: Path
+    values: Mapping[str, Any]
+    chain: Sequence[str]
+    document: Document
+
+    def where(self, place: Place) -> str:
+        """`FILE:LINE` of a place in the profile, which may stand in a profile that it extends."""
+        found = [("profiles", name, *place) for name in self.chain]
+        if place[:1] == ("ports",):
+            found = [full for full in found if full[:4] in self.document.lines] or found
+            return self.document.where(found[0])
+        return self.document.where(max(found, key=self._depth))
+
+    def shown(self, place: Place) -> str:
+        """` is VALUE` for a message; nothing for what may be a secret, is missing, or is no single value."""
+        value: Any = self.values
+        for part in place:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return ""
+        if isinstance(value, (dict, list)) or may_be_secret(place):
+            return ""
+        return f" is {shown(value)}"
+
+    def _depth(self, place: Place) -> int:
+        return max(depth for depth in range(len(place) + 1) if not depth or place[:depth] in self.document.lines)
+
+
+def raw_profile(
+    document: Document,
+    adapters: Mapping[str, Mapping[str, str]],
+    name: str | None,
+    home: str | None,
+    environment: Mapping[str, str],
+) -> RawProfile:
+    """The profile `name` (None: the file's default) with its home, every part of the right shape.
+
+    Args:
+        document: a stack file.
+        adapters: port -> kind -> class, of all ports that a profile must name.
+        name: of the profile.
+        home: a folder instead of the profile's own.
+        environment: variables and their values.
+
+    Raises:
+        TesseraError: no such profile, an unknown key, a part of another shape, or a variable that is not set.
+    """
+    profiles = _profiles(document)
+    chosen = name if name is not None else _default(document, profiles)
+    if chosen not in profiles:
+        raise TesseraError(
+            f"There is no profile {chosen!r} in {document.file}.",
+            expected=choose_from(chosen, profiles),
+            todo="Set TESSERA_PROFILE, or pass --profile.",
+        )
+    chain = _chain(document, profiles, chosen)
+    values = _inherited([profiles[name] for name in chain])
+    shape = RawProfile(chosen, Path(), values, chain, document)
+    _check_ports(shape, adapters)
+    place = _home(shape, home, environment)
+    names = {**environment, "root": str(document.file.parent), "home": str(place)}
+    filled = {key: _filled(value, names, shape, (key,)) for key, value in values.items()}
+    return RawProfile(chosen, place, filled, chain, document)
+
+
+def expanded_path(text: str, name: str) -> Path:
+    """`text` as a path, `~` being the user's folder.
+
+    Raises:
+        TesseraError: there is no such user, or no path looks like that.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise TesseraError(f"{name} is {text!r}: {error}", expected="a path", todo="Write it in full.") from None
+    if "\0" in text:
+        raise TesseraError(f"{name} is {text!r}.", expected="a path without zero bytes", todo="Correct it.")
+    return path
+
+
+def _profiles(document: Document) -> dict[str, dict[str, Any]]:
+    for key in document.values:
+        if key not in _TOP and not key.startswith("x-"):  # a place for anchors, as in compose files
+            raise _unknown(document, (key,), f"`{key}`", _TOP)
+    profiles = document.values.get("profiles")
+    if not isinstance(profiles, dict) or not profiles:
+        raise _wrong(document, ("profiles",), f"`profiles` is {shown(profiles)}", "a mapping: `name: {...}`")
+    for name, profile in profiles.items():
+        if not isinstance(profile, dict):
+            raise _wrong(document, ("profiles", name), f"The profile {name!r} is {shown(profile)}", _mapping(_KEYS))
+        for key in profile:
+            if key not in _KEYS:
+                raise _unknown(document, ("profiles", name, key), f"`{name}.{key}`", _KEYS)
+    return profiles
+
+
+def _default(document: Document, profiles: Mapping[str, Any]) -> str:
+    default = document.values.get("default_profile")
+    if not isinstance(default, str):
+        at = ("default_profile",)
+        raise _wrong(document, at, f"`default_profile` is {shown(default)}", choose_from(str(default), profiles))
+    if default not in profiles:
+        raise _wrong(document, ("default_profile",), f"There is no profile {default!r}", choose_from(default, profiles))
+    return default
+
+
+def _chain(document: Document, profiles: Mapping[str, Mapping[str, Any]], name: str) -> list[str]:
+    chain = [name]
+    while (parent := profiles[chain[-1]].get("extends")) is not None:
+        place = ("profiles", chain[-1], "extends")
+        if not isinstance(parent, str) or parent not in profiles:
+            raise _wrong(
+                document, place, f"Profile {chain[-1]!r} extends {shown(parent)}", choose_from(str(parent), profiles)
+            )
+        if parent in chain:
+            way = " -> ".join([*chain, parent])
+            raise _wrong(document, place, f"Profile {name!r} extends itself: {way}", "a profile that ends the chain")
+        chain.append(parent)
+    return chain
+
+
+def _inherited(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A profile over those that it extends: a port is replaced whole, settings are merged key by key."""
+    merged: dict[str, Any] = {}
+    for profile in reversed(profiles):
+        own = {key: value for key, value in profile.items() if key != "extends"}
+        for key, merge in (("ports", _over), ("settings", _merged)):
+            below, above = merged.get(key), own.get(key)
+            if isinstance(below, dict) and isinstance(above, dict):
+                own[key] = merge(below, above)
+        merged = {**merged, **own}
+    return merged
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    return {**below, **above}
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _check_ports(profile: RawProfile, adapters: Mapping[str, Mapping[str, str]]) -> None:
+    ports, document = profile.values.get("ports"), profile.document
+    if not isinstance(ports, dict):
+        raise _at(profile, ("ports",), f"`{profile.name}.ports` is {shown(ports)}", "a mapping: `lake: {kind: delta}`")
+    for port in ports:
+        if port not in adapters:
+            raise _at(
+                profile, ("ports", port), f"Profile {profile.name!r} has a port {port!r}", choose_from(port, adapters)
+            )
+    for port, kinds in adapters.items():
+        if port not in ports:
+            where = document.where(("profiles", profile.name))
+            raise TesseraError(
+                f"{where}: Profile {profile.name!r} names no adapter for port {port!r}.",
+                expected=choose_from("", kinds),
+                todo=f"Add `{port}: {{kind: ...}}` to its `ports`.",
+            )
+        given, place = ports[port], ("ports", port)
+        if not isinstance(given, dict) or is_reference(given):
+            kind = given if isinstance(given, str) and given in kinds else next(iter(kinds))
+            raise _at(profile, place, f"`{profile.name}.ports.{port}` is {shown(given)}", f"`{port}: {{kind: {kind}}}`")
+        if not isinstance(given.get("kind"), str):
+            says = (
+                f"`{profile.name}.ports.{port}` has no `kind`"
+                if "kind" not in given
+                else (f"`{profile.name}.ports.{port}.kind` is {shown(given['kind'])}")
+            )
+            raise _at(profile, place, says, choose_from("", kinds) + " or the dotted path of a config class")
+
+
+def _home(profile: RawProfile, home: str | None, environment: Mapping[str, str]) -> Path:
+    given: Any = profile.values.get("home", "var")
+    if not isinstance(given, str) or not given:
+        raise _at(profile, ("home",), f"`{profile.name}.home` is {shown(given)}", "a folder")
+    root = profile.document.file.parent
+    own = home is None
+    text = _text(given, {**environment, "root": str(root)}, profile, ("home",)) if own else home
+    return root / expanded_path(str(text), f"`{profile.name}.home`" if own else "TESSERA_HOME")
+
+
+def _filled(value: Any, names: Mapping[str, str], profile: RawProfile, place: Place) -> Any:
+    if isinstance(value, dict):
+        return {key: _filled(item, names, profile, (*place, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, names, profile, (*place, number)) for number, item in enumerate(value)]
+    return _text(value, names, profile, place) if isinstance(value, str) else value
+
+
+def _text(text: str, names: Mapping[str, str], profile: RawProfile, place: Place) -> str:
+    def replace(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        if name in names:
+            return names[name]
+        if default is None:
+            raise TesseraError(
+                f"{profile.where(place)}: ${{{name}}} is not set.",
+                expected=f"the environment variable {name}",
+                todo=f"Set it, or write ${{{name}:-default}}.",
+            )
+        return default
+
+    found = _VARIABLE.sub(replace, text)
+    return Expanded(found, text) if _VARIABLE.search(text) else text
+
+
+def _at(profile: RawProfile, place: Place, what: str, expected: str) -> TesseraError:
+    return TesseraError(f"{profile.where(place)}: {what}.", expected=expected, todo="Correct it in that line.")
+
+
+def _wrong(document: Document, place: Place, what: str, expected: str) -> TesseraError:
+    return TesseraError(f"{document.where(place)}: {what}.", expected=expected, todo="Correct it in that line.")
+
+
+def _unknown(document: Document, place: Place, what: str, known: Iterable[str]) -> TesseraError:
+    return _wrong(document, place, f"{what} is no setting", choose_from(str(place[-1]), known))
+
+
+def _mapping(keys: Iterable[str]) -> str:
+    return f"a mapping with the keys {', '.join(keys)}"

@@ -1,0 +1,60 @@
+"""What the default profile's payments teach: from the source through lake and windows to a model."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from assets.fraud import training as fraud_learning
+from assets.stages.ingestion.run import ingest
+from models.evaluation.metrics import average_precision
+from models.fraud.threshold import ALERTING, threshold_of
+from models.simulation.bayes_optimal_fraud import best_chance
+from models.training.candidates import Candidate
+from resources.stack.loader import ROOT, load_stack
+from resources.trainer.xgboost import XGBoostTrainerConfig
+
+AS_OF = date(2026, 3, 1)
+
+
+def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
+    stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), os.environ)
+    settings, source, lake = stack.settings, stack.open("source"), stack.open("lake")
+    config = settings.ingestion.model_copy(update={"history_days": settings.fraud.history_days})
+    for table in ("payments", "payment_labels"):
+        report = ingest(table, source, lake, AS_OF, config, "test")
+        assert 0 <= report.share < settings.ingestion.max_quarantined_share
+    rows = fraud_learning.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
+    lesson = fraud_learning.lesson(rows, settings.fraud)
+    sides = lesson.split
+    trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
+    fit = trainer.fit(sides.train.rows, sides.train.labels, sides.train.groups)
+    learnt = average_precision(sides.holdout.labels, fit.model.predict(sides.holdout.rows))
+    first, last = rows.days.holdout_first, rows.days.holdout_last
+    best = best_chance(source.shop.payments, first.toordinal(), last.toordinal())
+    paid = source.shop.clean_payments(first, last)["transaction_id"].to_numpy()
+    here = np.searchsorted(paid, sides.holdout_table["transaction_id"].to_numpy())
+    reachable = average_precision(sides.holdout.labels, best[here])
+    assert settings.fraud.gate.min_quality + 0.1 < learnt < reachable
+    assert learnt > 0.8 * reachable
+    # The alerts of these days are as many as can be looked at: of all cards that paid, also of those a gate leaves out.
+    threshold = threshold_of(lesson.extras(Candidate("xgboost", fit, {}, {}, {}))[ALERTING])
+    high = rows.seen.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.seen)) >= threshold))
+    moments, cards = high["event_timestamp"].to_pylist(), high["customer_id"].to_pylist()
+    alerts = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
+    assert rows.seen.num_rows > sides.holdout.rows.shape[0]
+    assert len(alerts) == settings.fraud.alerts_per_day * settings.fraud.holdout_days
+    # The refit learns from every labelled payment, and its threshold comes from days that it has not seen.
+    assert lesson.whole is not None
+    everything = lesson.whole()
+    assert len(everything.train) > len(sides.train) + len(sides.holdout)
+    assert everything.cutoffs[-1] == rows.days.holdout_last
+    assert min(rows.tonight["event_timestamp"].to_pylist()).date() > rows.days.holdout_last
+    assert max(rows.tonight["event_timestamp"].to_pylist()).date() == AS_OF
+    limit = threshold_of(lesson.refit_extras(fit.model, sides.encoder)[ALERTING])
+    newest = rows.tonight.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.tonight)) >= limit))
+    moments, cards = newest["event_timestamp"].to_pylist(), newest["customer_id"].to_pylist()
+    alerted = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
+    assert len(alerted) == settings.fraud.alerts_per_day * (AS_OF - rows.days.holdout_last).days

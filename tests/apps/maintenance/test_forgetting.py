@@ -1,0 +1,373 @@
+"""Whoever is forgotten leaves everything, nobody else does, and no later run brings them back."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event as Flag
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from forgetting_home import (
+    CONFIG,
+    FIRST,
+    ID,
+    LAST,
+    LINES,
+    OTHERS,
+    HighAmounts,
+    features,
+    fill,
+    line,
+    night,
+    opened,
+    payment,
+    places_with,
+    training_rows,
+    worker,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from score_sets import APP, digest
+
+from assets.fraud.stream.processor import GROUP
+from assets.maintenance.erasure import Parts, forget, survey
+from assets.stages.ingestion.completeness_log import complete_days
+from assets.stages.ingestion.run import days_to_read, ingest
+from models.contracts import ORDERS
+from models.erasure.record import Erasure, Place
+from models.erasure.tombstones import Tombstone
+from models.errors import TesseraError
+from models.fraud.event_parsing import LABEL
+from models.publishing import attempt_of
+from resources.lake.delta import DeltaLake
+from resources.lake.port import DayRows
+from resources.source.fake import FakeSource, raw_rows
+
+NEXT = LAST + timedelta(days=1)
+ABOUT = {"why": "asked for it", "who": "ana"}
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    return fill(tmp_path / "home")
+
+
+def forgotten(parts: Parts, folder: Path, id: str = ID) -> Erasure:
+    return forget(parts, folder / "home", "customer", id, **ABOUT)[0]
+
+
+def rows(lake: DeltaLake, table: str) -> list[dict[str, Any]]:
+    return lake.scan(table).to_table().to_pylist()
+
+
+def of_others(lake: DeltaLake, table: str) -> list[dict[str, Any]]:
+    return [row for row in rows(lake, table) if row.get("customer_id") != ID and ID not in row.get("original", "")]
+
+
+def test_what_a_stream_logs_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody can be taken out of a log."""
+    fill(tmp_path / "home")
+    assert caplog.messages.count("fraud alert of 2026-01-06") == len((ID, *OTHERS))
+    assert not [message for message in caplog.messages if ID in message]
+
+
+def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: Path) -> None:
+    lake, home = parts.lake, tmp_path / "home"
+    assert places_with(home, ID)
+    tables = (
+        "customers",
+        "orders",
+        "churn_features",
+        "churn_training_set",
+        "quarantine_orders",
+        "quarantine_customers",
+    )
+    before = {table: of_others(lake, table) for table in tables}
+    record = forgotten(parts, tmp_path)
+    assert places_with(home, ID) == []
+    assert {table: rows(lake, table) for table in tables} == before
+    assert len(before["orders"]) == 2 * LINES
+    assert {name: (place.rows, place.days) for name, place in record.places.items()} == {
+        "online: churn_customer": (1, 0),
+        "lake: churn_training_set": (1, 1),
+        "lake: churn_features": (2, 2),
+        "lake: customers": (1, 1),
+        "lake: quarantine_customers": (1, 1),
+        "lake: orders": (12, 6),
+        "lake: quarantine_orders": (12, 6),
+        "scores: churn": (2, 2),
+        "events": (4 + 1 + 3 + 2, 0),
+        "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
+        "notices": (1, 0),
+    }
+    assert json.loads(parts.feature_store.file.read_text()) == {"churn_customer": list(OTHERS)}
+
+
+def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path) -> None:
+    before = parts.sink.scores(APP, LAST)[1].read_all()
+    forgotten(parts, tmp_path)
+    record, reader = parts.sink.scores(APP, LAST)
+    left = reader.read_all()
+    assert left.equals(before.filter(pc.field("entity_id") != ID))
+    assert (record.rows, record.digest, record.attempt) == (4, digest(left), attempt_of(digest(left)))
+    assert list(parts.sink.published_days(APP)) == [LAST], "a withdrawn day stays withdrawn"
+
+
+def test_the_proof_names_models_and_nobody(parts: Parts, tmp_path: Path) -> None:
+    record, file = forget(parts, tmp_path / "home", "customer", ID, **ABOUT)
+    (learnt,) = record.learnt
+    assert (learnt.app, learnt.version, learnt.as_of, learnt.champion, learnt.golden_set) == (
+        APP,
+        "2",
+        LAST,
+        True,
+        True,
+    )
+    assert record.unsure.keys() == {f"{APP} 3", f"{APP} 4"}, "no tag, and a training set that is not there"
+    assert Erasure.model_validate_json(file.read_text()) == record
+    page = file.with_suffix(".md").read_text()
+    assert record.digest in page
+    assert f"| {APP} | 2 | {LAST} | yes | yes |" in page
+    assert "| lake: orders | 12 | 6 |" in page
+    assert ID not in page + file.read_text() + file.name
+    assert parts.lake.forgotten("customer").tombstone(ID).digest == record.digest
+    assert {path.suffix for path in file.parent.iterdir()} == {".json", ".md"}
+
+
+def test_the_record_of_ingestion_counts_what_is_left_and_nothing_is_read_again(parts: Parts, tmp_path: Path) -> None:
+    reading = days_to_read(ORDERS, parts.lake, FIRST, NEXT, CONFIG)
+    forgotten(parts, tmp_path)
+    counts = complete_days(parts.lake, "orders")
+    assert sum(day.kept for day in counts.values()) == parts.lake.scan("orders").count_rows() == 2 * LINES
+    assert sum(day.quarantined for day in counts.values()) == parts.lake.scan("quarantine_orders").count_rows()
+    assert days_to_read(ORDERS, parts.lake, FIRST, NEXT, CONFIG) == reading
+
+
+@pytest.mark.parametrize("again", [NEXT, LAST, FIRST])
+def test_no_later_run_brings_the_entity_back(parts: Parts, tmp_path: Path, again: date) -> None:
+    forgotten(parts, tmp_path)
+    later = opened(tmp_path / "home", NEXT)
+    for table in ("orders", "customers"):
+        report = ingest(table, later.source, later.lake, again, CONFIG, "later")
+        assert report.rows_in == report.rows_kept + report.rows_quarantined
+        assert report.rows_forgotten > 0
+    later.lake.replace("churn_features", features(again), by="feature_date", first=again, last=again)
+    later.lake.replace("churn_training_set", training_rows(again, (*OTHERS, ID)), by="as_of", first=again, last=again)
+    assert places_with(tmp_path / "home", ID) == []
+    assert [row["customer_id"] for row in rows(later.lake, "churn_features")][-2:] == list(OTHERS)
+
+
+def test_a_home_made_anew_with_the_tombstones_is_the_same(parts: Parts, tmp_path: Path) -> None:
+    forgotten(parts, tmp_path)
+    fresh = opened(tmp_path / "fresh")
+    fresh.lake.leave_tombstone("customer", ID, day=FIRST, why="")
+    night(fresh, LAST)
+    for table in ("orders", "customers", "quarantine_orders", "ingested_orders", "ingested_customers"):
+        assert rows(fresh.lake, table) == rows(parts.lake, table)
+
+
+def test_again_finds_nothing_and_says_so(parts: Parts, tmp_path: Path) -> None:
+    first = forgotten(parts, tmp_path)
+    versions = {table: parts.lake.version(table) for table in parts.lake.tables()}
+    again = forgotten(parts, tmp_path)
+    assert (again.digest, again.rows, again.interrupted) == (first.digest, 0, 0)
+    assert {table: parts.lake.version(table) for table in parts.lake.tables()} == versions
+
+
+def test_whoever_was_never_here_is_kept_out_too(parts: Parts, tmp_path: Path) -> None:
+    assert survey(parts.lake, parts.source, "customer", "c000009") == {}
+    assert forgotten(parts, tmp_path, "c000009").rows == 0
+    late = line("9-1", "c000009", NEXT)
+    source = FakeSource({"orders": raw_rows("orders", [late, {**late, "quantity": 0}])}, FIRST)
+    report = ingest("orders", source, parts.lake, NEXT, CONFIG, "later")
+    assert (report.rows_in, report.rows_forgotten) == (0, 2)
+    assert places_with(tmp_path / "home", "c000009") == []
+
+
+def test_payments_of_others_are_scored_as_if_the_entity_had_never_paid(tmp_path: Path) -> None:
+    """At the same terminals, where one of the entity's payments is known to be fraud."""
+    early = [payment(n, (ID, *OTHERS)[n % 3]) for n in range(12)]
+    fraud = {"type": LABEL, "data": {"transaction_id": 3, "is_fraud": True}, "id": "label"}
+    weeks_later = [payment(20_001, ID), payment(20_003, OTHERS[0])]
+    scored = {}
+    for name in ("forgotten", "never there"):
+        home, never = opened(tmp_path / name), name == "never there"
+        stream = worker(home)
+        for events in (early, [early[3].model_copy(update=fraud)], weeks_later):
+            home.events.publish([event for event in events if not (never and event.subject == ID)])
+            if events is weeks_later and not never:
+                home.lake.leave_tombstone("customer", ID, day=LAST, why="")
+                assert home.events.forget(ID) == 4 + 1 + 1
+                assert home.stream_store.forget(ID) > 0
+            stream.step(HighAmounts(), limit=100)
+        scored[name] = home.stream_store.scored(LAST, LAST + timedelta(days=30)).to_pylist()
+    assert scored["forgotten"][-1]["transaction_id"] == 20_003
+    assert scored["forgotten"][-1] == scored["never there"][-1]
+
+
+def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp_path: Path) -> None:
+    """Both go on the whole time; the worker held events of the entity, and histories with its payments in memory."""
+    home, stop, begun, sent = tmp_path / "home", Flag(), Flag(), list[int]()
+
+    def publishing() -> None:
+        events = opened(home).events
+        while not stop.is_set():
+            numbers = range(100 + 3 * len(sent), 103 + 3 * len(sent))
+            sent.append(events.publish([payment(n, (ID, *OTHERS)[n % 3], amount=10.0) for n in numbers]))
+
+    def working() -> int:
+        stream, dropped = worker(opened(home)), 0
+        while not stop.is_set() or parts.events.backlog(GROUP):
+            dropped += stream.step(HighAmounts(), limit=7, wait_seconds=0.01).forgotten
+            begun.set()
+        return dropped
+
+    with ThreadPoolExecutor(2) as pool:
+        publisher, runner = pool.submit(publishing), pool.submit(working)
+        try:
+            begun.wait(60)
+            record = forgotten(parts, tmp_path)
+            until = len(sent) + 5
+            while len(sent) < until and not publisher.done():
+                time.sleep(0.001)
+        finally:
+            stop.set()
+        publisher.result()
+        assert runner.result() > 0, "what was published afterwards was dropped"
+    assert record.places["stream: fraud"].rows > 0
+    assert parts.stream_store.forget(ID) == 0
+    numbers = [*range(12), *range(20, 29), *range(100, 100 + sum(sent))]
+    scored = parts.stream_store.scored(FIRST, LAST + timedelta(days=30))["transaction_id"].to_pylist()
+    assert scored == [n for n in numbers if n % 3 != numbers[0] % 3]
+    parts.events.drop("other")
+    parts.events.prune(before=datetime.now(UTC) + timedelta(hours=1))
+    parts.events.forget("nobody")
+    assert places_with(home, ID) == []
+
+
+class Renamed(FakeSource):
+    """A source whose files call the customer something else, or do not have the column at all."""
+
+    names: dict[str, str] = {}  # noqa: RUF012
+
+    def original_names(self, table: str) -> dict[str, str]:
+        return self.names
+
+
+@pytest.mark.parametrize(
+    ("original", "names", "goes"),
+    [
+        ('{"CustomerID":17850,"q":0}', {"customer_id": "CustomerID"}, True),
+        ('{"CustomerID": 17850.0}', {"customer_id": "CustomerID"}, True),
+        ('{"CustomerID": "17850"}', {"customer_id": "CustomerID"}, True),
+        ('{"CustomerID": 178500, "q": 17850}', {"customer_id": "CustomerID"}, False),
+        ('{"CustomerID": "x17850", "q": "17850"}', {"customer_id": "CustomerID"}, False),
+        ('{"said": "\\"CustomerID\\":17850", "CustomerID": 1}', {"customer_id": "CustomerID"}, False),
+        ('{"who": 17850, "q": 0}', {}, True),
+        ('{"who": [17850], "q": 0}', {}, True),
+        ('{"who": 117850, "q": 0}', {}, False),
+        ('{"customer_id": 1, "q": 17850}', {}, False),
+        ("17850;a broken line", {}, True),
+        ("117850;a broken line", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_refused_rows_are_found_by_what_their_source_calls_the_customer(
+    tmp_path: Path, original: str | None, names: dict[str, str], goes: bool
+) -> None:
+    parts = fill(tmp_path / "home")
+    source = Renamed({"orders": raw_rows("orders", [])}, FIRST)
+    source.names = names
+    refused = {"delivered_on": NEXT, "key": None, "reasons": ["x"], "original": original, "run_id": "r"}
+    schema = parts.lake.scan("quarantine_orders").schema
+    table = pa.Table.from_pylist([refused], schema=schema)
+    parts.lake.replace("quarantine_orders", table, by="delivered_on", first=NEXT, last=NEXT)
+    found = survey(parts.lake, source, "customer", "17850")
+    assert found == ({"quarantine_orders": 1} if goes else {})
+
+
+@pytest.mark.parametrize("id", ['o\'neil "x" \\ ü', "a.c", "17850", "-3", "(", "[a-z]"])
+def test_any_id_can_be_forgotten(tmp_path: Path, id: str) -> None:
+    lines = [line("1", id, FIRST), line("2", id, FIRST, quantity=0), line("3", "abc", FIRST, quantity=0)]
+    parts = fill(tmp_path / "home")
+    source = FakeSource({"orders": raw_rows("orders", lines)}, FIRST)
+    other = replace(parts, lake=DeltaLake(str(tmp_path / "lake")), source=source)
+    ingest("orders", source, other.lake, FIRST, CONFIG, "r")
+    assert survey(other.lake, source, "customer", id) == {"orders": 1, "quarantine_orders": 1}
+    record, _ = forget(other, tmp_path / "home", "customer", id, **ABOUT)
+    assert [json.loads(row["original"])["customer_id"] for row in rows(other.lake, "quarantine_orders")] == ["abc"]
+    assert record.places["lake: orders"] == Place(rows=1, days=1)
+
+
+def test_a_trace_in_a_file_of_another_tool_is_reported(parts: Parts, tmp_path: Path) -> None:
+    log = tmp_path / "home" / "dagster" / "event.log"
+    log.parent.mkdir()
+    log.write_text(f"row 7 is {ID!r} where another was expected")
+    copied = tmp_path / "home" / "cache" / "orders.parquet"
+    copied.parent.mkdir()
+    pq.write_table(pa.table({"who": [ID, "x", None], "n": [1, 2, 3]}), copied)
+    remains = "\n".join(forgotten(parts, tmp_path).remains)
+    assert "dagster/event.log holds the id's characters 1 times" in remains
+    assert "cache/orders.parquet holds the id's characters 1 times" in remains
+
+
+def test_a_writer_that_knows_no_tombstones_is_found_out(parts: Parts, tmp_path: Path) -> None:
+    """Rows that come back between removal and proof: then there is no proof, and the next attempt goes on."""
+
+    class BroughtBack(DeltaLake):
+        def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
+            return super().leave_tombstone(entity, id + " of somebody else", day=day, why=why)
+
+        def remove(self, table: str, where: pc.Expression, **planned: Any) -> DayRows:
+            removed = super().remove(table, where, **planned)
+            if table == "churn_features" and removed:
+                self.replace(table, features(LAST), by="feature_date", first=LAST, last=LAST)
+            return removed
+
+    careless = replace(parts, lake=BroughtBack(str(tmp_path / "home" / "lake")))
+    with pytest.raises(TesseraError, match="found again in churn_features"):
+        forgotten(careless, tmp_path)
+    assert [file.suffix for file in (tmp_path / "home" / "forgotten").iterdir()] == [".journal"]
+
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from("abc"), st.sampled_from([0, 1, 1]), st.integers(0, 2)), max_size=12
+)
+
+
+@settings(max_examples=9, deadline=None)
+@given(given_rows=ROWS, nights=st.lists(st.integers(0, 5), min_size=1, max_size=3), before=st.integers(0, 2))
+def test_forgotten_at_any_moment_ends_as_if_never_here(
+    given_rows: list[tuple[int, str, int, int]], nights: list[int], before: int
+) -> None:
+    lines = [
+        line(
+            f"{who}{number}",
+            who,
+            FIRST + timedelta(days=day - late),
+            delivered_on=FIRST + timedelta(days=day),
+            quantity=n,
+        )
+        for number, (day, who, n, late) in enumerate(given_rows)
+    ]
+    with TemporaryDirectory() as folder:
+        ours = replace(opened(Path(folder)), source=FakeSource({"orders": raw_rows("orders", lines)}, FIRST))
+        ours.feature_store.file.write_text("{}")
+        never = FakeSource({"orders": raw_rows("orders", [row for row in lines if row["customer_id"] != "a"])}, FIRST)
+        fresh = DeltaLake(f"{folder}/fresh")
+        for number, day in enumerate(nights):
+            if number == before:
+                forget(ours, Path(folder), "customer", "a", **ABOUT)
+            ingest("orders", ours.source, ours.lake, FIRST + timedelta(days=day), CONFIG, "r")
+            ingest("orders", never, fresh, FIRST + timedelta(days=day), CONFIG, "r")
+        if before >= len(nights):
+            forget(ours, Path(folder), "customer", "a", **ABOUT)
+        for table in ("orders", "quarantine_orders", "ingested_orders"):
+            assert rows(ours.lake, table) == rows(fresh, table)
