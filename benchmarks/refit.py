@@ -163,7 +163,7 @@ class _Work:
     def _labels(self, tonight: pa.Table, known: date) -> NDArray[np.int8]:
         lake, engine = self._stack.open("lake"), self._stack.open("engine")
         entities = tonight.select(["customer_id", "event_timestamp"])
-        tables = {"orders": churn_features.known_by(lake, known), "entities": entities}
+        tables = {"orders": lake.scan("orders", last=known), "entities": entities}
         query = engine.query(churn_labels, tables, horizon_days=self._settings.horizon_days, as_of=known)
         labels = query.read_all()
         churned = dict(zip(labels["customer_id"].to_pylist(), labels["churned"].to_pylist(), strict=True))

@@ -144,7 +144,7 @@ def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[da
     table = lake.scan(churn_features.TABLE)
     chosen = pc.field(churn_features.DAY).isin(pa.array(days, pa.date32()))
     entities = table.to_table(columns=["customer_id", "event_timestamp"], filter=chosen)
-    tables = {"orders": churn_features.known_by(lake, as_of), "entities": entities}
+    tables = {"orders": lake.scan("orders", last=as_of), "entities": entities}
     labels = engine.query(churn_labels, tables, horizon_days=settings.horizon_days, as_of=as_of).read_all()
     return labels.sort_by([("event_timestamp", "ascending"), ("customer_id", "ascending")])
 
