@@ -1,7 +1,7 @@
 """Units of delivery: which rows arrived together, recognised by their bytes whatever the file is called today."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -30,6 +30,11 @@ class Unit:
     first_row: int
     last_row: int
     rows: int
+
+    @property
+    def is_header(self) -> bool:
+        """True for a file without any row: its bytes are those of many files, so they are no sign of any one."""
+        return self.first_row == 0 and self.last_row < 0
 
 
 @dataclass(frozen=True)
@@ -80,57 +85,64 @@ def recognise(
 ) -> tuple[dict[Unit, Path], list[FreshFile]]:
     """Known units that `files` (by name) still hold, and files with other rows.
 
-    Each unit is found in one file at most, and each file holds the units of one recorded file. A file is compared with
-    the units of its own name first: it is read unless size and time of modification are those of one of them. What it
-    does not hold then may have been moved: all other files are compared with it, equal ones before longer ones.
+    Each unit is found in one file at most, and each file holds the units of one recorded file. A file is read unless
+    name, size and time of modification are those of a unit. Equal content counts before content that a longer file
+    begins with, and the file's own name before other names. Nothing follows from a header alone: a file that holds
+    no more is known if a unit is equal to it, and a file that got its first rows is a new one.
 
     Args:
         files: the present files by name.
         known: units recorded before, present or not.
         grows: names of files to which rows can be appended; other files can only be replaced.
     """
-    left = dict.fromkeys(known)  # in the order of `known`
+    recorded = [*dict.fromkeys(known)]
+    left = dict.fromkeys(unit for unit in recorded if not unit.is_header)  # in the order of `known`
+    headers = dict.fromkeys(unit for unit in recorded if unit.is_header)
     present: dict[Unit, Path] = {}
     fresh: list[FreshFile] = []
 
-    def take(units: Sequence[Unit], name: str, rest: FreshFile | None) -> None:
+    def take(name: str, units: Sequence[Unit], of: dict[Unit, None]) -> None:
         present.update(dict.fromkeys(units, files[name]))
         for unit in units:
-            del left[unit]
-        fresh.extend([rest] if rest else [])
+            del of[unit]
 
-    by_name: dict[str, list[Unit]] = {}
-    for unit in left:
-        by_name.setdefault(unit.name, []).append(unit)
-    for name in files.keys() & by_name.keys():
-        own = by_name[name]
-        if unread := _unchanged(name, files[name], own):
-            take(unread, name, None)
-            continue
-        content = _Content(name, files[name], own)
-        if found := content.held(own, longer=grows[name]):
-            take(found, name, content.rest(found))
-    for name in sorted(files.keys() & by_name.keys()):
-        # Rows that were appended under this name, to a file that was recorded under another one.
-        own = [unit for unit, path in present.items() if path == files[name]]
-        begin = min(own, key=lambda unit: (unit.first_row, unit.size), default=None)
-        if begin is not None and begin.first_row > 1 and left:
-            take(_Content(name, files[name], left).before(begin, left), name, None)
-    known_files = {*present.values()}
-    others = {name: _Content(name, path, left) for name, path in sorted(files.items()) if path not in known_files}
-    for longer in (False, True):
-        for name in [name for name in others if grows[name] or not longer]:
-            if found := others[name].held(left, longer=longer):
-                take(found, name, others.pop(name).rest(found))
-    fresh += [content.whole for content in others.values()]
-    return present, sorted(fresh, key=lambda file: file.name)
+    for name, unit in _unchanged(files, left).items():
+        take(name, [unit], left)
+    unread = {*present.values()}
+    contents = {name: _Content(name, path, recorded) for name, path in sorted(files.items()) if path not in unread}
+    for longer, own, names in _turns(contents):
+        for name in [name for name in names if name in contents and (grows[name] or not longer)]:
+            if found := contents[name].held(left, longer=longer, own=own):
+                take(name, found, left)
+                fresh += contents.pop(name).rest(found)
+            elif not longer and (same := contents[name].held(headers, longer=False, own=own)):
+                take(name, same, headers)
+                del contents[name]
+    return present, sorted([*fresh, *(content.whole for content in contents.values())], key=lambda file: file.name)
 
 
-def _unchanged(name: str, path: Path, own: list[Unit]) -> list[Unit]:
-    """The unit that is the whole file by its size and time of modification."""
-    status = path.stat()
-    same = (name, status.st_size, status.st_mtime_ns)
-    return [unit for unit in own if (unit.name, unit.size, unit.modified_ns) == same and _is_whole(unit, own)][:1]
+def _turns(contents: "Mapping[str, _Content]") -> Iterator[tuple[bool, bool, list[str]]]:
+    """Turns in which files find their units: `longer`, `own` (of the file's name only), names of the files.
+
+    Of equal files each first finds its own. Larger ones come before smaller ones, which may equal what they begin with.
+    """
+    equal: dict[tuple[int, str], list[str]] = {}
+    for name, content in contents.items():
+        equal.setdefault((content.whole.size, content.whole.sha256), []).append(name)
+    for _, names in sorted(equal.items(), reverse=True):
+        yield from ((False, own, names) for own in (True, False))
+    yield from ((True, own, [*contents]) for own in (True, False))
+
+
+def _unchanged(files: Mapping[str, Path], known: Iterable[Unit]) -> dict[str, Unit]:
+    """The unit of each file that is the whole of it by its size and time of modification."""
+    found: dict[str, Unit] = {}
+    for unit in known:
+        if unit.name in files and unit.name not in found and unit.first_row <= 1:
+            status = files[unit.name].stat()
+            if (status.st_size, status.st_mtime_ns) == (unit.size, unit.modified_ns):
+                found[unit.name] = unit
+    return found
 
 
 class _Content:
@@ -141,40 +153,34 @@ class _Content:
         self._digests, self._ends_line = _digests(path, status.st_size, {unit.size for unit in units})
         self.whole = FreshFile(name, path, status.st_size, self._digests[status.st_size], status.st_mtime_ns, None)
 
-    def held(self, units: Iterable[Unit], *, longer: bool) -> list[Unit]:
-        """Units of one recorded file that this one holds from its first byte on; `longer`: and more behind them."""
+    def held(self, units: Iterable[Unit], *, longer: bool, own: bool) -> list[Unit]:
+        """Units of one recorded file that this one holds from its first byte on, from the last to the first.
+
+        Args:
+            units: those that no other file holds.
+            longer: there may be more behind them.
+            own: the last of them was recorded under this file's name.
+        """
         found = [unit for unit in units if self._digests.get(unit.size) == unit.sha256]
         ends = [unit for unit in found if unit.size == self.whole.size or (longer and self._ends_line[unit.size])]
-        if not ends:
-            return []
-        held = [max(ends, key=lambda unit: (unit.size, unit.last_row, unit.name == self.whole.name))]
-        while before := [unit for unit in found if _continues(held[-1], unit)]:
-            held.append(max(before, key=lambda unit: (unit.name == held[-1].name, unit.size)))
-        return held
+        ends.sort(key=lambda unit: (unit.size, unit.last_row, unit.name == self.whole.name), reverse=True)
+        chains = (_chain(end, found) for end in ends if end.name == self.whole.name or not own)
+        return next(filter(None, chains), [])
 
-    def before(self, begin: Unit, units: Iterable[Unit]) -> list[Unit]:
-        """Units that this file holds in front of `begin`."""
-        found, held = [unit for unit in units if self._digests.get(unit.size) == unit.sha256], [begin]
-        while before := [unit for unit in found if _continues(held[-1], unit)]:
-            held.append(max(before, key=lambda unit: (unit.name == held[-1].name, unit.size)))
-        return held[1:]
-
-    def rest(self, held: Sequence[Unit]) -> FreshFile | None:
-        """What follows the units that the file holds."""
+    def rest(self, held: Sequence[Unit]) -> list[FreshFile]:
+        """The rows behind the units that the file holds, if there is anything behind them."""
         if held[0].size == self.whole.size:
-            return None
-        return replace(self.whole, first_row=held[0].last_row + 1)
+            return []
+        return [replace(self.whole, first_row=held[0].last_row + 1)]
 
 
-def _continues(unit: Unit, before: Unit) -> bool:
-    """True if `unit` is what was appended to a file behind `before`."""
-    is_header = not before.rows and not before.first_row and unit.first_row <= 1
-    return before.size < unit.size and (before.last_row + 1 == unit.first_row or is_header)
-
-
-def _is_whole(unit: Unit, known: list[Unit]) -> bool:
-    """True if the unit is not the continuation of another one."""
-    return not any(_continues(unit, other) for other in known)
+def _chain(end: Unit, units: Sequence[Unit]) -> list[Unit]:
+    """`end` and what of `units` it was appended to, back to the first row; empty if a part is missing."""
+    if end.first_row <= 1:
+        return [end]
+    before = [unit for unit in units if unit.size < end.size and unit.last_row + 1 == end.first_row]
+    before.sort(key=lambda unit: (unit.name == end.name, unit.size), reverse=True)
+    return next(([end, *chain] for unit in before if (chain := _chain(unit, units))), [])
 
 
 def _digests(path: Path, size: int, marks: set[int]) -> tuple[dict[int, str], dict[int, bool]]:

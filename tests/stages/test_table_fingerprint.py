@@ -88,6 +88,16 @@ def test_another_folder_is_refused_and_a_moved_one_accepted(lake: DeltaLake, tmp
     assert keys(lake) == [*"abcde"]
 
 
+def test_a_moved_folder_is_accepted_in_which_a_file_got_its_first_rows(lake: DeltaLake, tmp_path: Path) -> None:
+    write(tmp_path / "one" / "a.csv", "abc")
+    write(tmp_path / "one" / "b.csv", "")
+    run(files(tmp_path / "one"), lake)
+    moved = shutil.move(tmp_path / "one", tmp_path / "moved")
+    write(moved / "b.csv", "d")
+    run(files(moved), lake)
+    assert keys(lake) == [*"abcd"]
+
+
 def test_other_files_in_the_same_folder_are_refused_and_a_rewritten_export_is_taken(
     lake: DeltaLake, tmp_path: Path
 ) -> None:

@@ -113,8 +113,9 @@ class Arrivals:
         return bool(fresh and before) and before.isdisjoint(self.present)
 
     def vanished(self) -> list[str]:
-        """Names of files whose bytes the source no longer holds."""
-        return sorted({row.unit.name for row in self.rows if row.unit not in self.present})
+        """Names of files whose rows the source no longer holds."""
+        gone = {row.unit for row in self.rows if not row.unit.is_header} - self.present
+        return sorted({unit.name for unit in gone})
 
 
 def goes_on(new: Sequence[Arrival], newest: date) -> bool:

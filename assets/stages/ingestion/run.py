@@ -228,8 +228,8 @@ def _check_filling(table: str, source: Source, lake: Lake, day: date, now: Finge
 
 
 def _holds_all(table: str, source: Source, lake: Lake) -> bool:
-    """True if the source still holds each unit of delivery of the table that was ever ingested."""
-    known = {row.unit for row in recorded(lake, table)}
+    """True if the source still holds each unit of delivery of the table that ever gave rows."""
+    known = {row.unit for row in recorded(lake, table) if not row.unit.is_header}
     units = source.units(table, sorted(known)) if known else None
     return units is not None and known <= {*units.present}
 
