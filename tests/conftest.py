@@ -1,16 +1,40 @@
 """What all tests share: where real data lies, and when a test may skip for want of it."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.worker_seconds import WorkerSeconds
+
 # How long an example takes says how busy the machine is, nothing about the code.
 settings.register_profile("tessera", deadline=None)
 settings.load_profile("tessera")
 
 pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
+
+#: What is imported and collected stays to the end; looking through it for garbage again and again takes a tenth of a run.
+gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell at the end what each directory cost."""
+    config.pluginmanager.register(WorkerSeconds())
+
+
+def pytest_collection_finish() -> None:
+    """From here on, only what tests make is looked through."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """What extensions find still alive at the end they would report as leaks."""
+    gc.unfreeze()
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

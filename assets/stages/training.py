@@ -97,7 +97,6 @@ def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_o
     from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
     check_sufficient(lesson.app, lesson.split, lesson.gate)
-    check_sufficient(lesson.app, lesson.split, lesson.gate)
     # The baseline last: of two trainers of one kind the first counts, and the profile may set its own.
     fitters = [*trainers, LogisticRegressionTrainerConfig().open()]
     candidates = fit_candidates(fitters, lesson.split.train)

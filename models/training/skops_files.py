@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import skops.io
-
 from models.errors import TesseraError
 
 # skops has no static types.
@@ -67,6 +65,8 @@ _SCHEMA = "schema.json"
 
 def write_skops(model: object, file: Path) -> None:
     """`file` holds `model`; the same model gives the same bytes, in any process and at any time."""
+    import skops.io  # seconds, for it looks up every public type of scikit-learn
+
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as archive:
         schema = json.loads(archive.read(_SCHEMA))
         names: dict[str, str] = {}
@@ -96,6 +96,8 @@ def read_skops(file: Path) -> object:
     strange = sorted(_strange(schema))
     if strange:
         raise TesseraError(f"{file} names the types {strange}.", expected="only types on our list", todo=_TODO)
+    import skops.io
+
     return skops.io.load(file, trusted=sorted(ALLOWED_TYPES))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from tests.assets.test_golden_set import package
+from tests.stages.test_golden_set import package
 
 from models.errors import TesseraError
 from pipelines.cli import commands

@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from tests.assets.test_fraud_stream import NOON, in_charge, packed, payment
+from tests.apps.fraud.test_fraud_stream import NOON, in_charge, packed, payment
 
 from assets.fraud.stream.catch_up import LOCK, due
 from models.errors import TesseraError
