@@ -15,7 +15,7 @@ settings.load_profile("tessera")
 
 pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
 
-#: What is imported and collected stays to the end; looking through it for garbage again and again takes a tenth of a run.
+#: What is imported and collected stays; looking through it for garbage again and again takes a tenth of a run.
 gc.disable()
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import yaml
 from rich.console import Console
-from tests.stages.test_golden_set import package
 
 from models.errors import TesseraError
 from pipelines.cli import commands
@@ -15,6 +14,7 @@ from pipelines.cli.card import card
 from pipelines.cli.run import Outcome
 from resources.registry.port import Registry
 from resources.stack.loader import ROOT, Stack, active_stack
+from tests.stages.test_golden_set import package
 
 #: Versions 1, 2 and 4 passed the gate, which stopped version 3; 1 and then 2 were promoted.
 GATE = ("passed", "passed", "stopped by leakage, jump", "passed")

@@ -7,7 +7,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from tests.apps.fraud.test_fraud_stream import NOON, in_charge, packed, payment
 
 from assets.fraud.stream.catch_up import LOCK, due
 from models.errors import TesseraError
@@ -34,6 +33,7 @@ from resources.stack.ports import (
     StreamStoreResource,
 )
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
+from tests.apps.fraud.test_fraud_stream import NOON, in_charge, packed, payment
 
 
 class Queue(EventsResource):
