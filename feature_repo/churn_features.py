@@ -38,3 +38,9 @@ def churn_customer(tables: Path | str) -> FeatureView:
 def churn_v1(view: FeatureView) -> FeatureService:
     """What version 1 of the churn model reads. Another set of features is another service: `churn_v2`."""
     return FeatureService(name="churn_v1", features=[view], description="All features of the churn model, version 1.")
+
+
+def definitions(tables: Path | str) -> list[FeatureView | FeatureService]:
+    """The view over the lake at `tables`, and its service."""
+    view = churn_customer(tables)
+    return [view, churn_v1(view)]

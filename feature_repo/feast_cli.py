@@ -21,4 +21,5 @@ _TABLES = str(yaml.safe_load(_YAML.read_text())["tables"])
 if _YAML.parent == _HERE:
     (_HERE.parent / "var" / "feast").mkdir(parents=True, exist_ok=True)
 
-customer, churn_customer, churn_v1 = definitions(_TABLES if "://" in _TABLES else (_YAML.parent / _TABLES).resolve())
+for _one in definitions(_TABLES if "://" in _TABLES else (_YAML.parent / _TABLES).resolve()):
+    globals()[_one.name] = _one  # where `feast` looks for it

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
+from assets.churn.app import CHURN, SERVICE
 from assets.stages import feature_days
 from assets.stages.feature_days import DAY, FeatureTable, WrittenFeatures
 from models.settings import ChurnSettings
@@ -14,8 +15,8 @@ from resources.lake.port import Lake
 
 __all__ = ["DAY", "TABLE", "VIEW", "materialize", "missing_days", "write_features"]
 
-TABLE = "churn_features"
-VIEW = "churn_customer"
+TABLE = CHURN.features
+VIEW = SERVICE.view
 
 
 def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]) -> WrittenFeatures:

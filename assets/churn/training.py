@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.churn import app
 from assets.churn import features as churn_features
-from assets.stages.score_sources import APP
 from assets.stages.training_task import Lesson
 from models.errors import TesseraError
 from models.settings import ChurnSettings
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from models.features.leakage import Recomputed
     from models.scoring.growth import HomeHistory
 
-SERVICE = "churn_v1"
-TABLE, AS_OF = "churn_training_set", "as_of"
+APP = app.CHURN.name
+SERVICE = app.SERVICE.name
+TABLE, AS_OF = app.CHURN.training_set, "as_of"
 
 #: Parts of the hold-out that the gate compares one by one.
 SLICES = ("country", "tenure_days", "orders_total")

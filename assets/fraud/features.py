@@ -8,12 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from assets.fraud import feedback as alert_feedback
+from assets.fraud.app import FRAUD
 from models.features.fraud_definitions import LOOKBACK_DAYS
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
-TABLE, DAY = "fraud_features", "feature_date"
-TABLES = ("payments", "payment_labels")
+TABLE, DAY = FRAUD.features, "feature_date"
+TABLES = FRAUD.made_from
 
 
 def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBatchReader:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
+from assets.fraud.app import FRAUD
 from assets.stages.training_task import Lesson
 from models.errors import TesseraError
 from models.settings import FraudSettings
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from models.training.encoding import Encoder
     from models.training.model import FittedModel
 
-APP = "fraud"
+APP = FRAUD.name
 SERVICE = "fraud_v1"
-TABLE, AS_OF = "fraud_training_set", "as_of"
+TABLE, AS_OF = FRAUD.training_set, "as_of"
 
 #: Parts of the hold-out that the gate compares one by one.
 SLICES = ("amount", "customer_count_30d", "terminal_count_30d")

@@ -19,12 +19,11 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from assets.churn import training as churn_learning
-from assets.fraud import training as fraud_learning
+from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
 from assets.maintenance.file_search import traces
+from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
-from assets.stages.score_sources import APP
 from models.contracts import CONTRACTS, UNREADABLE
 from models.erasure.record import Erasure, Learnt, Place
 from models.erasure.tombstones import ENTITIES, json_field, json_holding, json_naming, text_holding
@@ -42,16 +41,8 @@ from resources.stream_store.port import StreamStore
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
-#: Entity -> applications that score it.
-_SCORED = {"customer": (APP,)}
-#: Entity -> application -> the table of its training sets, one day per model (the tag `as_of` of the version).
-_TRAINED = {"customer": {APP: churn_learning.TABLE, fraud_learning.APP: fraud_learning.TABLE}}
-#: Entities that the payment stream knows.
-_STREAMED = frozenset({"customer"})
 #: Places in the proof.
-_QUEUE, _STREAM = "events", f"stream: {fraud_learning.APP}"
-#: Application -> whose features are in the golden set that was made of a training set.
-_GOLDEN = {APP: churn_learning.golden_customers, fraud_learning.APP: fraud_learning.golden_customers}
+_QUEUE, _STREAM = "events", f"stream: {', '.join(app.name for app in APPS if app.streams)}"
 
 _REMAINS = (
     "Model versions do not change: what was learnt from the entity stays in the weights of the versions above, and"
@@ -137,6 +128,8 @@ class _Erasing:
     def __init__(self, parts: Parts, journal: ErasureJournal, record: Erasure, entity: str, id: str) -> None:
         self._parts, self._journal, self._record = parts, journal, record
         self._entity, self._id, self._column = entity, id, ENTITIES[entity]
+        self._apps = [app for app in APPS if entity in app.erases]
+        self._streams = any(app.streams for app in self._apps)
         self.late: list[str] = []
 
     def online(self) -> None:
@@ -148,11 +141,11 @@ class _Erasing:
 
     def training_sets(self) -> None:
         """Which versions learnt from the entity, then its training rows; nobody trains meanwhile."""
-        for app, table in _TRAINED.get(self._entity, {}).items():
-            with self._parts.registry.lock(app):
-                self._note_learnt(app, table)
-                if self._parts.lake.exists(table):
-                    self._remove(table, pc.field(self._column) == self._id)
+        for app in self._apps:
+            with self._parts.registry.lock(app.name):
+                self._note_learnt(app)
+                if self._parts.lake.exists(app.training_set):
+                    self._remove(app.training_set, pc.field(self._column) == self._id)
 
     def tables(self) -> None:
         """All tables of the lake with the entity's column; contracted ones with quarantine and record of ingestion."""
@@ -173,10 +166,10 @@ class _Erasing:
 
     def scores(self) -> None:
         """Every attempt of every application that scores the entity."""
-        for app in _SCORED.get(self._entity, ()):
-            name = f"scores: {app}"
+        for app in (app for app in self._apps if app.publishes and app.key == self._column):
+            name = f"scores: {app.name}"
             self._parts.sink.forget(
-                app, self._id, why=self._record.why, who=self._record.who, planned=partial(self._note, name)
+                app.name, self._id, why=self._record.why, who=self._record.who, planned=partial(self._note, name)
             )
             self._record.places.setdefault(name, Place(rows=0))
 
@@ -186,12 +179,12 @@ class _Erasing:
 
     def stream(self) -> None:
         """The state, alerts and feedback of the payment stream; a worker that runs begins anew without them."""
-        if self._entity in _STREAMED:
+        if self._streams:
             self._counting("stream", lambda: {_STREAM: self._parts.stream_store.forget(self._id)})
 
     def notices(self) -> None:
         """Notices of the entity's alerts that the home keeps."""
-        if self._entity in _STREAMED:
+        if self._streams:
             named = partial(is_alert_of, customer_id=self._id)
             self._counting("notices", lambda: {"notices": self._parts.notifier.forget(named)})
 
@@ -241,8 +234,8 @@ class _Erasing:
         self._record.places[name] = Place(rows=sum(plan.values()), days=len(plan))
         self._journal.save(self._record)
 
-    def _note_learnt(self, app: str, table: str) -> None:
-        learnt, unsure = _learnt(self._parts, app, table, self._column, self._id)
+    def _note_learnt(self, app: App) -> None:
+        learnt, unsure = _learnt(self._parts, app, self._column, self._id)
         known = {(entry.app, entry.version) for entry in self._record.learnt}
         self._record.learnt += [entry for entry in learnt if (entry.app, entry.version) not in known]
         self._record.unsure |= unsure
@@ -285,30 +278,30 @@ def _patterns(field: str, id: str) -> list[tuple[str, str]]:
     ]
 
 
-def _learnt(parts: Parts, app: str, table: str, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:
+def _learnt(parts: Parts, app: App, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:
     """Versions that were trained or judged with rows of the entity, and versions of which nobody can say it."""
-    known = {day.isoformat(): day for day in parts.lake.days(table)}
-    golden = _golden_by_day(parts.lake, app, table, column, id)
+    known = {day.isoformat(): day for day in parts.lake.days(app.training_set)}
+    golden = _golden_by_day(parts.lake, app, column, id)
     learnt: list[Learnt] = []
     unsure: dict[str, str] = {}
-    for info in parts.registry.versions(app):
+    for info in parts.registry.versions(app.name):
         day = known.get(info.tags.get("as_of", ""))
         if day is None:
             what = f"as of {info.tags['as_of']} is not in the lake" if "as_of" in info.tags else "is not named"
-            unsure[f"{app} {info.version}"] = f"registered {info.created_at[:10]}, its training set {what}"
+            unsure[f"{app.name} {info.version}"] = f"registered {info.created_at[:10]}, its training set {what}"
         elif day in golden:
-            entry = {"app": app, "version": info.version, "as_of": day}
+            entry = {"app": app.name, "version": info.version, "as_of": day}
             learnt.append(Learnt(**entry, champion=info.champion, golden_set=golden[day]))
     return learnt, unsure
 
 
-def _golden_by_day(lake: Lake, app: str, table: str, column: str, id: str) -> Mapping[date, bool]:
+def _golden_by_day(lake: Lake, app: App, column: str, id: str) -> Mapping[date, bool]:
     """Days whose training set holds the entity -> whether the golden set made of it does."""
     found: dict[date, bool] = {}
-    for day in lake.days(table):
-        rows = lake.scan(table, first=day, last=day)
+    for day in lake.days(app.training_set):
+        rows = lake.scan(app.training_set, first=day, last=day)
         if rows.count_rows(filter=pc.field(column) == id):
             parts = [name for name in (column, "event_timestamp", "part") if name in rows.schema.names]
-            golden = _GOLDEN[app](rows.to_table(columns=parts))
+            golden = app.golden_ids(rows.to_table(columns=parts))
             found[day] = id in golden
     return found

@@ -76,9 +76,9 @@ def ingested(
     if history_days is not None:
         config = config.model_copy(update={"history_days": history_days})
     day = date.fromisoformat(context.partition_key)
-    from assets.maintenance.dependants import DEPENDANTS
+    from assets.apps import dependants
 
-    filling = Filling(source.settings(), run_config.reingest, DEPENDANTS[table])
+    filling = Filling(source.settings(), run_config.reingest, dependants(table))
     report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
     context.log.info(_sentence(report))
     yield from or_stop(

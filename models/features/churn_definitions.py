@@ -78,3 +78,18 @@ LOOK_BACK_DAYS: dict[str, int] = {
     **{feature.name: _REACH_DAYS[feature.window] for feature in DEFINITIONS},
     "new_product_share_90": HISTORY_DAYS,
 }
+
+#: What `docs/features.md` says above the list.
+PAGE = """\
+## Churn
+
+One row per customer and day. The cut-off t of a day is its last microsecond (UTC); a window of N days is
+`(t - N days, t]`, which is that day and the N-1 before it. Only rows placed and delivered by t count, so a row that
+arrives late changes later days, never this one. An order is dated by its latest line; returns are not orders. Undefined
+values are NULL (a customer with one purchase day has no gap). Money is in the currency of the order, not converted.
+
+Defined once, in `models/features/churn.py`; training, nightly scoring and the online store read the same rows.
+How much each group of features is worth is measured in [benchmarks.md](benchmarks.md).
+"""
+#: Rows below the list: features that are no numbers.
+MORE_ROWS = ("| `country` | country of the latest order, the only text | ISO name or code | last order |",)

@@ -82,3 +82,18 @@ DEFINITIONS: tuple[Feature, ...] = (
 
 #: Numeric features (float64), in the order of the model's columns.
 FEATURES: tuple[str, ...] = tuple(feature.name for feature in DEFINITIONS)
+
+#: What `docs/features.md` says above the list.
+PAGE = """\
+## Fraud
+
+One row per payment. A window of N days that ends D days before the payment's moment t is `(t - D - N, t - D]`:
+left-open, right-closed. Without a delay the payment itself is in it; of payments at one instant, those with a
+smaller `transaction_id` are too. A label counts from the moment it became known, but not before the delay has passed.
+Amounts are added up in cents, so that no order of adding changes a value.
+
+Declared once, in `models/features/fraud_definitions.py`: as one statement over any history (`tessera features fraud`),
+and event by event over the recent payments of a card and a terminal. The two give the same float64 for every payment,
+also when events come twice or out of order: what comes late changes the features of payments after it, and those are
+given again. The first twelve windows and the two flags equal the values that the Fraud Detection Handbook publishes.
+"""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 from rich.table import Table
 
+from assets.apps import APPS
 from models.errors import TesseraError, choose_from
 from models.fraud.alerts import Alert, Feedback, Verdict
 from pipelines.cli.arguments import known_app
@@ -18,8 +19,6 @@ from resources.events.port import Events
 from resources.stack.loader import active_stack
 from resources.stream_store.port import StreamStore
 
-#: Applications that raise alerts.
-APPS = ("fraud",)
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
 _SHOWN_REASONS = 2
@@ -76,7 +75,7 @@ def alerts(
     Raises:
         TesseraError: unknown application, days that make no sense, or a file that cannot be written.
     """
-    known_app(app, APPS)
+    known_app(app, [one for one in APPS if one.raises_alerts])
     span = _span(day, first, last)
     store: StreamStore = active_stack().open("stream_store")
     found = _listed(store, store.find(*span))

@@ -3,28 +3,38 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from models.errors import TesseraError, choose_from
+from assets.apps import APPS, app_named
+from assets.stages.app import App
+from models.errors import TesseraError
+from resources.source.port import Source
 from resources.stack.loader import Stack
 
-#: Applications that publish scores.
-APPS = ("churn",)
+PUBLISHING_APPS = tuple(app for app in APPS if app.publishes)
 
 
-#: Applications that learn.
-LEARNING_APPS = ("churn", "fraud")
-
-
-def known_app(name: str, apps: Sequence[str] = APPS) -> str:
-    """`name`, if it is one of these applications.
+def known_app(name: str, apps: Sequence[App] = PUBLISHING_APPS) -> str:
+    """The name of an application that publishes scores, or of one of `apps`.
 
     Raises:
         TesseraError: it is none.
     """
-    if name not in apps:
-        raise TesseraError(
-            f"There is no application {name!r}.", expected=choose_from(name, apps), todo="Correct the name."
-        )
-    return name
+    return app_named(name, apps).name
+
+
+def check_delivered(app: App, stack: Stack) -> None:
+    """Return if the profile's source delivers the tables that the application is made from.
+
+    Raises:
+        TesseraError: it does not.
+    """
+    source: Source = stack.open("source")
+    for table in app.made_from:
+        if table not in source.tables():
+            raise TesseraError(
+                f"The source of profile {stack.name!r} delivers no {table}.",
+                expected=f"a profile whose source delivers {' and '.join(app.made_from)}",
+                todo=f"Choose it with --profile, or map {table} in stack.yaml.",
+            )
 
 
 def yesterday() -> date:

@@ -9,9 +9,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from assets.apps import APPS
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from pipelines.cli.arguments import LEARNING_APPS
 from pipelines.cli.console import literal
 from pipelines.cli.next_step import next_step
 from resources.stack.loader import Stack
@@ -19,6 +19,7 @@ from resources.stack.loader import Stack
 if TYPE_CHECKING:
     from pipelines.cli.run import Outcome
 
+_APPS = {app.name for app in APPS}
 #: Steps shown one by one, slowest first; the rest is summed up.
 _STEPS_SHOWN = 4
 
@@ -128,7 +129,7 @@ def _champion(found: dict[str, Any]) -> Text:
 def _by_hand(app: str, stack: Stack) -> str:
     """The sentence about a champion that a person passed, for the card of every job of its application."""
     try:
-        return passed_by_hand(stack.open("registry").ledger(app)) if app in LEARNING_APPS else ""
+        return passed_by_hand(stack.open("registry").ledger(app)) if app in _APPS else ""
     except TesseraError as error:
         return error.what
 

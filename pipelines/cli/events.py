@@ -15,12 +15,12 @@ import click
 from rich.table import Table
 
 from assets.fraud import replay as payment_replay
+from assets.fraud.app import FRAUD
 from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
-from pipelines.cli.arguments import known_span, yesterday
+from pipelines.cli.arguments import check_delivered, known_span, yesterday
 from pipelines.cli.console import counted, err, literal, out, printable
-from pipelines.cli.payment_features import delivers_payments
 from resources.events.port import DeadLetter, Events, TooFarBehind
 from resources.lake.port import Lake
 from resources.privacy import share_as_usual
@@ -283,7 +283,7 @@ def _paced(events: Iterable[Event], speed: float) -> Iterator[list[Event]]:
 
 def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     source: Source = stack.open("source")
-    delivers_payments(source, stack)
+    check_delivered(FRAUD, stack)
     labelled = min(last + timedelta(days=payment_replay.LABEL_DAYS), yesterday())
     for table, through in (("payments", last), ("payment_labels", labelled)):
         config = stack.settings.ingestion.model_copy(update={"history_days": (through - first).days})

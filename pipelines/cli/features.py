@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from assets.apps import app_named
 from models.errors import TesseraError
-from pipelines.cli.arguments import LEARNING_APPS, known_app, known_span
+from pipelines.cli.arguments import known_span
 from resources.stack.loader import active_stack
 
 
@@ -13,7 +14,8 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
     Raises:
         TesseraError: unknown application, options that are not its own, or what the application's part raises.
     """
-    if known_app(app, LEARNING_APPS) == "fraud":
+    chosen = app_named(app)
+    if chosen.service is None:
         from pipelines.cli import payment_features
 
         if entities is not None or online or first is None or last is None:
@@ -24,7 +26,7 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
 
     if entities is None or first is not None or last is not None:
         raise _other_options(app, "--entities FILE --out FILE, and --online if you like")
-    (joining.served if online else joining.features)(app, entities, file)
+    (joining.served if online else joining.features)(chosen, chosen.service, entities, file)
 
 
 def _other_options(app: str, options: str) -> TesseraError:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
+from assets.fraud.app import FRAUD
 from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 from models.features.fraud_definitions import LOOKBACK_DAYS
+from pipelines.cli.arguments import check_delivered
 from pipelines.cli.console import err, out
 from pipelines.cli.tables import write_table
 from resources.lake.port import Lake
@@ -36,24 +38,9 @@ def features(first: date, last: date, file: Path) -> None:
     out.print(f"{found.num_rows:,} payments with {found.num_columns - 4} features written to {file}.")
 
 
-def delivers_payments(source: Source, stack: Stack) -> None:
-    """Returns if the source delivers payments and their labels.
-
-    Raises:
-        TesseraError: it does not.
-    """
-    for table in fraud_features.TABLES:
-        if table not in source.tables():
-            raise TesseraError(
-                f"The source of profile {stack.name!r} delivers no {table}.",
-                expected="a profile with payments, such as fraud-handbook",
-                todo="Pass --profile fraud-handbook, or map `payments` and `payment_labels` in stack.yaml.",
-            )
-
-
 def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     source: Source = stack.open("source")
-    delivers_payments(source, stack)
+    check_delivered(FRAUD, stack)
     days = (last - first).days + LOOKBACK_DAYS
     config = stack.settings.ingestion.model_copy(update={"history_days": days})
     for table in fraud_features.TABLES:

@@ -2,10 +2,11 @@
 
 import getpass
 
+from assets.apps import APPS
 from assets.stages.promotion import put_in_charge
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
-from pipelines.cli.arguments import LEARNING_APPS, known_app
+from pipelines.cli.arguments import known_app
 from pipelines.cli.console import listing, literal, out
 from resources.registry.port import Registry, VersionInfo
 from resources.stack.loader import active_stack
@@ -16,7 +17,7 @@ _METRICS = ("auc", "average_precision", "ece")
 def models(app: str) -> None:
     """Prints the versions, newest first, and the ledger, newest last."""
     registry: Registry = active_stack().open("registry")
-    versions = registry.versions(known_app(app, LEARNING_APPS))
+    versions = registry.versions(known_app(app, APPS))
     if not versions:
         out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
         return
@@ -43,7 +44,7 @@ def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool
             was champion, or the gate stopped it and nobody insists.
     """
     registry: Registry = active_stack().open("registry")
-    with registry.lock(known_app(app, LEARNING_APPS)):
+    with registry.lock(known_app(app, APPS)):
         target = to or _before(registry, app)
         _put_in_charge(registry, app, target, "rollback", why or "rolled back by hand", even_if_refused, given=why)
 
@@ -56,7 +57,7 @@ def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -
             did not let it pass and nobody insists.
     """
     registry: Registry = active_stack().open("registry")
-    with registry.lock(known_app(app, LEARNING_APPS)):
+    with registry.lock(known_app(app, APPS)):
         _put_in_charge(registry, app, version, "promote", why or "promoted by hand", even_if_refused, given=why)
 
 

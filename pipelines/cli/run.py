@@ -11,9 +11,10 @@ from typing import Any
 import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from assets.apps import APPS, app_named
 from models.contracts import CONTRACTS
 from models.errors import TesseraError, choose_from
-from pipelines.cli.arguments import known_day
+from pipelines.cli.arguments import check_delivered, known_day
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.faults import fault_in
@@ -100,10 +101,9 @@ def _known_job(name: str, stack: Stack) -> None:
         )
     if name not in names:
         raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
-    if name.startswith("fraud_"):
-        from pipelines.cli.payment_features import delivers_payments
-
-        delivers_payments(stack.open("source"), stack)
+    app = jobs[name].tags.get("tessera/app", "")
+    if app in {one.name for one in APPS}:
+        check_delivered(app_named(app), stack)
 
 
 def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from array import array
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from assets.apps import APPS, app_named
 from assets.fraud.notifications import told
 from assets.fraud.stream.batch_result import Step
 from assets.fraud.stream.catch_up import LOCK
@@ -15,7 +16,7 @@ from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_stream
 from assets.fraud.stream.processor import FraudStream
 from assets.fraud.training import APP
-from models.errors import TesseraError, choose_from
+from models.errors import TesseraError
 from models.fraud.alerts import Alert
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import stopped_by_signals
@@ -71,10 +72,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         TesseraError: unknown application, no champion that can be served, another worker in this home, or a part of the
             stack that does not answer.
     """
-    if app != APP:
-        raise TesseraError(
-            f"There is no stream of {app!r}.", expected=choose_from(app, [APP]), todo="Correct the name."
-        )
+    app_named(app, [one for one in APPS if one.streams], that=" that scores events")
     stack = active_stack()
     champion = FraudChampion(stack.open("registry"))
     notifier: Notifier = stack.open("notifier")

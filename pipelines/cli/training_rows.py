@@ -7,80 +7,77 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from rich.progress import track
 
-from assets.churn import features as churn_features
-from assets.churn.training import SERVICE
+from assets.stages.app import App, FeatureService
+from assets.stages.feature_days import missing_days
 from models.contracts.identifiers import NotAnIdError, id_texts
 from models.errors import TesseraError, choose_from
 from models.features.cutoffs import cutoff_moment
-from pipelines.cli.arguments import known_app
 from pipelines.cli.console import err, out
 from pipelines.cli.tables import read_table, write_table
 from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, FeatureStore, status_column
 from resources.lake.port import Lake
 from resources.stack.loader import Stack, active_stack
 
-_ENTITY, _MOMENT = "customer_id", "event_timestamp"
+_MOMENT = "event_timestamp"
 _SAYS = {PRESENT: "served", NOT_FOUND: "unknown", OUTSIDE_MAX_AGE: "too old to be served"}
 
 
-def features(app: str, entities: Path, file: Path) -> None:
+def features(app: App, service: FeatureService, entities: Path, file: Path) -> None:
     """Writes the entities with their features to `file`, in the order in which they came.
 
     Features are taken at the end of each day (UTC): a moment sees the last end of a day at or before it. Days that have
     no features yet are computed first.
 
     Raises:
-        TesseraError: unknown application, unreadable file, missing column, or moments the lake knows nothing of.
+        TesseraError: unreadable file, missing column, or moments the lake knows nothing of.
     """
     stack = active_stack()
-    known_app(app)
-    rows = _moments(_entities(read_table(entities, ids=[_ENTITY]), _MOMENT))
+    rows = _moments(_entities(read_table(entities, ids=[app.key]), app.key, _MOMENT))
     lake: Lake = stack.open("lake")
-    days = _days(rows, lake)
-    _compute(stack, lake, days)
+    days = _days(rows, lake, app)
+    _compute(stack, lake, app.features, service, days)
     store: FeatureStore = stack.open("feature_store")
     store.apply()
-    files = lake.files(churn_features.TABLE)
-    joined = store.historical(SERVICE, rows, files={churn_features.VIEW: files})
+    joined = store.historical(service.name, rows, files={service.view: lake.files(app.features)})
     write_table(joined, file)
-    found = joined.num_rows - joined["recency_days"].null_count
-    out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them were active customers at their moment.")
+    first = next(name for name in joined.column_names if name not in rows.column_names)
+    found = joined.num_rows - joined[first].null_count
+    out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them had features at their moment.")
 
 
-def served(app: str, entities: Path, file: Path) -> None:
+def served(app: App, service: FeatureService, entities: Path, file: Path) -> None:
     """Writes the entities, in their order, with what is served of them now and how each view was found.
 
     Raises:
-        TesseraError: unknown application, unreadable file, missing column, or nothing is registered yet.
+        TesseraError: unreadable file, missing column, or nothing is registered yet.
     """
     stack = active_stack()
-    known_app(app)
     store: FeatureStore = stack.open("feature_store")
-    found = store.online(SERVICE, _entities(read_table(entities, ids=[_ENTITY])))
+    found = store.online(service.name, _entities(read_table(entities, ids=[app.key]), app.key))
     write_table(found, file)
-    marks = found[status_column(churn_features.VIEW)].to_pylist()
+    marks = found[status_column(service.view)].to_pylist()
     counts = ", ".join(f"{marks.count(mark):,} {says}" for mark, says in _SAYS.items())
     out.print(f"{found.num_rows:,} rows written to {file}: {counts}.")
 
 
-def _entities(rows: pa.Table, *columns: str) -> pa.Table:
-    """The rows with a text key."""
-    for name in (_ENTITY, *columns):
+def _entities(rows: pa.Table, key: str, *columns: str) -> pa.Table:
+    """The rows with `key` as text."""
+    for name in (key, *columns):
         if name not in rows.column_names:
             raise TesseraError(
                 f"The entities have no column {name!r}.",
-                expected=f"{' and '.join([_ENTITY, *columns])}; there is {choose_from(name, rows.column_names)}",
+                expected=f"{' and '.join([key, *columns])}; there is {choose_from(name, rows.column_names)}",
                 todo="Rename the column.",
             )
     try:
-        texts = id_texts(rows[_ENTITY])
+        texts = id_texts(rows[key])
     except NotAnIdError as error:
         raise TesseraError(
-            f"The entities' column {_ENTITY!r} holds no ids: {error}.",
+            f"The entities' column {key!r} holds no ids: {error}.",
             expected="integers or texts",
             todo="Write the ids as integers or texts.",
         ) from error
-    return rows.set_column(rows.column_names.index(_ENTITY), _ENTITY, texts)
+    return rows.set_column(rows.column_names.index(key), key, texts)
 
 
 def _moments(rows: pa.Table) -> pa.Table:
@@ -99,29 +96,30 @@ def _moments(rows: pa.Table) -> pa.Table:
     return rows.set_column(rows.column_names.index(_MOMENT), _MOMENT, moments)
 
 
-def _days(rows: pa.Table, lake: Lake) -> list[date]:
+def _days(rows: pa.Table, lake: Lake, app: App) -> list[date]:
     """The day whose end is the last one at or before each moment, without those the lake knows nothing of."""
-    delivered = lake.days("orders")
+    table = app.made_from[0]
+    delivered = lake.days(table)
     if not delivered:
         raise TesseraError(
-            "There are no orders in the lake.",
-            expected="ingested orders",
-            todo="Run `tessera run churn_nightly` first.",
+            f"There are no {table} in the lake.",
+            expected=f"ingested {table}",
+            todo=f"Run `tessera run {app.name}_nightly` first.",
         )
     moments = [moment.astimezone(UTC) for moment in rows[_MOMENT].unique().to_pylist() if moment is not None]
     ends = {m.date() if m == cutoff_moment(m.date()) else m.date() - timedelta(days=1) for m in moments}
     late = sorted(day for day in ends if day > delivered[-1])
     if late:
         raise TesseraError(
-            f"Nothing is known yet at the end of {late[-1]}: orders are ingested up to {delivered[-1]}.",
+            f"Nothing is known yet at the end of {late[-1]}: {table} are ingested up to {delivered[-1]}.",
             expected=f"moments before the end of {delivered[-1] + timedelta(days=1)}",
-            todo=f"Run `tessera run churn_nightly --date {late[-1]}` first.",
+            todo=f"Run `tessera run {app.name}_nightly --date {late[-1]}` first.",
         )
     return sorted(day for day in ends if day >= delivered[0])
 
 
-def _compute(stack: Stack, lake: Lake, days: list[date]) -> None:
-    missing = churn_features.missing_days(lake, days)
+def _compute(stack: Stack, lake: Lake, table: str, service: FeatureService, days: list[date]) -> None:
+    missing = missing_days(lake, table, days)
     engine = stack.open("engine")
     for day in track(missing, "features of days", console=err, transient=True, disable=not missing):
-        churn_features.write_features(lake, engine, stack.settings.churn, [day])
+        service.write(lake, engine, stack.settings, [day])

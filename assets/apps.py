@@ -1,0 +1,37 @@
+"""The applications of the project. A new one is added here, and its settings in `models/settings.py`."""
+
+from collections.abc import Iterable
+
+from assets.churn.app import CHURN
+from assets.fraud.app import FRAUD
+from assets.stages.app import App
+from models.errors import TesseraError, choose_from
+
+APPS: tuple[App, ...] = (CHURN, FRAUD)
+
+#: Contracted table -> contracted tables whose rows are judged by it: catalogue prices judge orders.
+_JUDGED_BY = {"products": ("orders",)}
+
+
+def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:
+    """The application of that name.
+
+    Args:
+        name: as a user typed it.
+        apps: the applications that are possible here.
+        that: ability they have in common, for the message, e.g. ` that publishes scores`.
+
+    Raises:
+        TesseraError: it is none of them.
+    """
+    known = {app.name: app for app in apps}
+    if name not in known:
+        raise TesseraError(
+            f"There is no application {name!r}{that}.", expected=choose_from(name, known), todo="Correct the name."
+        )
+    return known[name]
+
+
+def dependants(table: str) -> tuple[str, ...]:
+    """Lake tables whose rows are made from a contracted table: a reingestion of it drops or recomputes them."""
+    return (*_JUDGED_BY.get(table, ()), *(app.features for app in APPS if table in app.made_from))

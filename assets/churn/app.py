@@ -1,0 +1,42 @@
+"""The record of the application `churn`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from assets.stages.app import App, FeatureService
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from models.settings import Settings
+    from resources.engine.port import Engine
+    from resources.lake.port import Lake
+
+
+def _golden_customers(rows: pa.Table) -> list[str]:
+    from assets.churn.training import golden_customers
+
+    return golden_customers(rows)
+
+
+def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequence[date]) -> object:
+    from assets.churn.features import write_features
+
+    return write_features(lake, engine, settings.churn, days)
+
+
+SERVICE = FeatureService(name="churn_v1", view="churn_customer", write=_write_features)
+CHURN = App(
+    name="churn",
+    title="Customers who will not buy again: a nightly score per active customer.",
+    key="customer_id",
+    made_from=("orders",),
+    features="churn_features",
+    training_set="churn_training_set",
+    golden_ids=_golden_customers,
+    service=SERVICE,
+    publishes=True,
+)

@@ -1,0 +1,65 @@
+"""The record of one application: everything that code outside its packages must know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from models.settings import Settings
+    from resources.engine.port import Engine
+    from resources.lake.port import Lake
+
+
+@dataclass(frozen=True)
+class FeatureService:
+    """Features of an application that Feast joins and serves by entity.
+
+    Attributes:
+        name: of the Feast service.
+        view: of the Feast view over the application's feature table.
+        write: computes the features of these days and stores them in the lake.
+    """
+
+    name: str
+    view: str
+    write: Callable[[Lake, Engine, Settings, Sequence[date]], object]
+
+
+@dataclass(frozen=True)
+class App:
+    """An application: data only. Functions import what they need when they are called.
+
+    Attributes:
+        name: of its packages `assets/<name>` and `pipelines/<name>.py`, its settings, its jobs `<name>_nightly` and
+            `<name>_training`, its asset group and its models in the registry.
+        title: one line for people.
+        key: entity column of the rows that it publishes, e.g. `customer_id`.
+        made_from: contracted tables that its features are computed from; its scheduled jobs run only if the source
+            delivers them.
+        features: lake table of its features.
+        training_set: lake table of its training sets, one day (`as_of`) per model.
+        golden_ids: ids of the entities whose features are the golden set of a model with these training rows.
+        service: its features by entity; None if it has no Feast service.
+        publishes: it publishes scores to the sink.
+        raises_alerts: it raises alerts that people label.
+        streams: `tessera stream` scores its events as they come.
+        erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
+    """
+
+    name: str
+    title: str
+    key: str
+    made_from: tuple[str, ...]
+    features: str
+    training_set: str
+    golden_ids: Callable[[pa.Table], list[str]]
+    service: FeatureService | None = None
+    publishes: bool = False
+    raises_alerts: bool = False
+    streams: bool = False
+    erases: tuple[str, ...] = ("customer",)
