@@ -1,4 +1,4 @@
-"""Moments as whole numbers: exact, and ordered like the moments."""
+"""Timestamps as whole numbers of microseconds: exact, and ordered like the timestamps."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,11 +6,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def micros(at: datetime) -> int:
-    """µs since 1970 of a moment that names its zone."""
+def to_epoch_micros(at: datetime) -> int:
+    """Convert a timestamp with a time zone to µs since 1970, UTC."""
     return (at - _EPOCH) // _MICROSECOND
 
 
-def moment(at: int) -> datetime:
-    """The moment, UTC, so many µs after 1970 began: the inverse of `micros`."""
+def to_datetime(at: int) -> datetime:
+    """Convert µs since 1970 to a timestamp in UTC: the inverse of `to_epoch_micros`."""
     return _EPOCH + timedelta(microseconds=at)

@@ -1,4 +1,4 @@
-"""What a part of the stack answers when it is asked whether it works."""
+"""Health report of a port: if it works, one sentence, and what to do."""
 
 from dataclasses import dataclass
 

@@ -59,7 +59,7 @@ def only_one(stack: Stack, name: str, doing: str) -> Iterator[None]:
 
 
 def doing_now(stack: Stack, name: str) -> str | None:
-    """Who does `name` in this home, in words; None if nobody does, also where somebody was killed while doing it."""
+    """Describe the holder of the lock `name` in this home, or None; locks of killed processes count as free."""
     folder = stack.home / "locks"
     try:
         who = (folder / f"{name}.holder").read_text()

@@ -25,7 +25,7 @@ class TombstoneFolder:
         self._folder = folder
 
     def forgotten(self, entity: str) -> Forgotten:
-        """Who of `entity` was forgotten until now."""
+        """Return the erased ids of `entity` so far."""
         listed = self._files.get_file_info(pa_fs.FileSelector(f"{self._folder}/{entity}", allow_not_found=True))
         names = [info.base_name for info in listed if info.base_name.endswith(".json")]
         return Forgotten(entity, self._key() if names else b"", [_named(name) for name in names])

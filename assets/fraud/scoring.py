@@ -15,7 +15,7 @@ from assets.fraud.model import FraudModel
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.fraud.alerts import Alert, Scored, alerts_after
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from resources.lake.port import Lake
 from resources.registry.port import Registry
 from resources.stream_store.port import StreamStore
@@ -120,7 +120,7 @@ def _called_for(lake: Lake, registry: Registry, day: date) -> list[Alert]:
 def _scored(row: dict[str, Any], score: float, version: str) -> Scored:
     cents = round(row["amount"] * 100)
     payment = Payment(
-        row["transaction_id"], row["customer_id"], row["terminal_id"], micros(row["event_timestamp"]), cents
+        row["transaction_id"], row["customer_id"], row["terminal_id"], to_epoch_micros(row["event_timestamp"]), cents
     )
     return Scored(payment, [row[name] for name in FEATURES], score, version)
 

@@ -15,7 +15,7 @@ from models.features.fraud_definitions import DERIVED, FEATURES, LABEL_DELAY_DAY
 from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.timestamps import moment
+from models.timestamps import to_datetime
 
 _CUSTOMER = tuple(one for one in WINDOWS if one.key == "customer_id")
 _TERMINAL = tuple(one for one in WINDOWS if one.key == "terminal_id")
@@ -40,7 +40,7 @@ class Payment:
     @property
     def paid_at(self) -> datetime:
         """The moment, UTC."""
-        return moment(self.micros)
+        return to_datetime(self.micros)
 
 
 class Histories(Protocol):

@@ -25,7 +25,7 @@ from models.errors import clause
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.windows import MICROS_PER_DAY
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 
 PAYMENT = "payment"
 LABEL = "payment.labelled"
@@ -131,7 +131,9 @@ def payment_of(event: Event, limits: PaymentLimits) -> Payment:
     data = _read(_PaymentData, event)
     if data.amount > limits.max_amount:
         raise Unusable(f"amount {_euros(data.amount)} is more than {limits.max_amount:g} EUR")
-    return Payment(data.transaction_id, data.customer_id, data.terminal_id, micros(event.time), _cents(data.amount))
+    return Payment(
+        data.transaction_id, data.customer_id, data.terminal_id, to_epoch_micros(event.time), _cents(data.amount)
+    )
 
 
 def label_of(event: Event) -> Label:
@@ -141,7 +143,7 @@ def label_of(event: Event) -> Label:
         Unusable: a field is missing or wrong.
     """
     data = _read(_LabelData, event)
-    return Label(data.transaction_id, micros(event.time), data.is_fraud)
+    return Label(data.transaction_id, to_epoch_micros(event.time), data.is_fraud)
 
 
 def check_clock(at: int, limits: PaymentLimits, *, now: datetime) -> None:
@@ -155,10 +157,12 @@ def check_clock(at: int, limits: PaymentLimits, *, now: datetime) -> None:
     Raises:
         Unusable: the moment lies before the earliest day or in the future.
     """
-    if at < micros(datetime.combine(limits.earliest_day, _MIDNIGHT, tzinfo=UTC)):
-        raise Unusable(f"time {moment(at).isoformat()} lies before {limits.earliest_day}, the first day that can be")
-    if at > micros(now) + limits.max_ahead_minutes * _MINUTE:
-        time, now_is = moment(at).isoformat(), now.isoformat(timespec="seconds")
+    if at < to_epoch_micros(datetime.combine(limits.earliest_day, _MIDNIGHT, tzinfo=UTC)):
+        raise Unusable(
+            f"time {to_datetime(at).isoformat()} lies before {limits.earliest_day}, the first day that can be"
+        )
+    if at > to_epoch_micros(now) + limits.max_ahead_minutes * _MINUTE:
+        time, now_is = to_datetime(at).isoformat(), now.isoformat(timespec="seconds")
         raise Unusable(f"time {time} lies in the future: it is {now_is}")
 
 

@@ -18,7 +18,7 @@ from models.events import Event
 from models.fraud.alerts import Feedback
 from models.fraud.event_parsing import LABEL, PAYMENT
 from models.fraud.labels import event_of
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 
 
 def payment_history(
@@ -58,7 +58,8 @@ def events_of(rows: pa.RecordBatch) -> Iterator[Event]:
             name = str(number)
         else:
             source, kind, names = "/payment_labels", LABEL, ("transaction_id", "is_fraud")
-            name = f"{number}/{micros(at)}/{'fraud' if row['is_fraud'] else 'ok'}"  # a payment may be labelled again
+            # A payment may be labelled again.
+            name = f"{number}/{to_epoch_micros(at)}/{'fraud' if row['is_fraud'] else 'ok'}"
         data = {column: row[column] for column in names}
         yield Event(id=name, source=source, type=kind, time=at, subject=customer, data=data)
 

@@ -1,7 +1,7 @@
-"""What Feast's offline and online stores must do for us, and where one of those under test does not.
+"""Behaviour that Feast's offline and online stores must have for Tessera, and the known gaps of each store.
 
-`tests/conformance/feast_stores` runs every behaviour on every store. A declared gap must fail there, in the declared
-way: a store that learns it breaks the test until the gap is taken out. `docs/feast_stores.md` is written from this.
+`tests/conformance/feast_stores` runs every behaviour on every store. A declared gap must fail there in the declared
+way: a store that closes a gap breaks the test until the gap is deleted. `docs/feast_stores.md` is generated from this.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ ONLINE_STORES = {
 
 @dataclass(frozen=True)
 class Gap:
-    """What a store does instead.
+    """A known deviation of one store from one behaviour.
 
     Attributes:
         reason: one sentence.

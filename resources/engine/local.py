@@ -63,7 +63,7 @@ class LocalEngine(Engine):
         return pa.RecordBatchReader.from_batches(schema, batches)
 
     def check(self) -> Health:
-        """Whether a small query runs within the limits."""
+        """Run a small query within the configured limits."""
         try:
             with self._connect() as connection:
                 connection.execute("SELECT sum(range) FROM range(1000)").fetchall()

@@ -1,4 +1,4 @@
-"""What computes in bulk."""
+"""The engine port: bulk SQL over tables."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ class Engine(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it computes right now."""
+        """Report if the engine can run a query right now."""

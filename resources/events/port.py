@@ -1,4 +1,4 @@
-"""Where events wait for whoever consumes them."""
+"""The events port: a queue of events for consumer groups, ordered per subject."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Events(ABC):
 
     @abstractmethod
     def refuse_body(self, body: str, reason: str) -> None:
-        """What was meant as an event and is none (broken JSON) goes to the dead letters."""
+        """Add a body that is not a valid event (broken JSON) to the dead letters."""
 
     @abstractmethod
     def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
@@ -179,7 +179,7 @@ class Events(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it can be written and read right now."""
+        """Report if the queue can be written and read right now."""
 
 
 def conflict_reason(origins: Sequence[str], at: int) -> str:

@@ -21,7 +21,7 @@ from typing_extensions import override
 from models.erasure.tombstones import is_named_in
 from models.errors import TesseraError
 from models.events import Event
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 from resources.events import redis_scripts as scripts
 from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, stored_event
@@ -140,10 +140,10 @@ class RedisEvents(Events):
     @override
     def prune(self, *, before: datetime) -> int:
         removed = 0
-        while count := self._run(scripts.PRUNE, micros(before), _PRUNED_AT_ONCE):
+        while count := self._run(scripts.PRUNE, to_epoch_micros(before), _PRUNED_AT_ONCE):
             removed += count
         with self._answering():  # a letter's id begins with the millisecond in which it was refused
-            self._client.xtrim(f"{self._prefix}:letters", minid=micros(before) // 1000, approximate=False)
+            self._client.xtrim(f"{self._prefix}:letters", minid=to_epoch_micros(before) // 1000, approximate=False)
         return removed
 
     @override
@@ -244,7 +244,7 @@ def _client(url: str) -> Redis:
 
 def _fields(event: Event) -> tuple[str | int, ...]:
     data = json.dumps(event.data, allow_nan=False)
-    return event.source, event.id, event.type, micros(event.time), event.subject, data
+    return event.source, event.id, event.type, to_epoch_micros(event.time), event.subject, data
 
 
 def _delivered(number: int, attempt: int, fields: Sequence[str]) -> Delivered:
@@ -253,4 +253,4 @@ def _delivered(number: int, attempt: int, fields: Sequence[str]) -> Delivered:
 
 
 def _letter(body: str, reason: str, number: str, at: str) -> DeadLetter:
-    return DeadLetter(body, reason, int(number) if number else None, moment(int(at)))
+    return DeadLetter(body, reason, int(number) if number else None, to_datetime(int(at)))

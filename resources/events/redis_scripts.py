@@ -1,10 +1,10 @@
-"""What Redis itself does to the queue, in Lua: each call is one transaction, timed by the server's clock.
+"""Lua scripts of the Redis queue: each call is one transaction, timed by the server's clock.
 
 Keys, all with one prefix: `events` (a stream; the ids are `1-0`, `2-0`, ...), `known` (a hash: source and id ->
 digest), `newest` (the last number), `readers` (a hash: group -> cursor), `letters` (a stream), and per group
-`pending:<group>` (a sorted set: handed out or put off, not settled), `leases:<group>` (a hash: number ->
-`<leased until, µs> <attempt> <subject>`) and `ahead:<group>` (a sorted set: settled beyond the cursor). `holes` (a
-sorted set) has the numbers of forgotten events, for as long as a cursor may still pass them.
+`pending:<group>` (a sorted set: delivered or deferred, not acknowledged), `leases:<group>` (a hash: number ->
+`<leased until, µs> <attempt> <subject>`) and `ahead:<group>` (a sorted set: acknowledged beyond the cursor). `holes` (a
+sorted set) has the numbers of erased events, for as long as a cursor may still pass them.
 The rules are those of `sql_statements`.
 """
 

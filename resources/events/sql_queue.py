@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from models.erasure.tombstones import is_named_in
 from models.events import Event
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 from resources.events import sql_statements as sql
 from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
 from resources.events.stored import names, now_us, stored_event
@@ -30,18 +30,18 @@ Row = tuple[Any, ...]
 
 
 class Statements(Protocol):
-    """What an adapter gives: statements in the words of `sql_statements`, inside one transaction."""
+    """Statements of `sql_statements` that an adapter runs inside one transaction."""
 
     def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
-        """What a query gives."""
+        """Run a query and return its rows."""
         ...
 
     def run(self, statement: str, values: Mapping[str, Any]) -> int:
-        """Number of rows that a statement changed."""
+        """Run a statement and return the number of rows it changed."""
         ...
 
     def run_many(self, statement: str, values: Sequence[Mapping[str, Any]]) -> None:
-        """The statement for each."""
+        """Run the statement once for each set of values."""
         ...
 
 
@@ -140,7 +140,7 @@ class SqlEvents(Events):
     def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
         with self._look() as do:
             rows = do.rows(sql.LETTERS, {"limit": limit})
-        return [DeadLetter(body, reason, offset, moment(at)) for body, reason, offset, at in rows]
+        return [DeadLetter(body, reason, offset, to_datetime(at)) for body, reason, offset, at in rows]
 
     @override
     def replay(self, group: str, *, first: int) -> int:
@@ -174,10 +174,10 @@ class SqlEvents(Events):
     @override
     def prune(self, *, before: datetime) -> int:
         removed = 0
-        while count := self._prune_some(micros(before)):
+        while count := self._prune_some(to_epoch_micros(before)):
             removed += count
         with self._transaction() as do:
-            do.run(sql.PRUNE_LETTERS, {"before": micros(before)})
+            do.run(sql.PRUNE_LETTERS, {"before": to_epoch_micros(before)})
         return removed
 
     def _prune_some(self, before: int) -> int:
@@ -328,7 +328,7 @@ def _values(event: Event, number: int, now: int) -> dict[str, Any]:
         "source": event.source,
         "id": event.id,
         "type": event.type,
-        "time_us": micros(event.time),
+        "time_us": to_epoch_micros(event.time),
         "subject": event.subject,
         "data": json.dumps(event.data, allow_nan=False),
         "published_us": now,

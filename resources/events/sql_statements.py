@@ -1,12 +1,12 @@
-"""What SQLite and Postgres are asked: the same words for both (`:name` stands for a value).
+"""SQL statements of the queue, shared by SQLite and Postgres (`:name` is a parameter).
 
-Per group there is a cursor, `through`. Events up to it were handed out at least once: those that are not settled stand
-in `delivery` (held while `leased_until_us` lies ahead; 0 is given back, or put off because an earlier event of the
-subject was held). Events after it were not, except a few after a replay; those settled all the same stand in `ahead`.
-So whatever a call looks at is what is under way, never the history. Numbers of forgotten events stand in `hole` for as
-long as a cursor may still pass them: they count for nobody.
+Each group has a cursor, `through`. Events up to it were delivered at least once; those not yet acknowledged are rows of
+`delivery` (leased while `leased_until_us` lies ahead; 0 means returned, or deferred because an earlier event of the
+subject was leased). Events after the cursor were not delivered, except a few after a replay; those already acknowledged
+are rows of `ahead`. So every call reads only what is in progress, never the history. Numbers of erased events are rows
+of `hole` for as long as a cursor may still pass them; no count includes them.
 
-Whoever locks both locks `newest` first, then `reader`.
+Lock order: a transaction that locks both locks `newest` first, then `reader`.
 """
 
 #: Makes what is not there: a queue of an earlier version has no `hole`.

@@ -7,13 +7,13 @@ import time
 
 from models.erasure.tombstones import is_named_in
 from models.events import Event
-from models.timestamps import moment
+from models.timestamps import to_datetime
 
 
 def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
     """An event as it was checked when it was published; not checked again."""
     return Event.model_construct(
-        id=name, source=source, type=kind, time=moment(time_us), subject=subject, data=json.loads(data)
+        id=name, source=source, type=kind, time=to_datetime(time_us), subject=subject, data=json.loads(data)
     )
 
 
@@ -23,5 +23,5 @@ def now_us() -> int:
 
 
 def names(subject: str, data: str, who: str) -> bool:
-    """Whether an event of that subject, with that data (JSON), names somebody."""
+    """True if an event with that subject and data (JSON) names the person."""
     return is_named_in(f'{{"subject": {json.dumps(subject)}, "data": {data}}}', who)

@@ -1,4 +1,4 @@
-"""Where features are defined, joined point in time, served, and forgotten."""
+"""The feature store port: register, join point in time, serve online, and erase features."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -92,4 +92,4 @@ class FeatureStore(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether registry and online store answer right now."""
+        """Report if the registry and the online store respond right now."""

@@ -1,1 +1,1 @@
-"""Where tables live."""
+"""The lake port and its adapter: versioned tables."""

@@ -1,4 +1,4 @@
-"""Where tables live."""
+"""The lake port: versioned tables."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Lake(ABC):
 
     @abstractmethod
     def exists(self, table: str) -> bool:
-        """Whether the table was ever written."""
+        """True if the table was ever written."""
 
     @abstractmethod
     def version(self, table: str) -> int:
@@ -117,7 +117,7 @@ class Lake(ABC):
 
     @abstractmethod
     def forgotten(self, entity: str) -> Forgotten:
-        """Who of `entity` was forgotten until now."""
+        """Return the erased ids of `entity` so far."""
 
     @abstractmethod
     def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
@@ -133,4 +133,4 @@ class Lake(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it can be written and read right now."""
+        """Report if the lake can be written and read right now."""

@@ -1,1 +1,1 @@
-"""Who is told when something needs a person."""
+"""The notifier port and its adapters: messages to people."""

@@ -1,4 +1,4 @@
-"""Who is told when something needs a person."""
+"""The notifier port: messages to people when something needs their attention."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -39,4 +39,4 @@ class Notifier(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether notices can be delivered right now; sends none."""
+        """Report if notices can be delivered right now; sends none."""

@@ -26,16 +26,16 @@ _MAKING = 7_338_164_925
 
 @dataclass(frozen=True)
 class Place:
-    """Where an adapter keeps its tables.
+    """Database, schema and tables of one adapter.
 
     Attributes:
         url: as libpq takes it.
-        schema: of its own; made if missing.
+        schema: of its own; created if missing.
         port: as stack.yaml calls it.
         what: is kept there, for messages: "The Postgres of the ... does not work".
-        tables: statements that make what is missing.
-        marks: tables that are there when all are.
-        settings: of each session, beside what all have.
+        tables: statements that create what is missing.
+        marks: tables that exist once all do.
+        settings: of each session, beside the common ones.
     """
 
     url: str
@@ -100,7 +100,7 @@ class PostgresSession:
 
 
 def needs_client(port: str) -> None:
-    """Whether the Postgres client is installed.
+    """Check that the Postgres client is installed.
 
     Raises:
         TesseraError: it is not.

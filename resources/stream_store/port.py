@@ -1,4 +1,4 @@
-"""Where a stream keeps what it knows: the state of its windows, its alerts, and how far it has read."""
+"""The stream store port: window state, alerts and the read position of a stream."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class StreamStore(ABC):
 
     @abstractmethod
     def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        """What was said on these days, UTC; ascending by moment and payment."""
+        """Return the feedback given on these days, UTC; ascending by timestamp and payment."""
 
     @abstractmethod
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
@@ -127,10 +127,10 @@ class StreamStore(ABC):
 
     @abstractmethod
     def scored(self, first: date, last: date) -> pa.Table:
-        """What the stream said of the payments paid on these days, and what the model was given.
+        """Return scores of the payments paid on these days, with the features the model was given.
 
         `transaction_id` (int64), `customer_id`, `terminal_id`, `event_timestamp` (µs UTC), `score` (float64),
-        `model_version`, then `models.features.fraud_definitions.FEATURES` (float64). Ascending by moment and id.
+        `model_version`, then `models.features.fraud_definitions.FEATURES` (float64). Ascending by timestamp and id.
         """
 
     @abstractmethod
@@ -146,4 +146,4 @@ class StreamStore(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it can be written and read right now."""
+        """Report if the store can be written and read right now."""

@@ -1,7 +1,7 @@
-"""What Postgres is asked and told of a stream's state.
+"""SQL statements of the Postgres stream store.
 
-Rows are told as columns, one array each, so that one statement stores all of a batch. Texts sort by their bytes,
-whatever the database's language.
+Rows are passed as columns, one array each, so that one statement stores a whole batch. Texts sort by their bytes,
+whatever the database's collation.
 """
 
 _TEXT = 'TEXT COLLATE "C" NOT NULL'

@@ -17,7 +17,7 @@ from models.errors import TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from models.fraud.alerts import Alert, Feedback, Verdict
-from models.timestamps import micros
+from models.timestamps import to_datetime, to_epoch_micros
 from resources.health import Health
 from resources.postgres.session import Place, PostgresSession, needs_client
 from resources.stream_store import postgres_rows as tables
@@ -144,7 +144,7 @@ class PostgresStreamStore(StreamStore):
 
     @override
     def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        return [Feedback(*row) for row in self._asked(sql.FEEDBACK, *map(rows.moment, rows.bounds(first, last)))]
+        return [Feedback(*row) for row in self._asked(sql.FEEDBACK, *map(to_datetime, rows.bounds(first, last)))]
 
     @override
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
@@ -171,7 +171,7 @@ class PostgresStreamStore(StreamStore):
     @override
     def prune(self, before: datetime) -> int:
         with self._turn() as (connection, _):
-            removed, dropped = tables.prune(connection, micros(before))
+            removed, dropped = tables.prune(connection, to_epoch_micros(before))
             if removed or dropped:
                 tables.run(connection, sql.SUPERSEDE)
             return removed

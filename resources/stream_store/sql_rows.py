@@ -1,4 +1,4 @@
-"""What a stream knows as rows of SQL, and back: what adapters over databases share."""
+"""Conversion of a stream's records to SQL rows and back, shared by the database adapters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from models.errors import TesseraError, choose_from
 from models.features.fraud_definitions import FEATURES
 from models.fraud.alerts import Alert, Feedback, Scored
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 
 _SUGGESTED = 10
 
@@ -44,7 +44,7 @@ def alert_of(row: tuple[Any, ...]) -> Alert:
         date.fromisoformat(day),
         customer,
         tuple(json.loads(transactions)),
-        moment(raised_for_us),
+        to_datetime(raised_for_us),
         score,
         highest,
         version,
@@ -60,7 +60,7 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
         alert.day.isoformat(),
         alert.customer_id,
         json.dumps(alert.transactions),
-        micros(alert.raised_for),
+        to_epoch_micros(alert.raised_for),
         alert.score,
         alert.highest_score,
         alert.model_version,
@@ -70,9 +70,9 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
 
 
 def feedback_of(row: tuple[Any, ...]) -> Feedback:
-    """What was said: transaction_id, customer_id, alert_id, is_fraud, labelled_us, who."""
+    """Build feedback from a row: transaction_id, customer_id, alert_id, is_fraud, labelled_us, who."""
     number, customer, alert, is_fraud, at, who = row
-    return Feedback(number, customer, alert, bool(is_fraud), moment(at), who)
+    return Feedback(number, customer, alert, bool(is_fraud), to_datetime(at), who)
 
 
 def scored_row(one: Scored) -> tuple[int, int, float, str, bytes]:
@@ -112,4 +112,4 @@ def corrected_before(alert_id: str, label: str) -> TesseraError:
 def bounds(first: date, last: date) -> tuple[int, int]:
     """The first µs of the days `first`..`last`, and the first one after them."""
     start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
-    return micros(start), micros(end)
+    return to_epoch_micros(start), to_epoch_micros(end)

@@ -1,4 +1,4 @@
-"""What leaves the SQLite file of a stream: what is too old, bit by bit, and whoever is forgotten, at once."""
+"""Removal from a stream's SQLite file: rows past retention in small steps, erased customers at once."""
 
 from __future__ import annotations
 

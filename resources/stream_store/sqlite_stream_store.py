@@ -18,7 +18,7 @@ from models.errors import RefusedValue, TesseraError
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from models.fraud.alerts import Alert, Feedback, Verdict
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
 from resources.stream_store import sql_rows as rows
@@ -205,7 +205,7 @@ class SqliteStreamStore(StreamStore):
             connection.executemany(
                 "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
-                    (alert_id, number, label == "fraud", alert.customer_id, micros(at), who)
+                    (alert_id, number, label == "fraud", alert.customer_id, to_epoch_micros(at), who)
                     for number in alert.transactions
                 ),
             )
@@ -245,7 +245,7 @@ class SqliteStreamStore(StreamStore):
 
     @override
     def prune(self, before: datetime) -> int:
-        at = micros(before)
+        at = to_epoch_micros(before)
         with self._transaction() as connection:
             removed = sum(
                 connection.execute(f"DELETE FROM {table} WHERE micros < ?", (at,)).rowcount  # noqa: S608

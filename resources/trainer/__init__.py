@@ -1,1 +1,1 @@
-"""What fits models."""
+"""The trainer port and its adapters."""

@@ -55,7 +55,7 @@ class HistGradientBoostingTrainer(Trainer):
         return {key: str(value) for key, value in values.items()}
 
     def check(self) -> Health:
-        """Whether scikit-learn is installed."""
+        """Check that scikit-learn is installed."""
         import sklearn.ensemble
 
         return Health(ok=True, says=f"{sklearn.ensemble.__name__} {sklearn.__version__} is installed")

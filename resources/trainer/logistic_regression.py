@@ -64,7 +64,7 @@ class LogisticRegressionTrainer(Trainer):
         return {key: str(value) for key, value in values.items()}
 
     def check(self) -> Health:
-        """Whether scikit-learn is installed."""
+        """Check that scikit-learn is installed."""
         import sklearn.linear_model
 
         return Health(ok=True, says=f"{sklearn.linear_model.__name__} {sklearn.__version__} is installed")

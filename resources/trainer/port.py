@@ -1,4 +1,4 @@
-"""What fits models."""
+"""The trainer port: fit a calibrated model."""
 
 from __future__ import annotations
 
@@ -42,4 +42,4 @@ class Trainer(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether its library can be imported and used."""
+        """Report if the trainer's library can be imported and used."""

@@ -76,7 +76,7 @@ class XGBoostTrainer(Trainer):
         return {key: str(value) for key, value in values.items()}
 
     def check(self) -> Health:
-        """Whether XGBoost is installed and trains a tree."""
+        """Check that XGBoost is installed and trains a tree."""
         import numpy as np
         import xgboost as xgb
 

@@ -12,7 +12,7 @@ from models.errors import TesseraError
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
 from models.settings import FraudSettings
-from models.timestamps import moment
+from models.timestamps import to_datetime
 from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.lake.port import Lake
@@ -82,7 +82,7 @@ class LakeSurroundings:
     def _tables(self, first: int) -> dict[str, Any]:
         from models.fraud.labels import FEEDBACK
 
-        start = moment(first)
+        start = to_datetime(first)
         is_labelled = self._lake.exists(_LABELS)
         return {
             # Also what was delivered later: a payment may come days after it was paid.

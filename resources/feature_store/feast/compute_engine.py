@@ -99,7 +99,7 @@ class BulkEngine(LocalComputeEngine):
             yield rows
 
     def _files(self, view: FeatureView) -> dict[str, Sequence[str]]:
-        """What the view's source stands for in this call."""
+        """Return the pinned files of the view's source in this call, {} if none are pinned."""
         files = pinned_files(view.name)
         if files is None:
             return {}
@@ -130,7 +130,7 @@ class BulkEngine(LocalComputeEngine):
 
 
 def _is_computed(task: MaterializationTask) -> bool:
-    """Whether there is more to do than to copy the newest rows of a source."""
+    """True if the task needs more than copying the newest rows of a source."""
     view: Any = task.feature_view
     computed = ("feature_transformation", "aggregations", "filter", "source_views", "enable_validation", "offline")
     return not view.online or not task.only_latest or any(getattr(view, name, None) for name in computed)

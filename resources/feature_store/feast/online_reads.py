@@ -19,7 +19,7 @@ from feast import RepoConfig
 from feast.infra.key_encoding_utils import deserialize_entity_key
 from feast.infra.online_stores.online_store import OnlineStore
 
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from resources.feature_store.feast.on_demand import transformed
 from resources.feature_store.feast.service_plan import US_UTC, ServicePlan, ViewPlan
 from resources.feature_store.online.bulk_store import BulkOnlineStore, StoredRows, ViewRead
@@ -48,7 +48,7 @@ def read_online(
     cells: dict[str, Sequence[bytes | None]] = {}
     marks: list[pa.Array] = []
     for view, rows in zip(plan.views, found, strict=True):
-        oldest = None if view.max_age_us is None else micros(now) - view.max_age_us
+        oldest = None if view.max_age_us is None else to_epoch_micros(now) - view.max_age_us
         status = [_status(moment, oldest) for moment in rows.event_timestamps]
         cells.update(_served(rows, status))
         marks += [pa.array(status, pa.string()), pa.array(rows.event_timestamps, US_UTC)]
@@ -59,7 +59,7 @@ def read_online(
 
 
 def stored_rows(config: RepoConfig, store: OnlineStore, plan: ServicePlan, entities: pa.Table) -> list[StoredRows]:
-    """What the store holds of each view of the plan, for each row of `entities`, whatever its age."""
+    """Read the stored rows of each view of the plan, for each row of `entities`, regardless of age."""
     serialized = {key: _keys(view, entities) for key, view in {view.key: view for view in plan.views}.items()}
     keys = [serialized[view.key] for view in plan.views]
     reads = [
@@ -137,5 +137,5 @@ def _moment(at: datetime | None, values: dict | None) -> int | None:
     """µs since 1970, UTC. Feast's Redis store gives an unknown entity empty values from 1970."""
     if values is None or at is None:
         return None
-    moment = micros(at if at.tzinfo else at.replace(tzinfo=UTC))
+    moment = to_epoch_micros(at if at.tzinfo else at.replace(tzinfo=UTC))
     return moment if moment or any(value.WhichOneof("val") for value in values.values()) else None

@@ -65,7 +65,7 @@ class ServedLog:
         self._buffer.add(service, tuple(keys.column_names), rows)
 
     def read(self, service: str, first: datetime, last: datetime) -> pa.Table | None:
-        """What was logged in `[first, last)`, oldest first; None where there is nothing.
+        """Return the rows logged in `[first, last)`, oldest first; None if there are none.
 
         A feature that older rows lack is NULL in them.
         """

@@ -1,4 +1,4 @@
-"""What a feature service needs and gives, worked out once from the registry."""
+"""Read plans of feature services: their views, keys and features, resolved once from the registry."""
 
 # Feast is only partly typed.
 # pyright: basic

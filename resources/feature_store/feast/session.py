@@ -91,9 +91,9 @@ class FeastSession:
         return known[name]
 
     def plan(self, service: str, *, fresh: bool = False) -> ServicePlan:
-        """How to read a service, worked out again when the registry was read again (at most a minute old).
+        """Return the read plan of a service, resolved again when the registry was reloaded (at most one minute old).
 
-        A registry that does not answer meanwhile keeps nobody from reading what is known already.
+        If the registry is unavailable meanwhile, plans already resolved stay in use.
 
         Raises:
             TesseraError: unknown service.
@@ -142,7 +142,7 @@ class FeastSession:
             return self._feast
 
     def _is_made(self) -> bool:
-        """Whether registry and online store were made with these settings: the file is written when they were."""
+        """True if registry and online store were created with these settings: the file is written last."""
         return self._file.exists() and self._file.read_text() == self._yaml()
 
     def _yaml(self) -> str:

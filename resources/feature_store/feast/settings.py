@@ -90,7 +90,7 @@ def for_yaml(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def repo_config(folder: Path, settings: Mapping[str, Any]) -> RepoConfig:
-    """What Feast opens.
+    """Build the Feast repository configuration.
 
     Raises:
         TesseraError: a type of online store that does not exist or whose client is not installed, or a wrong setting.

@@ -173,7 +173,7 @@ class FeastStore(FeatureStore):
 
     @override
     def check(self) -> Health:
-        """Whether the registry answers, and the online store."""
+        """Report if the registry and the online store respond."""
         try:
             with answering():
                 feast = self._session.feast

@@ -15,7 +15,7 @@ from models.errors import TesseraError
 
 @dataclass(frozen=True)
 class Limits:
-    """What one job may take; beyond `memory_limit_mb` it spills to a folder of its own in `temp_directory`."""
+    """Resource limits of one job; beyond `memory_limit_mb` it spills to a folder of its own in `temp_directory`."""
 
     memory_limit_mb: int
     threads: int

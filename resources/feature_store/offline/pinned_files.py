@@ -1,4 +1,4 @@
-"""Which files a feature view's source stands for, in one call: the lake's version, not whatever lies in a folder."""
+"""Files pinned for a feature view's source during one call: one version of the lake, not a folder listing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""What a job runs: tables of its own connection, then one SELECT."""
+"""Queries of the offline store: temporary tables of one connection, then one SELECT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 from duckdb import DuckDBPyConnection
 
-from models.timestamps import moment
+from models.timestamps import to_datetime
 from resources.feature_store.offline.connection import Limits, opened
 from resources.feature_store.offline.entities import Entities
 from resources.feature_store.offline.sql import (
@@ -33,10 +33,10 @@ _FEW = 4
 
 
 class Query(Protocol):
-    """What a retrieval job computes."""
+    """A query that a retrieval job runs."""
 
     def prepare(self, connection: DuckDBPyConnection) -> str:
-        """The SELECT that gives the result, after all it needs is in the connection."""
+        """Load what the query needs into the connection and return the SELECT of its result."""
         ...
 
 
@@ -92,7 +92,7 @@ class PointInTime:
         """Last moment, µs, and number of the entity rows, which are in the connection now."""
         self.entities.load(connection)
         first, last, rows = connection.execute(first_last_and_number()).fetchall()[0]
-        self._asked[:] = [(None, None) if last is None else (moment(first), moment(last))]
+        self._asked[:] = [(None, None) if last is None else (to_datetime(first), to_datetime(last))]
         return last, rows
 
     def _order(self, connection: DuckDBPyConnection, view: JoinedView, where: str) -> Order:
@@ -105,5 +105,5 @@ class PointInTime:
 
 
 def _are_few(rows: int, view: JoinedView, connection: DuckDBPyConnection) -> bool:
-    """Whether leaving out other entities' rows before the join costs less than sorting them."""
+    """True if dropping other entities' rows before the join costs less than sorting them."""
     return bool(view.keys) and _FEW * rows < connection.execute(number(view.source)).fetchall()[0][0]

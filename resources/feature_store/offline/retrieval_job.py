@@ -53,7 +53,7 @@ class AsofRetrievalJob(RetrievalJob):
 
     @property
     def full_feature_names(self) -> bool:
-        """Whether features are called `view__feature`."""
+        """True if features are named `view__feature`."""
         return self._full_feature_names
 
     @property
@@ -184,7 +184,7 @@ def _chained(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[
 
 
 def _sync(path: Path) -> None:
-    """What is at `path` survives a crash of the machine from now on."""
+    """Flush `path` to disk, so that it survives a crash of the machine."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

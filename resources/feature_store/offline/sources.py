@@ -1,4 +1,4 @@
-"""Which Parquet files a feature view's source stands for, and whether their columns are what the view says."""
+"""Parquet files and columns of a feature view's source, checked against the view."""
 
 # Feast is only partly typed.
 # pyright: basic

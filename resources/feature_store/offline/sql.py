@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from resources.feature_store.offline.tie_order import OLDEST, SHIFT, Order
 from resources.feature_store.offline.time_ranges import DAY_US, Range
 
@@ -36,7 +36,7 @@ def literal(text: str) -> str:
 
 def microseconds(at: datetime) -> int:
     """`at` as µs since 1970, UTC; a moment without a zone is UTC."""
-    return micros(at if at.tzinfo else at.replace(tzinfo=UTC))
+    return to_epoch_micros(at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ class Column:
 
     @property
     def is_moment(self) -> bool:
-        """Whether it says when something was."""
+        """True for timestamps and dates."""
         return self.type.startswith("TIMESTAMP") or self.type == "DATE"
 
     @property
     def is_integer(self) -> bool:
-        """Whether it holds whole numbers, of any size."""
+        """True for whole numbers of any width."""
         return self.type.removeprefix("U") in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 
     @property

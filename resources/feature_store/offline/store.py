@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class AsofOfflineStoreConfig(FeastConfigBaseModel):
-    """What each job of the store may take."""
+    """Resource limits of each job of the store."""
 
     type: Literal["resources.feature_store.offline.store.AsofOfflineStore"] = (
         "resources.feature_store.offline.store.AsofOfflineStore"

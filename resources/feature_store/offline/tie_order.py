@@ -31,12 +31,12 @@ class Lags:
 
 @dataclass(frozen=True)
 class Order:
-    """What a join compares: `moment` of a row (over its `event` and `created`) is at most `bound` (over `e.t`).
+    """Comparison of a join: `moment` of a row (over its `event` and `created`) is at most `bound` (over `e.t`).
 
     Attributes:
-        known_only: rows that nobody knows when they were created are left out.
-        frontier: rows are left out of which another, known no later, has a greater (event, created): at no moment are
-            they the newest known row. The others have one order.
+        known_only: drop rows without a created timestamp.
+        frontier: drop rows that are never the newest known row: another row, created no later, has a greater
+            (event, created). The remaining rows have one order.
     """
 
     moment: str

@@ -1,14 +1,14 @@
-"""Which events of a history can matter to entity rows at all, so that the others are never read or sorted."""
+"""Time ranges of a history that can match entity rows: rows outside are never read or sorted."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 
 DAY_US = 86_400_000_000
 #: More ranges than these are read as one: a condition of many parts costs more than it saves.
 _MOST = 32
-_FIRST = micros(datetime.min.replace(tzinfo=UTC))
+_FIRST = to_epoch_micros(datetime.min.replace(tzinfo=UTC))
 
 Range = tuple[datetime | None, datetime]
 """First (None: no limit) and last moment, both included."""
@@ -23,11 +23,11 @@ def wanted(days: Iterable[int], last_us: int, max_age_us: int | None) -> Sequenc
         max_age_us: an event older than this is unknown; None: it never is.
     """
     if max_age_us is None:
-        return [(None, moment(last_us))]
+        return [(None, to_datetime(last_us))]
     ranges = _merged((day * DAY_US - max_age_us, (day + 1) * DAY_US - 1) for day in sorted(days))
     if len(ranges) > _MOST:
         ranges = [(ranges[0][0], ranges[-1][1])]
-    return [(moment(first) if first > _FIRST else None, moment(min(last, last_us))) for first, last in ranges]
+    return [(to_datetime(first) if first > _FIRST else None, to_datetime(min(last, last_us))) for first, last in ranges]
 
 
 def _merged(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

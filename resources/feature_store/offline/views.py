@@ -28,7 +28,7 @@ _MICROSECOND = timedelta(microseconds=1)
 def joined_view(
     view: FeatureView, refs: Sequence[str], full_names: bool, repo_path: Path | None, connection: DuckDBPyConnection
 ) -> JoinedView:
-    """What a join needs of `view`: the features that `refs` (`view:feature`) name.
+    """Resolve what a join needs of `view`: the features that `refs` (`view:feature`) name.
 
     Raises:
         TesseraError: its source has no files, or not the columns that the view says.

@@ -1,4 +1,4 @@
-"""What our online stores offer besides Feast's own protocol: whole columns in and out, monotonic, and forgetting.
+"""Extensions of our online stores to Feast's protocol: bulk reads and writes by column, monotonic writes, and erasure.
 
 Each subclasses one of Feast's stores and keeps its layout, so that Feast's stock client reads what ours wrote.
 """
@@ -36,10 +36,10 @@ class EncodedRows:
 
 @dataclass(frozen=True)
 class StoredRows:
-    """What a store holds for the keys that were asked for, in their order; duplicates too.
+    """Stored values of the requested keys, in the order of the request, duplicates included.
 
     Attributes:
-        event_timestamps: µs since 1970, UTC; None where the key is unknown (or forgotten).
+        event_timestamps: µs since 1970, UTC; None where the key is unknown (or erased).
         features: name -> one serialized `Value` protobuf per key, None where nothing is stored.
     """
 
@@ -49,7 +49,7 @@ class StoredRows:
 
 @dataclass(frozen=True)
 class ViewRead:
-    """What to read of one feature view: these features of these keys."""
+    """Read request for one feature view: features and entity keys."""
 
     view: FeatureView
     entity_keys: Sequence[bytes]

@@ -203,7 +203,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
 
     @contextmanager
     def _get_conn(self, config: RepoConfig, autocommit: bool = False) -> Iterator[Connection]:
-        """What all of Feast's methods use, too."""
+        """Lend a connection; all of Feast's own methods use it, too."""
         if self._connections is None:
             self._connections = Connections(_settings(config))
         with self._connections.taken(autocommit=autocommit) as connection:
@@ -223,7 +223,7 @@ def _settings(config: RepoConfig) -> Any:
 
 
 def _place(config: RepoConfig) -> str:
-    """What the locks of a project are named after."""
+    """Return the name that a project's locks are derived from."""
     return f"{_settings(config).db_schema}.{config.project}"
 
 
@@ -292,7 +292,7 @@ def _selected(rows: EncodedRows, order: Sequence[int]) -> EncodedRows:
 
 
 def _texts(cells: Sequence[bytes]) -> list[str | None]:
-    """What Feast writes beside a value, for people and searches."""
+    """Return the text that Feast stores beside each value, for readers and searches."""
     texts = {cell: _text(cell) for cell in set(cells)}
     return [texts[cell] for cell in cells]
 

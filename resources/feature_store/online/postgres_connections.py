@@ -27,7 +27,7 @@ _PLANNING = "-c enable_seqscan=off -c jit=off"
 
 
 class Connections:
-    """What one online store has open: a connection that its threads take in turns, or a pool (`conn_type: pool`)."""
+    """Open connections of one online store: one that its threads share in turns, or a pool (`conn_type: pool`)."""
 
     def __init__(self, settings: PostgreSQLConfig) -> None:
         self._settings = settings
@@ -118,7 +118,7 @@ def _parameters(settings: PostgreSQLConfig) -> dict[str, Any]:
 
 
 def _configure(connection: Connection) -> None:
-    """What the locks rely on, whatever the server's default is (see `WRITE_LOCK`)."""
+    """Set the isolation level that the locks rely on, whatever the server's default (see `WRITE_LOCK`)."""
     connection.isolation_level = IsolationLevel.READ_COMMITTED
 
 

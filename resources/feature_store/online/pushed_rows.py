@@ -13,7 +13,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.utils import make_tzaware
 
 from models.errors import TesseraError
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from resources.feature_store.online.bulk_store import EncodedRows
 
 #: What Feast gives to `online_write_batch`: key, features, event time, created time (naive times are UTC).
@@ -46,7 +46,7 @@ def pushed_columns(data: Iterable[PushedRow]) -> Iterator[EncodedRows]:
 
 def microseconds(moment: datetime) -> int:
     """µs since 1970, UTC; a moment without a time zone is UTC, as everywhere in Feast."""
-    return micros(make_tzaware(moment))
+    return to_epoch_micros(make_tzaware(moment))
 
 
 def _age(event: datetime, created: datetime | None) -> tuple[int, int]:

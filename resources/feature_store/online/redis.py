@@ -28,7 +28,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import field_validator
 
 from models.errors import TesseraError
-from models.timestamps import moment
+from models.timestamps import to_datetime
 from resources.feature_store.online.bulk_store import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
 from resources.feature_store.online.pushed_rows import PushedRow, pushed_columns
 from resources.feature_store.online.redis_scripts import REMOVE_ROWS, WRITE_ROWS
@@ -144,13 +144,13 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
     def _get_features_for_entity(
         self, values: Sequence[Any], feature_view: str, requested_features: list[str]
     ) -> tuple[datetime | None, dict[str, Value] | None]:
-        """What Feast's reads make of one reply: nothing of an unknown entity, where Feast gives a row of NULLs."""
+        """Parse one reply of Feast's reads: (None, None) for an unknown entity, where Feast gives a row of NULLs."""
         found = dict(zip(requested_features, values, strict=True))
         time = found.pop(f"_ts:{feature_view}")
         if time is None:
             return None, None
         features = {name: Value.FromString(value) for name, value in found.items() if value is not None}
-        return moment(_microseconds(time)), features
+        return to_datetime(_microseconds(time)), features
 
     def _remove(
         self,
@@ -216,7 +216,7 @@ def _forgotten(config: RepoConfig) -> str:
 
 
 def _names(view: FeatureView, config: RepoConfig) -> list[str]:
-    """What a view is called in the store: its name, and that of each version where Feast keeps versions."""
+    """Return the names of a view in the store: its own, and one per version where Feast keeps versions."""
     registry: Any = config.registry
     if not registry.enable_online_feature_view_versioning:
         return [view.name]
@@ -256,7 +256,7 @@ def _literal(text: bytes) -> bytes:
 
 
 def _project(key: bytes) -> bytes | None:
-    """What follows the entity key, whose parts all say how long they are; None if `key` is something else."""
+    """Return the part after the entity key, whose parts are length-prefixed; None if `key` has another format."""
     try:
         (joined,) = struct.unpack_from("<I", key)
         end = 4

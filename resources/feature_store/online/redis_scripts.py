@@ -1,4 +1,4 @@
-"""What Redis itself does to the rows of a feature view, in Lua: each call is atomic for the entities in it."""
+"""Lua scripts that write, read and erase rows of a feature view: each call is atomic for its entities."""
 
 #: Stores the rows that are not older than what is stored, and whose key was not forgotten; gives their number.
 #:

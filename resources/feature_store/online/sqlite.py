@@ -217,7 +217,7 @@ def _feast_seconds(moments_us: Sequence[int | None]) -> list[int | None]:
 
 
 def _texts(cells: Sequence[bytes], dtype: FeastType) -> list[str | None]:
-    """What Feast keeps beside a value, to search in texts."""
+    """Return the text that Feast stores beside each value for text search; None for types without one."""
     kind = dtype.to_value_type()
     if kind not in _WITH_TEXT:
         return [None] * len(cells)

@@ -50,7 +50,7 @@ def transaction(conn: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[N
 
 
 def exists(conn: sqlite3.Connection, table: str) -> bool:
-    """Whether the file has this table."""
+    """True if the file has this table."""
     return conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table]).fetchone() is not None
 
 
@@ -168,7 +168,7 @@ def _digest(project: str, entity_key: bytes) -> bytes:
 
 
 def _microseconds(stored: datetime | None) -> int:
-    """What Feast's converter gives, naive UTC, as µs since 1970."""
+    """Convert the naive UTC datetime of Feast's converter to µs since 1970."""
     return NEVER_US if stored is None else int((stored.replace(tzinfo=UTC) - _EPOCH).total_seconds()) * 1_000_000
 
 

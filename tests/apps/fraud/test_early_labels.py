@@ -16,14 +16,14 @@ from models.events import Event
 from models.features.fraud_online import TERMINAL_REACH, Payment
 from models.features.windows import MICROS_PER_DAY as DAY
 from models.fraud.event_parsing import PaymentLimits
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.stream_store.port import Batch
 from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from tests.faults.fraud_stream_process import Formula
 from tests.unit.features.test_label_histories import Said, offline, online
 
-T0 = micros(datetime(2026, 3, 1, 10, tzinfo=UTC))
+T0 = to_epoch_micros(datetime(2026, 3, 1, 10, tzinfo=UTC))
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 LIMITS = PaymentLimits(max_late_days=60, max_jump_days=60)
 
@@ -40,7 +40,7 @@ def event_of(one: Payment | Said, position: int = 0) -> Event:
     else:
         data = {"transaction_id": one[0], "is_fraud": one[2]}
         kind, at, who = "payment.labelled", one[1], f"c{one[0]}"
-    return Event(id=f"{kind}-{position}", source="/test", type=kind, time=moment(at), subject=who, data=data)
+    return Event(id=f"{kind}-{position}", source="/test", type=kind, time=to_datetime(at), subject=who, data=data)
 
 
 @dataclass

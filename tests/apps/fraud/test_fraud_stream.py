@@ -20,7 +20,7 @@ from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.fraud.event_parsing import LABEL, PaymentLimits, Unusable, check_clock
 from models.fraud.threshold import ALERTING, threshold_text
-from models.timestamps import micros
+from models.timestamps import to_epoch_micros
 from models.training.encoding import Encoder
 from models.training.model_package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
@@ -137,12 +137,12 @@ def test_a_payment_far_ahead_does_not_make_all_others_late(world: World) -> None
 
 def test_payments_and_labels_before_2000_are_data_and_the_earliest_day_is_a_setting() -> None:
     limits = PaymentLimits()
-    check_clock(micros(datetime(1999, 12, 31, tzinfo=UTC)), limits, now=NOW)
-    check_clock(micros(datetime(1970, 1, 2, tzinfo=UTC)), limits, now=NOW)
+    check_clock(to_epoch_micros(datetime(1999, 12, 31, tzinfo=UTC)), limits, now=NOW)
+    check_clock(to_epoch_micros(datetime(1970, 1, 2, tzinfo=UTC)), limits, now=NOW)
     later = PaymentLimits.model_validate({"earliest_day": "2001-05-01"})
-    check_clock(micros(datetime(2001, 5, 1, tzinfo=UTC)), later, now=NOW)
+    check_clock(to_epoch_micros(datetime(2001, 5, 1, tzinfo=UTC)), later, now=NOW)
     with pytest.raises(Unusable, match="lies before 2001-05-01"):
-        check_clock(micros(datetime(2001, 4, 30, 23, tzinfo=UTC)), later, now=NOW)
+        check_clock(to_epoch_micros(datetime(2001, 4, 30, 23, tzinfo=UTC)), later, now=NOW)
 
 
 def test_a_clock_that_was_never_set_does_not_begin_the_stream(world: World) -> None:

@@ -12,7 +12,7 @@ from feast import FeatureStore, FeatureView
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.timestamps import moment
+from models.timestamps import to_datetime
 from resources.feature_store.offline.pinned_files import pinned
 from resources.feature_store.offline.time_ranges import DAY_US, wanted
 from tests.unit.feature_store.asof_feast import DAY, HOUR, Row, T, asked, feast, rows_file, values, view_of
@@ -190,5 +190,5 @@ def test_what_may_match_is_wanted(asked_us: list[int], ages_us: list[int], max_a
     assert all(one[1] < other[0] for one, other in pairwise(ranges) if other[0] is not None)
     for us, age_us in product(asked_us, ages_us):
         if max_age_us is None or age_us <= max_age_us:
-            event = moment(us - age_us)
+            event = to_datetime(us - age_us)
             assert any((first is None or first <= event) and event <= last for first, last in ranges)

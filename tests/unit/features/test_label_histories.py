@@ -18,11 +18,11 @@ from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY as DAY
 from models.fraud.training_rows import REFIT, FraudDays, fraud_rows
-from models.timestamps import micros, moment
+from models.timestamps import to_datetime, to_epoch_micros
 from tests.unit.features.orders import engine
 from tests.unit.features.test_fraud_features import LABELS, PAYMENTS
 
-T0 = micros(datetime(2026, 3, 1, 10, tzinfo=UTC))
+T0 = to_epoch_micros(datetime(2026, 3, 1, 10, tzinfo=UTC))
 RISKS = [one for one in WINDOWS if one.aggregate == "share"]
 #: Payment, µs when it was said, and whether it was called fraud.
 Said = tuple[int, int, bool]
@@ -30,7 +30,7 @@ Said = tuple[int, int, bool]
 
 def tables(payments: list[Payment], said: list[Said]) -> dict[str, Any]:
     paid = [(p.transaction_id, p.customer_id, p.terminal_id, p.paid_at, p.cents / 100) for p in payments]
-    told = [(number, fraud, moment(at)) for number, at, fraud in said]
+    told = [(number, fraud, to_datetime(at)) for number, at, fraud in said]
     return {
         "payments": pa.Table.from_pylist([dict(zip(PAYMENTS.names, row, strict=True)) for row in paid], PAYMENTS),
         "labels": pa.Table.from_pylist([dict(zip(LABELS.names, row, strict=True)) for row in told], LABELS),
