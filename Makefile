@@ -15,8 +15,8 @@ ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt
 run: setup  ## the nightly churn job for yesterday: published scores and a card
 	@$(BIN)/tessera run churn_nightly
 
-dev: setup  ## Dagster's UI and daemon on http://127.0.0.1:3000
-	@$(BIN)/tessera dev
+dev: setup  ## Dagster's UI and daemon on http://127.0.0.1:3000; another port: make dev PORT=3001
+	@$(BIN)/tessera dev $(if $(PORT),--port $(PORT))
 
 setup: .venv/.core  ## .venv with what running needs
 
@@ -63,11 +63,15 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-inde
 	@touch $@
 
 .venv/.core: .venv/.uv requirements/core.lock pyproject.toml
+	@test -f .venv/.test || echo "Installing into .venv: 1.8 GB on disk; 1 to 5 minutes once everything is downloaded ..."
 	@test -f .venv/.test || $(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/core.lock
 	@test -f .venv/.test || $(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@test -f .venv/.test || echo "Installed: $$(du -sh .venv | cut -f1) in .venv."
 	@touch $@
 
 .venv/.test: .venv/.uv requirements/test.lock pyproject.toml
+	@echo "Installing into .venv, with what tests need: 2.3 GB on disk; 1 to 5 minutes once everything is downloaded ..."
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/test.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@echo "Installed: $$(du -sh .venv | cut -f1) in .venv."
 	@touch $@ .venv/.core

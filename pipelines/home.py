@@ -11,6 +11,9 @@ import yaml
 from resources.home import writable_home
 from resources.stack.loader import ROOT, Stack
 
+#: Dagster's tag of the code location whose jobs' pages list a run: a run launched in process lacks it.
+CODE_LOCATION_TAGS = {".dagster/repository": "__repository__@tessera"}
+
 
 def dagster_home(stack: Stack) -> Path:
     """A DAGSTER_HOME inside the profile's home: the project's dagster.yaml with absolute folders.

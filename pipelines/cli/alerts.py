@@ -14,7 +14,7 @@ from models.errors import TesseraError, choose_from
 from models.fraud.alerts import Alert, Feedback, Verdict
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
-from pipelines.cli.tables import write_table
+from pipelines.cli.tables import print_json, write_table
 from resources.events.port import Events
 from resources.stack.loader import active_stack
 from resources.stream_store.port import StreamStore
@@ -68,7 +68,14 @@ class _Listed:
 
 
 def alerts(
-    app: str, day: str | None, first: str | None, last: str | None, file: Path | None, *, only_open: bool
+    app: str,
+    day: str | None,
+    first: str | None,
+    last: str | None,
+    file: Path | None,
+    *,
+    only_open: bool,
+    as_json: bool = False,
 ) -> None:
     """Shows the alerts of these days (default: of all), the newest day first; with `file`, writes all of them there.
 
@@ -83,6 +90,8 @@ def alerts(
     if file is not None:
         write_table(_rows(chosen), file)
         out.print(f"{counted(len(chosen), 'alert')} written to {file}.")
+    elif as_json:
+        print_json(_rows(chosen))
     elif not found:
         out.print(_why_none(store.alert_days(), span))
     elif not chosen:

@@ -1,23 +1,27 @@
 """`tessera check`: does every part of the profile answer?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 from rich.text import Text
 
 from models.errors import TesseraError
 from pipelines.cli.console import err, listing, literal, out
-from pipelines.cli.sampled import sampled
+from pipelines.cli.sampled import Sampled, sampled
+from pipelines.cli.tables import print_json
 from resources.health import Health
 from resources.home import writable_home
 from resources.source.port import Source
 from resources.stack.loader import ADAPTERS, Stack, active_stack
 
 
-def check() -> int:
-    """Prints a line for each part; 0 if all are well, else 1."""
+def check(*, as_json: bool = False) -> int:
+    """Print a line for each part and each sampled table; 0 if all are well, else 1."""
     stack = active_stack()
     answers = {"home": _asked(lambda: Health(True, str(writable_home(stack))))}
     answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in ADAPTERS}
+    if as_json:
+        return _print_as_json(answers, stack)
     cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
     out.print(f"profile {stack.name}")
     out.print(listing(("part", "", "says", "do this"), cells))
@@ -25,23 +29,46 @@ def check() -> int:
     return 0 if (not answers["source"].ok or _rows_are_well(stack)) and well else 1
 
 
+def _print_as_json(answers: Mapping[str, Health], stack: Stack) -> int:
+    """Print the answers and samples as one document; 0 if all are well, else 1."""
+    samples, problems = _sampled_tables(stack) if answers["source"].ok else ([], [])
+    kinds = {part: None if part == "home" else stack.kind(part) for part in answers}
+    parts = [{"part": part, "kind": kinds[part], **asdict(health)} for part, health in answers.items()]
+    well = all(health.ok for health in answers.values()) and not problems
+    well = well and all(found.share <= _limit(stack) for found in samples)
+    tables = [asdict(found) for found in samples]
+    print_json({"profile": stack.name, "ok": well, "parts": parts, "tables": tables, "problems": problems})
+    return 0 if well else 1
+
+
 def _rows_are_well(stack: Stack) -> bool:
     """Print a sample of each table through its contract; False if a night would stop for its quarantine."""
-    source: Source = stack.open("source")
-    limit, well = stack.settings.ingestion.max_quarantined_share, True
-    for table in sorted(source.tables()):
-        try:
-            found = sampled(table, source)
-        except TesseraError as error:
-            err.print(f"{table}: {error.what} {error.todo}")
-            well = False
-            continue
+    samples, problems = _sampled_tables(stack)
+    for problem in problems:
+        err.print(problem)
+    for found in samples:
         for line in found.lines():
             out.print(line)
-        if found.share > limit:
-            out.print(f"  too many: a night stops above {limit:.1%} (settings.ingestion.max_quarantined_share)")
-            well = False
-    return well
+        if found.share > _limit(stack):
+            out.print(f"  too many: a night stops above {_limit(stack):.1%} (settings.ingestion.max_quarantined_share)")
+    return not problems and all(found.share <= _limit(stack) for found in samples)
+
+
+def _sampled_tables(stack: Stack) -> tuple[list[Sampled], list[str]]:
+    """Samples of the source's tables, and a sentence for each table that cannot be read."""
+    source: Source = stack.open("source")
+    samples: list[Sampled] = []
+    problems: list[str] = []
+    for table in sorted(source.tables()):
+        try:
+            samples.append(sampled(table, source))
+        except TesseraError as error:
+            problems.append(f"{table}: {error.what} {error.todo}")
+    return samples, problems
+
+
+def _limit(stack: Stack) -> float:
+    return stack.settings.ingestion.max_quarantined_share
 
 
 def _mark(health: Health) -> Text:

@@ -54,6 +54,7 @@ _PROFILE = click.option(
 _DATE = click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: yesterday.")
 _VERBOSE = click.option("--verbose", is_flag=True, help="Show every event of Dagster.")
 _APP = click.argument("app", metavar="APP")
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 _WHY = click.option("--why", metavar="TEXT", help="The reason, kept in the ledger.")
 _EVEN_IF_REFUSED = click.option(
     "--even-if-refused", is_flag=True, help="Insist, with --why: every card shows it until the next promotion."
@@ -61,6 +62,7 @@ _EVEN_IF_REFUSED = click.option(
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tessera", message="%(prog)s %(version)s", prog_name="tessera")
 def app() -> None:
     """Tessera: gated, published, monitored nightly batch scores; every part is one line of stack.yaml."""
 
@@ -129,11 +131,12 @@ def scores(app: str, date: str | None, out: Path | None) -> None:
 
 @_command
 @_APP
-def models(app: str) -> None:
+@_JSON
+def models(app: str, as_json: bool) -> None:
     """Model versions of APP, the champion, their metrics, and the ledger of every change."""
     from pipelines.cli import registry
 
-    registry.models(app)
+    registry.models(app, as_json=as_json)
 
 
 @_command
@@ -210,11 +213,13 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
 @_command
 @click.argument("table")
 @click.option("--date", metavar="YYYY-MM-DD", help="UTC day of delivery; default: all days.")
-def quarantine(table: str, date: str | None) -> None:
-    """Rows of TABLE that broke their contract: how many, why, and what they said."""
+@click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
+@_JSON
+def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) -> None:
+    """Rows of TABLE that broke their contract, the newest first: how many, the reasons, and the original text."""
     from pipelines.cli import quarantine as quarantined
 
-    quarantined.show(table, date)
+    quarantined.show(table, date, out, as_json=as_json)
 
 
 @_command
@@ -269,20 +274,22 @@ def replay(first: str, last: str, speed: float) -> None:
 @events.command("dead-letters")
 @_PROFILE
 @click.option("--out", type=click.Path(path_type=Path), help="All of them, as JSON lines.")
-def dead_letters(out: Path | None) -> None:
+@_JSON
+def dead_letters(out: Path | None, as_json: bool) -> None:
     """What nobody could use, the newest first, with the reason."""
     from pipelines.cli import events as eventing
 
-    eventing.dead_letters(out)
+    eventing.dead_letters(out, as_json=as_json)
 
 
 @events.command()
 @_PROFILE
-def status() -> None:
+@_JSON
+def status(as_json: bool) -> None:
     """The newest offset, and how many events each group has not settled."""
     from pipelines.cli import events as eventing
 
-    eventing.status()
+    eventing.status(as_json=as_json)
 
 
 @events.command()
@@ -324,13 +331,14 @@ def alerts() -> None:
 @click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day, included.")
 @click.option("--open", "only_open", is_flag=True, help="Those with a payment that nobody has labelled yet.")
 @click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
+@_JSON
 def list_alerts(
-    app: str, date: str | None, first: str | None, last: str | None, only_open: bool, out: Path | None
+    app: str, date: str | None, first: str | None, last: str | None, only_open: bool, out: Path | None, as_json: bool
 ) -> None:
     """The alerts of APP (fraud): which card, which payments, how high they scored, and why."""
     from pipelines.cli import alerts as alerting
 
-    alerting.alerts(app, date, first, last, out, only_open=only_open)
+    alerting.alerts(app, date, first, last, out, only_open=only_open, as_json=as_json)
 
 
 @alerts.command("label")
@@ -360,11 +368,12 @@ def stream(app: str, limit: int, until_empty: bool) -> None:
 
 
 @_command
-def check() -> None:
+@_JSON
+def check(as_json: bool) -> None:
     """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""
     from pipelines.cli import check as checking
 
-    raise SystemExit(checking.check())
+    raise SystemExit(checking.check(as_json=as_json))
 
 
 @_command

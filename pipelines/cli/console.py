@@ -7,7 +7,9 @@ and none of it reaches the terminal as a control character.
 import os
 import re
 import sys
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -69,6 +71,19 @@ def listing(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
 def counted(number: int, what: str) -> str:
     """So many of `what`: `1 alert`, `2,000 alerts`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that `what` is being done: a spinner on a terminal, else a line before and a line with seconds after."""
+    if err.is_terminal:
+        with err.status(literal(what)):
+            yield
+        return
+    started = time.monotonic()
+    err.print(f"{what} ...")
+    yield
+    err.print(f"{what}: done in {time.monotonic() - started:.1f} s")
 
 
 def complain(error: TesseraError) -> None:

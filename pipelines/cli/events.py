@@ -20,7 +20,8 @@ from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
 from pipelines.cli.arguments import check_delivered, known_span, yesterday
-from pipelines.cli.console import counted, err, literal, out, printable
+from pipelines.cli.console import counted, err, literal, out, printable, working
+from pipelines.cli.tables import print_json
 from resources.events.port import DeadLetter, Events, TooFarBehind
 from resources.lake.port import Lake
 from resources.privacy import share_as_usual
@@ -87,17 +88,19 @@ def replay(first_day: str, last_day: str, speed: float) -> None:
     out.print(sending.summary())
 
 
-def dead_letters(file: Path | None) -> None:
-    """Shows what nobody could use, the newest first; with `file`, all of it as JSON lines.
+def dead_letters(file: Path | None, *, as_json: bool = False) -> None:
+    """Show the newest dead letters; all of them with `file` (JSON lines) or `as_json`.
 
     Raises:
         TesseraError: the file cannot be written, or the queue does not answer.
     """
     queue: Events = active_stack().open("events")
-    letters = queue.dead_letters(limit=_EVERYTHING if file else _SHOWN + 1)
+    letters = queue.dead_letters(limit=_EVERYTHING if file or as_json else _SHOWN + 1)
     if file is not None:
         _write(file, letters)
         out.print(f"{counted(len(letters), 'dead letter')} written to {file}.")
+    elif as_json:
+        print_json([*map(_row, letters)])
     elif not letters:
         out.print("There are no dead letters.")
     else:
@@ -106,11 +109,15 @@ def dead_letters(file: Path | None) -> None:
             out.print(f"The newest {_SHOWN}; `--out FILE` gives all.")
 
 
-def status() -> None:
-    """Shows how many events there are, and how many of them each group has not settled."""
+def status(*, as_json: bool = False) -> None:
+    """Show how many events there are, and how many of them each group has not settled."""
     stack = active_stack()
     queue: Events = stack.open("events")
     newest, groups = queue.newest_offset(), queue.groups()
+    if as_json:
+        groups = [{"group": group, "backlog": queue.backlog(group)} for group in groups]
+        print_json({"kind": stack.kind("events"), "newest_offset": newest, "groups": groups})
+        return
     out.print(f"events: {stack.kind('events')}, newest offset {newest:,}")
     if not groups:
         out.print("No group has read yet.")
@@ -287,18 +294,14 @@ def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     labelled = min(last + timedelta(days=payment_replay.LABEL_DAYS), yesterday())
     for table, through in (("payments", last), ("payment_labels", labelled)):
         config = stack.settings.ingestion.model_copy(update={"history_days": (through - first).days})
-        with err.status(f"ingesting {table}"):
+        with working(f"ingesting {table}"):
             ingest(table, source, lake, through, config, "tessera events replay")
 
 
 def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
-    rows = (
-        {"refused_at": one.refused_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
-        for one in letters
-    )
     try:
         with file.open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            stream.writelines(json.dumps(_row(one), ensure_ascii=False) + "\n" for one in letters)
         share_as_usual(file)
     except OSError as error:
         raise TesseraError(
@@ -306,6 +309,11 @@ def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
             expected="a folder that exists and may be written",
             todo="Correct --out.",
         ) from None
+
+
+def _row(one: DeadLetter) -> dict[str, object]:
+    """A dead letter for programs."""
+    return {"refused_at": one.refused_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
 
 
 def _table(letters: Sequence[DeadLetter]) -> Table:

@@ -17,7 +17,7 @@ from models.contracts.identifiers import BLANKS
 from models.erasure.record import Erasure
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError, choose_from
-from pipelines.cli.console import err, literal, out, printable
+from pipelines.cli.console import err, literal, out, printable, working
 from resources.home import only_one
 from resources.stack.loader import Stack, active_stack
 
@@ -40,7 +40,7 @@ def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) 
             _say_why_nothing_is_known(parts, stack, entity, id, even_if_unknown=even_if_unknown)
         if not yes:
             _ask(entity, id, found)
-        with err.status(f"forgetting one {entity}"):
+        with working(f"forgetting one {entity}"):
             record, proof = forgetting.forget(parts, stack.home, entity, id, why=why, who=getpass.getuser())
     out.print(_card(record, proof))
 

@@ -10,7 +10,7 @@ from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 from models.features.fraud_definitions import LOOKBACK_DAYS
 from pipelines.cli.arguments import check_delivered
-from pipelines.cli.console import err, out
+from pipelines.cli.console import out, working
 from pipelines.cli.tables import write_table
 from resources.lake.port import Lake
 from resources.source.port import Source
@@ -26,7 +26,7 @@ def features(first: date, last: date, file: Path) -> None:
     stack = active_stack()
     lake: Lake = stack.open("lake")
     _ingest(stack, lake, first, last)
-    with err.status("features of payments"):
+    with working("features of payments"):
         found = fraud_features.computed(lake, stack.open("engine"), first, last).read_all()
     if not found.num_rows:
         raise TesseraError(
@@ -44,7 +44,7 @@ def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
     days = (last - first).days + LOOKBACK_DAYS
     config = stack.settings.ingestion.model_copy(update={"history_days": days})
     for table in fraud_features.TABLES:
-        with err.status(f"ingesting {table}"):
+        with working(f"ingesting {table}"):
             ingest(table, source, lake, last, config, "tessera features")
     # What analysts said since the nightly job looked.
     seen = first - timedelta(days=LOOKBACK_DAYS)

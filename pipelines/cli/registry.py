@@ -1,6 +1,7 @@
 """`tessera models`, `rollback` and `promote`: versions, the champion, the ledger."""
 
 import getpass
+from dataclasses import asdict
 
 from assets.apps import APPS
 from assets.stages.promotion import put_in_charge
@@ -8,16 +9,21 @@ from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import listing, literal, out
+from pipelines.cli.tables import print_json
 from resources.registry.port import Registry, VersionInfo
 from resources.stack.loader import active_stack
 
 _METRICS = ("auc", "average_precision", "ece")
 
 
-def models(app: str) -> None:
-    """Prints the versions, newest first, and the ledger, newest last."""
+def models(app: str, *, as_json: bool = False) -> None:
+    """Print the versions, newest first, and the ledger, newest last."""
     registry: Registry = active_stack().open("registry")
     versions = registry.versions(known_app(app, APPS))
+    if as_json:
+        ledger = [entry.model_dump(mode="json") for entry in registry.ledger(app)]
+        print_json({"versions": [*map(asdict, versions)], "ledger": ledger})
+        return
     if not versions:
         out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
         return

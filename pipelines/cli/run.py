@@ -19,7 +19,7 @@ from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.faults import fault_in
 from pipelines.cli.stopping import check_stopped
-from pipelines.home import dagster_instance
+from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
 from resources.home import only_one
@@ -146,7 +146,11 @@ def execute(
                 "ops": {**own.get("ops", {}), **(ops or {})},
                 "loggers": {"console": {"config": {"log_level": level}}},
             },
-            tags={"tessera/profile": active_stack().name, "tessera/launched_by": "cli"},
+            tags={
+                "tessera/profile": active_stack().name,
+                "tessera/launched_by": "cli",
+                **CODE_LOCATION_TAGS,
+            },
         )
     if not result.success:
         check_stopped()
@@ -194,16 +198,37 @@ class _Follower:
 
     def __init__(self, bar: Progress, total: int, title: str) -> None:
         self.bar = bar
+        self.title = title
         self.task = bar.add_task(title, total=total, step="starting")
+        self.started = time.monotonic()
+        #: A log file or a pipe shows no bar: it gets a line per step, and each line that a step logs.
+        self.writes_lines = not err.is_terminal and not bar.disable
 
     def __call__(self, record: Any) -> None:
         event = record.dagster_event
+        if self.writes_lines:
+            self._write_line(record.user_message if event is None else _step_line(event))
         if event is None:
             self.bar.update(self.task, step=record.user_message[:60])
         elif event.event_type_value == "STEP_START":
             self.bar.update(self.task, step=(event.step_key or "").replace("__", "/"))
         elif event.event_type_value in {"STEP_SUCCESS", "STEP_SKIPPED"}:
             self.bar.advance(self.task)
+
+    def _write_line(self, text: str) -> None:
+        if text:
+            err.print(f"{self.title}  {time.monotonic() - self.started:6.1f} s  {text}")
+
+
+def _step_line(event: dg.DagsterEvent) -> str:
+    """The start or the end of a step, in words; nothing for other events."""
+    step = (event.step_key or "").replace("__", "/")
+    ending = {"STEP_SKIPPED": "skipped", "STEP_FAILURE": "failed"}
+    if event.event_type_value == "STEP_START":
+        return f"{step}: started"
+    if event.event_type_value == "STEP_SUCCESS":
+        return f"{step}: done in {event.step_success_data.duration_ms / 1000:.1f} s"
+    return f"{step}: {ending[event.event_type_value]}" if event.event_type_value in ending else ""
 
 
 #: A step's log names what it reads: it is no markup.

@@ -1,14 +1,19 @@
-"""Tables in files that users name: Parquet or CSV, by the ending.
+"""Tables for programs: in files that users name (Parquet or CSV, by the ending), and as JSON on standard output.
 
 Spreadsheets run a text cell of a CSV file that begins like a formula (OWASP: CSV injection). Such text gets a `'` in
 front; so does text that begins with `'` and then like a formula, and reading takes one `'` away again: what is written
 and read once more is the same text. Numbers, times and Parquet files stay as they are.
 """
 
+import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
 from pathlib import Path
+from typing import Any, cast
 
+import click
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
@@ -65,6 +70,26 @@ def read_table(file: Path, ids: Sequence[str] = ()) -> pa.Table:
             expected="a file that is what its ending says",
             todo="Write the file again.",
         ) from None
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document: tables become lists of objects, times ISO 8601, numbers that are not finite null.
+
+    All other characters than ASCII are escaped, so that no text of others reaches a terminal as a control character.
+    """
+    click.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, pa.Table):
+        return _plain(value.to_pylist())
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in cast("Sequence[object]", value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, date | datetime | time) else value
 
 
 def _csv(file: Path, ids: Sequence[str]) -> pa.Table:

@@ -85,6 +85,8 @@ def page() -> Iterator[Page]:
 def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
     assert home.published(NEXT) is None
     with served(home) as address:
+        launched_by = [run["tags"] for run in _runs_of_the_job(address, "churn_nightly")]
+        assert {"key": "tessera/launched_by", "value": "cli"} in launched_by[0], "runs of the command line are listed"
         says = home.refuses("dev", "--port", "1")
         assert f"is locked: `tessera dev` on {address}" in says
 
@@ -112,7 +114,19 @@ def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
 
 def _run(address: str, run_id: str) -> dict[str, Any]:
     query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
-    body = json.dumps({"query": query, "variables": {"id": run_id}}).encode()
+    return _answer(address, query, {"id": run_id})["runOrError"]
+
+
+def _runs_of_the_job(address: str, job: str) -> list[dict[str, Any]]:
+    """The runs that the job's page lists."""
+    query = """query($job: PipelineSelector!) {
+        pipelineOrError(params: $job) { ... on Pipeline { runs { tags { key value } } } } }"""
+    names = {"repositoryName": "__repository__", "repositoryLocationName": "tessera", "pipelineName": job}
+    return _answer(address, query, {"job": names})["pipelineOrError"]["runs"]
+
+
+def _answer(address: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+    body = json.dumps({"query": query, "variables": variables}).encode()
     request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
     with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
-        return json.load(answer)["data"]["runOrError"]
+        return json.load(answer)["data"]

@@ -1,5 +1,6 @@
 """What a user does on good days: run, look, run again, backfill, withdraw, train again, roll back, ask for features."""
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -144,6 +145,9 @@ def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty: Home) -> 
     assert f"{first} -> 3" in ledger
     assert "complaints" in ledger
     assert f"3 -> {first}" in ledger
+    found = json.loads(empty.tessera("models", "churn", "--json").out)
+    assert [one["version"] for one in found["versions"] if one["champion"]] == [first]
+    assert [one["to_version"] for one in found["ledger"]] == [first, "3", first]
 
 
 def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: Path) -> None:
@@ -222,6 +226,10 @@ def test_every_part_of_the_profile_answers(trained: Home) -> None:
         assert part in parts
     assert "events: sqlite" in parts
     assert "stream_store: sqlite" in parts
+    found = json.loads(trained.tessera("check", "--json").out)
+    assert found["ok"] is True
+    assert {part["part"]: part["kind"] for part in found["parts"]}.items() >= {"home": None, "lake": "delta"}.items()
+    assert {table["table"] for table in found["tables"]} >= {"orders", "customers", "products"}
 
 
 def test_a_part_that_does_not_answer_is_named(home: Home, file: Callable[[str, str], Path], tmp_path: Path) -> None:
