@@ -147,7 +147,7 @@ def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty: Home) -> 
     assert f"3 -> {first}" in ledger
     found = json.loads(empty.tessera("models", "churn", "--json").out)
     assert [one["version"] for one in found["versions"] if one["champion"]] == [first]
-    assert [one["to_version"] for one in found["ledger"]] == [first, "3", first]
+    assert [one["to_version"] for one in found["ledger"]][-2:] == ["3", first]
 
 
 def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: Path) -> None:
