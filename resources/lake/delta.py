@@ -23,6 +23,7 @@ from typing_extensions import override
 from models.erasure.tombstones import ENTITIES, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
 from resources.health import Health
+from resources.lake.local_copies import LocalCopies
 from resources.lake.manifest import listed
 from resources.lake.object_store import object_store
 from resources.lake.parts import is_intact, write_parts
@@ -51,13 +52,19 @@ class DeltaLakeConfig(dg.Config):
     storage_options: dict[str, str] = Field(
         default={}, description="Passed to deltalake: keys and endpoint of an S3-compatible store."
     )
+    copies: str = Field(
+        default="",
+        description="Folder for local copies of a remote lake's files; default: a private one for temporary files.",
+    )
     lock_timeout_seconds: float = Field(
         default=600, gt=0, description="A writer waits this long for another writer of the same table."
     )
 
     def open(self) -> DeltaLake:
         """The lake; nothing is read or written yet."""
-        return DeltaLake(self.path, self.storage_options, lock_timeout_seconds=self.lock_timeout_seconds)
+        return DeltaLake(
+            self.path, self.storage_options, lock_timeout_seconds=self.lock_timeout_seconds, copies=self.copies
+        )
 
 
 class DeltaLake(Lake):
@@ -68,12 +75,19 @@ class DeltaLake(Lake):
     """
 
     def __init__(
-        self, path: str, storage_options: Mapping[str, str] | None = None, *, lock_timeout_seconds: float = 600
+        self,
+        path: str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        lock_timeout_seconds: float = 600,
+        copies: str = "",
     ) -> None:
         self._remote = "://" in path
         self._root = path.rstrip("/") if self._remote else str(Path(path).expanduser().resolve())
         self._options = dict(storage_options or {})
         self._lock_timeout_seconds = lock_timeout_seconds
+        copied = self._remote and not path.startswith("file://")
+        self._copies = LocalCopies(Path(copies) if copies else self._temporary("copies")) if copied else None
 
     @override
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
@@ -142,7 +156,11 @@ class DeltaLake(Lake):
         standing = self._readable(table, first, last)
         by = standing.metadata().partition_columns[0]
         found = listing(standing, by, first or date.min, last or date.max)
-        return [f"{self._uri(table)}/{path}" for day in sorted(found) for path in sorted(found[day])]
+        paths = [path for day in sorted(found) for path in sorted(found[day])]
+        if self._copies is None:
+            return [f"{self._uri(table)}/{path}" for path in paths]
+        sizes = {path: file.size for path, file in listed(standing, by).items()}
+        return self._copies.of(table, self._files(table), paths, sizes)
 
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:
@@ -175,6 +193,8 @@ class DeltaLake(Lake):
                 commit_rewritten(standing, by, rewritten)
                 self._log(table).settle(standing)
             self.vacuum(table, keep_hours=0)
+            if self._copies is not None:
+                self._copies.drop(table)
             return removed
 
     @override
@@ -197,6 +217,8 @@ class DeltaLake(Lake):
             if self._everything().get_file_info(table).type == pa_fs.FileType.Directory:
                 self._log(table).forget()
                 self._everything().delete_dir(table)
+            if self._copies is not None:
+                self._copies.drop(table)
 
     @override
     def forgotten(self, entity: str) -> Forgotten:
@@ -303,12 +325,13 @@ class DeltaLake(Lake):
             return object_store(self._root, self._options)
         return pa_fs.SubTreeFileSystem(self._root, pa_fs.LocalFileSystem())
 
+    def _temporary(self, use: str) -> Path:
+        """A folder of this machine for a remote lake."""
+        return Path(tempfile.gettempdir()) / f"tessera-{use}-{sha256(self._root.encode()).hexdigest()[:16]}"
+
     def _lock_file(self, table: str) -> Path:
-        uri = self._uri(table)
-        if self._remote:
-            folder = Path(tempfile.gettempdir()) / f"tessera-locks-{sha256(uri.encode()).hexdigest()[:16]}"
-        else:
-            folder = Path(self._root) / "_locks"
+        self._uri(table)  # refuses a name that cannot be one
+        folder = self._temporary("locks") if self._remote else Path(self._root) / "_locks"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{table}.lock"
 
