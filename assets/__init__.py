@@ -1,1 +1,1 @@
-"""WHAT exists: one module per application, read top to bottom as the lineage."""
+"""The asset room, WHAT exists: one package per application; its assets, read top to bottom, are the lineage."""

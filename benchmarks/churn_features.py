@@ -1,4 +1,4 @@
-"""Which features pay: the churn model without one group of features, and with that group alone.
+"""Value of each group of churn features: the model without one group, and with that group alone.
 
 Both shops go through source, contract, features and labels as in the nightly job; trainer and settings are the
 profile's. AUC on the hold-out cut-off; the interval is a paired bootstrap over its customers (95 %, 500 draws).

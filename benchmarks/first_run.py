@@ -1,7 +1,7 @@
-"""What somebody waits for: `make run` after the installation, in an empty home, and once more.
+"""Duration of a newcomer's first run: `make run` after the installation, in an empty home, and once more.
 
 The first run builds the simulated shop's history and trains a first model; the second does the nightly part only.
-Seconds on the clock depend on what else the machine does, CPU seconds (user + system) hardly.
+Wall-clock seconds depend on the machine's load, CPU seconds (user + system) hardly.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How good fraud scores are, beside the published table: one run of the fraud_training job on the published weeks.
+"""Quality of fraud scores against the published table: one run of the fraud_training job on the published weeks.
 
 Data and protocol: Le Borgne, Siblini, Lebichot, Bontempi (2022), Reproducible Machine Learning for Credit Card Fraud
-Detection, chapter 5: trained on the payments of 2018-07-25 to 07-31, judged on those of 2018-08-08 to 08-14 without the
-cards whose fraud was known by then. The model is the one that the job registers: chosen by cross-validated average
-precision on the training week among the profile's trainers with the settings they ship with, and let through by the
-gate. Nothing was chosen on the judged week.
+Detection, chapter 5: trained on the payments of 2018-07-25 to 07-31, evaluated on those of 2018-08-08 to 08-14 without
+the cards whose fraud was known by then. The model is the one that the job registers: chosen by cross-validated average
+precision on the training week among the profile's trainers with their default settings, and passed by the gate.
+Nothing was chosen on the evaluation week.
 """
 
 import os

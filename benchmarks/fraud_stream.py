@@ -33,7 +33,7 @@ P99_BUDGET_MS, RATE_BUDGET, FLAT_BUDGET = 10, 1_000, 1.05
 
 @dataclass(frozen=True)
 class State:
-    """What the worker and its store hold after so many events: resident MiB, MiB of the file, rows, bytes per key."""
+    """Size of the worker and its store after so many events: resident MiB, MiB of the file, rows, bytes per key."""
 
     events: int
     rss_mb: float
@@ -171,7 +171,7 @@ def _quantiles(ms: np.ndarray) -> dict[str, float]:
 
 
 def _slowest(batches: Mapping[str, np.ndarray]) -> str:
-    """Where the slowest hundredth of the batches spent its time, beside what a batch spends there in the median."""
+    """Break down the time of the slowest hundredth of batches, beside the median of all batches."""
     total = batches["committed"] - batches["started"]
     late = total >= np.quantile(total, 0.99)
     parts = {"reading": batches["reading"], "committing": batches["committing"], "garbage": batches["collecting"]}

@@ -87,7 +87,7 @@ def _measured(folder: Path, rounds: int, more: list[str]) -> list[Round]:
 
 
 def _run(child: str, folder: Path, more: list[str]) -> Cost:
-    """What a fresh process of this script says that it took."""
+    """Run one variant in a fresh process and return the cost it reports."""
     command = [sys.executable, "-m", "benchmarks.fraud_windows", "--child", child, "--folder", str(folder), *more]
     process = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if process.returncode:
@@ -144,7 +144,7 @@ def _by_hand(folder: Path, _last: date) -> Callable[[], pa.Table]:
 
 
 def _statement(payments: object, labels: object) -> str:
-    """What one would write for these features; of one card and instant, a payment sees those with smaller ids."""
+    """Return a hand-written query for these features; of one card and instant, a payment sees those of smaller ids."""
     earlier = ", ".join(
         f"""place - count(*) OVER (PARTITION BY customer_id ORDER BY t
             RANGE BETWEEN UNBOUNDED PRECEDING AND {n * _DAY} PRECEDING) AS n{n}"""

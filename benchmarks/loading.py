@@ -1,4 +1,4 @@
-"""What loading the definitions costs, above `import dagster`: every process of Dagster pays it once.
+"""Cost of loading the definitions, beyond `import dagster`: every Dagster process pays it once.
 
 CPU seconds (user + system) of fresh interpreters, in turn, after one of each that is not counted.
 """

@@ -202,7 +202,7 @@ def write_source(folder: str, entities: int) -> dict[str, Any]:
 
 
 def materialize(source: str, home: str, path: str, store: str, online: dict[str, Any]) -> dict[str, Any]:
-    """What bringing all views online took."""
+    """Materialize all views online and return the cost."""
     kind = (
         _OURS.format(store, {"sqlite": "Sqlite", "redis": "Redis", "postgres": "Postgres"}[store])
         if path == "ours"
@@ -222,7 +222,7 @@ def materialize(source: str, home: str, path: str, store: str, online: dict[str,
 
 
 def compare(source: str, store: str, online: Sequence[dict[str, Any]], entities: int) -> dict[str, Any]:
-    """How many values Feast's own client reads from both stores, all equal."""
+    """Count the values that Feast's own client reads from both stores, after asserting that all are equal."""
     found = []
     for settings in online:
         with tempfile.TemporaryDirectory() as home:

@@ -1,8 +1,8 @@
-"""What Dagster, the checks and the card cost: the whole nightly job against one plain script that does the same work.
+"""Cost of Dagster, the checks and the card: the whole nightly job against one plain script that does the same work.
 
 The script calls the same functions in the same order, from ingestion to publication, in one process. Both score the
-same day of the same simulated shop, each time on a fresh copy of the same home, in which a champion is in charge and
-the day before is published. The champion was trained on a small shop: who trained it changes no cost of a night.
+same day of the same simulated shop, each time on a fresh copy of the same home, which has a champion and the published
+day before. The champion was trained on a small shop: its training changes no cost of a night.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def _environment(folder: Path, profile: str) -> dict[str, str]:
 
 
 def _run(child: str, folder: Path) -> Cost:
-    """What a fresh process of this script took."""
+    """Run one variant in a fresh process and return its cost."""
     note = folder / "note"
     command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note)]
     started = time.monotonic()
@@ -136,13 +136,13 @@ def _published(folder: Path) -> str:
 
 
 def _dagster(note: Path) -> None:
-    """What a process pays for Dagster alone: the plain script pays it too, for our adapters' settings are Dagster's."""
+    """Import Dagster alone: the plain script pays for it too, since our adapters' settings are Dagster's."""
     importlib.import_module("dagster")
     note.write_text("0")
 
 
 def _nightly(note: Path) -> None:
-    """What `tessera run churn_nightly` does."""
+    """Run the job as `tessera run churn_nightly` does."""
     from pipelines.cli.run import run
 
     importlib.import_module("pipelines.definitions")

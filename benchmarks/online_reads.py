@@ -45,7 +45,7 @@ Read = Callable[[Sequence[str]], Any]
 
 @dataclass(frozen=True)
 class Cost:
-    """What calls of one kind took: wall milliseconds at p50 and p99, CPU milliseconds of this process per call."""
+    """Cost of calls of one kind: wall milliseconds at p50 and p99, CPU milliseconds of this process per call."""
 
     p50_ms: float
     p99_ms: float

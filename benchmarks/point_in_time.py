@@ -114,7 +114,7 @@ def _measured(folder: Path, workloads: list[str], rounds: int) -> list[Round]:
 
 
 def _run(child: str, folder: Path, workload: str) -> Cost:
-    """What a fresh process of this script says that it took."""
+    """Run one variant in a fresh process and return the cost it reports."""
     command = [sys.executable, "-m", "benchmarks.point_in_time", "--child", child, "--folder", str(folder / workload)]
     process = subprocess.run([*command, "--workloads", workload], stdout=subprocess.PIPE, check=False)
     if process.returncode:

@@ -1,7 +1,7 @@
-"""How good the churn scores are: on the simulated shop beside the best that can be known, and on Online Retail.
+"""Quality of the churn scores: on the simulated shop beside the Bayes-optimal scores, and on Online Retail.
 
 Both shops go through ingestion, contracts, features and the point-in-time join as in the nightly job. Every model
-learns from the same rows and is judged on customers at a later cut-off, whose labels nothing was learnt from. The
+is trained on the same rows and evaluated on customers at a later cut-off, whose labels no training used. The
 candidate in bold is the one that cross-validation on the training rows chooses. AUC with its 95 % bootstrap interval
 over customers; ECE is the expected calibration error in ten bins of equal size, beside the one that chance alone gives.
 """

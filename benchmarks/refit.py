@@ -1,12 +1,12 @@
-"""What the refit is worth: published churn scores against what customers did afterwards, night by night.
+"""Value of the refit: published churn scores against what customers did afterwards, night by night.
 
 A model is trained on each of these nights, as `churn_training` does, and that night's features are scored. Nothing was
 chosen by looking at what came after these nights. Both shops go through ingestion, contracts, features, point-in-time
-joins, gate and registry as in the jobs; a score is judged once `horizon_days` have passed within the data.
+joins, gate and registry as in the jobs; a score is evaluated once `horizon_days` have passed within the data.
 
-- before: the newest candidate that beat the model in charge as it was, on the hold-out, serves as it was judged.
-- judged: the version that the gate judged tonight (or its renewal), without the hold-out's rows.
-- refit: the same settings on all mature rows, if the refit agrees with the judged version: what is published now.
+- before: the newest candidate that beat the champion, as evaluated on the hold-out, serves without a refit.
+- judged: the version that the gate evaluated tonight (or its renewal), without the hold-out's rows.
+- refit: the same settings on all mature rows, if the refit agrees with the evaluated version: what is published now.
 
 AUC is the mean over the nights, weighted by customers, so that it compares customers of one night only; pooled AUC
 compares all of them. Nights on which the gate let no first model pass have no scores. Intervals are paired, over
@@ -121,7 +121,7 @@ class _Work:
         self._before: LoadedModel | None = None
 
     def night(self, day: date, known: date) -> Night | None:
-        """What was published that night; None while the gate has let no first model pass."""
+        """Train and score one night; None while the gate has let no first model pass."""
         lake, engine, settings = self._stack.open("lake"), self._stack.open("engine"), self._settings
         rows = churn_learning.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
         lesson = churn_learning.lesson(rows, settings)

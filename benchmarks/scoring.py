@@ -30,7 +30,7 @@ CPU_BUDGET, MEMORY_BUDGET_MB = 1.10, 600
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: CPU seconds, peak resident megabytes (MiB)."""
+    """Cost of one process: CPU seconds, peak resident megabytes (MiB)."""
 
     cpu_s: float
     peak_mb: float
@@ -134,7 +134,10 @@ def _verdict(met: bool) -> str:
 
 
 def _run(child: str, folder: Path, rows: int, reasons: int = 0) -> Cost:
-    """What a fresh process of this script took. This one stays small: a child's peak starts at its parent's size."""
+    """Run one variant in a fresh process and return its cost.
+
+    Keep the parent small: a child's peak starts at its parent's size.
+    """
     command = [sys.executable, "-m", "benchmarks.scoring", "--child", child, "--folder", str(folder)]
     command += ["--rows", str(rows), "0", "--reasons", str(reasons)]
     threads = {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}

@@ -63,7 +63,7 @@ def _measured(folder: Path, count: int, kills: int) -> str:
 
 
 def _killed(folder: Path, count: int, kills: int) -> Counter[str]:
-    """How often a worker was killed at which moment of its batch."""
+    """Kill a worker repeatedly and count the kills by stage of its batch."""
     draw = random.Random(_SEED)  # noqa: S311 - not for secrets
     offsets = sorted(draw.randrange(int(count * 0.97)) for _ in range(kills))
     moments: Counter[str] = Counter()

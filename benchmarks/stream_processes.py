@@ -134,7 +134,7 @@ def worker(stack: Stack) -> None:
 
 
 class _Watch:
-    """When a batch was asked for, read and committed, on the clock (ns); and how long Python collected garbage."""
+    """Times at which batches were requested, read and committed (ns), and the duration of garbage collection."""
 
     def __init__(self, events: Any, store: Any) -> None:
         self.position = store.position()[0]

@@ -1,1 +1,1 @@
-"""What training and serving agree on: Feast entities, views and services. Importing a module here imports Feast."""
+"""Feast entities, views and services shared by training and serving. Importing a module here imports Feast."""

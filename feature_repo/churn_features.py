@@ -36,7 +36,7 @@ def churn_customer(tables: Path | str) -> FeatureView:
 
 
 def churn_v1(view: FeatureView) -> FeatureService:
-    """What version 1 of the churn model reads. Another set of features is another service: `churn_v2`."""
+    """Build the feature service of churn model version 1. Another set of features is another service: `churn_v2`."""
     return FeatureService(name="churn_v1", features=[view], description="All features of the churn model, version 1.")
 
 

@@ -1,4 +1,4 @@
-"""Whom features are about."""
+"""Feast entities: the keys that features belong to."""
 
 from feast import Entity, ValueType
 

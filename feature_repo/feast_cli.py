@@ -1,4 +1,4 @@
-"""What the `feast` command finds in this folder: the definitions over the lake of one home.
+"""Definitions that the `feast` command finds in this folder, over the lake of one home.
 
     cd feature_repo && feast apply                                                # the default home, ../var
     FEAST_FS_YAML_FILE_PATH=/path/to/home/feast/feature_store.yaml feast apply    # any other home

@@ -1,4 +1,4 @@
-"""Where Feast finds the rows of a view: the current version of a table of the lake."""
+"""Feast data sources: a view reads the current version of a lake table."""
 
 from pathlib import Path
 

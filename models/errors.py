@@ -25,7 +25,7 @@ class RefusedValue(TesseraError):
 
 
 def clause(sentence: str) -> str:
-    """What pydantic says of a value, as it can follow a colon; names and examples in it keep their letters."""
+    """Turn pydantic's message on a value into a clause that can follow a colon; names and examples keep their case."""
     says = sentence.removeprefix("Value error, ")
     return says[:1].lower() + says[1:]
 

@@ -1,4 +1,4 @@
-"""What an event is: CloudEvents 1.0 names (github.com/cloudevents/spec), one JSON object as data."""
+"""The event record: CloudEvents 1.0 attributes (github.com/cloudevents/spec), one JSON object as data."""
 
 import hashlib
 import json

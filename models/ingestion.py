@@ -1,4 +1,4 @@
-"""What can be set about ingestion."""
+"""Settings of ingestion."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -6,7 +6,7 @@ from models.contracts.identifiers import MISSING_IDS
 
 
 class IngestionConfig(BaseModel):
-    """How far back ingestion reads, and how much it may refuse before the run stops.
+    """Look-back of ingestion, and limits that stop a run.
 
     Attributes:
         history_days: days of orders before the day being ingested that must be in the lake.

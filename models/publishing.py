@@ -1,4 +1,4 @@
-"""What is known about a published set of scores, and how an attempt gets its name."""
+"""Record of a published set of scores, and the name of an attempt."""
 
 from collections.abc import Iterable
 from datetime import date, datetime

@@ -12,7 +12,7 @@ from models.training.agreement import RefitConfig
 
 
 class ChurnSettings(BaseModel):
-    """What churn means and how it is learned. All days are calendar days, UTC."""
+    """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class ChurnSettings(BaseModel):
 
 
 class FraudSettings(BaseModel):
-    """How fraud is learned, and how many cards can be looked at. All days are calendar days, UTC.
+    """Settings of fraud training, and the daily budget of alerts. All days are calendar days, UTC.
 
     The defaults of the days are those of Le Borgne et al. (2022), Reproducible Machine Learning for Credit Card Fraud
     Detection, chapter 5.
@@ -71,7 +71,7 @@ class FraudSettings(BaseModel):
 
 
 class StorageSettings(BaseModel):
-    """How long files are kept that no current table or published set uses."""
+    """Retention of files that no current table or published set uses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

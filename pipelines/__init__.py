@@ -1,1 +1,1 @@
-"""WHEN it runs: the one entry point of Dagster, jobs, schedules, sensors and the command line."""
+"""The pipeline room, WHEN it runs: Dagster's entry point, jobs, schedules, sensors and the command line."""

@@ -1,4 +1,4 @@
-"""What is run together. Each job works on one day: the partition."""
+"""Jobs. Each works on one day: the partition."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""When jobs run by themselves. All times are UTC, like the days they score."""
+"""Schedules. All times are UTC, like the days they score."""
 
 import warnings
 from datetime import date, datetime, timedelta

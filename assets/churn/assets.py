@@ -45,7 +45,7 @@ _OWNERS = ["team:data-science"]
 def features(
     context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
-    """What was known of each active customer at the end of the day: one row per customer, one partition per day."""
+    """Features of each active customer at the end of the day: one row per customer, one partition per day."""
     day = date.fromisoformat(context.partition_key)
     written = churn_features.write_features(lake.open(), engine.open(), settings.open().churn, [day])
     return dg.MaterializeResult(metadata=written.metadata())
@@ -84,7 +84,7 @@ def champion(
 
 
 class ScoresConfig(dg.Config):
-    """How far down the ladder scores may come from."""
+    """Lowest rung of the degradation ladder that a run may score with."""
 
     worst: Degradation = churn_scoring.WORST_OF_A_NIGHT
 
@@ -191,7 +191,7 @@ def served_features(
     feature_store: FeatureStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
-    """What was served online in the course of the day (a sample), held against what training would have seen."""
+    """Sampled features served online during the day, compared with the features that training would have seen."""
     day = date.fromisoformat(context.partition_key)
     compared = churn_serving.compare(lake.open(), feature_store.open(), settings.open().churn.skew, day)
     return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])

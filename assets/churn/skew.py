@@ -29,7 +29,7 @@ _SERVED_AT = "served_at"
 
 
 def compare(lake: Lake, store: FeatureStore, config: SkewConfig, day: date) -> Compared:
-    """What was served on `day` (UTC) against what training would have seen; examples of what differs in the lake.
+    """Compare the features served on `day` (UTC) with those of training; write examples of differences to the lake.
 
     A day whose served rows are not in the log (any more) keeps the examples that were written for it before.
     """

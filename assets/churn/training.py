@@ -1,4 +1,4 @@
-"""What churn learns from: behind `churn/training_set`; the rest of learning is shared (`assets.stages.training`)."""
+"""The training set and training task of churn; the shared training stage is `assets.stages.training`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TrainingSet:
         return float(np.mean(self.rows["churned"].to_numpy()))
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it."""
+        """Return the metadata shown in Dagster."""
         days = [*self.cutoffs.train, self.cutoffs.holdout]
         return {
             "dagster/row_count": self.rows.num_rows,
@@ -151,7 +151,7 @@ def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[da
 
 
 def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
-    """What churn learns from this training set, and what it is judged by."""
+    """Build churn's training task from this training set."""
     from models.features.churn import CATEGORIES, FEATURES
     from models.features.cutoffs import cutoff_moment
     from models.training.dataset import split, whole

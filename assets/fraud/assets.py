@@ -50,7 +50,7 @@ _OWNERS = ["team:data-science"]
     owners=_OWNERS,
 )
 def features(context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:
-    """What the windows say of each payment of the day: one row per payment, one partition per day."""
+    """Window features of each payment of the day: one row per payment, one partition per day."""
     rows = fraud_features.write(lake.open(), engine.open(), date.fromisoformat(context.partition_key))
     return dg.MaterializeResult(metadata={"dagster/row_count": rows})
 
@@ -124,7 +124,7 @@ def alerts(
 
 
 class Offsets(dg.Config):
-    """Which events a run takes in."""
+    """Offsets of the events that a run processes."""
 
     first: int = Field(ge=1, description="Offset of the first event; those of the stream's past come again.")
     last: int = Field(ge=1, description="Offset of the last event.")
@@ -208,7 +208,7 @@ def matured(
     stream_store: StreamStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
-    """How good scores and alerts of the day a week before were, by what is known at the end of the partition's day."""
+    """Performance of the scores and alerts of seven days ago, by the labels known at the end of the partition's day."""
     day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
     found = fraud_monitoring.matured(lake.open(), engine.open(), registry.open(), stream_store.open(), fraud, as_of=day)
     return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

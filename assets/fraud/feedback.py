@@ -1,4 +1,4 @@
-"""What analysts said of alerts, as a table of the lake: one row for each payment and answer, on the day it was said."""
+"""Analysts' labels of alerts as a lake table: one row per payment and label, on the day it was given."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class FraudModel:
         return {names[place]: round(float(contributions[place]), 6) for place in largest}
 
     def knew_labels_of(self, day: date, *, label_days: int) -> bool:
-        """Whether labels of payments of `day` were among what it was trained or judged on."""
+        """True if the model was trained or evaluated on labels of payments of `day`."""
         return (self.as_of - day).days >= label_days
 
     def _matrix(self, rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How people are told of an alert, whoever raised it: a worker or a catch-up run."""
+"""Notifications of new alerts, from a worker or a catch-up run."""
 
 from assets.fraud.training import APP
 from models.errors import TesseraError

@@ -50,9 +50,9 @@ _MEASURED = ("average_precision", "card_precision", "alert_precision", "alert_re
 
 @dataclass(frozen=True)
 class Matured:
-    """What is known of the payments of `day`, and how good its scores were (None: the day was not scored).
+    """Matured labels of the payments of `day`, and the quality of its scores (None: the day was not scored).
 
-    `knew_labels`: the model was trained or judged on labels of that day, so that its scores flatter it.
+    `knew_labels`: the model was trained or evaluated on labels of that day, so that its scores are flattered.
     """
 
     day: date
@@ -63,7 +63,7 @@ class Matured:
     min_labelled_share: float
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot, and what must be known to read them."""
+        """Return the metadata shown in Dagster: numbers that plot, and the context needed to read them."""
         shown: dict[str, Any] = {"paid on": self.day.isoformat(), "payments": self.known.payments}
         if self.known.labelled_share is not None:
             shown |= {"labelled_share": round(self.known.labelled_share, 6), "frauds": self.known.frauds}
@@ -93,7 +93,7 @@ class Matured:
 def matured(
     lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
 ) -> Matured:
-    """How the day was whose labels had until `as_of` to arrive; its row in the lake, if it was scored.
+    """Measure the day whose labels had until `as_of` to arrive; write its row to the lake if it was scored.
 
     Rows of other days that the lake lost are written again.
     """

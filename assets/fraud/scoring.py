@@ -29,7 +29,7 @@ _KEYS = ("transaction_id", "customer_id", "terminal_id", "event_timestamp")
 
 @dataclass(frozen=True)
 class ScoredDay:
-    """What the scores of a day look like: counts of payments, by `model_version`."""
+    """Summary of a day's scores: counts of payments, by `model_version`."""
 
     model_version: str
     payments: int
@@ -37,7 +37,7 @@ class ScoredDay:
     mean_score: float | None
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot."""
+        """Return the metadata shown in Dagster: numbers that plot."""
         mean = {} if self.mean_score is None else {"mean_score": round(self.mean_score, 6)}
         counts = {"dagster/row_count": self.payments, "payments": self.payments, "over threshold": self.alerting}
         return counts | mean | {"model_version": self.model_version}
@@ -80,7 +80,7 @@ class Backfilled:
     budget: int
 
     def metadata(self) -> dict[str, int]:
-        """What Dagster shows of it: numbers that plot."""
+        """Return the metadata shown in Dagster: numbers that plot."""
         return {
             "alerts": self.alerts,
             "already raised": self.before,

@@ -33,13 +33,13 @@ _KEYS = [_ID, "customer_id", "terminal_id", "event_timestamp"]
 
 @dataclass(frozen=True)
 class Streamed:
-    """What comparing the payments of a day found: rows of one side or both, and scores of one model that differ."""
+    """Comparison of a day's payments in stream and batch: rows on one or both sides, and differing scores."""
 
     compared: Compared
     rows: dict[str, int]
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot, and every feature."""
+        """Return the metadata shown in Dagster: numbers that plot, and every feature."""
         return self.rows | self.compared.metadata()
 
     def check(self) -> dg.AssetCheckResult:

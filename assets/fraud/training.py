@@ -1,4 +1,4 @@
-"""What fraud learns from: behind `fraud/training_set`; the rest of learning is shared (`assets.stages.training`)."""
+"""The training set and training task of fraud; the shared training stage is `assets.stages.training`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BASELINES = {"amount only": "amount", "terminal risk only": "terminal_risk_7d"}
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one model learns from.
+    """Training rows of one model, and the payments it is evaluated on.
 
     Attributes:
         rows: labelled payments: keys, `event_timestamp`, the features, `is_fraud`, and the `part` they are used for.
@@ -63,7 +63,7 @@ class TrainingSet:
         return self.rows.filter(pc.field("part") != REFIT)
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it."""
+        """Return the metadata shown in Dagster."""
         return {
             "dagster/row_count": self.rows.num_rows,
             "fraud_share": round(float(np.mean(self.rows["is_fraud"].to_numpy(zero_copy_only=False))), 5),
@@ -138,7 +138,7 @@ def _said(lake: Lake, first: date, last: date) -> dict[str, Any]:
 
 
 def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
-    """What fraud learns from this training set, and what it is judged by."""
+    """Build fraud's training task from this training set."""
     from models.features.fraud_definitions import FEATURES, LABEL_DELAY_DAYS
     from models.fraud.training_rows import refit_rows
     from models.training.dataset import split, whole

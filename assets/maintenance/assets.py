@@ -19,7 +19,7 @@ from resources.stack.ports import EventsResource, LakeResource, SettingsResource
     owners=["team:platform"],
 )
 def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -> dg.MaterializeResult:
-    """How many files of each table and of the scores were removed: unused for longer than `storage.keep_hours`.
+    """Remove files of tables and scores that were unused for longer than `storage.keep_hours`; report counts.
 
     They belonged to older versions of a table, to scores that were never published, or to writers that were killed.
     """
@@ -42,7 +42,7 @@ def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
     owners=["team:platform"],
 )
 def old_events(events: EventsResource, settings: SettingsResource) -> dg.MaterializeResult:
-    """How many events were removed: settled by every group, and published longer ago than `storage.keep_event_days`.
+    """Remove events that every group acknowledged and that are older than `storage.keep_event_days`.
 
     The stream's own state needs no such step: the worker removes what no window can see any more as it goes.
     """

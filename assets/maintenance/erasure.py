@@ -67,7 +67,7 @@ _REMAINS = (
 
 @dataclass(frozen=True)
 class Parts:
-    """What a home is made of."""
+    """Ports of a home that hold data."""
 
     lake: Lake
     feature_store: FeatureStore
@@ -140,7 +140,7 @@ class _Erasing:
         self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
 
     def training_sets(self) -> None:
-        """Which versions learnt from the entity, then its training rows; nobody trains meanwhile."""
+        """Record the versions trained on the entity, then remove its training rows, under each training lock."""
         for app in self._apps:
             with self._parts.registry.lock(app.name):
                 self._note_learnt(app)

@@ -1,4 +1,4 @@
-"""Where records of erasures lie: a journal while one goes on, `<name>.json` and `<name>.md` when it is done."""
+"""Records of erasures: a journal while one is in progress, `<name>.json` and `<name>.md` when it is done."""
 
 import os
 from datetime import UTC, datetime

@@ -20,7 +20,7 @@ def customers(
     lake: LakeResource,
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """Who has an account: one row per customer, on the day the account was delivered. Refused rows in quarantine."""
+    """Customer accounts: one row per customer, on the day the account was delivered. Rejected rows are quarantined."""
     yield from ingested(context, "customers", source, lake, settings, config)
 
 
@@ -44,7 +44,7 @@ def orders(
     lake: LakeResource,
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """What was bought and returned: one row per order line, on the day it was delivered, each line once."""
+    """Order lines bought and returned: one row per line, on the day it was delivered, each line once."""
     yield from ingested(context, "orders", source, lake, settings, config)
 
 
@@ -69,7 +69,7 @@ def payment_labels(
     lake: LakeResource,
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """Which payments were fraud: one row each time that it became known, on the day of delivery; the latest counts."""
+    """Fraud labels of payments: one row per label, on the day of delivery; the latest label counts."""
     needed = settings.open().fraud.history_days
     yield from ingested(context, "payment_labels", source, lake, settings, config, history_days=needed)
 
@@ -84,6 +84,6 @@ def payment_labels(
 def payment_feedback(
     context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource
 ) -> dg.MaterializeResult:
-    """What analysts said of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
+    """Analysts' labels of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
     rows = alert_feedback.copied(lake.open(), stream_store.open(), date.fromisoformat(context.partition_key))
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "answers": rows})

@@ -42,7 +42,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Night:
-    """What the scores of a day are made with.
+    """Ports and settings that a day is scored with.
 
     Attributes:
         run_id: the Dagster run that makes them.
@@ -66,7 +66,7 @@ class Scored:
     drift: DriftReport | None
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot, the drift of each feature as a table."""
+        """Return the metadata shown in Dagster: numbers that plot, the drift of each feature as a table."""
         shown: dict[str, Any] = {
             "dagster/row_count": self.draft.rows,
             "contacts": self.audit.contacts,
@@ -210,13 +210,13 @@ def _scored(night: Night, source: ModelSource, steps: Sequence[FailedSource], in
 
 @dataclass(frozen=True)
 class Published:
-    """What stands published, and whether this run put it there."""
+    """Publication of the day, and the verdict on the draft of this run."""
 
     publication: Publication
     verdict: str
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: the publication record."""
+        """Return the metadata shown in Dagster: the publication record."""
         standing = self.publication
         return {
             "dagster/row_count": standing.rows,
@@ -231,10 +231,10 @@ class Published:
 
 
 def publish(sink: Sink, notifier: Notifier, day: date) -> Published:
-    """What stands published for the day after its audited draft was published; each step down is told to people.
+    """Publish the day's audited draft and return the publication; notify people of each step down the ladder.
 
-    A set never takes the place of a better one that stands published. Steps are told before the set is published: if
-    the process dies between the two, the next run tells them again, and no notice is lost.
+    A set never replaces a published one of a better source. Notices go out before the set is published: if the process
+    dies between the two, the next run sends them again, and no notice is lost.
 
     Raises:
         TesseraError: nothing was audited for the day, or the audit blocked it.
@@ -262,7 +262,7 @@ def publish(sink: Sink, notifier: Notifier, day: date) -> Published:
 
 
 def _better(sink: Sink, draft: Publication) -> Publication | None:
-    """What stands published for the draft's day, if its source is better and its rows can be read."""
+    """Return the publication of the draft's day, if its source is better and its rows can be read."""
     try:
         standing = sink.published(draft.app, draft.day)
         if standing is None or LADDER.index(standing.degradation) >= LADDER.index(draft.degradation):

@@ -50,7 +50,7 @@ def contracted_table(
 
 
 class IngestConfig(dg.Config):
-    """How a contracted table is ingested in this run."""
+    """Run configuration of an ingested table."""
 
     reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
 
@@ -65,7 +65,7 @@ def ingested(
     *,
     history_days: int | None = None,
 ) -> Iterator[dg.MaterializeResult]:
-    """What ingesting the run's day into `table` did, with the result of its check.
+    """Ingest the run's day into `table`; yield the result with its check.
 
     `history_days`: days before it that must be in the lake; None: as the settings say.
 
@@ -115,7 +115,7 @@ def ingestion_metadata(report: Ingested) -> dict[str, Any]:
 
 
 def _held(report: Ingested) -> dict[str, Any]:
-    """What the source holds of the table, where it can tell, and what is odd about it."""
+    """Return metadata of the source's holdings, where it can count them, and of oddities in them."""
     held = report.holdings
     if held.rows is None:
         return {}
@@ -148,7 +148,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 
 class LearningConfig(dg.Config):
-    """When a model is trained."""
+    """Run configuration of training."""
 
     train: Literal["if_no_champion", "always"] = "if_no_champion"
 

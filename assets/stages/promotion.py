@@ -1,4 +1,4 @@
-"""Who may go in charge, and who can be loaded: the one place from which the champion is changed.
+"""Promotion and loading of champions: the one place from which the champion is changed.
 
 A version is fetched from the registry, past its cache, and scores its golden set before the alias moves.
 """

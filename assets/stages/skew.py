@@ -1,4 +1,4 @@
-"""How a comparison of served features with those of training is shown, for every application that serves some."""
+"""Checks and metadata of train/serve skew, for every application that serves features."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _WORDS: dict[Cause, str] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing the served rows of a day found."""
+    """Comparison of a day's served rows with offline features."""
 
     report: SkewReport
     config: SkewConfig
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: the largest share of any feature by cause, which plots, and every feature."""
+        """Return the metadata shown in Dagster: the largest share by cause, which plots, and every feature."""
         kept = {"examples in the lake": self.report.examples.num_rows}
         return self._shares() | kept | {"features": _feature_table(self.report.features)}
 

@@ -1,4 +1,4 @@
-"""How every application learns: candidates, the choice among them, the gate, the registry, who is in charge.
+"""The shared training stage: candidates, the choice among them, the gate, the registry, the promotion.
 
 An application brings a `Lesson`; nothing here knows an application's name.
 """
@@ -54,7 +54,7 @@ class Judged:
 
     @property
     def passing(self) -> tuple[Judged, str] | None:
-        """What may go in charge, and its version: the candidate, or else the renewal; None if both were stopped."""
+        """Return the version to promote, with its evaluation: candidate, else renewal; None if both were stopped."""
         for one in (self, self.renewal):
             if one is not None and one.version and one.report.passed:
                 return one, one.version
@@ -75,7 +75,7 @@ class Judged:
         return f"version {self.version}" if self.version else "not registered"
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot, the gate report with its curves."""
+        """Return the metadata shown in Dagster: numbers that plot, the gate report with its curves."""
         return {
             **_shown(self.metrics),
             "kind": self.candidate.name,
@@ -109,7 +109,7 @@ def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_o
 
 @dataclass(frozen=True)
 class _Judging:
-    """What one training night judges by."""
+    """Inputs of one night's evaluation."""
 
     lesson: Lesson
     contenders: Sequence[Contender]

@@ -1,4 +1,4 @@
-"""What an application brings to learning."""
+"""The training task that an application defines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRIFT = "drift.json"
 
 @dataclass(frozen=True)
 class Lesson:
-    """What an application learns from, and what it is judged by.
+    """An application's training task: its training rows, and the rows and limits it is evaluated with.
 
     Attributes:
         app: its name, e.g. `churn`.

@@ -1,4 +1,4 @@
-"""What every table of the shop promises: columns, types, units, ranges, keys, personal data, owner, freshness.
+"""Contracts of the shop's tables: columns, types, units, ranges, keys, personal data, owner, freshness.
 
 Importing this package brings only declarations. Checking rows lives in `models.contracts.checking`, which imports
 polars and is therefore imported where rows are checked, not where definitions load.

@@ -1,4 +1,4 @@
-"""What a new version of a contract means for those who deliver the table and those who read it."""
+"""Compatibility of a contract's new version for producers and consumers of the table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Change:
 
 
 def compare(old: Contract, new: Contract) -> Change:
-    """How `new` differs from `old`.
+    """Classify the change from `old` to `new`.
 
-    *Breaking*: a row that was accepted can now be refused, or a promise that a reader may rely on is gone; a limit that
-    moves in either direction does one of the two. *Additive*: a new column that may be null, or rows that come sooner.
-    *None*: only words changed.
+    *Breaking*: a row that was accepted can now be rejected, or a guarantee that a reader may rely on is gone; a limit
+    that moves in either direction does one of the two. *Additive*: a new nullable column, or rows that arrive sooner.
+    *None*: only descriptions changed.
     """
     breaking = [*_broken_promises(old, new), *_broken_columns(old, new)]
     if breaking:
@@ -38,7 +38,7 @@ def compare(old: Contract, new: Contract) -> Change:
 
 
 def version_is_due(old: Contract, new: Contract) -> str | None:
-    """Which number of the version must be raised for the change from `old` to `new`, or None where it is right."""
+    """Name the part of the version that must be raised for the change from `old` to `new`, or None if it is right."""
     before, after = ([int(n) for n in contract.version.split(".")] for contract in (old, new))
     kind = compare(old, new).kind
     if kind == "breaking" and after[0] <= before[0]:

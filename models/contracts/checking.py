@@ -105,7 +105,7 @@ def check_rows(
 
 
 def key_texts(contract: Contract, rows: pl.DataFrame) -> pl.Series:
-    """What is unique in each of `rows` as one text, null where the key is: `103`, or `103|2026-03-08 ...|true`."""
+    """Format the unique key of each row as one text, null where the key is: `103`, or `103|2026-03-08 ...|true`."""
     return rows.select(_unique(contract).alias("key"))["key"]
 
 
@@ -165,10 +165,10 @@ def _with_list_prices(rows: pl.DataFrame, list_prices: pa.Table) -> pl.DataFrame
 
 
 def _unread(contract: Contract, rows: pl.DataFrame, raw: pa.Table, original_names: Mapping[str, str]) -> pl.DataFrame:
-    """What `_original` says of each row with a null, and of each that the source could not take apart.
+    """Extract the original texts of each row with a null, and of each row that the source could not parse.
 
-    `_text_*` is the value of a column in it, `_named_*` is true if it names the column, `_problem` is what the source
-    says is wrong with the row.
+    `_text_*` is the original value of a column, `_named_*` is true if the original names the column, `_problem` is the
+    source's description of what is wrong with the row.
     """
     names = [c.name for c in contract.columns]
     problem = pl.Series(raw[ORIGINAL], dtype=pl.String).str.starts_with(_PROBLEM).fill_null(value=False)

@@ -1,4 +1,4 @@
-"""How a table's promise is declared."""
+"""Declaration of a table's contract and its columns."""
 
 # pyright: basic
 # pyarrow ships no types.

@@ -68,7 +68,7 @@ class Erasure(BaseModel):
 
     @property
     def name(self) -> str:
-        """What its files are called; two erasures of one entity within a second are two."""
+        """Base name of the record's files; two erasures of one entity within a second get different names."""
         return f"{self.started_at:%Y%m%dT%H%M%S.%f}Z-{self.digest[:12]}"
 
     @property

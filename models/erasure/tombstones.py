@@ -1,7 +1,7 @@
-"""Whom the home has forgotten: told by keyed digests, so that the list of them names nobody.
+"""Tombstones of erased entities: keyed digests, so that the list of them reveals no identity.
 
 A *tombstone* holds the HMAC-SHA256 of an entity's id under a random key of its own store, and a 20-bit *fingerprint*.
-Whoever has the list without the key cannot find an id by trying all there are. Fingerprints are computed for whole
+The list without the key does not allow finding an id by trying all there are. Fingerprints are computed for whole
 columns (0.04 µs per id, where an HMAC takes 0.7 µs); only ids with the fingerprint of a tombstone are worth an HMAC.
 """
 
@@ -55,12 +55,12 @@ class Tombstone(BaseModel):
 
 
 class Forgotten:
-    """Which ids of one entity were forgotten; `bool()` says whether any was.
+    """Erased ids of one entity; true if there are any.
 
     Args:
         entity: the entity's name; the same id of another entity has another digest.
         key: made by `new_key`, secret; may be empty if there are no tombstones.
-        tombstones: everybody forgotten so far.
+        tombstones: one per erased id so far.
     """
 
     def __init__(self, entity: str, key: bytes, tombstones: Iterable[Tombstone] = ()) -> None:
@@ -131,7 +131,7 @@ def _pieces(chunks: Sequence[pa.Array]) -> Iterator[pa.Array]:
 
 
 def _bytes_of(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Where each text starts and ends, counted from the first, and the bytes of all of them."""
+    """Return the offsets at which each text starts and ends, relative to the first, and the bytes of all texts."""
     _, offsets, data = texts.buffers()
     limits = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     whole = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
@@ -159,9 +159,9 @@ def text_holding(id: str) -> str:
 
 
 def is_named_in(text: str, id: str) -> bool:
-    """Whether an event names the id: in a field `subject` or an entity's column, at any depth, as a text or a number.
+    """True if an event names the id: in a field `subject` or an entity's column, at any depth, as a text or a number.
 
-    In JSON without any such field, a value that is the id counts; in what is no JSON, the id as a word.
+    In JSON without any such field, a value equal to the id counts; in text that is not JSON, the id as a word.
     """
     try:
         values = list(_values("", json.loads(text, object_pairs_hook=tuple)))  # a dict would lose repeated fields

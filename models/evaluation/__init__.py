@@ -1,1 +1,1 @@
-"""How good a model is, and how sure we can be of it."""
+"""Metrics of a model's quality and their uncertainty."""

@@ -1,4 +1,4 @@
-"""What one simple number already knows: a model must be better than that."""
+"""Single-feature baselines that a candidate must beat."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""How sure a number is: intervals by resampling entities."""
+"""Bootstrap intervals of metrics by resampling entities."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampling:
-    """How to resample: `n` times with `seed`; intervals cover `confidence`."""
+    """Settings of the bootstrap: `n` resamples with `seed`; intervals cover `confidence`."""
 
     n: int
     seed: int
@@ -101,7 +101,7 @@ class _Ranking:
 
 
 def _weights(groups: Groups, resampling: Resampling) -> Iterator[NDArray[np.float64]]:
-    """How often each row counts in each resample, some resamples at a time, shape `(resamples, n_rows)`."""
+    """Yield the count of each row in each resample, some resamples at a time, shape `(resamples, n_rows)`."""
     codes, inverse = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(resampling.seed)
     size = max(1, _CHUNK // max(1, inverse.size))

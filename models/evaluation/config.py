@@ -4,8 +4,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class SkewConfig(BaseModel):
-    """How far served features may differ from what training would have seen: shares of the compared rows, 0 to 1, for
-    each feature by itself. The check `skew` fails above any of them.
+    """Limits on train/serve skew: shares of the compared rows, 0 to 1, for each feature by itself.
+
+    The check `skew` fails above any of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

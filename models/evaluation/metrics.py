@@ -1,4 +1,4 @@
-"""How well probabilities rank and how honest they are; numpy only, so that no library is loaded to judge one."""
+"""Ranking and calibration metrics of probabilities; numpy only, so that no library is loaded to evaluate a model."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,8 +1,8 @@
-"""Whether what was served online is what training would have seen: per feature, and by cause where it is not.
+"""Train/serve skew: served features against those of training, per feature, by cause of the difference.
 
-A served value is held against two things. *The same row offline* (same entity, same event timestamp): if it has another
-value, code, definitions or data differ, and the model sees what it was not trained on. *The point-in-time join* at the
-moment of serving: if it gives another row, the online store was behind.
+A served value is compared with two others. *The same row offline* (same entity, same event timestamp): if its value
+differs, code, definitions or data differ, and the model sees values it was not trained on. *The point-in-time join* at
+the time of serving: if it gives another row, the online store was behind.
 """
 
 # pyarrow has no static types.
@@ -35,7 +35,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Offline:
-    """What offline has for the served rows.
+    """Offline features of the served rows.
 
     Attributes:
         now: features by point-in-time join at `served_at`; rows and order of the served ones.
@@ -93,7 +93,7 @@ class SkewReport:
     examples: pa.Table
 
     def excesses(self, config: SkewConfig) -> tuple[Excess, ...]:
-        """What is above a limit, the worst cause first."""
+        """Return the causes that exceed a limit, the worst first."""
         limits: dict[Cause, float] = {
             "value": config.max_value_share,
             "extra": config.max_extra_share,
@@ -142,7 +142,7 @@ def skew(served: pa.Table, offline: Offline, view: str, features: Sequence[str],
 
 
 def versions(served: pa.Table, stored: pa.Table, keys: Sequence[str], view: str, features: Sequence[str]) -> pa.Table:
-    """What offline had by `served_at` for the entity and event timestamp of each served row.
+    """Return the offline rows known by `served_at` for the entity and event timestamp of each served row.
 
     Columns: `row` (position in `served`), `since` (when it was known) and `features`; none, one or several rows (late
     corrections) for each served row, ascending by `since`. Many online stores keep whole seconds: a served row of a
@@ -237,7 +237,7 @@ class _Values:
         )
 
     def expected(self, cause: Cause) -> pa.ChunkedArray:
-        """What should have been served instead."""
+        """Return the values that should have been served instead."""
         return self.newest if cause == "value" else self.now
 
     def largest(self, causes: Mapping[Cause, Flags]) -> float | None:
@@ -276,7 +276,7 @@ def _causes(rows: _Rows, values: _Values) -> dict[Cause, Flags]:
 
 
 def _differ(one: pa.ChunkedArray, other: pa.ChunkedArray, relative_tolerance: float) -> Flags:
-    """Where `IS DISTINCT FROM` holds; two NaN are not distinct."""
+    """Mark rows for which `IS DISTINCT FROM` holds; two NaN are not distinct."""
     known, other_known = _flags(one.is_valid()), _flags(other.is_valid())
     if pa.types.is_floating(one.type):
         mine, theirs = one.to_numpy(), other.to_numpy()

@@ -1,4 +1,4 @@
-"""How a model does on parts of the hold-out."""
+"""Comparison of two models on slices of the hold-out."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What is known about an entity at a moment: features, labels and cut-offs."""
+"""Features, labels and cut-offs of an entity at a point in time."""

@@ -186,7 +186,7 @@ def _habits(known: Any) -> Any:
 
 
 def _products(orders: Any, cutoffs: Any) -> Any:
-    """How many different products each customer had bought at each cut-off."""
+    """Count the different products that each customer had bought at each cut-off."""
     lines = _lines(orders.filter(~orders.is_return))
     seen = _at_cutoffs(lines.select("customer_id", "product_id", "known_on", "ordered_day"), cutoffs)
     age = seen.cutoff_day - seen.ordered_day

@@ -1,4 +1,4 @@
-"""What a feature is called and means."""
+"""Name and meaning of a feature."""
 
 from dataclasses import dataclass
 

@@ -29,7 +29,7 @@ _THURSDAY = 3  # 1970-01-01; Monday is 0
 
 @dataclass(frozen=True)
 class Payment:
-    """What the features need of a payment. `micros`: µs since 1970, UTC; `cents`: its amount in EUR cents."""
+    """The fields of a payment that features need. `micros`: µs since 1970, UTC; `cents`: its amount in EUR cents."""
 
     transaction_id: int
     customer_id: str

@@ -1,4 +1,4 @@
-"""What windows already hold when a stream begins: rows of the payments before a moment, for every key at once."""
+"""Initial window state of a new stream: rows of the payments before a timestamp, for every key at once."""
 
 from __future__ import annotations
 

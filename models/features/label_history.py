@@ -1,8 +1,8 @@
-"""When a payment counts as fraud: each statement about it replaces those before from its own moment on.
+"""Fraud labels over time: each statement about a payment replaces earlier ones from its own timestamp on.
 
-Statements are a set, so neither the order in which they arrive nor repeated deliveries matter. Of statements of the
-same moment, one that says fraud counts. A statement is one integer, `2 * moment + is_fraud` (moments in µs since 1970,
-UTC): the largest one not beyond `2 * t + 1` is what is known at the moment t.
+Statements are a set, so neither their order of arrival nor repeated deliveries matter. Of statements with the same
+timestamp, one that says fraud counts. A statement is one integer, `2 * timestamp + is_fraud` (in µs since 1970, UTC):
+the largest one not beyond `2 * t + 1` is the label known at time t.
 """
 
 # ibis gives the columns of a table no static types.

@@ -90,7 +90,7 @@ class KeyHistory:
         return (0, 0) if said in known or before == said & 1 else (said >> 1, end)
 
     def position(self, micros: int, row_id: int) -> int:
-        """Where that row stands.
+        """Return the position of that row.
 
         Raises:
             KeyError: there is no such row.
@@ -159,13 +159,13 @@ class KeyHistory:
         return frauds
 
     def _correction(self, at: int, last: int) -> int:
-        """What the statements up to `last` make of the row `at`, less what the first one made of it."""
+        """Return the label of row `at` by the statements up to `last`, minus the label of its first statement."""
         if self.known[at] > last:
             return 0
         return (max(one for one in self._statements(at) if one <= last) & 1) - (self.known[at] & 1)
 
     def _statements(self, at: int) -> list[int]:
-        """What was said of the row in position `at`, ascending."""
+        """Return the statements about the row in position `at`, ascending."""
         if self.known[at] == NOT_KNOWN:
             return []
         row = self.micros[at], self.ids[at]

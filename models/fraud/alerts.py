@@ -72,15 +72,15 @@ class Alert:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What an analyst said of a payment.
+    """An analyst's label of an alerted payment.
 
     Attributes:
         transaction_id: the payment.
-        customer_id: whose card.
-        alert_id: the alert that they looked at.
-        is_fraud: what they said.
-        labelled_at: when they said it, UTC.
-        who: said it.
+        customer_id: the owner of the card.
+        alert_id: the alert that the analyst reviewed.
+        is_fraud: the label.
+        labelled_at: when the label was given, UTC.
+        who: gave the label.
     """
 
     transaction_id: int
@@ -97,7 +97,7 @@ def alert_id(payment: Payment) -> str:
 
 
 def is_alert_of(name: str, customer_id: str) -> bool:
-    """Whether that is the name of an alert of the customer, whatever the day."""
+    """True if `name` is the name of an alert of the customer, on any day."""
     return re.fullmatch(rf"\d{{8}}-{re.escape(customer_id)}", name) is not None
 
 

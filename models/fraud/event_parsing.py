@@ -68,7 +68,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class PaymentLimits(BaseModel):
-    """What a payment event may say; beyond it, it goes to the dead letters."""
+    """Limits of a valid payment event; events beyond them go to the dead letters."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -99,7 +99,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True)
 class Label:
-    """What is said about a payment. `labelled_at`: µs since 1970, UTC, when it became known."""
+    """A label of a payment. `labelled_at`: µs since 1970, UTC, when it became known."""
 
     transaction_id: int
     labelled_at: int
@@ -167,7 +167,7 @@ def check_clock(at: int, limits: PaymentLimits, *, now: datetime) -> None:
 
 
 def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest: int) -> None:
-    """Whether the stream can take a payment of that moment.
+    """Check that the stream can process a payment with that timestamp.
 
     Args:
         payment: which it does not know yet.

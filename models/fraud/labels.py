@@ -1,8 +1,8 @@
-"""What is known of a payment when the source and analysts both say whether it was fraud.
+"""Labels of payments from two sources: the table of labels and analysts' feedback.
 
-Whoever says it, a statement replaces those before it from its own moment on; of statements of the same moment, one that
-says fraud counts (`models.features.label_history`). That does not depend on the order in which they arrive: the stream,
-which meets labels one by one, and a query over all of them end at the same values.
+Each statement replaces those before it from its own timestamp on, whatever its source; of statements with the same
+timestamp, one that says fraud counts (`models.features.label_history`). That does not depend on the order of arrival:
+the stream, which reads labels one by one, and a query over all of them give the same values.
 """
 
 # ibis gives the columns of a table no static types.

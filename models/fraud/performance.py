@@ -1,4 +1,4 @@
-"""How good the scores and alerts of a past day were, by what became known of its payments since."""
+"""Performance of a past day's scores and alerts, by the labels that have become known since."""
 
 # pyarrow has no static types.
 # pyright: basic
@@ -43,7 +43,7 @@ class Quality:
 
 
 def labels_known(is_fraud: pa.ChunkedArray) -> Quality:
-    """How much is known of the payments of a day: true, false, or NULL for those nobody said anything about."""
+    """Count the labels of a day's payments: true, false, or NULL for payments without a label."""
     told = np.asarray(is_fraud.is_valid(), dtype=bool)
     frauds = int(np.asarray(is_fraud.fill_null(False), dtype=bool).sum())
     return Quality(payments=told.size, labelled=int(told.sum()), frauds=frauds)

@@ -65,7 +65,7 @@ def events_of(rows: pa.RecordBatch) -> Iterator[Event]:
 
 
 def _told(labels: Any, paid: Any, *, alert_id: Any) -> Any:
-    """What was said of these payments, as rows of the history."""
+    """Build the label rows of these payments for the replayed history."""
     said: Any = labels.select("transaction_id", "is_fraud", "labelled_at", alert_id=alert_id)
     told = said.inner_join(paid.select("transaction_id", "customer_id"), "transaction_id")
     return told.select(

@@ -30,7 +30,7 @@ def alert_threshold(scores: Vector, groups: Groups, days: NDArray[np.datetime64]
 
 
 def threshold_text(threshold: float, per_day: int) -> str:
-    """What is kept beside the model."""
+    """Format the threshold and the alert budget as the JSON stored beside the model."""
     return json.dumps({"threshold": threshold, "alerts_per_day": per_day})
 
 

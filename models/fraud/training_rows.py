@@ -1,4 +1,4 @@
-"""Which payments a fraud model learns from and is judged on."""
+"""Selection of the payments that a fraud model is trained and evaluated on."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a candidate must pass before it may be put in charge."""
+"""The gate: checks that a candidate must pass before it can become champion."""

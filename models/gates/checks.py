@@ -20,7 +20,7 @@ _LATENCY_REPEATS = 5
 
 
 def rows(hearing: Hearing) -> GateCheck:
-    """Whether the hold-out has enough rows of both classes to decide anything."""
+    """Check that the hold-out has enough rows of both classes."""
     limits, labels = hearing.config, hearing.holdout.labels
     positives = int(labels.sum())
     fewest = min(positives, labels.size - positives)
@@ -33,14 +33,14 @@ def rows(hearing: Hearing) -> GateCheck:
 
 
 def floor(hearing: Hearing) -> GateCheck:
-    """Whether even the lower end of the metric's interval reaches the floor."""
+    """Check that the lower end of the metric's interval reaches the floor."""
     found, limit = hearing.quality(CANDIDATE), hearing.config.min_quality
     says = f"{hearing.metric} {found}; the lower end must reach {limit:g}"
     return GateCheck("floor", found.low >= limit, found.low, limit, says)
 
 
 def baseline(hearing: Hearing) -> GateCheck:
-    """Whether no simple baseline is measurably ahead of the candidate."""
+    """Check that no simple baseline is measurably ahead of the candidate."""
     margin = hearing.config.baseline_margin
     leads = {name: hearing.lead(name) for name in given(hearing.evidence.baselines, "baselines")}
     hearing.scores(LINEAR)
@@ -53,7 +53,7 @@ def baseline(hearing: Hearing) -> GateCheck:
 
 
 def champion(hearing: Hearing) -> GateCheck:
-    """Whether the candidate is better than the model in charge, beyond what chance explains."""
+    """Check that the candidate beats the champion beyond chance."""
     standing = hearing.champion
     if standing is None:
         return GateCheck("champion", True, None, None, hearing.no_champion)
@@ -67,7 +67,7 @@ def champion(hearing: Hearing) -> GateCheck:
 
 
 def top(hearing: Hearing) -> GateCheck:
-    """Whether those that can be looked at in a day hold no fewer positives than the model in charge would find."""
+    """Check that the top k of a day hold no fewer positives than the champion's, within the allowed drop."""
     k, drop = hearing.config.top_per_day, hearing.config.max_top_drop
     if k is None:
         return GateCheck("top", True, None, None, "not asked: nobody looks at the first of a day")
@@ -77,7 +77,7 @@ def top(hearing: Hearing) -> GateCheck:
 
 
 def slices(hearing: Hearing) -> GateCheck:
-    """Whether no part of the hold-out is served measurably worse than by the model in charge."""
+    """Check that no slice of the hold-out is served measurably worse than by the champion."""
     limits = hearing.config
     judged = [
         result for result in hearing.slices if result.difference is not None and result.rows >= limits.min_slice_rows
@@ -91,7 +91,7 @@ def slices(hearing: Hearing) -> GateCheck:
 
 
 def calibration(hearing: Hearing) -> GateCheck:
-    """Whether probabilities mean what they say, beyond what chance explains."""
+    """Check that probabilities match observed rates, beyond chance."""
     limits, labels, scores = hearing.config, hearing.holdout.labels, hearing.scores(CANDIDATE)
     bins = reliability(labels, scores)
     excess, gap = max(0.0, bins.ece - bins.chance), float(scores.mean() - labels.mean())
@@ -104,7 +104,7 @@ def calibration(hearing: Hearing) -> GateCheck:
 
 
 def latency(hearing: Hearing) -> GateCheck:
-    """Whether a prediction is fast enough: CPU time of the best of five runs on at least 2,000 rows."""
+    """Check the prediction latency: CPU time of the best of five runs on at least 2,000 rows."""
     held = hearing.holdout.rows
     matrix = np.tile(held, (-(-_LATENCY_ROWS // len(held)), 1))
     seconds = min(_cpu_seconds(lambda: hearing.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
@@ -113,20 +113,20 @@ def latency(hearing: Hearing) -> GateCheck:
 
 
 def size(hearing: Hearing) -> GateCheck:
-    """Whether the package is small enough to be fetched and held in memory."""
+    """Check that the package is small enough to be fetched and held in memory."""
     value = given(hearing.evidence.size_bytes, "the size of the package") / 1e6
     limit = hearing.config.max_size_mb
     return GateCheck("size", value <= limit, value, limit, f"{value:.2f} MB")
 
 
 def loads(hearing: Hearing) -> GateCheck:
-    """Whether the package can be read back, as a night will read it, and still scores its golden rows."""
+    """Check that the package loads as a night loads it, and still scores its golden rows."""
     scored = given(hearing.evidence.loads, "a way to load the package")()
     return GateCheck("loads", scored > 0, float(scored), 1.0, f"loaded, {scored} golden rows scored as in training")
 
 
 def unseen(hearing: Hearing) -> GateCheck:
-    """Whether neither the candidate nor the champion learnt from anything that the hold-out's labels rest on."""
+    """Check that neither candidate nor champion was trained on anything that the hold-out's labels depend on."""
     split, day = hearing.split, hearing.holdout_day
     shared = len(_keys(split.train) & _keys(split.holdout))
     problems = [f"{shared} hold-out rows were trained on"] if shared else []
@@ -139,7 +139,7 @@ def unseen(hearing: Hearing) -> GateCheck:
 
 
 def leakage(hearing: Hearing) -> GateCheck:
-    """Whether no feature alone gives the answer away, and shuffled labels teach the trainer nothing."""
+    """Check that no single feature gives the label away, and that shuffled labels teach the trainer nothing."""
     limits, split = hearing.config, hearing.split
     control = given(hearing.evidence.control, "the control with shuffled labels")
     tells = feature_tells(split.encoder.feature_names, split.train.rows, split.train.labels)
@@ -181,7 +181,7 @@ COMPARISONS = frozenset({champion.__name__, top.__name__, slices.__name__})
 
 
 def has_seen(label_end: date, cutoffs: tuple[date, ...], holdout: date) -> bool:
-    """Whether a model with these training labels and cut-offs knows what the hold-out from that day on rests on."""
+    """True if a model with these training labels and cut-offs overlaps the hold-out that begins on that day."""
     return bool(_overlaps("it", label_end, cutoffs, holdout))
 
 

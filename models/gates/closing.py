@@ -1,4 +1,4 @@
-"""What a gate does with code that may fail in any way: a failure is a reason, not a crash."""
+"""Conversion of any failure of a check into a reason, so that the gate stays closed instead of crashing."""
 
 from collections.abc import Callable
 

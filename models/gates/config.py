@@ -1,4 +1,4 @@
-"""What a candidate must show before it may be put in charge."""
+"""Limits that a candidate must meet before it can become champion."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -1,4 +1,4 @@
-"""What the checks of one gate share: scores on the hold-out and their resamples, each computed when first asked for."""
+"""Context shared by the checks of one gate: hold-out scores and their resamples, each computed on first use."""
 
 from datetime import date
 from functools import cached_property
@@ -94,7 +94,7 @@ class Hearing:
 
     @property
     def metric(self) -> str:
-        """What models are compared by, in words."""
+        """Name of the metric that models are compared by."""
         return METRIC_WORDS[self.config.metric]
 
     def quality(self, name: str) -> Interval:
@@ -115,7 +115,7 @@ class Hearing:
 
     @property
     def reference(self) -> str:
-        """What slices are compared with: the champion, or the linear baseline while there is none."""
+        """Reference that slices are compared with: the champion, or the linear baseline if there is none."""
         return LINEAR if self.champion is None else CHAMPION
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What a gate decides on."""
+"""Evidence that a gate decides on."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

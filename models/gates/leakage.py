@@ -14,7 +14,7 @@ _MIN_EXPECTED = 30.0
 
 @dataclass(frozen=True)
 class FeatureTell:
-    """How much one feature alone says about the label.
+    """Leakage of the label by one feature alone.
 
     Attributes:
         name: of the feature.
@@ -28,14 +28,14 @@ class FeatureTell:
 
 
 def feature_tells(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[FeatureTell]:
-    """What each column says about the label on its own, the most telling first."""
+    """Measure how well each column alone predicts the label, the strongest first."""
     tells = [_tell(name, rows[:, index].astype(np.float64), labels) for index, name in enumerate(names)]
     return sorted(tells, key=lambda tell: (-max(tell.auc, tell.pure_share), tell.name))
 
 
 @dataclass(frozen=True)
 class FeatureName:
-    """How much of a name one feature is.
+    """Degree to which one feature identifies the entity.
 
     Attributes:
         name: of the feature.
@@ -51,9 +51,9 @@ class FeatureName:
 def feature_names(
     names: tuple[str, ...], rows: Matrix, groups: Groups, cutoffs: NDArray[np.datetime64]
 ) -> list[FeatureName]:
-    """How much each column is a name of the entity, or of the row's position; of rows in the order of a `Split`.
+    """Measure how far each column identifies the entity or the row's position; rows are ordered as in a `Split`.
 
-    Only entities with rows at several cut-offs can tell: at a single one, any exact number differs from all others.
+    Only entities with rows at several cut-offs count: at a single one, any exact number differs from all others.
     """
     several = np.unique(cutoffs).size > 1
     return [

@@ -1,4 +1,4 @@
-"""What a gate decided, readable by people and by machines."""
+"""The gate's report, readable by people and by machines."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GateReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every check was made and passed."""
+        """True if at least one check was made and all passed."""
         return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property

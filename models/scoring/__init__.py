@@ -1,1 +1,1 @@
-"""How a day is scored, explained, audited and watched for drift."""
+"""Scoring of a day: predictions, reasons, audit and drift."""

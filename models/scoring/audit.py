@@ -1,4 +1,4 @@
-"""Whether a written set of scores may be published: looked at as read back, row by row, before anybody sees it."""
+"""Audit of a written set of scores, read back row by row, before it may be published."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class AuditReport:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the rows must be.
+    """Expected properties of the rows.
 
     Attributes:
         entities: arrays of the ids in scope, ascending; read once.

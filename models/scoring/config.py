@@ -6,7 +6,7 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
 class ScoringConfig(BaseModel):
-    """How rows are scored and who is contacted."""
+    """Settings of scoring and of the decision to contact."""
 
     model_config = _FROZEN
 
@@ -20,7 +20,7 @@ class ScoringConfig(BaseModel):
 
 
 class AuditConfig(BaseModel):
-    """When scores are not published.
+    """Limits above which scores are not published.
 
     PSI below 0.1 means no shift worth a word, above 0.25 a major one: Siddiqi, "Credit Risk Scorecards" (2006).
     """
@@ -37,7 +37,7 @@ class AuditConfig(BaseModel):
 
 
 class DriftConfig(BaseModel):
-    """How the night's features are compared with those of the training set."""
+    """Settings of the comparison of the night's features with the training set."""
 
     model_config = _FROZEN
 

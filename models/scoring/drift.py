@@ -1,4 +1,4 @@
-"""Whether the night's features still look like those the model was trained on."""
+"""Drift of the night's features against the training set."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class TextReference(BaseModel):
 
 
 class DriftReference(BaseModel):
-    """What must be remembered of a training set to tell drift; a few kilobytes, stored with the model."""
+    """Summary of a training set for the measurement of drift; a few kilobytes, stored with the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,7 +87,7 @@ class DriftReport:
 def drift_reference(
     table: pa.Table, features: Sequence[str], config: DriftConfig, history: HomeHistory | None = None
 ) -> DriftReference:
-    """What to remember of a training set. `features` are numeric, boolean or string columns of `table`."""
+    """Summarize a training set. `features` are numeric, boolean or string columns of `table`."""
     text = [name for name in features if pa.types.is_string(table.schema.field(name).type)]
     numeric = [name for name in features if name not in text]
     return DriftReference(
@@ -126,7 +126,7 @@ class DriftMeter:
             yield batch
 
     def report(self) -> DriftReport:
-        """How far everything counted so far is from the training set."""
+        """Report the drift of everything counted so far from the training set."""
         rows = [self._drift(name) for name in self._counts]
         ranked = tuple(sorted(rows, key=lambda row: (-row.judged_psi, row.feature)))
         return DriftReport(ranked, max((row.judged_psi for row in ranked), default=0.0))

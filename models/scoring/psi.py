@@ -20,12 +20,12 @@ class Shift:
     by_chance: float
 
     def above(self, limit: float) -> bool:
-        """Whether the index is above `limit` by more than chance: in small sets it is large for nothing."""
+        """True if the index exceeds `limit` by more than chance, which is large in small sets."""
         return self.psi > limit + self.by_chance
 
 
 def shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
-    """How far `after` has moved from `before`: sum of (a - b) ln(a / b) over the shares a and b of each bin.
+    """Population stability index of `after` against `before`: sum of (a - b) ln(a / b), a and b the shares of a bin.
 
     Chance: with equal populations of n and m rows in B bins, PSI / (1/n + 1/m) is chi-square distributed with B - 1
     degrees of freedom (Yurdakul and Naranjo, "Statistical properties of the population stability index", 2020); its

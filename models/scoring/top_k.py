@@ -39,7 +39,7 @@ class TopRows:
         self.scores = merged[best]
 
     def _bar(self) -> float:
-        """What a later row must exceed: an equal one comes too late."""
+        """Threshold that a later row must exceed; equal scores lose to earlier rows."""
         if self._k == 0:
             return float("inf")
         return float(self.scores[-1]) if len(self.scores) == self._k else float("-inf")

@@ -1,4 +1,4 @@
-"""How well churn of the simulated shop can be known at best: the exact posterior, given everything seen so far."""
+"""Bayes-optimal churn scores of the simulated shop: the exact posterior, given everything observed so far."""
 
 # pyright: basic
 # pyarrow ships no types.

@@ -1,8 +1,8 @@
-"""How well fraud of the simulated shop can be known at best: a bound that no score can beat in expectation.
+"""Bayes-optimal fraud scores of the simulated shop: a bound that no score can beat in expectation.
 
-It is the posterior of somebody who knows more than anybody can: the laws, each card's usual amount, and of every
-payment that is a week old not only whether it was fraud, but why. With that, terminals and cards can be judged one by
-one: each is a chain of days (how long ago it last fell into wrong hands), seen through its payments.
+It is a posterior with more knowledge than any real model has: the generating laws, each card's usual amount, and of
+every payment that is a week old both the label and the fraud scenario. Given these, terminals and cards are
+independent: each is a chain of days (the age of its last compromise), observed through its payments.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Who pays by card, and how each card is used: every trait is drawn from the customer's number alone.
+"""Card holders and their payment behaviour: every trait is drawn from the customer's number alone.
 
 The laws of payments and frauds, in this file, in `terminals` and in `payments`, are those of Le Borgne, Siblini,
 Lebichot, Bontempi: Reproducible Machine Learning for Credit Card Fraud Detection (2022), chapter 3, with 5,000 cards
-and 10,000 terminals. Written anew from the description; what differs is said where it does.
+and 10,000 terminals. Written anew from the description; deviations are noted where they occur.
 """
 
 from dataclasses import dataclass, fields
@@ -65,6 +65,6 @@ def cards_of(seed: int, customers: Customers, side: float) -> Cards:
 
 
 def stolen(seed: int, customer: Integers, day: int) -> NDArray[np.bool_]:
-    """Whether a thief uses the card of each customer on `day`, besides the owner."""
+    """Mark the customers whose card a thief uses on `day`, besides the owner."""
     begins = np.arange(day - STOLEN_DAYS + 1, day + 1)
     return uniform(seed, Purpose.STOLEN, customer[:, None], begins).min(axis=1) < STOLEN_PER_DAY

@@ -1,4 +1,4 @@
-"""What the shop sells: the products on the first day and those added since."""
+"""The shop's catalogue: the products of the first day and those added since."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Catalogue:
     first_day: int
 
     def size(self, day: int) -> int:
-        """How many products exist on `day`."""
+        """Number of products that exist on `day`."""
         return FIRST_PRODUCTS + max(0, day - self.first_day) // DAYS_BETWEEN_PRODUCTS
 
     def added(self, day: int) -> Integers:

@@ -36,7 +36,7 @@ _CENTS = 100
 
 @dataclass(frozen=True)
 class DefectShares:
-    """How many bad rows come with each good one, and the share of good order lines that come late; each 0..1.
+    """Number of bad rows per good one, by defect, and the share of good order lines that come late; each 0..1.
 
     Attributes:
         duplicate: the line or the payment again, in the same delivery.
@@ -73,7 +73,7 @@ def days_late(seed: int, lines: Lines, shares: DefectShares) -> Integers:
 
 
 def affected(seed: int, good: Lines | Paid, shares: DefectShares, defect: Defect | PaymentDefect) -> NDArray[np.bool_]:
-    """Which good lines or payments come with a bad row of this kind."""
+    """Mark the good lines or payments that come with a bad row of this kind."""
     return uniform(seed, _PURPOSE[defect], good.key.view(np.int64)) < getattr(shares, defect)
 
 

@@ -1,4 +1,4 @@
-"""What happens on a day: the order lines bought and the lines sent back, without any defect."""
+"""Orders of one day: lines bought and lines returned, without defects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields

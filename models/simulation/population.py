@@ -1,4 +1,4 @@
-"""Who shops: every customer's latent traits, drawn from the customer's number alone."""
+"""The shop's population: every customer's latent traits, drawn from the customer's number alone."""
 
 from dataclasses import dataclass, fields
 from typing import Self

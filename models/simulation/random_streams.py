@@ -15,7 +15,7 @@ _ABOVE = 2.0**-53
 
 
 class Purpose(IntEnum):
-    """What a number is drawn for; two purposes never share numbers."""
+    """Purpose of a random number; two purposes never share numbers."""
 
     COUNTRY = 1
     RATE = 2

@@ -95,7 +95,7 @@ def payments(paid: Paid, delivered_on: int) -> pa.Table:
 
 
 def payment_labels(paid: Paid) -> pa.Table:
-    """Which of the payments were fraud, delivered when that becomes known."""
+    """Build the fraud labels of the payments, delivered when they become known."""
     known = paid.day + LABEL_DAYS
     columns = [_transaction_id(paid), pa.array(paid.scenario > 0), _moment(known, paid.second), _date(known)]
     return pa.table(columns, schema=SCHEMAS["payment_labels"])

@@ -75,9 +75,9 @@ class Shop:
         return pa.concat_tables([rows.empty("payments"), *parts])
 
     def defect_counts(self, table: str, first: date, last: date) -> dict[str, int]:
-        """How many rows of each kind, delivered on `first`..`last`, a contract must put aside; {} if it has no kinds.
+        """Count the rows delivered on `first`..`last` that a contract must quarantine, by defect; {} if there are none.
 
-        A line re-delivered on `first` counts: it is a duplicate for whoever also took the day before `first`.
+        A line re-delivered on `first` counts: it is a duplicate for readers that also have the day before `first`.
         """
         faults = {"orders": self._faults, "payments": self._payment_faults}.get(table, lambda _: ())
         counts: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Where cards pay: terminals spread over the land, and which of them a card's owner comes to."""
+"""Payment terminals: their locations, and the terminals that a card's owner visits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,7 +42,7 @@ class Terminals:
         return float(np.sqrt(self.number))
 
     def skimmed(self, day: int) -> NDArray[np.bool_]:
-        """Whether each terminal is in wrong hands on `day`: all that is paid there is fraud."""
+        """Mark the terminals that are compromised on `day`: all payments there are fraud."""
         begins = np.arange(day - SKIMMED_DAYS + 1, day + 1)
         return (
             uniform(self.seed, Purpose.SKIMMED, np.arange(self.number)[:, None], begins).min(axis=1) < SKIMMED_PER_DAY

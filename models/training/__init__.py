@@ -1,1 +1,1 @@
-"""How models are made, calibrated and packed."""
+"""Training, calibration and packaging of models."""

@@ -1,4 +1,4 @@
-"""Whether a refit model scores tonight's rows as the judged one does."""
+"""Agreement of a refit model with the evaluated one on tonight's rows."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from models.training.model import Vector
 
 
 class RefitConfig(BaseModel):
-    """Whether the judged settings are refit on all mature rows, and how far the refit may be from what was judged."""
+    """Settings of the refit of the evaluated settings on all mature rows, and limits on its deviation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,7 @@ class Agreement:
 
 
 def agreement(judged: Vector, refit: Vector) -> Agreement:
-    """How the scores of a refit agree with those of the judged model, both of the same rows.
+    """Compare the scores of a refit with those of the evaluated model on the same rows.
 
     Two models that each give all rows one score agree in rank; if only one does, or there are no rows, the correlation
     is NaN.

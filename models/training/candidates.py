@@ -21,7 +21,7 @@ _CONTROL_ROWS = 12_000
 
 
 class Fitter(Protocol):
-    """What is asked of a trainer; the trainer port has it."""
+    """The part of the trainer port that training needs."""
 
     name: str
 
@@ -132,7 +132,7 @@ def exchanged_labels(labels: Labels, groups: Groups, *, seed: int) -> Labels:
 
 
 def _some_entities(groups: Groups, rows: int, seed: int) -> NDArray[np.bool_]:
-    """Which rows belong to randomly drawn entities that have about `rows` rows together; all if there are no more."""
+    """Mark the rows of randomly drawn entities that have about `rows` rows together; all if there are no more."""
     codes, counts = np.unique(groups, return_counts=True)
     order = np.random.default_rng(seed).permutation(codes.size)
     before = np.cumsum(counts[order]) - counts[order]

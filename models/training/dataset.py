@@ -159,7 +159,7 @@ def whole(
 
 @dataclass(frozen=True)
 class _Parts:
-    """How one column divides rows: by its most frequent texts, or by terciles."""
+    """Division of rows by one column: by its most frequent texts, or by terciles."""
 
     texts: tuple[str, ...]
     edges: tuple[float, ...]

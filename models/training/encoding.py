@@ -23,7 +23,7 @@ MAX_CATEGORIES = 12
 
 @dataclass(frozen=True)
 class Encoder:
-    """Which columns become which matrix columns; learnt from training rows, stored beside the model.
+    """Encoding of columns as matrix columns; fitted on training rows, stored beside the model.
 
     Attributes:
         numeric: columns that are taken as float32, NULL as NaN.
@@ -102,7 +102,7 @@ class Encoder:
 
 
 def positions(column: pa.Array | pa.ChunkedArray, values: Sequence[str]) -> pa.Array | pa.ChunkedArray:
-    """Where each text stands in `values` (int32); NULL where it does not, or is NULL itself."""
+    """Return the index of each text in `values` (int32); NULL where it is missing, or NULL itself."""
     options = pc.SetLookupOptions(value_set=pa.array(values, pa.string()))
     return pc.call_function("index_in", [column.cast(pa.string())], options)
 

@@ -1,4 +1,4 @@
-"""What every trained model offers, whichever library made it."""
+"""The interface of every trained model, whatever its library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class FittedModel(Protocol):
         ...
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """What must be known to load it again (JSON), after its files are in `folder`.
+        """Write the model's files to `folder` and return what loading them needs (JSON).
 
         The files are in formats that run no code when they are read; the same model gives the same bytes.
         """

@@ -26,7 +26,7 @@ _LIBRARIES = ("numpy", "scikit-learn", "skops", "xgboost")
 
 
 class ModelCard(BaseModel):
-    """What must be known about a model to judge it. Days are UTC.
+    """Facts needed to evaluate a model. Days are UTC.
 
     Attributes:
         app: the application it is for, e.g. `churn`.

@@ -1,4 +1,4 @@
-"""How a model was made, so that the same settings can be trained on other rows."""
+"""Recipe of a model: trainer and settings, so that the same settings can be trained on other rows."""
 
 from typing import Any
 
@@ -24,5 +24,5 @@ class Recipe(BaseModel):
     chosen: dict[str, str] = {}
 
     def same_settings(self, other: "Recipe | None") -> bool:
-        """Whether the other one names the same trainer with the same settings, whatever its training chose."""
+        """True if both name the same trainer and settings, whatever values training chose."""
         return other is not None and (self.trainer, self.settings) == (other.trainer, other.settings)

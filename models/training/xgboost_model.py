@@ -22,9 +22,9 @@ _FILE = "model.ubj"
 
 @dataclass(frozen=True)
 class Boosting:
-    """How long to boost. `max_rounds` trees at most; stop when `patience` rounds brought no lower log loss.
+    """Length of boosting. `max_rounds` trees at most; stop when `patience` rounds brought no lower log loss.
 
-    With `rounds` given, that many: the folds choose nothing, they only calibrate.
+    With `rounds` given, exactly that many: the folds choose nothing, they only calibrate.
     """
 
     max_rounds: int

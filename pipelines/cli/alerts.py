@@ -52,7 +52,7 @@ class _Listed:
     unlabelled: int
 
     def says(self, name: str) -> str:
-        """What stands in a column of the screen."""
+        """Return the text of one column of the list."""
         alert = self.alert
         new = f" ({self.unlabelled} new)" if alert.label and self.unlabelled else ""
         return {
@@ -157,7 +157,7 @@ def _verdict(given: str) -> Verdict:
 
 
 def _name(who: str | None) -> str:
-    """Who answers."""
+    """Return the analyst's name, by default that of the system's user."""
     try:
         name = (getpass.getuser() if who is None else who).strip()
     except (KeyError, OSError):

@@ -25,7 +25,7 @@ _STEPS_SHOWN = 4
 
 
 def card(outcome: Outcome, stack: Stack) -> Panel:
-    """What a run did: rows, models, gate, drift, paths, and the next command."""
+    """Summary of a run: rows, models, gate, drift, paths, and the next command."""
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
@@ -39,7 +39,7 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
 
 
 def in_short(outcome: Outcome) -> str:
-    """What a run did, for a list of many runs."""
+    """One-line summary of a run, for a list of many runs."""
     shown = [("churn/scores", _scores), ("fraud/scores", _payments_scored), ("fraud/alerts", _alerts)]
     return "; ".join(str(write(outcome.metadata[key])) for key, write in shown if key in outcome.metadata)
 

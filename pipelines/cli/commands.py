@@ -276,7 +276,7 @@ def replay(first: str, last: str, speed: float) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="All of them, as JSON lines.")
 @_JSON
 def dead_letters(out: Path | None, as_json: bool) -> None:
-    """What nobody could use, the newest first, with the reason."""
+    """List dead letters, newest first, with the reason."""
     from pipelines.cli import events as eventing
 
     eventing.dead_letters(out, as_json=as_json)

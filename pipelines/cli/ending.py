@@ -86,7 +86,7 @@ def _broken_pipe() -> int:
 
 
 def _discard_output() -> None:
-    """What is still to be printed goes nowhere; else Python complains of it when it exits."""
+    """Discard output that is still buffered; otherwise Python reports an error when it exits."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

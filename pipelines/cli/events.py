@@ -209,7 +209,7 @@ class _Sending:
         self.first_reason = self.first_reason or reason
 
     def summary(self) -> str:
-        """What became of everything."""
+        """Summary of events published, already known and rejected."""
         says = f"{self.published:,} published, {self.known:,} already there, {self.refused:,} refused."
         if self.conflicts:
             more = len(self.conflicts) - _NAMED
@@ -266,7 +266,7 @@ def _lines(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _block(stream: BinaryIO) -> bytes:
-    """What is there, without waiting for more: a pipe may be slow."""
+    """Read the available bytes without waiting for more: a pipe may be slow."""
     read = getattr(stream, "read1", stream.read)
     return read(_BLOCK_BYTES)
 

@@ -16,7 +16,7 @@ _AGAIN = "Then run the same command again: what was finished stays, the rest is 
 
 @dataclass(frozen=True)
 class _Fault:
-    """How libraries say it: the message or number of the operating system, or SQLite's own words."""
+    """A known fault as libraries report it: the operating system's message or number, or SQLite's text."""
 
     pattern: re.Pattern[str]
     what: str

@@ -92,7 +92,7 @@ def _ask(entity: str, id: str, found: Mapping[str, int]) -> None:
 
 
 def _card(record: Erasure, proof: Path) -> Panel:
-    """What was removed where, which models know it, and where the proof lies."""
+    """Summary of an erasure: rows removed by place, models trained on them, and the path of the proof."""
     lines = Table.grid(padding=(0, 2))
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")

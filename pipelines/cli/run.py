@@ -30,7 +30,7 @@ _UNEXPECTED = " (unexpected: --verbose shows where)"
 
 @dataclass
 class Outcome:
-    """What one run did: metadata and checks by asset key, seconds by step, and the error that stopped it."""
+    """Outcome of one run: metadata and checks by asset key, seconds by step, and the error that stopped it."""
 
     job: str
     day: date

@@ -24,7 +24,7 @@ class Stopped(BaseException):
         return 128 + self.number
 
     def sentence(self) -> str:
-        """What happened and what is left."""
+        """Sentence that names the signal, and what remains to do."""
         by = "Ctrl-C (SIGINT)" if self.number == signal.SIGINT else self.number.name
         return f"by {by}; what was finished stays, and the same command again does the rest."
 

@@ -32,7 +32,7 @@ _REMEMBERED = 100_000
 
 @dataclass
 class _Totals:
-    """What the worker has done so far."""
+    """Running totals of the worker."""
 
     events: int = 0
     payments: int = 0

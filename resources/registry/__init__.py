@@ -1,1 +1,1 @@
-"""Where model versions live, and which one is champion."""
+"""The registry port and its adapters: model versions and champions."""

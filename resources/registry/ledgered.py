@@ -1,4 +1,4 @@
-"""What every registry of ours shares: the ledger decides who is champion, and the alias follows it."""
+"""Base of every registry adapter: the ledger decides on the champion, and the alias follows it."""
 
 import re
 from abc import abstractmethod

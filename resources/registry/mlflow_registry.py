@@ -84,7 +84,7 @@ class MLflowRegistryConfig(dg.Config):
 
 @dataclass(frozen=True)
 class _Registration:
-    """What one call of `register` hands to MLflow."""
+    """Data that one call of `register` passes to MLflow."""
 
     app: str
     package: Path

@@ -1,4 +1,4 @@
-"""Where model versions live, and which one is champion."""
+"""The registry port: model versions and the champion of each application."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -128,4 +128,4 @@ class Registry(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it answers right now."""
+        """Report if the registry responds right now."""

@@ -1,1 +1,1 @@
-"""Where published scores live."""
+"""The sink port and its adapter: published scores."""

@@ -35,7 +35,7 @@ class AttemptFile:
     rows: int
 
     def statistics(self) -> str:
-        """What Delta's log keeps about the file, as JSON."""
+        """Statistics of the file for Delta's log, as JSON."""
         last = self.first_row + self.rows - 1
         limits = {"minValues": {"row": self.first_row}, "maxValues": {"row": last}, "nullCount": {"row": 0}}
         return json.dumps({"numRecords": self.rows, **(limits if self.rows else {})})

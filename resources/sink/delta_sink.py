@@ -235,7 +235,7 @@ class DeltaSink(Sink):
             return False
 
     def _lost_rows(self, app: str, day: date, whole: Container[Key], damaged: Mapping[Key, str]) -> str:
-        """What is wrong with the rows that stand published for the day; empty if nothing is."""
+        """Describe the damage to the rows published for the day; empty if there is none."""
         standing = self._log(app).standing(day)
         if standing is None or (day, standing.attempt) in whole:
             return ""

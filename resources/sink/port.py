@@ -1,4 +1,4 @@
-"""Where published scores live."""
+"""The sink port: published scores, their audit trail and history."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +84,7 @@ class Sink(ABC):
 
     @abstractmethod
     def publish(self, publication: Publication, *, overrule: bool = False) -> Publication:
-        """What is published for its `(app, day)` afterwards: one atomic pointer move, appended to the history.
+        """Publish the set for its `(app, day)` by one atomic pointer move, and append to the history.
 
         Publishing the attempt that is already published changes nothing and returns the standing publication.
 
@@ -100,11 +100,11 @@ class Sink(ABC):
 
     @abstractmethod
     def unpublish(self, app: str, day: date, *, why: str, who: str) -> Publication | None:
-        """What was published until now; the day then has no published scores. Rows and history stay."""
+        """Withdraw the published scores of the day and return their record. Rows and history stay."""
 
     @abstractmethod
     def published(self, app: str, day: date) -> Publication | None:
-        """What is published for the day, or None.
+        """Return the publication of the day, or None.
 
         Raises:
             DamagedScores: the record that would tell is lost or unreadable.
@@ -131,12 +131,12 @@ class Sink(ABC):
         return ()
 
     def last_published(self, app: str, before: date) -> Publication | None:
-        """What is published for the newest day before `before` that has published scores, or None."""
+        """Return the publication of the newest day before `before` that has published scores, or None."""
         earlier = [day for day in self.published_days(app) if day < before]
         return self.published(app, earlier[-1]) if earlier else None
 
     def scores(self, app: str, day: date) -> tuple[Publication, pa.RecordBatchReader]:
-        """What is published for the day, and its rows in entity order.
+        """Return the publication of the day, and its rows in entity order.
 
         The reader compares the digest of the rows with the record, and raises `DamagedScores` at their end if another
         set is stored.
@@ -200,7 +200,7 @@ class Sink(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether it can be written and read right now."""
+        """Report if the sink can be written and read right now."""
 
 
 def _compared(rows: pa.RecordBatchReader, publication: Publication) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,7 @@ class PublicationLog(RecordLog[Publication]):
         super().__init__(folder, app, Publication)
 
     def standing(self, day: date) -> Publication | None:
-        """What is published for the day, or None.
+        """Return the publication of the day, or None.
 
         Raises:
             DamagedScores: the newest record is lost or unreadable.

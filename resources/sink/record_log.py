@@ -79,7 +79,7 @@ class RecordLog(Generic[R]):
         return [day for day in days if day is not None and (self._files(day) or self._head(day))]
 
     def damage(self, day: date) -> str:
-        """What is wrong with the records of the day, in words; empty if nothing is."""
+        """Describe the damage to the day's records; empty if there is none."""
         try:
             self.records(day)
         except DamagedScores as error:

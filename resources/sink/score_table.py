@@ -29,7 +29,7 @@ Key = tuple[date, str]
 
 
 class ScoreTable:
-    """Whoever changes the table holds the application's lock.
+    """Delta table of an application's score attempts; writers must hold the application's lock.
 
     Args:
         folder: of the Delta table.
@@ -57,7 +57,7 @@ class ScoreTable:
             ) from error
 
     def actions(self, table: DeltaTable | None) -> list[dict[str, Any]]:
-        """What the log says about each file of the table."""
+        """Return the log's entry of each file of the table."""
         return pa.table(table.get_add_actions(flatten=True)).to_pylist() if table else []
 
     def files(self, day: date, attempt: str) -> list[AttemptFile]:

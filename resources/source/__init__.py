@@ -1,1 +1,1 @@
-"""Where raw rows come from: the port, the simulated shop, and files (Parquet, CSV; folders or URLs)."""
+"""The source port and its adapters: the simulated shop, and files (Parquet, CSV; folders or URLs)."""

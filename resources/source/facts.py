@@ -1,4 +1,4 @@
-"""What reading the rows of files once tells: counts, the first day, and how ids and times are written."""
+"""Facts collected by one pass over the rows of files: counts, the first day, and the notation of ids and times."""
 
 # ruff: noqa: S608 - the SQL is made of the names and expressions that the owner of stack.yaml wrote.
 
@@ -19,7 +19,7 @@ from resources.source.values import exact_below, zones_in
 
 @dataclass(frozen=True)
 class Facts:
-    """What reading all rows once tells: counts, first day, and how ids and times are written.
+    """Facts from one pass over all rows: counts, first day, and the notation of ids and times.
 
     `zones` has an entry for each shape, see `Bound`.
     """

@@ -106,7 +106,7 @@ class FilesSource(Source):
         return self._earliest_day
 
     def check(self) -> Health:
-        """Whether the files are there and have the columns that the mapping names; reads no rows."""
+        """Check that the files exist and have the columns that the mapping names; reads no rows."""
         try:
             found = {name: self._without_files_of_others(table.check()) for name, table in sorted(self._tables.items())}
         except TesseraError as error:

@@ -36,7 +36,7 @@ _TEXTS = ((b"<", "HTML or XML"), (b'{"', "JSON"), (b"[{", "JSON"), (b"{\n", "JSO
 
 @dataclass(frozen=True)
 class Format:
-    """How files are read. `kind` is `auto` (by name), `parquet`, `csv` or `xlsx`.
+    """File format options. `kind` is `auto` (by name), `parquet`, `csv` or `xlsx`.
 
     Attributes:
         delimiter: between the fields of a CSV line.

@@ -22,7 +22,7 @@ _PLAIN = re.compile(r'([A-Za-z_]\w*)|"([^"]+)"')
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """How one contracted table is made from files.
+    """Mapping of files to one contracted table.
 
     Attributes:
         contract: the table's contract.

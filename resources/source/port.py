@@ -1,4 +1,4 @@
-"""Where the shop's raw rows come from."""
+"""The source port: the shop's raw rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ ARRIVAL, LATE = "_arrival", "_late"
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides which rows a source delivers for a table; values are texts, or anything that JSON can hold.
+    """Identity of a source's rows for a table; values are texts, or anything that JSON can hold.
 
     Attributes:
         source: where the rows come from. The name `location` is special for a source with units of delivery: another
@@ -110,7 +110,7 @@ class Source(ABC):
         return {}
 
     def identity(self, table: str) -> Identity | None:  # noqa: ARG002 - adapters that know better use it
-        """What decides which rows it delivers for `table`; by default its settings do, but for secrets."""
+        """Return what determines the rows delivered for `table`; by default the settings without secrets are used."""
         return None
 
     def units(self, table: str, known: Sequence[Unit]) -> Units | None:  # noqa: ARG002 - see `read_slices`
@@ -147,4 +147,4 @@ class Source(ABC):
 
     @abstractmethod
     def check(self) -> Health:
-        """Whether rows can be read right now."""
+        """Report if rows can be read right now."""

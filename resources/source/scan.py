@@ -176,7 +176,7 @@ def differing_types(shapes: Sequence[Shape]) -> list[str]:
 
 
 def unreadable(shapes: Sequence[Shape], error: Exception) -> TesseraError:
-    """What to tell when DuckDB gave up: names the first Parquet file that cannot be read by itself, if any."""
+    """Build the error for a failed DuckDB scan: names the first Parquet file that cannot be read by itself, if any."""
     for file in (file for shape in shapes if not shape.is_text for file in shape.files):
         try:
             with duckdb.connect() as connection:

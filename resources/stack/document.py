@@ -32,7 +32,7 @@ _MERGE = "<<"
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says. `lines`: the place of a key or item -> its line, from 1."""
+    """A parsed YAML file. `lines`: path of a key or item -> its line, from 1."""
 
     file: Path
     values: dict[str, Any]
@@ -126,7 +126,7 @@ class _Reader:
         return merged | own
 
     def _merged(self, node: yaml.Node, place: Place) -> dict[str, Any]:
-        """What `<<` takes over: of several mappings the first one counts."""
+        """Merge the mappings of `<<`; of several, the first one wins."""
         value = self.value(node, place)
         several = value if isinstance(value, list) else [value]
         if not all(isinstance(one, dict) for one in several):

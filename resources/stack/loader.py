@@ -67,7 +67,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class AdapterConfig(Protocol):
-    """What every adapter's config class offers."""
+    """Interface of every adapter's config class."""
 
     def open(self) -> Any:
         """The adapter itself."""

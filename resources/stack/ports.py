@@ -28,7 +28,7 @@ from resources.trainer.port import Trainer
 
 
 class SourceResource(dg.ConfigurableResource):
-    """Where the shop's raw rows come from."""
+    """The source port: the shop's raw rows."""
 
     def open(self) -> Source:
         """The source that the profile, or this run's config, names."""
@@ -43,7 +43,7 @@ class SourceResource(dg.ConfigurableResource):
 
 
 class LakeResource(dg.ConfigurableResource):
-    """Where tables live."""
+    """The lake port: versioned tables."""
 
     def open(self) -> Lake:
         """The lake that the profile, or this run's config, names."""
@@ -51,7 +51,7 @@ class LakeResource(dg.ConfigurableResource):
 
 
 class EngineResource(dg.ConfigurableResource):
-    """What computes in bulk."""
+    """The engine port: bulk SQL over tables."""
 
     def open(self) -> Engine:
         """The engine that the profile, or this run's config, names."""
@@ -59,7 +59,7 @@ class EngineResource(dg.ConfigurableResource):
 
 
 class FeatureStoreResource(dg.ConfigurableResource):
-    """Where features are defined, joined point in time, and served."""
+    """The feature store port: register, join point in time and serve features."""
 
     def open(self) -> FeatureStore:
         """The feature store that the profile, or this run's config, names."""
@@ -67,7 +67,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
 
 
 class RegistryResource(dg.ConfigurableResource):
-    """Where model versions live, and which one is champion."""
+    """The registry port: model versions and the champion of each application."""
 
     def open(self) -> Registry:
         """The registry that the profile, or this run's config, names."""
@@ -75,7 +75,7 @@ class RegistryResource(dg.ConfigurableResource):
 
 
 class TrainerResource(dg.ConfigurableResource):
-    """What fits models."""
+    """The trainer port: fit a calibrated model."""
 
     def open(self) -> Trainer:
         """The trainer that the profile, or this run's config, names; it knows its recipe."""
@@ -88,7 +88,7 @@ class TrainerResource(dg.ConfigurableResource):
 
 
 class SinkResource(dg.ConfigurableResource):
-    """Where published scores live."""
+    """The sink port: published scores."""
 
     def open(self) -> Sink:
         """The sink that the profile, or this run's config, names."""
@@ -96,7 +96,7 @@ class SinkResource(dg.ConfigurableResource):
 
 
 class NotifierResource(dg.ConfigurableResource):
-    """Who is told when something needs a person."""
+    """The notifier port: messages to people when something needs their attention."""
 
     def open(self) -> Notifier:
         """The notifier that the profile, or this run's config, names."""
@@ -104,7 +104,7 @@ class NotifierResource(dg.ConfigurableResource):
 
 
 class EventsResource(dg.ConfigurableResource):
-    """Where events wait for whoever consumes them."""
+    """The events port: a queue of events for consumer groups, ordered per subject."""
 
     def open(self) -> Events:
         """The queue that the profile, or this run's config, names."""
@@ -112,7 +112,7 @@ class EventsResource(dg.ConfigurableResource):
 
 
 class StreamStoreResource(dg.ConfigurableResource):
-    """Where a stream keeps its windows, its alerts, and how far it has read."""
+    """The stream store port: window state, alerts and the read position of a stream."""
 
     def open(self) -> StreamStore:
         """The stream store that the profile, or this run's config, names."""

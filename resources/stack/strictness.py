@@ -92,7 +92,7 @@ def strict(kind: Any, value: Any, place: Place = ()) -> Any:
 
 
 def is_reference(value: object) -> bool:
-    """Whether it is `{env: ...}`."""
+    """True for `{env: ...}`."""
     return isinstance(value, Mapping) and set(value) == {"env"}
 
 
@@ -234,7 +234,7 @@ def dotted(place: Sequence[str | int]) -> str:
 
 
 def may_be_secret(place: Place) -> bool:
-    """Whether a setting is called like a password: its value must not stand in a message, even if it is wrong."""
+    """True if a setting is named like a password: its value must not appear in a message, even if it is wrong."""
     return any(_SECRET.search(str(part)) for part in place)
 
 

@@ -9,7 +9,7 @@ from models.fraud.alerts import Alert
 
 @dataclass
 class Step:
-    """What one batch did.
+    """Result of processing one batch of events.
 
     Attributes:
         events: read.

@@ -1,4 +1,4 @@
-"""What the fraud stream holds in memory of its store, and what a batch has changed of it."""
+"""Write-back caches of the fraud stream over its store, with the changes of the current batch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class HeldHistories:
         self._changed.add(value)
 
     def taken(self, *, since: int) -> dict[Key, KeyHistory]:
-        """What was changed since the last call, without what happened before a moment (µs)."""
+        """Return and reset the histories changed since the last call, without rows before a timestamp (µs)."""
         changed = {(self._kind, value): self._held[value] for value in self._changed}
         self._changed.clear()
         for history in changed.values():

@@ -39,7 +39,7 @@ class Asked(BaseModel):
 
 @dataclass(frozen=True)
 class Due:
-    """What is to be taken in: offsets of the first and last event of each run, and the cursor afterwards."""
+    """Work to do: offsets of the first and last event of each run, and the cursor afterwards."""
 
     runs: tuple[tuple[int, int], ...]
     cursor: Asked
@@ -87,7 +87,7 @@ def _taken_through(cursor: str | None, position: int) -> int:
 
 @dataclass
 class CaughtUp:
-    """What a run took in, and how far the stream is now."""
+    """Counts of one catch-up run, and the stream's position afterwards."""
 
     events: int = 0
     payments: int = 0
@@ -98,7 +98,7 @@ class CaughtUp:
     alerts: list[Alert] = field(default_factory=list)
 
     def metadata(self) -> dict[str, Any]:
-        """What Dagster shows of it: numbers that plot."""
+        """Return the metadata shown in Dagster: numbers that plot."""
         return {
             "events": self.events,
             "payments": self.payments,
@@ -122,7 +122,7 @@ class CaughtUp:
 def catch_up(
     begin: Callable[[], FraudStream], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
 ) -> CaughtUp:
-    """What taking in everything that waits up to offset `last` did; the caller holds the lock `LOCK`.
+    """Process every waiting event up to offset `last`; the caller holds the lock `LOCK`.
 
     Everything from `first` on is delivered again, whether it was settled or not: what had its effect does not have it
     again, and a store that was lost is made again.

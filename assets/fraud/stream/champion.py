@@ -49,7 +49,7 @@ class FraudChampion:
         return f"version {self.version} is in charge now"
 
     def refresh(self) -> bool:
-        """Whether another model is in charge than before; cheap: the ledger is read, a package only when it changed.
+        """Load a new champion and return True, if there is one; cheap: a package is read only on a change.
 
         Raises:
             TesseraError: as for the class; the model before stays.

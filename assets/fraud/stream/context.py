@@ -1,4 +1,4 @@
-"""What the fraud stream has to know of the world outside its own events."""
+"""Context of the fraud stream beyond its own events: earlier payments, erased customers, the customer register."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _FORGOTTEN_SECONDS, _REGISTER_SECONDS = 5.0, 60.0
 
 @dataclass(frozen=True)
 class Seed:
-    """What is known of the payments before a moment: what a new stream begins with.
+    """Payments before a timestamp: the initial state of a new stream.
 
     Attributes:
-        payments: as `StreamStore.seeding` takes them.
+        payments: in the form of `StreamStore.seeding`.
         histories: of both kinds of keys, with the rows of these payments.
     """
 
@@ -33,7 +33,7 @@ class Seed:
 
 
 class Surroundings(Protocol):
-    """What is known outside the stream."""
+    """Data that the stream reads beyond its events."""
 
     def before(self, micros: int, *, days: float) -> Seed:
         """The payments of so many days before a moment (µs since 1970, UTC), none of that moment or later."""
@@ -77,10 +77,10 @@ class Nothing:
 
 
 class Customers:
-    """Whose payments are taken: not of those who were forgotten, and if so set, only of those in the register.
+    """Filter of payments by customer: drops erased customers and, if configured, those missing from the register.
 
     Raises:
-        TesseraError: the limits ask for a register, and there is none.
+        TesseraError: the limits require a register, and there is none.
     """
 
     def __init__(
@@ -109,15 +109,15 @@ class Customers:
             self.ask()
 
     def is_forgotten(self, event: Event) -> bool:
-        """Whether the event is about somebody who was forgotten; nothing of it may be kept then."""
+        """True if the event names an erased customer; nothing of such an event may be stored."""
         named = {event.subject, str(event.data.get("customer_id", event.subject)), customer_of(event)}
         return any(name in self._forgotten for name in named)
 
     def check(self, payment: Payment) -> None:
-        """Whether it is one of theirs; a register that does not know them is read again, at most once a minute.
+        """Check that the customer is registered; an unknown one reloads the register, at most once a minute.
 
         Raises:
-            Unusable: it is not.
+            Unusable: the customer is not registered.
         """
         if self._registered is None or payment.customer_id in self._registered:
             return

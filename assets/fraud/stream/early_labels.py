@@ -56,7 +56,7 @@ class EarlyLabels:
         return [Label(number, said >> 1, bool(said & 1)) for said in history.ids]
 
     def taken(self, *, since: int) -> dict[Key, KeyHistory]:
-        """What was changed since the last call, without what is held since before a moment (µs)."""
+        """Return and reset the labels changed since the last call, without those held since before a timestamp (µs)."""
         changed = {_key(number): self._held[number] or KeyHistory() for number in self._changed}
         for history in changed.values():
             history.drop_before(since)

@@ -1,4 +1,4 @@
-"""What the lake knows of the fraud stream's surroundings: earlier payments, the register, and who was forgotten."""
+"""Context of the fraud stream from the lake: earlier payments, the customer register, erased customers."""
 
 from __future__ import annotations
 

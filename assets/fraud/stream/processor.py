@@ -63,10 +63,10 @@ class Scorer(Protocol):
 
 @dataclass
 class _Changes:
-    """What the events of a batch changed: features by payment, payments not scored before, and what was refused.
+    """Changes made by a batch: features by payment, payments scored for the first time, and rejected events.
 
-    Of its payments, those in `seeded` are known, but no event of them came before the batch. `early` has the labels
-    that are held for their payment.
+    Payments in `seeded` are known from the seed, but no event of them came before the batch. `early` has the labels
+    that are held until their payment arrives.
     """
 
     features: dict[int, tuple[Payment, list[float]]] = field(default_factory=dict)
@@ -123,10 +123,10 @@ class FraudStream:
         self._refused_unstored = 0  # of a batch that is not committed yet
 
     def step(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> Step:
-        """What the next events did; after an exception this object must not be used again.
+        """Process the next events and return the result; after an exception this object must not be used again.
 
-        When somebody else changed the store meanwhile, it begins anew, and the events come again. They come one by one
-        when the batch raised what an event can cause.
+        When another writer changed the store meanwhile, it starts anew, and the events are redelivered. They are
+        redelivered one by one when the batch raised an error that an event can cause.
 
         Args:
             scorer: the model in charge.

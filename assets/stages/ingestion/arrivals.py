@@ -1,8 +1,8 @@
-"""When each unit of delivery of a table was first seen, and the day on which its rows are delivered: a lake table.
+"""Arrivals, a lake table: when each delivery unit was first seen, and the delivery day of its rows.
 
 `arrivals_<table>` holds one row for each own day of each unit. A row of the source is delivered on its own day if that
-day was still open when its unit was first seen, else on the night of that first sight: so days that are complete never
-change, and running any night again gives the same rows.
+day was still open when its unit was first seen, else on the night it was first seen: so completed days never change,
+and running any night again gives the same rows.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Arrivals:
                 self._by_day.setdefault(row.delivered_on, []).append(row)
 
     def slices(self, days: Iterable[date]) -> list[Slice]:
-        """What the source must deliver for `days`: only units that are still there."""
+        """List the slices that the source must deliver for `days`: only units that still exist."""
         return [
             Slice(row.unit, row.day, row.delivered_on, row.number)
             for day in days

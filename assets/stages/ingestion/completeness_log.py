@@ -1,4 +1,4 @@
-"""Which days of a table are completely ingested, and with how many rows: a small lake table, one file per month.
+"""Completeness log of a table: its completely ingested days with row counts, in a small lake table, one file per month.
 
 The days of a table are no such record: on some days nothing is delivered.
 """

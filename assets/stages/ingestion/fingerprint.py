@@ -1,7 +1,7 @@
-"""What filled a table: a fingerprint of source, mapping and contract that stands beside it in the lake.
+"""Fingerprint of source, mapping and contract that filled a table, stored beside it in the lake.
 
 A table is filled from one source, by one mapping, under one contract. If any of them changes, ingestion stops with a
-sentence, until the table is ingested again from the start (`tessera run ... --reingest TABLE`).
+message, until the table is ingested again from the start (`tessera run ... --reingest TABLE`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fingerprint_of(table: str) -> str:
 
 
 def fingerprint(contract: Contract, identity: Identity, missing_ids: Collection[str]) -> Fingerprint:
-    """What fills the table of `contract` now."""
+    """Compute the fingerprint of source, mapping and contract as they are now."""
     rules = json.loads(contract.model_dump_json(exclude=_NOT_RULES))
     columns = {column.pop("name"): column for column in rules.pop("columns")}
     for column in columns.values():
@@ -63,7 +63,7 @@ def fingerprint(contract: Contract, identity: Identity, missing_ids: Collection[
 
 
 def standing(lake: Lake, table: str) -> Fingerprint | None:
-    """What filled the table; None if it was never filled."""
+    """Return the stored fingerprint of the table; None if it was never filled."""
     lake.repair(fingerprint_of(table))
     if not lake.exists(fingerprint_of(table)):
         return None

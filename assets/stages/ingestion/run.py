@@ -41,7 +41,7 @@ _MOST_CHUNK_DAYS = 400
 
 @dataclass
 class Ingested:
-    """What one ingestion did. `provided` is false when the source has no such table; counts are rows.
+    """Result of one ingestion. `provided` is false when the source has no such table; counts are rows.
 
     Attributes:
         days: days read.
@@ -106,14 +106,14 @@ class Ingested:
         return self.rows_quarantined / self.rows_in if self.rows_in else 0.0
 
     def breaks(self, config: IngestionConfig) -> bool:
-        """Whether too much is in quarantine: of what was read, or of the window, so that re-running is no way out."""
+        """True if the quarantined share exceeds the limit in this run or the whole window (so a re-run cannot pass)."""
         read = self.share if self.share_of_newest is None else self.share_of_newest
         return max(read, self.share_of_window) > config.max_quarantined_share
 
 
 @dataclass(frozen=True)
 class Filling:
-    """How a table is to be filled, beside what the source itself says.
+    """Options for filling a table, beside the source's own.
 
     Attributes:
         settings: the source's identity where the adapter has none of its own: its settings.

@@ -26,7 +26,7 @@ _BLOCK_ROWS = 1_000_000
 
 @dataclass(frozen=True)
 class DaysIngested:
-    """What was done with `days` days.
+    """Result of ingesting `days` days.
 
     Attributes:
         checked: the rows, kept or quarantined.
@@ -64,9 +64,9 @@ class TableIngestion:
         self._schema = pandera_schema(contract)
 
     def ingest_days(self, first: date, last: date) -> DaysIngested:
-        """What was done so that the lake holds the rows delivered on `first`..`last`, and the record these days.
+        """Ingest the rows delivered on `first`..`last` into the lake, then mark these days complete.
 
-        Before the call the record holds none of them: what is written only half must not pass for complete.
+        The record must hold none of them before the call: a half-written day must not pass for complete.
         """
         days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
         delivered, ids_trimmed = trim_ids(self._contract, self._delivered(first, last))
