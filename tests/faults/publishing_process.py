@@ -3,7 +3,7 @@
 For each line `FOLDER ATTEMPT SEED STEP` on its input it starts a process of its own that writes attempt ATTEMPT (the
 rows of SEED), audits it as read back, and publishes it; ATTEMPT `-` unpublishes instead. That process kills itself with
 SIGKILL right before its STEP-th change of the disk, counted from 0, or half-way through it where that is possible
-(STEP -1: never). The answer is one line: its exit code as `subprocess` gives it, and its number of changes.
+(STEP -1: never). The answer is one line: its exit code as `subprocess` gives it, and what it did, one word per change.
 
 Processes are forked, because importing everything 40 times takes minutes; nothing here has started a thread by then.
 """
@@ -30,7 +30,7 @@ class Steps:
     """Counts changes of the disk, and ends the process at one of them."""
 
     def __init__(self, last: int) -> None:
-        self.done = 0
+        self.done: list[str] = []
         self._last = last
 
     def watch(self, owner: Any, name: str, *, half: Callable[..., object] | None = None) -> None:
@@ -39,22 +39,22 @@ class Steps:
 
         @functools.wraps(real)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            self._step()
+            self._step(name)
             if half is not None:
-                self._step(lambda: half(*args, **kwargs))
+                self._step(f"half-{name}", lambda: half(*args, **kwargs))
             return real(*args, **kwargs)
 
         setattr(owner, name, staticmethod(counted) if isinstance(owner.__dict__.get(name), classmethod) else counted)
 
-    def _step(self, before_dying: Callable[[], object] = lambda: None) -> None:
-        if self.done == self._last:
+    def _step(self, name: str, before_dying: Callable[[], object] = lambda: None) -> None:
+        if len(self.done) == self._last:
             before_dying()
             os.kill(os.getpid(), signal.SIGKILL)
-        self.done += 1
+        self.done.append(name)
 
     def end(self) -> None:
         """The last boundary: after everything."""
-        self._step()
+        self._step("end")
 
 
 def _half_text(path: Path, text: str) -> None:
@@ -99,8 +99,8 @@ def publish(sink: DeltaSink, attempt: str, seed: int) -> str:
     return audit_and_publish(sink, record).run_id
 
 
-def work(folder: str, attempt: str, seed: int, step: int) -> int:
-    """Number of changes of the disk, if it lives to tell."""
+def work(folder: str, attempt: str, seed: int, step: int) -> list[str]:
+    """The changes of the disk, if it lives to tell."""
     steps = watched(step)
     sink = DeltaSink(folder, rows_per_file=11)
     if attempt == "-":
@@ -111,18 +111,18 @@ def work(folder: str, attempt: str, seed: int, step: int) -> int:
     return steps.done
 
 
-def forked(folder: str, attempt: str, seed: int, step: int) -> tuple[int, int]:
-    """Exit code (negative: the signal that ended it) and number of changes."""
+def forked(folder: str, attempt: str, seed: int, step: int) -> tuple[int, str]:
+    """Exit code (negative: the signal that ended it) and the changes that were made."""
     read, write = os.pipe()
     process = os.fork()
     if not process:
-        os.write(write, str(work(folder, attempt, seed, step)).encode())
+        os.write(write, " ".join(work(folder, attempt, seed, step)).encode())
         os._exit(0)
     os.close(write)
     with os.fdopen(read) as answer:
         changes = answer.read()
     _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), int(changes or -1)
+    return os.waitstatus_to_exitcode(status), changes
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import pytest
 from tests.faults.materializing_process import WINDOW, materialize_days, opened
 from tests.unit.feature_store.materialized import CUSTOMER, FIRST, view, write
 
-DAYS, CUSTOMERS = 6, 2_000
+DAYS, CUSTOMERS = 6, 600
 FEATURES = ["amount", "orders", "city"]
 
 

@@ -58,7 +58,7 @@ def _writing_forever(url: str, first: int) -> Iterator[None]:
 def test_a_killed_writer_leaves_every_row_whole_and_the_next_one_completes_them(fresh_redis: str) -> None:
     store, settings = MonotonicRedisOnlineStore(), config(fresh_redis)
     torn = 0
-    for first in (100, 10_000, 1_000_000, 10**9):
+    for first in (100, 10_000):
         with _writing_forever(fresh_redis, first):
             sleep(random.uniform(0, 0.1))  # noqa: S311
         found = _rows_found(fresh_redis)
