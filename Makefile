@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Tests write their homes to memory where it has 4 GB to spare: each commit of a table waits for the disk (fsync).
 ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 
-.PHONY: run test setup setup-test dev check format lock docs bench clean-home
+.PHONY: run test quick setup setup-test dev check format lock docs bench clean-home
 
 run: setup  ## the nightly churn job for yesterday: published scores and a card
 	@$(BIN)/tessera run churn_nightly
@@ -22,6 +22,9 @@ setup: .venv/.core  ## .venv with what running needs
 
 test: setup-test  ## the whole suite, on every core
 	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup
+
+quick: setup-test  ## two minutes: unit and conformance tests on embedded adapters, without servers and slow tests
+	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto tests/unit tests/conformance -m "not (redis or postgres or slow or real)"
 
 setup-test: .venv/.test  ## .venv with what running and testing need
 

@@ -24,6 +24,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(WorkerSeconds())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need a server, by what they are given or their parameter is called."""
+    for item in items:
+        asked = {*getattr(item, "fixturenames", ()), item.name.rpartition("[")[2]}
+        for server in ("redis", "postgres"):
+            if any(server in name for name in asked):
+                item.add_marker(server)
+
+
 def pytest_collection_finish() -> None:
     """From here on, only what tests make is looked through."""
     gc.collect()

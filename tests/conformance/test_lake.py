@@ -85,6 +85,7 @@ class TestLake:
         assert lake.exists("t")
         assert (all_rows(lake).schema, list(lake.days("t")), list(lake.files("t"))) == (SCHEMA, [], [])
 
+    @pytest.mark.slow
     def test_several_hundred_days_are_one_commit(self, lake: Lake) -> None:
         days = [A + timedelta(days=n) for n in range(400)]
         lake.replace("t", rows(A, 1), by="day", first=A, last=A)
@@ -93,6 +94,7 @@ class TestLake:
         assert list(lake.days("t")) == days
         assert lake.scan("t").count_rows() == 800
 
+    @pytest.mark.slow
     def test_a_stream_is_not_held_and_its_order_is_kept(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(parts, "BUFFER_BYTES", 200_000)
         held: list[int] = []
@@ -358,6 +360,7 @@ class TestLake:
 class TestDeltaLake:
     """What the port does not promise, but a Delta lake should do."""
 
+    @pytest.mark.slow
     def test_a_year_of_nights_keeps_one_file_per_day_and_a_short_log(self, tmp_path: Path) -> None:
         lake = DeltaLake(str(tmp_path))
         for number in range(60):

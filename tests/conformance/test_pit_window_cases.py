@@ -131,6 +131,7 @@ OUR_WINDOWS = [case for case in window_cases() if case["id"] not in NOT_OUR_WIND
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case["id"]) for case in OUR_WINDOWS])
+@pytest.mark.slow
 def test_windows_of_time(case: dict[str, Any], shared_data: Path, tmp_path: Path) -> None:
     """Each row becomes an order worth the summed column and a cut-off on its day; milliseconds become days so that
     what lies in the case's window lies in ours, and what lies outside lies outside.

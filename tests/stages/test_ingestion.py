@@ -297,7 +297,7 @@ def expected(rows: list[dict[str, Any]], ingested: set[date], known: dict[str, d
     return Counter(standing.values())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     rows=st.lists(ROW, max_size=14),
     listed_on=st.integers(0, 7),

@@ -53,7 +53,7 @@ def test_a_chargeback_after_a_genuine_label_is_kept_and_a_redelivery_is_not(tmp_
     assert refused(lake) == ["transaction_id '1' with the same labelled_at and is_fraud was delivered before"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     rows=st.lists(
         st.tuples(st.integers(1, 2), st.booleans(), st.integers(0, 5), st.integers(0, 2)), min_size=1, max_size=10

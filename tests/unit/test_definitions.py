@@ -56,6 +56,7 @@ def test_loading_brings_no_heavy_package() -> None:
     assert (HEAVY | SERVERS) & {name.split(".")[0] for name in json.loads(loaded.splitlines()[-1])} == set()
 
 
+@pytest.mark.slow
 def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     said = python("tests/unit/import_watch.py", TESSERA_HOME=str(home), PYTHONPATH=".", PYTHONDONTWRITEBYTECODE="1")

@@ -285,6 +285,7 @@ class TestCsv:
         ['"Monitor 24" black"', '"24 inch', 'Monitor 24"', '"', '"a""', 'a "b" c', '"a" b'],
     )
     @pytest.mark.parametrize("place", [0, 2, 4])
+    @pytest.mark.slow
     def test_a_stray_quote_costs_no_other_line(self, tmp_path: Path, cache: Path, description: str, place: int) -> None:
         lines = [line(n, description if n == place else "Mug") for n in range(5)]
         written(tmp_path / "a.csv", *lines)

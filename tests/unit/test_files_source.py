@@ -73,6 +73,7 @@ def raw(shared_data: Path) -> pa.Table:
 
 @pytest.mark.real
 class TestOnlineRetail:
+    @pytest.mark.slow
     def test_every_row_comes_out_once_in_the_file_s_order(self, rows: pa.Table, raw: pa.Table) -> None:
         assert rows.num_rows == raw.num_rows == 320_705
         originals = [json.loads(text) for text in rows["_original"].to_pylist()]

@@ -295,7 +295,7 @@ def lines(draw: st.DrawFn) -> bytes:
     return json.dumps(event).encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(given_lines=st.lists(lines(), min_size=1, max_size=8))
 def test_whatever_is_published_is_processed_or_a_dead_letter_and_good_events_are_scored(
     given_lines: list[bytes],

@@ -191,6 +191,7 @@ class TestMoments:
         assert joined(repo, rows, asked(("a", T), ("a", T - MICROSECOND))) == [2.0, None]
         assert joined(repo, rows, asked(("a", T)), filter_by_created_timestamp=True) == [1.0]
 
+    @pytest.mark.slow
     def test_the_time_zone_of_the_process_does_not_matter(self, repo: Repo, other_process: OtherProcess) -> None:
         """Asked in New York, of naive and other moments."""
         rows = features(("a", T, T, 1.0), ("a", T, T + HOUR, 2.0))

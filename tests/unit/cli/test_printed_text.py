@@ -118,6 +118,7 @@ def is_clean(said: str) -> bool:
 @example(text="[/b]").via("ended `tessera quarantine` in a traceback")
 @example(text="\x1b]0;owned\x07\x1b[2J")
 @given(text=TEXTS.filter(lambda text: "\ud800" not in text))
+@pytest.mark.slow
 def test_any_text_is_printed_and_none_of_it_is_obeyed(
     say: Callable[[str], None], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

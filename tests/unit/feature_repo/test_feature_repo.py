@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copytree
 
 import pyarrow as pa
+import pytest
 import yaml
 
 from models.features.churn_definitions import FEATURES
@@ -50,12 +51,14 @@ def feast(*arguments: str, folder: Path, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_feast_command_works_in_a_fresh_clone(tmp_path: Path) -> None:
     copytree(ROOT / "feature_repo", tmp_path / "clone" / "feature_repo")
     assert "churn_customer" in feast("apply", folder=tmp_path / "clone" / "feature_repo")
     assert (tmp_path / "clone" / "var" / "feast" / "registry.db").is_file()
 
 
+@pytest.mark.slow
 def test_the_feast_command_finds_the_rows_of_any_home(tmp_path: Path) -> None:
     day = date(2024, 3, 31)
     moment = datetime(2024, 3, 31, 23, 59, 59, 999999, tzinfo=UTC)

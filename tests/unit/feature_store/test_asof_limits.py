@@ -42,6 +42,7 @@ ASKED = f"""
 
 
 @pytest.mark.parametrize("known_only", [False, True])
+@pytest.mark.slow
 def test_a_join_several_times_the_memory(tmp_path: Path, history: Path, known_only: bool) -> None:
     spilled = tmp_path / "spilled"
     store = feast(tmp_path, view_of(history), memory_limit_mb=70, threads=1, temp_directory=str(spilled))
@@ -67,6 +68,7 @@ def test_too_little_memory_is_said_so(tmp_path: Path, history: Path) -> None:
         job.to_arrow()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_the_old_file(tmp_path: Path, history: Path) -> None:
     """Killed as soon as its unfinished file has bytes."""
     target = tmp_path / "saved" / "result.parquet"

@@ -103,6 +103,7 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     port = free_port()
     FeastStoreConfig(path=str(tmp_path)).open().apply()

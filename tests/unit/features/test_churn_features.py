@@ -45,7 +45,7 @@ LINES = st.lists(
     min_size=25,  # few lines hardly ever meet in one window
     max_size=80,
 )
-slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def features(lines: Sequence[Line], days: Sequence[date], place: Path, *, population_days: int = 180) -> pa.Table:
@@ -61,6 +61,7 @@ def _features_of(
 
 @slow
 @given(lines=LINES, population_days=st.sampled_from([60, 180]))
+@pytest.mark.slow
 def test_features_equal_the_slow_reference(lines: list[Line], population_days: int, tmp_path_factory) -> None:
     days = [FIRST_DAY + timedelta(days=n) for n in (40, 181, 259)]
     found = features(lines, days, tmp_path_factory.getbasetemp(), population_days=population_days)
@@ -94,6 +95,7 @@ EDGES = {7: ["orders_7"], 30: ["orders_30"], 90: ["orders_90", "purchase_days_90
 
 
 @pytest.mark.parametrize(("days", "names"), EDGES.items())
+@pytest.mark.slow
 def test_windows_are_open_on_the_left(days: int, names: list[str], tmp_path: Path) -> None:
     """The first moment of day D - (N-1) is inside, the last one of the day before is not."""
     inside = [bought("a", DAY), bought("a", DAY - timedelta(days=days - 1), hour=0)]
@@ -189,6 +191,7 @@ def test_what_comes_after_the_cutoff_changes_no_byte(retail: pa.Table, tmp_path:
 
 @pytest.mark.real
 @pytest.mark.parametrize("cheat", ["future", "late"])
+@pytest.mark.slow
 def test_a_canary_from_after_the_cutoff_is_caught(cheat: str, retail: pa.Table, tmp_path: Path) -> None:
     def with_canary(orders: ir.Table, cutoffs: ir.Table) -> ir.Table:
         honest = churn_features(orders, cutoffs, population_days=180)

@@ -66,12 +66,13 @@ def test_what_is_delivered_after_as_of_does_not_change_a_label(tmp_path: Path) -
     assert labels([line], [row], tmp_path, as_of=DAY + timedelta(days=92)) == [0]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     lines=LINES,
     rows=st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 200)), min_size=1, max_size=12),
     horizon=st.integers(1, 90),
 )
+@pytest.mark.slow
 def test_labels_equal_the_slow_reference(
     lines: list[Line], rows: list[tuple[str, int]], horizon: int, tmp_path_factory
 ) -> None:

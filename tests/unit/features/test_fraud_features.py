@@ -120,6 +120,7 @@ def test_the_published_values(handbook: duckdb.DuckDBPyConnection, shared_data: 
 
 
 @pytest.mark.real
+@pytest.mark.slow
 def test_events_out_of_order_and_twice_end_in_the_offline_features(
     handbook: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
@@ -152,12 +153,13 @@ MOMENTS = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(KEYS, KEYS, MOMENTS, st.integers(0, 9999)), min_size=1, max_size=14),
     late=st.dictionaries(st.integers(0, 13), st.sampled_from([0, 1, 7 * DAY, 7 * DAY + 1, 9 * DAY, 50 * DAY])),
     data=st.data(),
 )
+@pytest.mark.slow
 def test_both_paths_equal_a_plain_loop(
     rows: list[tuple[str, str, int, int]], late: dict[int, int], data: st.DataObject, tmp_path: Path
 ) -> None:

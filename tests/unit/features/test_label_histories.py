@@ -78,8 +78,9 @@ PAID = st.lists(st.tuples(st.sampled_from("tu"), MOMENTS), min_size=2, max_size=
 SAID = st.lists(st.tuples(st.integers(0, 8), MOMENTS, st.booleans()), max_size=12)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(paid=PAID, told=SAID, data=st.data())
+@pytest.mark.slow
 def test_online_equals_offline_equals_a_plain_loop(
     paid: list[tuple[str, int]], told: list[Said], data: st.DataObject, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def drifted(report: DriftReport) -> list[str]:
 
 
 @pytest.mark.parametrize(("before", "after"), PAIRS)
+@pytest.mark.slow
 def test_first_nights_of_the_simulated_shop_raise_no_alarm(shop: dict[int, pa.Table], before: int, after: int) -> None:
     report = compared(shop[before], before, shop[after], after)
     assert drifted(report) == []

@@ -108,6 +108,7 @@ def test_a_constant_column_drifts_when_it_starts_to_vary() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(rows=st.integers(1, 900), sample=st.integers(1, 900))
+@pytest.mark.slow
 def test_a_sample_of_each_batch_stands_for_the_whole(rows: int, sample: int) -> None:
     night = _night(3, 6_000)
     known = drift_reference(_night(1), FEATURES, DriftConfig())

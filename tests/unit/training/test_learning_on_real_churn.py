@@ -60,6 +60,7 @@ def test_telco_is_as_good_as_others_report_and_the_simpler_model_is_chosen(telco
     assert choose(candidates).cross_validated["auc"].mean > 0.84
 
 
+@pytest.mark.slow
 def test_mlc_needs_interactions_and_the_tree_model_is_chosen(mlc: Dataset) -> None:
     trainers = [
         XGBoostTrainerConfig().open(),
