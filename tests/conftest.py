@@ -34,14 +34,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """From here on, only what tests make is looked through."""
+    """Look for garbage only in what tests make from here on."""
     gc.collect()
     gc.freeze()
     gc.enable()
 
 
 def pytest_unconfigure() -> None:
-    """What extensions find still alive at the end they would report as leaks."""
+    """Let everything be collected: extensions report what is alive at the end as leaks."""
     gc.unfreeze()
 
 
