@@ -8,6 +8,7 @@ from assets.maintenance import assets as storage
 from assets.shop import assets as shop
 from pipelines import jobs, schedules, sensors
 from pipelines.executor import in_process
+from pipelines.ingested_days import ingested_days
 from resources.privacy import close_to_others, create_privately
 from resources.stack.loader import active_stack
 from resources.stack.ports import stack_resources
@@ -36,7 +37,7 @@ defs = dg.Definitions(
         schedules.fraud_training,
         schedules.storage_weekly,
     ],
-    sensors=[sensors.churn_fallback, sensors.fraud_events, sensors.lost_runs],
+    sensors=[sensors.churn_fallback, sensors.fraud_events, sensors.lost_runs, ingested_days],
     resources=stack_resources(active_stack()),
     executor=in_process,
 )

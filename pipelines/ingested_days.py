@@ -1,0 +1,55 @@
+"""Days that a run ingested beside its own, recorded in Dagster as materialized partitions.
+
+One run ingests every day that is missing (a first run more than a year), and Dagster records one partition for it.
+Recording all of them in that run would take it 20 ms of CPU and several writes to disk for each day and table: it is
+done under the daemon instead, a few at a time.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import islice
+
+import dagster as dg
+
+from assets.stages.ingestion.completeness_log import DayCounts, complete_days
+from models.contracts import CONTRACTS
+from resources.lake.port import Lake
+from resources.stack.loader import active_stack
+from resources.stack.ports import LakeResource
+
+#: Events of one evaluation; the daemon stores them before it turns to another sensor.
+_AT_ONCE = 50
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    description="Records the days that one run ingested beside its own as materialized partitions of the shop's "
+    "tables, with the rows of each day.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def ingested_days(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+    """Report the next few days that the lake holds and Dagster does not know; request no run."""
+    events = [*islice(unrecorded(context.instance, lake.open(), active_stack().calendar.first_day), _AT_ONCE)]
+    if not events:
+        return dg.SkipReason("Every ingested day is a materialized partition.")
+    return dg.SensorResult(asset_events=events)
+
+
+def unrecorded(instance: dg.DagsterInstance, lake: Lake, first: date) -> Iterator[dg.AssetMaterialization]:
+    """Ingested days, from `first` on, that are no materialized partition yet; of each table the oldest first."""
+    for table in CONTRACTS:
+        key = dg.AssetKey(["shop", table])
+        complete = {day: counts for day, counts in complete_days(lake, table).items() if day >= first}
+        known = instance.get_materialized_partitions(key) if complete else set[str]()
+        for day in sorted(complete):
+            if day.isoformat() not in known:
+                yield _materialization(key, day, complete[day])
+
+
+def _materialization(key: dg.AssetKey, day: date, counts: DayCounts) -> dg.AssetMaterialization:
+    return dg.AssetMaterialization(
+        key,
+        description="Ingested by the run of a later day.",
+        partition=day.isoformat(),
+        metadata={"rows kept": counts.kept, "rows quarantined": counts.quarantined},
+    )
