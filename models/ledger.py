@@ -72,6 +72,8 @@ def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: s
     """
     if gate.startswith(STOPPED):
         return f"the gate stopped it ({gate.removeprefix(STOPPED).strip()})"
+    if gate != PASSED:
+        return "the gate never judged it"
     if action == "rollback" and all(version not in (entry.to_version, entry.judged) for entry in ledger):
         return "it never was champion"
     return ""

@@ -20,6 +20,8 @@ from resources.notifier.port import Notifier
 
 #: Message of the event that ends a lost run.
 LOST = "The process of this run ended without a word (power cut or kill)."
+#: Message of the event that cancels a run with its server.
+STOPPED = "`tessera dev` was told to stop."
 _UNDER_WAY = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -28,7 +30,7 @@ _UNDER_WAY = [
 ]
 _PARTITION = "dagster/partition"
 #: Tag that Dagster's launcher gives a run: address of the code server that starts it.
-_CODE_SERVER = "dagster/grpc_info"
+_CODE_SERVER = ".dagster/grpc_info"
 #: The clock may have been set since the machine started.
 _CLOCK_SECONDS = 60
 
@@ -79,6 +81,26 @@ def end_lost_runs(instance: dg.DagsterInstance, notifier: Notifier | None, *, se
     for run in ended:
         _notify(notifier, run)
     return Swept(tuple(map(_named, ended)), tuple(map(_named, unknown)))
+
+
+def cancel_launched_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Report the runs that Dagster launched in this home as about to be canceled; name them.
+
+    Their processes then end them as canceled when they are stopped, and none is repeated or counted as a fault. Runs
+    of `tessera run` go on, and so do queued ones, with the next server.
+    """
+    named = []
+    statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+        if _CODE_SERVER not in run.tags:
+            continue
+        with holder(instance, run.run_id) as process:
+            begins = process == "none known" and not _code_server_is_gone(run)
+            now = instance.get_run_by_id(run.run_id)
+            if now is not None and now.status in statuses and (process == "alive" or begins):
+                instance.report_run_canceling(now, STOPPED)
+                named.append(_named(now))
+    return named
 
 
 def _never_began(instance: dg.DagsterInstance, record: dg.RunRecord, *, serving: bool) -> bool:

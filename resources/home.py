@@ -1,5 +1,6 @@
 """The folder that holds everything a profile makes, and who does what in it at this moment."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ def writable_home(stack: Stack) -> Path:
         raise _locked(stack.home, str(error)) from None
     close_to_others(stack.home)
     if not os.access(stack.home, os.W_OK):
-        raise _locked(stack.home, "no write permission")
+        is_read_only = os.statvfs(stack.home).f_flag & os.ST_RDONLY
+        cause = OSError(errno.EROFS, os.strerror(errno.EROFS)) if is_read_only else None
+        raise _locked(stack.home, "its file system is read-only" if cause else "no write permission") from cause
     check_layout(stack.home)
     return stack.home
 

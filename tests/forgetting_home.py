@@ -211,7 +211,7 @@ def fill(folder: Path) -> Parts:
     package.mkdir()
     (package / "manifest.json").write_text("{}")
     for tags in ({"as_of": FIRST.isoformat()}, {"as_of": LAST.isoformat()}, {}, {"as_of": "2025-06-01"}):
-        parts.registry.register(APP, package, parameters={}, metrics={}, tags=tags, report="")
+        parts.registry.register(APP, package, parameters={}, metrics={}, tags={**tags, "gate": "passed"}, report="")
     champion = {"action": "promote", "why": "", "who": "", "run_id": "", "metrics": {}}
     parts.registry.set_champion(APP, "2", **champion)
     _stream(parts)

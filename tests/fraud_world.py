@@ -165,5 +165,5 @@ def _train(world: World, learnt: pa.Table) -> None:
     encoder = Encoder.fit(rows.select(list(FEATURES)), FEATURES)
     package = world.folder / "package"
     save(package, fit.model, encoder, card, {ALERTING: threshold_text(_THRESHOLD, 5)})
-    version = world.registry.register("fraud", package, parameters={}, metrics={}, tags={}, report="")
+    version = world.registry.register("fraud", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     world.registry.set_champion("fraud", version, action="promote", why="test", who="test", run_id="", metrics={})

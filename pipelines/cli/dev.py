@@ -12,6 +12,7 @@ from pipelines.cli.run import end_lost
 from pipelines.cli.sessions import session
 from pipelines.cli.stopping import stopped_by_signals
 from pipelines.home import dagster_home, dagster_instance
+from pipelines.lost_runs import cancel_launched_runs
 from resources.home import only_one
 from resources.stack.loader import ROOT, Stack, active_stack
 
@@ -21,8 +22,8 @@ _LOOK_SECONDS = 0.5
 def dev(port: int) -> int:
     """Serves until SIGINT or SIGTERM, then ends every process that belongs to it. 0 if it was told to stop.
 
-    Runs whose process is gone are ended as failed before and after. A second server on the same home would take the
-    first one's runs from its queue.
+    Runs under way are canceled then; runs whose process is gone are ended as failed before and after. A second server
+    on the same home would take the first one's runs from its queue.
 
     Raises:
         TesseraError: another one serves this home, the port is taken, or Dagster ended by itself.
@@ -34,8 +35,10 @@ def dev(port: int) -> int:
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(stack)), "TESSERA_PROFILE": stack.name}
         err.print(f"Profile {stack.name}, home {stack.home}: http://127.0.0.1:{port} (Ctrl-C stops it)")
         command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
-        with session(command, ROOT, environment) as server:
+        with session(command, ROOT, environment, quiet=stop) as server:
             code = _served(server, stop)
+            if code is None:
+                _cancel(stack)
         _end_lost(stack)  # of runs that did not end in time
     if code is not None:
         raise TesseraError(
@@ -43,7 +46,7 @@ def dev(port: int) -> int:
             expected="that it serves until it is told to stop",
             todo="Its last lines above say why; correct that and start `tessera dev` again.",
         )
-    err.print("Stopped; runs that were under way are marked as failed, and none of the processes is left.")
+    err.print("Stopped; none of the processes is left.")
     return 0
 
 
@@ -53,6 +56,12 @@ def _served(server: "subprocess.Popen[bytes]", stop: Flag) -> int | None:
         if server.poll() is not None:
             return server.returncode
     return None
+
+
+def _cancel(stack: Stack) -> None:
+    with dagster_instance(stack) as instance:
+        for run in cancel_launched_runs(instance):
+            err.print(f"Stopping: {run} is canceled; `tessera run` does it again.")
 
 
 def _end_lost(stack: Stack) -> None:

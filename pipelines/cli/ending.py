@@ -44,7 +44,7 @@ def open_standard_streams() -> None:
 
 def _code(command: Callable[[], object]) -> int:
     from pipelines.cli.console import complain
-    from pipelines.cli.faults import fault_of
+    from pipelines.cli.faults import fault_of, machine_fault
 
     try:
         command()
@@ -52,6 +52,9 @@ def _code(command: Callable[[], object]) -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except TesseraError as error:
         check_stopped()
+        if machine := machine_fault(error):
+            complain(machine)
+            return _FAILED
         complain(error)
         return _MISTAKE
     except BrokenPipeError:

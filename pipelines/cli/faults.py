@@ -1,13 +1,16 @@
 """Faults of the machine, in a sentence: a full disk, a home that is read-only or gone, no file handles, no memory."""
 
+import os
 import re
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 from models.errors import TesseraError
 
@@ -45,10 +48,10 @@ _FAULTS = (
         todo=f"Raise it: `ulimit -f unlimited`. {_AGAIN}",
     ),
     _fault(
-        "The home cannot be written: its file system is read-only",
+        "The file system is read-only",
         numbers="30",
         words="Read-only file system|attempt to write a readonly database",
-        expected="a home that may be written",
+        expected="file systems that may be written, that of the home above all",
         todo="Mount it for writing, or use another home: TESSERA_HOME=/another/folder.",
     ),
     _fault(
@@ -87,9 +90,12 @@ _FAULTS = (
         todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
     ),
 )
-_FULL, _TOO_LARGE, _, _NO_HANDLES, *_ = _FAULTS
+_FULL, _TOO_LARGE, _READ_ONLY, _NO_HANDLES, _NO_ANSWER, _NO_MEMORY, *_ = _FAULTS
+#: They never come of what a user wrote; a file that is missing or closed to this user often does.
+_OF_THE_MACHINE = {fault.expected for fault in (_FULL, _TOO_LARGE, _READ_ONLY, _NO_HANDLES, _NO_ANSWER, _NO_MEMORY)}
 #: SQLite says them of any trouble with a file.
 _UNCLEAR = [fault for fault in _FAULTS if re.search("disk I/O error|unable to open", fault.pattern.pattern)]
+_NOT_STORED = "Exception while writing logger call to event log"
 _FEW_HANDLES = 256
 #: With less, SQLite cannot make the file that it shares between processes.
 _ROOM_BYTES = 1_000_000
@@ -121,6 +127,8 @@ def _behind_sqlite() -> _Fault | None:
         folders.append(active_stack().home)
     for folder in folders:
         with suppress(OSError):
+            if os.statvfs(folder).f_flag & os.ST_RDONLY:
+                return _READ_ONLY
             if shutil.disk_usage(folder).free < _ROOM_BYTES:
                 return _FULL
     return None
@@ -135,6 +143,34 @@ def fault_of(error: BaseException) -> TesseraError | None:
             return said
     machine = [one for one in _chain(error) if isinstance(one, MemoryError) or _is_storage(one)]
     return next((said for one in machine if (said := fault_in(f"{type(one).__name__}: {one}"))), None)
+
+
+def machine_fault(error: TesseraError) -> TesseraError | None:
+    """The error in the words of the machine's fault that it was raised from; None if it came of no such fault."""
+    causes = [one for one in _chain(error) if one is not error and not isinstance(one, TesseraError)]
+    fault = fault_of(causes[0]) if causes else None
+    if fault is None or fault.expected not in _OF_THE_MACHINE:
+        return None
+    return TesseraError(f"{fault.what} {error.what}", expected=fault.expected, todo=fault.todo)
+
+
+@contextmanager
+def without_lines_of_dagster() -> Iterator[None]:
+    """Keeps off the terminal what Dagster prints of each event that it cannot store; the run fails with that error."""
+    with redirect_stderr(_Filtered(sys.stderr)):  # type: ignore[type-var] - all that is asked of a stream
+        yield
+
+
+class _Filtered:
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text`, unless it is what Dagster says of an event."""
+        return len(text) if text.startswith(_NOT_STORED) else self._stream.write(text)
 
 
 def _is_storage(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from assets.apps import APPS
 from assets.stages.promotion import put_in_charge
 from models.errors import TesseraError, choose_from
-from models.ledger import PASSED, STOPPED, Action, champion_before, passed_by_hand
+from models.ledger import PASSED, Action, champion_before, passed_by_hand
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.tables import print_json
@@ -98,8 +98,6 @@ def _put_in_charge(
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
     if entry.refusal:
         out.print(literal(f"Note: {entry.refusal}. Every card says so until the next promotion.", "yellow"))
-    elif entry.gate != PASSED:
-        out.print(literal(f"Note: the gate did not judge this version ({entry.gate or 'no verdict'}).", "yellow"))
 
 
 def _cells(info: VersionInfo) -> list[object]:
@@ -120,7 +118,9 @@ def _check_reason(insists: bool, given: str | None) -> None:
 
 def _before(registry: Registry, app: str) -> str:
     versions = registry.versions(app)
-    before = champion_before(registry.ledger(app), {info.version for info in versions if not _stopped(info)})
+    before = champion_before(
+        registry.ledger(app), {info.version for info in versions if info.tags.get("gate") == PASSED}
+    )
     if before is None:
         raise TesseraError(
             f"The ledger of {app} names no champion before {registry.champion(app) or 'any'} that the gate let pass.",
@@ -128,7 +128,3 @@ def _before(registry: Registry, app: str) -> str:
             todo=f"Name a version: `tessera rollback {app} --to VERSION`; `tessera models {app}` lists them.",
         )
     return before
-
-
-def _stopped(info: VersionInfo) -> bool:
-    return info.tags.get("gate", "").startswith(STOPPED)

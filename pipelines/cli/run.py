@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from models.errors import TesseraError, choose_from
 from pipelines.cli.arguments import check_delivered, known_day
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
-from pipelines.cli.faults import fault_in
+from pipelines.cli.faults import fault_in, without_lines_of_dagster
 from pipelines.cli.stopping import check_stopped
 from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
@@ -133,7 +134,8 @@ def execute(
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"
     started = time.monotonic()
-    with held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
+    quiet = nullcontext() if verbose else without_lines_of_dagster()
+    with quiet, held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
         instance.add_event_listener(outcome.run_id, follow)
         result = definition.execute_in_process(
             partition_key=day.isoformat(),

@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event as Flag
+from threading import Thread
+from typing import IO
 
 import psutil
 
@@ -24,11 +27,23 @@ _RUN_WORKER = "multiprocessing.spawn"
 
 @contextmanager
 def session(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], *, quiet: Flag
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Starts `command` as the leader of a new session; none of its processes outlives the block or this process."""
+    """Starts `command` as the leader of a new session; none of its processes outlives the block or this process.
+
+    What they write is shown on standard error until `quiet` is set: how they were interrupted is no news then.
+    """
     # A handler, unlike SIG_IGN, is not inherited: the leader can be stopped also if this process was started to ignore.
-    with subprocess.Popen(command, cwd=folder, env=dict(environment), start_new_session=True) as leader:  # noqa: S603
+    with subprocess.Popen(  # noqa: S603
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as leader:
+        shown = Thread(target=_show, args=(leader.stdout, quiet), daemon=True)
+        shown.start()
         guard = [sys.executable, "-m", "pipelines.cli.sessions", str(leader.pid)]
         with subprocess.Popen(guard, cwd=folder, stdin=subprocess.PIPE, start_new_session=True):  # noqa: S603
             try:
@@ -36,6 +51,15 @@ def session(
             finally:
                 stop_session(leader.pid)
                 leader.wait()
+                shown.join()
+
+
+def _show(stream: IO[bytes], quiet: Flag) -> None:
+    """Pass on what is written to `stream` until `quiet` is set; read on, so that no writer has to wait."""
+    for line in stream:
+        if not quiet.is_set():
+            sys.stderr.write(line.decode(errors="replace"))
+            sys.stderr.flush()
 
 
 def stop_session(identity: int, grace_seconds: float = GRACE_SECONDS) -> None:

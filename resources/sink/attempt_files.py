@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA
+from resources.durability import sync
 from resources.sink.port import DamagedScores
-from resources.sink.record_log import sync
 
 #: Number of a row in its attempt, from 0: Delta promises no order of files, this column does.
 ROW = pa.field("row", pa.int64(), nullable=False)
@@ -132,9 +132,9 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def _unreadable(path: Path, why: str) -> DamagedScores:
-    day = path.parent.parent.name.removeprefix("day=")
+    app, day = path.parts[-4].removeprefix("scores_"), path.parts[-3].removeprefix("day=")
     return DamagedScores(
         f"The scores in {path} cannot be read: {why}.",
         expected="the file as it was written",
-        todo=f"Score {day} again: `tessera run churn_nightly --date {day}` writes its rows once more.",
+        todo=f"Score {day} again: `tessera run {app}_nightly --date {day}` writes its rows once more.",
     )

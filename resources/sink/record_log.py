@@ -6,7 +6,6 @@ instead of the one before being taken for the newest. A crash between the two le
 sound. Damaged files are kept beside the others as `*.damaged` as soon as the day gets a new record.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -16,6 +15,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from models.publishing import AuditVerdict, Publication
+from resources.durability import sync
 from resources.sink.port import DamagedScores
 
 _RECORD = re.compile(r"\d{6}\.json")
@@ -159,12 +159,3 @@ def _day(name: str) -> date | None:
         return date.fromisoformat(name) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", name) else None
     except ValueError:
         return None
-
-
-def sync(path: Path) -> None:
-    """The file's content, or the folder's list of names, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

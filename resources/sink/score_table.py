@@ -13,9 +13,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from models.errors import choose_from
+from resources.durability import sync
 from resources.sink.attempt_files import FILE_SCHEMA, ROW, AttemptFile, write_files
 from resources.sink.port import DamagedScores
-from resources.sink.record_log import sync
 
 _PARTITIONS = ["day", "attempt"]
 _SCHEMA = FILE_SCHEMA.append(pa.field("day", pa.date32(), nullable=False)).append(

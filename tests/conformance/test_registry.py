@@ -18,6 +18,7 @@ from resources.registry.mlflow_registry import MLflowRegistryConfig
 from resources.registry.port import Registry
 
 Open = Callable[[], Registry]
+TAGS = {"kind": "linear", "gate": "passed"}
 
 
 @pytest.fixture(params=["mlflow", "fake"])
@@ -50,7 +51,7 @@ def _package(folder: Path, content: bytes) -> Path:
 
 def _register(registry: Registry, package: Path, app: str = "churn", **metrics: float) -> str:
     return registry.register(
-        app, package, parameters={"depth": "3"}, metrics=metrics, tags={"kind": "linear"}, report="# Gate\n\npassed"
+        app, package, parameters={"depth": "3"}, metrics=metrics, tags=TAGS, report="# Gate\n\npassed"
     )
 
 
@@ -85,7 +86,7 @@ class TestRegistry:
         assert found[0].metrics["auc"] == pytest.approx(1.1)
         assert math.isnan(found[0].metrics["ece"])
         assert found[-1].metrics["auc"] == pytest.approx(0.1)
-        assert dict(found[0].tags) == {"kind": "linear"}
+        assert dict(found[0].tags) == TAGS
         created = datetime.fromisoformat(found[0].created_at)
         assert before.replace(microsecond=0) <= created <= datetime.now(UTC)
 
@@ -251,6 +252,17 @@ class TestRegistry:
         assert back.refusal == "", "nothing was overruled"
         with pytest.raises(TesseraError, match="the gate stopped it"):
             registry.set_champion("churn", stopped, action="rollback", why="w", **call)
+
+    def test_a_version_that_no_gate_judged_is_put_in_charge_by_a_person_with_a_reason_alone(
+        self, registry: Registry, package: Path
+    ) -> None:
+        version = registry.register("churn", package, parameters={}, metrics={}, tags={"kind": "linear"}, report="")
+        call = {"action": "promote", "who": "ann", "run_id": "", "metrics": {}}
+        with pytest.raises(TesseraError, match=r"the gate never judged it.*--even-if-refused --why"):
+            registry.set_champion("churn", version, why="w", **call)
+        assert registry.ledger("churn") == []
+        entry = registry.set_champion("churn", version, why="it is an import", even_if_refused=True, **call)
+        assert (registry.champion("churn"), entry.refusal) == (version, "the gate never judged it")
 
     def test_a_rollback_goes_to_former_champions_only(self, registry: Registry, package: Path) -> None:
         for _ in range(2):

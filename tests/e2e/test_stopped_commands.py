@@ -155,10 +155,12 @@ def test_dev_from_a_script_ends_lost_runs_starts_the_next_night_and_stops_whole(
     _, left = psutil.wait_procs([dev, *family], timeout=SOON)
     for process in left:
         process.kill()
-    shell.communicate(timeout=60)
+    shown = shell.communicate(timeout=60)[1].decode()
     assert left == []
     assert shell.returncode == 0
-    assert statuses(waiting)[SECOND] == "FAILURE"
+    assert statuses(waiting)[SECOND] == "CANCELED"
+    assert f"churn_nightly of {SECOND} (run" in shown.splitlines()[-2]
+    assert "Stack Trace" not in shown
 
 
 def _lost_run(home: Home) -> str:

@@ -15,6 +15,7 @@ from resources.stack.loader import ROOT
 OWNER = """
 import os, sys
 from pathlib import Path
+from threading import Event
 from pipelines.cli.sessions import session
 leader = '''
 import signal, subprocess, sys, time
@@ -27,7 +28,8 @@ try:
 finally:
     children[0].terminate()
 '''
-with session([sys.executable, "-c", leader.replace("IGNORED", sys.argv[1])], Path.cwd(), dict(os.environ)) as process:
+command = [sys.executable, "-c", leader.replace("IGNORED", sys.argv[1])]
+with session(command, Path.cwd(), dict(os.environ), quiet=Event()) as process:
     print("up", flush=True)
     sys.stdin.read()
 """

@@ -135,7 +135,9 @@ class TestKilled:
         assert (list(registry.versions("churn")), registry.champion("churn")) == ([], None)
         with pytest.raises(TesseraError, match="has no version '1'"):
             registry.fetch("churn", "1")
-        version = registry.register("churn", package, parameters={}, metrics={"auc": 1.0}, tags={}, report="")
+        version = registry.register(
+            "churn", package, parameters={}, metrics={"auc": 1.0}, tags={"gate": "passed"}, report=""
+        )
         assert version == "1"
         assert (registry.fetch("churn", version) / "model.skops").read_bytes() == b"PK numbers"
         assert _states(home) in (["FINISHED"], ["FINISHED", "KILLED"])

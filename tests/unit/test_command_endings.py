@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from models.errors import TesseraError
 from pipelines.cli import ending
 from pipelines.cli.card import card
 from pipelines.cli.console import out
-from pipelines.cli.faults import fault_in, fault_of
+from pipelines.cli.faults import fault_in, fault_of, without_lines_of_dagster
 from pipelines.cli.run import Outcome
 from pipelines.cli.stopping import Stopped, check_stopped
 from resources.stack.loader import ROOT, load_stack
@@ -91,6 +92,24 @@ def test_a_bug_is_none(error: Exception) -> None:
 def test_a_mistake_of_the_user_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert ending.ended(raising(TesseraError("It is wrong.", expected="right", todo="Do."))) == 2
     assert "It is wrong." in capsys.readouterr().err
+
+
+def test_a_part_that_a_full_disk_stopped_is_no_mistake_of_the_user(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> None:
+        try:
+            raise sqlite3.OperationalError("database or disk is full")
+        except sqlite3.OperationalError as error:
+            raise TesseraError("The events do not work.", expected="a file", todo="Correct `path`.") from error
+
+    assert ending.ended(command) == 1
+    assert "The disk is full. The events do not work." in capsys.readouterr().err
+
+
+def test_what_dagster_prints_of_an_event_that_it_cannot_store_is_kept_off(capsys: pytest.CaptureFixture[str]) -> None:
+    with without_lines_of_dagster():
+        sys.stderr.write("Exception while writing logger call to event log: it is full\n")
+        sys.stderr.write("another line\n")
+    assert capsys.readouterr().err == "another line\n"
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 7])

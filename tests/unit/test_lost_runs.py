@@ -11,10 +11,11 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.storage.tags import GRPC_INFO_TAG  # noqa: TID251 - Dagster gives it to runs, and we read it
 
 from pipelines import run_locks
 from pipelines.definitions import defs
-from pipelines.lost_runs import LOST, end_lost_runs
+from pipelines.lost_runs import LOST, cancel_launched_runs, end_lost_runs
 from resources.notifier.log import LogNotifier, LogNotifierConfig
 from resources.stack.ports import NotifierResource
 
@@ -162,7 +163,7 @@ def test_a_run_given_to_a_code_server_that_is_gone_ends_where_dev_starts_anew(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "server")
-    run_id = begun(instance, S.STARTING, **{"dagster/grpc_info": json.dumps({"host": "localhost", "socket": path})})
+    run_id = begun(instance, S.STARTING, **{GRPC_INFO_TAG: json.dumps({"host": "localhost", "socket": path})})
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
@@ -183,3 +184,14 @@ def test_the_sensor_ends_lost_runs_under_a_bare_dagster_dev(instance: dg.Dagster
         assert "ended without a word" in str(says.skip_message)
         assert str(sensor(context).skip_message) == "Every run under way has a process."
     assert len(notices.read_text().splitlines()) == 1
+
+
+def test_a_server_that_stops_cancels_what_it_launched_and_nothing_else(instance: dg.DagsterInstance) -> None:
+    gone = json.dumps({"host": "localhost", "socket": "/no/such/socket"})
+    launched, elsewhere = (begun(instance, S.STARTED, **{GRPC_INFO_TAG: gone}) for _ in range(2))
+    of_the_command_line = begun(instance)
+    with run_locks.held(instance, launched), run_locks.held(instance, of_the_command_line):
+        (named,) = cancel_launched_runs(instance)
+    assert named == f"churn_nightly of 2026-03-01 (run {launched[:8]})"
+    found = [status(instance, run_id) for run_id in (launched, elsewhere, of_the_command_line)]
+    assert found == [S.CANCELING, S.STARTED, S.STARTED]

@@ -257,7 +257,7 @@ def test_equal_rows_have_one_digest_whatever_the_registry_counts(world: World, t
     shutil.copytree(world.folder / "lake", other.folder / "lake")
     for weight in (2.0, 3.0, 4.0, 5.0, 6.0, 1.0):
         made = scoring_world.package(tmp_path / f"again-{weight}", weight)
-        version = other.registry.register("churn", made, parameters={}, metrics={}, tags={}, report="")
+        version = other.registry.register("churn", made, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     about = {"action": "promote", "why": "", "who": "", "run_id": "", "metrics": {}}
     other.registry.set_champion("churn", version, **about)
     score(other.night())
@@ -270,7 +270,12 @@ def test_equal_rows_have_one_digest_whatever_the_registry_counts(world: World, t
 def test_a_registry_that_was_counted_anew_finds_its_scores_published(world: World) -> None:
     shutil.rmtree(world.folder / "models")
     world.registry.register(
-        "churn", scoring_world.package(world.folder / "p2", 2.0), parameters={}, metrics={}, tags={}, report=""
+        "churn",
+        scoring_world.package(world.folder / "p2", 2.0),
+        parameters={},
+        metrics={},
+        tags={"gate": "passed"},
+        report="",
     )
     shutil.rmtree(world.folder / "package-1.0")
     world.promote(1.0)

@@ -110,7 +110,9 @@ class TestBackfill:
 
     def test_thresholds_are_those_of_the_model_that_scored(self, scored: World, tmp_path: Path) -> None:
         world = scored.copied(tmp_path / "home")
-        world.registry.register("fraud", world.folder / "package", parameters={}, metrics={}, tags={}, report="")
+        world.registry.register(
+            "fraud", world.folder / "package", parameters={}, metrics={}, tags={"gate": "passed"}, report=""
+        )
         world.registry.set_champion("fraud", "2", action="promote", why="", who="", run_id="", metrics={})
         fill(world)
         assert {alert.model_version for alert in alerts(world)} == {"1"}

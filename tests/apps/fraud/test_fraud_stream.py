@@ -352,7 +352,7 @@ def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Pat
 
 
 def in_charge(registry: FolderRegistry, package: Path) -> str:
-    version = registry.register("fraud", package, parameters={}, metrics={}, tags={}, report="")
+    version = registry.register("fraud", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     registry.set_champion("fraud", version, action="promote", why="test", who="test", run_id="", metrics={})
     return version
 
