@@ -54,7 +54,7 @@ def init(table: str, place: Path, wishes: Wishes) -> None:
     settings: dict[str, Any] = {"location": str(place.resolve()), **settings_of(form)}
     raw = FilesSourceConfig(tables={table: FilesTableConfig(**settings)}).open().raw(table, rows=20_000)
     proposal = propose(raw, given=_pairs(wishes.columns), currency=wishes.currency, dates=wishes.dates)
-    settings["columns"] = proposal.columns
+    settings |= {"columns": proposal.columns} | ({"where": proposal.where} if proposal.where else {})
     source = FilesSourceConfig(tables={table: FilesTableConfig(**settings)}).open()
     found, days = sampled(table, source, rows=1_000_000), source.days(table)
     if days is None:

@@ -23,6 +23,7 @@ from models.contracts.readings import (
     year_is_sound,
 )
 from models.errors import TesseraError, choose_from
+from resources.source.cancellations import cancellations
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
@@ -34,10 +35,13 @@ _REPEAT = "_repeat"
 
 @dataclass(frozen=True)
 class Proposal:
-    """A mapping of the contract `orders`: DuckDB expressions by contract column, and each decision in words."""
+    """A mapping of the contract `orders`: DuckDB expressions by contract column, each decision in words, and the
+    condition on the rows that are sales (empty: all are).
+    """
 
     columns: dict[str, str]
     notes: tuple[str, ...]
+    where: str = ""
 
 
 def propose(
@@ -84,7 +88,8 @@ def propose(
         notes.append("order_line_id: made of the line's values; exact copies are numbered, so that true repeats count")
     else:
         notes.append(f"order_line_id: {found['order_line_id']}")
-    return Proposal(columns, tuple(notes))
+    where, about_sales = cancellations(raw, found["order_id"])
+    return Proposal(columns, (*notes, *about_sales), where)
 
 
 def date_reading_of(raw: pa.Table, column: str) -> str:

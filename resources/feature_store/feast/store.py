@@ -14,15 +14,15 @@ from typing import Any, ClassVar, Literal
 
 import dagster as dg
 import pyarrow as pa
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 from typing_extensions import override
 
-from models.errors import TesseraError
+from models.errors import TesseraError, choose_from
 from resources.feature_store.feast.client_errors import answering
 from resources.feature_store.feast.entity_rows import appended, checked
 from resources.feature_store.feast.served_log import SERVED_AT, ServedLog
 from resources.feature_store.feast.session import FeastSession
-from resources.feature_store.feast.settings import feast_settings
+from resources.feature_store.feast.settings import ONLINE_SETTINGS, feast_settings
 from resources.feature_store.offline.pinned_files import pinned
 from resources.feature_store.online.bulk_store import BulkOnlineStore
 from resources.feature_store.port import SERVED_LOG, FeatureStore
@@ -68,6 +68,15 @@ class FeastStoreConfig(dg.Config):
     logged_share: float = Field(
         default=0.01, ge=0, le=1, description="Share of the rows served online that is logged, to be compared later."
     )
+
+    @field_validator("online_store")
+    @classmethod
+    def _knows_its_settings(cls, online_store: dict[str, Any]) -> dict[str, Any]:
+        known = ONLINE_SETTINGS.get(online_store.get("type", "sqlite"))
+        for name in online_store:
+            if known is not None and name not in ("type", *known):
+                raise ValueError(f"there is no setting {name!r}; expected {choose_from(name, known)}")
+        return online_store
 
     def open(self) -> FeastStore:
         """The store; nothing is read or written yet."""

@@ -10,8 +10,16 @@ import yaml
 from redis import Redis
 
 from models.errors import TesseraError
-from resources.feature_store.feast.settings import feast_settings, for_yaml, repo_config, revealed
+from resources.feature_store.feast.settings import (
+    ONLINE_SETTINGS,
+    ONLINE_STORES,
+    feast_settings,
+    for_yaml,
+    repo_config,
+    revealed,
+)
 from resources.feature_store.feast.store import FeastStoreConfig
+from resources.stack.loader import ROOT, load_stack
 from tests.servers.postgres_server import PostgresDatabase
 from tests.servers.redis_server import serving
 
@@ -142,3 +150,23 @@ def test_registry_and_online_store_in_one_database(tmp_path: Path, postgres_data
     health = config.open().check()
     assert (health.ok, health.says) == (True, "Feast, services churn_v1, online in postgres")
     assert not (tmp_path / "registry.db").exists()
+
+
+@pytest.mark.parametrize("kind", ONLINE_SETTINGS)
+def test_the_settings_that_are_known_before_feast_is_imported_are_those_of_its_stores(kind: str) -> None:
+    from feast.repo_config import get_online_config_from_type
+
+    fields = get_online_config_from_type(ONLINE_STORES[kind]).model_fields
+    assert {"type", *ONLINE_SETTINGS[kind]} == {*fields}
+
+
+def test_a_misspelt_setting_of_the_online_store_is_found_when_the_stack_is_read(tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "stack.yaml").read_text())
+    password = {"password": {"env": "UNSET_PASSWORD"}}
+    store = {"kind": "feast", "online_store": {"type": "postgres", "hots": "db", **password}}
+    document["profiles"]["local"]["ports"]["feature_store"] = store
+    file = tmp_path / "stack.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    line = 1 + next(n for n, text in enumerate(file.read_text().splitlines()) if "online_store:" in text)
+    with pytest.raises(TesseraError, match=rf"stack.yaml:{line}: .*no setting 'hots'.*did you mean 'host'"):
+        load_stack(file, None, str(tmp_path / "home"), {})
