@@ -113,10 +113,15 @@ class DeltaLake(Lake):
 
     @override
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
+        from pyarrow.dataset import ParquetFragmentScanOptions  # brings pandas, which loading definitions must not
+
         standing = self._readable(table, first, last)
         by = standing.metadata().partition_columns[0]
         limits = [(by, sign, day) for sign, day in ((">=", first), ("<=", last)) if day is not None]
         dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
+        dataset.format.default_fragment_scan_options = ParquetFragmentScanOptions(
+            pre_buffer=True, page_checksum_verification=True
+        )
         # The log lists files in no particular order; sums of floats must not depend on it.
         fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
         return type(dataset)(fragments, dataset.schema, dataset.format, dataset.filesystem)

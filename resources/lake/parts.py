@@ -123,7 +123,7 @@ def write_part(files: pa_fs.FileSystem, rows: pa.Table, folder: str, day: date, 
     """One file of a day with `rows` (without the partition column); `number` orders the files of the day."""
     rows = rows.combine_chunks()
     sink = pa.BufferOutputStream()
-    pq.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    pq.write_table(rows, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_checksum=True)
     content = sink.getvalue()
     digest = hashlib.sha256(content).hexdigest()[:32]
     # Never the name of an older file: what a vacuum is about to remove must not come back into use.

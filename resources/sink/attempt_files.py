@@ -89,7 +89,9 @@ def _write_file(folder: Path, numbered: Iterator[tuple[int, pa.RecordBatch]]) ->
     path = folder / f"part-{uuid.uuid4()}.parquet"
     first_row, rows = 0, 0
     dictionaries: Any = _DICTIONARIES  # the stubs know only a bool
-    with pq.ParquetWriter(path, FILE_SCHEMA, compression="zstd", use_dictionary=dictionaries) as writer:
+    with pq.ParquetWriter(
+        path, FILE_SCHEMA, compression="zstd", use_dictionary=dictionaries, write_page_checksum=True
+    ) as writer:
         for number, batch in numbered:
             first_row = number - rows
             writer.write_batch(batch, row_group_size=_ROW_GROUP_ROWS)
@@ -125,7 +127,7 @@ def _refuse_nulls(batch: pa.RecordBatch) -> None:
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     try:
         # Without `pre_buffer` only one row group is held at a time, not the whole file.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
             yield from file.iter_batches(batch_size=_ROW_GROUP_ROWS)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, str(error)) from error

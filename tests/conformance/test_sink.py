@@ -25,7 +25,7 @@ from score_sets import APP, DAY, audit_and_publish, digest, publication, reader,
 from models.errors import TesseraError
 from models.publishing import SCORES_SCHEMA, Publication, attempt_of, last_set
 from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
+from resources.sink.port import DamagedScores, Sink
 
 NEXT = DAY + timedelta(days=1)
 
@@ -471,6 +471,27 @@ def test_delta_readers_other_than_ours_see_the_attempt(tmp_path: Path) -> None:
     query = "select * from t where day = '2026-01-31' and attempt = 'a1' order by row"
     rows = pa.table(QueryBuilder().register("t", table).execute(query))
     assert rows.select(SCORES_SCHEMA.names).cast(SCORES_SCHEMA).equals(some_rows(1))
+
+
+@pytest.mark.parametrize("place", [5, 60, 400])
+def test_a_flipped_bit_in_the_rows_of_an_attempt_is_never_read_as_another_score(
+    sink: Sink, tmp_path: Path, place: int
+) -> None:
+    rows = some_rows(1, 50)
+    sink.write_attempt(APP, DAY, "a", reader(rows))
+    file = min((tmp_path / "scores").rglob("part-*.parquet"))
+    content = bytearray(file.read_bytes())
+    content[place] ^= 4
+    file.write_bytes(content)
+    try:
+        read = sink.read_attempt(APP, DAY, "a").read_all()
+    except DamagedScores as error:
+        read, todo = rows, error.todo
+    else:
+        todo = f"tessera run {APP}_nightly"
+        assert place > 60, "these are values"
+    assert read == rows
+    assert f"tessera run {APP}_nightly" in todo
 
 
 class PublishingMachine(RuleBasedStateMachine):
