@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -48,10 +48,6 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-    def with_labels(self, labels: Labels) -> Dataset:
-        """The same rows with other labels."""
-        return replace(self, labels=labels)
 
 
 @dataclass(frozen=True)
