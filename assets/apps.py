@@ -14,7 +14,7 @@ _JUDGED_BY = {"products": ("orders",)}
 
 
 def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:
-    """The application of that name.
+    """Return the application of that name.
 
     Args:
         name: as a user typed it.

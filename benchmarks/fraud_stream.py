@@ -115,7 +115,7 @@ def _started(name: str, home: Path, *more: str, **pipes: Any) -> subprocess.Pope
 
 @contextmanager
 def _process(name: str, home: Path) -> Iterator[Any]:
-    """A process that answers lines of JSON; called with one, gives the answer; it is gone afterwards."""
+    """Provide a process that answers lines of JSON; called with one, gives the answer; it is gone afterwards."""
     process = _started(name, home, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tell(what: Mapping[str, Any]) -> None:
@@ -140,7 +140,7 @@ def _process(name: str, home: Path) -> Iterator[Any]:
 
 
 def _offered(home: Path, worker: Any, done: int, rate: int, count: int) -> Latency:
-    """The next `count` events at that rate, while the worker works."""
+    """Return the next `count` events at that rate, while the worker works."""
     log = home / f"{rate}.npy"
     with _process("publisher", home) as publisher:
         publisher({"first": done, "count": count, "rate": rate})

@@ -22,7 +22,10 @@ _LABELS = f"""SELECT TRANSACTION_ID::BIGINT AS transaction_id, TX_FRAUD = 1 AS i
 
 
 def filled(folder: Path, last: date = LAST) -> DeltaLake:
-    """A lake in `folder` with `payments` until `last` and their `payment_labels`, a week later; ascending by moment."""
+    """Return a lake in `folder` with `payments` until `last` and their `payment_labels`, a week later.
+
+    Ascending by moment.
+    """
     import duckdb
 
     from resources.lake.delta import DeltaLake

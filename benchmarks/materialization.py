@@ -182,7 +182,7 @@ def _child(name: str, **task: Any) -> dict[str, Any]:
 
 
 def write_source(folder: str, entities: int) -> dict[str, Any]:
-    """The rows of every view: one per entity and month, each entity at its own hour, created two hours later."""
+    """Return the rows of every view: one per entity and month, each entity at its own hour, created two hours later."""
     import duckdb
 
     for at, view in enumerate(VIEWS):

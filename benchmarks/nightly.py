@@ -153,7 +153,7 @@ def _nightly(note: Path) -> None:
 
 
 def _plain(note: Path) -> None:
-    """The same work, line by line."""
+    """Do the same work as the job, line by line."""
     from assets.churn.features import write_features
     from assets.stages.batch_scoring import Night, publish, score
     from assets.stages.ingestion.run import ingest

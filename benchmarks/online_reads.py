@@ -199,7 +199,7 @@ def _features(view: str) -> list[str]:
 
 
 def _from_cells(names: Sequence[str], query: Callable[[str, list[bytes]], Any], is_young: Any) -> dict[str, list[Any]]:
-    """Lists of values from rows (entity key, feature, value, event time)."""
+    """Return the values of rows (entity key, feature, value, event time)."""
     keys = _keys(names)
     found: dict[str, list[Any]] = {}
     for view in VIEWS:

@@ -184,7 +184,7 @@ def _duckdb():
 
 
 def _floor(folder: Path, _workload: Workload, child: str) -> Callable[[], None]:
-    """The statement that one would write; two moments fit into one HUGEINT."""
+    """Return the statement that one would write; two moments fit into one HUGEINT."""
     by_created = "created" in child
     key = "epoch_us(event_timestamp)::HUGEINT * (1::HUGEINT << 62)"
     columns, joins = ["e.rid", "e.customer_id", "e.event_timestamp", "e.label"], []
@@ -250,7 +250,7 @@ def _refs() -> list[str]:
 
 
 def _feast(folder: Path, offline_store: dict[str, object], *, created: bool):
-    """A Feast repository of the three views."""
+    """Make a Feast repository of the three views."""
     from datetime import timedelta
 
     from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType

@@ -83,7 +83,7 @@ def _training_set(stack: Stack, as_of: date) -> TrainingSet:
 
 
 def _best(stack: Stack, sides: Split, cutoff: date) -> NDArray[np.float64]:
-    """The posterior chance of each hold-out customer, by the laws the shop was made with."""
+    """Return the posterior chance of each hold-out customer, by the laws the shop was made with."""
     source = stack.open("source")
     first = source.first_day()
     orders, customers = source.shop.clean_orders(first, cutoff), source.shop.customers(cutoff)

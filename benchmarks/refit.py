@@ -151,7 +151,7 @@ class _Work:
         )
 
     def _is_better(self, candidate: LoadedModel, rows: churn_learning.TrainingSet) -> bool:
-        """The rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
+        """Return the rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
         split = churn_learning.lesson(rows, self._settings).split
         assert self._before is not None
         held = split.holdout

@@ -45,14 +45,14 @@ def main() -> None:
 
 
 def opened(home: Path) -> Stack:
-    """The stack of that home."""
+    """Return the stack of that home."""
     from resources.stack.loader import ROOT, load_stack
 
     return load_stack(ROOT / "stack.yaml", _PROFILE, str(home), os.environ)
 
 
 def history(stack: Stack) -> None:
-    """The lake, and every payment and every fraud that became known, in that order, as rows of a file."""
+    """Write the lake, and every payment and every fraud that became known, in that order, as rows of a file."""
     import pyarrow.compute as pc
 
     from models.fraud.replay import payment_history
@@ -67,14 +67,14 @@ def history(stack: Stack) -> None:
 
 
 def queue(stack: Stack, count: str) -> None:
-    """The first `count` events wait in the queue."""
+    """Publish the first `count` events to the queue."""
     events = stack.open("events")
     for first in range(0, int(count), _AT_ONCE):
         events.publish(_events(stack, first, min(_AT_ONCE, int(count) - first)))
 
 
 def model(stack: Stack, quick: str = "") -> None:
-    """A champion, chosen, judged and registered as the job `fraud_training` does; when `quick`, of few trees."""
+    """Register a champion as the job `fraud_training` does; when `quick`, of few trees."""
     from assets.fraud.training import lesson, training_set
     from assets.stages.training import judged
     from resources.trainer.xgboost import XGBoostTrainerConfig
@@ -148,7 +148,7 @@ class _Watch:
 
     @contextmanager
     def batch(self) -> Iterator[list[int]]:
-        """The columns of `LOG` from `started` on, filled in at the end."""
+        """Provide the columns of `LOG` from `started` on, filled in at the end."""
         started, cpu, collecting = time.time_ns(), time.thread_time_ns(), self._collecting
         row: list[int] = []
         yield row

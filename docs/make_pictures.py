@@ -32,7 +32,7 @@ _CARD = re.compile(r"<!-- card:begin -->.*?<!-- card:end -->", re.DOTALL)
 
 
 def main() -> None:
-    """Fills the home, writes the card into README.md and four pictures into docs/pictures/."""
+    """Fill the home, write the card into README.md and four pictures into docs/pictures/."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--home", type=Path, help="a home that the nightly job has filled; default: a new one")
     arguments.add_argument("--port", type=int, default=3117)
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _week() -> list[str]:
-    """The seven days before yesterday: the plots need more than one night."""
+    """Return the seven days before yesterday: the plots need more than one night."""
     today = datetime.now(UTC).date()
     return ["--from", str(today - timedelta(days=8)), "--to", str(today - timedelta(days=2))]
 
@@ -70,7 +70,7 @@ def _tessera(environment: dict[str, str], *words: str) -> str:
 
 
 def _write_card(card: str, home: Path) -> None:
-    """The card between the markers of README.md, with the folder's place as it is after a clone."""
+    """Write the card between the markers of README.md, with the folder's path as after a clone."""
     spared = " " * (len(str(home)) - len("var"))
     shown = re.sub(rf"{re.escape(str(home))}(.*)│", rf"var\1{spared}│", card)
     readme = ROOT / "README.md"
@@ -103,7 +103,7 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def _lineage(page: Page, site: str, app: str) -> None:
-    """The assets of one application, and what they read."""
+    """Picture the assets of one application, and what they read."""
     page.set_viewport_size({"width": 1900, "height": 800})
     page.goto(f"{site}/locations/tessera/asset-groups/{app}/lineage")
     page.wait_for_timeout(_DRAWN_MS)
@@ -122,7 +122,7 @@ def _box(place: Locator) -> FloatRect:
 
 
 def _gate(page: Page, site: str) -> None:
-    """The dialog with the report, as far as its curves."""
+    """Picture the dialog with the report, down to its curves."""
     page.set_viewport_size({"width": 1500, "height": 2000})
     page.goto(f"{site}/assets/churn/candidate")
     page.get_by_text("[Show Markdown]").first.click(timeout=90_000)

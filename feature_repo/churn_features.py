@@ -41,6 +41,6 @@ def churn_v1(view: FeatureView) -> FeatureService:
 
 
 def definitions(tables: Path | str) -> list[FeatureView | FeatureService]:
-    """The view over the lake at `tables`, and its service."""
+    """Return the view over the lake at `tables`, and its service."""
     view = churn_customer(tables)
     return [view, churn_v1(view)]

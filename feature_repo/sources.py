@@ -7,7 +7,7 @@ from feast.data_format import DeltaFormat
 
 
 def lake_table(table: str, tables: Path | str) -> FileSource:
-    """The source of a view: the Delta table `tables/table`, which need not exist yet.
+    """Return the source of a view: the Delta table `tables/table`, which need not exist yet.
 
     `tables`, the lake's path, must be absolute: Feast resolves relative ones against different places.
     """

@@ -31,7 +31,7 @@ def clause(sentence: str) -> str:
 
 
 def choose_from(value: str, choices: Iterable[str]) -> str:
-    """A sentence part that names the choices, the nearest first: `one of 'a', 'b' (did you mean 'a'?)`."""
+    """Return a sentence part that names the choices, the nearest first: `one of 'a', 'b' (did you mean 'a'?)`."""
     names = sorted(choices)
     listed = ", ".join(repr(name) for name in names) or "nothing: none exists yet"
     near = get_close_matches(value, names, n=1)

@@ -45,7 +45,7 @@ class Event(BaseModel):
     @field_validator("time", mode="before")
     @classmethod
     def _is_a_date(cls, value: object) -> object:
-        """A number would be taken for seconds or for milliseconds, whichever looks better."""
+        """Return a number would be taken for seconds or for milliseconds, whichever looks better."""
         if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
             return value
         raise ValueError("input should be a timestamp as in RFC 3339, such as 2018-07-25T12:00:00Z")
@@ -84,7 +84,7 @@ class Event(BaseModel):
 
     @classmethod
     def from_json(cls, line: str | bytes) -> "Event":
-        """The event of such a line; other CloudEvents attributes (`datacontenttype`, ...) are left out.
+        """Return the event of such a line; other CloudEvents attributes (`datacontenttype`, ...) are left out.
 
         Raises:
             TesseraError: no JSON object, an attribute missing or wrong, or larger than `MAX_EVENT_BYTES`.

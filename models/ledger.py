@@ -56,13 +56,13 @@ class LedgerEntry(BaseModel):
 
 
 def champion_at(ledger: Sequence[LedgerEntry], moment: datetime) -> str | None:
-    """The version that was in charge at `moment` (UTC), by the ledger; None before the first entry."""
+    """Return the version that was in charge at `moment` (UTC), by the ledger; None before the first entry."""
     before = [entry for entry in ledger if entry.at <= moment]
     return before[-1].to_version if before else None
 
 
 def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: str) -> str:
-    """The reason why `version` may not be put in charge unless a person insists; "" if there is none.
+    """Return the reason why `version` may not be put in charge unless a person insists; "" if there is none.
 
     Args:
         ledger: every change of the champion so far, oldest first.
@@ -80,7 +80,7 @@ def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: s
 
 
 def champion_before(ledger: Sequence[LedgerEntry], allowed: Container[str]) -> str | None:
-    """The version to roll back to: the last champion before the present one that is `allowed`; None if none is.
+    """Return the version to roll back to: the last champion before the present one that is `allowed`; None if none is.
 
     Args:
         ledger: every change of the champion so far, oldest first.
@@ -96,7 +96,7 @@ def champion_before(ledger: Sequence[LedgerEntry], allowed: Container[str]) -> s
 
 
 def passed_by_hand(ledger: Sequence[LedgerEntry]) -> str:
-    """The sentence that goes with everything a refused champion makes; "" if the present one was not refused."""
+    """Return the sentence that goes with everything a refused champion makes; "" if the present one was not refused."""
     standing = ledger[-1] if ledger else None
     if standing is None or not standing.refusal:
         return ""
@@ -104,7 +104,7 @@ def passed_by_hand(ledger: Sequence[LedgerEntry]) -> str:
 
 
 def champions_before(ledger: Sequence[LedgerEntry]) -> list[str]:
-    """The version in charge, then those that were in charge before it, newest first; empty when nothing is.
+    """Return the version in charge, then those that were in charge before it, newest first; empty when nothing is.
 
     A rollback leaves out what it went back over, and retiring leaves out everything before.
     """
@@ -127,17 +127,17 @@ def next_moment(ledger: Sequence[LedgerEntry], now: datetime) -> datetime:
 
 
 def line_digest(line: str) -> str:
-    """The sha256 of a line (without its line end), as 64 hex digits."""
+    """Return the sha256 of a line (without its line end), as 64 hex digits."""
     return hashlib.sha256(line.encode()).hexdigest()
 
 
 def entry_line(entry: LedgerEntry) -> str:
-    """The entry as one line of JSON, without a line end. What is no number is written as a string, e.g. `"NaN"`."""
+    """Return entry as one line of JSON, without a line end. What is no number is written as a string, e.g. `"NaN"`."""
     return entry.model_dump_json()
 
 
 def read_chain(lines: Sequence[str], where: str) -> list[LedgerEntry]:
-    """The entries of `lines`, each one checked against the digest of the line before.
+    """Return the entries of `lines`, each one checked against the digest of the line before.
 
     Args:
         lines: the whole ledger, oldest line first.

@@ -103,14 +103,14 @@ class AuditVerdict(BaseModel):
         return self.draft.day
 
     def failures(self) -> str:
-        """The failed checks in one line."""
+        """Return the failed checks in one line."""
         return "; ".join(f"{name}: {found}" for name, found in self.failed.items())
 
 
 def require_passed(
     publication: Publication, verdict: AuditVerdict | None, *, rows: int, digest: str, overrule: bool
 ) -> Publication:
-    """The record as it may be published.
+    """Return the record as it may be published.
 
     Args:
         publication: the record to publish.
@@ -160,7 +160,10 @@ def _refused(verdict: AuditVerdict) -> TesseraError:
 
 
 def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
-    """The set that was published last for a day, by all its records, oldest first; and whether it stands published."""
+    """Return the set that was published last for a day, by all its records, oldest first.
+
+    And whether it stands published.
+    """
     last, stands = None, False
     for record in records:
         if record.action == "publish":
@@ -173,5 +176,5 @@ def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
 
 
 def attempt_of(digest: str) -> str:
-    """The name of the attempt that holds the rows with this digest (`models.scoring.digest`)."""
+    """Return the name of the attempt that holds the rows with this digest (`models.scoring.digest`)."""
     return digest[:16]

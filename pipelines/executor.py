@@ -28,7 +28,7 @@ class _Holding(dg.Executor):
         return self._inner.step_dependency_config
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        """Executes the steps as the other executor does."""
+        """Execute the steps as the other executor does."""
         hold_until_exit(plan_context.instance, plan_context.run_id)
         yield from self._inner.execute(plan_context, execution_plan)
 

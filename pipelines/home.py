@@ -16,7 +16,7 @@ CODE_LOCATION_TAGS = {".dagster/repository": "__repository__@tessera"}
 
 
 def dagster_home(stack: Stack) -> Path:
-    """A DAGSTER_HOME inside the profile's home: the project's dagster.yaml with absolute folders.
+    """Return a DAGSTER_HOME inside the profile's home: the project's dagster.yaml with absolute folders.
 
     For the default profile these are the folders that a bare `dagster dev` in the project uses too, so that runs
     of the command line, of the UI and of the schedule stand in one list.

@@ -54,7 +54,7 @@ class Swept:
 
 
 def end_lost_runs(instance: dg.DagsterInstance, notifier: Notifier | None, *, serving: bool = False) -> Swept:
-    """Ends every run whose process is gone: as failed, or as canceled if that was asked for. Sends a notice for each.
+    """End every run whose process is gone: as failed, or as canceled if that was asked for. Sends a notice for each.
 
     The queue, retries and failure sensors see an ordinary failure then. A live run is never touched.
 
@@ -104,7 +104,7 @@ def cancel_launched_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def _never_began(instance: dg.DagsterInstance, record: dg.RunRecord, *, serving: bool) -> bool:
-    """True for a run that did not get as far as its lock, and never will.
+    """Return True for a run that did not get as far as its lock, and never will.
 
     An embedded database (SQLite) is used on one machine only: what began before this machine started is over.
     """
@@ -117,7 +117,7 @@ def _never_began(instance: dg.DagsterInstance, record: dg.RunRecord, *, serving:
 
 
 def _code_server_is_gone(run: dg.DagsterRun) -> bool:
-    """True if nothing listens at the address of the code server that starts the run, or if it never got to one."""
+    """Return True if no code server listens at the address that starts the run, or none was ever assigned."""
     address = json.loads(run.tags.get(_CODE_SERVER, "{}"))
     if path := address.get("socket"):
         with socket.socket(socket.AF_UNIX) as probe:
@@ -129,7 +129,10 @@ def _code_server_is_gone(run: dg.DagsterRun) -> bool:
 
 
 def _may_be_elsewhere(process: Holder, run: dg.DagsterRun) -> bool:
-    """True if nothing here tells; a run that is only about to start is none of these: Dagster has a limit for it."""
+    """Return True if nothing here tells.
+
+    A run that is only about to start is none of these: Dagster has a limit for it.
+    """
     started = run.status in {dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}
     return process == "unknown" or (process == "none known" and started)
 

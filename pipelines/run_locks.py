@@ -27,7 +27,7 @@ _HELD: list[FileLock] = []
 
 @contextmanager
 def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Marks the run as alive until the block ends, or the process does.
+    """Mark the run as alive until the block ends, or the process does.
 
     The record stays if the block raises: whatever the run's own log says then, nobody executes it any more.
     """
@@ -40,13 +40,13 @@ def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 
 def hold_until_exit(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Marks the run as alive until this process ends; for a process that executes nothing else."""
+    """Mark the run as alive until this process ends; for a process that executes nothing else."""
     _HELD.append(_hold(instance, run_id))
 
 
 @contextmanager
 def holder(instance: dg.DagsterInstance, run_id: str) -> Iterator[Holder]:
-    """The state of the process that executes the run. If it is gone, nobody else is told so within the block."""
+    """Yield the state of the process that executes the run; no other caller sees a dead one within the block."""
     folder = _folder(instance)
     record = _record(folder, run_id)
     if not record.exists():
@@ -65,7 +65,7 @@ def holder(instance: dg.DagsterInstance, run_id: str) -> Iterator[Holder]:
 
 
 def remove_records(instance: dg.DagsterInstance) -> None:
-    """Removes the records of runs that have ended: a process of a single run keeps its lock to the last."""
+    """Remove the records of runs that have ended: a process of a single run keeps its lock to the last."""
     folder = _folder(instance)
     for file in folder.glob("*.json"):
         run = instance.get_run_by_id(file.stem)
@@ -98,13 +98,13 @@ def _lock(folder: Path, run_id: str) -> FileLock:
 
 
 def _remove(folder: Path, run_id: str) -> None:
-    """The record first: without it, the lock says nothing."""
+    """Remove the record first: without it, the lock means nothing."""
     _record(folder, run_id).unlink(missing_ok=True)
     (folder / f"{run_id}.lock").unlink(missing_ok=True)
 
 
 def _was_here(record: Path) -> bool:
-    """True if the process ran on this machine: before a restart of it, too."""
+    """Return True if the process ran on this machine: before a restart of it, too."""
     try:
         says = json.loads(record.read_text())
     except (OSError, ValueError):  # cut off with the power
@@ -114,7 +114,7 @@ def _was_here(record: Path) -> bool:
 
 @cache
 def _here() -> dict[str, str]:
-    """The running kernel, and the machine.
+    """Return the running kernel, and the machine.
 
     Containers of one machine share the kernel and its locks, but have names of their own. On a network file system the
     lock of another machine may look free: there only its own processes can tell.

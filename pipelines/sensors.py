@@ -100,7 +100,7 @@ def _runs_under_way(context: dg.SensorEvaluationContext) -> int:
 
 
 def _fails(context: dg.SensorEvaluationContext) -> bool:
-    """True if the last runs all failed, the newest one recently: another run would not repair the cause."""
+    """Return True if the last runs all failed, the newest one recently: another run would not repair the cause."""
     last = context.instance.get_run_records(dg.RunsFilter(job_name=jobs.fraud_catch_up.name), limit=_FAILURES)
     failed = [record for record in last if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
     return len(failed) == _FAILURES and last[0].create_timestamp > datetime.now(UTC) - _PAUSE

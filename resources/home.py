@@ -15,7 +15,7 @@ from resources.stack.loader import Stack
 
 
 def writable_home(stack: Stack) -> Path:
-    """The profile's home, existing, writable, and closed to other users.
+    """Return the profile's home, existing, writable, and closed to other users.
 
     Raises:
         TesseraError: it cannot be made or written, or is of another layout.

@@ -10,19 +10,19 @@ _users_umask = [0o022]
 
 
 def create_privately() -> None:
-    """Makes this process, and those that it starts, create folders as 0700 and files as 0600."""
+    """Make this process, and those that it starts, create folders as 0700 and files as 0600."""
     before = os.umask(_PRIVATE)
     if before != _PRIVATE:
         _users_umask[0] = before
 
 
 def share_as_usual(file: Path) -> None:
-    """Gives a file that a user asked for outside the home (`--out`) the permissions that the user's umask gives."""
+    """Give a file that a user asked for outside the home (`--out`) the permissions that the user's umask gives."""
     file.chmod(0o666 & ~_users_umask[0])
 
 
 def close_to_others(home: Path) -> None:
-    """Makes an existing home 0700, if it is this user's and not shared like /tmp; what cannot be changed stays."""
+    """Make an existing home 0700, if it is this user's and not shared like /tmp; what cannot be changed stays."""
     with suppress(OSError):
         found = home.stat()
         is_shared = found.st_mode & stat.S_ISVTX or home.resolve() == Path(home.anchor)

@@ -56,7 +56,7 @@ def _features() -> list[str]:
 
 
 def _offline(lake: Lake, store: FeatureStore, served: pa.Table, max_lag: timedelta) -> Offline:
-    """The point-in-time joins, by the path that training takes, and the served rows as they lie in the lake."""
+    """Return the point-in-time joins, by the path that training takes, and the served rows as they lie in the lake."""
     from models.evaluation.skew import Offline, versions
 
     at = served[_SERVED_AT]
@@ -73,7 +73,7 @@ def _offline(lake: Lake, store: FeatureStore, served: pa.Table, max_lag: timedel
 
 
 def _files(lake: Lake, moments: pa.ChunkedArray) -> Sequence[str]:
-    """The files of all days that a point-in-time join at `moments` may look at."""
+    """Return the files of all days that a point-in-time join at `moments` may look at."""
     from feature_repo.churn_features import MAX_AGE
 
     span = pc.min_max(moments).as_py()
@@ -83,7 +83,7 @@ def _files(lake: Lake, moments: pa.ChunkedArray) -> Sequence[str]:
 
 
 def _stored(lake: Lake, served: pa.Table) -> pa.Table:
-    """The feature rows of the served customers, of the days whose end is the moment of a served row."""
+    """Return the feature rows of the served customers, of the days whose end is the moment of a served row."""
     moments = served[moment_column(churn_features.VIEW)]
     days = [moment.date() for moment in pc.unique(moments.drop_null()).to_pylist()]
     columns = [*_KEYS, "event_timestamp", "created_timestamp", *_features()]

@@ -71,7 +71,7 @@ class TrainingSet:
 
 
 def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: ChurnSettings, as_of: date) -> TrainingSet:
-    """The point-in-time training set as of the end of `as_of`, also written to the lake.
+    """Return the point-in-time training set as of the end of `as_of`, also written to the lake.
 
     Cut-offs that have no features yet get them (bulk backfill). Labels are mature at `as_of` and count only orders
     delivered by then, so the set is the same whatever is delivered later.
@@ -120,7 +120,7 @@ def _nothing_to_learn(what: str) -> TesseraError:
 def recomputed_features(
     lake: Lake, engine: Engine, settings: ChurnSettings, rows: pa.Table, days: list[date]
 ) -> Recomputed:
-    """The newest cut-off and some before it, computed again without the orders that came after each."""
+    """Return the newest cut-off and some before it, computed again without the orders that came after each."""
     from models.features.churn import CATEGORIES, FEATURES, churn_features_known
     from models.features.cutoffs import cutoff_moment
     from models.features.leakage import Recomputed, recomputed, sampled
@@ -192,7 +192,7 @@ def home_history(rows: pa.Table, day: date, population_days: int, first_day: dat
 
 
 def golden_customers(rows: pa.Table) -> list[str]:
-    """The customers whose features are the golden set of a model that learnt from this training set (one `as_of`)."""
+    """Return the customers in the golden set of a model trained on this training set (one `as_of`)."""
     from models.training.golden import GOLDEN_ROWS
 
     if not rows.num_rows:

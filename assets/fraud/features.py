@@ -48,7 +48,10 @@ def _tables(lake: Lake, first: date) -> dict[str, Any]:
 
 
 def write(lake: Lake, engine: Engine, day: date) -> int:
-    """Number of payments of `day` whose features the lake holds afterwards; days that it lost are computed again."""
+    """Return number of payments of `day` whose features the lake holds afterwards.
+
+    Days that it lost are computed again.
+    """
     for lost in lake.repair(TABLE):
         _write(lake, engine, lost)
     return _write(lake, engine, day)

@@ -21,7 +21,9 @@ TABLE, DAY = "payment_feedback", "labelled_on"
 
 
 def copied(lake: Lake, store: StreamStore, day: date) -> int:
-    """Number of answers of `day` that the lake holds afterwards: those of the store beside those it held already.
+    """Return number of answers of `day` that the lake holds afterwards.
+
+    Those of the store beside those it held already.
 
     What people said is not lost with the store: an empty one takes nothing out of the lake.
     """

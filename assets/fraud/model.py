@@ -52,7 +52,7 @@ class FraudModel:
         return self._loaded.model.predict(self._matrix(rows)).tolist() if len(rows) else []
 
     def reasons(self, row: Sequence[float]) -> dict[str, float]:
-        """The features that moved the log-odds most, either way: exact contributions, the largest first.
+        """Return the features that moved the log-odds most, either way: exact contributions, the largest first.
 
         Empty for a kind of model that has none (`explains` is false then).
         """
@@ -64,7 +64,7 @@ class FraudModel:
         return {names[place]: round(float(contributions[place]), 6) for place in largest}
 
     def knew_labels_of(self, day: date, *, label_days: int) -> bool:
-        """True if the model was trained or evaluated on labels of payments of `day`."""
+        """Return True if the model was trained or evaluated on labels of payments of `day`."""
         return (self.as_of - day).days >= label_days
 
     def _matrix(self, rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
@@ -79,7 +79,7 @@ class FraudModel:
 
 
 def model_in_charge(registry: Registry) -> str:
-    """The version of the fraud model that is champion.
+    """Return the version of the fraud model that is champion.
 
     Raises:
         TesseraError: there is none.

@@ -44,7 +44,9 @@ class ScoredDay:
 
 
 def score(lake: Lake, model: FraudModel, day: date) -> ScoredDay:
-    """The scores of every payment of `day`, in the lake: from the offline features, by the path that the stream takes.
+    """Return the scores of every payment of `day`, in the lake.
+
+    From the offline features, by the path that the stream takes.
 
     Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, `score`, `model_version`, `paid_on`.
     """
@@ -60,7 +62,7 @@ def score(lake: Lake, model: FraudModel, day: date) -> ScoredDay:
 
 
 def stored(lake: Lake, day: date) -> pa.Table:
-    """The scores of `day` as they stand in the lake, ascending by moment and id; empty when there are none.
+    """Return the scores of `day` as they stand in the lake, ascending by moment and id; empty when there are none.
 
     Scores of which the lake lost anything are none: scoring the day once more writes them again.
     """
@@ -90,7 +92,7 @@ class Backfilled:
 
 
 def add_missing_alerts(lake: Lake, registry: Registry, store: StreamStore, day: date, *, budget: int) -> Backfilled:
-    """The alerts of `day` after every card whose stored scores call for one has one.
+    """Return the alerts of `day` after every card whose stored scores call for one has one.
 
     What the stream raised, and what was labelled, stays as it is. Thresholds and reasons are those of the model that
     gave the scores, whoever is in charge now.
@@ -126,7 +128,7 @@ def _scored(row: dict[str, Any], score: float, version: str) -> Scored:
 
 
 def _features(lake: Lake, day: date) -> pa.Table:
-    """The day's features as they were written: ascending by moment and id."""
+    """Return the day's features as they were written: ascending by moment and id."""
     columns = [*_KEYS, *FEATURES]
     return lake.scan(fraud_features.TABLE, first=day, last=day).to_table(columns=columns)
 

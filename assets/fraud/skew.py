@@ -43,7 +43,7 @@ class Streamed:
         return self.rows | self.compared.metadata()
 
     def check(self) -> dg.AssetCheckResult:
-        """That of the features; a warning on a day on which no stream ran, an error if equal rows score differently."""
+        """Return the check of the features: a warning if no stream ran, an error if equal rows score differently."""
         if not self.rows["streamed"]:
             paid = self.rows["only offline"]
             says = f"no stream scored any of the {paid:,} payments of this day: nothing was compared"
@@ -59,7 +59,7 @@ class Streamed:
 
 
 def compare(lake: Lake, store: StreamStore, config: SkewConfig, day: date) -> Streamed:
-    """The payments of `day` (UTC) in the stream's store against the lake; examples of what differs in the lake.
+    """Return the payments of `day` (UTC) in the stream's store against the lake; examples of what differs in the lake.
 
     A payment that only one side has differs in every feature: `extra` if it is the stream's, else `missing`.
     """
@@ -83,7 +83,7 @@ def compare(lake: Lake, store: StreamStore, config: SkewConfig, day: date) -> St
 
 
 def _side_by_side(online: pa.Table, offline: pa.Table) -> tuple[pa.Table, pa.Table, np.ndarray]:
-    """Served rows (payments that only offline has without features), the offline row of each, and which have both."""
+    """Return served rows (empty for payments only offline has), their offline rows, and a mask of those in both."""
     place = {number: at for at, number in enumerate(offline[_ID].to_pylist())}
     places = np.array([place.get(number, -1) for number in online[_ID].to_pylist()], dtype=np.int64)
     alone = offline.filter(pc.invert(pc.is_in(offline[_ID], online[_ID].combine_chunks())))

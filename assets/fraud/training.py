@@ -73,7 +73,7 @@ class TrainingSet:
 
 
 def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: date) -> TrainingSet:
-    """The payments to learn from and to be judged on whose labels are known at `as_of`, also written to the lake."""
+    """Return payments to learn from and to be judged on whose labels are known at `as_of`, also written to the lake."""
     from models.fraud.training_rows import REFIT, fraud_days, fraud_rows
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
@@ -99,7 +99,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
 
 
 def recomputed_features(lake: Lake, engine: Engine, rows: pa.Table) -> Recomputed:
-    """The newest day's payments until the middle one, computed again without all that came after it."""
+    """Return the newest day's payments until the middle one, computed again without all that came after it."""
     from models.features.fraud_definitions import FEATURES
     from models.features.leakage import Recomputed, recomputed
 
@@ -117,7 +117,7 @@ def recomputed_features(lake: Lake, engine: Engine, rows: pa.Table) -> Recompute
 
 
 def labels(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
-    """The last word on payments labelled on these days: `transaction_id`, `is_fraud`, `labelled_at`, in no order."""
+    """Return last word on payments labelled on these days: `transaction_id`, `is_fraud`, `labelled_at`, in no order."""
     from models.fraud.labels import learnt_labels
 
     return engine.query(learnt_labels, _said(lake, first, last)).read_all()
@@ -181,7 +181,7 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
 
 
 def golden_customers(rows: pa.Table) -> list[str]:
-    """The customers whose features are the golden set of a model that learnt from this training set (one `as_of`).
+    """Return customers whose features are the golden set of a model that learnt from this training set (one `as_of`).
 
     Of payments at the instant of the last golden row, any may be in it: all of them are named.
     """
@@ -197,7 +197,7 @@ def golden_customers(rows: pa.Table) -> list[str]:
 
 
 def _alerting(model: FittedModel, encoder: Encoder, seen: pa.Table, per_day: int) -> Mapping[str, str]:
-    """The threshold that keeps to the budget over every card that pays, not only over those a gate can judge."""
+    """Return the threshold that keeps to the budget over every card that pays, not only over those a gate can judge."""
     from models.fraud.threshold import ALERTING, alert_threshold, threshold_text
 
     days = seen["event_timestamp"].to_numpy().astype("datetime64[D]")

@@ -89,7 +89,7 @@ def survey(lake: Lake, source: Source, entity: str, id: str) -> dict[str, int]:
 
 
 def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str) -> tuple[Erasure, Path]:
-    """The proof of the erasure, and its file; every store of the home is then without the entity, and stays so.
+    """Return the proof of the erasure, and its file; every store of the home is then without the entity, and stays so.
 
     May be called again at any time, above all after it was interrupted: it then completes what was begun.
 
@@ -133,7 +133,7 @@ class _Erasing:
         self.late: list[str] = []
 
     def online(self) -> None:
-        """The online stores and the log of what they served."""
+        """Erase the entity from the online stores and the log of served features."""
         store = self._parts.feature_store
         store.apply()
         removed = partial(store.forget, self._entity, self._id)
@@ -178,7 +178,7 @@ class _Erasing:
         self._counting("events", lambda: {_QUEUE: self._parts.events.forget(self._id)})
 
     def stream(self) -> None:
-        """The state, alerts and feedback of the payment stream; a worker that runs begins anew without them."""
+        """Erase the state, alerts and feedback of the payment stream; a running worker starts anew without them."""
         if self._streams:
             self._counting("stream", lambda: {_STREAM: self._parts.stream_store.forget(self._id)})
 
@@ -215,7 +215,7 @@ class _Erasing:
         return self._record.places[name].rows if name in self._record.places else 0
 
     def _counting(self, step: str, remove: Callable[[], Mapping[str, int]]) -> None:
-        """A step that knows only afterwards how many rows it removed; the journal tells if it never came to that."""
+        """Run a step that knows only afterwards how many rows it removed; the journal shows a step that never ended."""
         self._record.doing = step
         self._journal.save(self._record)
         note = "or more: an attempt was interrupted before it could count" if step in self._record.uncounted else ""

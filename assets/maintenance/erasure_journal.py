@@ -14,7 +14,7 @@ class ErasureJournal:
         self._folder = folder
 
     def open(self, entity: str, digest: str, *, who: str, why: str) -> Erasure:
-        """The record to go on with: that of an interrupted erasure of the same entity, or a new one."""
+        """Return the record to go on with: that of an interrupted erasure of the same entity, or a new one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for file in sorted(self._folder.glob(f"*-{digest[:12]}.journal")):
             record = Erasure.model_validate_json(file.read_text())
@@ -28,11 +28,11 @@ class ErasureJournal:
         return record
 
     def save(self, record: Erasure) -> None:
-        """The journal says what the record says, also after a power failure."""
+        """Write the record to the journal, safe against a power failure."""
         self._write(f"{record.name}.journal", record.model_dump_json(indent=2))
 
     def finish(self, record: Erasure) -> Path:
-        """The proof's JSON file; beside it stands the page for people, and the journal is gone."""
+        """Return the proof's JSON file; beside it stands the page for people, and the journal is gone."""
         record.finished_at = datetime.now(UTC)
         self._write(f"{record.name}.md", record.markdown())
         proof = self._write(f"{record.name}.json", record.model_dump_json(indent=2) + "\n")
@@ -40,7 +40,7 @@ class ErasureJournal:
         return proof
 
     def earlier(self, digest: str) -> list[Path]:
-        """The proofs of earlier erasures of the same entity, oldest first."""
+        """Return the proofs of earlier erasures of the same entity, oldest first."""
         return sorted(self._folder.glob(f"*-{digest[:12]}.json"))
 
     def _write(self, name: str, text: str) -> Path:

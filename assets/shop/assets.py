@@ -20,7 +20,10 @@ def customers(
     lake: LakeResource,
     settings: SettingsResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """Customer accounts: one row per customer, on the day the account was delivered. Rejected rows are quarantined."""
+    """Customer accounts: one row per customer, on the day the account was delivered.
+
+    Rejected rows are quarantined.
+    """
     yield from ingested(context, "customers", source, lake, settings, config)
 
 

@@ -90,7 +90,7 @@ class Scored:
         }
 
     def verdict(self) -> AuditVerdict:
-        """The audit as the sink keeps it."""
+        """Return the audit as the sink keeps it."""
         from models.scoring.audit import DISTRIBUTION
 
         stopped = [check for check in self.audit.checks if not check.passed and check.severity == "block"]
@@ -99,7 +99,7 @@ class Scored:
         return AuditVerdict(draft=self.draft, passed=passed, failed=failed, overrulable=set(failed) == {DISTRIBUTION})
 
     def checks(self) -> list[dg.AssetCheckResult]:
-        """The audit, which blocks publishing, and drift, which only warns."""
+        """Return the audit, which blocks publishing, and drift, which only warns."""
         failed = [check for check in self.audit.checks if not check.passed]
         audit = dg.AssetCheckResult(
             check_name="audit",
@@ -120,7 +120,7 @@ class Scored:
 
 
 def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> Scored:
-    """The scores of the day, written as an attempt, audited as read back, and recorded in the sink with the verdict.
+    """Return scores of the day, written as an attempt, audited as read back, and recorded in the sink with the verdict.
 
     The attempt is named by the digest of its rows, so the same rows are always the same attempt.
 
@@ -275,7 +275,7 @@ def _better(sink: Sink, draft: Publication) -> Publication | None:
 
 
 def _stands(sink: Sink, draft: Publication) -> bool:
-    """The draft's rows are published already."""
+    """Return the draft's rows are published already."""
     try:
         standing = sink.published(draft.app, draft.day)
     except DamagedScores:
@@ -300,7 +300,7 @@ def _tell_steps(notifier: Notifier, draft: Publication) -> None:
 
 
 def _tell_losses(night: Night) -> None:
-    """Published scores that storage has lost, told every night until they are published again."""
+    """Notify people of published scores that storage has lost, every night until they are published again."""
     losses = night.sink.repair(APP)
     if losses:
         subject = f"{APP}: published scores are damaged"
@@ -342,7 +342,7 @@ def _verdicts(night: Night) -> list[AuditVerdict]:
 
 
 def _feature_batches(lake: Lake, day: date, encoder: Encoder, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """The day's feature rows as they were written: in ascending order of the entity."""
+    """Return the day's feature rows as they were written: in ascending order of the entity."""
     from models.scoring.feature_files import feature_batches
 
     columns = [_ENTITY, *encoder.numeric, *encoder.categories]
@@ -370,7 +370,7 @@ def _audited(
     limits: AuditConfig,
     earlier: Iterable[Publication],
 ) -> AuditReport:
-    """The audit of an attempt against the first of `earlier` whose rows can be read, or against none."""
+    """Return the audit of an attempt against the first of `earlier` whose rows can be read, or against none."""
     from models.scoring.audit import audit
 
     for compared in [*earlier, None]:
@@ -407,7 +407,7 @@ def _earlier(night: Night, source: ModelSource) -> Iterator[Publication]:
 
 
 def _again(night: Night, earlier: Publication, steps: Sequence[FailedSource]) -> Scored:
-    """The last good scores once more, as an attempt of the day, audited against themselves."""
+    """Return the last good scores once more, as an attempt of the day, audited against themselves."""
     from models.scoring.audit import Expected
 
     sink, attempt = night.sink, earlier.attempt
@@ -434,7 +434,7 @@ def _again(night: Night, earlier: Publication, steps: Sequence[FailedSource]) ->
 
 
 def _by_hand(registry: Registry, version: str) -> str:
-    """The sentence that goes with everything that a refused champion makes; empty for any other version."""
+    """Return the sentence that goes with everything that a refused champion makes; empty for any other version."""
     return passed_by_hand([entry for entry in registry.ledger(APP) if entry.to_version == version])
 
 

@@ -10,7 +10,7 @@ from models.errors import TesseraError
 def or_stop(
     result: dg.MaterializeResult, asset: str, check: str, *, expected: str, todo: str
 ) -> Iterator[dg.MaterializeResult]:
-    """Yields the result, and ends the step if its check `check` failed.
+    """Yield the result, and end the step if its check `check` failed.
 
     Dagster would end it, too, but names neither the numbers nor a way out.
 

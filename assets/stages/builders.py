@@ -23,7 +23,7 @@ _NOTES_SHOWN = 3
 def contracted_table(
     contract: Contract, *, group: str, deps: Sequence[Sequence[str]] = ()
 ) -> Callable[..., dg.AssetsDefinition]:
-    """The decorator of an asset that holds the rows of a contracted table, with its blocking check."""
+    """Return the decorator of an asset that holds the rows of a contracted table, with its blocking check."""
     key = dg.AssetKey(["shop", contract.table])
     return dg.asset(
         key=key,
@@ -141,7 +141,7 @@ def _elsewhere(report: Ingested) -> dict[str, int]:
 
 
 def column_schema(contract: Contract) -> dg.TableSchema:
-    """The contract's columns as Dagster shows them: types, limits, and what says something about a person."""
+    """Return the contract's columns as Dagster shows them: types, limits, and what says something about a person."""
     columns = [_column(column, contract.key) for column in contract.columns]
     delivered = dg.TableColumn(DELIVERED_ON, "date", description="UTC day on which the row was delivered.")
     return dg.TableSchema([*columns, delivered])
@@ -154,7 +154,7 @@ class LearningConfig(dg.Config):
 
 
 def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.AssetsDefinition]:
-    """The decorator of the step that trains, judges and promotes a model: training set, candidate, champion, gate.
+    """Build the asset that trains, evaluates and promotes a model: training set, candidate, champion, gate.
 
     Args:
         app: whose model, e.g. `churn`.
@@ -234,7 +234,7 @@ def _check(report: Ingested, config: IngestionConfig) -> dg.AssetCheckResult:
 
 
 def _share(report: Ingested, config: IngestionConfig) -> str:
-    """The shares that are too large, first of all; nothing if they are not."""
+    """Return the shares that are too large, first of all; nothing if they are not."""
     if not report.breaks(config):
         return ""
     of_all = f" ({report.share_of_window:.2%} of all days)" if report.share_of_window != report.share else ""

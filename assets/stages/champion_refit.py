@@ -46,7 +46,7 @@ class Standing:
 
 
 def standing(lesson: Lesson, contenders: Sequence[Contender], registry: Registry, as_of: date) -> Standing:
-    """The champion by its judged settings, trained on the same rows as the contenders; one of them if it has these.
+    """Return champion by its judged settings, trained on the same rows as the contenders; one of them if it has these.
 
     A champion without a recipe is compared as it is: the gate is closed if it has seen the hold-out. Where no champion
     of the ledger can be loaded, there is nothing to compare with, and a candidate has to pass every other check.
@@ -71,7 +71,7 @@ def standing(lesson: Lesson, contenders: Sequence[Contender], registry: Registry
 
 
 def _trained(lesson: Lesson, contenders: Sequence[Contender], recipe: Recipe) -> Contender:
-    """The contender that has these settings, or a new one."""
+    """Return the contender that has these settings, or a new one."""
     from models.training.candidates import fit_candidates
     from resources.trainer.recipes import trainer_of
 
@@ -98,7 +98,7 @@ def _by_settings(lesson: Lesson, found: Loadable, contender: Contender) -> Champ
 def _without_trainer(
     lesson: Lesson, registry: Registry, found: Loadable, as_of: date, missing: TesseraError
 ) -> Champion:
-    """The champion, or the version that it is a refit of, as it is, if it has not seen the hold-out; else closed."""
+    """Return champion, or the version that it is a refit of, as it is, if it has not seen the hold-out; else closed."""
     from models.gates.checks import has_seen
     from models.gates.evidence import Champion, champion_from
     from models.training.model_package import load

@@ -71,7 +71,7 @@ def write_features(
 
 
 def cutoff_table(days: Sequence[date]) -> pa.Table:
-    """The cut-off days as the expressions read them."""
+    """Return the cut-off days as the expressions read them."""
     return pa.table({DAY: pa.array(days, pa.date32())})
 
 

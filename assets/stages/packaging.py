@@ -38,7 +38,10 @@ class Packed:
         return None if self.unsaved else package_bytes(self.folder)
 
     def loads(self) -> int:
-        """Number of golden rows that the package, read back, scores as in training; raises if it cannot be used."""
+        """Return number of golden rows that the package, read back, scores as in training.
+
+        Raises if it cannot be used.
+        """
         from models.training.golden import verified_package
         from resources.registry.package_files import safe_files
 
@@ -76,7 +79,7 @@ def pack(
 def registered(
     lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, tags: Mapping[str, str]
 ) -> tuple[str | None, GateReport]:
-    """The version, and the report after the version was fetched back, loaded and scored its golden rows.
+    """Return the version, and the report after the version was fetched back, loaded and scored its golden rows.
 
     No version for a package that the gate's own check could not load, and the registry does not take.
     """

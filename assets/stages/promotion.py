@@ -44,7 +44,7 @@ class Loadable:
 
 
 def verified(registry: Registry, app: str, version: str) -> Verified:
-    """The version as the registry hands it out, past every cache, after it scored its golden set.
+    """Return the version as the registry hands it out, past every cache, after it scored its golden set.
 
     Raises:
         TesseraError: it cannot be fetched or loaded, or scores its golden set differently than in training.
@@ -68,7 +68,7 @@ def put_in_charge(
     even_if_refused: bool = False,
     judged: str | None = None,
 ) -> tuple[LedgerEntry, Verified]:
-    """The ledger's entry, after `version` was verified and is champion; the arguments are those of `set_champion`.
+    """Return ledger's entry, after `version` was verified and is champion; the arguments are those of `set_champion`.
 
     Raises:
         TesseraError: the version cannot be used; the champion is unchanged.
@@ -91,7 +91,7 @@ def put_in_charge(
 
 
 def loadable_champion(app: str, registry: Registry) -> Loadable:
-    """The champion, or else the newest champion before it that loads and scores its golden set as in training.
+    """Return the champion, or else the newest champion before it that loads and scores its golden set as in training.
 
     Versions that were rolled back from are left out.
 
@@ -115,7 +115,7 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
 
 
 def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
-    """The champion, then those before it, newest first, each as it can be used or with the reason why not."""
+    """Yield the champion, then those before it, newest first, each as it can be used or with the reason why not."""
     from models.training.golden import verified_package
 
     for version in champions_before(registry.ledger(app)):

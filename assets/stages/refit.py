@@ -43,7 +43,7 @@ class Serving:
 
 
 def serving(lesson: Lesson, contender: Contender, version: str, registry: Registry, as_of: date) -> Serving:
-    """The refit of the judged `version`, linked with it, or that version itself and why its refit does not serve.
+    """Return refit of the judged `version`, linked with it, or that version itself and why its refit does not serve.
 
     Args:
         lesson: what was learnt.

@@ -66,7 +66,7 @@ class Judged:
         return dict(self.report.metrics.get("candidate", {}))
 
     def says(self, check: str) -> str:
-        """The words of one check of the gate."""
+        """Return the words of one check of the gate."""
         return next((found.says for found in self.report.checks if found.name == check), "")
 
     @property
@@ -87,7 +87,7 @@ class Judged:
 
 
 def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Judged:
-    """The best candidate by cross-validation, judged on the hold-out and registered with the gate's report.
+    """Return the best candidate by cross-validation, judged on the hold-out and registered with the gate's report.
 
     Where it is stopped by nothing but the comparison with the champion, the champion's settings are judged, too: what
     serves should know the newest rows.
@@ -128,7 +128,7 @@ class _Judging:
         return Judged(contender, report, version, lesson.holdout, self.as_of)
 
     def renewal(self, first: Judged) -> Judged | None:
-        """The champion's settings on newer rows, judged, if nothing but the comparison with them stopped `first`."""
+        """Return champion's settings on newer rows, judged, if nothing but the comparison with them stopped `first`."""
         from models.gates.checks import COMPARISONS
 
         own = self.standing.contender
@@ -189,7 +189,7 @@ class _Judging:
 def decided(
     lesson: Lesson, judged: Judged, registry: Registry, notifier: Notifier, *, run_id: str, who: str
 ) -> dg.MaterializeResult:
-    """The model in charge after the decision: what passed the gate, refit on all mature rows, else the one before.
+    """Promote the passing version, refit on all mature rows, or keep the champion; return the resulting champion.
 
     Raises:
         TesseraError: the gate is closed and no model is in charge.
@@ -244,12 +244,12 @@ def _trainer(fitters: Sequence[Trainer], candidate: Candidate) -> Trainer:
 
 
 def kept(app: str, registry: Registry) -> dg.MaterializeResult:
-    """The model in charge, on a night without training."""
+    """Return the model in charge, on a night without training."""
     return _in_charge(app, registry, "stays: no training was due")
 
 
 def _in_charge(app: str, registry: Registry, verdict: str, refused: Judged | None = None) -> dg.MaterializeResult:
-    """The champion's numbers. A refused challenger is worth a warning: the champion goes on.
+    """Return the champion's numbers. A refused challenger is worth a warning: the champion goes on.
 
     They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.
     """

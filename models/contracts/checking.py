@@ -128,7 +128,7 @@ def _refuse_misshapen(contract: Contract, raw: pa.Table) -> None:
 
 
 def _typed(contract: Contract, raw: pa.Table, missing_ids: Collection[str]) -> pl.DataFrame:
-    """The rows in the contract's types, ordered by day, then as delivered; `_place` is the row number in `raw`.
+    """Return the rows in the contract's types, ordered by day, then as delivered; `_place` is the row number in `raw`.
 
     An id that is none is null, and `_no_id_<column>` is true where a placeholder stood for it.
     """
@@ -206,7 +206,7 @@ def _absence_rules(contract: Contract, texts: pl.DataFrame, missing_ids: Collect
 
 
 def _absence_of(column: Column, missing_ids: Collection[str]) -> list[Rule]:
-    """A null is one of three: nothing was delivered, something unreadable was, or `_original` cannot tell."""
+    """Return rules for a null: nothing was delivered, it was unreadable, or `_original` cannot tell."""
     name, absent, kind = column.name, pl.col(column.name).is_null(), str(column.type)
     text, named = pl.col(f"_text_{name}").str.strip_chars(BLANKS), pl.col(f"_named_{name}").fill_null(value=False)
     placeholder = pl.lit(value=False)

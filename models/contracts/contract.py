@@ -131,20 +131,20 @@ class Contract(BaseModel):
         return self.key, *self.versioned_by
 
     def arrow_schema(self) -> pa.Schema:
-        """The contract's own columns, in order: what a source delivers beside `delivered_on` and `_original`."""
+        """Return the contract's own columns, in order: what a source delivers beside `delivered_on` and `_original`."""
         return pa.schema([pa.field(c.name, ARROW_TYPES[c.type]) for c in self.columns])
 
     def lake_schema(self) -> pa.Schema:
-        """The columns of the lake's table: those of the contract, then `delivered_on` (date32)."""
+        """Return the columns of the lake's table: those of the contract, then `delivered_on` (date32)."""
         return self.arrow_schema().append(pa.field(DELIVERED_ON, pa.date32()))
 
     def since(self, earliest: date) -> "Contract":
-        """The contract with another first day of what can have happened."""
+        """Return the contract with another first day of what can have happened."""
         columns = [c.model_copy(update={"not_before": earliest}) if c.not_before else c for c in self.columns]
         return self.model_copy(update={"columns": tuple(columns)})
 
     def column(self, name: str) -> Column:
-        """The column of that name.
+        """Return the column of that name.
 
         Raises:
             KeyError: there is none.

@@ -80,7 +80,7 @@ def id_text(value: Any, missing: Collection[str] = MISSING_IDS) -> str | None:
 
 
 def id_texts(column: pa.Array | pa.ChunkedArray, missing: Collection[str] = MISSING_IDS) -> pa.ChunkedArray:
-    """A column of ids of any Arrow type as texts, like `id_text` value by value.
+    """Return a column of ids of any Arrow type as texts, like `id_text` value by value.
 
     Raises:
         NotAnIdError: a value cannot be the text of an id.

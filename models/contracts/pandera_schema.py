@@ -11,7 +11,7 @@ from models.contracts.contract import DELIVERED_ON, Column, Contract
 
 
 def pandera_schema(contract: Contract) -> pandera.DataFrameSchema:
-    """The promises about types, nulls and single values; strict: no other columns, in this order.
+    """Return the promises about types, nulls and single values; strict: no other columns, in this order.
 
     Row rules and the uniqueness of the key over the whole table need more than one column or one batch: they are
     tested in `models.contracts.rules` and `models.contracts.checking`.

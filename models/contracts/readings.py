@@ -59,7 +59,7 @@ def year_is_sound(expression: str) -> str:
 
 
 def number_reading(column: str, texts: Iterable[str]) -> Reading:
-    """Reading of a column of numbers or prices, by the signs in its values.
+    """Return reading of a column of numbers or prices, by the signs in its values.
 
     A sign that stands before other than three digits, or last of two, separates the fraction: `9,5`, `1.234,50`. Where
     only `1,234` is found, commas stand between thousands.
@@ -79,12 +79,12 @@ def number_reading(column: str, texts: Iterable[str]) -> Reading:
 
 
 def truth_reading(column: str) -> Reading:
-    """Reading of a column that says yes or no in words."""
+    """Return reading of a column that says yes or no in words."""
     return Reading(f"lower(trim({quoted(column)})) IN ('yes', 'y', 'true', 't', '1', 'ja', 'oui', 'si')", "yes or no")
 
 
 def plain_date_readings(column: str) -> list[Reading]:
-    """Readings of dates that need no format: ISO 8601, time since 1970, a spreadsheet's day number."""
+    """Return readings of dates that need no format: ISO 8601, time since 1970, a spreadsheet's day number."""
     name = quoted(column)
     return [
         Reading(name, "ISO 8601"),
@@ -97,7 +97,7 @@ def plain_date_readings(column: str) -> list[Reading]:
 
 
 def _decimal_comma(values: Iterable[str]) -> bool:
-    """True if commas stand before fractions."""
+    """Return True if commas stand before fractions."""
     for value in values:
         number = re.sub(r"[^0-9.,]", "", value).strip(".,")
         last = max(number.rfind(","), number.rfind("."))
@@ -110,7 +110,10 @@ def _decimal_comma(values: Iterable[str]) -> bool:
 
 
 def fitting_formats(texts: Iterable[str]) -> dict[str, int]:
-    """Number of texts that each date format fits, day and month being in range; formats that fit none are left out."""
+    """Return number of texts that each date format fits, day and month being in range.
+
+    Formats that fit none are left out.
+    """
     counts = Counter(text.strip() for text in texts)
     shapes = {_shape(text) for text in counts}
     found: dict[str, int] = {}
@@ -123,7 +126,7 @@ def fitting_formats(texts: Iterable[str]) -> dict[str, int]:
 
 
 def _shape(text: str) -> str:
-    """The text with `1` for each digit."""
+    """Return the text with `1` for each digit."""
     return re.sub(r"[0-9]", "1", text)
 
 
@@ -149,7 +152,7 @@ _PATTERNS = {form: _pattern(form) for form in DATE_FORMATS}
 
 
 def date_reading(column: str, read: Mapping[str, int], total: int, wanted: DateOrder | None = None) -> list[Reading]:
-    """Readings by formats, one for each order of day and month that reads every value; none if no order does.
+    """Return readings by formats, one for each order of day and month that reads every value; none if no order does.
 
     Args:
         column: the file's column.
@@ -167,7 +170,10 @@ def date_reading(column: str, read: Mapping[str, int], total: int, wanted: DateO
 
 
 def _needed(formats: list[str], read: Mapping[str, int], total: int) -> list[str]:
-    """The fewest formats that together read all values: no value fits two formats of one order, but `%b` and `%B`."""
+    """Return the fewest formats that together read all values.
+
+    No value fits two formats of one order, but `%b` and `%B`.
+    """
     chosen: list[str] = []
     rest = total
     for form in sorted(formats, key=lambda form: -read[form]):

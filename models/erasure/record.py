@@ -77,7 +77,7 @@ class Erasure(BaseModel):
         return sum(place.rows for place in self.places.values())
 
     def markdown(self) -> str:
-        """The record for people."""
+        """Return the record for people."""
         ended = f"{self.finished_at:%Y-%m-%d %H:%M:%S} UTC" if self.finished_at else "not finished"
         lines = [
             f"# Erasure of one {self.entity}",

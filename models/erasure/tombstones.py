@@ -80,7 +80,7 @@ class Forgotten:
         return self._digest(id) in self._digests
 
     def tombstone(self, id: str) -> Tombstone:
-        """The tombstone of an id, whether or not it stands already."""
+        """Return the tombstone of an id, whether or not it stands already."""
         return Tombstone(digest=self._digest(id), fingerprint=int(self._fingerprints(pa.array([id]))[0]))
 
     def among(self, ids: pa.Array | pa.ChunkedArray) -> list[str]:
@@ -95,7 +95,7 @@ class Forgotten:
         return sorted(found)
 
     def others(self, rows: Rows, column: str) -> Rows:
-        """The rows of everybody else, in their order; `rows` itself when nobody in it was forgotten."""
+        """Return the rows of everybody else, in their order; `rows` itself when nobody in it was forgotten."""
         gone = self.among(rows.column(column))
         if not gone:
             return rows
@@ -119,7 +119,7 @@ class Forgotten:
 
 
 def new_key() -> bytes:
-    """A random key for a new list of tombstones."""
+    """Return a random key for a new list of tombstones."""
     return secrets.token_bytes(_KEY_BYTES)
 
 
@@ -139,27 +139,29 @@ def _bytes_of(texts: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
 
 
 def json_naming(id: str, field: str) -> str:
-    """A regular expression (RE2) for JSON objects whose `field` is the id, as a text or as a number."""
+    """Return a regular expression (RE2) for JSON objects whose `field` is the id, as a text or as a number."""
     return rf"{_quoted(field)}\s*:\s*(?:{_value(id)})\s*[,}}]"
 
 
 def json_field(field: str) -> str:
-    """A regular expression (RE2) for JSON objects that have the field."""
+    """Return a regular expression (RE2) for JSON objects that have the field."""
     return rf"{_quoted(field)}\s*:"
 
 
 def json_holding(id: str) -> str:
-    """A regular expression (RE2) for JSON objects in which any value is the id."""
+    """Return a regular expression (RE2) for JSON objects in which any value is the id."""
     return rf"[:\[,]\s*(?:{_value(id)})\s*[,}}\]]"
 
 
 def text_holding(id: str) -> str:
-    """A regular expression (RE2) for texts in which the id stands as a word."""
+    """Return a regular expression (RE2) for texts in which the id stands as a word."""
     return rf"(?:^|[^0-9A-Za-z]){re.escape(id)}(?:$|[^0-9A-Za-z])"
 
 
 def is_named_in(text: str, id: str) -> bool:
-    """True if an event names the id: in a field `subject` or an entity's column, at any depth, as a text or a number.
+    """Return True if an event names the id.
+
+    In a field `subject` or an entity's column, at any depth, as a text or a number.
 
     In JSON without any such field, a value equal to the id counts; in text that is not JSON, the id as a word.
     """
@@ -190,7 +192,7 @@ def _is(value: Any, id: str) -> bool:
 
 
 def _value(id: str) -> str:
-    """The id as a value in JSON: blanks around a text are no part of it, as when it is ingested."""
+    """Return the id as a value in JSON: blanks around a text are no part of it, as when it is ingested."""
     spaced = rf'"{_BLANK}{_spelt(id)}{_BLANK}"'
     if not _NUMBER.fullmatch(id):
         return spaced
@@ -198,7 +200,7 @@ def _value(id: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """The text as JSON writes it, with or without escapes of what is not ASCII."""
+    """Return the text as JSON writes it, with or without escapes of what is not ASCII."""
     return f'"{_spelt(text)}"'
 
 

@@ -38,7 +38,7 @@ class Resampling:
 def resampled(
     metric: Metric, labels: Labels, groups: Groups, scores: Mapping[str, Vector], resampling: Resampling
 ) -> dict[str, Vector]:
-    """The metric of each score on each resample of entities, shape `(n,)`; resample i is the same for every score.
+    """Return metric of each score on each resample of entities, shape `(n,)`; resample i is the same for every score.
 
     Each score is sorted once: a resample only changes how often a row counts.
 

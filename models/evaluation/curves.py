@@ -21,7 +21,10 @@ _INK = "#333333"
 
 
 def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
-    """A PNG of about 1140 x 380 pixels: ROC, precision-recall and calibration of every score, the first one bold."""
+    """Return a PNG of about 1140 x 380 pixels.
+
+    ROC, precision-recall and calibration of every score, the first one bold.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -46,7 +49,7 @@ def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
 
 
 def png_as_markdown(png: bytes, alt: str) -> str:
-    """The picture as a Markdown image that needs no file."""
+    """Return the picture as a Markdown image that needs no file."""
     return f"![{alt}](data:image/png;base64,{base64.b64encode(png).decode()})"
 
 

@@ -44,7 +44,7 @@ def average_precision(labels: Labels, scores: Vector) -> float:
 
 
 def value_of(metric: Metric, labels: Labels, scores: Vector) -> float:
-    """The metric of that name."""
+    """Return the metric of that name."""
     return auc(labels, scores) if metric == "auc" else average_precision(labels, scores)
 
 

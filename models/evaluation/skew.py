@@ -113,7 +113,7 @@ class SkewReport:
 
 
 def skew(served: pa.Table, offline: Offline, view: str, features: Sequence[str], config: SkewConfig) -> SkewReport:
-    """The served features of one view against what training would have seen.
+    """Return the served features of one view against what training would have seen.
 
     Numbers are compared exactly unless `config` says otherwise; NULL equals NULL, NaN equals NaN. A value that offline
     does not have for the same row counts as `value`, whatever else is wrong with the row.
@@ -199,7 +199,7 @@ class _Rows:
         )
 
     def having(self, flags: Flags) -> Flags:
-        """The served rows with such a version."""
+        """Return the served rows with such a version."""
         found = np.zeros(len(self.present), np.bool_)
         found[self.version_of[flags]] = True
         return found
@@ -241,7 +241,7 @@ class _Values:
         return self.newest if cause == "value" else self.now
 
     def largest(self, causes: Mapping[Cause, Flags]) -> float | None:
-        """The largest difference of two finite numbers, in any row that differs."""
+        """Return the largest difference of two finite numbers, in any row that differs."""
         if not pa.types.is_integer(self.served.type) and not pa.types.is_floating(self.served.type):
             return None
         gaps = np.concatenate([_gaps(self.served, self.expected(cause))[flags] for cause, flags in causes.items()])

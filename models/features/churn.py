@@ -131,7 +131,7 @@ def _known_orders(orders: Any, cutoffs: Any) -> Any:
 
 
 def _totals(known: Any) -> Any:
-    """Counts and sums over each customer's orders at each cut-off."""
+    """Return count and sums over each customer's orders at each cut-off."""
     bought, returned = ~known.is_return, known.is_return
     age, cents = known.age, known.cents
     micros = known.ordered_at.delta(ibis.timestamp("1970-01-01T00:00:00+00:00"), unit="microsecond")
@@ -165,7 +165,7 @@ def _totals(known: Any) -> Any:
 
 
 def _habits(known: Any) -> Any:
-    """The rhythm of each customer's purchase days at each cut-off."""
+    """Return the rhythm of each customer's purchase days at each cut-off."""
     bought = known.filter(~known.is_return)
     days = bought.group_by(*_KEYS, "ordered_day").agg(age=bought.age.max(), cents=bought.cents.sum())
     ordered = ibis.window(group_by=list(_KEYS), order_by="ordered_day")

@@ -28,7 +28,7 @@ def training_cutoffs(
     min_history_days: int = 30,
     max_cutoffs: int = 12,
 ) -> Cutoffs:
-    """The newest cut-offs whose labels are mature at the end of `as_of`.
+    """Return the newest cut-offs whose labels are mature at the end of `as_of`.
 
     The label of cut-off c looks at `(t(c), t(c) + horizon_days]`. The hold-out is the last cut-off whose label window
     has ended; every training label window ends at or before the hold-out's cut-off, so no purchase decides a label on

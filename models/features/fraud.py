@@ -75,7 +75,7 @@ def exact(payments: Any) -> Any:
 
 
 def _windows_of(rows: Any, key: str) -> Any:
-    """The rows with the size of every window of a key, and what is aggregated over more than its size."""
+    """Return the rows with the size of every window of a key, and what is aggregated over more than its size."""
     windows = [one for one in WINDOWS if one.key == key]
     sized = rows.mutate(**{_size(one): _rows_in(rows, one) for one in windows})
     return sized.mutate(**{one.name: _aggregate(sized, one) for one in windows if one.aggregate not in _OF_SIZE})
@@ -110,7 +110,7 @@ def _aggregate(rows: Any, one: Window) -> Any:
 
 
 def _frame(rows: Any, one: Window) -> Any:
-    """The rows of the window, exact at both ends."""
+    """Return the rows of the window, exact at both ends."""
     if one.delay_days:
         return _delayed(rows, one)
     back = rows[_size(one)] - 1
@@ -123,7 +123,7 @@ def _delayed(rows: Any, one: Window) -> Any:
 
 
 def _in_order(rows: Any) -> list[Any]:
-    """An order in which no two rows of a key are equal."""
+    """Return an order in which no two rows of a key are equal."""
     return [rows.micros, rows.transaction_id]
 
 

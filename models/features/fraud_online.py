@@ -81,7 +81,7 @@ class FraudWindows:
         self._payments = payments
 
     def pay(self, payment: Payment) -> Iterator[tuple[Payment, list[float]]]:
-        """The payment with its features (in the order of `FEATURES`), then every payment whose features it changes.
+        """Yield the payment with its features (ordered as `FEATURES`), then every payment whose features it changes.
 
         A payment whose id is known already gives nothing.
         """
@@ -116,7 +116,7 @@ class FraudWindows:
             yield from self._again(changed_ids(terminal, payment, changed), but=payment)
 
     def again(self, transaction_id: int) -> tuple[Payment, list[float]]:
-        """A known payment with its features as they are now."""
+        """Return a known payment with its features as they are now."""
         payment = self._payments[transaction_id]
         return payment, self._features(payment)
 

@@ -36,7 +36,7 @@ def seed_payments(payments: ir.Table, *, first: int, before: int) -> ir.Table:
 def seed_rows(
     payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, key: str, first: int, before: int
 ) -> ir.Table:
-    """The rows of all histories of a kind: `key`, `micros`, `transaction_id`, `cents`, `known`; in their order.
+    """Return the rows of all histories of a kind: `key`, `micros`, `transaction_id`, `cents`, `known`; in their order.
 
     A payment has one row for each statement about it, in `known`; `NOT_KNOWN` if there is none.
 
@@ -77,7 +77,7 @@ def histories(rows: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, KeyHistory]
 
 
 def _extend(history: KeyHistory, micros: Ints, ids: Ints, values: Ints, known: Ints) -> None:
-    """Adds rows behind the last one; of rows of one payment, those after the first are its later statements."""
+    """Add rows behind the last one; of rows of one payment, those after the first are its later statements."""
     last = history.ids[-1] if history.ids else None
     repeated = np.concatenate(([ids[0] == last], ids[1:] == ids[:-1]))
     history.append(*(column[~repeated].tobytes() for column in (micros, ids, values, known)))

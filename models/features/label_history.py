@@ -56,7 +56,7 @@ def latest_labels(labels: ir.Table) -> ir.Table:
 
 
 def _turns(labels: Any) -> Any:
-    """The first statement on each payment, and those that say otherwise; `replaced_at`: by the next one, or NULL."""
+    """Return first statement on each payment, and those that say otherwise; `replaced_at`: by the next one, or NULL."""
     known = labels.filter(labels.is_fraud.notnull())
     moments = known.group_by("transaction_id", "labelled_at").agg(is_fraud=known.is_fraud.any())
     before = moments.mutate(before=moments.is_fraud.lag().over(_in_time(moments)))

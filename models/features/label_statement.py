@@ -2,5 +2,5 @@
 
 
 def statement(labelled_at: int, *, is_fraud: bool) -> int:
-    """The integer of a statement; `labelled_at` in µs since 1970, UTC."""
+    """Return the integer of a statement; `labelled_at` in µs since 1970, UTC."""
     return 2 * labelled_at + is_fraud

@@ -17,7 +17,7 @@ _AGAIN = "__again"
 
 
 def known_at(orders: pa.Table, day: date) -> pa.Table:
-    """The rows of the lake table `orders` that were both placed and delivered by the end of `day`."""
+    """Return the rows of the lake table `orders` that were both placed and delivered by the end of `day`."""
     moment = pa.scalar(cutoff_moment(day), pa.timestamp("us", "UTC"))
     return orders.filter((pc.field("ordered_at") <= moment) & (pc.field("delivered_on") <= day))
 
@@ -95,7 +95,7 @@ def recomputed(
     moment: str,
     leave_out: Container[str] = (),
 ) -> Recomputed:
-    """The rows of one cut-off in the training set against what `honest` says of them, value by value, bit by bit.
+    """Return rows of one cut-off in the training set against what `honest` says of them, value by value, bit by bit.
 
     Args:
         learnt: rows of the training set at one cut-off.

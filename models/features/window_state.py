@@ -36,7 +36,7 @@ class KeyHistory:
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> KeyHistory:
-        """The history that `to_bytes` packed."""
+        """Return the history that `to_bytes` packed."""
         history = cls()
         (later,) = unpack_from("=q", packed, len(packed) - _INT)
         rows = (len(packed) - _INT * (1 + 3 * later)) // (4 * _INT)
@@ -53,19 +53,19 @@ class KeyHistory:
         return columns + pack("=q", len(self.later_ids))
 
     def insert(self, micros: int, row_id: int, value: int) -> int:
-        """The position of the new row; the caller knows that its id is new."""
+        """Return the position of the new row; the caller knows that its id is new."""
         at = self._place(micros, row_id)
         for column, item in zip(self._columns(), (micros, row_id, value, NOT_KNOWN), strict=True):
             column.insert(at, item)
         return at
 
     def append(self, *columns: bytes) -> None:
-        """Adds rows behind the last one, given as the bytes of moments, ids, values and known."""
+        """Add rows behind the last one, given as the bytes of moments, ids, values and known."""
         for column, packed in zip(self._columns(), columns, strict=True):
             column.frombytes(packed)
 
     def append_later(self, *columns: bytes) -> None:
-        """Adds later statements behind the last one, given as the bytes of moments, ids and statements."""
+        """Add later statements behind the last one, given as the bytes of moments, ids and statements."""
         for column, packed in zip(self._later(), columns, strict=True):
             column.frombytes(packed)
 
@@ -101,7 +101,7 @@ class KeyHistory:
         return at
 
     def drop_before(self, micros: int) -> int:
-        """Number of rows dropped: all that happened before `micros`."""
+        """Return number of rows dropped: all that happened before `micros`."""
         end = bisect_left(self.micros, micros)
         for column in self._columns():
             del column[:end]
@@ -111,7 +111,7 @@ class KeyHistory:
         return end
 
     def drop_ids(self, ids: Container[int]) -> int:
-        """Number of rows dropped: those with these ids."""
+        """Return number of rows dropped: those with these ids."""
         kept = [at for at, row_id in enumerate(self.ids) if row_id not in ids]
         dropped = len(self.ids) - len(kept)
         later = [at for at, row_id in enumerate(self.later_ids) if row_id not in ids]
@@ -147,7 +147,7 @@ class KeyHistory:
         return sqrt(max(squares - total * total / count, 0.0) / max(count - 1.0, 1.0)) / one.scale
 
     def _frauds(self, first: int, end: int, moment: int) -> int:
-        """Number of the rows in positions `[first, end)` that were known to be fraud at a moment."""
+        """Return number of the rows in positions `[first, end)` that were known to be fraud at a moment."""
         last = 2 * moment + 1
         frauds = sum(known & 1 for known in self.known[first:end] if known <= last)
         if self.later_ids and first < end:

@@ -65,7 +65,7 @@ class Alert:
         return [f"{name} {value:+.2f}" for name, value in self.reasons.items()]
 
     def joined_by(self, scored: Scored) -> Alert:
-        """The alert after a payment of its card and day scored high enough; a payment may be scored again."""
+        """Return the alert after a payment of its card and day scored high enough; a payment may be scored again."""
         transactions = tuple(dict.fromkeys((*self.transactions, scored.payment.transaction_id)))
         return replace(self, transactions=transactions, highest_score=max(self.highest_score, scored.score))
 
@@ -92,17 +92,17 @@ class Feedback:
 
 
 def alert_id(payment: Payment) -> str:
-    """The name of the alert that a payment belongs to, e.g. `20180725-596`."""
+    """Return the name of the alert that a payment belongs to, e.g. `20180725-596`."""
     return f"{payment.paid_at:%Y%m%d}-{payment.customer_id}"
 
 
 def is_alert_of(name: str, customer_id: str) -> bool:
-    """True if `name` is the name of an alert of the customer, on any day."""
+    """Return True if `name` is the name of an alert of the customer, on any day."""
     return re.fullmatch(rf"\d{{8}}-{re.escape(customer_id)}", name) is not None
 
 
 def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
-    """The alert that a payment raises."""
+    """Return the alert that a payment raises."""
     payment = scored.payment
     return Alert(
         alert_id=alert_id(payment),

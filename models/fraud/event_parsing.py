@@ -39,7 +39,7 @@ _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 
 
 def _as_id(value: object) -> object:
-    """The text of an id, as files have it; what cannot be one stays as it came, to be refused by its type."""
+    """Return the text of an id, as files have it; what cannot be one stays as it came, to be refused by its type."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     if isinstance(value, str) and any(not letter.isspace() for letter in _CONTROL.findall(value)):
@@ -123,7 +123,7 @@ class _LabelData(BaseModel):
 
 
 def payment_of(event: Event, limits: PaymentLimits) -> Payment:
-    """The payment of an event of type `payment`.
+    """Return the payment of an event of type `payment`.
 
     Raises:
         Unusable: a field is missing or wrong, or the amount lies outside the limits.
@@ -137,7 +137,7 @@ def payment_of(event: Event, limits: PaymentLimits) -> Payment:
 
 
 def label_of(event: Event) -> Label:
-    """The label of an event of type `payment.labelled`.
+    """Return the label of an event of type `payment.labelled`.
 
     Raises:
         Unusable: a field is missing or wrong.
@@ -190,7 +190,7 @@ def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest
 
 
 def customer_of(event: Event) -> str:
-    """The id of the customer that the event names, as payments have it; "" if it names none."""
+    """Return the id of the customer that the event names, as payments have it; "" if it names none."""
     with suppress(ValueError):
         return str(_as_id(event.data.get("customer_id", "")))
     return ""
@@ -206,7 +206,7 @@ def _read(kind: type[T], event: Event) -> T:
 
 
 def _euros(amount: float) -> str:
-    """An amount of any number of digits, which may be more than a float can hold."""
+    """Return an amount of any number of digits, which may be more than a float can hold."""
     return f"{amount:g}" if amount < 1e300 else _SHOWN.repr(amount)
 
 

@@ -39,12 +39,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def feedback_rows(said: Iterable[Feedback]) -> pa.Table:
-    """These answers as rows, in `FEEDBACK`."""
+    """Return these answers as rows, in `FEEDBACK`."""
     return pa.Table.from_pylist([{name: getattr(one, name) for name in FEEDBACK.names} for one in said], FEEDBACK)
 
 
 def event_of(said: Feedback) -> Event:
-    """The event that tells the stream; of the same answer it is always the same one, so publishing it twice is once."""
+    """Return the event that carries the label to the stream; the same label gives the same event."""
     verdict: Verdict = "fraud" if said.is_fraud else "ok"
     return Event(
         id=_as_attribute(f"{said.alert_id}/{said.transaction_id}/{verdict}"),
@@ -67,7 +67,7 @@ def all_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
 
 
 def learnt_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
-    """The last word: `transaction_id`, `is_fraud`, `labelled_at`, one row per payment of which anything was said.
+    """Return last word: `transaction_id`, `is_fraud`, `labelled_at`, one row per payment of which anything was said.
 
     `labelled_at` is the moment since which it has been the last word. Arguments as for `all_labels`.
     """

@@ -50,7 +50,7 @@ def labels_known(is_fraud: pa.ChunkedArray) -> Quality:
 
 
 def matured_quality(scored: pa.Table, alerted: Collection[str], *, per_day: int) -> Quality:
-    """The quality of the scores and alerts of one day. No card is left out, blocked or not.
+    """Return the quality of the scores and alerts of one day. No card is left out, blocked or not.
 
     Args:
         scored: every payment of the day: `customer_id`, `score` and `is_fraud` (NULL: nobody said anything).

@@ -47,7 +47,7 @@ def payment_history(
 
 
 def events_of(rows: pa.RecordBatch) -> Iterator[Event]:
-    """The events of such rows."""
+    """Yield the events of such rows."""
     for row in rows.to_pylist():
         number, customer, at = row["transaction_id"], row["customer_id"], row["happened_at"]
         if row["alert_id"] is not None:

@@ -13,7 +13,7 @@ ALERTING = "alerting.json"
 
 
 def alert_threshold(scores: Vector, groups: Groups, days: NDArray[np.datetime64], *, per_day: int) -> float:
-    """The lowest score that keeps to `per_day` cards a day on average over these days.
+    """Return the lowest score that keeps to `per_day` cards a day on average over these days.
 
     Args:
         scores: of each payment, shape `(n,)`.
@@ -35,7 +35,7 @@ def threshold_text(threshold: float, per_day: int) -> str:
 
 
 def threshold_of(text: str) -> float:
-    """The threshold that `threshold_text` kept.
+    """Return the threshold that `threshold_text` kept.
 
     Raises:
         TesseraError: the text holds none.

@@ -29,7 +29,7 @@ class FraudDays:
 
 
 def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
-    """The newest days whose labels are known at the end of `as_of`.
+    """Return the newest days whose labels are known at the end of `as_of`.
 
     Every label that is learnt from was known before the first payment of the hold-out.
     """
@@ -40,7 +40,7 @@ def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
 
 
 def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Table:
-    """The labelled payments up to `days.holdout_last`, with `is_fraud` and `part`; ascending by moment and id.
+    """Return the labelled payments up to `days.holdout_last`, with `is_fraud` and `part`; ascending by moment and id.
 
     Each side has the labels of its own moment: what is learnt from, those that were known when the hold-out began; what
     is judged, those that are known in the end. Payments about which nothing was said by then are left out. A card is
@@ -84,7 +84,7 @@ def refit_rows(rows: pa.Table) -> pa.Table:
 
 
 def _labelled(paid: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
-    """The payments about which something was said, with the last word; `said` in its order."""
+    """Return the payments about which something was said, with the last word; `said` in its order."""
     last = said.unique("transaction_id", keep="last", maintain_order=True).drop("labelled_at")
     return paid.join(last, on="transaction_id", maintain_order="left")
 

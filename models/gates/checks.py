@@ -181,7 +181,7 @@ COMPARISONS = frozenset({champion.__name__, top.__name__, slices.__name__})
 
 
 def has_seen(label_end: date, cutoffs: tuple[date, ...], holdout: date) -> bool:
-    """True if a model with these training labels and cut-offs overlaps the hold-out that begins on that day."""
+    """Return True if a model with these training labels and cut-offs overlaps the hold-out that begins on that day."""
     return bool(_overlaps("it", label_end, cutoffs, holdout))
 
 

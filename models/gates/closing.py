@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 
 def failure_of(work: Callable[[], object]) -> Exception | None:
-    """The exception that `work` raised, None if it ended well. For third parties' models: any failure closes a gate."""
+    """Return the exception that `work` raised, else None. For third parties' models: any failure closes a gate."""
     try:
         work()
     except Exception as error:  # noqa: BLE001 - a third party's model can fail in any way, and each must close the gate
@@ -13,5 +13,5 @@ def failure_of(work: Callable[[], object]) -> Exception | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The exception as a sentence of a check: its type and what it says."""
+    """Return the exception as a sentence of a check: its type and what it says."""
     return f"{type(error).__name__}: {error}"

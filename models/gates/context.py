@@ -98,12 +98,12 @@ class Hearing:
         return METRIC_WORDS[self.config.metric]
 
     def quality(self, name: str) -> Interval:
-        """The metric of a model on the hold-out, with its interval."""
+        """Return the metric of a model on the hold-out, with its interval."""
         value = self._measured(name)
         return interval(value, self._resampled(name), self.config.confidence)
 
     def lead(self, over: str) -> Interval:
-        """The metric of the candidate minus that of another model, with its paired interval."""
+        """Return the metric of the candidate minus that of another model, with its paired interval."""
         value = self._measured(CANDIDATE) - self._measured(over)
         return interval(value, self._resampled(CANDIDATE) - self._resampled(over), self.config.confidence)
 

@@ -75,5 +75,5 @@ class GateEvidence:
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:
-    """The model in charge, from its package."""
+    """Return the model in charge, from its package."""
     return Champion(version, loaded.card.label_end, loaded.card.train_cutoffs, loaded.score)

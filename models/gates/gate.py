@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def run_gate(evidence: GateEvidence, config: GateConfig, *, picture: bool = True) -> GateReport:
-    """The decision on a candidate. It raises nothing: whatever goes wrong in a check fails that check.
+    """Return the decision on a candidate. It raises nothing: whatever goes wrong in a check fails that check.
 
     Args:
         evidence: what the decision rests on; a missing piece fails the checks that need it.

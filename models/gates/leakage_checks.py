@@ -47,7 +47,7 @@ def identity(hearing: Hearing) -> GateCheck:
 
 
 def jump(hearing: Hearing) -> GateCheck:
-    """The candidate is not further ahead of everything known before than new rows, features or models bring."""
+    """Check that the candidate is not implausibly far ahead of everything known before."""
     limits, labels = hearing.config, hearing.holdout.labels
     simple = [name for name in given(hearing.evidence.baselines, "baselines") if name != LINEAR]
     if not simple:

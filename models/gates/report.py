@@ -44,12 +44,12 @@ class GateReport:
         return tuple(check.name for check in self.checks if not check.passed)
 
     def with_failed(self, name: str, says: str) -> GateReport:
-        """The report after the check `name` failed all the same, with the reason."""
+        """Return the report after the check `name` failed all the same, with the reason."""
         checks = [GateCheck(name, False, None, None, says) if check.name == name else check for check in self.checks]
         return replace(self, checks=tuple(checks))
 
     def markdown(self, *, picture: bool = True) -> str:
-        """The report as GitHub-flavoured Markdown, the picture inline."""
+        """Return the report as GitHub-flavoured Markdown, the picture inline."""
         verdict = "passed" if self.passed else f"stopped by {', '.join(self.stopped_by) or 'the lack of checks'}"
         parts = [f"## Gate: {self.candidate} {verdict}", self._checks_table()]
         if self.metrics:
@@ -62,7 +62,7 @@ class GateReport:
         return "\n\n".join(parts) + "\n"
 
     def to_json(self) -> str:
-        """The report without the picture, as JSON."""
+        """Return the report without the picture, as JSON."""
         return json.dumps(
             {
                 "candidate": self.candidate,

@@ -263,7 +263,7 @@ class _Arrays:
         self._rest = pa.array([], pa.string())
 
     def take(self, count: int) -> pa.Array:
-        """The next `count` values, fewer at the end."""
+        """Return the next `count` values, fewer at the end."""
         pieces = [self._rest]
         while sum(len(piece) for piece in pieces) < count and (piece := next(self._arrays, None)) is not None:
             pieces.append(piece.cast(pa.string()))

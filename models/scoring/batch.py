@@ -67,7 +67,7 @@ class ScoredRows:
         self._reasons = reasons
 
     def reader(self) -> pa.RecordBatchReader:
-        """The rows (`SCORES_SCHEMA`) in entity order, from the first; may be called again once a reader is done."""
+        """Return rows (`SCORES_SCHEMA`) in entity order, from the first; may be called again once a reader is done."""
         return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
@@ -104,7 +104,7 @@ class ScoredRows:
 def scored(
     batches: Iterable[pa.RecordBatch], scorer: Scorer, config: ScoringConfig, *, scratch: Path | None = None
 ) -> Generator[ScoredRows]:
-    """The scored rows of `batches`, while the context is open.
+    """Provide the scored rows of `batches`, while the context is open.
 
     One pass over the features predicts chunk by chunk in one reused float32 buffer and keeps id and score of each row
     in an unnamed file, because who is contacted is known only after the last row. Memory: the buffer, `contact_budget`
@@ -137,7 +137,7 @@ def scored(
 def _predicted(
     batches: Iterable[pa.RecordBatch], scorer: Scorer, config: ScoringConfig, spool: _Spool
 ) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-    """Number of the first row, scores and matrix of each chunk; the matrix is overwritten by the next one."""
+    """Yield the number of the first row, scores and matrix of each chunk; the matrix is overwritten by the next one."""
     buffer = np.empty((config.batch_rows, len(scorer.encoder.feature_names)), np.float32)
     for batch in batches:
         for start in range(0, batch.num_rows, config.batch_rows):
@@ -172,7 +172,7 @@ class _Spool:
         self._last: str | None = None
 
     def append(self, ids: pa.Array, scores: NDArray[np.float32]) -> int:
-        """Number of the first of these rows."""
+        """Return number of the first of these rows."""
         self._check_order(ids)
         self._stream.write_batch(pa.record_batch([ids, pa.array(scores)], schema=_SPOOLED))
         self.rows += len(ids)

@@ -120,7 +120,7 @@ class DriftMeter:
         self._growth = _growth(reference, day)
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches, each counted as it passes."""
+        """Yield the same batches, each counted as it passes."""
         for batch in batches:
             self._count(batch)
             yield batch
@@ -212,12 +212,12 @@ def _numeric_counts(column: pa.Array | pa.ChunkedArray, edges: tuple[float, ...]
 
 
 def _values(column: pa.Array | pa.ChunkedArray) -> NDArray[np.float64]:
-    """The values, NaN where NULL."""
+    """Return the values, NaN where NULL."""
     return np.asarray(column.cast(pa.float64()).fill_null(np.nan))
 
 
 def _bins(values: NDArray[np.float64], edges: tuple[float, ...]) -> NDArray[np.intp]:
-    """The bin of each value; that of NaN is the last."""
+    """Return the bin of each value; that of NaN is the last."""
     found = np.searchsorted(np.asarray(edges), values, side="left")
     return np.where(np.isnan(values), len(edges) + 1, found)
 

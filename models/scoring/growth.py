@@ -41,7 +41,7 @@ class HomeHistory(BaseModel):
 
 
 def history_of(feature: str, look_back_days: Mapping[str, int], day: date, days: int) -> HomeHistory:
-    """The history of a reference of `day`, from the look-back of each feature."""
+    """Return the history of a reference of `day`, from the look-back of each feature."""
     short = tuple(name for name, reach in look_back_days.items() if reach > days)
     return HomeHistory(
         feature=feature, day=day, days=days, look_back_days=max(look_back_days.values(), default=0), short=short
@@ -72,7 +72,7 @@ class GrowthMeter:
         self._rows = np.zeros(len(self._shares))
 
     def aged(self, values: Values) -> Values:
-        """The values of `feature`, NaN for NULL, aged back."""
+        """Return the values of `feature`, NaN for NULL, aged back."""
         young = values * min(1.0, self.history.days / self.growth_days)
         return np.where(values > self.growth_days, values - self.growth_days, young)
 
@@ -96,7 +96,7 @@ class GrowthMeter:
             np.add.at(self._joint[name], (own, bins), weight)
 
     def shift(self, name: str, before: Values, sampled: int) -> Shift | None:
-        """The shift beyond growth; None: the feature does not grow, or too few rows can be compared.
+        """Return the shift beyond growth; None: the feature does not grow, or too few rows can be compared.
 
         Args:
             name: the feature.

@@ -20,12 +20,14 @@ class Shift:
     by_chance: float
 
     def above(self, limit: float) -> bool:
-        """True if the index exceeds `limit` by more than chance, which is large in small sets."""
+        """Return True if the index exceeds `limit` by more than chance, which is large in small sets."""
         return self.psi > limit + self.by_chance
 
 
 def shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
-    """Population stability index of `after` against `before`: sum of (a - b) ln(a / b), a and b the shares of a bin.
+    """Return population stability index of `after` against `before`.
+
+    Sum of (a - b) ln(a / b), a and b the shares of a bin.
 
     Chance: with equal populations of n and m rows in B bins, PSI / (1/n + 1/m) is chi-square distributed with B - 1
     degrees of freedom (Yurdakul and Naranjo, "Statistical properties of the population stability index", 2020); its

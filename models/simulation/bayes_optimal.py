@@ -24,7 +24,7 @@ def best_reachable(
     active_days: int = 180,
     horizon_days: int = 90,
 ) -> tuple[list[str], Floats]:
-    """The chance that nothing is bought in the `horizon_days` after `cutoff_day`, for whoever bought in `active_days`.
+    """Return the probability of no purchase in the `horizon_days` after `cutoff_day`, for active customers.
 
     Bayes' rule with the shop's own laws, summed over all purchase rates, habits and days of leaving: no score
     computed from the same rows ranks better in expectation, so its AUC is the best reachable one.
@@ -69,7 +69,7 @@ class _Grid:
         self._before_day: Floats = np.concatenate([np.zeros((2, len(self._gone), 1)), demand], axis=2)
 
     def chance(self, history: History) -> Floats:
-        """The chance of each customer to buy nothing within the horizon."""
+        """Return the chance of each customer to buy nothing within the horizon."""
         end = self._cutoff + 1 - self._first
         ahead = self._before_day[:, :, -1] - self._before_day[:, :, end]
         begin = np.minimum(np.maximum(history.joined + 1, self._first) - self._first, end)

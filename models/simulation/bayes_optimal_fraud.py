@@ -29,7 +29,7 @@ _BELOW_ZERO = 0.022750131948179195  # chance of a normal number below -2: such a
 
 
 def best_chance(payments: Payments, first: int, last: int) -> Floats:
-    """The chance of fraud of every payment of the days `first`..`last`, in the order of time, each 0..1."""
+    """Return the chance of fraud of every payment of the days `first`..`last`, in the order of time, each 0..1."""
     days = range(first - _SETTLING_DAYS, last + 1)
     paid = Paid.joined(payments.happened(day) for day in days)
     usual = np.concatenate([_usual_amounts(payments, day) for day in days])
@@ -75,7 +75,7 @@ class _Watch:
     hold_days: int
 
     def chance(self, first: int) -> Floats:
-        """The chance that the holder is in wrong hands, by what is known before each payment from day `first` on."""
+        """Return chance that the holder is in wrong hands, by what is known before each payment from day `first` on."""
         names, holder = np.unique(self.holder, return_inverse=True)
         known, unknown = (_Sums(holder, self.second, each) for each in (self.known, self.unknown))
         everyone, found = np.arange(len(names)), []
@@ -95,7 +95,7 @@ class _Watch:
         return np.concatenate(found)
 
     def _chain(self, holders: int) -> tuple[Floats, Floats]:
-        """The shares of the states in the long run, for each holder, and the chances from one day to the next.
+        """Return the shares of the states in the long run, for each holder, and the chances from one day to the next.
 
         In state k the holder fell into wrong hands k days ago; in the last state it is in right ones.
         """
@@ -117,7 +117,7 @@ class _Sums:
         self._upto = np.append(0.0, np.cumsum(each[order]))
 
     def between(self, holder: Integers, begin: Integers | int, end: Integers | int) -> Floats:
-        """The sum over the payments of each holder from second `begin` to before second `end`."""
+        """Return the sum over the payments of each holder from second `begin` to before second `end`."""
         first, after = (np.searchsorted(self._place, holder * _ALL_TIME + second) for second in (begin, end))
         return self._upto[after] - self._upto[first]
 

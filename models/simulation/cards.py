@@ -42,12 +42,12 @@ class Cards:
     usual_amount: Floats
 
     def where(self, mask: NDArray[np.bool_]) -> Self:
-        """The cards where `mask` is true."""
+        """Return the cards where `mask` is true."""
         return type(self)(*(getattr(self, field.name)[mask] for field in fields(self)))
 
 
 def cards_of(seed: int, customers: Customers, side: float) -> Cards:
-    """The cards of those customers who have one; their owners live on a square of `side` units."""
+    """Return the cards of those customers who have one; their owners live on a square of `side` units."""
     who = customers.where(uniform(seed, Purpose.CARD, customers.number) < CARD_SHARE)
 
     def between(least: float, most: float, purpose: Purpose) -> Floats:

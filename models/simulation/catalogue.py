@@ -22,16 +22,16 @@ class Catalogue:
     first_day: int
 
     def size(self, day: int) -> int:
-        """Number of products that exist on `day`."""
+        """Return number of products that exist on `day`."""
         return FIRST_PRODUCTS + max(0, day - self.first_day) // DAYS_BETWEEN_PRODUCTS
 
     def added(self, day: int) -> Integers:
-        """The products that exist from `day` on; all the first ones on the first day."""
+        """Return the products that exist from `day` on; all the first ones on the first day."""
         before = 0 if day <= self.first_day else self.size(day - 1)
         return np.arange(before, self.size(day) if day >= self.first_day else 0)
 
     def category(self, product: Integers) -> Integers:
-        """The place in `CATEGORIES` of each product."""
+        """Return the place in `CATEGORIES` of each product."""
         return (uniform(self.seed, Purpose.CATEGORY, product) * len(CATEGORIES)).astype(np.int64)
 
     def list_price(self, product: Integers) -> Floats:
@@ -39,7 +39,7 @@ class Catalogue:
         return np.round(0.80 * np.exp(4.6 * uniform(self.seed, Purpose.PRICE, product) ** 1.7), 2)
 
     def bought(self, chance: Floats, day: int) -> Integers:
-        """The product bought at quantile `chance` of popularity among those that exist on `day`."""
+        """Return the product bought at quantile `chance` of popularity among those that exist on `day`."""
         weight = np.arange(1, self.size(day) + 1, dtype=np.float64) ** -ZIPF_POWER
         edges = np.cumsum(weight / weight.sum())[:-1]
         return np.searchsorted(edges, chance, side="right").astype(np.int64)

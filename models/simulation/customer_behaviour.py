@@ -45,14 +45,14 @@ LINES_SHARE: Floats = _GEOMETRIC / _GEOMETRIC.sum(axis=1, keepdims=True)
 
 
 def demand(day: Integers) -> Floats:
-    """The public factor of the purchase rate on each day, for both habits: shape (2, days), mean about 1."""
+    """Return the public factor of the purchase rate on each day, for both habits: shape (2, days), mean about 1."""
     of_year = np.mod(day, 365.25) / 365.25
     season = 1 + 0.15 * np.cos(2 * np.pi * (of_year - 0.92))
     return WEEK[:, (day - 1) % 7] * season
 
 
 def fade(days_left: Integers) -> Floats:
-    """The factor of the purchase rate when `days_left` (>= 1) days remain before the customer leaves: (0.1, 1]."""
+    """Return factor of the purchase rate when `days_left` (>= 1) days remain before the customer leaves: (0.1, 1]."""
     return np.minimum(1.0, FADE_FLOOR + (1 - FADE_FLOOR) * days_left / FADE_DAYS)
 
 
@@ -62,12 +62,12 @@ def fading(days_left: Integers) -> Integers:
 
 
 def hazard_per_day() -> Floats:
-    """The chance to leave on any day, by country and habit: shape (countries, 2)."""
+    """Return the chance to leave on any day, by country and habit: shape (countries, 2)."""
     return BASE_HAZARD_PER_DAY * np.outer(COUNTRY_HAZARD, HABIT_HAZARD)
 
 
 def lifetime(chance: Floats, hazard: Floats) -> Integers:
-    """The lifetime in days (1..LONGEST_LIFETIME_DAYS) at quantile `chance`: geometric, cut at the longest."""
+    """Return the lifetime in days (1..LONGEST_LIFETIME_DAYS) at quantile `chance`: geometric, cut at the longest."""
     stays = np.log1p(-hazard)
     within = -np.expm1(LONGEST_LIFETIME_DAYS * stays)
     days = np.ceil(np.log1p(-chance * within) / stays).astype(np.int64)
@@ -93,7 +93,7 @@ def log_lifetime_at_least(days: Integers, hazard: Floats) -> Floats:
 
 @cache
 def mean_lifetime_days() -> float:
-    """The mean lifetime of a new customer."""
+    """Return the mean lifetime of a new customer."""
     days = np.arange(1, LONGEST_LIFETIME_DAYS + 1)
     chance = np.exp(log_lifetime_share(days, hazard_per_day()[..., None]))
     return float(np.einsum("c,h,chd,d->", COUNTRY_SHARE, HABIT_SHARE, chance, days))

@@ -59,7 +59,7 @@ class DefectShares:
     no_terminal: float = 0.002
 
     def __post_init__(self) -> None:
-        """Raises ValueError if a share is outside 0..1."""
+        """Raise ValueError if a share is outside 0..1."""
         for field in fields(self):
             if not 0 <= getattr(self, field.name) <= 1:
                 raise ValueError(f"the share {field.name!r} is {getattr(self, field.name)}, not between 0 and 1")
@@ -78,7 +78,7 @@ def affected(seed: int, good: Lines | Paid, shares: DefectShares, defect: Defect
 
 
 def broken(rows: pa.Table, defect: Defect) -> tuple[pa.Table, pa.Array | None]:
-    """Copies of `rows` (order lines) broken in one way, and their quantities as delivered where these are no number."""
+    """Return a copy of `rows` (order lines) broken in one way, and quantities as delivered where not numbers."""
     if defect in ("duplicate", "redelivered"):
         return rows, None
     rows = _with(rows, "order_line_id", pc.binary_join_element_wise(rows["order_line_id"], defect, "-"))
@@ -91,7 +91,7 @@ def broken(rows: pa.Table, defect: Defect) -> tuple[pa.Table, pa.Array | None]:
 
 
 def broken_payments(rows: pa.Table, defect: PaymentDefect) -> pa.Table:
-    """Copies of `rows` (payments) broken in one way."""
+    """Return a copy of `rows` (payments) broken in one way."""
     if defect == "duplicate":
         return rows
     rows = _with(rows, "transaction_id", pc.add(rows["transaction_id"], _BROKEN_ID[defect]))

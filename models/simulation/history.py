@@ -33,7 +33,7 @@ class History:
     returned: NDArray[np.bool_]
 
     def part(self, start: int, stop: int) -> "History":
-        """The customers at the places `start`..`stop` (not included), with their orders."""
+        """Return the customers at the places `start`..`stop` (not included), with their orders."""
         first, last = np.searchsorted(self.whose, [start, stop])
         orders = slice(int(first), int(last))
         return History(
@@ -46,14 +46,14 @@ class History:
         )
 
     def last_bought(self) -> Integers:
-        """The day of each customer's last order."""
+        """Return the day of each customer's last order."""
         last = np.zeros(len(self.joined), dtype=np.int64)
         np.maximum.at(last, self.whose, self.day)
         return last
 
 
 def seen_at(orders: pa.Table, customers: pa.Table, cutoff_day: date, active_days: int) -> tuple[list[str], History]:
-    """The customers who bought in the `active_days` up to `cutoff_day`, and all they did until then.
+    """Return the customers who bought in the `active_days` up to `cutoff_day`, and all they did until then.
 
     Raises:
         ValueError: a customer in question is not among `customers`.

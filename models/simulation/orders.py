@@ -42,7 +42,7 @@ class Lines:
     return_delay: Integers
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """The lines at `places` (numbers or a mask)."""
+        """Return the lines at `places` (numbers or a mask)."""
         return type(self)(*(getattr(self, field.name)[places] for field in fields(self)))
 
     @classmethod
@@ -70,7 +70,7 @@ class Orders:
         return self._population.shopping(block * _BLOCK_DAYS, (block + 1) * _BLOCK_DAYS - 1)
 
     def _bought(self, day: int) -> Lines:
-        """The lines bought on `day`; none before the records begin."""
+        """Return the lines bought on `day`; none before the records begin."""
         block = self._block(day // _BLOCK_DAYS)
         recorded = day >= self._population.first_day
         customers = block.where((block.joined <= day) & (day < block.gone) & recorded)
@@ -88,7 +88,7 @@ class Orders:
         return np.where(day == customers.joined, 1, poisson(chance, rate, most=_MOST_ORDERS_A_DAY))
 
     def _lines(self, orders: Customers, repeat: Integers, nth: Integers, day: int) -> Lines:
-        """The lines of the orders `nth` (0, 1, ..) on `day` of the customers at places `repeat` of `orders`."""
+        """Return the lines of the orders `nth` (0, 1, ..) on `day` of the customers at places `repeat` of `orders`."""
         seed, number = self._seed, orders.number[repeat]
         second = _second(uniform(seed, Purpose.SECOND, number, day, nth))
         order = np.empty(len(repeat), dtype=np.int64)
@@ -119,7 +119,7 @@ class Orders:
     def _returned(
         self, number: Integers, day: int, nth: Integers, size: Integers, fading: Integers
     ) -> tuple[Integers, Integers]:
-        """The line of each order that is sent back (-1: none), and after how many days."""
+        """Return the line of each order that is sent back (-1: none), and after how many days."""
         seed, delays = self._seed, np.array(behaviour.RETURN_DELAYS_DAYS)
         is_returned = uniform(seed, Purpose.RETURNED, number, day, nth) < behaviour.RETURN_SHARE[fading]
         line = (uniform(seed, Purpose.RETURN_LINE, number, day, nth) * size).astype(np.int64)
@@ -127,7 +127,7 @@ class Orders:
         return np.where(is_returned, line, -1), delays[which]
 
     def _price(self, product: Integers, key: Integers) -> Floats:
-        """The list price, or for one line in four up to a quarter less."""
+        """Return the list price, or for one line in four up to a quarter less."""
         promotion = np.maximum(0.0, uniform(self._seed, Purpose.PROMOTION, key) - 0.75)
         return np.round(self._catalogue.list_price(product) * (1 - promotion), 2)
 

@@ -46,7 +46,7 @@ class Paid:
     scenario: Integers
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Self:
-        """The payments at `places` (numbers or a mask)."""
+        """Return the payments at `places` (numbers or a mask)."""
         return type(self)(*(getattr(self, field.name)[places] for field in fields(self)))
 
     @classmethod
@@ -66,7 +66,7 @@ class Payments:
         self._block = lru_cache(maxsize=2)(self._cards)
 
     def cards(self, day: int) -> Cards:
-        """The cards in use on `day`; none before the records begin."""
+        """Return the cards in use on `day`; none before the records begin."""
         return self._in_use(day)[0]
 
     def _cards(self, block: int) -> tuple[Cards, Reach]:
@@ -75,7 +75,7 @@ class Payments:
         return cards, self.terminals.in_reach(cards.x, cards.y)
 
     def _in_use(self, day: int) -> tuple[Cards, Integers, Reach]:
-        """The cards in use on `day`, their places in the reach, and the reach."""
+        """Return the cards in use on `day`, their places in the reach, and the reach."""
         cards, reach = self._block(day // _BLOCK_DAYS)
         used = (cards.joined <= day) & (day < cards.gone) & (day >= self._population.first_day)
         return cards.where(used), np.flatnonzero(used), reach

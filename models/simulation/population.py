@@ -28,7 +28,7 @@ class Customers:
     gone: Integers
 
     def where(self, mask: NDArray[np.bool_]) -> Self:
-        """The customers where `mask` is true."""
+        """Return the customers where `mask` is true."""
         return type(self)(*(getattr(self, field.name)[mask] for field in fields(self)))
 
 

@@ -72,18 +72,18 @@ def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.u
 
 
 def uniform(seed: int, purpose: Purpose, *counters: Integers | int) -> Floats:
-    """A number in [0, 1) for each position of the broadcast `counters`; see `keys`."""
+    """Return a number in [0, 1) for each position of the broadcast `counters`; see `keys`."""
     return (keys(seed, purpose, *counters) >> np.uint64(11)).astype(np.float64) * _ABOVE
 
 
 def normal(seed: int, purpose: Purpose, *counters: Integers | int) -> Floats:
-    """A standard normal number for each position of the broadcast `counters`, by the rule of Box and Muller."""
+    """Return a standard normal number for each position of the broadcast `counters`, by the rule of Box and Muller."""
     radius = np.sqrt(-2 * np.log1p(-uniform(seed, purpose, *counters, 0)))
     return radius * np.cos(2 * np.pi * uniform(seed, purpose, *counters, 1))
 
 
 def poisson(chance: Floats, rate: Floats, *, most: int) -> Integers:
-    """The Poisson number at quantile `chance`, cut at `most`."""
+    """Return the Poisson number at quantile `chance`, cut at `most`."""
     share = np.exp(-rate)
     below, count = share.copy(), np.zeros(len(rate), dtype=np.int64)
     for number in range(1, most + 1):

@@ -57,7 +57,7 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
 
 
 def customers(who: Customers, delivered_on: Integers | int) -> pa.Table:
-    """Customers as rows, delivered on the given day numbers."""
+    """Return customers as rows, delivered on the given day numbers."""
     ids = _customer_id(who.number)
     columns = [
         ids,
@@ -102,7 +102,10 @@ def payment_labels(paid: Paid) -> pa.Table:
 
 
 def with_original(table: pa.Table, quantity_text: pa.Array | None) -> pa.Table:
-    """The table with `_original`: each row as delivered, one JSON object; `quantity_text` stands in for `quantity`."""
+    """Return the table with `_original`: each row as delivered, one JSON object.
+
+    `quantity_text` stands in for `quantity`.
+    """
     pieces: list[pa.Array | pa.Scalar] = []
     for place, field in enumerate(field for field in table.schema if field.name != DELIVERED_ON):
         column = table[field.name]
@@ -131,7 +134,7 @@ def _product_id(number: Integers) -> pa.Array:
 
 
 def _transaction_id(paid: Paid) -> pa.Array:
-    """The day as YYYYMMDD, then seven digits: ascending with time, and below 2**53, which JSON can hold."""
+    """Return the day as YYYYMMDD, then seven digits: ascending with time, and below 2**53, which JSON can hold."""
     days, place = np.unique(paid.day, return_inverse=True)
     dates = np.array([int(date.fromordinal(int(day)).strftime("%Y%m%d")) for day in days], dtype=np.int64)
     return pa.array(dates[place] * _IDS_A_DAY + paid.number)

@@ -46,7 +46,7 @@ class Shop:
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
 
     def delivered(self, table: str, day: date) -> pa.Table:
-        """The raw rows of a table (one of `rows.SCHEMAS`) delivered on `day`, faults included.
+        """Return the raw rows of a table (one of `rows.SCHEMAS`) delivered on `day`, faults included.
 
         Columns: those of the contract, then `delivered_on` (date32) and `_original` (string, one JSON object).
         """
@@ -60,7 +60,7 @@ class Shop:
         return makers[table](day.toordinal())
 
     def clean_orders(self, first: date, last: date) -> pa.Table:
-        """The order lines that truly happened on `first`..`last`, in the order of time, with their `delivered_on`."""
+        """Return the true order lines of `first`..`last`, in the order of time, with their `delivered_on`."""
         parts = [self._clean(self._happened(day)) for day in _days(first, last)]
         return pa.concat_tables([rows.empty("orders"), *parts])
 
@@ -70,7 +70,7 @@ class Shop:
         return rows.customers(joined, np.maximum(joined.joined, self._first))
 
     def clean_payments(self, first: date, last: date) -> pa.Table:
-        """The payments that were truly made on `first`..`last`, in the order of time, with their `delivered_on`."""
+        """Return payments that were truly made on `first`..`last`, in the order of time, with their `delivered_on`."""
         parts = [rows.payments(self.payments.happened(day), day) for day in _days(first, last)]
         return pa.concat_tables([rows.empty("payments"), *parts])
 
@@ -89,7 +89,7 @@ class Shop:
         return rows.orders(lines, lines.day + days_late(self._seed, lines, self._defects))
 
     def _good_lines(self, day: int) -> Lines:
-        """The good lines delivered on `day`: those of the day and the late ones of the days before."""
+        """Return the good lines delivered on `day`: those of the day and the late ones of the days before."""
         parts: list[Lines] = []
         for late in range(_LATEST_DELIVERY_DAYS, -1, -1):
             lines = self._happened(day - late)

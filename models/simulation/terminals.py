@@ -23,7 +23,10 @@ class Reach:
     terminal: Integers
 
     def chosen(self, place: Integers, chance: Floats) -> Integers:
-        """The terminal at quantile `chance` of each place's terminals, each equally likely; -1 where there is none."""
+        """Return the terminal at quantile `chance` of each place's terminals, each equally likely.
+
+        -1 where there is none.
+        """
         count = self.start[place + 1] - self.start[place]
         which = self.start[place] + (chance * count).astype(np.int64)
         return np.where(count > 0, np.append(self.terminal, -1)[which], -1)
@@ -49,7 +52,7 @@ class Terminals:
         )
 
     def in_reach(self, x: Floats, y: Floats) -> Reach:
-        """The terminals at most `REACH` away from each place."""
+        """Return the terminals at most `REACH` away from each place."""
         place, candidate = self._near(x, y)
         far = np.hypot(self._x[candidate] - x[place], self._y[candidate] - y[place]) > REACH
         start = np.cumsum(np.append(0, np.bincount(place[~far], minlength=len(x))))

@@ -34,7 +34,7 @@ class Agreement:
         return f"rank correlation {self.rank_correlation:.4f}, mean {self.mean_shift:+.4f} on {self.rows:,} rows"
 
     def problems(self, limits: RefitConfig) -> list[str]:
-        """The limits that are not kept, in words; a number that could not be computed keeps none."""
+        """Return the limits that are not kept, in words; a number that could not be computed keeps none."""
         found: list[str] = []
         if not self.rank_correlation >= limits.min_rank_correlation:
             found.append(f"rank correlation {self.rank_correlation:.4f}, below {limits.min_rank_correlation:g}")
@@ -65,6 +65,6 @@ def _spearman(one: Vector, other: Vector) -> float:
 
 
 def _ranks(values: Vector) -> Vector:
-    """The rank of each value, equal values at the mean of their ranks."""
+    """Return the rank of each value, equal values at the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[place]

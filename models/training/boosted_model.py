@@ -49,13 +49,13 @@ class HistogramModel:
         )
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """The calibration (JSON), after the booster stands in `folder` as skops."""
+        """Return the calibration (JSON), after the booster stands in `folder` as skops."""
         write_skops(self._booster, folder / _FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 
     @classmethod
     def load(cls, folder: Path, saved: Mapping[str, Any]) -> "HistogramModel":
-        """The model that `save` described.
+        """Return the model that `save` described.
 
         Raises:
             TesseraError: the file holds anything but such a booster, or trees that point outside themselves.
@@ -74,7 +74,7 @@ class HistogramModel:
 def fit_histogram(
     rows: Matrix, labels: Labels, groups: Groups, *, parameters: Mapping[str, Any], folds: int, seed: int
 ) -> Fit:
-    """A histogram booster on all rows, calibrated on out-of-fold scores.
+    """Return a histogram booster on all rows, calibrated on out-of-fold scores.
 
     Args:
         rows: float32, shape `(n, n_features)`, NaN where missing.

@@ -39,7 +39,7 @@ class Platt:
 
 
 def fit_platt(raw: Vector, labels: Labels) -> Platt:
-    """The maximum-likelihood `Platt` map of out-of-fold log-odds.
+    """Return the maximum-likelihood `Platt` map of out-of-fold log-odds.
 
     Targets are smoothed as in Platt (1999), *Probabilistic outputs for support vector machines*, eq. 2.2.6, so that
     perfectly separated scores still give finite probabilities. A score that ranks no better than chance gets the

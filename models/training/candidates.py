@@ -26,7 +26,7 @@ class Fitter(Protocol):
     name: str
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """A calibrated model and its out-of-fold probabilities."""
+        """Return a calibrated model and its out-of-fold probabilities."""
         ...
 
     def parameters(self) -> dict[str, str]:
@@ -72,7 +72,9 @@ class ShuffledControl:
 
 
 def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate]:
-    """A candidate of each kind of trainer, in the order of `SIMPLEST_FIRST`; of two of one name, the first is used.
+    """Return a candidate of each kind of trainer, in the order of `SIMPLEST_FIRST`.
+
+    Of two of one name, the first is used.
 
     Raises:
         TesseraError: the rows do not suffice for the folds.
@@ -87,7 +89,7 @@ def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate
 
 
 def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate:
-    """The simplest candidate that the best one does not beat by more than one standard error of their difference.
+    """Return simplest candidate that the best one does not beat by more than one standard error of their difference.
 
     The standard error is that of the paired differences over the folds, whose noise is mostly common to both
     (the one-standard-error rule of Breiman et al. 1984, *CART*, 3.4.3, applied to differences).
@@ -101,7 +103,7 @@ def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate
 
 
 def shuffled_control(trainer: Fitter, train: Dataset, *, seed: int = 0) -> ShuffledControl:
-    """The out-of-fold AUC after entities exchanged their labels, all rows of an entity together.
+    """Return the out-of-fold AUC after entities exchanged their labels, all rows of an entity together.
 
     An entity's labels stay together, so a trainer whose folds split an entity recognises it and shows it here.
     """

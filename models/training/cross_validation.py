@@ -8,7 +8,7 @@ from models.training.model import Groups, Labels
 
 
 def grouped_folds(labels: Labels, groups: Groups, *, k: int, seed: int) -> NDArray[np.int64]:
-    """The fold of each row, `0..k-1`: rows of a group share a fold, folds have nearly equal numbers of groups.
+    """Return the fold of each row, `0..k-1`: rows of a group share a fold, folds have nearly equal numbers of groups.
 
     Groups are dealt out by their number of positive rows, so that folds also have nearly equal shares of positives.
 

@@ -83,7 +83,7 @@ def split(
     label: str = LABEL,
     key: str = ENTITY,
 ) -> Split:
-    """A division by time: rows cut off from `holdout` on against rows whose label window had ended by then.
+    """Return a division by time: rows cut off from `holdout` on against rows whose label window had ended by then.
 
     Rows are put into the order of time and key first, so their order in `table` changes nothing.
 
@@ -171,7 +171,7 @@ class _Parts:
         return cls((), tuple(np.unique(edges).tolist()))
 
     def of(self, column: pa.ChunkedArray) -> NDArray[np.object_]:
-        """The part of each row, as people read it."""
+        """Return the part of each row, as people read it."""
         if self.texts:
             names = [*self.texts, _OTHER, _MISSING]
             codes = pc.fill_null(positions(column, self.texts), len(self.texts))

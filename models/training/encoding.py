@@ -35,7 +35,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, table: pa.Table, features: Sequence[str], *, max_categories: int = MAX_CATEGORIES) -> Encoder:
-        """The encoder of `features`, whose string columns get their most frequent values, ties by name.
+        """Return the encoder of `features`, whose string columns get their most frequent values, ties by name.
 
         Raises:
             TesseraError: a feature is missing, or neither number, boolean nor string.
@@ -51,7 +51,7 @@ class Encoder:
         return (*self.numeric, *one_hot)
 
     def transform(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> int:
-        """Number of rows, after they stand in `out[:n]`, which has one column per feature and at least n rows.
+        """Return number of rows, after they stand in `out[:n]`, which has one column per feature and at least n rows.
 
         `out` is meant to be reused: nothing of an earlier batch remains in `out[:n]`.
 
@@ -71,7 +71,7 @@ class Encoder:
         return n
 
     def matrix(self, rows: pa.RecordBatch | pa.Table) -> Matrix:
-        """A new C-ordered matrix of all rows, shape `(n_rows, n_features)`."""
+        """Return a new C-ordered matrix of all rows, shape `(n_rows, n_features)`."""
         out = np.empty((rows.num_rows, len(self.feature_names)), dtype=np.float32)
         self.transform(rows, out)
         return out
@@ -83,12 +83,12 @@ class Encoder:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The encoder as JSON values."""
+        """Return the encoder as JSON values."""
         return {"numeric": list(self.numeric), "categories": {k: list(v) for k, v in self.categories.items()}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Encoder:
-        """The encoder that `to_json` described."""
+        """Return the encoder that `to_json` described."""
         return cls(tuple(values["numeric"]), {k: tuple(v) for k, v in values["categories"].items()})
 
     def _copy_categories(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:

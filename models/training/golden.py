@@ -19,13 +19,13 @@ _TOLERANCE = 1e-6
 
 
 def golden_text(model: FittedModel, rows: Matrix) -> str:
-    """The golden set of `model` as a file of its package: the first rows of `rows` with their scores."""
+    """Return the golden set of `model` as a file of its package: the first rows of `rows` with their scores."""
     first = rows[:GOLDEN_ROWS]
     return json.dumps({"rows": first.astype(float).tolist(), "scores": model.predict(first).tolist()})
 
 
 def verified_package(folder: Path) -> tuple[LoadedModel, int]:
-    """The model in `folder`, and the number of golden rows that it scores exactly as when it was trained.
+    """Return the model in `folder`, and the number of golden rows that it scores exactly as when it was trained.
 
     Raises:
         TesseraError: it cannot be loaded, for whatever reason, has no golden set, or any score differs.
@@ -44,7 +44,7 @@ def verified_package(folder: Path) -> tuple[LoadedModel, int]:
 
 
 def golden_scores(loaded: LoadedModel) -> int:
-    """Number of golden rows that the model scores exactly as it did when it was trained.
+    """Return number of golden rows that the model scores exactly as it did when it was trained.
 
     Raises:
         TesseraError: there is no golden set, or any score differs.

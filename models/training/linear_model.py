@@ -53,13 +53,13 @@ class LinearModel:
         return total.astype(np.float32)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """The calibration (JSON), after the pipeline stands in `folder` as skops."""
+        """Return the calibration (JSON), after the pipeline stands in `folder` as skops."""
         write_skops(self._pipeline, folder / _FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 
     @classmethod
     def load(cls, folder: Path, saved: Mapping[str, Any]) -> "LinearModel":
-        """The model that `save` described.
+        """Return the model that `save` described.
 
         Raises:
             TesseraError: the file holds anything but such a pipeline.
@@ -90,7 +90,7 @@ class LinearModel:
 def fit_linear(
     rows: Matrix, labels: Labels, groups: Groups, *, inverse_penalty: float, max_steps: int, folds: int, seed: int
 ) -> Fit:
-    """A logistic regression on all rows, calibrated on out-of-fold scores.
+    """Return a logistic regression on all rows, calibrated on out-of-fold scores.
 
     Args:
         rows: float32, shape `(n, n_features)`, NaN where missing.

@@ -79,7 +79,7 @@ class LoadedModel:
 def save(
     folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard, extras: Mapping[str, str] | None = None
 ) -> str:
-    """The package's sha256, after `folder` (created; must be empty) holds it. The same model gives the same bytes.
+    """Return package's sha256, after `folder` (created; must be empty) holds it. The same model gives the same bytes.
 
     `extras` (file name -> text) are kept and checked beside the model, e.g. what its features looked like in training.
 
@@ -109,7 +109,7 @@ def save(
 
 
 def load(folder: Path, *, sha256: str | None = None) -> LoadedModel:
-    """The model in `folder`, after every file was found to be the one that was saved.
+    """Return the model in `folder`, after every file was found to be the one that was saved.
 
     Args:
         folder: made by `save`.

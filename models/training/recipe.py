@@ -24,5 +24,5 @@ class Recipe(BaseModel):
     chosen: dict[str, str] = {}
 
     def same_settings(self, other: "Recipe | None") -> bool:
-        """True if both name the same trainer and settings, whatever values training chose."""
+        """Return True if both name the same trainer and settings, whatever values training chose."""
         return other is not None and (self.trainer, self.settings) == (other.trainer, other.settings)

@@ -81,7 +81,7 @@ def write_skops(model: object, file: Path) -> None:
 
 
 def read_skops(file: Path) -> object:
-    """The model in `file`.
+    """Return the model in `file`.
 
     Raises:
         TesseraError: it is no skops file, or it names a type that our trainers never write.

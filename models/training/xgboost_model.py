@@ -57,13 +57,13 @@ class XGBoostModel:
         return self._booster.predict(xgb.DMatrix(rows, nthread=1), pred_contribs=True)[:, :-1]
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """The calibration (JSON), after the booster stands in `folder` as UBJ."""
+        """Return the calibration (JSON), after the booster stands in `folder` as UBJ."""
         self._booster.save_model(folder / _FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 
     @classmethod
     def load(cls, folder: Path, saved: Mapping[str, Any], *, threads: int = 1) -> "XGBoostModel":
-        """The model that `save` described. UBJ holds numbers only: reading it runs no code.
+        """Return the model that `save` described. UBJ holds numbers only: reading it runs no code.
 
         Raises:
             TesseraError: the file is no XGBoost model.
@@ -88,7 +88,7 @@ def fit_xgboost(
     parameters: Mapping[str, Any],
     boosting: Boosting,
 ) -> Fit:
-    """A booster on all rows, with as many rounds as the folds agree on, calibrated on their out-of-fold scores.
+    """Return a booster on all rows, with as many rounds as the folds agree on, calibrated on their out-of-fold scores.
 
     Args:
         rows: float32, shape `(n, n_features)`, NaN where missing.
@@ -109,7 +109,7 @@ def fit_xgboost(
 def _cross_validate(
     rows: Matrix, labels: Labels, folds: NDArray[np.int64], parameters: Mapping[str, Any], boosting: Boosting
 ) -> tuple[int, Vector]:
-    """The number of rounds with the lowest mean log loss (or as given), and the out-of-fold log-odds at that round.
+    """Return number of rounds with the lowest mean log loss (or as given), and the out-of-fold log-odds at that round.
 
     All folds boost in step, so that one number of rounds is chosen for all and no fold stops at its own lucky round.
     """

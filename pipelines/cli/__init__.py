@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Runs one command. Whatever ends it, ends it in a few plain lines and a conventional exit code."""
+    """Run one command. Whatever ends it, end it in a few plain lines and a conventional exit code."""
     from pipelines.cli.ending import ended, open_standard_streams
     from resources.privacy import create_privately
 

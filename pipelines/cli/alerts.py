@@ -77,7 +77,7 @@ def alerts(
     only_open: bool,
     as_json: bool = False,
 ) -> None:
-    """Shows the alerts of these days (default: of all), the newest day first; with `file`, writes all of them there.
+    """Show the alerts of these days (default: of all), the newest day first; with `file`, write all of them there.
 
     Raises:
         TesseraError: unknown application, days that make no sense, or a file that cannot be written.
@@ -121,7 +121,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
 
 
 def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
-    """Number of events that were not there yet."""
+    """Return number of events that were not there yet."""
     from models.fraud.labels import event_of
 
     try:

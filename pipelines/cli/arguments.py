@@ -13,7 +13,7 @@ PUBLISHING_APPS = tuple(app for app in APPS if app.publishes)
 
 
 def known_app(name: str, apps: Sequence[App] = PUBLISHING_APPS) -> str:
-    """The name of an application that publishes scores, or of one of `apps`.
+    """Return the name of an application that publishes scores, or of one of `apps`.
 
     Raises:
         TesseraError: it is none.
@@ -38,12 +38,12 @@ def check_delivered(app: App, stack: Stack) -> None:
 
 
 def yesterday() -> date:
-    """The newest day that has ended (UTC)."""
+    """Return the newest day that has ended (UTC)."""
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
 def known_day(text: str | None, stack: Stack) -> date:
-    """The day a user means: yesterday by default.
+    """Return the day a user means: yesterday by default.
 
     Raises:
         TesseraError: not a date, not over yet, or before the shop's first day.
@@ -64,7 +64,7 @@ def known_day(text: str | None, stack: Stack) -> date:
 
 
 def known_span(first: str, last: str, stack: Stack) -> tuple[date, date]:
-    """The first and the last day that a user means.
+    """Return the first and the last day that a user means.
 
     Raises:
         TesseraError: as `known_day`, or the first day is after the last.

@@ -92,7 +92,7 @@ def _ingested(found: dict[str, Any]) -> str:
 
 
 def _odd(notes: list[str]) -> str:
-    """The first thing that is odd about a source, and how many more there are."""
+    """Return the first thing that is odd about a source, and how many more there are."""
     more = f" (and {len(notes) - 1} more)" if len(notes) > 1 else ""
     return f"; note: {notes[0]}{more}" if notes else ""
 
@@ -127,7 +127,7 @@ def _champion(found: dict[str, Any]) -> Text:
 
 
 def _by_hand(app: str, stack: Stack) -> str:
-    """The sentence about a champion that a person passed, for the card of every job of its application."""
+    """Return the sentence about a champion that a person passed, for the card of every job of its application."""
     try:
         return passed_by_hand(stack.open("registry").ledger(app)) if app in _APPS else ""
     except TesseraError as error:

@@ -55,7 +55,7 @@ def _rows_are_well(stack: Stack) -> bool:
 
 
 def _sampled_tables(stack: Stack) -> tuple[list[Sampled], list[str]]:
-    """Samples of the source's tables, and a sentence for each table that cannot be read."""
+    """Return samples of the source's tables, and a sentence for each table that cannot be read."""
     source: Source = stack.open("source")
     samples: list[Sampled] = []
     problems: list[str] = []
@@ -80,7 +80,7 @@ def _titled(part: str, stack: Stack) -> str:
 
 
 def _asked(question: Callable[[], Health]) -> Health:
-    """A part that cannot even be opened is not well either."""
+    """Return a part that cannot even be opened is not well either."""
     try:
         return question()
     except TesseraError as error:

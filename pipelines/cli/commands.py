@@ -43,7 +43,7 @@ def _cut_off(error: EOFError) -> TesseraError:
 
 
 def _use(_context: click.Context, _option: click.Parameter, profile: str | None) -> None:
-    """The profile of this process and of every process it starts."""
+    """Set the profile of this process and of every process it starts."""
     if profile:
         os.environ["TESSERA_PROFILE"] = profile
 
@@ -68,7 +68,7 @@ def app() -> None:
 
 
 def _command(function: Callable[..., None]) -> Callable[..., None]:
-    """A command of `tessera`, with the option `--profile`."""
+    """Return a command of `tessera`, with the option `--profile`."""
     return app.command()(_PROFILE(function))
 
 
@@ -123,7 +123,7 @@ def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
 @_DATE
 @click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file; default: show the highest.")
 def scores(app: str, date: str | None, out: Path | None) -> None:
-    """The published scores of APP for a day: one row per customer."""
+    """Show the published scores of APP for a day: one row per customer."""
     from pipelines.cli import publications
 
     publications.scores(app, date, out)
@@ -286,7 +286,7 @@ def dead_letters(out: Path | None, as_json: bool) -> None:
 @_PROFILE
 @_JSON
 def status(as_json: bool) -> None:
-    """The newest offset, and how many events each group has not settled."""
+    """Show the newest offset, and how many events each group has not acknowledged."""
     from pipelines.cli import events as eventing
 
     eventing.status(as_json=as_json)
@@ -335,7 +335,7 @@ def alerts() -> None:
 def list_alerts(
     app: str, date: str | None, first: str | None, last: str | None, only_open: bool, out: Path | None, as_json: bool
 ) -> None:
-    """The alerts of APP (fraud): which card, which payments, how high they scored, and why."""
+    """List alerts of APP (fraud): card, payments, scores and reasons."""
     from pipelines.cli import alerts as alerting
 
     alerting.alerts(app, date, first, last, out, only_open=only_open, as_json=as_json)

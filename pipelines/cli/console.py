@@ -59,7 +59,7 @@ err = _Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def listing(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
-    """A table without lines; a cell is any value, or a `Text` that brings its own style."""
+    """Return a table without lines; a cell is any value, or a `Text` that brings its own style."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(literal(name), overflow="fold")
@@ -87,14 +87,14 @@ def working(what: str) -> Iterator[None]:
 
 
 def complain(error: TesseraError) -> None:
-    """Prints what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
+    """Print what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
     say_stopped(error.what)
     for title, text in (("Expected:", error.expected), ("Do this:", error.todo)):
         err.print(Text.assemble((title, "bold"), " ", literal(_one_line(text))))
 
 
 def say_stopped(why: str) -> None:
-    """Prints in one line why a command ends before its end."""
+    """Print in one line why a command ends before its end."""
     err.print(Text.assemble(("Stopped:", "bold red"), " ", literal(_one_line(why))))
 
 

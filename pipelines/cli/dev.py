@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.5
 
 
 def dev(port: int) -> int:
-    """Serves until SIGINT or SIGTERM, then ends every process that belongs to it. 0 if it was told to stop.
+    """Serve until SIGINT or SIGTERM, then end every process that belongs to it. 0 if it was told to stop.
 
     Runs under way are canceled then; runs whose process is gone are ended as failed before and after. A second server
     on the same home would take the first one's runs from its queue.

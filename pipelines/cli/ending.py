@@ -17,7 +17,7 @@ _STANDARD_ERROR = 2  # the number of its descriptor
 
 
 def ended(command: Callable[[], object]) -> int:
-    """Runs the command; its exit code. A bug keeps its traceback, everything else ends in plain lines."""
+    """Run the command and return its exit code. A bug keeps its traceback, everything else ends in plain lines."""
     try:
         with ended_by_signals():
             return _flushed(_code(command))
@@ -27,7 +27,7 @@ def ended(command: Callable[[], object]) -> int:
 
 
 def open_standard_streams() -> None:
-    """Gives a process that was started with closed streams some that lead nowhere.
+    """Give a process that was started with closed streams some that lead nowhere.
 
     Else the next file that is opened, a database perhaps, would get the number to which libraries print. Letters that
     the terminal's encoding lacks are printed as escapes.

@@ -38,7 +38,7 @@ _NAMED = 5
 
 
 def publish(file: str) -> None:
-    """Publishes the events of `file` (`-`: stdin), one JSON object per line; a line that is none is refused.
+    """Publish the events of `file` (`-`: stdin), one JSON object per line; a line that is none is refused.
 
     Raises:
         TesseraError: the file cannot be read or holds no event at all, or the queue does not answer.
@@ -60,7 +60,7 @@ def publish(file: str) -> None:
 
 
 def replay(first_day: str, last_day: str, speed: float) -> None:
-    """Publishes the payments of some days, and their labels, as if they happened now, `speed` times as fast.
+    """Publish the payments of some days, and their labels, as if they happened now, `speed` times as fast.
 
     Raises:
         TesseraError: the days or the speed make no sense, or the source delivers no payments on these days.
@@ -131,7 +131,7 @@ def status(*, as_json: bool = False) -> None:
 
 
 def drop(group: str, *, yes: bool) -> None:
-    """Drops an abandoned group after asking: nothing is kept for it any more.
+    """Drop an abandoned group after asking: nothing is kept for it any more.
 
     Raises:
         TesseraError: there is no such group, nobody to ask, or the queue does not answer.
@@ -185,7 +185,7 @@ class _Sending:
         return self.published + self.known + self.refused + len(self.conflicts)
 
     def send(self, events: Iterable[tuple[Event, str]]) -> None:
-        """Stores all of them, each given with its origin, however long that takes."""
+        """Store all of them, each given with its origin, however long that takes."""
         rest = list(events)
         size = len(rest)
         while rest:
@@ -203,7 +203,7 @@ class _Sending:
         self._status.update(f"{self._doing}: {self.seen:,}")
 
     def refuse(self, body: str, reason: str) -> None:
-        """Keeps what is no event as a dead letter."""
+        """Keep what is no event as a dead letter."""
         self._queue.refuse_body(body, reason)
         self.refused += 1
         self.first_reason = self.first_reason or reason
@@ -227,7 +227,7 @@ class _Sending:
 
 
 def _events(lines: Sequence[bytes], sending: _Sending, file: str, first: int) -> Iterator[tuple[Event, str]]:
-    """The events of these lines with their origins; `first` is the number of the first line."""
+    """Yield the events of these lines with their origins; `first` is the number of the first line."""
     for number, line in enumerate(lines, first):
         if not line.strip():
             continue
@@ -312,7 +312,7 @@ def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
 
 
 def _row(one: DeadLetter) -> dict[str, object]:
-    """A dead letter for programs."""
+    """Return a dead letter for programs."""
     return {"refused_at": one.refused_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
 
 

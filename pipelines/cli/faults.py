@@ -103,7 +103,7 @@ _PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
 
 
 def fault_in(text: str) -> TesseraError | None:
-    """The fault of the machine that a library's message tells of; None if it tells of none."""
+    """Return the fault of the machine that a library's message tells of; None if it tells of none."""
     for fault in _FAULTS:
         if fault.pattern.search(text):
             if fault in _UNCLEAR and "sqlite3" in text:
@@ -115,7 +115,7 @@ def fault_in(text: str) -> TesseraError | None:
 
 
 def _behind_sqlite() -> _Fault | None:
-    """The limit behind an error that SQLite calls `disk I/O error` or `unable to open`; None if none is in sight."""
+    """Return limit behind an error that SQLite calls `disk I/O error` or `unable to open`; None if none is in sight."""
     from resources.stack.loader import active_stack
 
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
@@ -135,7 +135,7 @@ def _behind_sqlite() -> _Fault | None:
 
 
 def fault_of(error: BaseException) -> TesseraError | None:
-    """The fault of the machine behind an exception, or behind what it was raised from; None if there is none."""
+    """Return the fault of the machine behind an exception, or behind what it was raised from; None if there is none."""
     for one in _chain(error):
         if isinstance(one, TesseraError):
             return one
@@ -146,7 +146,7 @@ def fault_of(error: BaseException) -> TesseraError | None:
 
 
 def machine_fault(error: TesseraError) -> TesseraError | None:
-    """The error in the words of the machine's fault that it was raised from; None if it came of no such fault."""
+    """Return error in the words of the machine's fault that it was raised from; None if it came of no such fault."""
     causes = [one for one in _chain(error) if one is not error and not isinstance(one, TesseraError)]
     fault = fault_of(causes[0]) if causes else None
     if fault is None or fault.expected not in _OF_THE_MACHINE:
@@ -156,7 +156,7 @@ def machine_fault(error: TesseraError) -> TesseraError | None:
 
 @contextmanager
 def without_lines_of_dagster() -> Iterator[None]:
-    """Keeps off the terminal what Dagster prints of each event that it cannot store; the run fails with that error."""
+    """Keep off the terminal what Dagster prints of each event that it cannot store; the run fails with that error."""
     with redirect_stderr(_Filtered(sys.stderr)):  # type: ignore[type-var] - all that is asked of a stream
         yield
 
@@ -174,12 +174,15 @@ class _Filtered:
 
 
 def _is_storage(error: BaseException) -> bool:
-    """True for errors of what keeps data, by the package of their class: importing these packages takes seconds."""
+    """Return True for errors of what keeps data, by the package of their class.
+
+    Importing these packages takes seconds.
+    """
     return type(error).__module__.split(".")[0] in {"sqlite3", "sqlalchemy", "deltalake", "duckdb", "pyarrow", "polars"}
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception, and those it was raised from or while; each once."""
+    """Yield the exception, and those it was raised from or while; each once."""
     seen: list[BaseException] = []
     rest: BaseException | None = error
     while rest is not None and rest not in seen:

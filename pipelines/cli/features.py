@@ -9,7 +9,7 @@ from resources.stack.loader import active_stack
 
 
 def features(app: str, entities: Path | None, first: str | None, last: str | None, file: Path, *, online: bool) -> None:
-    """Writes the features that were asked for to `file`.
+    """Write the features that were asked for to `file`.
 
     Raises:
         TesseraError: unknown application, options that are not its own, or what the application's part raises.

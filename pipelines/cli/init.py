@@ -71,7 +71,7 @@ def init(table: str, place: Path, wishes: Wishes) -> None:
 
 
 def _one_file(place: Path) -> Path:
-    """The file itself, or the first file of a folder."""
+    """Return the file itself, or the first file of a folder."""
     if place.is_dir():
         files = sorted(file for file in place.rglob("*") if file.is_file() and not file.name.startswith("."))
         if files:
@@ -104,7 +104,7 @@ def _slug(place: Path) -> str:
 def _profile(
     name: str, table: str, settings: dict[str, Any], days: tuple[date, date], found: Sampled
 ) -> dict[str, Any]:
-    """The profile's keys; settings are named only where they differ from those it extends."""
+    """Return the profile's keys; settings are named only where they differ from those it extends."""
     profile: dict[str, Any] = {
         "extends": "local",
         "home": f"var/{name}",
@@ -122,7 +122,7 @@ def _profile(
 
 
 def _horizon(days: tuple[date, date]) -> int:
-    """The longest label window that leaves some training cut-offs, else the shortest."""
+    """Return the longest label window that leaves some training cut-offs, else the shortest."""
     span = (days[1] - days[0]).days + 1
     needed = _MIN_HISTORY_DAYS + _CUTOFF_STEP_DAYS * (_FEWEST_CUTOFFS - 1)
     return next((horizon for horizon in _HORIZONS_DAYS if needed + 2 * horizon <= span), _HORIZONS_DAYS[-1])

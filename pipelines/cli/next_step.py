@@ -21,7 +21,7 @@ _ENVIRONMENT = ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")
 
 
 def next_step(outcome: Outcome, stack: Stack) -> Text:
-    """The command, with the environment of this one in a line before it, and what it is good for."""
+    """Return the command, with the environment of this one in a line before it, and what it is good for."""
     command, use = _after_success(outcome) if outcome.success else _after_failure(outcome, stack)
     line = literal(f"{_TESSERA} {command}   {use}")
     given = [f"{name}={shlex.quote(os.environ[name])}" for name in _ENVIRONMENT if os.environ.get(name)]
@@ -56,7 +56,7 @@ def _after_failure(outcome: Outcome, stack: Stack) -> tuple[str, str]:
 
 
 def _older(outcome: Outcome, stack: Stack) -> str:
-    """The command that publishes older scores for a night that failed; empty where there are none."""
+    """Return the command that publishes older scores for a night that failed; empty where there are none."""
     if outcome.job != "churn_nightly":
         return ""
     try:

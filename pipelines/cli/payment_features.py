@@ -18,7 +18,7 @@ from resources.stack.loader import Stack, active_stack
 
 
 def features(first: date, last: date, file: Path) -> None:
-    """Writes one row per payment to `file`, ascending by moment and id; ingests what is not in the lake yet.
+    """Write one row per payment to `file`, ascending by moment and id; ingests what is not in the lake yet.
 
     Raises:
         TesseraError: the profile's source delivers no payments, or none on these days; or the file cannot be written.

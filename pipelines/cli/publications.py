@@ -18,7 +18,7 @@ _SHOWN = 10
 
 
 def scores(app: str, day_text: str | None, file: Path | None) -> None:
-    """Writes the published scores to `file`, or shows the highest ones.
+    """Write the published scores to `file`, or show the highest ones.
 
     Raises:
         TesseraError: nothing is published for that day, or the file cannot be written.
@@ -42,7 +42,7 @@ def for_users(rows: pa.Table) -> pa.Table:
 
 
 def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused: bool) -> None:
-    """Moves the pointer of the day back to what it last named, else to the audited scores that wait.
+    """Move the pointer of the day back to what it last named, else to the audited scores that wait.
 
     Raises:
         TesseraError: there is nothing to publish, or the audit blocked it and nobody overrules it with a reason.
@@ -78,7 +78,7 @@ def _last_or_waiting(sink: Sink, app: str, day: date) -> Publication:
 
 
 def _refused(sink: Sink, app: str, day: date) -> Publication:
-    """The draft of the newest verdict of the day, which did not pass."""
+    """Return the draft of the newest verdict of the day, which did not pass."""
     draft = sink.draft(app, day)
     if draft is None:
         raise _nothing(app, day)

@@ -46,7 +46,7 @@ def show(table: str, day_text: str | None, file: Path | None = None, *, as_json:
 
 
 def _quarantined(lake: Lake, table: str, day: date | None) -> pa.Table:
-    """The rows of a day, or of all, the newest delivery first; none if nothing was quarantined yet."""
+    """Return the rows of a day, or of all, the newest delivery first; none if nothing was quarantined yet."""
     name = f"quarantine_{table}"
     if not lake.exists(name):
         return QUARANTINE_SCHEMA.empty_table()
@@ -66,6 +66,6 @@ def _show(rows: pa.Table, table: str, day_text: str | None) -> None:
 
 
 def _kind(reason: str) -> str:
-    """The reason without the row's own values, so that like ones count together."""
+    """Return the reason without the row's own values, so that like ones count together."""
     without_value = re.sub(r"^(\w+) (?:'[^']*'|\S+) (is not|was|cannot|does not)", r"\1 \2", reason)
     return re.sub(r"(list price) \S+$", r"\1", without_value)

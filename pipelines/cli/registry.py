@@ -43,7 +43,7 @@ def models(app: str, *, as_json: bool = False) -> None:
 
 
 def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool) -> None:
-    """Puts `to`, or else the last champion before the present one that the gate let pass, in charge.
+    """Put `to`, or else the last champion before the present one that the gate let pass, in charge.
 
     Raises:
         TesseraError: there is no such version, it is in charge already, it does not score the golden set, it never
@@ -56,7 +56,7 @@ def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool
 
 
 def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -> None:
-    """Puts `version` in charge, which passed the gate, or which a person passes with a reason.
+    """Put `version` in charge, which passed the gate, or which a person passes with a reason.
 
     Raises:
         TesseraError: there is no such version, it is in charge already, it does not score the golden set, or the gate

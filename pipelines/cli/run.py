@@ -49,7 +49,7 @@ class Outcome:
 
 
 def run(job: str, day_text: str | None, *, verbose: bool, reingest: Sequence[str] = ()) -> int:
-    """Runs a job for one day; prints its card. 0 if it did what it is for, else 1."""
+    """Run a job for one day; print its card. 0 if it did what it is for, else 1."""
     stack = active_stack()
     day = known_day(day_text, stack)
     _known_job(job, stack)
@@ -62,7 +62,7 @@ def run(job: str, day_text: str | None, *, verbose: bool, reingest: Sequence[str
 
 
 def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int:
-    """Runs a job for each day of the range, oldest first; stops at the first day that fails."""
+    """Run a job for each day of the range, oldest first; stop at the first day that fails."""
     stack = active_stack()
     first, last = known_day(first_text, stack), known_day(last_text, stack)
     _known_job(job, stack)
@@ -82,7 +82,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 
 
 def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
-    """Ends runs whose process is gone, and says which; `serving` as in `end_lost_runs`."""
+    """End runs whose process is gone, and report which; `serving` as in `end_lost_runs`."""
     logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the log would say the same once more
     for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
         err.print(f"Note: {sentence}")
@@ -108,7 +108,7 @@ def _known_job(name: str, stack: Stack) -> None:
 
 
 def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
-    """The config of the steps that must ingest their table from the start."""
+    """Return the config of the steps that must ingest their table from the start."""
     from pipelines.definitions import defs
 
     nodes = {node.name for node in defs.resolve_job_def(job).nodes_in_topological_order}
@@ -223,7 +223,7 @@ class _Follower:
 
 
 def _step_line(event: dg.DagsterEvent) -> str:
-    """The start or the end of a step, in words; nothing for other events."""
+    """Return the start or the end of a step, in words; nothing for other events."""
     step = (event.step_key or "").replace("__", "/")
     ending = {"STEP_SKIPPED": "skipped", "STEP_FAILURE": "failed"}
     if event.event_type_value == "STEP_START":

@@ -46,7 +46,7 @@ class Sampled:
 
 
 def sampled(table: str, source: Source, rows: int = SAMPLED_ROWS) -> Sampled:
-    """The first `rows` rows of a table as the contract judges them.
+    """Return the first `rows` rows of a table as the contract judges them.
 
     Duplicates are found within the sample only, and prices are not compared with a catalogue.
 
@@ -84,7 +84,7 @@ def _reason(contract: Contract, label: str, share: float, refused: pa.Table, nam
 
 
 def _same(words: str, label: str) -> bool:
-    """True if a row's words are those of a reason: the value in them apart."""
+    """Return True if a row's words are those of a reason: the value in them apart."""
     return words == label or re.fullmatch(_pattern(label), words) is not None
 
 

@@ -29,7 +29,7 @@ _RUN_WORKER = "multiprocessing.spawn"
 def session(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], *, quiet: Flag
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Starts `command` as the leader of a new session; none of its processes outlives the block or this process.
+    """Start `command` as the leader of a new session; none of its processes outlives the block or this process.
 
     What they write is shown on standard error until `quiet` is set: how they were interrupted is no news then.
     """
@@ -63,7 +63,7 @@ def _show(stream: IO[bytes], quiet: Flag) -> None:
 
 
 def stop_session(identity: int, grace_seconds: float = GRACE_SECONDS) -> None:
-    """Ends every process of the session: its leader and the run workers are asked to, all that are left are killed.
+    """End every process of the session: its leader and the run workers are asked to, all that are left are killed.
 
     The leader stops its other processes itself, in order; a run worker marks its run as failed first.
     """
@@ -82,7 +82,7 @@ def stop_session(identity: int, grace_seconds: float = GRACE_SECONDS) -> None:
 
 
 def _members(identity: int) -> list[psutil.Process]:
-    """Processes of the session that are alive; whoever ended and was not waited for is not."""
+    """Process of the session that are alive; whoever ended and was not waited for is not."""
     return [process for process in psutil.process_iter() if _is_member(process, identity)]
 
 

@@ -37,7 +37,7 @@ class Received:
         self._number: int | None = None
 
     def check(self) -> None:
-        """Ends the command if it was told to stop.
+        """End the command if it was told to stop.
 
         Raises:
             Stopped: it was.
@@ -55,7 +55,7 @@ _current: list[Received] = []
 
 
 def check_stopped() -> None:
-    """Ends the command if a signal arrived while a library caught it.
+    """End the command if a signal arrived while a library caught it.
 
     Raises:
         Stopped: one did.
@@ -95,7 +95,7 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def stopped_by_signals() -> Iterator[threading.Event]:
-    """A flag that Ctrl-C or SIGTERM sets, so that what is at work is finished."""
+    """Provide a flag that Ctrl-C or SIGTERM sets, so that what is at work is finished."""
     stop = threading.Event()
     with _handled(lambda *_: stop.set()):
         yield stop

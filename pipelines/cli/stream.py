@@ -116,7 +116,7 @@ def _follow(champion: FraudChampion, notifier: Notifier) -> None:
 
 
 def _say(alert: Alert) -> None:
-    """Shows whose alert it is to a person who looks, and to no log: logs outlive those they name."""
+    """Show whose alert it is to a person who looks, and to no log: logs outlive those they name."""
     if err.is_terminal:
         why = ", ".join(alert.why[:_SHOWN_REASONS])
         err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}")

@@ -54,7 +54,7 @@ def write_table(rows: pa.Table, file: Path) -> None:
 
 
 def read_table(file: Path, ids: Sequence[str] = ()) -> pa.Table:
-    """The rows of a Parquet or CSV file, as `write_table` took them; columns `ids` of CSV are text: `007` stays so.
+    """Return rows of a Parquet or CSV file, as `write_table` took them; columns `ids` of CSV are text: `007` stays so.
 
     Raises:
         TesseraError: no such file, another ending, or not readable as what its ending says.

@@ -23,7 +23,7 @@ _SAYS = {PRESENT: "served", NOT_FOUND: "unknown", OUTSIDE_MAX_AGE: "too old to b
 
 
 def features(app: App, service: FeatureService, entities: Path, file: Path) -> None:
-    """Writes the entities with their features to `file`, in the order in which they came.
+    """Write the entities with their features to `file`, in the order in which they came.
 
     Features are taken at the end of each day (UTC): a moment sees the last end of a day at or before it. Days that have
     no features yet are computed first.
@@ -46,7 +46,7 @@ def features(app: App, service: FeatureService, entities: Path, file: Path) -> N
 
 
 def served(app: App, service: FeatureService, entities: Path, file: Path) -> None:
-    """Writes the entities, in their order, with what is served of them now and how each view was found.
+    """Write the entities, in their order, with what is served of them now and how each view was found.
 
     Raises:
         TesseraError: unreadable file, missing column, or nothing is registered yet.
@@ -61,7 +61,7 @@ def served(app: App, service: FeatureService, entities: Path, file: Path) -> Non
 
 
 def _entities(rows: pa.Table, key: str, *columns: str) -> pa.Table:
-    """The rows with `key` as text."""
+    """Return the rows with `key` as text."""
     for name in (key, *columns):
         if name not in rows.column_names:
             raise TesseraError(
@@ -81,7 +81,7 @@ def _entities(rows: pa.Table, key: str, *columns: str) -> pa.Table:
 
 
 def _moments(rows: pa.Table) -> pa.Table:
-    """The rows with a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
+    """Return the rows with a moment in µs, UTC (a moment without a time zone is taken as UTC)."""
     moments = rows[_MOMENT]
     try:
         if pa.types.is_string(moments.type):
@@ -97,7 +97,7 @@ def _moments(rows: pa.Table) -> pa.Table:
 
 
 def _days(rows: pa.Table, lake: Lake, app: App) -> list[date]:
-    """The day whose end is the last one at or before each moment, without those the lake knows nothing of."""
+    """Return the day whose end is the last one at or before each moment, without those the lake knows nothing of."""
     table = app.made_from[0]
     delivered = lake.days(table)
     if not delivered:

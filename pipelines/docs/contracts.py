@@ -50,7 +50,7 @@ def json_schema(contract: Contract) -> dict[str, Any]:
 
 
 def data_contract(contract: Contract) -> dict[str, Any]:
-    """The contract in the Open Data Contract Standard, version 3.0."""
+    """Return the contract in the Open Data Contract Standard, version 3.0."""
     return {
         "apiVersion": "v3.0.1",
         "kind": "DataContract",
@@ -92,13 +92,13 @@ def exported_files() -> dict[str, str]:
 
 
 def released(folder: Path = FOLDER / "released") -> dict[str, Contract]:
-    """The contracts of the last release, by table."""
+    """Return the contracts of the last release, by table."""
     found = [Contract.model_validate_json(file.read_text()) for file in sorted(folder.glob("*.json"))]
     return {contract.table: contract for contract in found}
 
 
 def problems(folder: Path = FOLDER) -> list[str]:
-    """A sentence for each file that is not up to date, and for each version number that hides a change."""
+    """Return a sentence for each file that is not up to date, and for each version number that hides a change."""
     stale = [
         f"{folder / name} is not what the contracts say: run `python -m pipelines.docs.contracts`."
         for name, text in exported_files().items()
@@ -115,7 +115,7 @@ def problems(folder: Path = FOLDER) -> list[str]:
 
 
 def write(folder: Path = FOLDER) -> None:
-    """The exported files are in `folder`."""
+    """Write the exported files to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in exported_files().items():
         (folder / name).write_text(text)

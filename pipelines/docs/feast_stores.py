@@ -47,7 +47,7 @@ def feast_stores_page() -> str:
 
 
 def _table(behaviours: Mapping[str, Behaviour], stores: Mapping[str, str]) -> Iterator[str]:
-    """The table, then its numbered gaps; equal reasons share a number."""
+    """Yield the table, then its numbered gaps; equal reasons share a number."""
     reasons = list(dict.fromkeys(gap.reason for one in behaviours.values() for gap in one.gaps.values()))
     numbers = {reason: number for number, reason in enumerate(reasons, 1)}
     yield f"| | because | {' | '.join(stores.values())} |"

@@ -15,7 +15,7 @@ def features_page() -> str:
 
 
 def _section(app: App) -> Iterator[str]:
-    """The page and the list of `models/features/<app>_definitions.py`."""
+    """Yield the page and the list of `models/features/<app>_definitions.py`."""
     listed = import_module(f"models.features.{app.name}_definitions")
     yield from (listed.PAGE, *_HEADER)
     yield from (f"| `{one.name}` | {one.meaning} | {one.unit} | {one.window} |" for one in listed.DEFINITIONS)

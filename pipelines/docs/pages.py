@@ -28,7 +28,7 @@ def pages() -> Mapping[str, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the pages, or with `--check` says which ones are out of date (exit code 1)."""
+    """Write the pages, or with `--check` report which ones are out of date (exit code 1)."""
     stale = [name for name, text in pages().items() if _old(ROOT / "docs" / name) != _NOTE + text]
     if "--check" in arguments:
         for name in stale:
@@ -96,7 +96,7 @@ def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
 
 
 def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Settings of a config that hold one model per name, e.g. `tables`."""
+    """Yield settings of a config that hold one model per name, e.g. `tables`."""
     for name, field in config.model_fields.items():
         for argument in get_args(field.annotation):
             if _is_model(argument):

@@ -33,7 +33,7 @@ class LocalEngineConfig(dg.Config):
     temp_directory: str = Field(default="var/tmp", description="Where queries spill to.")
 
     def open(self) -> LocalEngine:
-        """The engine with these limits."""
+        """Return the engine with these limits."""
         return LocalEngine(self.threads, self.memory_limit_mb, Path(self.temp_directory).resolve())
 
 
@@ -100,7 +100,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) ->
 
 
 def _micros(schema: pa.Schema) -> pa.Schema:
-    """The schema with every timestamp in µs, and in UTC if it names a zone."""
+    """Return the schema with every timestamp in µs, and in UTC if it names a zone."""
     for at, field in enumerate(schema):
         if pa.types.is_timestamp(field.type):
             schema = schema.set(at, field.with_type(pa.timestamp("us", "UTC" if field.type.tz else None)))

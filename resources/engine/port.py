@@ -22,7 +22,7 @@ class Engine(ABC):
     def query(
         self, expression: Callable[..., ir.Table], tables: Mapping[str, ds.Dataset | pa.Table], **parameters: Any
     ) -> pa.RecordBatchReader:
-        """The rows of `expression(**{name: table}, **parameters)`, streamed; timestamps are µs UTC.
+        """Return the rows of `expression(**{name: table}, **parameters)`, streamed; timestamps are µs UTC.
 
         Args:
             expression: builds an ibis table from ibis tables, one keyword argument for each of `tables`.

@@ -48,7 +48,7 @@ class Published(int):
     conflicts: tuple[int, ...]
 
     def __new__(cls, stored: int, conflicts: Sequence[int] = ()) -> Published:
-        """A number with the positions of what was refused."""
+        """Return a number with the positions of what was refused."""
         number = super().__new__(cls, stored)
         number.conflicts = tuple(conflicts)
         return number
@@ -81,7 +81,9 @@ class Events(ABC):
 
     @abstractmethod
     def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
-        """Number of events stored, all in one transaction; one that is stored already (`source`, `id`) is left out.
+        """Return number of events stored, all in one transaction.
+
+        One that is stored already (`source`, `id`) is left out.
 
         One whose `source` and `id` are those of an event with other content, stored or earlier in `events`, goes to
         the dead letters before this returns. (After a crash in between, publish again: it is refused again.)
@@ -104,15 +106,15 @@ class Events(ABC):
 
     @abstractmethod
     def settle(self, group: str, offsets: Sequence[int]) -> None:
-        """These are done and are not delivered to the group again; settling one twice changes nothing."""
+        """Acknowledge these events: they are not delivered to the group again. Acknowledging twice changes nothing."""
 
     @abstractmethod
     def release(self, group: str, offsets: Sequence[int]) -> None:
-        """These are given back at once, as after a crash, without waiting for the lease to run out."""
+        """Return these events at once, as after a crash, without waiting for the lease to run out."""
 
     @abstractmethod
     def take_over(self, group: str) -> int:
-        """Number of events that are given back at once, whoever holds them.
+        """Return number of events that are given back at once, whoever holds them.
 
         For an application that has one member at a time, when that starts: without waiting for its predecessor's
         leases, everything comes in the order of publication, as if the predecessor had not died.
@@ -120,7 +122,7 @@ class Events(ABC):
 
     @abstractmethod
     def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
-        """The event goes to the dead letters with the reason, and is settled, in one transaction.
+        """Move the event to the dead letters with the reason, and acknowledge it, in one transaction.
 
         If it is settled already (refused by another member when the lease had run out), nothing happens.
         """
@@ -131,18 +133,18 @@ class Events(ABC):
 
     @abstractmethod
     def dead_letters(self, *, limit: int = 100) -> Sequence[DeadLetter]:
-        """The newest first."""
+        """Return the newest first."""
 
     @abstractmethod
     def replay(self, group: str, *, first: int) -> int:
-        """Number of events, from offset `first` on, that are delivered to the group again: a backfill.
+        """Return number of events, from offset `first` on, that are delivered to the group again: a backfill.
 
         What a member holds at this moment comes again only if it does not settle it.
         """
 
     @abstractmethod
     def newest_offset(self) -> int:
-        """The offset of the newest event, also after it was pruned; 0 when there was none."""
+        """Return the offset of the newest event, also after it was pruned; 0 when there was none."""
 
     @abstractmethod
     def groups(self) -> Sequence[str]:
@@ -150,11 +152,11 @@ class Events(ABC):
 
     @abstractmethod
     def backlog(self, group: str) -> int:
-        """Number of events that the group has not settled."""
+        """Return number of events that the group has not settled."""
 
     @abstractmethod
     def prune(self, *, before: datetime) -> int:
-        """Number of events removed, oldest first: published before that moment and settled by every group.
+        """Return number of events removed, oldest first: published before that moment and settled by every group.
 
         Nothing while there is no group. A removed event, published again, is a new one. Dead letters that were refused
         before that moment go, too, and are not counted.
@@ -162,7 +164,7 @@ class Events(ABC):
 
     @abstractmethod
     def forget(self, subject: str) -> int:
-        """Number of events and dead letters removed: all that name `subject`, settled or not, whoever holds them.
+        """Remove events and dead letters that name `subject`, even if leased or not acknowledged; return their number.
 
         An event names it as its subject, or in an entity's column of its data
         (`models.erasure.tombstones.is_named_in`); a dead letter in its body. They count for no group any more, and
@@ -172,7 +174,7 @@ class Events(ABC):
 
     @abstractmethod
     def drop(self, group: str) -> None:
-        """The group is no more, and nothing is kept for it; if there is none, nothing happens.
+        """Delete the group and its state; no-op if it does not exist.
 
         A member that is still at work makes it anew, at the oldest event that is kept.
         """
@@ -183,7 +185,7 @@ class Events(ABC):
 
 
 def conflict_reason(origins: Sequence[str], at: int) -> str:
-    """The reason in the dead letter of the event in position `at`: another event has its `source` and `id`."""
+    """Return the reason in the dead letter of the event in position `at`: another event has its `source` and `id`."""
     place = f" ({origins[at]})" if origins and origins[at] else ""
     return f"An event with this `source` and `id`, but other content, came before{place}."
 

@@ -49,7 +49,7 @@ class PostgresEventsConfig(dg.Config):
     max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
 
     def open(self) -> PostgresEvents:
-        """The queue in that database; it is asked for nothing yet.
+        """Return the queue in that database; it is asked for nothing yet.
 
         Raises:
             TesseraError: the client is not installed.

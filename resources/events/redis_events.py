@@ -52,7 +52,7 @@ class RedisEventsConfig(dg.Config):
     max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
 
     def open(self) -> RedisEvents:
-        """The queue in that Redis; it is asked for nothing yet.
+        """Return the queue in that Redis; it is asked for nothing yet.
 
         Raises:
             TesseraError: the client is not installed, or `url` is none.
@@ -180,7 +180,7 @@ class RedisEvents(Events):
             return known(keys=[self._prefix], args=arguments)
 
     def _pages(self, stream: str) -> Iterator[list[tuple[str, dict[str, str]]]]:
-        """The entries of a stream, oldest first, also those that are added meanwhile."""
+        """Yield the entries of a stream, oldest first, also those that are added meanwhile."""
         after = "-"
         while True:
             with self._answering():

@@ -64,7 +64,7 @@ class SqlEvents(Events):
 
     @abstractmethod
     def _transaction(self, *, lasting: bool = False) -> AbstractContextManager[Statements]:
-        """A transaction that writes; a `lasting` one is worth waiting for the disk, if the adapter is set so."""
+        """Return a transaction that writes; a `lasting` one is worth waiting for the disk, if the adapter is set so."""
 
     @abstractmethod
     def _look(self) -> AbstractContextManager[Statements]:
@@ -258,7 +258,7 @@ def _found(do: Statements, group: str, limit: int, now: int) -> _Found:
 
 
 def _locked(do: Statements, group: str) -> int:
-    """The group's cursor, locked; a new group stands before the oldest event that is kept."""
+    """Return the group's cursor, locked; a new group stands before the oldest event that is kept."""
     rows = do.rows(sql.LOCK_READER, {"name": group})
     if not rows:
         start = _oldest(do, do.rows(sql.LOCK_NEWEST)[0][0]) - 1
@@ -274,13 +274,13 @@ def _settle(do: Statements, group: str, offsets: Sequence[int]) -> None:
 
 
 def _oldest(do: Statements, newest: int) -> int:
-    """The oldest event that is kept; if none is, the next one."""
+    """Return the oldest event that is kept; if none is, the next one."""
     rows = do.rows(sql.OLDEST)
     return int(rows[0][0]) if rows else newest + 1
 
 
 def _waiting(do: Statements, through: int) -> int:
-    """Number of events after that one."""
+    """Return number of events after that one."""
     return int(do.rows(sql.WAITING, {"through": through})[0][0])
 
 

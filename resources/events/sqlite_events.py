@@ -47,7 +47,7 @@ class SqliteEventsConfig(dg.Config):
     )
 
     def open(self) -> SqliteEvents:
-        """The queue in that file."""
+        """Return the queue in that file."""
         path = Path(self.path).resolve()
         return SqliteEvents(path, self.lease_seconds, self.max_backlog, waits_for_disk=self.survives_power_failure)
 
@@ -107,18 +107,18 @@ class SqliteEvents(SqlEvents):
                 ) from error
 
     def before_fork(self) -> None:
-        """Closes the connection. A child must never have one: SQLite's locks belong to the process that took them."""
+        """Close the connection. A child must never have one: SQLite's locks belong to the process that took them."""
         self._lock.acquire()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
     def after_fork_in_parent(self) -> None:
-        """The next call opens a connection again."""
+        """Open a new connection on the next call."""
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """The next call opens one of the child's own."""
+        """Open a connection of the child's own on the next call."""
         self._lock = RLock()
 
 

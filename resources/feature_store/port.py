@@ -16,12 +16,12 @@ SERVED_LOG = "served_log"
 
 
 def status_column(view: str) -> str:
-    """The column that says how a view's features were found: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE."""
+    """Return the column that says how a view's features were found: PRESENT, NOT_FOUND or OUTSIDE_MAX_AGE."""
     return f"{view}__status"
 
 
 def moment_column(view: str) -> str:
-    """The column with the moment of a view's row (µs, UTC); NULL where none was found."""
+    """Return the column with the moment of a view's row (µs, UTC); NULL where none was found."""
     return f"{view}__event_timestamp"
 
 
@@ -48,7 +48,7 @@ class FeatureStore(ABC):
 
     @abstractmethod
     def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
-        """The online store holds, for each entity, its newest row of `view` in `(start, end]`, or a newer one.
+        """Bring online, for each entity, its newest row of `view` in `(start, end]`, unless a newer one is stored.
 
         Who was forgotten stays forgotten.
         """
@@ -67,7 +67,7 @@ class FeatureStore(ABC):
 
     @abstractmethod
     def served(self, service: str, first: datetime, last: datetime) -> pa.Table:
-        """The sampled rows of `service` that were served in `[first, last)`, oldest first.
+        """Return the sampled rows of `service` that were served in `[first, last)`, oldest first.
 
         `served_at` (µs, UTC), entity keys, features, and each view's `<view>__status` and `<view>__event_timestamp`,
         as `online` gave them. Carried columns are not logged.

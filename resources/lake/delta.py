@@ -61,7 +61,7 @@ class DeltaLakeConfig(dg.Config):
     )
 
     def open(self) -> DeltaLake:
-        """The lake; nothing is read or written yet."""
+        """Return the lake; nothing is read or written yet."""
         return DeltaLake(
             self.path, self.storage_options, lock_timeout_seconds=self.lock_timeout_seconds, copies=self.copies
         )
@@ -267,7 +267,10 @@ class DeltaLake(Lake):
         return Health(readable, f"Delta tables under {self._root}")
 
     def _readable(self, table: str, first: date | None, last: date | None) -> DeltaTable:
-        """The current version, after its files of these days were seen to have their sizes; other stores keep them."""
+        """Return the current version, after its files of these days were seen to have their sizes.
+
+        Other stores keep them.
+        """
         while True:
             standing = self._existing(table)
             lost = {} if self._remote else self._cut_off(table, standing, first or date.min, last or date.max)
@@ -284,7 +287,7 @@ class DeltaLake(Lake):
                 )
 
     def _cut_off(self, table: str, standing: DeltaTable, first: date, last: date) -> dict[date, str]:
-        """A file of each day in `first`..`last` that is missing or has not its size."""
+        """Return a file of each day in `first`..`last` that is missing or has not its size."""
         by = standing.metadata().partition_columns[0]
         files = {path: file for path, file in listed(standing, by).items() if first <= file.day <= last}
         found = self._files(table).get_file_info(list(files))
@@ -305,7 +308,7 @@ class DeltaLake(Lake):
         return TombstoneFolder(self._everything(), _TOMBSTONES)
 
     def _others(self, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        """The rows without those of forgotten entities. The caller holds the table's lock."""
+        """Return the rows without those of forgotten entities. The caller holds the table's lock."""
         for entity, column in ENTITIES.items():
             if column in rows.schema.names and (gone := self.forgotten(entity)):
                 rows = pa.RecordBatchReader.from_batches(rows.schema, _without(rows, gone, column))
@@ -331,7 +334,7 @@ class DeltaLake(Lake):
         return pa_fs.SubTreeFileSystem(self._root, pa_fs.LocalFileSystem())
 
     def _temporary(self, use: str) -> Path:
-        """A folder of this machine for a remote lake."""
+        """Return a folder of this machine for a remote lake."""
         return Path(tempfile.gettempdir()) / f"tessera-{use}-{sha256(self._root.encode()).hexdigest()[:16]}"
 
     def _lock_file(self, table: str) -> Path:
@@ -344,7 +347,7 @@ class DeltaLake(Lake):
         return TableLog(self._uri(table), self._files(table), self._options, is_local=not self._remote)
 
     def _open(self, table: str) -> DeltaTable | None:
-        """The current version, restored if Delta's log lost it; None if the table does not exist."""
+        """Return the current version, restored if Delta's log lost it; None if the table does not exist."""
         log = self._log(table)
         standing, is_whole = log.read()
         if is_whole:

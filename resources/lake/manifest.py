@@ -35,14 +35,14 @@ class Manifest:
     files: Mapping[str, ListedFile]
 
     def content(self) -> bytes:
-        """The bytes to store: the SHA-256 of the second line, then that line."""
+        """Return the bytes to store: the SHA-256 of the second line, then that line."""
         files = {path: [file.day.isoformat(), file.size, file.rows] for path, file in sorted(self.files.items())}
         body = json.dumps({"version": self.version, "by": self.by, "schema": self.schema, "files": files}).encode()
         return sha256(body).hexdigest().encode() + b"\n" + body
 
 
 def read_manifest(content: bytes) -> Manifest | None:
-    """The manifest in these bytes; None if they are not those that were written."""
+    """Return the manifest in these bytes; None if they are not those that were written."""
     digest, _, body = content.partition(b"\n")
     if sha256(body).hexdigest().encode() != digest:
         return None
@@ -52,13 +52,13 @@ def read_manifest(content: bytes) -> Manifest | None:
 
 
 def manifest_of(table: DeltaTable) -> Manifest:
-    """The manifest of the version that `table` has open."""
+    """Return the manifest of the version that `table` has open."""
     by = table.metadata().partition_columns[0]
     return Manifest(table.version(), by, table.schema().to_json(), listed(table, by))
 
 
 def listed(table: DeltaTable, by: str) -> dict[str, ListedFile]:
-    """The data files of the version that `table` has open, by path."""
+    """Return the data files of the version that `table` has open, by path."""
     actions: Any = pa.table(table.get_add_actions(flatten=True))
     names = set(actions.column_names)
     rows = actions["num_records"].to_pylist() if "num_records" in names else [0] * len(actions)

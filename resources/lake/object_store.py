@@ -9,7 +9,7 @@ from deltalake.fs import DeltaStorageHandler
 
 
 def object_store(address: str, options: Mapping[str, str]) -> pa_fs.FileSystem:
-    """The files under `address`; `options` are those of deltalake (keys, region, endpoint)."""
+    """Return the files under `address`; `options` are those of deltalake (keys, region, endpoint)."""
     return pa_fs.PyFileSystem(_Handler(address, dict(options)))
 
 

@@ -37,13 +37,13 @@ class Part:
 
 
 def digest_of(path: str) -> str:
-    """The digest in the name of a part; the whole path for a file that another writer made."""
+    """Return the digest in the name of a part; the whole path for a file that another writer made."""
     pieces = path.rpartition("/")[2].split("-")
     return pieces[2] if len(pieces) == 4 else path
 
 
 def is_intact(files: pa_fs.FileSystem, path: str, size: int) -> bool:
-    """True if the file has its size and, if its name holds a digest, that digest: 1 ms for 2 MB."""
+    """Return True if the file has its size and, if its name holds a digest, that digest: 1 ms for 2 MB."""
     try:
         if files.get_file_info(path).size != size:
             return False
@@ -58,7 +58,7 @@ def is_intact(files: pa_fs.FileSystem, path: str, size: int) -> bool:
 def write_parts(
     files: pa_fs.FileSystem, rows: pa.RecordBatchReader, *, by: str, first: date, last: date
 ) -> dict[date, list[Part]]:
-    """The files written for each day, in the order of the rows; nothing refers to them yet.
+    """Return the files written for each day, in the order of the rows; nothing refers to them yet.
 
     Holds at most `BUFFER_BYTES` and one batch in memory.
 
@@ -114,7 +114,10 @@ def _by_day(table: pa.Table, by: str) -> Iterator[tuple[date, pa.Table]]:
 
 
 def number_of(path: str, otherwise: int) -> int:
-    """The number in the name of a part, which orders the parts of a day; `otherwise` where another writer made it."""
+    """Return the number in the name of a part, which orders the parts of a day.
+
+    `otherwise` where another writer made it.
+    """
     pieces = path.rpartition("/")[2].split("-")
     return int(pieces[1]) if len(pieces) == 4 else otherwise
 

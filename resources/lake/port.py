@@ -37,7 +37,7 @@ class Lake(ABC):
 
     @abstractmethod
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
-        """The table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
+        """Return table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
 
         Rows of forgotten entities are left out; who is forgotten is asked while no other writer is active. Writing what
         already stands there makes no new version. `rows` may be empty.
@@ -48,7 +48,7 @@ class Lake(ABC):
 
     @abstractmethod
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
-        """The current version (of those days), lazily: filters and columns are pushed down.
+        """Return the current version (of those days), lazily: filters and columns are pushed down.
 
         Rows of an earlier day come first; within a day they keep the order in which they were written.
 
@@ -62,15 +62,15 @@ class Lake(ABC):
 
     @abstractmethod
     def exists(self, table: str) -> bool:
-        """True if the table was ever written."""
+        """Return True if the table was ever written."""
 
     @abstractmethod
     def version(self, table: str) -> int:
-        """Number of the current version; -1 when the table does not exist."""
+        """Return number of the current version; -1 when the table does not exist."""
 
     @abstractmethod
     def days(self, table: str) -> Sequence[date]:
-        """The days that hold at least one row, ascending; empty when the table does not exist."""
+        """Return the days that hold at least one row, ascending; empty when the table does not exist."""
 
     @abstractmethod
     def rows_by_day(self, table: str) -> DayRows:
@@ -78,7 +78,7 @@ class Lake(ABC):
 
     @abstractmethod
     def repair(self, table: str) -> Sequence[date]:
-        """The days that lost rows since they were written, ascending, after they were taken out of the table.
+        """Return the days that lost rows since they were written, ascending, after they were taken out of the table.
 
         Every byte of the table is compared with what was written. Whatever can be restored is restored; a day of which
         anything is missing leaves the table as a whole, so that it is written again. Without damage, no new version.
@@ -97,7 +97,7 @@ class Lake(ABC):
 
     @abstractmethod
     def vacuum(self, table: str, *, keep_hours: float) -> int:
-        """Number of files removed that no version younger than `keep_hours` uses."""
+        """Return number of files removed that no version younger than `keep_hours` uses."""
 
     @abstractmethod
     def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
@@ -121,7 +121,7 @@ class Lake(ABC):
 
     @abstractmethod
     def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
-        """The tombstone of `id`, which stands afterwards (see `replace`); one that stands already stays as it is."""
+        """Return tombstone of `id`, which stands afterwards (see `replace`); one that stands already stays as it is."""
 
     @abstractmethod
     def lock(self, table: str) -> AbstractContextManager[None]:

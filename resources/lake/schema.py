@@ -8,7 +8,7 @@ from models.errors import TesseraError, choose_from
 
 
 def lake_type(kind: pa.DataType, column: str) -> pa.DataType:
-    """The type that `kind` has in the lake.
+    """Return the type that `kind` has in the lake.
 
     Raises:
         TesseraError: a timestamp without a time zone.
@@ -33,7 +33,7 @@ def lake_type(kind: pa.DataType, column: str) -> pa.DataType:
 
 
 def lake_schema(given: pa.Schema, by: str) -> pa.Schema:
-    """The schema of a new table that is first written with `given`.
+    """Return the schema of a new table that is first written with `given`.
 
     Raises:
         TesseraError: `by` is not a date column of it, or a type cannot be stored.

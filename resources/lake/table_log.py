@@ -39,7 +39,7 @@ class TableLog:
         self._uri, self._files, self._options, self._is_local = uri, files, dict(options), is_local
 
     def read(self) -> tuple[DeltaTable | None, bool]:
-        """The version that the log tells, None if it tells none, and whether the manifest agrees."""
+        """Return the version that the log tells, None if it tells none, and whether the manifest agrees."""
         manifest = self._manifest()
         try:
             standing = DeltaTable(self._uri, storage_options=self._options)
@@ -50,7 +50,7 @@ class TableLog:
             return None, False
 
     def restored(self) -> DeltaTable | None:
-        """The table, after a log that lost something was made again from the manifest.
+        """Return the table, after a log that lost something was made again from the manifest.
 
         Killed in between, there is a manifest without a log: the next reader makes it again.
 
@@ -70,7 +70,7 @@ class TableLog:
         return self.create(Schema.from_json(manifest.schema), manifest.by, actions)
 
     def create(self, schema: Schema, by: str, actions: Sequence[AddAction]) -> DeltaTable:
-        """A log whose first version holds these files."""
+        """Return a log whose first version holds these files."""
         create_table_with_add_actions(
             self._uri,
             schema,
@@ -126,5 +126,5 @@ class TableLog:
 
 
 def _agrees(logged: Manifest, manifest: Manifest) -> bool:
-    """True if the log knows at least what the manifest knows: a writer may have died between writing the two."""
+    """Return True if the log knows at least what the manifest knows: a writer may have died between writing the two."""
     return logged.version > manifest.version or logged == manifest

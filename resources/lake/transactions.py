@@ -75,7 +75,7 @@ def commit_without(standing: DeltaTable, by: str, days: AbstractSet[date]) -> No
 
 
 def added(path: str, size: int, rows: int, day: date, by: str) -> AddAction:
-    """The entry of Delta's log for a file of a day."""
+    """Return the entry of Delta's log for a file of a day."""
     # No limits of columns: with limits for some columns, `to_pyarrow_dataset` of deltalake 1.6.6 takes the limits of
     # the others for null, and a filter on one of those silently finds no rows.
     statistics = json.dumps({"numRecords": rows})

@@ -87,7 +87,7 @@ class LogNotifier(Notifier):
 
 
 def _context(line: bytes) -> list[str]:
-    """The values of a notice's context; of a line that was cut off when the machine died, none."""
+    """Return the values of a notice's context; of a line that was cut off when the machine died, none."""
     try:
         return list(json.loads(line)["context"].values())
     except ValueError:
@@ -103,5 +103,5 @@ class LogNotifierConfig(dg.Config):
     path: str = Field(description="The JSON-lines file; it grows by one line for each notice.")
 
     def open(self) -> LogNotifier:
-        """The notifier; the file is made by the first notice."""
+        """Return the notifier; the file is made by the first notice."""
         return LogNotifier(Path(self.path).absolute())

@@ -29,7 +29,7 @@ class Notifier(ABC):
 
     @abstractmethod
     def forget(self, is_named: Callable[[str], bool]) -> int:
-        """Number of notices removed: those that have a value in their context for which `is_named` says yes.
+        """Return number of notices removed: those that have a value in their context for which `is_named` says yes.
 
         What was delivered to somebody else is out of reach.
 

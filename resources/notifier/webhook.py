@@ -84,7 +84,7 @@ class WebhookNotifier(Notifier):
             return _Problem(str(getattr(error, "reason", error)) or type(error).__name__, again=True)
 
     def _shown(self) -> str:
-        """The address without its path: for many receivers the path is the secret."""
+        """Return the address without its path: for many receivers the path is the secret."""
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.hostname or '?'}" + (f":{parts.port}" if parts.port else "")
 
@@ -99,7 +99,7 @@ class WebhookNotifierConfig(dg.Config):
     timeout_seconds: float = Field(default=5, gt=0, description="How long one try may take; there are two.")
 
     def open(self) -> WebhookNotifier:
-        """The notifier; nothing is sent yet.
+        """Return the notifier; nothing is sent yet.
 
         Raises:
             TesseraError: `url` is no http(s) address.

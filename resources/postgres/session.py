@@ -64,7 +64,7 @@ class PostgresSession:
 
     @contextmanager
     def answering(self) -> Iterator[Connection]:
-        """The connection, in autocommit mode, for this thread; its tables are there.
+        """Provide the connection, in autocommit mode, for this thread; its tables are there.
 
         Asked again inside, it is the same one even if it is lost: a transaction never goes on in another one.
 

@@ -26,7 +26,7 @@ class FolderRegistryConfig(dg.Config):
     path: str = Field(description="Folder of versions, ledger, locks and cache.")
 
     def open(self) -> "FolderRegistry":
-        """The registry."""
+        """Return the registry."""
         return FolderRegistry(Path(self.path))
 
 

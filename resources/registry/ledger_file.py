@@ -29,7 +29,7 @@ class LedgerFile:
         return read_chain(self._lines(), str(self._path))
 
     def head(self) -> str:
-        """The sha256 of the last line; empty when there is none."""
+        """Return the sha256 of the last line; empty when there is none."""
         lines = self._lines()
         return line_digest(lines[-1]) if lines else NOTHING_BEFORE
 

@@ -41,7 +41,7 @@ class LedgeredRegistry(Registry):
 
     @abstractmethod
     def _tags(self, app: str, version: str) -> Mapping[str, str]:
-        """The tags given to `register`.
+        """Return the tags given to `register`.
 
         Raises:
             TesseraError: no such version.
@@ -49,11 +49,11 @@ class LedgeredRegistry(Registry):
 
     @abstractmethod
     def _download(self, app: str, version: str, folder: Path) -> None:
-        """The package's files are in `folder`, unchecked."""
+        """Download the package's files to `folder`, unchecked."""
 
     @abstractmethod
     def _follow(self, app: str, ledger: Sequence[LedgerEntry], head: str) -> None:
-        """The alias names what the ledger names. `head` is the digest of the ledger's last line, stored with it.
+        """Point the alias at the ledger's champion. `head` is the digest of the ledger's last line, stored with it.
 
         Raises:
             TesseraError: the stored head is neither `head` nor the one before: the ledger lost or changed a line.
@@ -85,7 +85,7 @@ class LedgeredRegistry(Registry):
         return self._cache.renew(files, lambda to: self._download(app, version, to), _broken_version(app, version))
 
     def _files_as_promised(self, app: str, version: str, promised: str | None) -> Mapping[str, str]:
-        """The registered files and their sums; raises TesseraError if they are not those of the ledger."""
+        """Return the registered files and their sums; raises TesseraError if they are not those of the ledger."""
         files = self._registered_files(app, version)
         if promised not in (None, package_digest(files)):
             raise TesseraError(
@@ -150,7 +150,7 @@ class LedgeredRegistry(Registry):
 
     @contextmanager
     def _held(self, name: str) -> Iterator[None]:
-        """The named lock, which one thread may take again. It frees itself when its process dies."""
+        """Provide the named lock, which one thread may take again. It frees itself when its process dies."""
         lock = self._lock_of(name)
         try:
             lock.acquire(timeout=self._lock_timeout_seconds)
@@ -172,18 +172,18 @@ class LedgeredRegistry(Registry):
         return FileLock(path, is_singleton=True)
 
     def _catch_up(self, app: str) -> None:
-        """The alias in line with the ledger: completes what a crash between the two left. The caller holds the lock."""
+        """Complete a promotion that a crash interrupted: point the alias at the ledger's champion. Needs the lock."""
         file = self._ledger_file(app)
         self._follow(app, file.entries(), file.head())
 
     def _catch_up_if_free(self, app: str) -> None:
-        """The same, unless somebody promotes at this moment: readers do not wait, and whoever promotes catches up."""
+        """Catch up as `_catch_up`, unless a promotion holds the lock: it will catch up itself."""
         lock = self._lock_of(f"{_checked_name(app)}.lock")
         with suppress(Timeout), lock.acquire(timeout=0):
             self._catch_up(app)
 
     def _promised_digest(self, app: str, version: str) -> str | None:
-        """The package digest with which `version` last became champion, None if it never did."""
+        """Return the package digest with which `version` last became champion, None if it never did."""
         digests = [entry.package for entry in self.ledger(app) if entry.to_version == version]
         return digests[-1] if digests else None
 

@@ -64,7 +64,10 @@ class MLflowConnection:
 
     @contextmanager
     def answers(self, doing: str) -> Iterator[MlflowClient]:
-        """The client; errors of MLflow, its database and the disk become one sentence that says what it did not do."""
+        """Provide the client.
+
+        Errors of MLflow, its database and the disk become one sentence that says what it did not do.
+        """
         _be_strict()
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
@@ -89,7 +92,7 @@ class MLflowConnection:
 
 
 def sqlite_uri(database: Path) -> str:
-    """The address of a database file. SQLAlchemy reads `%` and `?` in it as its own signs."""
+    """Return the address of a database file. SQLAlchemy reads `%` and `?` in it as its own signs."""
     return "sqlite:///" + str(database).replace("%", "%25").replace("?", "%3F")
 
 

@@ -38,7 +38,7 @@ def write_mlflow_model(folder: Path, package: Path, *, run_id: str, model_id: st
 
 
 def _signature(manifest: dict[str, Any]) -> Any:
-    """The matrix columns as MLflow's signature; None for a package without an encoder."""
+    """Return the matrix columns as MLflow's signature; None for a package without an encoder."""
     if "encoder" not in manifest:
         return None
     from mlflow.models import ModelSignature

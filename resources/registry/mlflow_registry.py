@@ -63,7 +63,7 @@ class MLflowRegistryConfig(dg.Config):
     lock_timeout_seconds: float = Field(default=600, gt=0, description="How long to wait for another promotion.")
 
     def open(self) -> MLflowRegistry:
-        """The registry; MLflow is imported, and its database made, only when something needs it.
+        """Return the registry; MLflow is imported, and its database made, only when something needs it.
 
         Raises:
             TesseraError: a database without a place for artifacts.
@@ -234,7 +234,7 @@ class MLflowRegistry(LedgeredRegistry):
         return experiment.experiment_id
 
     def _fill(self, client: MlflowClient, experiment: str, run_id: str, registration: _Registration) -> str:
-        """The version's number. It is created last: until then a killed registration left no version at all."""
+        """Return the version's number. It is created last: until then a killed registration left no version at all."""
         app, tags = registration.app, dict(registration.tags)
         model_id = client.create_logged_model(experiment, app, run_id, tags, dict(registration.parameters)).model_id
         _log(client, run_id, model_id, registration)
@@ -278,7 +278,7 @@ def _end_killed_runs(client: MlflowClient, experiment: str) -> None:
 
 
 def _point(client: MlflowClient, model: RegisteredModel, wanted: str | None, *, by_hand: bool) -> None:
-    """The alias names `wanted`. A version that was deleted in MLflow cannot be named; `check` reports it."""
+    """Point the alias at `wanted`. A version deleted in MLflow cannot be named; `check` reports it."""
     named = str(model.aliases[_ALIAS]) if _ALIAS in model.aliases else None
     if named == wanted or (wanted is not None and wanted not in _search(client, model.name)):
         return

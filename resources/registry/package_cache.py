@@ -17,7 +17,7 @@ class PackageCache:
         self._folder = folder
 
     def find(self, digest: str) -> Path | None:
-        """The package's folder, every file checked; None when it is not here.
+        """Return the package's folder, every file checked; None when it is not here.
 
         Raises:
             TesseraError: the list or a file was changed, which is named.
@@ -34,7 +34,7 @@ class PackageCache:
         return package
 
     def add(self, files: Mapping[str, str], download: Callable[[Path], None], todo: str) -> Path:
-        """The package's folder, after `download` filled it and every file proved to be the registered one.
+        """Return the package's folder, after `download` filled it and every file proved to be the registered one.
 
         Raises:
             TesseraError: a downloaded file is not the registered one; nothing is kept, and `todo` says what helps.
@@ -42,7 +42,7 @@ class PackageCache:
         return self._downloaded(files, download, todo, self._move)
 
     def renew(self, files: Mapping[str, str], download: Callable[[Path], None], todo: str) -> Path:
-        """The same, downloaded even if the package is here already, and put in its place if that was changed.
+        """Return the same, downloaded even if the package is here already, and put in its place if that was changed.
 
         Raises:
             TesseraError: as for `add`; what is here stays.
@@ -71,7 +71,7 @@ class PackageCache:
         return self._folder / digest
 
     def _replace(self, partial: Path, package: Path) -> None:
-        """An intact package stays: other processes may be reading it."""
+        """Replace a cached package unless it is intact: other processes may be reading it."""
         try:
             if self.find(package.name) is not None:
                 return
@@ -89,7 +89,7 @@ class PackageCache:
 
 
 def _read_list(listed: Path) -> dict[str, str]:
-    """The files of a package by the list beside it; empty when there is none that can be read."""
+    """Return the files of a package by the list beside it; empty when there is none that can be read."""
     try:
         return {str(name): str(digest) for name, digest in json.loads(listed.read_bytes()).items()}
     except (FileNotFoundError, ValueError, AttributeError):

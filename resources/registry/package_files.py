@@ -14,7 +14,7 @@ _PICKLE_START = b"\x80"
 
 
 def safe_files(package: Path) -> dict[str, str]:
-    """The sha256 (hex) of every file by its path inside the package (`/` between folders), sorted by path.
+    """Return the sha256 (hex) of every file by its path inside the package (`/` between folders), sorted by path.
 
     Raises:
         TesseraError: the package has no manifest, or holds a file that may run code or lead outside.
@@ -56,7 +56,7 @@ def verify(package: Path, files: Mapping[str, str], todo: str) -> None:
 
 
 def sha256_of(file: Path) -> str:
-    """The file's sha256 as 64 hex digits."""
+    """Return the file's sha256 as 64 hex digits."""
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

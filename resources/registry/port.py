@@ -35,20 +35,20 @@ class Registry(ABC):
         tags: Mapping[str, str],
         report: str,
     ) -> str:
-        """The new version's number. `package` is a folder made by `models.training.model_package.save`; every file is
+        """Return the new version's number. `package` is a folder of `models.training.model_package.save`; every file is
         stored with its sha256. `report` is the gate report (markdown), stored beside it.
         """
 
     @abstractmethod
     def fetch(self, app: str, version: str) -> Path:
-        """A local folder with the package of that version.
+        """Return a local folder with the package of that version.
 
         Raises:
             TesseraError: no such version, or a file's sha256 is not the registered one.
         """
 
     def fetch_anew(self, app: str, version: str) -> Path:
-        """The same as `fetch`, handed out by the registry itself: an adapter with a cache must override it.
+        """Return the same as `fetch`, handed out by the registry itself: an adapter with a cache must override it.
 
         A version is put in charge only after it was fetched this way: an intact copy must not hide that the registry's
         own is broken.
@@ -59,7 +59,9 @@ class Registry(ABC):
         return self.fetch(app, version)
 
     def retag(self, app: str, version: str, tags: Mapping[str, str]) -> bool:  # noqa: ARG002 - the interface has it
-        """True after these tags of a version, and no others, have these values; False where tags cannot be changed.
+        """Return True after these tags of a version, and no others, have these values.
+
+        False where tags cannot be changed.
 
         Raises:
             TesseraError: no such version.
@@ -72,7 +74,7 @@ class Registry(ABC):
 
     @abstractmethod
     def champion(self, app: str) -> str | None:
-        """The version in charge by the ledger, or None. Cheap: nothing but the ledger is read.
+        """Return the version in charge by the ledger, or None. Cheap: nothing but the ledger is read.
 
         Raises:
             TesseraError: the ledger was changed.
@@ -92,7 +94,7 @@ class Registry(ABC):
         even_if_refused: bool = False,
         judged: str | None = None,
     ) -> LedgerEntry:
-        """The ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
+        """Return the ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
 
         Ledger first, alias second: what a crash between the two left is completed by the next call that asks the
         registry itself (any but `champion` and `ledger`, which the crash cannot make wrong).

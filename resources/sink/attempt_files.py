@@ -42,7 +42,9 @@ class AttemptFile:
 
 
 def write_files(folder: Path, batches: Iterable[pa.RecordBatch], *, rows_per_file: int) -> list[AttemptFile]:
-    """New files in `folder` that hold all rows and survive a power failure; at least one, even if there are no rows.
+    """Return new files in `folder` that hold all rows and survive a power failure.
+
+    At least one, even if there are no rows.
 
     Raises:
         TesseraError: a NULL where `SCORES_SCHEMA` allows none.
@@ -72,7 +74,7 @@ def read_files(files: Iterable[AttemptFile]) -> Iterator[pa.RecordBatch]:
 
 
 def rows_of(path: Path, entity_id: str) -> int:
-    """Number of rows of the entity in a file; row groups whose limits exclude it are not read.
+    """Return number of rows of the entity in a file; row groups whose limits exclude it are not read.
 
     Raises:
         TesseraError: the file is gone or broken.
@@ -101,7 +103,7 @@ def _write_file(folder: Path, numbered: Iterator[tuple[int, pa.RecordBatch]]) ->
 
 
 def _numbered(batches: Iterable[pa.RecordBatch], rows_per_file: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Number of the first row, and rows with their numbers; cut so that none reaches over the end of a file."""
+    """Yield first row number and rows; cut so that none reaches over the end of a file."""
     number = 0
     for batch in batches:
         _refuse_nulls(batch)

@@ -21,5 +21,5 @@ class DeltaSinkConfig(dg.Config):
     )
 
     def open(self) -> DeltaSink:
-        """The sink; nothing is read or written yet."""
+        """Return the sink; nothing is read or written yet."""
         return DeltaSink(self.path, rows_per_file=self.rows_per_file, lock_timeout_seconds=self.lock_timeout_seconds)

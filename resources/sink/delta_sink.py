@@ -219,7 +219,7 @@ class DeltaSink(Sink):
             lock.release()
 
     def _is_whole(self, published: Publication) -> bool:
-        """The rows that a record names are stored, unchanged."""
+        """Return the rows that a record names are stored, unchanged."""
         try:
             digest = _digest(self.read_attempt(published.app, published.day, published.attempt))
         except DamagedScores:
@@ -227,7 +227,7 @@ class DeltaSink(Sink):
         return digest.hexdigest() == published.digest
 
     def _is_attempt(self, app: str, day: date, attempt: str, files: Sequence[AttemptFile]) -> bool:
-        """The files are all rows of an attempt that was published."""
+        """Return True if the files hold all rows of an attempt that was published."""
         named = self._log(app).named(day, attempt)
         try:
             return named is not None and _digest(read_files(files)).hexdigest() == named.digest
@@ -248,7 +248,7 @@ class DeltaSink(Sink):
             raise _forgotten_meanwhile(day) from None
 
     def _tombstones(self, app: str) -> TombstoneFolder:
-        """A folder, and so a key, for each application: whoever adds to it holds the application's lock."""
+        """Return a folder, and so a key, for each application: whoever adds to it holds the application's lock."""
         return TombstoneFolder(pa_fs.LocalFileSystem(), str(self._root / "forgotten" / _name(app)))
 
     def _rows_of(self, table: ScoreTable, entity_id: str) -> dict[Key, int]:
@@ -261,7 +261,7 @@ class DeltaSink(Sink):
         return found
 
     def _go_on_without(self, app: str, day: date, attempt: str, about: Mapping[str, Any]) -> None:
-        """The attempt's other rows as an attempt of their own, which takes its place in records and verdicts."""
+        """Write the attempt's other rows as an attempt of their own, which replaces it in records and verdicts."""
         gone = self._tombstones(app).forgotten(_ENTITY)
         digest = _digest(_others(self.read_attempt(app, day, attempt), gone))
         left = attempt_of(digest.hexdigest())
@@ -285,7 +285,7 @@ def _digest(rows: Iterable[pa.RecordBatch]) -> RowsDigest:
 
 
 def _same_rows(published: Publication, rows: Iterable[pa.RecordBatch]) -> int:
-    """Number of `rows`, which are those that were published; nothing is written."""
+    """Return number of `rows`, which are those that were published; nothing is written."""
     digest = _digest(rows)
     if digest.hexdigest() != published.digest:
         raise _other_rows(published)

@@ -33,7 +33,9 @@ class Sink(ABC):
 
     @abstractmethod
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
-        """Number of rows written; whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
+        """Return number of rows written.
+
+        Whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
 
         An attempt that was ever published never changes: its rows are only compared, and nothing is written, unless
         the stored rows were damaged: then the same rows are written once more. Rows of forgotten entities are left out.
@@ -45,7 +47,7 @@ class Sink(ABC):
 
     @abstractmethod
     def read_attempt(self, app: str, day: date, attempt: str) -> pa.RecordBatchReader:
-        """The rows of an attempt in the order in which they were written, read back from storage.
+        """Return the rows of an attempt in the order in which they were written, read back from storage.
 
         Raises:
             DamagedScores: rows are lost or cannot be read; raised by the reader, too.
@@ -65,7 +67,7 @@ class Sink(ABC):
         """
 
     def draft(self, app: str, day: date) -> AuditVerdict | None:
-        """The newest verdict of the day, with the publication that waits; None: nothing was audited.
+        """Return the newest verdict of the day, with the publication that waits; None: nothing was audited.
 
         Raises:
             DamagedScores: a verdict is lost or unreadable.
@@ -74,7 +76,7 @@ class Sink(ABC):
         return audits[-1] if audits else None
 
     def audited(self, app: str, day: date, attempt: str) -> AuditVerdict | None:
-        """The newest verdict on an attempt; None: it was not audited.
+        """Return the newest verdict on an attempt; None: it was not audited.
 
         Raises:
             DamagedScores: a verdict is lost or unreadable.
@@ -156,7 +158,7 @@ class Sink(ABC):
         return publication, self.published_rows(publication)
 
     def published_rows(self, publication: Publication) -> pa.RecordBatchReader:
-        """The rows that a record names, compared with its digest as they are read.
+        """Return the rows that a record names, compared with its digest as they are read.
 
         Raises:
             DamagedScores: rows are lost, cannot be read, or are not those that were published; raised by the reader.
@@ -191,7 +193,7 @@ class Sink(ABC):
 
     @abstractmethod
     def vacuum(self, app: str, *, keep_hours: float) -> int:
-        """Number of files removed: of attempts that no record of the history names, and of killed writes.
+        """Return number of files removed: of attempts that no record of the history names, and of killed writes.
 
         Args:
             app: the application.

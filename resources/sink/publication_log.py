@@ -26,6 +26,6 @@ class PublicationLog(RecordLog[Publication]):
         return newest if newest and newest.action == "publish" else None
 
     def named(self, day: date, attempt: str) -> Publication | None:
-        """The newest record of the day that names the attempt; None also when it became another one since."""
+        """Return the newest record of the day that names the attempt; None also when it became another one since."""
         naming = [record for record in self.readable(day) if attempt in (record.attempt, record.was)]
         return naming[-1] if naming and naming[-1].attempt == attempt else None

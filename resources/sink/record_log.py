@@ -59,12 +59,12 @@ class RecordLog(Generic[R]):
         return [self._read(file) for file in self._files(day)]
 
     def readable(self, day: date) -> Sequence[R]:
-        """The records of the day that can be read, oldest first; damaged ones are left out."""
+        """Return the records of the day that can be read, oldest first; damaged ones are left out."""
         found = (self._parsed(file) for file in self._files(day))
         return [record for record in found if not isinstance(record, str)]
 
     def newest(self, day: date) -> R | None:
-        """The newest record of the day, or None.
+        """Return the newest record of the day, or None.
 
         Raises:
             DamagedScores: it is lost or unreadable.
@@ -95,7 +95,7 @@ class RecordLog(Generic[R]):
         return int(files[-1].stem) if files else 0
 
     def _head(self, day: date) -> int:
-        """Number of the newest record that is known to have been complete; 0 if none is."""
+        """Return number of the newest record that is known to have been complete; 0 if none is."""
         try:
             text = (self._folder / day.isoformat() / _HEAD).read_text()
         except (OSError, UnicodeDecodeError):
@@ -118,7 +118,7 @@ class RecordLog(Generic[R]):
         return found
 
     def _parsed(self, file: Path) -> R | str:
-        """The record, or what is wrong with it."""
+        """Return the record, or what is wrong with it."""
         try:
             record = self._model.model_validate_json(file.read_bytes())
         except ValidationError as error:

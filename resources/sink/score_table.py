@@ -40,7 +40,7 @@ class ScoreTable:
         self.folder, self._app = folder, app
 
     def open(self) -> DeltaTable | None:
-        """The table, or None if nothing was ever written.
+        """Return the table, or None if nothing was ever written.
 
         Raises:
             DamagedScores: the table's log cannot be read.
@@ -77,7 +77,7 @@ class ScoreTable:
         return files
 
     def write(self, day: date, attempt: str, rows: Iterable[pa.RecordBatch], rows_per_file: int) -> list[AttemptFile]:
-        """New files beside the table, which name no attempt until they are committed.
+        """Return new files beside the table, which name no attempt until they are committed.
 
         Raises:
             FileNotFoundError: somebody removed a file meanwhile.
@@ -100,7 +100,7 @@ class ScoreTable:
             self._transact(table, [_removed(action) for action in actions])
 
     def remove_unreferenced(self, keep_hours: int) -> int:
-        """Number of files deleted that no version of the last `keep_hours` uses."""
+        """Return number of files deleted that no version of the last `keep_hours` uses."""
         table = self.open()
         if table is None:
             return 0
@@ -112,7 +112,7 @@ class ScoreTable:
         return len(present)
 
     def damaged(self) -> dict[Key, str]:
-        """Attempts of which a file is gone or has another size than when it was written; no file is opened."""
+        """Return attempts of which a file is gone or has another size than when it was written; no file is opened."""
         found: dict[Key, str] = {}
         for action in self.actions(self.open()):
             path = self.folder / action["path"]
@@ -147,7 +147,7 @@ class ScoreTable:
         self._sync_log()
 
     def _sync_log(self) -> None:
-        """The newest entry and checkpoint are on the disk."""
+        """Flush the newest entry and checkpoint of the log to disk."""
         log = self.folder / "_delta_log"
         for written in (log.glob("*.json"), log.glob("*.parquet"), log.glob("_last_checkpoint")):
             newest = max(written, default=None)

@@ -52,7 +52,7 @@ def cancellations(raw: pa.Table, order_id: str) -> tuple[str, list[str]]:
 
 
 def _conditions(names: list[str]) -> dict[str, str]:
-    """The file's column -> condition that is true for a sale, false for none, and never NULL."""
+    """Return the file's column -> condition that is true for a sale, false for none, and never NULL."""
     found: dict[str, str] = {}
     if cancelled := _first(names, _CANCELLED_AT):
         found[cancelled] = f"{_text(cancelled)} = ''"

@@ -30,7 +30,7 @@ def counts_of(
     files: Sequence[Path],
     written_as_floats: Mapping[str, Sequence[str]],
 ) -> dict[Path, FileCounts]:
-    """The counts of each of `files`, whose rows are in the views `tessera_rows_<n>`, one for each of `bounds`."""
+    """Return counts of each of `files`, whose rows are in the views `tessera_rows_<n>`, one for each of `bounds`."""
     found: dict[str, tuple[int, int]] = {}
     for number, bound in enumerate(bounds):
         counts = f"count(*), count(*) FILTER (WHERE {bound.counted()})"
@@ -58,7 +58,7 @@ class KeptCounts:
     def of(
         self, files: Sequence[Path], count: Callable[[list[Path]], Mapping[Path, FileCounts]]
     ) -> dict[Path, FileCounts]:
-        """The counts of `files`: those of changed files by `count`, the others as they were kept."""
+        """Return the counts of `files`: those of changed files by `count`, the others as they were kept."""
         states = {file: [file.stat().st_size, file.stat().st_mtime_ns] for file in files}
         kept = self._read()
         known = {

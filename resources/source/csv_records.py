@@ -53,12 +53,12 @@ class RecordReader:
         self._number, self._width = 1, 0
 
     def records(self) -> Iterator[Record]:
-        """The records from here on, see `records`."""
+        """Yield the records from here on, see `records`."""
         while (record := self._next()) is not None:
             yield record
 
     def blocks(self, lines: int) -> Iterator[Lines | list[Record]]:
-        """The records from here on, in blocks of about so many lines. The header has been read before."""
+        """Yield the records from here on, in blocks of about so many lines. The header has been read before."""
         while block := self._feed.ahead(lines):
             if self._is_simple(block):
                 yield Lines(self._number, block)
@@ -74,7 +74,7 @@ class RecordReader:
         return found
 
     def _is_simple(self, block: Sequence[str]) -> bool:
-        """True if every line is one whole record with every column."""
+        """Return True if every line is one whole record with every column."""
         form, text = self._form, "".join(block)
         if self._width < 2 or form.escape or "\0" in text or not form.delimiter.isascii():
             return False
@@ -88,7 +88,7 @@ class RecordReader:
         return len(fields) == len(block) and min(fields) == max(fields) == self._width
 
     def _next(self) -> Record | None:
-        """The next record; None at the end."""
+        """Return the next record; None at the end."""
         while True:
             self._feed.taken.clear()
             fields, problem = list[str](), ""
@@ -133,7 +133,7 @@ class _Feed:
         return line
 
     def ahead(self, count: int) -> list[str]:
-        """The next lines, without noting them."""
+        """Return the next lines, without noting them."""
         back = [self._back.popleft() for _ in range(min(count, len(self._back)))]
         return back + list(itertools.islice(self._lines, count - len(back)))
 
@@ -158,7 +158,7 @@ def _dialect(form: Format) -> dict[str, object]:
 
 
 def _are_records(lines: Iterable[str], width: int, form: Format) -> bool:
-    """True if each line alone has every column, most of them filled: quoted text hardly ever looks like that."""
+    """Return True if each line alone has every column, most of them filled: quoted text hardly ever looks like that."""
     if width < _COLUMNS_OF_A_RECORD:
         return False
     for line in lines:

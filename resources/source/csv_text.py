@@ -19,7 +19,7 @@ _BLOCK_BYTES = 2**20
 
 @contextmanager
 def lines_of(file: Path, form: Format) -> Iterator[Iterator[str]]:
-    """The lines of a CSV file, each with its end (LF, CR LF or CR), without byte order mark.
+    """Provide the lines of a CSV file, each with its end (LF, CR LF or CR), without byte order mark.
 
     Raises:
         TesseraError: no CSV file, another encoding than the settings say, or a damaged archive.
@@ -96,7 +96,7 @@ def _wide(head: bytes) -> str:
 
 
 def _is_utf8(file: Path) -> bool:
-    """True if the file is UTF-8 and more than ASCII: text in another encoding is never so by chance."""
+    """Return True if the file is UTF-8 and more than ASCII: text in another encoding is never so by chance."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     ascii_only = True
     with _opened(file) as stream:
@@ -122,7 +122,7 @@ def _misread(file: Path, encoding: str, error: UnicodeDecodeError) -> TesseraErr
 
 
 def _undecodable(file: Path, encoding: str) -> tuple[int, bytes]:
-    """Number and bytes of the first line that cannot be decoded; (0, b"") where lines cannot be told apart."""
+    """Return number and bytes of the first line that cannot be decoded; (0, b"") where lines cannot be told apart."""
     if encoding.startswith(("utf-16", "utf-32")):
         return 0, b""
     with _opened(file) as stream:

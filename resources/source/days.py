@@ -30,7 +30,7 @@ def carry_days(connection: duckdb.DuckDBPyConnection, bounds: Sequence[Bound], o
 
 
 def own_days(number: int, bound: Bound, facts: Facts, first: date | None, last: date | None) -> str:
-    """The rows of one shape with their day as `tessera_day`."""
+    """Return the rows of one shape with their day as `tessera_day`."""
     rows = f"SELECT * FROM tessera_rows_{number} WHERE {bound.counted()}"
     if facts.all_readable:
         near = bound.near(first, last) if first and last else "true"

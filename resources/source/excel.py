@@ -13,7 +13,7 @@ _EXACT_BELOW = 10.0**15
 
 
 def sheet_records(file: Path, form: Format) -> Iterator[Record]:
-    """The records of one sheet, its header first; empty rows are none, numbers are those that Excel shows.
+    """Yield the records of one sheet, its header first; empty rows are none, numbers are those that Excel shows.
 
     Raises:
         TesseraError: no workbook, or no such sheet.

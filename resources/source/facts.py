@@ -35,7 +35,7 @@ class Facts:
 def read_facts(
     connection: duckdb.DuckDBPyConnection, shapes: Sequence[Shape], bounds: Sequence[Bound], rows: int
 ) -> Facts:
-    """The facts about the rows of the views `tessera_rows_<n>`, one for each shape.
+    """Return the facts about the rows of the views `tessera_rows_<n>`, one for each shape.
 
     Args:
         connection: where the views are.
@@ -72,7 +72,7 @@ def read_facts(
 
 
 def _refuse_inexact_ids(connection: duckdb.DuckDBPyConnection, view: str, bound: Bound) -> None:
-    """Raises TesseraError where a float is so large that it may stand for another id."""
+    """Raise TesseraError where a float is so large that it may stand for another id."""
     for column, value, kind in bound.ids():
         if (limit := exact_below(kind)) is None:
             continue

@@ -34,11 +34,11 @@ class FilesSource(Source):
         self._tables, self._earliest_day = dict(tables), earliest_day
 
     def tables(self) -> frozenset[str]:
-        """The tables that the settings map."""
+        """Return the tables that the settings map."""
         return frozenset(self._tables)
 
     def first_day(self) -> date:
-        """The earliest day on which a row of any table was delivered (UTC).
+        """Return the earliest day on which a row of any table was delivered (UTC).
 
         Raises:
             TesseraError: no row of any table says when it happened.
@@ -53,19 +53,19 @@ class FilesSource(Source):
         return min(days)
 
     def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
-        """The rows delivered on `first`..`last`, by day, then by file name and place in the file."""
+        """Return the rows delivered on `first`..`last`, by day, then by file name and place in the file."""
         _known(table, self._tables, "This source has no table {!r}.")
         source = self._tables[table]
         source.check()
         return pa.RecordBatchReader.from_batches(source.schema(), source.batches(first, last, self.first_day))
 
     def original_names(self, table: str) -> Mapping[str, str]:
-        """The file's names of the columns that the mapping only renames."""
+        """Return the file's names of the columns that the mapping only renames."""
         return self._tables[table].mapping.original_names()
 
     @override
     def identity(self, table: str) -> Identity:
-        """The location as it is meant (links followed), and every setting of the table's mapping and format."""
+        """Return the location as it is meant (links followed), and every setting of the table's mapping and format."""
         source = self._tables[table]
         place = expanded(source.location)
         where = place if "://" in place else str((source.root / Path(place).expanduser()).resolve())
@@ -78,11 +78,11 @@ class FilesSource(Source):
         return self._tables[table].sample(rows)
 
     def raw(self, table: str, rows: int) -> pa.Table:
-        """The first rows as they are in the files, before any mapping."""
+        """Return the first rows as they are in the files, before any mapping."""
         return self._tables[table].raw(rows)
 
     def days(self, table: str) -> tuple[date, date] | None:
-        """The first and the last day of delivery of a table; None if no row says when it happened."""
+        """Return the first and the last day of delivery of a table; None if no row says when it happened."""
         return self._tables[table].days()
 
     def units(self, table: str, known: Sequence[Unit]) -> Units:
@@ -97,7 +97,7 @@ class FilesSource(Source):
 
     @override
     def holdings(self, table: str) -> Holdings:
-        """Counts of all files, the files beside them, and what is odd about their columns; reads every row once."""
+        """Return counts of all files, unread files, and oddities of their columns; reads every row once."""
         _known(table, self._tables, "This source has no table {!r}.")
         return self._without_files_of_others(self._tables[table].holdings())
 
@@ -172,7 +172,7 @@ class FilesTableConfig(dg.Config):
         return value
 
     def form(self) -> Format:
-        """The format of the files."""
+        """Return the format of the files."""
         return Format(
             kind=self.format,  # type: ignore[arg-type]
             delimiter=self.delimiter,
@@ -205,7 +205,7 @@ class FilesSourceConfig(dg.Config):
         return value
 
     def open(self) -> FilesSource:
-        """The source these settings describe; raises TesseraError if they name an unknown table or column."""
+        """Return the source these settings describe; raises TesseraError if they name an unknown table or column."""
         root = PROJECT / Path(self.root).expanduser()
         for table in self.tables:
             _known(table, CONTRACTS, "stack.yaml maps a table {!r}.")

@@ -74,7 +74,7 @@ class FilesTable:
         self._spool = Spool(self.cache)
 
     def files(self) -> list[Path]:
-        """The local files; raises TesseraError if there is none."""
+        """Return the local files; raises TesseraError if there is none."""
         return local_files(self.location, self.root, self.cache)
 
     def check(self) -> Holdings:
@@ -108,13 +108,13 @@ class FilesTable:
             return counts_of(connection, bounds, files, facts.written_as_floats)
 
     def first_day(self) -> date | None:
-        """The earliest day of delivery; None if no row says when it happened."""
+        """Return the earliest day of delivery; None if no row says when it happened."""
         files = self.files()
         with self._connected(files) as (connection, shapes):
             return self._read_facts(connection, files, shapes)[0].first_day
 
     def days(self) -> tuple[date, date] | None:
-        """The first and the last day of delivery; None if no row says when it happened."""
+        """Return the first and the last day of delivery; None if no row says when it happened."""
         with self._dated(self.files(), _today) as (connection, parts):
             days = " UNION ALL ".join(f"SELECT tessera_day FROM ({dated})" for _, dated in parts)
             found = connection.execute(f"SELECT min(tessera_day), max(tessera_day) FROM ({days})").fetchall()[0]
@@ -136,7 +136,7 @@ class FilesTable:
         return pa.Table.from_batches(batches, self.schema())
 
     def raw(self, rows: int) -> pa.Table:
-        """The first `rows` rows as they are in the files with the most columns; texts where files hold texts."""
+        """Return the first `rows` rows as they are in the files with the most columns; texts where files hold texts."""
         with self._connected(self.files()) as (connection, shapes):
             if not shapes:
                 return pa.table({})
@@ -150,11 +150,11 @@ class FilesTable:
             return found.to_arrow_table()
 
     def schema(self) -> pa.Schema:
-        """The columns of the contract, then day of delivery and original."""
+        """Return the columns of the contract, then day of delivery and original."""
         return self.mapping.contract.lake_schema().append(pa.field(ORIGINAL, pa.string()))
 
     def batches(self, first: date, last: date, otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
-        """The rows delivered on `first`..`last` by day, file and place; `otherwise()` where a file knows none."""
+        """Yield the rows delivered on `first`..`last` by day, file and place; `otherwise()` where a file knows none."""
         with self._dated(self.files(), otherwise, first, last) as (connection, parts):
             if not parts:
                 return
@@ -166,7 +166,7 @@ class FilesTable:
             yield from _in_order(connection, rows, self.schema(), f"{DELIVERED_ON}, {FILE}, {ROW}")
 
     def units(self, known: Sequence[Unit], otherwise: Callable[[], date]) -> Units:
-        """The units of the files as they are now; see `Source.units`."""
+        """Return the units of the files as they are now; see `Source.units`."""
         present, fresh = self._recognised(known)
         self._present = dict(present)
         if not fresh:
@@ -202,7 +202,7 @@ class FilesTable:
         return Units(sorted(present), sorted(new, key=lambda unit: unit.unit))
 
     def slice_batches(self, slices: Sequence[Slice], otherwise: Callable[[], date]) -> Iterator[pa.RecordBatch]:
-        """The rows of `slices`; see `Source.read_slices`."""
+        """Yield the rows of `slices`; see `Source.read_slices`."""
         units = {piece.unit for piece in slices}
         if not units <= self._present.keys():
             self._present |= self._recognised(sorted(units))[0]
@@ -225,7 +225,7 @@ class FilesTable:
                 yield from _in_order(connection, rows, self.slice_schema(), order)
 
     def slice_schema(self) -> pa.Schema:
-        """The columns of `schema()`, then number of arrival and whether the row is late."""
+        """Return the columns of `schema()`, then number of arrival and whether the row is late."""
         return self.schema().append(pa.field(ARRIVAL, pa.int32())).append(pa.field(LATE, pa.bool_()))
 
     def _recognised(self, known: Sequence[Unit]) -> tuple[dict[Unit, Path], list[FreshFile]]:
@@ -237,7 +237,7 @@ class FilesTable:
     def _dated(
         self, files: list[Path], otherwise: Callable[[], date], first: date | None = None, last: date | None = None
     ) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[tuple[Bound, str]]]]:
-        """A connection with the views of `files`, and for each shape SQL for its rows with their day as `tessera_day`.
+        """Yield a connection with the views of `files`, and per shape SQL for its rows, their day as `tessera_day`.
 
         Where `first` and `last` are given, rows of other days may be missing.
         """
@@ -261,7 +261,7 @@ class FilesTable:
 
     @contextmanager
     def _connected(self, files: list[Path]) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Shape]]]:
-        """A connection in the time zone of the files, and `files` by their columns."""
+        """Provide a connection in the time zone of the files, and `files` by their columns."""
         shapes = [shape for each in self._all_shapes() if (shape := each.only(files)).files]
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": 1,
@@ -296,7 +296,7 @@ class FilesTable:
     def _read_facts(
         self, connection: duckdb.DuckDBPyConnection, files: list[Path], shapes: list[Shape]
     ) -> tuple[Facts, list[Bound]]:
-        """The facts, read once for each state of the files, and the mapping over each shape, its views made."""
+        """Return the facts, read once for each state of the files, and the mapping over each shape, its views made."""
         scan, bounds = self._bound(connection, shapes)
         rows = scan.make_views(connection, [bound.types for bound in bounds], self.form, self._spool)
         state = _state(files)
@@ -323,7 +323,7 @@ def _in_order(
 
 
 def _wanted(slices: Sequence[Slice], present: Mapping[Unit, Path]) -> pa.Table:
-    """The slices of units that are present, as a table to join with."""
+    """Return the slices of units that are present, as a table to join with."""
     rows = [
         {
             "_tessera_of": str(present[piece.unit]),

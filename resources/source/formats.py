@@ -87,7 +87,7 @@ def foreign(head: bytes) -> str:
 
 
 def broken(file: Path, kind: Kind, why: str, todo: str = "") -> TesseraError:
-    """The error that refuses a whole file, by name."""
+    """Return the error that refuses a whole file, by name."""
     expected = {"parquet": "a whole Parquet file", "csv": "a CSV file with a header line", "xlsx": "an Excel workbook"}
     settings = {"parquet": "`format`", "csv": "`format`, `delimiter` or `encoding`", "xlsx": "`format` or `sheet`"}
     return TesseraError(

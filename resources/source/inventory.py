@@ -23,7 +23,7 @@ _NO_ROWS_ENDINGS = (".md", ".crc", ".lock")
 
 
 def unread_files(location: str, root: Path, read: Iterable[Path]) -> list[UnreadFile]:
-    """The files beside those that are read: in the location's folder or, of a pattern, in the folders of its files.
+    """Return files beside those that are read: in the location's folder or, of a pattern, in the folders of its files.
 
     A single file and a URL have none.
     """

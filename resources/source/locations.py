@@ -26,7 +26,7 @@ _KEYED = re.compile(r"[^=]+=[^=]*")
 
 
 def expanded(location: str) -> str:
-    """The location with `${NAME}` and `${NAME:-default}` replaced from the environment.
+    """Return the location with `${NAME}` and `${NAME:-default}` replaced from the environment.
 
     Raises:
         TesseraError: a variable without default is not set.
@@ -46,7 +46,7 @@ def expanded(location: str) -> str:
 
 
 def local_files(location: str, root: Path, cache: Path) -> list[Path]:
-    """The files that a file, folder, glob pattern or URL names, in ascending order; what is remote is fetched first.
+    """Return files that a file, folder, glob pattern or URL names, in ascending order; what is remote is fetched first.
 
     Args:
         location: a relative one starts from `root`; of a folder, every data file directly in it counts, and those in
@@ -120,7 +120,7 @@ def _fetched(url: str, cache: Path) -> list[Path]:
 
 
 def _copy(files: Any, path: str, cache: Path) -> Path:
-    """The local copy of one remote file, fetched unless its original is known not to have changed."""
+    """Return the local copy of one remote file, fetched unless its original is known not to have changed."""
     info = files.info(path)
     version = [str(info[key]) for key in _VERSION if info.get(key)]
     folder = cache / hashlib.sha256("|".join([path, str(info.get("size")), *version]).encode()).hexdigest()[:16]
@@ -150,7 +150,7 @@ def _told(url: str) -> Iterator[None]:
 
 
 def is_data(name: str) -> bool:
-    """True if a file of that name in a folder is read."""
+    """Return True if a file of that name in a folder is read."""
     return name.lower().endswith(DATA) and not name.startswith((".", "_", "~$"))
 
 

@@ -41,7 +41,7 @@ class ColumnMapping:
     earliest: date = EARLIEST_DAY
 
     def __post_init__(self) -> None:
-        """Raises TesseraError if a mapped column is not one of the contract's."""
+        """Raise TesseraError if a mapped column is not one of the contract's."""
         known = [column.name for column in self.contract.columns]
         for column in self.columns:
             if column not in known:
@@ -52,7 +52,7 @@ class ColumnMapping:
                 )
 
     def bind(self, connection: duckdb.DuckDBPyConnection, relation: str, types: Mapping[str, str]) -> "Bound":
-        """The mapping over the columns of `relation`.
+        """Return the mapping over the columns of `relation`.
 
         Args:
             connection: where the relation is.
@@ -77,7 +77,7 @@ class ColumnMapping:
         return Bound(self, dict(types), {c: str(row[1]) for c, row in zip(expressions, found, strict=False)})
 
     def names(self, column: str) -> bool:
-        """True if an expression of the profile names the column as a word."""
+        """Return True if an expression of the profile names the column as a word."""
         return any(_names(expression, column) for expression in (*self.columns.values(), self.delivered_on, self.where))
 
     def named_beside(self, column: str, others: Iterable[str]) -> list[str]:
@@ -91,7 +91,7 @@ class ColumnMapping:
         return {column: match[1] or match[2] for column, match in plain.items() if match}
 
     def source(self, column: str) -> str:
-        """The expression of a contract column."""
+        """Return the expression of a contract column."""
         return self.columns.get(column) or name(column)
 
     def _bind(
@@ -143,14 +143,14 @@ class Bound:
     written_as_floats: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def select(self) -> str:
-        """The contract's columns, each of its type; NULL what cannot be read."""
+        """Return the contract's columns, each of its type; NULL what cannot be read."""
         return ", ".join(
             f"CASE WHEN {BEYOND} IS NULL THEN {self._typed(column)} END AS {name(column.name)}"
             for column in self.mapping.contract.columns
         )
 
     def day(self) -> str:
-        """The day of delivery (date); NULL where it cannot be read or is no day on which a row can have happened."""
+        """Return day of delivery (date); NULL where it cannot be read or is no day on which a row can have happened."""
         contract, expression = self.mapping.contract, self.mapping.delivered_on
         if expression:
             day = f"TRY_CAST(TRY({expression}) AS DATE)"
@@ -164,11 +164,11 @@ class Bound:
         return f"CASE WHEN {BEYOND} IS NULL AND {day} BETWEEN DATE '{earliest}' AND DATE '9999-12-30' THEN {day} END"
 
     def counted(self) -> str:
-        """The condition on rows that belong to the table; what cannot be taken apart belongs to it."""
+        """Return the condition on rows that belong to the table; what cannot be taken apart belongs to it."""
         return f"(({self.mapping.where}) OR {PROBLEM} IS NOT NULL)" if self.mapping.where else "true"
 
     def near(self, first: date, last: date) -> str:
-        """A condition that every row delivered on `first`..`last` meets and that Parquet statistics can answer.
+        """Return a condition that every row delivered on `first`..`last` meets and that Parquet statistics can answer.
 
         It exists where the day comes from one plain column of dates or times; else it is `true`. One day more on
         either side makes it hold in every time zone.
@@ -183,7 +183,7 @@ class Bound:
         return f"{name(column)} >= '{lower}' AND {name(column)} < '{upper}'"
 
     def original(self) -> str:
-        """The row as it stands in the file, as one JSON object; numbers that JSON does not know are texts.
+        """Return the row as it stands in the file, as one JSON object; numbers that JSON does not know are texts.
 
         Of a row that cannot be read: why (`UNREADABLE`), its text (`_line`), and what could be told apart.
         """

@@ -75,11 +75,11 @@ class Source(ABC):
 
     @abstractmethod
     def tables(self) -> frozenset[str]:
-        """The contracted tables it provides, a subset of `models.contracts.CONTRACTS`."""
+        """Return the contracted tables it provides, a subset of `models.contracts.CONTRACTS`."""
 
     @abstractmethod
     def first_day(self) -> date:
-        """The first day on which anything was delivered (UTC)."""
+        """Return the first day on which anything was delivered (UTC)."""
 
     @abstractmethod
     def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
@@ -142,7 +142,7 @@ class Source(ABC):
         return Holdings()
 
     def earliest_day(self) -> date:
-        """The first day on which a row can have happened (UTC): what says an earlier one goes to quarantine."""
+        """Return the first day on which a row can have happened (UTC): what says an earlier one goes to quarantine."""
         return EARLIEST_DAY
 
     @abstractmethod

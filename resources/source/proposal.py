@@ -51,7 +51,7 @@ def propose(
     currency: str | None = None,
     dates: DateOrder | None = None,
 ) -> Proposal:
-    """Mapping that reads `raw`, a sample of an export as it is in the file.
+    """Return mapping that reads `raw`, a sample of an export as it is in the file.
 
     Args:
         raw: rows with the file's own columns and types; those of a CSV file are texts.
@@ -159,7 +159,10 @@ def _date(sample: "_Sample", column: str, wanted: DateOrder | None) -> tuple[str
 
 
 def _plausible(sample: "_Sample", readings: list[Reading]) -> list[Reading]:
-    """The readings that orders are likely to have: rows ascend or descend in time, not all on one day of the month."""
+    """Return the readings that orders are likely to have.
+
+    Rows ascend or descend in time, not all on one day of the month.
+    """
     for likely in (sample.is_ordered, sample.has_many_days_of_month):
         readings = [reading for reading in readings if likely(reading.expression)] or readings
     return readings
@@ -185,7 +188,7 @@ def _assumed_currency() -> tuple[str, str]:
 
 
 def _line_id(sample: "_Sample", found: Mapping[str, str]) -> str:
-    """The file's own id of lines if it is one; else a digest of the line, with the number of an exact copy."""
+    """Return the file's own id of lines if it is one; else a digest of the line, with the number of an exact copy."""
     if "order_line_id" in found and sample.is_unique(found["order_line_id"]):
         return quoted(found["order_line_id"])
     used = dict.fromkeys(
@@ -208,7 +211,7 @@ class _Sample:
         return str(self._raw.schema.field(column).type)
 
     def is_text(self, column: str) -> bool:
-        """True if the file holds texts, which have to be read."""
+        """Return True if the file holds texts, which have to be read."""
         kind = self._raw.schema.field(column).type
         return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
@@ -218,7 +221,7 @@ class _Sample:
         return [value for value in values if value.strip()]
 
     def values(self, column: str) -> int:
-        """Number of values that are not blank."""
+        """Return number of values that are not blank."""
         return len(self.texts(column))
 
     def example(self, column: str) -> str:
@@ -226,14 +229,14 @@ class _Sample:
         return next(iter(self.texts(column)), "")
 
     def most(self, column: str) -> str | None:
-        """The value that is there most often."""
+        """Return the value that is there most often."""
         counts: dict[str, int] = {}
         for value in self.texts(column):
             counts[value.strip()] = counts.get(value.strip(), 0) + 1
         return max(counts, key=lambda value: counts[value]) if counts else None
 
     def is_unique(self, column: str) -> bool:
-        """True if every row has a value of its own."""
+        """Return True if every row has a value of its own."""
         return self._raw[column].null_count == 0 and pc.count_distinct(self._raw[column]).as_py() == len(self._raw)
 
     def text(self, column: str) -> str:
@@ -245,13 +248,13 @@ class _Sample:
         return truth_reading(column).expression if self.is_text(column) else quoted(column)
 
     def number(self, column: str) -> Reading:
-        """Reading of a column of numbers."""
+        """Return reading of a column of numbers."""
         return (
             number_reading(column, self.texts(column)) if self.is_text(column) else Reading(quoted(column), "a number")
         )
 
     def reads(self, column: str, expression: str, *, sound_year: bool = False) -> int:
-        """Number of values that an expression reads."""
+        """Return number of values that an expression reads."""
         when = f"try_cast(try({expression}) AS TIMESTAMPTZ)"
         sound = f" AND {year_is_sound(when)}" if sound_year else ""
         row = self._connection.execute(
@@ -260,13 +263,13 @@ class _Sample:
         return int(row[0]) if row else 0
 
     def has_many_days_of_month(self, expression: str) -> bool:
-        """False if five days or more all are, say, the third of a month: then day and month are exchanged."""
+        """Return False if five days or more all are, say, the third of a month: then day and month are exchanged."""
         days = f"SELECT DISTINCT cast({expression} AS DATE) AS day FROM rows"
         found = self._connection.execute(f"SELECT count(day), count(DISTINCT day(day)) FROM ({days})").fetchone()
         return not found or found[0] < 5 or found[1] > 1
 
     def is_ordered(self, expression: str) -> bool:
-        """True if the rows' times never fall, or never rise, but for one in a hundred."""
+        """Return True if the rows' times never fall, or never rise, but for one in a hundred."""
         steps = f"SELECT {expression} AS t, lag({expression}) OVER () AS before FROM rows"
         found = self._connection.execute(
             f"SELECT count(*) FILTER (t < before), count(*) FILTER (t > before), count(*) FROM ({steps})"

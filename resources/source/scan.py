@@ -39,13 +39,13 @@ class Shape:
     rows: tuple[int, ...]
 
     def only(self, files: Container[Path]) -> "Shape":
-        """The shape with those of its files that are among `files`."""
+        """Return the shape with those of its files that are among `files`."""
         kept = [(file, rows) for file, rows in zip(self.files, self.rows, strict=True) if file in files]
         return replace(self, files=tuple(file for file, _ in kept), rows=tuple(rows for _, rows in kept))
 
 
 def shapes_of(files: Sequence[Path], form: Format) -> list[Shape]:
-    """The files by their columns, in the order of the first file of each; empty CSV files have none.
+    """Return the files by their columns, in the order of the first file of each; empty CSV files have none.
 
     Raises:
         TesseraError: a file cannot be read.
@@ -91,7 +91,7 @@ class Scan:
                 self.columns.setdefault(column.lower(), column)
 
     def make_empty(self, connection: duckdb.DuckDBPyConnection) -> list[dict[str, str]]:
-        """Makes the tables `tessera_shape_<n>` without rows; returns the types of each one's columns."""
+        """Make the tables `tessera_shape_<n>` without rows; return the types of each one's columns."""
         known = {(shape.is_text, shape.columns): self._own_types(connection, shape) for shape in self._every}
         first = {column: kind for types in reversed(known.values()) for column, kind in types.items()}
         own = [known[shape.is_text, shape.columns] for shape in self.shapes]
@@ -111,7 +111,7 @@ class Scan:
     def make_views(
         self, connection: duckdb.DuckDBPyConnection, types: Sequence[Mapping[str, str]], form: Format, spool: Spool
     ) -> int:
-        """Makes the views `tessera_rows_<n>` of the files' rows; returns the number of rows, counted before any SQL.
+        """Make the views `tessera_rows_<n>` of the files' rows; return the number of rows, counted before any SQL.
 
         Raises:
             TesseraError: a file cannot be read.
@@ -163,7 +163,7 @@ def folder_columns(files: Sequence[Path], columns: Mapping[str, str]) -> list[st
 
 
 def differing_types(shapes: Sequence[Shape]) -> list[str]:
-    """A sentence for each column that has not the same type in all Parquet files, with a file of each type."""
+    """Return a sentence for each column that has not the same type in all Parquet files, with a file of each type."""
     seen: dict[str, dict[str, list[Path]]] = {}
     for shape in shapes:
         for column, kind in shape.columns if not shape.is_text else ():

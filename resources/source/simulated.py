@@ -31,11 +31,11 @@ class SimulatedSource(Source):
         return None if self._settings is None else Identity({"kind": "simulated", **self._settings})
 
     def first_day(self) -> date:
-        """The day the records of the shop begin."""
+        """Return the day the records of the shop begin."""
         return self._first_day
 
     def read(self, table: str, first: date, last: date) -> pa.RecordBatchReader:
-        """The rows delivered on `first`..`last`, one batch or more for each day, day after day."""
+        """Return the rows delivered on `first`..`last`, one batch or more for each day, day after day."""
         if table not in SCHEMAS:
             raise TesseraError(
                 f"The simulated shop has no table {table!r}.",
@@ -46,7 +46,7 @@ class SimulatedSource(Source):
         return pa.RecordBatchReader.from_batches(schema, self._batches(table, max(first, self._first_day), last))
 
     def check(self) -> Health:
-        """Always able: nothing outside this process is needed."""
+        """Report always healthy: nothing outside this process is needed."""
         return Health(ok=True, says=f"simulated shop, records since {self._first_day}")
 
     def _batches(self, table: str, first: date, last: date) -> Iterator[pa.RecordBatch]:
@@ -85,7 +85,7 @@ class SimulatedSourceConfig(dg.Config):
         return value
 
     def open(self) -> SimulatedSource:
-        """The source these settings describe."""
+        """Return the source these settings describe."""
         shares = DefectShares(
             duplicate=self.duplicate_share,
             redelivered=self.redelivered_share,

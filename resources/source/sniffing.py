@@ -73,13 +73,13 @@ def _chunks(file: Path) -> Iterator[bytes]:
 
 
 def _text(head: bytes, encoding: str) -> str:
-    """The whole lines of the head."""
+    """Return the whole lines of the head."""
     text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
     return text if len(head) < _HEAD_BYTES else text[: max(text.rfind("\n"), 0)]
 
 
 def _delimiter(file: Path, text: str) -> str:
-    """The sign by which most records have as many fields as the first, of several the one that makes the most."""
+    """Return sign by which most records have as many fields as the first, of several the one that makes the most."""
     best: tuple[float, int, str] = (0.0, 1, "")
     for sign in _DELIMITERS:
         sizes = [len(record) for record in _records(text, sign)]
@@ -114,7 +114,7 @@ def _unreadable(file: Path, why: str) -> TesseraError:
 
 
 def settings_of(form: Format) -> dict[str, str]:
-    """Settings of a table that say what the name of the file does not."""
+    """Return settings of a table that say what the name of the file does not."""
     if form.kind != "csv":
         return {}
     usual = Format()

@@ -49,7 +49,7 @@ class Spool:
     _folder: Path | None = field(default=None, init=False, repr=False)
 
     def texts(self, file: Path, form: Format) -> tuple[Path, int]:
-        """A Parquet file with every record of a CSV file or sheet, and their number.
+        """Return a Parquet file with every record of a CSV file or sheet, and their number.
 
         Columns: the header's (strings, null where empty), the internal ones; `ROW` counts from 1.
 
@@ -90,7 +90,7 @@ def _delete(folder: Path, lock: FileLock) -> None:
 
 
 def _delete_left(cache: Path) -> None:
-    """Deletes the folders of processes that were killed: nobody holds their locks."""
+    """Delete the folders of processes that were killed: nobody holds their locks."""
     for path in cache.glob(f"{_PREFIX}*/{_LOCK}"):
         lock = FileLock(path, blocking=False)
         try:
@@ -102,7 +102,7 @@ def _delete_left(cache: Path) -> None:
 
 @contextmanager
 def _records(file: Path, form: Format) -> Iterator[tuple[list[str], Iterator[Lines | list[Record]]]]:
-    """The names of a file's columns, and its records without the header, in blocks."""
+    """Provide the names of a file's columns, and its records without the header, in blocks."""
     if form.kind_of(file) == "xlsx":
         found = sheet_records(file, form)
         names, first = _names(file, form, next(found, None))
@@ -134,7 +134,7 @@ def _without_separator(lines: Iterator[str], file: Path, form: Format) -> Iterat
 
 
 def _names(file: Path, form: Format, first: Record | None) -> tuple[list[str], list[Record]]:
-    """The names of the columns, and the first record if it is no header."""
+    """Return the names of the columns, and the first record if it is no header."""
     if first is None:
         return [], []
     kind = form.kind_of(file)
@@ -168,7 +168,7 @@ def _write(file: Path, form: Format, place: Path) -> int:
 
 
 def _of_lines(block: Lines, form: Format, width: int) -> list[pa.Array] | None:
-    """The columns of simple lines; None should the two readers not agree."""
+    """Return the columns of simple lines; None should the two readers not agree."""
     text = "".join(block.lines).encode()
     names = [str(place) for place in range(width)]
     read = pacsv.read_csv(

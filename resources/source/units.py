@@ -76,7 +76,7 @@ class FreshFile:
 
 
 def unit_of(file: FreshFile, first_row: int, last_row: int, rows: int) -> Unit:
-    """The unit of the rows of `file` that no known unit covers."""
+    """Return the unit of the rows of `file` that no known unit covers."""
     return Unit(file.name, file.size, file.sha256, file.modified_ns, first_row, last_row, rows)
 
 
@@ -122,7 +122,7 @@ def recognise(
 
 
 def _turns(contents: "Mapping[str, _Content]") -> Iterator[tuple[bool, bool, list[str]]]:
-    """Turns in which files find their units: `longer`, `own` (of the file's name only), names of the files.
+    """Return the order in which files find their units: `longer`, `own` (of the file's name only), names of the files.
 
     Of equal files each first finds its own. Larger ones come before smaller ones, which may equal what they begin with.
     """
@@ -135,7 +135,7 @@ def _turns(contents: "Mapping[str, _Content]") -> Iterator[tuple[bool, bool, lis
 
 
 def _unchanged(files: Mapping[str, Path], known: Iterable[Unit]) -> dict[str, Unit]:
-    """The unit of each file that is the whole of it by its size and time of modification."""
+    """Return the unit of each file that is the whole of it by its size and time of modification."""
     found: dict[str, Unit] = {}
     for unit in known:
         if unit.name in files and unit.name not in found and unit.first_row <= 1:
@@ -168,7 +168,7 @@ class _Content:
         return next(filter(None, chains), [])
 
     def rest(self, held: Sequence[Unit]) -> list[FreshFile]:
-        """The rows behind the units that the file holds, if there is anything behind them."""
+        """Return the rows behind the units that the file holds, if there is anything behind them."""
         if held[0].size == self.whole.size:
             return []
         return [replace(self.whole, first_row=held[0].last_row + 1)]

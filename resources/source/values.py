@@ -46,7 +46,7 @@ def zones_in(connection: duckdb.DuckDBPyConnection, relation: str, value: str) -
 
 
 def _instant(zone: str, names: Container[str]) -> str:
-    """SQL of the instant at the time `naive` in a zone; empty if the zone is not known."""
+    """Return SQL of the instant at the time `naive` in a zone; empty if the zone is not known."""
     if not zone:  # only blanks around a time without one
         return "TRY_CAST(naive AS TIMESTAMPTZ)"
     if zone.upper() in ("Z", "UTC", "GMT", "UCT"):
@@ -79,7 +79,7 @@ def _number(value: str) -> str:
 
 
 def typed(column: Column, expression: str, kind: str, decimal: str, zones: Mapping[str, str]) -> str:
-    """SQL of the contract's type; NULL what cannot be read.
+    """Return SQL of the contract's type; NULL what cannot be read.
 
     Args:
         column: of the contract.
@@ -111,17 +111,17 @@ def typed(column: Column, expression: str, kind: str, decimal: str, zones: Mappi
 
 
 def exact_below(kind: str) -> int | None:
-    """The number from which on a type of DuckDB skips integers; None if it never does."""
+    """Return the number from which on a type of DuckDB skips integers; None if it never does."""
     return EXACT_BELOW[_FLOATS[kind]] if kind in _FLOATS else None
 
 
 def name(column: str) -> str:
-    """A column's name as SQL."""
+    """Return a column's name as SQL."""
     return '"' + column.replace('"', '""') + '"'
 
 
 def text(value: str) -> str:
-    """A text as SQL."""
+    """Return a text as SQL."""
     return "'" + value.replace("'", "''") + "'"
 
 

@@ -8,7 +8,7 @@ _PAUSE_SECONDS = 0.01
 
 
 def scrub(connection: sqlite3.Connection) -> None:
-    """The file (in WAL mode) is written anew and its log cut, whoever else uses it: no byte of deleted rows is left.
+    """Rewrite the file (in WAL mode) and truncate its log, even while in use: no byte of deleted rows is left.
 
     `secure_delete` alone is not enough: pages that were divided keep copies of rows in their unused parts.
 

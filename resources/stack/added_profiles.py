@@ -59,7 +59,10 @@ def _profiles(file: Path, text: str) -> yaml.MappingNode:
 
 
 def _end(node: yaml.Node, lines: Sequence[str]) -> int:
-    """Number of the line after the node's last one: its mark stands after the blank lines and comments that follow."""
+    """Return number of the line after the node's last one.
+
+    Its mark stands after the blank lines and comments that follow.
+    """
     end = node.end_mark.line
     while end > 0 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):
         end -= 1

@@ -47,7 +47,7 @@ class Document:
 
 
 def read_document(file: Path) -> Document:
-    """The mapping that the file holds.
+    """Return the mapping that the file holds.
 
     Raises:
         TesseraError: no readable file, no YAML, no mapping, or a key that stands twice.
@@ -71,7 +71,7 @@ def read_document(file: Path) -> Document:
 
 
 def plain_scalar(text: str) -> str | int | float | bool | None:
-    """The value of an unquoted YAML scalar."""
+    """Return the value of an unquoted YAML scalar."""
     if text in _WORDS:
         return _WORDS[text]
     if len(text) <= _LONGEST_NUMBER and _INT.fullmatch(text):

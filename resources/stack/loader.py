@@ -70,7 +70,7 @@ class AdapterConfig(Protocol):
     """Interface of every adapter's config class."""
 
     def open(self) -> Any:
-        """The adapter itself."""
+        """Return the adapter itself."""
         ...
 
 
@@ -119,11 +119,11 @@ class Stack:
             self.config(port)
 
     def kind(self, port: str) -> str:
-        """The kind of adapter that this profile names for `port`."""
+        """Return the kind of adapter that this profile names for `port`."""
         return str(self._profile.values["ports"][port]["kind"])
 
     def config_class(self, port: str) -> type[dg.Config]:
-        """The config class of the adapter that this profile names for `port`."""
+        """Return the config class of the adapter that this profile names for `port`."""
         try:
             return adapter_class(port, self.kind(port))
         except TesseraError as error:
@@ -131,15 +131,15 @@ class Stack:
             raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
 
     def config(self, port: str) -> dg.Config:
-        """The adapter's config as the profile gives it; secrets are still references."""
+        """Return the adapter's config as the profile gives it; secrets are still references."""
         return self._config(port, lambda name: dg.EnvVar(name))
 
     def references(self, port: str) -> dict[str, Any]:
-        """The settings of the port's adapter that hold a secret, each secret as `{"env": NAME}`."""
+        """Return the settings of the port's adapter that hold a secret, each secret as `{"env": NAME}`."""
         return {name: named for name, value in self._ports[port].items() if (named := _named(value)) != value}
 
     def open(self, port: str) -> Any:
-        """The adapter of `port`, ready to use outside a Dagster run.
+        """Return the adapter of `port`, ready to use outside a Dagster run.
 
         Raises:
             TesseraError: a setting is wrong, a secret's environment variable is not set, or the home is of another
@@ -198,7 +198,7 @@ class Stack:
 
 
 def opened(config: dg.Config) -> Any:
-    """The adapter of a config, references that are left in it looked up.
+    """Return the adapter of a config, references that are left in it looked up.
 
     Raises:
         TesseraError: an environment variable is not set.
@@ -208,7 +208,7 @@ def opened(config: dg.Config) -> Any:
 
 
 def adapter_class(port: str, kind: str) -> type[dg.Config]:
-    """The config class of a kind: one of ours, or any class by its dotted path.
+    """Return the config class of a kind: one of ours, or any class by its dotted path.
 
     Raises:
         TesseraError: no such kind, or the dotted path leads to no config class.
@@ -239,7 +239,7 @@ def adapter_class(port: str, kind: str) -> type[dg.Config]:
 
 
 def load_stack(file: Path, name: str | None, home: str | None, environment: Mapping[str, str]) -> Stack:
-    """The stack of profile `name` (None: the file's default), every setting checked.
+    """Return the stack of profile `name` (None: the file's default), every setting checked.
 
     Raises:
         TesseraError: unreadable file, unknown profile, unknown or missing key, wrong type.
@@ -248,14 +248,14 @@ def load_stack(file: Path, name: str | None, home: str | None, environment: Mapp
 
 
 def stack_file() -> Path:
-    """The file that TESSERA_STACK names, else the project's."""
+    """Return the file that TESSERA_STACK names, else the project's."""
     stack = os.environ.get("TESSERA_STACK")
     return expanded_path(stack, "TESSERA_STACK").absolute() if stack else ROOT / "stack.yaml"
 
 
 @cache
 def active_stack() -> Stack:
-    """The stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process.
+    """Return the stack that TESSERA_PROFILE, TESSERA_HOME and TESSERA_STACK (another file) choose for this process.
 
     A relative TESSERA_STACK starts from the working directory, and is made absolute for processes that are started
     elsewhere; a relative home starts from the folder of the stack file.

@@ -22,7 +22,7 @@ class NoValues(dg.IOManager):
 
 @dg.io_manager(description="Refuses every value that an asset would pass to another one.")
 def no_values() -> NoValues:
-    """The manager of all assets of the project."""
+    """Return the manager of all assets of the project."""
     return NoValues()
 
 

@@ -31,11 +31,11 @@ class SourceResource(dg.ConfigurableResource):
     """The source port: the shop's raw rows."""
 
     def open(self) -> Source:
-        """The source that the profile, or this run's config, names."""
+        """Return the source that the profile, or this run's config, names."""
         return _open(self)
 
     def settings(self) -> Identity:
-        """The adapter and its settings, but for secrets: they stand for a source that has no identity of its own."""
+        """Return adapter and its settings, but for secrets: they stand for a source that has no identity of its own."""
         backend: dg.Config = getattr(self, "backend")  # noqa: B009 - the field exists on the generated subclass only
         secret = {name for name in type(backend).model_fields if isinstance(getattr(backend, name), dg.EnvVar)}
         values = backend.model_dump(mode="json", exclude=secret | {"cache"})
@@ -46,7 +46,7 @@ class LakeResource(dg.ConfigurableResource):
     """The lake port: versioned tables."""
 
     def open(self) -> Lake:
-        """The lake that the profile, or this run's config, names."""
+        """Return the lake that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -54,7 +54,7 @@ class EngineResource(dg.ConfigurableResource):
     """The engine port: bulk SQL over tables."""
 
     def open(self) -> Engine:
-        """The engine that the profile, or this run's config, names."""
+        """Return the engine that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -62,7 +62,7 @@ class FeatureStoreResource(dg.ConfigurableResource):
     """The feature store port: register, join point in time and serve features."""
 
     def open(self) -> FeatureStore:
-        """The feature store that the profile, or this run's config, names."""
+        """Return the feature store that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -70,7 +70,7 @@ class RegistryResource(dg.ConfigurableResource):
     """The registry port: model versions and the champion of each application."""
 
     def open(self) -> Registry:
-        """The registry that the profile, or this run's config, names."""
+        """Return the registry that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -78,7 +78,7 @@ class TrainerResource(dg.ConfigurableResource):
     """The trainer port: fit a calibrated model."""
 
     def open(self) -> Trainer:
-        """The trainer that the profile, or this run's config, names; it knows its recipe."""
+        """Return the trainer that the profile, or this run's config, names; it knows its recipe."""
         from resources.trainer.recipes import described, recipe_of
 
         stack, config = active_stack(), getattr(self, "backend")  # noqa: B009 - on the generated subclass only
@@ -91,7 +91,7 @@ class SinkResource(dg.ConfigurableResource):
     """The sink port: published scores."""
 
     def open(self) -> Sink:
-        """The sink that the profile, or this run's config, names."""
+        """Return the sink that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -99,7 +99,7 @@ class NotifierResource(dg.ConfigurableResource):
     """The notifier port: messages to people when something needs their attention."""
 
     def open(self) -> Notifier:
-        """The notifier that the profile, or this run's config, names."""
+        """Return the notifier that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -107,7 +107,7 @@ class EventsResource(dg.ConfigurableResource):
     """The events port: a queue of events for consumer groups, ordered per subject."""
 
     def open(self) -> Events:
-        """The queue that the profile, or this run's config, names."""
+        """Return the queue that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -115,7 +115,7 @@ class StreamStoreResource(dg.ConfigurableResource):
     """The stream store port: window state, alerts and the read position of a stream."""
 
     def open(self) -> StreamStore:
-        """The stream store that the profile, or this run's config, names."""
+        """Return the stream store that the profile, or this run's config, names."""
         return _open(self)
 
 
@@ -125,7 +125,7 @@ class SettingsResource(dg.ConfigurableResource):
     profile: str = Field(description="The profile these settings were read from; change it with TESSERA_PROFILE.")
 
     def open(self) -> Settings:
-        """The settings of the active profile."""
+        """Return the settings of the active profile."""
         return active_stack().settings
 
 

@@ -56,7 +56,7 @@ def raw_profile(
     home: str | None,
     environment: Mapping[str, str],
 ) -> RawProfile:
-    """The profile `name` (None: the file's default) with its home, every part of the right shape.
+    """Return the profile `name` (None: the file's default) with its home, every part of the right shape.
 
     Args:
         document: a stack file.
@@ -143,7 +143,7 @@ def _chain(document: Document, profiles: Mapping[str, Mapping[str, Any]], name: 
 
 
 def _inherited(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A profile over those that it extends: a port is replaced whole, settings are merged key by key."""
+    """Return a profile over those that it extends: a port is replaced whole, settings are merged key by key."""
     merged: dict[str, Any] = {}
     for profile in reversed(profiles):
         own = {key: value for key, value in profile.items() if key != "extends"}

@@ -12,7 +12,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def environment_value(name: str) -> str:
-    """The value of an environment variable.
+    """Return the value of an environment variable.
 
     Raises:
         TesseraError: it is not set.
@@ -27,7 +27,7 @@ def environment_value(name: str) -> str:
 
 
 def filled_in(config: M) -> M:
-    """The config with the values of all references that it still holds, at any depth.
+    """Return the config with the values of all references that it still holds, at any depth.
 
     Raises:
         TesseraError: an environment variable is not set.

@@ -92,12 +92,12 @@ def strict(kind: Any, value: Any, place: Place = ()) -> Any:
 
 
 def is_reference(value: object) -> bool:
-    """True for `{env: ...}`."""
+    """Return True for `{env: ...}`."""
     return isinstance(value, Mapping) and set(value) == {"env"}
 
 
 def shown(value: object) -> str:
-    """A value for a message, without what the environment holds."""
+    """Return a value for a message, without what the environment holds."""
     if isinstance(value, (Mapping, list)):
         return "a list" if isinstance(value, list) else "a mapping"
     text = repr(value.template if isinstance(value, Expanded) else value)
@@ -229,12 +229,12 @@ def _reference(value: Mapping[str, Any], place: Place, *, is_text: bool) -> Secr
 
 
 def dotted(place: Sequence[str | int]) -> str:
-    """A place in words: `ports.source.customers`."""
+    """Return a place in words: `ports.source.customers`."""
     return ".".join(map(str, place))
 
 
 def may_be_secret(place: Place) -> bool:
-    """True if a setting is named like a password: its value must not appear in a message, even if it is wrong."""
+    """Return True if a setting is named like a password: its value must not appear in a message."""
     return any(_SECRET.search(str(part)) for part in place)
 
 

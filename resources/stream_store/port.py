@@ -55,7 +55,7 @@ class StreamStore(ABC):
 
     @abstractmethod
     def histories(self, keys: Sequence[Key]) -> Mapping[Key, KeyHistory]:
-        """The stored histories of those of `keys` that have one."""
+        """Return the stored histories of those of `keys` that have one."""
 
     @abstractmethod
     def payments(self, ids: Sequence[int]) -> Mapping[int, Payment]:
@@ -75,7 +75,7 @@ class StreamStore(ABC):
 
     @abstractmethod
     def generation(self) -> int:
-        """Raised by whoever changes, beside the worker, what a worker may hold in memory."""
+        """Return raised by whoever changes, beside the worker, what a worker may hold in memory."""
 
     @abstractmethod
     def seeding(
@@ -100,15 +100,15 @@ class StreamStore(ABC):
 
     @abstractmethod
     def find(self, first: date, last: date) -> Sequence[Alert]:
-        """The alerts of these days: by day, then the highest score first, then by id."""
+        """Return the alerts of these days: by day, then the highest score first, then by id."""
 
     @abstractmethod
     def alert_days(self) -> Sequence[date]:
-        """The days that have alerts, ascending."""
+        """Return the days that have alerts, ascending."""
 
     @abstractmethod
     def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
-        """The alert with what an analyst said of it; it and one `Feedback` per payment change in one transaction.
+        """Return alert with what an analyst said of it; it and one `Feedback` per payment change in one transaction.
 
         What was said of a payment before stays: the same label again adds feedback only for payments that have joined
         the alert since.
@@ -123,7 +123,7 @@ class StreamStore(ABC):
 
     @abstractmethod
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
-        """Number of alerts added; those that stand already are left as they are. Raises the generation."""
+        """Return number of alerts added; those that stand already are left as they are. Raises the generation."""
 
     @abstractmethod
     def scored(self, first: date, last: date) -> pa.Table:

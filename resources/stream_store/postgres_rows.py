@@ -21,7 +21,7 @@ _REMOVED_AT_ONCE = 100
 
 
 def run(connection: Connection, statement: str, values: Any = None) -> Cursor:
-    """A statement of `postgres_statements`; bytes come as they are, not as digits."""
+    """Return a statement of `postgres_statements`; bytes come as they are, not as digits."""
     return connection.execute(statement.encode(), values, binary=True)
 
 
@@ -31,7 +31,7 @@ def columns(many: Iterable[Sequence[Any]], count: int) -> list[list[Any]]:
 
 
 def begun(connection: Connection) -> tuple[int, int]:
-    """Generation and number of batches, in the transaction in which the connection is, or else in a new one."""
+    """Return generation and number of batches, in the transaction in which the connection is, or else in a new one."""
     from psycopg.pq import TransactionStatus
 
     if connection.info.transaction_status is not TransactionStatus.IDLE:
@@ -44,13 +44,13 @@ def begun(connection: Connection) -> tuple[int, int]:
 
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
-    """The alert of a row of `ALERT`."""
+    """Return the alert of a row of `ALERT`."""
     name, day, customer, transactions, *others = row
     return Alert(name, day, customer, tuple(transactions), *others)
 
 
 def add_alerts(connection: Connection, alerts: Sequence[Alert], *, else_: str) -> int:
-    """Number of alerts that were added, or changed as `else_` says."""
+    """Return number of alerts that were added, or changed as `else_` says."""
     told = [
         (one.alert_id, one.day, one.customer_id, [*one.transactions], one.raised_for, one.score, one.highest_score,
          one.model_version, json.dumps(dict(one.reasons)), one.label)
@@ -84,7 +84,7 @@ def store(connection: Connection, batch: Batch) -> None:
 
 
 def put(connection: Connection, histories: Mapping[Key, KeyHistory]) -> None:
-    """These histories instead of what is there; of an empty one, nothing is left."""
+    """Replace the stored histories; of an empty one, nothing is left."""
     kept = [(*key, one.micros[0], one.to_bytes()) for key, one in histories.items() if one.ids]
     gone = [key for key, one in histories.items() if not one.ids]
     if kept:
@@ -94,7 +94,7 @@ def put(connection: Connection, histories: Mapping[Key, KeyHistory]) -> None:
 
 
 def drop_before(connection: Connection, found: Iterable[tuple[str, str, bytes]], before: int) -> int:
-    """Number of rows dropped from these histories: all that happened before that moment (µs)."""
+    """Return number of rows dropped from these histories: all that happened before that moment (µs)."""
     cut = {(key, value): KeyHistory.from_bytes(packed) for key, value, packed in found}
     dropped = sum(history.drop_before(before) for history in cut.values())
     put(connection, cut)
@@ -102,7 +102,7 @@ def drop_before(connection: Connection, found: Iterable[tuple[str, str, bytes]],
 
 
 def prune(connection: Connection, before: int) -> tuple[int, int]:
-    """Number of payments and scored rows removed that were paid before that moment (µs), and of rows of histories."""
+    """Remove payments, scored rows and history rows from before that timestamp (µs); return both numbers."""
     dropped = drop_before(connection, run(connection, sql.HISTORIES_BEFORE, [before, None]), before)
     everything = {"before": before, "limit": None}
     removed = sum(run(connection, one, everything).rowcount for one in (sql.REMOVE_PAYMENTS, sql.REMOVE_SCORED))
@@ -110,7 +110,7 @@ def prune(connection: Connection, before: int) -> tuple[int, int]:
 
 
 def forget(connection: Connection, customer_id: str) -> int:
-    """Number of rows removed: all that is known of the customer."""
+    """Return number of rows removed: all that is known of the customer."""
     at_terminal: dict[Key, set[int]] = defaultdict(set)
     for terminal, number in run(connection, sql.PAID_BY, [customer_id]):
         at_terminal["terminal_id", terminal].add(number)

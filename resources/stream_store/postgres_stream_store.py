@@ -48,7 +48,7 @@ class PostgresStreamStoreConfig(dg.Config):
     )
 
     def open(self) -> PostgresStreamStore:
-        """The store in that database; it is asked for nothing yet.
+        """Return the store in that database; it is asked for nothing yet.
 
         Raises:
             TesseraError: the client is not installed.
@@ -191,7 +191,7 @@ class PostgresStreamStore(StreamStore):
 
     @contextmanager
     def _turn(self) -> Iterator[tuple[Connection, tuple[int, int]]]:
-        """A transaction during which nobody else writes, and generation and number of batches at its beginning.
+        """Provide a transaction during which nobody else writes, and generation and number of batches at its beginning.
 
         Inside another one it is the same one, and ends it.
         """

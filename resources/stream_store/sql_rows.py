@@ -37,7 +37,7 @@ FEATURE_BYTES = 8 * len(FEATURES)
 
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
-    """The alert of a row of `ALERT_COLUMNS`."""
+    """Return the alert of a row of `ALERT_COLUMNS`."""
     name, day, customer, transactions, raised_for_us, score, highest, version, reasons, label = row
     return Alert(
         name,
@@ -54,7 +54,7 @@ def alert_of(row: tuple[Any, ...]) -> Alert:
 
 
 def alert_row(alert: Alert) -> tuple[Any, ...]:
-    """The values of `ALERT_COLUMNS`."""
+    """Return the values of `ALERT_COLUMNS`."""
     return (
         alert.alert_id,
         alert.day.isoformat(),
@@ -91,7 +91,7 @@ def scored_table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
 
 
 def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:
-    """The error for an id that no alert has; it names known ones like it, or else the first ones."""
+    """Return the error for an id that no alert has; it names known ones like it, or else the first ones."""
     named = get_close_matches(alert_id, known, n=_SUGGESTED) or known[:_SUGGESTED]
     return TesseraError(
         f"There is no alert {alert_id!r}.",
@@ -101,7 +101,7 @@ def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:
 
 
 def corrected_before(alert_id: str, label: str) -> TesseraError:
-    """The error for an alert whose label was corrected already, and would get back the one that was replaced."""
+    """Return the error for an alert whose label was corrected already, and would get back the one that was replaced."""
     return TesseraError(
         f"Alert {alert_id!r} was called {label} before, and that was corrected.",
         expected="one correction of an alert",
@@ -110,6 +110,6 @@ def corrected_before(alert_id: str, label: str) -> TesseraError:
 
 
 def bounds(first: date, last: date) -> tuple[int, int]:
-    """The first µs of the days `first`..`last`, and the first one after them."""
+    """Return the first µs of the days `first`..`last`, and the first one after them."""
     start, end = (datetime.combine(day, time(), UTC) for day in (first, last + timedelta(days=1)))
     return to_epoch_micros(start), to_epoch_micros(end)

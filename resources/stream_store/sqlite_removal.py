@@ -27,7 +27,7 @@ class Sweep:
         self._dropped = 0
 
     def portion(self, connection: sqlite3.Connection, keep_from: int, keep_scored_from: int, size: int) -> None:
-        """Removes about `size` rows of payments and scores, and looks through `size` histories, if there is any need.
+        """Remove about `size` rows of payments and scores, and look through `size` histories, if there is any need.
 
         Args:
             connection: inside a transaction.
@@ -54,7 +54,7 @@ class Sweep:
 
 
 def remove_before(connection: sqlite3.Connection, table: str, before: int, size: int) -> int:
-    """Number of rows removed, the oldest first: `size`, and those of the moment of the last one."""
+    """Return number of rows removed, the oldest first: `size`, and those of the moment of the last one."""
     query = f"SELECT micros FROM {table} WHERE micros < ? ORDER BY micros LIMIT 1 OFFSET ?"  # noqa: S608
     row = connection.execute(query, (before, size - 1)).fetchone()
     through = row[0] if row else before - 1
@@ -62,7 +62,7 @@ def remove_before(connection: sqlite3.Connection, table: str, before: int, size:
 
 
 def drop_before(connection: sqlite3.Connection, found: Sequence[tuple[str, str, bytes]], before: int) -> int:
-    """Number of rows dropped from these histories: all that happened before that moment (µs)."""
+    """Return number of rows dropped from these histories: all that happened before that moment (µs)."""
     dropped = 0
     for key, value, packed in found:
         if unpack_from("=q", packed)[0] < before:
@@ -73,7 +73,7 @@ def drop_before(connection: sqlite3.Connection, found: Sequence[tuple[str, str, 
 
 
 def forget(connection: sqlite3.Connection, customer_id: str) -> int:
-    """Number of rows removed: all that is known of the customer."""
+    """Return number of rows removed: all that is known of the customer."""
     query = "SELECT terminal_id, transaction_id, micros FROM payment WHERE customer_id = ?"
     paid = connection.execute(query, (customer_id,)).fetchall()
     at_terminal: dict[str, set[int]] = defaultdict(set)
@@ -99,7 +99,7 @@ def _drop_ids(connection: sqlite3.Connection, key: Key, ids: set[int]) -> int:
 
 
 def put(connection: sqlite3.Connection, key: Key, history: KeyHistory) -> None:
-    """The history instead of what is there; of an empty one, nothing is left."""
+    """Replace the stored history; of an empty one, nothing is left."""
     if history.ids:
         connection.execute(SET_HISTORY, (*key, history.to_bytes()))
     else:

@@ -80,7 +80,7 @@ class SqliteStreamStoreConfig(dg.Config):
     path: str = Field(default="var/fraud_stream.db", description="The file; `-wal` and `-shm` stand beside it.")
 
     def open(self) -> SqliteStreamStore:
-        """The store in that file."""
+        """Return the store in that file."""
         return SqliteStreamStore(Path(self.path).resolve())
 
 

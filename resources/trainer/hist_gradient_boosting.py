@@ -28,7 +28,7 @@ class HistGradientBoostingTrainerConfig(dg.Config):
     seed: int = Field(default=7, ge=0, description="Of the folds.")
 
     def open(self) -> "HistGradientBoostingTrainer":
-        """The trainer."""
+        """Return the trainer."""
         return HistGradientBoostingTrainer(self)
 
 
@@ -42,7 +42,7 @@ class HistGradientBoostingTrainer(Trainer):
         self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """A calibrated booster, and its out-of-fold probabilities."""
+        """Return a calibrated booster, and its out-of-fold probabilities."""
         from models.training.boosted_model import fit_histogram
 
         c = self._config

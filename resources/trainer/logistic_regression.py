@@ -24,7 +24,7 @@ class LogisticRegressionTrainerConfig(dg.Config):
     seed: int = Field(default=7, ge=0, description="Of the folds.")
 
     def open(self) -> "LogisticRegressionTrainer":
-        """The trainer."""
+        """Return the trainer."""
         return LogisticRegressionTrainer(self)
 
 
@@ -38,7 +38,7 @@ class LogisticRegressionTrainer(Trainer):
         self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """A calibrated logistic regression, and its out-of-fold probabilities."""
+        """Return a calibrated logistic regression, and its out-of-fold probabilities."""
         from models.training.linear_model import fit_linear
 
         c = self._config

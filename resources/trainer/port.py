@@ -20,7 +20,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """A calibrated model, and its out-of-fold probabilities.
+        """Return a calibrated model, and its out-of-fold probabilities.
 
         `groups` names the entity of each row: no entity stands on both sides of any internal split (early stopping,
         calibration, out-of-fold scores).
@@ -30,7 +30,7 @@ class Trainer(ABC):
         """
 
     def keeping(self, chosen: Mapping[str, str]) -> Trainer:  # noqa: ARG002 - the interface has it
-        """The same trainer, which does not choose anew what an earlier `fit` chose (its `notes`), e.g. the rounds.
+        """Return same trainer, which does not choose anew what an earlier `fit` chose (its `notes`), e.g. the rounds.
 
         A trainer that chooses nothing gives itself.
         """

@@ -16,7 +16,7 @@ from resources.trainer.port import Trainer
 
 
 def recipe_of(config: dg.Config, references: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe of a trainer's config: its kind, or its dotted path if it is none of ours, and its settings.
+    """Return the recipe of a trainer's config: its kind, or its dotted path if it is none of ours, and its settings.
 
     `references` are settings that hold secrets, by the names of their environment variables: no package keeps a secret.
     """
@@ -27,7 +27,7 @@ def recipe_of(config: dg.Config, references: Mapping[str, Any] | None = None) ->
 
 
 def trainer_of(recipe: Recipe) -> Trainer:
-    """The trainer that the recipe describes, with its settings.
+    """Return the trainer that the recipe describes, with its settings.
 
     Raises:
         TesseraError: it is not installed any more, or no longer takes these settings.
@@ -45,7 +45,10 @@ def trainer_of(recipe: Recipe) -> Trainer:
 
 
 def described(trainer: Trainer, recipe: Recipe) -> Trainer:
-    """The trainer, which knows its recipe now, unless it already did; one that takes no new attribute stays without."""
+    """Return the trainer, which knows its recipe now, unless it already did.
+
+    One that takes no new attribute stays without.
+    """
     if trainer.recipe is None:
         try:
             object.__setattr__(trainer, "recipe", recipe)

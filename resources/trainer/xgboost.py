@@ -43,7 +43,7 @@ class XGBoostTrainerConfig(dg.Config):
     seed: int = Field(default=7, ge=0, description="Of folds, rows and features drawn.")
 
     def open(self) -> "XGBoostTrainer":
-        """The trainer."""
+        """Return the trainer."""
         return XGBoostTrainer(self)
 
 
@@ -57,7 +57,7 @@ class XGBoostTrainer(Trainer):
         self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """A calibrated booster with as many trees as the folds agree on, and its out-of-fold probabilities."""
+        """Return a calibrated booster with as many trees as the folds agree on, and its out-of-fold probabilities."""
         from models.training.xgboost_model import Boosting, fit_xgboost
 
         c = self._config
@@ -65,7 +65,7 @@ class XGBoostTrainer(Trainer):
         return fit_xgboost(rows, labels, groups, parameters=self._native(), boosting=boosting)
 
     def keeping(self, chosen: Mapping[str, str]) -> "XGBoostTrainer":
-        """The same trainer with that number of rounds: the folds only calibrate."""
+        """Return the same trainer with that number of rounds: the folds only calibrate."""
         return XGBoostTrainer(self._config, rounds=int(chosen["rounds"])) if "rounds" in chosen else self
 
     def parameters(self) -> dict[str, str]:

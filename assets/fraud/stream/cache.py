@@ -25,7 +25,7 @@ class HeldHistories:
         self._changed: set[str] = set()
 
     def ask(self, values: Iterable[str]) -> None:
-        """Reads those that are not held, in one question."""
+        """Read those that are not held, in one question."""
         missing = [(self._kind, value) for value in dict.fromkeys(values) if value not in self._held]
         known = self._store.histories(missing) if missing else {}
         self._held.update((key[1], known.get(key) or KeyHistory()) for key in missing)
@@ -59,7 +59,7 @@ class HeldPayments:
         self._fresh: list[Payment] = []
 
     def ask(self, numbers: Iterable[int]) -> None:
-        """Reads those that are not held, in one question."""
+        """Read those that are not held, in one question."""
         missing = [number for number in dict.fromkeys(numbers) if number not in self._held]
         self._held |= dict.fromkeys(missing) | dict(self._store.payments(missing) if missing else {})
 
@@ -79,7 +79,7 @@ class HeldPayments:
         self._fresh.append(payment)
 
     def taken(self) -> list[Payment]:
-        """The new ones since the last call."""
+        """Return the new ones since the last call."""
         fresh, self._fresh, self._held = self._fresh, [], {}
         return fresh
 
@@ -92,7 +92,7 @@ def look_up(
     *,
     newest: int,
 ) -> None:
-    """Reads what a batch will want to know in a few questions: one by one, each could be a way to a server and back.
+    """Read what a batch will want to know in a few questions: one by one, each could be a way to a server and back.
 
     Args:
         given: of the batch.

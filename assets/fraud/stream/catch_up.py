@@ -46,7 +46,7 @@ class Due:
 
 
 def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
-    """The runs that take in everything that nobody took in or asked for, or all after a cursor that was set back.
+    """Return the offset ranges still to process: new events, or everything after a rewound cursor.
 
     Where that is nothing and events wait all the same (a run failed), one run takes in what waits.
 
@@ -69,7 +69,7 @@ def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run
 
 
 def _taken_through(cursor: str | None, position: int) -> int:
-    """A worker may have gone on since the cursor was written, so a number below the position says nothing by itself."""
+    """Return the last offset already processed; a worker may have gone past the stored cursor."""
     if not cursor:
         return position
     if cursor.isdecimal():
@@ -110,7 +110,7 @@ class CaughtUp:
         }
 
     def add(self, step: Step) -> None:
-        """The run with one more batch."""
+        """Add one more batch to the run's counts."""
         self.events += step.events
         self.payments += step.payments
         self.scored_again += step.scored_again

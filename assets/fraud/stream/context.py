@@ -36,15 +36,15 @@ class Surroundings(Protocol):
     """Data that the stream reads beyond its events."""
 
     def before(self, micros: int, *, days: float) -> Seed:
-        """The payments of so many days before a moment (µs since 1970, UTC), none of that moment or later."""
+        """Return the payments of so many days before a moment (µs since 1970, UTC), none of that moment or later."""
         ...
 
     def forgotten(self) -> Container[str]:
-        """Customers who were forgotten."""
+        """Return customers who were forgotten."""
         ...
 
     def registered(self) -> Container[str]:
-        """Customers in the register.
+        """Return customers in the register.
 
         Raises:
             TesseraError: there is no register.
@@ -94,7 +94,7 @@ class Customers:
             self._ask_register()
 
     def ask(self) -> None:
-        """Reads who was forgotten."""
+        """Read who was forgotten."""
         self._forgotten, self._asked_at = self._around.forgotten(), self._clock()
 
     def ask_again(self) -> None:
@@ -109,7 +109,7 @@ class Customers:
             self.ask()
 
     def is_forgotten(self, event: Event) -> bool:
-        """True if the event names an erased customer; nothing of such an event may be stored."""
+        """Return True if the event names an erased customer; nothing of such an event may be stored."""
         named = {event.subject, str(event.data.get("customer_id", event.subject)), customer_of(event)}
         return any(name in self._forgotten for name in named)
 

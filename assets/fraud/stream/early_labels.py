@@ -24,13 +24,13 @@ class EarlyLabels:
         self._changed: set[int] = set()
 
     def ask(self, numbers: Iterable[int]) -> None:
-        """Reads what is held for these payments, in one question."""
+        """Read what is held for these payments, in one question."""
         missing = [number for number in dict.fromkeys(numbers) if number not in self._held]
         known = self._store.histories([_key(number) for number in missing]) if missing else {}
         self._held |= {number: known.get(_key(number)) for number in missing}
 
     def hold(self, label: Label, *, newest: int) -> None:
-        """Keeps a label, once.
+        """Keep a label, once.
 
         Args:
             label: of a payment that is not known.
@@ -46,7 +46,7 @@ class EarlyLabels:
         self._changed.add(label.transaction_id)
 
     def take(self, number: int) -> Sequence[Label]:
-        """The labels of a payment that came; they are held no more."""
+        """Return the labels of a payment that came; they are held no more."""
         self.ask([number])
         history = self._held[number]
         if history is None:

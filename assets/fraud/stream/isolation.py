@@ -38,7 +38,7 @@ def require_sound(scorer: _Scores, store: StreamStore, error: Exception) -> None
 
 
 def reason_of(error: Exception) -> str:
-    """The reason in a dead letter: type, words and place of the error, one line."""
+    """Return the reason in a dead letter: type, words and place of the error, one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     words = " ".join(str(error).split())

@@ -24,7 +24,7 @@ _PAYMENTS, _LABELS, _CUSTOMERS = "payments", "payment_labels", "customers"
 def fraud_stream(
     events: Events, store: StreamStore, lake: Lake, engine: Engine, settings: FraudSettings
 ) -> FraudStream:
-    """The stream in these surroundings, as the worker and Dagster's runs use it.
+    """Return the stream in these surroundings, as the worker and Dagster's runs use it.
 
     Raises:
         TesseraError: the settings ask for a register of customers, and the lake has none.
@@ -58,7 +58,7 @@ class LakeSurroundings:
         return Seed(self._engine.query(seed_payments, tables, **bounds), self._histories(**bounds))
 
     def forgotten(self) -> Container[str]:
-        """Customers with a tombstone."""
+        """Return customers with a tombstone."""
         return self._lake.forgotten("customer") or ()  # which need not be asked for each event
 
     def registered(self) -> Container[str]:

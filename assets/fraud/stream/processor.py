@@ -112,7 +112,7 @@ class FraudStream:
         self._begin()
 
     def _begin(self) -> None:
-        """Reads how far the stream is. Whatever was not settled comes again, and in order."""
+        """Read how far the stream is. Whatever was not settled comes again, and in order."""
         self._events.take_over(GROUP)  # what an alert was raised with depends on the order
         self._generation = self._store.generation()
         self._customers.ask()
@@ -159,7 +159,7 @@ class FraudStream:
         return isinstance(error, Superseded | KeyError) and self._store.generation() != self._generation
 
     def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> Step:
-        """An event that raises alone goes to the dead letters, unless the stream fails without it, too."""
+        """Return an event that raises alone goes to the dead letters, unless the stream fails without it, too."""
         self._customers.ask_again()
         require_sound(scorer, self._store, error)
         self._events.refuse(GROUP, one, reason_of(error))
@@ -190,7 +190,7 @@ class FraudStream:
 
     @contextmanager
     def _seeded(self, delivered: Sequence[Delivered], step: Step) -> Iterator[None]:
-        """The first payments of all find in the windows what is known of their time and of the time before them."""
+        """Seed the windows of a new stream with the payments before its first one."""
         earliest, newest = (0, 0) if self._newest else self._span(delivered)
         if not newest:
             yield
@@ -365,5 +365,5 @@ def _scored(scorer: Scorer, rows: Sequence[tuple[Payment, list[float]]]) -> list
 
 
 def _day(micros: int) -> int:
-    """The moment in which the UTC day of a moment begins."""
+    """Return the moment in which the UTC day of a moment begins."""
     return micros - micros % MICROS_PER_DAY

@@ -85,7 +85,7 @@ class Arrivals:
         return sorted({row.unit.name for row in self._by_day.get(day, []) if row.unit not in self.present})
 
     def first_day(self) -> date | None:
-        """The earliest own day that any row ever had."""
+        """Return the earliest own day that any row ever had."""
         return min((row.day for row in self.rows if row.day is not None), default=None)
 
     def alone(self) -> set[date]:
@@ -107,7 +107,7 @@ class Arrivals:
         return {"excluded": excluded, "waiting": waiting, "before": before}
 
     def are_swapped(self, new: Sequence[Arrival]) -> bool:
-        """True if every unit that gave rows before `new` is gone, and `new` has rows."""
+        """Return True if every unit that gave rows before `new` is gone, and `new` has rows."""
         fresh = {row.unit for row in new if row.rows}
         before = {row.unit for row in self.rows if row.rows} - fresh
         return bool(fresh and before) and before.isdisjoint(self.present)
@@ -119,13 +119,16 @@ class Arrivals:
 
 
 def goes_on(new: Sequence[Arrival], newest: date) -> bool:
-    """True if most rows of new units happened after `newest`: a file that is overwritten with the next days' rows."""
+    """Return True if most rows of new units happened after `newest`.
+
+    A file that is overwritten with the next days' rows.
+    """
     rows = sum(row.rows for row in new)
     return 2 * sum(row.rows for row in new if row.day is not None and row.day > newest) > rows
 
 
 def arrivals_of(table: str) -> str:
-    """The lake table with the units of delivery of `table`."""
+    """Return the lake table with the units of delivery of `table`."""
     return f"arrivals_{table}"
 
 
@@ -158,7 +161,7 @@ class Night:
         return self.complete_until + timedelta(days=1)
 
     def delivered_on(self, day: date, today: date) -> date:
-        """The day of delivery of rows of own day `day` that are first seen now."""
+        """Return the day of delivery of rows of own day `day` that are first seen now."""
         if day > max(today, self.day):
             return self.seen_on  # can never come due: the contract refuses it there
         if self.complete_until is not None and self.open_from <= day <= self.complete_until:

@@ -32,17 +32,17 @@ class DayCounts:
 
 
 def quarantine_of(table: str) -> str:
-    """The lake table with the refused rows of `table`."""
+    """Return the lake table with the refused rows of `table`."""
     return f"quarantine_{table}"
 
 
 def record_of(table: str) -> str:
-    """The lake table that records which days of `table` are complete."""
+    """Return the lake table that records which days of `table` are complete."""
     return f"ingested_{table}"
 
 
 def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
-    """The days of `table` that are completely ingested, also those without any row."""
+    """Return the days of `table` that are completely ingested, also those without any row."""
     if not lake.exists(record_of(table)):
         return {}
     rows = lake.scan(record_of(table)).to_table().to_pylist()
@@ -50,12 +50,12 @@ def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
 
 
 def mark_complete(lake: Lake, table: str, days: Mapping[date, DayCounts]) -> None:
-    """The record holds `days` too, in one commit. The caller holds the table's lock."""
+    """Add `days` to the record, in one commit. The caller holds the table's lock."""
     _write(lake, table, {**complete_days(lake, table), **days}, set(days))
 
 
 def recount(lake: Lake, table: str) -> None:
-    """The record's counts are those of the rows that stand in the lake, in at most one commit.
+    """Set the record's counts to those of the rows in the lake, in at most one commit.
 
     For rows that were removed since. Which days are complete does not change. The caller holds the table's lock.
     """
@@ -78,7 +78,7 @@ def uneven_days(lake: Lake, table: str) -> set[date]:
 
 
 def mark_incomplete(lake: Lake, table: str, days: set[date]) -> None:
-    """The record does not hold `days` any more, in at most one commit. The caller holds the table's lock."""
+    """Remove `days` from the record, in at most one commit. The caller holds the table's lock."""
     complete = complete_days(lake, table)
     if not days.isdisjoint(complete):
         _write(lake, table, {d: counts for d, counts in complete.items() if d not in days}, days & complete.keys())

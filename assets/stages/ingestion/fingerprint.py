@@ -37,7 +37,7 @@ class Fingerprint:
 
 
 def fingerprint_of(table: str) -> str:
-    """The lake table with the fingerprint of `table`."""
+    """Return the lake table with the fingerprint of `table`."""
     return f"fingerprint_{table}"
 
 

@@ -28,7 +28,7 @@ class HeldRows:
         self._columns = [column.name for column in contract.columns]
 
     def split(self, raw: pa.Table, first: date) -> tuple[pa.Table, dict[date, int]]:
-        """The rows that are not held, and the number of held ones by day; `raw` begins with day `first`."""
+        """Return the rows that are not held, and the number of held ones by day; `raw` begins with day `first`."""
         rows = self._comparable(raw)
         late = rows.filter(pl.col(LATE))
         again = rows.filter(self._repeats())
@@ -41,7 +41,7 @@ class HeldRows:
         return raw.take(left.to_arrow()), dict(counted.iter_rows())
 
     def holds_any(self, raw: pa.Table) -> bool:
-        """True if an equal row of any of `raw` is kept, or its original is quarantined."""
+        """Return True if an equal row of any of `raw` is kept, or its original is quarantined."""
         return any(len(places) for places in self._among_earlier(self._comparable(raw), date.max))
 
     def with_standing(self, raw: pa.Table, day: date) -> pa.Table:
@@ -58,7 +58,7 @@ class HeldRows:
         return pa.concat_tables([standing.select(raw.column_names).to_arrow().cast(raw.schema), raw])
 
     def standing_refused(self, day: date) -> pa.Table | None:
-        """The quarantined rows that stand on `day`, without their runs."""
+        """Return the quarantined rows that stand on `day`, without their runs."""
         name = quarantine_of(self._contract.table)
         if not self._lake.exists(name):
             return None

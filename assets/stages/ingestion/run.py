@@ -82,7 +82,7 @@ class Ingested:
     seconds: float = 0.0
 
     def add(self, chunk: "DaysIngested") -> None:
-        """The report with what one step of it did."""
+        """Add the result of one step to the report."""
         self.days += chunk.days
         self.rows_in += chunk.checked.kept.num_rows + chunk.checked.quarantined.num_rows + chunk.rows_held
         self.rows_kept += chunk.checked.kept.num_rows
@@ -106,7 +106,7 @@ class Ingested:
         return self.rows_quarantined / self.rows_in if self.rows_in else 0.0
 
     def breaks(self, config: IngestionConfig) -> bool:
-        """True if the quarantined share exceeds the limit in this run or the whole window (so a re-run cannot pass)."""
+        """Return True if the quarantined share exceeds the limit in this run or window (so a re-run cannot pass)."""
         read = self.share if self.share_of_newest is None else self.share_of_newest
         return max(read, self.share_of_window) > config.max_quarantined_share
 
@@ -188,7 +188,7 @@ def ingest(
 
 
 def days_to_read(contract: Contract, lake: Lake, start: date, day: date, config: IngestionConfig | None) -> set[date]:
-    """The days that ingesting `day` must read, `start` being the oldest that must be in the lake.
+    """Return the days that ingesting `day` must read, `start` being the oldest that must be in the lake.
 
     With `config`, also the newest `redelivery_days` and all days since the first that is missing: a source without
     units of delivery does not tell what changed.
@@ -203,7 +203,7 @@ def days_to_read(contract: Contract, lake: Lake, start: date, day: date, config:
 
 
 def _start(contract: Contract, source: Source, arrivals: Arrivals | None, day: date, config: IngestionConfig) -> date:
-    """The oldest day that must be in the lake when `day` is ingested."""
+    """Return the oldest day that must be in the lake when `day` is ingested."""
     start = arrivals.first_day() if arrivals else None
     if start is None or day < start:  # other tables may begin earlier
         start = source.first_day()
@@ -228,7 +228,7 @@ def _check_filling(table: str, source: Source, lake: Lake, day: date, now: Finge
 
 
 def _holds_all(table: str, source: Source, lake: Lake) -> bool:
-    """True if the source still holds each unit of delivery of the table that ever gave rows."""
+    """Return True if the source still holds each unit of delivery of the table that ever gave rows."""
     known = {row.unit for row in recorded(lake, table) if not row.unit.is_header}
     units = source.units(table, sorted(known)) if known else None
     return units is not None and known <= {*units.present}

@@ -247,7 +247,7 @@ def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _known_prices(lake: Lake, last: date) -> pa.Table | None:
-    """The catalogue's list prices known on `last`, each product once; None when the lake has no catalogue."""
+    """Return the catalogue's list prices known on `last`, each product once; None when the lake has no catalogue."""
     if not lake.exists("products"):
         return None
     columns = ["product_id", "list_price", "currency", DELIVERED_ON]

@@ -43,6 +43,6 @@ def answering() -> Iterator[None]:
 
 
 def _unreachable() -> tuple[type[Exception], ...]:
-    """The errors of those clients that are loaded: no other can have been raised."""
+    """Return the errors of those clients that are loaded: no other can have been raised."""
     loaded = {name: sys.modules[name] for name in _ERRORS if name in sys.modules}
     return tuple(getattr(module, error) for name, module in loaded.items() for error in _ERRORS[name])

@@ -130,7 +130,7 @@ class BulkEngine(LocalComputeEngine):
 
 
 def _is_computed(task: MaterializationTask) -> bool:
-    """True if the task needs more than copying the newest rows of a source."""
+    """Return True if the task needs more than copying the newest rows of a source."""
     view: Any = task.feature_view
     computed = ("feature_transformation", "aggregations", "filter", "source_views", "enable_validation", "offline")
     return not view.online or not task.only_latest or any(getattr(view, name, None) for name in computed)

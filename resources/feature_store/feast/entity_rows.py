@@ -38,7 +38,7 @@ def checked(entities: pa.Table, needed: pa.Schema, given: Sequence[str], *, mome
 
 
 def appended(entities: pa.Table, features: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Table:
-    """The entity rows with the features of the same rows after them."""
+    """Return the entity rows with the features of the same rows after them."""
     names = [*entities.column_names, *features]
     return pa.Table.from_arrays([*entities.columns, *features.values()], names=names)
 

@@ -16,7 +16,7 @@ from resources.feature_store.online.encoding import entity_keys
 
 
 def forget_online(feast: FeatureStore, store: OnlineStore, entity: str, id: str) -> tuple[str, Mapping[str, int]]:
-    """The entity's join key, and the rows removed per feature view; a tombstone is left in each.
+    """Return the entity's join key, and the rows removed per feature view; a tombstone is left in each.
 
     Raises:
         TesseraError: unknown entity, an id that does not fit its type, a view that is keyed by other entities too, or

@@ -19,7 +19,7 @@ Window = tuple[datetime, datetime]
 
 
 def materialize(feast: FeatureStore, view: FeatureView, start: datetime, end: datetime) -> None:
-    """The online store holds the newest rows of `view` in `[start, end]`, or newer ones."""
+    """Write the newest rows of `view` in `[start, end]` to the online store, unless it has newer ones."""
     provider: Any = feast.provider
     task = MaterializationTask(
         feast.project, view, start, end, tqdm_builder=lambda rows: tqdm(total=rows, disable=True)
@@ -30,7 +30,7 @@ def materialize(feast: FeatureStore, view: FeatureView, start: datetime, end: da
 
 
 def record(feast: FeatureStore, view: str, start: datetime, end: datetime) -> None:
-    """The registry says that `view` was materialized from `start` to `end`; windows that touch become one.
+    """Record in the registry that `view` was materialized from `start` to `end`; adjacent windows are merged.
 
     The caller holds the lock of the registry: this reads and writes.
     """
@@ -43,7 +43,7 @@ def record(feast: FeatureStore, view: str, start: datetime, end: datetime) -> No
 
 
 def merged(windows: Iterable[Window]) -> list[Window]:
-    """The same time in as few windows as possible, ascending."""
+    """Return the same time in as few windows as possible, ascending."""
     found: list[Window] = []
     for start, end in sorted(windows):
         if found and start <= found[-1][1]:

@@ -40,7 +40,7 @@ class Keys:
 def read_online(
     config: RepoConfig, store: OnlineStore, plan: ServicePlan, entities: pa.Table, now: datetime
 ) -> dict[str, pa.Array]:
-    """The columns of `plan.answer` for each row of `entities`, which has the columns of `plan.keys` and `plan.request`.
+    """Return `plan.answer` for each row of `entities`, which has the columns of `plan.keys` and `plan.request`.
 
     A row is PRESENT while `event_timestamp + ttl >= now`.
     """
@@ -80,7 +80,7 @@ def _status(moment: int | None, oldest: int | None) -> str:
 
 
 def _served(rows: StoredRows, status: Sequence[str]) -> Mapping[str, Sequence[bytes | None]]:
-    """The cells of each row; none where the row is not PRESENT."""
+    """Return the cells of each row; none where the row is not PRESENT."""
     if all(mark is PRESENT for mark in status):
         return rows.features
     return {
@@ -111,7 +111,7 @@ def _keys(view: ViewPlan, entities: pa.Table) -> Keys:
 
 
 def _spread(keys: Keys, rows: StoredRows) -> StoredRows:
-    """The rows of distinct keys as rows of every key."""
+    """Return the rows of distinct keys as rows of every key."""
     if len(keys.distinct) == len(keys.every):
         return rows
     place: dict[bytes | None, int] = {key: number for number, key in enumerate(keys.distinct)}

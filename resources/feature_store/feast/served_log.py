@@ -55,7 +55,7 @@ class ServedLog:
         weakref.finalize(self, _Buffer.flush, self._buffer)
 
     def add(self, service: str, keys: pa.Table, answer: Mapping[str, pa.Array], at: datetime) -> None:
-        """Logs a sample of the rows `keys` (the columns that name entities) and `answer`, served at `at`."""
+        """Log a sample of the rows `keys` (the columns that name entities) and `answer`, served at `at`."""
         chosen = np.flatnonzero(self._random.random(keys.num_rows) < self._share)
         if not len(chosen):
             return
@@ -82,7 +82,10 @@ class ServedLog:
         return rows.filter(inside).sort_by(SERVED_AT)
 
     def forget(self, key: str, id: str) -> int:
-        """Number of rows removed whose column `key` is `id`; other processes' rows that still wait will be dropped."""
+        """Return number of rows removed whose column `key` is `id`.
+
+        Other processes' rows that still wait will be dropped.
+        """
         self._buffer.flush()
         digest = _digest(key, id)
         removed = 0
@@ -124,7 +127,7 @@ class _Buffer:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what waits; rows that come meanwhile wait for the next time."""
+        """Write what waits; rows that come meanwhile wait for the next time."""
         with self._writing:
             with self._lock:
                 waiting, self._waiting, self._rows = self._waiting, {}, 0

@@ -76,7 +76,7 @@ class ServicePlan:
 
 
 def service_plan(feast: FeatureStore, service: FeatureService) -> ServicePlan:
-    """The plan of a service of the registry (as cached by Feast).
+    """Return the plan of a service of the registry (as cached by Feast).
 
     Raises:
         TesseraError: two features of the service have the same name.
@@ -110,7 +110,7 @@ def service_plan(feast: FeatureStore, service: FeatureService) -> ServicePlan:
 
 
 def _add(read: dict[str, tuple[FeatureView, dict[str, pa.DataType]]], view, projection) -> None:
-    """A view that is read for several reasons is read once, with all the features."""
+    """Add features to a view's plan: a view that is read for several reasons is read once."""
     name = projection.name_to_use()
     _, features = read.setdefault(name, (view.with_projection(projection), {}))
     features.update({field.name: from_feast_to_pyarrow_type(field.dtype) for field in projection.features})

@@ -79,7 +79,7 @@ class FeastSession:
             return sorted(service.name for service in feast.list_feature_services())
 
     def view(self, name: str) -> FeatureView:
-        """A feature view as it is registered now.
+        """Return a feature view as it is registered now.
 
         Raises:
             TesseraError: there is none of this name.
@@ -142,7 +142,7 @@ class FeastSession:
             return self._feast
 
     def _is_made(self) -> bool:
-        """True if registry and online store were created with these settings: the file is written last."""
+        """Return True if registry and online store were created with these settings: the file is written last."""
         return self._file.exists() and self._file.read_text() == self._yaml()
 
     def _yaml(self) -> str:
@@ -152,7 +152,7 @@ class FeastSession:
 
 
 def _load_feast() -> None:
-    """Imports Feast, which on import makes Python show deprecation warnings of every library to users."""
+    """Import Feast, which on import makes Python show deprecation warnings of every library to users."""
     with warnings.catch_warnings():
         importlib.import_module("feast")
 

@@ -81,7 +81,7 @@ def feast_settings(
 
 
 def revealed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with the secrets that they refer to.
+    """Return the settings with the secrets that they refer to.
 
     Raises:
         TesseraError: an environment variable is not set.
@@ -90,7 +90,7 @@ def revealed(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def for_yaml(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings as Feast's YAML has them: a secret is `${NAME}`, which Feast fills in from the environment.
+    """Return the settings as Feast's YAML has them: a secret is `${NAME}`, which Feast fills in from the environment.
 
     A registry URL with a password in it becomes `${FEAST_REGISTRY_URL}`: no secret is written to disk.
     """

@@ -34,7 +34,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 def utc_now() -> datetime:
-    """The present moment."""
+    """Return the present moment."""
     return datetime.now(UTC)
 
 
@@ -79,7 +79,7 @@ class FeastStoreConfig(dg.Config):
         return online_store
 
     def open(self) -> FeastStore:
-        """The store; nothing is read or written yet."""
+        """Return the store; nothing is read or written yet."""
         return FeastStore(self)
 
 

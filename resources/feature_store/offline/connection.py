@@ -24,7 +24,7 @@ class Limits:
 
 @contextmanager
 def opened(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB of its own, in memory, gone with its spilled files afterwards."""
+    """Provide a DuckDB of its own, in memory, gone with its spilled files afterwards."""
     if limits.temp_directory is not None:
         Path(limits.temp_directory).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="asof-", dir=limits.temp_directory) as folder:

@@ -38,7 +38,7 @@ class Entities:
     moment: Column
 
     def load(self, connection: DuckDBPyConnection) -> None:
-        """The connection has them in `ROWS`, in their order, with `MOMENT` beside."""
+        """Load the entity rows into the connection as `ROWS`, in their order, with the column `MOMENT`."""
         connection.execute(loaded(_relation(self.rows, connection), self.moment))
 
     @property
@@ -54,7 +54,7 @@ class Entities:
 
 
 def entities_of(given: object, keys: Mapping[str, Column], connection: DuckDBPyConnection) -> Entities:
-    """The entity rows that `given` stands for: pandas or Arrow; a Parquet path, as `Path` or as text; or a SELECT.
+    """Return entity rows that `given` stands for: pandas or Arrow; a Parquet path, as `Path` or as text; or a SELECT.
 
     `keys` are the columns by which views are joined, and what they are in a view's source.
 

@@ -18,5 +18,5 @@ def pinned(files: Mapping[str, Sequence[str]]) -> Iterator[None]:
 
 
 def pinned_files(view: str) -> Sequence[str] | None:
-    """The Parquet files of the view in this call, or None: read what its source says."""
+    """Return the Parquet files of the view in this call, or None: read what its source says."""
     return _pinned.get().get(view)

@@ -105,5 +105,5 @@ class PointInTime:
 
 
 def _are_few(rows: int, view: JoinedView, connection: DuckDBPyConnection) -> bool:
-    """True if dropping other entities' rows before the join costs less than sorting them."""
+    """Return True if dropping other entities' rows before the join costs less than sorting them."""
     return bool(view.keys) and _FEW * rows < connection.execute(number(view.source)).fetchall()[0][0]

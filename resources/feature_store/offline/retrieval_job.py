@@ -67,7 +67,7 @@ class AsofRetrievalJob(RetrievalJob):
         return self._metadata() if self._metadata else None
 
     def to_batches(self, batch_rows: int = _BATCH_ROWS) -> pa.RecordBatchReader:
-        """The rows in order, on-demand features included, never all of them in memory."""
+        """Return the rows in order, on-demand features included, never all of them in memory."""
         batches = self._batches(batch_rows)
         first = next(batches)
         return pa.RecordBatchReader.from_batches(first.schema, _chained(first, batches))

@@ -29,7 +29,7 @@ def source_of(
     connection: DuckDBPyConnection,
     pinned: Sequence[str] | None = None,
 ) -> Source:
-    """The rows that `data_source` stands for right now; those of `pinned`, if that is not None.
+    """Return the rows that `data_source` stands for right now; those of `pinned`, if that is not None.
 
     Raises:
         TesseraError: no file, or a source that is no Parquet file and no Delta table.
@@ -45,7 +45,7 @@ def source_of(
 
 
 def described(connection: DuckDBPyConnection, relation: str) -> dict[str, Column]:
-    """The columns of a relation, by exact name."""
+    """Return the columns of a relation, by exact name."""
     rows = connection.sql(f"FROM {relation}")
     return {name: Column(name, str(type_)) for name, type_ in zip(rows.columns, rows.types, strict=True)}
 
@@ -74,7 +74,10 @@ def _called(data_source: DataSource | None) -> str:
 
 
 def _delta_files(path: str) -> tuple[Sequence[str], str]:
-    """The files of the table's current version; columns that split the table into folders are read from the paths."""
+    """Return the files of the table's current version.
+
+    Columns that split the table into folders are read from the paths.
+    """
     from deltalake import DeltaTable
 
     table = DeltaTable(path)
@@ -88,7 +91,7 @@ def _delta_files(path: str) -> tuple[Sequence[str], str]:
 
 
 def _check_plain(table: DeltaTable, path: str) -> None:
-    """Raises where the files alone do not say what the rows are."""
+    """Raise where the files alone do not say what the rows are."""
     features = {"deletionVectors", "columnMapping"} & set(table.protocol().reader_features or ())
     if table.metadata().configuration.get("delta.columnMapping.mode", "none") != "none":
         features.add("columnMapping")
@@ -108,7 +111,7 @@ _HIVE_TYPES = {
 
 
 def column_of(source: Mapping[str, Column], name: str, whose: str, renamed: Mapping[str, str] | None = None) -> Column:
-    """The column called exactly `name`, or the one that a source's field mapping (theirs -> ours) calls so.
+    """Return the column called exactly `name`, or the one that a source's field mapping (theirs -> ours) calls so.
 
     Raises:
         TesseraError: there is none. DuckDB itself would take one that differs in case.
@@ -124,7 +127,7 @@ def column_of(source: Mapping[str, Column], name: str, whose: str, renamed: Mapp
 
 
 def moment_column(source: Mapping[str, Column], name: str, whose: str, renamed: Mapping[str, str]) -> Column:
-    """The column called `name`, which says when something was."""
+    """Return the column called `name`, which says when something was."""
     column = column_of(source, name, whose, renamed)
     if not column.is_moment:
         raise TesseraError(
@@ -136,7 +139,7 @@ def moment_column(source: Mapping[str, Column], name: str, whose: str, renamed: 
 
 
 def check_same_type(ours: Column, theirs: Column, view: str) -> None:
-    """Raises unless an entity key is what the source's key is; DuckDB itself would cast '1' to 1."""
+    """Raise unless an entity key is what the source's key is; DuckDB itself would cast '1' to 1."""
     same = ours.type == theirs.type or (ours.is_integer and theirs.is_integer)
     if not same and "NULL" not in ours.type:
         raise TesseraError(

@@ -71,11 +71,11 @@ class Column:
         return f"(({ns} - ({ns} % 1000 + 1000) % 1000) // 1000)"
 
     def within(self, ranges: Sequence[Range]) -> str:
-        """A condition on the bare column: it lies in one of the ranges; see `between`."""
+        """Return a condition on the bare column: it lies in one of the ranges; see `between`."""
         return f"({' OR '.join(f'({self.between(*limits)})' for limits in ranges) or 'FALSE'})"
 
     def between(self, first: datetime | None, last: datetime | None) -> str:
-        """A condition on the bare column, by which whole row groups are skipped; TRUE where there is none."""
+        """Return a condition on the bare column, by which whole row groups are skipped; TRUE where there is none."""
         limits = [(">=", first), ("<=", last)]
         if self.type.endswith("_NS"):
             return "TRUE"
@@ -108,7 +108,7 @@ PLACE = "(file_index::BIGINT << 40 | file_row_number)"
 
 
 def parquet(files: Sequence[str], options: str = "") -> str:
-    """A relation over the rows of all files; columns are matched by name where there are several files."""
+    """Return a relation over the rows of all files; columns are matched by name where there are several files."""
     names = ", ".join(literal(file) for file in files)
     return f"read_parquet([{names}]{options}, union_by_name={str(len(files) > 1 or '*' in files[0]).lower()})"
 
@@ -139,7 +139,7 @@ KEEP_SIDES = "SET disabled_optimizers = 'build_side_probe_side'"
 
 
 def loaded(relation: str, moment: Column) -> str:
-    """A statement after which `ROWS` has the rows of `relation`, in their order, with `MOMENT` in place of `moment`."""
+    """Return a statement that loads `relation` as `ROWS`, in order, with `MOMENT` in place of `moment`."""
     rows = f"SELECT * EXCLUDE ({moment.sql}), {moment.us} AS {MOMENT} FROM {relation}"
     return f"CREATE TEMP TABLE {ROWS} AS {rows}"
 
@@ -150,7 +150,7 @@ def first_last_and_number() -> str:
 
 
 def days() -> str:
-    """The days since 1970 on which there are entity rows, one per row; the fraction is cut off backwards in time."""
+    """Return days since 1970 on which there are entity rows, one per row; the fraction is cut off backwards in time."""
     day = f"({MOMENT} - ({MOMENT} % {DAY_US} + {DAY_US}) % {DAY_US}) // {DAY_US}"
     return f"SELECT DISTINCT {day} FROM {ROWS} WHERE {MOMENT} IS NOT NULL"
 
@@ -161,7 +161,7 @@ def number(source: Source) -> str:
 
 
 def of_entities(view: JoinedView) -> str:
-    """A condition on rows of the view: an entity row has their key."""
+    """Return a condition on rows of the view: an entity row has their key."""
     ours = ", ".join(quoted(name) for name, _ in view.keys)
     theirs = ", ".join(column.sql for _, column in view.keys)
     return f"({theirs}) IN (SELECT {ours} FROM {ROWS})"
@@ -214,7 +214,7 @@ def _moments(view: JoinedView, where: str) -> str:
 
 
 def looked_up(views: Sequence[JoinedView], wheres: Sequence[str], carried: Mapping[str, str]) -> str:
-    """The result: `carried` (name -> expression over `ROWS`) and all features, in the order of the entity rows."""
+    """Return result: `carried` (name -> expression over `ROWS`) and all features, in the order of the entity rows."""
     columns = [f"{expression} AS {quoted(name)}" for name, expression in carried.items()]
     joins = []
     for at, (view, where) in enumerate(zip(views, wheres, strict=True)):
@@ -230,7 +230,7 @@ def looked_up(views: Sequence[JoinedView], wheres: Sequence[str], carried: Mappi
 
 
 def all_rows(source: Source, columns: Sequence[str], moments: Sequence[Column], where: str) -> str:
-    """These columns of all rows; the moments last, as µs, UTC."""
+    """Return these columns of all rows; the moments last, as µs, UTC."""
     chosen = [*(quoted(name) for name in columns), *(f"make_timestamptz({at.us}) AS {at.sql}" for at in moments)]
     return f"SELECT {', '.join(chosen)} FROM {source.sql} WHERE {where}"
 

@@ -183,7 +183,7 @@ class AsofOfflineStore(OfflineStore):
 def _read(
     config: RepoConfig, data_source: DataSource, stamps: Sequence[str | None], files: Sequence[str] | None
 ) -> tuple[Source, list[Column], Limits]:
-    """The source, its moments (event, and created where there is one), and what a job may take."""
+    """Return the source, its moments (event, and created where there is one), and what a job may take."""
     limits = _limits(config)
     with opened(limits) as connection:
         source = source_of(data_source, config.repo_path, connection, files)

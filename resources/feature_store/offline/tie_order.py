@@ -56,7 +56,7 @@ _FRONTIER = Order(_KNOWN, "e.t", known_only=True, frontier=True)
 
 
 def order_of(lags: Lags | None, known_only: bool, on_grid: Callable[[int], bool]) -> Order:
-    """The cheapest order that is right.
+    """Return the cheapest order that is right.
 
     Args:
         lags: of the history; None if it does not say when its rows were created.

@@ -57,7 +57,7 @@ def joined_view(
 
 
 def check_names(entities: Entities, views: Sequence[JoinedView], on_demand: Sequence[OnDemandFeatureView]) -> None:
-    """Raises unless keys are of one type on both sides, and each column of the result has a name of its own."""
+    """Raise unless keys are of one type on both sides, and each column of the result has a name of its own."""
     for view in views:
         for name, theirs in view.keys:
             check_same_type(entities.columns[name], theirs, view.name)

@@ -66,7 +66,7 @@ class BulkOnlineStore(ABC):
 
     @abstractmethod
     def write_rows(self, config: RepoConfig, view: FeatureView, rows: EncodedRows) -> int:
-        """Number of rows stored; the others were older than what is stored, or their entity was forgotten.
+        """Return number of rows stored; the others were older than what is stored, or their entity was forgotten.
 
         Atomic per entity: a reader sees a row wholly old or wholly new.
         """
@@ -75,7 +75,7 @@ class BulkOnlineStore(ABC):
     def read_rows(
         self, config: RepoConfig, view: FeatureView, entity_keys: Sequence[bytes], features: Sequence[str]
     ) -> StoredRows:
-        """The stored rows of these keys, whatever their age."""
+        """Return the stored rows of these keys, whatever their age."""
 
     def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> Sequence[StoredRows]:
         """As `read_rows`, of several views. A store that can overrides it to make one round trip."""
@@ -83,7 +83,7 @@ class BulkOnlineStore(ABC):
 
     @abstractmethod
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
-        """Number of rows (key x view) removed.
+        """Return number of rows (key x view) removed.
 
         A tombstone (a digest of the key, not the key) is left in the store itself, checked by every later write in the
         same transaction: no run, however late, brings the entity back.

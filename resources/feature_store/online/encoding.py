@@ -101,7 +101,7 @@ def encoded(column: pa.Array | pa.ChunkedArray, dtype: FeastType) -> list[bytes]
 
 
 def decoded(cells: Sequence[bytes | None], type: pa.DataType) -> pa.Array:
-    """The values of serialized Feast `Value`s as an array of `type`; None, `b""` and Feast's NULL time give NULL.
+    """Return values of serialized Feast `Value`s as an array of `type`; None, `b""` and Feast's NULL time give NULL.
 
     Raises:
         TesseraError: a cell is no `Value`, or its value does not fit `type`.
@@ -208,7 +208,7 @@ def _raw(array: pa.Array) -> list[bytes]:
 
 
 def _cut(rows: np.ndarray) -> list[bytes]:
-    """The bytes of each packed record."""
+    """Return the bytes of each packed record."""
     return rows.view(f"V{rows.itemsize}").tolist()
 
 

@@ -144,7 +144,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
-        """Writes the rows that are not older than what is stored for their entity."""
+        """Write the rows that are not older than what is stored for their entity."""
         for rows in pushed_columns(data):
             self.write_rows(config, table, rows)
         if progress:
@@ -159,7 +159,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """The tables of `tables_to_keep` and the digests of forgotten keys exist; the others are dropped.
+        """Create the tables of `tables_to_keep` and the digests of erased keys; drop the others.
 
         Several processes may do this at once, which Postgres itself does not allow (`CREATE ... IF NOT EXISTS` fails).
         """
@@ -173,7 +173,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
                 connection.commit()
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Drops the tables of the project, and what it remembers of forgotten keys."""
+        """Drop the tables of the project, and what it remembers of forgotten keys."""
         super().teardown(config, tables, entities)
         with self._get_conn(config) as connection:
             connection.execute(SQL("DROP TABLE IF EXISTS {}").format(_forgotten(config)))
@@ -194,7 +194,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
 
     @contextmanager
     def _transaction(self, config: RepoConfig, lock: SQL) -> Iterator[Cursor]:
-        """A transaction that holds `lock` from its beginning, committed at the end."""
+        """Provide a transaction that holds `lock` from its beginning, committed at the end."""
         with self._get_conn(config) as connection, connection.cursor(binary=True) as cursor, _applied(config):
             cursor.adapters.register_dumper(_Moment, _MomentDumper)
             cursor.execute(lock, [_place(config)])
@@ -271,7 +271,7 @@ def _applied(config: RepoConfig) -> Iterator[None]:
 
 
 def _deleted(cursor: Cursor, config: RepoConfig, view: FeatureView, keys: Sequence[bytes]) -> set[bytes]:
-    """The keys of the view that had rows, in whichever of its versions."""
+    """Return the keys of the view that had rows, in whichever of its versions."""
     base = _fitting(_table_id(config.project, view))
     cursor.execute(TABLES, [_settings(config).db_schema, base])
     tables = [name for (name,) in cursor.fetchall() if re.fullmatch(re.escape(base) + r"(_v\d+)?", name)]

@@ -38,7 +38,10 @@ class Connections:
 
     @contextmanager
     def taken(self, *, autocommit: bool) -> Iterator[Connection]:
-        """A connection for one use. What is not committed at its end is rolled back; a lost one is opened again."""
+        """Provide a connection for one use. What is not committed at its end is rolled back.
+
+        A lost one is opened again.
+        """
         if self._pooled:
             with self._opened_pool().connection() as connection:
                 yield from _used(connection, autocommit)
@@ -47,7 +50,7 @@ class Connections:
                 yield from _used(self._opened_connection(), autocommit)
 
     def close(self) -> None:
-        """Closes what is open; the next use opens again."""
+        """Close what is open; the next use opens again."""
         with self._lock:
             for opened in (self._connection, self._pool):
                 if opened is not None:
@@ -78,7 +81,7 @@ class Connections:
 
 
 def connected(settings: PostgreSQLConfig) -> Connection:
-    """A new connection.
+    """Return a new connection.
 
     Raises:
         TesseraError: no such server, or it does not let us in.

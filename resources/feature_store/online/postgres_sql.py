@@ -62,7 +62,7 @@ _UPSERT = SQL("""
 
 @lru_cache(maxsize=256)
 def reading(tables: tuple[str, ...]) -> bytes:
-    """The statement that reads all of `tables`: place of the table, entity key, feature, value, event time.
+    """Return the statement that reads all of `tables`: place of the table, entity key, feature, value, event time.
 
     Its parameters are arrays, for each table in turn: entity keys, then features.
     """
@@ -71,7 +71,7 @@ def reading(tables: tuple[str, ...]) -> bytes:
 
 
 def upsert(table: Identifier, forgotten: Identifier, features: Sequence[str]) -> Composed:
-    """The statement that stores rows where they are not older, and gives how many it stored.
+    """Return the statement that stores rows where they are not older, and gives how many it stored.
 
     Its parameters are arrays: entity keys, event times, created times, then of each feature the values and the texts.
     """

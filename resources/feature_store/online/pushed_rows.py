@@ -23,7 +23,7 @@ _NEVER_US = -(2**63)
 
 
 def pushed_columns(data: Iterable[PushedRow]) -> Iterator[EncodedRows]:
-    """The rows of `data`, for each set of features that occurs; of several rows of one key the newest.
+    """Yield the rows of `data`, for each set of features that occurs; of several rows of one key the newest.
 
     Raises:
         TesseraError: a row has no event time.

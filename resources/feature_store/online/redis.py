@@ -113,7 +113,7 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
-        """Writes the rows that are not older than what is stored for their entity."""
+        """Write the rows that are not older than what is stored for their entity."""
         for rows in pushed_columns(data):
             self.write_rows(config, table, rows)
         if progress:
@@ -126,18 +126,18 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
-        """Removes all rows of a feature view; what was forgotten stays forgotten."""
+        """Remove all rows of a feature view; what was forgotten stays forgotten."""
         for keys in self._stored_keys(config, table.join_keys):
             self._remove(config, _names(table, config), [table], keys, forget=False)
 
     def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
-        """Removes the rows of all feature views of an entity."""
+        """Remove the rows of all feature views of an entity."""
         client = self._connected(config)
         for keys in self._stored_keys(config, join_keys):
             client.unlink(*keys)
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Removes everything of the project, and what it remembered of forgotten keys."""
+        """Remove everything of the project, and what it remembered of forgotten keys."""
         super().teardown(config, tables, entities)
         self._connected(config).delete(_forgotten(config))
 
@@ -167,7 +167,10 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         return self._run(config, REMOVE_ROWS, ((keys[part], head) for part in _slices(len(keys), _KEYS_PER_CALL)))
 
     def _run(self, config: RepoConfig, text: str, calls: Iterator[tuple[Sequence[bytes], Sequence[Any]]]) -> int:
-        """The sum of what the script gives for each (keys, arguments); nothing is half done when this process dies."""
+        """Return the sum of what the script gives for each (keys, arguments).
+
+        Nothing is half done when this process dies.
+        """
         client = self._connected(config)
         script = client.register_script(text)
         total = 0
@@ -183,7 +186,7 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         return self._get_client(settings)
 
     def _stored_keys(self, config: RepoConfig, join_keys: Sequence[str]) -> Iterator[list[bytes]]:
-        """The hashes of an entity in this project, in portions."""
+        """Yield the hashes of an entity in this project, in portions."""
         client = self._connected(config)
         prefix, project = serialize_entity_key_prefix(list(join_keys), 3), config.project.encode()
         pattern, at = _literal(prefix) + b"*" + _literal(project), None
@@ -195,7 +198,7 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
 
 @lru_cache(maxsize=1024)
 def _fields(view: str, features: tuple[str, ...]) -> list[bytes]:
-    """The fields of a row's hash: its time, then the features."""
+    """Return the fields of a row's hash: its time, then the features."""
     return [f"_ts:{view}".encode(), *(_mmh3(f"{view}:{feature}") for feature in features)]
 
 
@@ -231,7 +234,7 @@ def _serialized(moments: Sequence[int]) -> list[bytes]:
 
 
 def _serialized_created(moments: Sequence[int | None]) -> list[bytes]:
-    """The same; nothing where there is none, which 1970 itself (no byte in a protobuf) must not be taken for."""
+    """Return the same; nothing where there is none, which 1970 itself (no byte in a protobuf) must not be taken for."""
     known = {moment: b"" if moment is None else _timestamp(moment) or b"\x08\x00" for moment in set(moments)}
     return [known[moment] for moment in moments]
 

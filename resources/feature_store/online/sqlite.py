@@ -109,7 +109,7 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
     def online_write_batch(
         self, config: RepoConfig, table: FeatureView, data: list[PushedRow], progress: Callable[[int], Any] | None
     ) -> None:
-        """Writes the rows that are not older than what is stored for their entity."""
+        """Write the rows that are not older than what is stored for their entity."""
         for rows in pushed_columns(data):
             self.write_rows(config, table, rows)
         if progress:
@@ -124,7 +124,7 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """The tables of `tables_to_keep` exist, those of `tables_to_delete` do not; what was forgotten stays so."""
+        """Create the tables of `tables_to_keep`, drop those of `tables_to_delete`; erased keys stay erased."""
         conn = self._get_conn(config)
         with tables.transaction(conn):
             super().update(config, tables_to_delete, tables_to_keep, entities_to_delete, entities_to_keep, partial)
@@ -136,7 +136,7 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
                 tables.drop_moments(conn, _table(config, view))
 
     def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
-        """Removes the file, with what it remembers of forgotten entities."""
+        """Remove the file, with what it remembers of forgotten entities."""
         self._conn = self._get_conn(config)  # which Feast closes
         self._torn_down += 1
         super().teardown(config, tables, entities)
@@ -144,7 +144,7 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
             Path(self._get_db_path(config) + ending).unlink(missing_ok=True)
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
-        """The connection of this thread; Feast's methods use it, too."""
+        """Return the connection of this thread; Feast's methods use it, too."""
         path = self._get_db_path(config)
         opened = getattr(self._of_thread, "opened", None)
         if opened is None or opened[:2] != (path, self._torn_down):
@@ -153,7 +153,7 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
 
     @contextmanager
     def _writing(self, config: RepoConfig, view: FeatureView) -> Iterator[sqlite3.Connection]:
-        """A transaction on the tables of `view`, which exist."""
+        """Provide a transaction on the tables of `view`, which exist."""
         conn, table = self._get_conn(config), _table(config, view)
         with tables.transaction(conn):
             if not tables.exists(conn, table):

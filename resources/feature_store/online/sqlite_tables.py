@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def connected(path: str) -> sqlite3.Connection:
-    """A connection that waits for other writers, with a write-ahead log, so that reading waits for nobody."""
+    """Return a connection that waits for other writers, with a write-ahead log, so that reading waits for nobody."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     types = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES  # Feast's reads need them
     conn = sqlite3.connect(
@@ -50,12 +50,12 @@ def transaction(conn: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iterator[N
 
 
 def exists(conn: sqlite3.Connection, table: str) -> bool:
-    """True if the file has this table."""
+    """Return True if the file has this table."""
     return conn.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", [table]).fetchone() is not None
 
 
 def add_moments(conn: sqlite3.Connection, table: str) -> None:
-    """The exact times exist; of rows that Feast's own store wrote, as exact as they stand there."""
+    """Add exact timestamps; rows that Feast's own store wrote get them as precise as stored."""
     if exists(conn, f"{table}__moments"):
         return
     conn.execute(
@@ -72,7 +72,7 @@ def add_moments(conn: sqlite3.Connection, table: str) -> None:
 
 
 def fresh(conn: sqlite3.Connection, table: str, project: str, rows: list[tuple]) -> list[tuple]:
-    """The rows (entity key, event µs, created µs, ...) not older than what is stored, whose key was not forgotten."""
+    """Return rows (entity key, event µs, created µs, ...) not older than those stored, of keys not erased."""
     keys = [row[0] for row in rows]
     stored: dict[bytes, tuple[int, int]] = {}
     for some in _portions(keys):
@@ -86,7 +86,7 @@ def fresh(conn: sqlite3.Connection, table: str, project: str, rows: list[tuple])
 
 
 def store(conn: sqlite3.Connection, table: str, features: Sequence[str], rows: Sequence[tuple]) -> None:
-    """Replaces what is stored.
+    """Replace what is stored.
 
     Args:
         conn: in a transaction.
@@ -122,7 +122,7 @@ def read(
 
 
 def remove(conn: sqlite3.Connection, table: str, entity_keys: Sequence[bytes]) -> int:
-    """Number of entities removed."""
+    """Return number of entities removed."""
     if not exists(conn, table):
         return 0
     add_moments(conn, table)
@@ -142,12 +142,12 @@ def remember_forgotten(conn: sqlite3.Connection, project: str, entity_keys: Sequ
 
 
 def drop_moments(conn: sqlite3.Connection, table: str) -> None:
-    """The exact times of a table that is dropped."""
+    """Drop the exact timestamps of a dropped table."""
     conn.execute(f"DROP TABLE IF EXISTS {_moments(table)}")
 
 
 def quoted(name: str) -> str:
-    """An identifier in SQL."""
+    """Return an identifier in SQL."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
 
