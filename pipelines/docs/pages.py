@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from models.settings import Settings
+from pipelines.docs.adapters import adapters_page
 from pipelines.docs.feast_stores import feast_stores_page
 from pipelines.docs.features import features_page
 from resources.stack.loader import ADAPTERS, ROOT, Calendar, adapter_class
@@ -21,6 +22,7 @@ def pages() -> Mapping[str, str]:
     """File name in `docs/` -> its text."""
     return {
         "stack.md": _stack(),
+        "adapters.md": adapters_page(),
         "assets.md": _assets(),
         "features.md": features_page(),
         "feast_stores.md": feast_stores_page(),

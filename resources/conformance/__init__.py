@@ -1,1 +1,38 @@
-"""Behaviour that every adapter of a port must show."""
+"""Behaviour that every adapter of a port must show, as classes of tests for adapters of ours and of anybody.
+
+`from resources.conformance import NotifierConformance` needs pytest, which nothing else here imports.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from models.errors import TesseraError
+
+if TYPE_CHECKING:
+    from resources.conformance.engine import EngineConformance
+    from resources.conformance.notifier import NotifierConformance
+    from resources.conformance.trainer import TrainerConformance
+
+__all__ = ["EngineConformance", "NotifierConformance", "TrainerConformance"]
+
+
+def __getattr__(name: str) -> Any:
+    """The conformance class of this name, with pytest's explanations of failed assertions.
+
+    Raises:
+        TesseraError: pytest is not installed.
+        AttributeError: no such class.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        import pytest
+    except ImportError as error:
+        raise TesseraError(
+            f"{name} cannot be used: pytest is not installed.",
+            expected="pytest 9 or newer in this environment",
+            todo="Install the extra `test`: `.venv/bin/pip install -e '.[test]'`.",
+        ) from error
+    module = f"{__name__}.{name.removesuffix('Conformance').lower()}"
+    pytest.register_assert_rewrite(module)
+    return getattr(importlib.import_module(module), name)

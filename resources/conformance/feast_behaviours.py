@@ -7,6 +7,8 @@ way: a store that closes a gap breaks the test until the gap is deleted. `docs/f
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from resources.conformance.capabilities import Gap
+
 #: Names of the stores under test and how the page calls them. Ours come first; the others are Feast's own.
 OFFLINE_STORES = {"asof": "ours: ASOF on DuckDB", "duckdb": "Feast: duckdb", "postgres": "Feast: postgres"}
 ONLINE_STORES = {
@@ -17,19 +19,6 @@ ONLINE_STORES = {
     "redis": "Feast: redis",
     "postgres": "Feast: postgres",
 }
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A known deviation of one store from one behaviour.
-
-    Attributes:
-        reason: one sentence.
-        fails_with: a regular expression that is found in `<exception>: <message>` of its failing test.
-    """
-
-    reason: str
-    fails_with: str = "^AssertionError"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from models.errors import TesseraError
+from resources.conformance.capabilities import Gap
 from resources.health import Health
 from resources.notifier.notice import notice_json
 from resources.notifier.port import Level, Notifier
@@ -93,6 +94,8 @@ class WebhookNotifierConfig(dg.Config):
     """Notices as JSON, posted to a URL."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gaps: ClassVar[Mapping[str, Gap]] = {"erasable": Gap("what was delivered to a receiver is out of reach")}
 
     kind: Literal["webhook"] = "webhook"
     url: str = Field(description="http(s) address that takes a JSON POST. Often a secret: write {env: NAME}.")

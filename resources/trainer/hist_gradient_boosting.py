@@ -1,12 +1,14 @@
 """scikit-learn's histogram gradient boosting: a second opinion on XGBoost."""
 
 import importlib.metadata
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
 from models.training.model import Fit, Groups, Labels, Matrix
+from resources.conformance.capabilities import Gap
 from resources.health import Health
 from resources.trainer.port import Trainer
 from resources.trainer.recipes import recipe_of
@@ -16,6 +18,10 @@ class HistGradientBoostingTrainerConfig(dg.Config):
     """Shallow boosted trees by scikit-learn. Its threads follow OMP_NUM_THREADS."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gaps: ClassVar[Mapping[str, Gap]] = {
+        "contributions": Gap("scikit-learn gives none for this kind of model", "^TesseraError: .*cannot say what each")
+    }
 
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
     max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")

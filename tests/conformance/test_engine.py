@@ -1,31 +1,24 @@
-"""What every engine does, whatever computes."""
+"""The engines: the port's promises, and what only the local one does."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import ibis
 import ibis.expr.types as ir
-import psutil
 import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TesseraError
+from resources.conformance import EngineConformance
 from resources.engine.local import LocalEngineConfig
 from resources.engine.port import Engine
 
-T = datetime(2024, 3, 31, 22, 30, tzinfo=UTC)
 
+class TestLocalEngine(EngineConformance):
+    config = LocalEngineConfig
 
-@pytest.fixture(params=["local"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    configs = {"local": LocalEngineConfig(memory_limit_mb=200, temp_directory=str(tmp_path / "spilled"))}
-    return configs[request.param].open()
-
-
-def doubled(numbers: ir.Table, *, times: int) -> ir.Table:
-    return numbers.mutate(n=numbers.n * times).order_by(ibis.desc("n"))
+    @pytest.fixture
+    def engine(self, tmp_path: Path) -> Engine:
+        return LocalEngineConfig(memory_limit_mb=200, temp_directory=str(tmp_path / "spilled")).open()
 
 
 @ibis.udf.scalar.builtin
@@ -33,60 +26,12 @@ def current_setting(name: str) -> str:  # pyright: ignore - DuckDB's own
     """The value of a setting."""
 
 
-class TestEngine:
-    def test_parameters_and_order_of_the_expression(self, engine: Engine) -> None:
-        reader = engine.query(doubled, {"numbers": pa.table({"n": [1, 3, 2]})}, times=2)
-        assert reader.read_all().to_pydict() == {"n": [6, 4, 2]}
-
-    def test_many_rows_come_in_several_batches_and_in_order(self, engine: Engine) -> None:
-        numbers = pa.table({"n": range(300_000)})
-        batches = list(engine.query(doubled, {"numbers": numbers}, times=1))
-        assert len(batches) > 1
-        assert pa.Table.from_batches(batches)["n"].to_pylist() == list(reversed(range(300_000)))
-
-    @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-    @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
-    def test_moments_come_out_in_microseconds_utc(self, unit: str, zone: str, engine: Engine) -> None:
-        moments = pa.table({"at": pa.array([T, None], pa.timestamp("us", "UTC")).cast(pa.timestamp(unit, zone))})
-        found = engine.query(lambda moments: moments.select("at", day=moments["at"].date()), {"moments": moments})
-        table = found.read_all()
-        assert table.schema.field("at").type == pa.timestamp("us", "UTC")
-        assert table.to_pydict() == {"at": [T, None], "day": [T.date(), None]}
-
-    def test_days_are_days_in_utc(self, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TZ", "Pacific/Auckland")
-        moments = pa.table({"at": pa.array([T + timedelta(hours=1, minutes=29)], pa.timestamp("us", "UTC"))})
-        found = engine.query(lambda moments: moments.select(hour=moments["at"].hour()), {"moments": moments})
-        assert found.read_all().to_pydict() == {"hour": [23]}
-
-    def test_it_reads_data_sets_of_many_files(self, engine: Engine, tmp_path: Path) -> None:
-        for part in range(3):
-            pq.write_table(pa.table({"n": [part]}), tmp_path / f"{part}.parquet")
-        found = engine.query(doubled, {"numbers": ds.dataset(tmp_path, format="parquet")}, times=1)
-        assert found.read_all().to_pydict() == {"n": [2, 1, 0]}
-
-    def test_readers_that_are_dropped_early_leave_nothing_behind(self, engine: Engine) -> None:
-        numbers = {"numbers": pa.table({"n": range(200_000)})}
-        engine.query(doubled, numbers, times=1).read_next_batch()
-        threads = psutil.Process().num_threads()
-        for _ in range(20):
-            engine.query(doubled, numbers, times=1).read_next_batch()
-            engine.query(doubled, numbers, times=1)
-        assert psutil.Process().num_threads() <= threads + 2
-
-    def test_too_much_for_the_memory_is_one_clear_sentence(self, engine: Engine) -> None:
-        def collected(numbers: ir.Table) -> ir.Table:
-            pairs = numbers.cross_join(numbers.view().rename(m="n"))
-            return pairs.agg(every=(pairs.n * 100_000 + pairs.m).collect())
-
-        with pytest.raises(TesseraError, match="memory_limit_mb"):
-            engine.query(collected, {"numbers": pa.table({"n": range(10_000)})}).read_all()
-
-    def test_it_is_healthy(self, engine: Engine) -> None:
-        assert engine.check().ok
+def _every_pair(numbers: ir.Table) -> ir.Table:
+    pairs = numbers.cross_join(numbers.view().rename(m="n"))
+    return pairs.agg(every=(pairs.n * 100_000 + pairs.m).collect())
 
 
-class TestLocalEngine:
+class TestLocal:
     def test_as_of_joins_never_loop(self, tmp_path: Path) -> None:
         """Measured: a filtered shard took more than 40 s instead of 1 s with DuckDB's default."""
         engine = LocalEngineConfig(threads=1, temp_directory=str(tmp_path)).open()
@@ -103,3 +48,9 @@ class TestLocalEngine:
         health = LocalEngineConfig(temp_directory=str(tmp_path / "file" / "spilled")).open().check()
         assert not health.ok
         assert "temp_directory" in health.todo
+
+    def test_too_much_for_the_memory_names_the_setting(self, tmp_path: Path) -> None:
+        engine = LocalEngineConfig(memory_limit_mb=200, temp_directory=str(tmp_path)).open()
+        pairs = {"numbers": pa.table({"n": range(10_000)})}
+        with pytest.raises(TesseraError, match="memory_limit_mb"):
+            engine.query(_every_pair, pairs).read_all()

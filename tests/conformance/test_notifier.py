@@ -1,4 +1,4 @@
-"""What every notifier does with a notice, whoever receives it."""
+"""The notifiers: the port's promises, and what only one of them does."""
 
 import json
 import logging
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.errors import TesseraError
+from resources.conformance import NotifierConformance
 from resources.notifier.log import LogNotifierConfig
 from resources.notifier.port import Notifier
 from resources.notifier.webhook import WebhookNotifierConfig
@@ -70,57 +71,43 @@ def receiver() -> Iterator[Receiver]:
     server.server_close()
 
 
-@dataclass
-class Case:
-    notifier: Notifier
-    received: Callable[[], list[dict[str, Any]]]
+class TestLogNotifier(NotifierConformance):
+    config = LogNotifierConfig
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        return tmp_path / "deep" / "notices.jsonl"
+
+    @pytest.fixture
+    def notifier(self, file: Path) -> Notifier:
+        return LogNotifierConfig(path=str(file)).open()
+
+    @pytest.fixture
+    def received(self, file: Path) -> Callable[[], list[dict[str, Any]]]:
+        return lambda: [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-@pytest.fixture(params=["log", "webhook"])
-def case(request: pytest.FixtureRequest, tmp_path: Path, receiver: Receiver) -> Case:
-    if request.param == "webhook":
-        return Case(WebhookNotifierConfig(url=receiver.url).open(), lambda: receiver.bodies)
-    path = tmp_path / "deep" / "notices.jsonl"
-    notifier = LogNotifierConfig(path=str(path)).open()
-    return Case(notifier, lambda: [json.loads(line) for line in path.read_text().splitlines()])
+class TestWebhookNotifier(NotifierConformance):
+    config = WebhookNotifierConfig
 
+    @pytest.fixture
+    def notifier(self, receiver: Receiver) -> Notifier:
+        return WebhookNotifierConfig(url=receiver.url).open()
 
-class TestNotifier:
-    def test_a_notice_arrives_whole_and_in_order(self, case: Case) -> None:
-        case.notifier.notify("error", "churn: no scores", "line one\nline two – ü", {"app": "churn", "run": "7"})
-        case.notifier.notify("info", "second", "", {})
-        first, second = case.received()
-        assert first.pop("at").endswith("+00:00")
-        assert first == {
-            "level": "error",
-            "subject": "churn: no scores",
-            "body": "line one\nline two – ü",
-            "context": {"app": "churn", "run": "7"},
-        }
-        assert second["subject"] == "second"
-
-    def test_check_sends_nothing(self, case: Case, receiver: Receiver, tmp_path: Path) -> None:
-        assert case.notifier.check().ok
-        assert receiver.requests == []
-        assert list(tmp_path.iterdir()) == []
-
-    def test_notices_that_are_kept_can_be_forgotten(self, case: Case, tmp_path: Path) -> None:
-        for number, alert in enumerate(("20180725-c1", "20180725-c12", "c1")):
-            case.notifier.notify("info", f"{number}", "about c1", {"app": "fraud", "alert": alert})
-        case.notifier.notify("info", "3", "about nobody", {})
-        kept = list(tmp_path.rglob("notices.jsonl"))
-        assert case.notifier.forget(lambda value: value in ("c1", "20180725-c1")) == 2 * len(kept)
-        case.notifier.notify("info", "4", "", {})
-        subjects = ["1", "3", "4"] if kept else ["0", "1", "2", "3", "4"]
-        assert [notice["subject"] for notice in case.received()] == subjects
-        assert case.notifier.forget(lambda value: value == "c2") == 0
-
-    def test_there_may_be_nothing_to_forget(self, case: Case, tmp_path: Path) -> None:
-        assert case.notifier.forget(lambda _: True) == 0
-        assert list(tmp_path.iterdir()) == []
+    @pytest.fixture
+    def received(self, receiver: Receiver) -> Callable[[], list[dict[str, Any]]]:
+        return lambda: receiver.bodies
 
 
 class TestLog:
+    def test_a_notice_says_when_and_nothing_is_written_before_the_first(self, tmp_path: Path) -> None:
+        notifier = LogNotifierConfig(path=str(tmp_path / "deep" / "n.jsonl")).open()
+        assert notifier.check().ok
+        assert notifier.forget(lambda _: True) == 0
+        assert list(tmp_path.iterdir()) == []
+        notifier.notify("info", "s", "", {})
+        assert json.loads((tmp_path / "deep" / "n.jsonl").read_text())["at"].endswith("+00:00")
+
     def test_no_notice_is_lost_while_others_are_forgotten(self, tmp_path: Path) -> None:
         path = tmp_path / "notices.jsonl"
 
@@ -170,6 +157,14 @@ class TestLog:
 
 
 class TestWebhook:
+    def test_check_asks_nobody(self, receiver: Receiver) -> None:
+        assert WebhookNotifierConfig(url=receiver.url).open().check().ok
+        assert receiver.requests == []
+
+    def test_a_notice_says_when(self, receiver: Receiver) -> None:
+        WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})
+        assert receiver.bodies[0]["at"].endswith("+00:00")
+
     def test_a_busy_receiver_gets_a_second_try_and_one_notice(self, receiver: Receiver) -> None:
         receiver.answers = [503]
         WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})

@@ -1,16 +1,16 @@
 """Servers, the second process, and the rule that a declared gap must fail as declared."""
 
-import re
 import secrets
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 
-from resources.conformance.feast_behaviours import OFFLINE, ONLINE, Gap
+from resources.conformance.capabilities import Gap
+from resources.conformance.feast_behaviours import OFFLINE, ONLINE
+from resources.conformance.suite import must_fail
 from tests.conformance.feast_stores.other_process import OtherProcess, started
 from tests.conformance.feast_stores.stores import Servers
 from tests.servers.postgres_server import PostgresDatabase
@@ -32,25 +32,13 @@ def other_process() -> Iterator[OtherProcess]:
         yield process
 
 
-@contextmanager
-def must_fail(gap: Gap) -> Iterator[None]:
-    """The block must fail as the gap says: it ends as an expected failure, or as a real one."""
-    try:
-        yield
-    except (Exception, pytest.fail.Exception) as error:
-        if re.search(gap.fails_with, f"{type(error).__name__}: {error}"):
-            pytest.xfail(gap.reason)
-        raise
-    pytest.fail(f"This works now, although it is declared: {gap.reason!r}. Take the gap out of behaviours.py.")
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
     """Runs the tests of declared gaps inside `must_fail`."""
     gap = _declared(pyfuncitem)
     if gap is None:
         return (yield)
-    with must_fail(gap):
+    with must_fail(gap, "feast_behaviours.py"):
         yield
     return True
 

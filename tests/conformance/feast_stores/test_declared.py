@@ -30,15 +30,15 @@ def test_gaps_are_of_stores_under_test() -> None:
 
 
 def test_a_declared_gap_that_is_none_any_more_fails() -> None:
-    with pytest.raises(pytest.fail.Exception, match="Take the gap out"), must_fail(Gap("overwrites")):
+    with pytest.raises(pytest.fail.Exception, match="Take the gap out"), must_fail(Gap("overwrites"), "here"):
         pass
 
 
 def test_a_declared_gap_that_fails_otherwise_fails() -> None:
-    with pytest.raises(KeyError, match="port"), must_fail(Gap("overwrites")):
+    with pytest.raises(KeyError, match="port"), must_fail(Gap("overwrites"), "here"):
         raise KeyError("port")
 
 
 def test_a_declared_gap_is_an_expected_failure() -> None:
-    with pytest.raises(pytest.xfail.Exception, match="overwrites"), must_fail(Gap("overwrites")):
+    with pytest.raises(pytest.xfail.Exception, match="overwrites"), must_fail(Gap("overwrites"), "here"):
         raise AssertionError("3.0 != 1.0")

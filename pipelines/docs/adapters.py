@@ -1,0 +1,37 @@
+"""The page of the documentation that lists the adapters of every port and what each of them lacks."""
+
+from collections.abc import Iterator, Mapping
+
+from resources.conformance.capabilities import CAPABILITIES, Gap, gaps_of
+from resources.stack.loader import ADAPTERS, adapter_class
+
+_INTRODUCTION = """\
+# Adapters
+
+The adapters of each port that ship with Tessera. All keep the promises of their port, which `tests/conformance` tests.
+What only some of them can do is a declared capability: ✓ has it; a number is a declared gap, whose test must fail in
+the declared way. To test an adapter of yours: [swapping.md](swapping.md#adding-one).
+"""
+
+
+def adapters_page(ports: Mapping[str, Mapping[str, str]] = ADAPTERS) -> str:
+    """Markdown: per port, its adapters, their capabilities, and the gaps with their reasons."""
+    parts = [_INTRODUCTION]
+    for port, kinds in ports.items():
+        gaps = {kind: gaps_of(adapter_class(port, kind)) for kind in kinds}
+        parts += [f"## {port}\n", *_table(CAPABILITIES.get(port, {}), gaps), ""]
+    return "\n".join(parts)
+
+
+def _table(capabilities: Mapping[str, str], gaps: Mapping[str, Mapping[str, Gap]]) -> Iterator[str]:
+    """The table, then its numbered gaps; equal reasons share a number."""
+    reasons = list(dict.fromkeys(gap.reason for kind in gaps.values() for gap in kind.values()))
+    yield f"| | {' | '.join(f'`{kind}`' for kind in gaps)} |"
+    yield f"|---|{'---|' * len(gaps)}"
+    yield f"| the port's promises | {' | '.join('✓' for _ in gaps)} |"
+    for name, statement in capabilities.items():
+        cells = [str(reasons.index(kind[name].reason) + 1) if name in kind else "✓" for kind in gaps.values()]
+        yield f"| `{name}`: {statement} | {' | '.join(cells)} |"
+    if reasons:
+        yield ""
+        yield from (f"{number}. {reason[0].upper()}{reason[1:]}." for number, reason in enumerate(reasons, 1))

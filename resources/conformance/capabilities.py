@@ -1,0 +1,34 @@
+"""Capabilities that some adapters of a port have and others lack; an adapter's config class declares its gaps.
+
+Everything else that a port promises is asked of every adapter. `docs/adapters.md` is generated from this.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A capability that an adapter lacks.
+
+    Attributes:
+        reason: one sentence.
+        fails_with: a regular expression that is found in `<exception>: <message>` of its failing test.
+    """
+
+    reason: str
+    fails_with: str = "^AssertionError"
+
+
+#: Port -> name of the capability -> a sentence about an adapter that has it.
+CAPABILITIES: Mapping[str, Mapping[str, str]] = {
+    "engine": {"memory_limit": "A query that needs more memory than the limit fails with a sentence."},
+    "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},
+    "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
+}
+
+
+def gaps_of(config: type) -> Mapping[str, Gap]:
+    """Capability -> gap, as the adapter's config class declares them in its class variable `gaps`."""
+    return cast(Mapping[str, Gap], getattr(config, "gaps", {}))
