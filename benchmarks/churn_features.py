@@ -17,6 +17,7 @@ from models.contracts.checking import check_rows
 from models.features.churn import CATEGORIES, FEATURES, churn_features, churn_labels, training_cutoffs
 from models.training.dataset import Split, split
 from resources.stack.loader import ROOT, Stack, load_stack
+from resources.trainer.recipes import trainers_of
 
 DRAWS = 500
 SHOPS = {"online-retail": ("Online Retail", date(2011, 8, 31)), "local": ("simulated shop", date(2026, 1, 31))}
@@ -99,7 +100,9 @@ def _labelled(stack: Stack, as_of: date) -> tuple[pa.Table, date]:
 
 def _scored(stack: Stack, rows: pa.Table, holdout: date, features: tuple[str, ...]) -> tuple[Split, np.ndarray]:
     divided = split(rows, features=features, holdout=holdout, horizon_days=stack.settings.churn.horizon_days)
-    fit = stack.open("trainer").fit(divided.train.rows, divided.train.labels, divided.train.groups)
+    fit = trainers_of(stack.settings.churn.candidates)[0].fit(
+        divided.train.rows, divided.train.labels, divided.train.groups
+    )
     return divided, fit.model.predict(divided.holdout.rows)
 
 

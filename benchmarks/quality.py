@@ -29,6 +29,7 @@ from models.training.candidates import choose, fit_candidates
 from models.training.dataset import Split, split
 from resources.stack.loader import ROOT, Stack, load_stack
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+from resources.trainer.recipes import trainers_of
 
 SHOPS = {"local": ("Simulated shop", date(2026, 1, 31)), "online-retail": ("Online Retail", date(2011, 8, 31))}
 RESAMPLING = Resampling(n=2000, seed=20, confidence=0.95)
@@ -61,7 +62,7 @@ def _judged(title: str, stack: Stack, as_of: date, picture: Path) -> list[str]:
         holdout=rows.cutoffs.holdout,
         horizon_days=stack.settings.churn.horizon_days,
     )
-    trainers = [LogisticRegressionTrainerConfig().open(), stack.open("trainer"), stack.open("challenger")]
+    trainers = [LogisticRegressionTrainerConfig().open(), *trainers_of(stack.settings.churn.candidates)]
     candidates = fit_candidates(trainers, sides.train)
     chosen = choose(candidates).name
     scores: Scores = {chosen: np.empty(0)}  # the chosen one first: the picture draws it bold

@@ -39,6 +39,7 @@ from models.training.model_package import LoadedModel, load
 from resources.registry.fake import FolderRegistry
 from resources.stack.loader import ROOT, Stack, load_stack
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import trainers_of
 
 ARMS = ("before", "judged", "refit")
 RESAMPLING = Resampling(n=1000, seed=20, confidence=0.95)
@@ -105,7 +106,7 @@ def _nights(shop: Shop, stack: Stack) -> list[Night]:
     for table in ("customers", "products", "orders"):
         ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
     churn_features.write_features(lake, stack.open("engine"), settings, shop.nights)
-    trainers: list[Trainer] = [stack.open("trainer"), stack.open("challenger")]
+    trainers = trainers_of(settings.candidates)
     work = _Work(stack, settings, trainers, FolderRegistry(stack.home / "registry"))
     nights = [work.night(day, shop.last_known) for day in shop.nights]
     return [night for night in nights if night is not None]

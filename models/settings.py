@@ -11,6 +11,18 @@ from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.training.agreement import RefitConfig
 
 
+class TrainerSettings(BaseModel):
+    """One candidate: the `kind` of its trainer (or the dotted path of a config class), and that trainer's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    kind: str
+
+
+#: A candidate is chosen only if no earlier one of the list, and not the baseline, is as good.
+CANDIDATES = (TrainerSettings(kind="xgboost"), TrainerSettings(kind="hist_gradient_boosting"))
+
+
 class ChurnSettings(BaseModel):
     """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
@@ -29,6 +41,9 @@ class ChurnSettings(BaseModel):
         description="Cut-offs whose features the gate computes again from nothing but what was known then.",
     )
     max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
+    )
     gate: GateConfig = GateConfig()
     refit: RefitConfig = RefitConfig()
     scoring: ScoringConfig = ScoringConfig()
@@ -56,6 +71,9 @@ class FraudSettings(BaseModel):
         default=14, ge=8, description="The stream's store keeps what was said of the payments of these last days."
     )
     payments: PaymentLimits = PaymentLimits()
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
+    )
     gate: FraudGateConfig = FraudGateConfig()
     refit: RefitConfig = RefitConfig()
     drift: DriftConfig = DriftConfig()

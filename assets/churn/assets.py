@@ -28,8 +28,8 @@ from resources.stack.ports import (
     RegistryResource,
     SettingsResource,
     SinkResource,
-    TrainerResource,
 )
+from resources.trainer.recipes import trainers_of
 
 _OWNERS = ["team:data-science"]
 
@@ -63,8 +63,6 @@ def champion(
     engine: EngineResource,
     feature_store: FeatureStoreResource,
     registry: RegistryResource,
-    trainer: TrainerResource,
-    challenger: TrainerResource,
     settings: SettingsResource,
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
@@ -77,7 +75,7 @@ def champion(
         rows = churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, day)
         yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
         lesson = churn_learning.lesson(rows, churn)
-        judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
+        judged = learning.judged(lesson, trainers_of(churn.candidates), models, day)
         yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
         run = {"run_id": context.run.run_id, "who": context.run.job_name}
         yield learning.decided(lesson, judged, models, notifier.open(), **run)

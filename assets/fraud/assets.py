@@ -35,8 +35,8 @@ from resources.stack.ports import (
     RegistryResource,
     SettingsResource,
     StreamStoreResource,
-    TrainerResource,
 )
+from resources.trainer.recipes import trainers_of
 
 _OWNERS = ["team:data-science"]
 
@@ -66,8 +66,6 @@ def champion(
     lake: LakeResource,
     engine: EngineResource,
     registry: RegistryResource,
-    trainer: TrainerResource,
-    challenger: TrainerResource,
     settings: SettingsResource,
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
@@ -80,7 +78,7 @@ def champion(
         rows = fraud_learning.training_set(lake.open(), engine.open(), fraud, day)
         yield dg.MaterializeResult(asset_key=["fraud", "training_set"], metadata=rows.metadata())
         lesson = fraud_learning.lesson(rows, fraud)
-        judged = learning.judged(lesson, [trainer.open(), challenger.open()], models, day)
+        judged = learning.judged(lesson, trainers_of(fraud.candidates), models, day)
         yield dg.MaterializeResult(asset_key=["fraud", "candidate"], metadata=judged.metadata())
         run = {"run_id": context.run.run_id, "who": context.run.job_name}
         yield learning.decided(lesson, judged, models, notifier.open(), **run)

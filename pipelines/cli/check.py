@@ -13,6 +13,7 @@ from resources.health import Health
 from resources.home import writable_home
 from resources.source.port import Source
 from resources.stack.loader import ADAPTERS, Stack, active_stack
+from resources.trainer.recipes import trainers_of
 
 
 def check(*, as_json: bool = False) -> int:
@@ -20,6 +21,9 @@ def check(*, as_json: bool = False) -> int:
     stack = active_stack()
     answers = {"home": _asked(lambda: Health(True, str(writable_home(stack))))}
     answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in ADAPTERS}
+    for app, settings in stack.settings:
+        for candidate in getattr(settings, "candidates", ()):
+            answers[f"{app} candidate: {candidate.kind}"] = _asked(lambda one=candidate: trainers_of([one])[0].check())
     if as_json:
         return _print_as_json(answers, stack)
     cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
@@ -32,7 +36,7 @@ def check(*, as_json: bool = False) -> int:
 def _print_as_json(answers: Mapping[str, Health], stack: Stack) -> int:
     """Print the answers and samples as one document; 0 if all are well, else 1."""
     samples, problems = _sampled_tables(stack) if answers["source"].ok else ([], [])
-    kinds = {part: None if part == "home" else stack.kind(part) for part in answers}
+    kinds = {part: None if part == "home" or " " in part else stack.kind(part) for part in answers}
     parts = [{"part": part, "kind": kinds[part], **asdict(health)} for part, health in answers.items()]
     well = all(health.ok for health in answers.values()) and not problems
     well = well and all(found.share <= _limit(stack) for found in samples)
@@ -76,7 +80,7 @@ def _mark(health: Health) -> Text:
 
 
 def _titled(part: str, stack: Stack) -> str:
-    return part if part == "home" else f"{part}: {stack.kind(part)}"
+    return part if part == "home" or " " in part else f"{part}: {stack.kind(part)}"
 
 
 def _asked(question: Callable[[], Health]) -> Health:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from resources.conformance.capabilities import CAPABILITIES, Gap, gaps_of
-from resources.stack.loader import ADAPTERS, adapter_class
+from resources.stack.loader import KINDS, adapter_class
 
 _INTRODUCTION = """\
 # Adapters
@@ -14,7 +14,7 @@ the declared way. To test an adapter of yours: [swapping.md](swapping.md#adding-
 """
 
 
-def adapters_page(ports: Mapping[str, Mapping[str, str]] = ADAPTERS) -> str:
+def adapters_page(ports: Mapping[str, Mapping[str, str]] = KINDS) -> str:
     """Markdown: per port, its adapters, their capabilities, and the gaps with their reasons."""
     parts = [_INTRODUCTION]
     for port, kinds in ports.items():

@@ -13,7 +13,7 @@ from models.settings import Settings
 from pipelines.docs.adapters import adapters_page
 from pipelines.docs.feast_stores import feast_stores_page
 from pipelines.docs.features import features_page
-from resources.stack.loader import ADAPTERS, ROOT, Calendar, adapter_class
+from resources.stack.loader import KINDS, ROOT, Calendar, adapter_class
 
 _NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it is out of date. -->\n\n"
 
@@ -74,10 +74,11 @@ def _stack() -> str:
         "",
         "## ports",
     ]
-    for port, kinds in ADAPTERS.items():
+    for port, kinds in KINDS.items():
         for kind in kinds:
             config = adapter_class(port, kind)
-            lines += ["", f"### `{port}: {{kind: {kind}}}`", "", _first(config.__doc__), ""]
+            place = f"candidates: [{{kind: {kind}}}]" if port == "trainer" else f"{port}: {{kind: {kind}}}"
+            lines += ["", f"### `{place}`", "", _first(config.__doc__), ""]
             lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
             for name, inner in _inner_models(config):
                 lines += ["", f"Each of `{name}`: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]

@@ -38,12 +38,6 @@ ADAPTERS: dict[str, dict[str, str]] = {
     "engine": {"local": "resources.engine.local.LocalEngineConfig"},
     "feature_store": {"feast": "resources.feature_store.feast.store.FeastStoreConfig"},
     "registry": {"mlflow": "resources.registry.mlflow_registry.MLflowRegistryConfig"},
-    "trainer": {
-        "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
-        "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
-        "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
-    },
-    "challenger": {},
     "sink": {"delta": "resources.sink.delta.DeltaSinkConfig"},
     "notifier": {
         "log": "resources.notifier.log.LogNotifierConfig",
@@ -59,7 +53,15 @@ ADAPTERS: dict[str, dict[str, str]] = {
         "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
     },
 }
-ADAPTERS["challenger"] = ADAPTERS["trainer"]  # a second trainer: the candidate that is neither baseline nor favourite
+#: Kind -> the config class of a trainer, as `settings.<app>.candidates` names them.
+TRAINERS: dict[str, str] = {
+    "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
+    "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
+    "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
+}
+
+#: Everything that can be named by its kind: adapters of the ports, and trainers.
+KINDS: dict[str, dict[str, str]] = {**ADAPTERS, "trainer": TRAINERS}
 
 _EPOCH = date(1970, 1, 1)
 _EXPECTED = "the settings that docs/stack.md lists"
@@ -117,6 +119,9 @@ class Stack:
         self._ports = {port: self._strict_port(port) for port in ADAPTERS}
         for port in ADAPTERS:
             self.config(port)
+        for app, values in self._profile.values.get("settings", {}).items():
+            for number in range(len(values.get("candidates", []))):
+                self._check_candidate(("settings", app, "candidates", number))
 
     def kind(self, port: str) -> str:
         """Return the kind of adapter that this profile names for `port`."""
@@ -133,10 +138,6 @@ class Stack:
     def config(self, port: str) -> dg.Config:
         """Return the adapter's config as the profile gives it; secrets are still references."""
         return self._config(port, lambda name: dg.EnvVar(name))
-
-    def references(self, port: str) -> dict[str, Any]:
-        """Return the settings of the port's adapter that hold a secret, each secret as `{"env": NAME}`."""
-        return {name: named for name, value in self._ports[port].items() if (named := _named(value)) != value}
 
     def open(self, port: str) -> Any:
         """Return the adapter of `port`, ready to use outside a Dagster run.
@@ -155,7 +156,24 @@ class Stack:
             values = {key: value for key, value in values.items() if key != "kind"}
         return self._checked(self.config_class(port), values, place)
 
+    def _check_candidate(self, place: Place) -> None:
+        """Check one entry of `candidates` as a port's adapter is checked: kind, settings, and their values."""
+        _, app, _, number = place
+        values = self._profile.values["settings"][app]["candidates"][number]
+        try:
+            found = adapter_class("trainer", str(values["kind"]))
+        except TesseraError as error:
+            where = self._profile.where((*place, "kind"))
+            raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
+        given = {key: value for key, value in values.items() if key != "kind"}
+        self._made(found, self._checked(found, given, place), place, lambda name: dg.EnvVar(name))
+
     def _config(self, port: str, secret: Callable[[str], str]) -> dg.Config:
+        return self._made(self.config_class(port), self._ports[port], ("ports", port), secret)
+
+    def _made(
+        self, kind: type[dg.Config], values: Mapping[str, Any], place: Place, secret: Callable[[str], str]
+    ) -> dg.Config:
         names: set[str] = set()
 
         def filled(value: Any) -> Any:
@@ -166,7 +184,7 @@ class Stack:
                 return {key: filled(item) for key, item in value.items()}
             return [filled(item) for item in value] if isinstance(value, list) else value
 
-        return self._constructed(self.config_class(port), filled(self._ports[port]), ("ports", port), names)
+        return self._constructed(kind, filled(values), place, names)
 
     def _built(self, kind: type[M], place: Place) -> M:
         values = self._profile.values.get(str(place[0]), {})
@@ -208,17 +226,18 @@ def opened(config: dg.Config) -> Any:
 
 
 def adapter_class(port: str, kind: str) -> type[dg.Config]:
-    """Return the config class of a kind: one of ours, or any class by its dotted path.
+    """Return the config class of a kind of adapter, or of `trainer`: one of ours, or any class by its dotted path.
 
     Raises:
         TesseraError: no such kind, or the dotted path leads to no config class.
     """
-    path = ADAPTERS[port].get(kind, kind)
+    kinds = KINDS[port]
+    path = kinds.get(kind, kind)
     module, _, name = path.rpartition(".")
     if not module or not path.replace(".", "").isidentifier():
         raise TesseraError(
             f"There is no adapter {kind!r} for port {port!r}.",
-            expected=choose_from(kind, ADAPTERS[port]) + " or the dotted path of a config class",
+            expected=choose_from(kind, kinds) + " or the dotted path of a config class",
             todo="Correct `kind` in stack.yaml; docs/swapping.md shows how to add an adapter.",
         )
     try:
@@ -279,12 +298,3 @@ def _without(text: str, names: set[str]) -> str:
         if value := os.environ.get(name):
             text = text.replace(repr(value)[1:-1], f"{{env: {name}}}").replace(value, f"{{env: {name}}}")
     return text
-
-
-def _named(value: Any) -> Any:
-    """`value` with each reference in it as `{"env": NAME}`."""
-    if isinstance(value, SecretReference):
-        return {"env": value.name}
-    if isinstance(value, dict):
-        return {key: _named(item) for key, item in cast(dict[str, Any], value).items()}
-    return [_named(item) for item in cast(list[Any], value)] if isinstance(value, list) else value

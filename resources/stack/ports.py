@@ -24,7 +24,6 @@ from resources.source.port import Identity, Source
 from resources.stack.loader import ADAPTERS, Stack, active_stack, adapter_class, opened
 from resources.stack.no_values import no_values
 from resources.stream_store.port import StreamStore
-from resources.trainer.port import Trainer
 
 
 class SourceResource(dg.ConfigurableResource):
@@ -72,19 +71,6 @@ class RegistryResource(dg.ConfigurableResource):
     def open(self) -> Registry:
         """Return the registry that the profile, or this run's config, names."""
         return _open(self)
-
-
-class TrainerResource(dg.ConfigurableResource):
-    """The trainer port: fit a calibrated model."""
-
-    def open(self) -> Trainer:
-        """Return the trainer that the profile, or this run's config, names; it knows its recipe."""
-        from resources.trainer.recipes import described, recipe_of
-
-        stack, config = active_stack(), getattr(self, "backend")  # noqa: B009 - on the generated subclass only
-        references = {**stack.references("trainer"), **stack.references("challenger")}
-        ours = {name: value for name, value in references.items() if name in type(config).model_fields}
-        return described(_open(self), recipe_of(config, ours))
 
 
 class SinkResource(dg.ConfigurableResource):
@@ -135,8 +121,6 @@ _PORTS: dict[str, type[dg.ConfigurableResource]] = {
     "engine": EngineResource,
     "feature_store": FeatureStoreResource,
     "registry": RegistryResource,
-    "trainer": TrainerResource,
-    "challenger": TrainerResource,
     "sink": SinkResource,
     "notifier": NotifierResource,
     "events": EventsResource,

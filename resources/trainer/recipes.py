@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import dagster as dg
 from pydantic import ValidationError
 
 from models.errors import TesseraError
+from models.settings import TrainerSettings
 from models.training.recipe import Recipe
-from resources.stack.loader import ADAPTERS, adapter_class, opened
+from resources.stack.loader import TRAINERS, adapter_class, opened
 from resources.stack.secrets import environment_value
 from resources.trainer.port import Trainer
 
@@ -21,9 +22,24 @@ def recipe_of(config: dg.Config, references: Mapping[str, Any] | None = None) ->
     `references` are settings that hold secrets, by the names of their environment variables: no package keeps a secret.
     """
     path = f"{type(config).__module__}.{type(config).__qualname__}"
-    known = {ours: kind for kind, ours in ADAPTERS["trainer"].items()}
+    known = {ours: kind for kind, ours in TRAINERS.items()}
     settings = config.model_dump(mode="json", exclude={"kind"} if path in known else None)
     return Recipe(trainer=known.get(path, path), settings={**settings, **(references or {})})
+
+
+def trainers_of(candidates: Sequence[TrainerSettings]) -> list[Trainer]:
+    """Open the trainers of `settings.<app>.candidates`, in their order; each knows its recipe.
+
+    Raises:
+        TesseraError: no such kind, or its settings are wrong.
+    """
+    return [_candidate(Recipe(trainer=one.kind, settings=one.model_extra or {})) for one in candidates]
+
+
+def _candidate(given: Recipe) -> Trainer:
+    config, trainer = _config_of(given), trainer_of(given)
+    secret = {name: value for name, value in given.settings.items() if _filled(value) != value}
+    return described(trainer, recipe_of(config, secret))
 
 
 def trainer_of(recipe: Recipe) -> Trainer:
@@ -32,16 +48,22 @@ def trainer_of(recipe: Recipe) -> Trainer:
     Raises:
         TesseraError: it is not installed any more, or no longer takes these settings.
     """
-    try:
-        config: Any = adapter_class("trainer", recipe.trainer)(**_filled(recipe.settings))
-    except ValidationError as error:
-        raise TesseraError(
-            f"The trainer {recipe.trainer!r} does not take its former settings any more: {error.errors()[0]['msg']}.",
-            expected=f"the settings {dict(recipe.settings)}",
-            todo="Install the version of it that made the champion.",
-        ) from error
-    trainer = cast(Trainer, opened(config))
+    trainer = cast(Trainer, opened(_config_of(recipe)))
     return trainer if trainer.recipe else described(trainer, recipe)
+
+
+def _config_of(recipe: Recipe) -> dg.Config:
+    try:
+        return adapter_class("trainer", recipe.trainer)(**_filled(recipe.settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TesseraError(
+            f"The trainer {recipe.trainer!r} does not take these settings: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            expected=f"settings that it knows instead of {dict(recipe.settings)}",
+            todo="Correct settings.<app>.candidates; for a champion's recipe: install the version of the trainer that "
+            "made the champion.",
+        ) from error
 
 
 def described(trainer: Trainer, recipe: Recipe) -> Trainer:

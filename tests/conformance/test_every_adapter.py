@@ -13,7 +13,7 @@ from pipelines.docs.adapters import adapters_page
 from resources import conformance
 from resources.conformance.capabilities import CAPABILITIES, Gap
 from resources.conformance.suite import Conformance, needs
-from resources.stack.loader import ADAPTERS, ROOT, adapter_class
+from resources.stack.loader import KINDS, ROOT, adapter_class
 
 #: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
 PARAMETRISED = {"source", "lake", "feature_store", "registry", "sink", "events", "stream_store"}
@@ -25,9 +25,8 @@ def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformanc
         yield from harnesses(harness)
 
 
-@pytest.mark.parametrize(("port", "kind"), [(port, kind) for port, kinds in ADAPTERS.items() for kind in kinds])
+@pytest.mark.parametrize(("port", "kind"), [(port, kind) for port, kinds in KINDS.items() for kind in kinds])
 def test_every_adapter_has_a_harness(port: str, kind: str) -> None:
-    port = {"challenger": "trainer"}.get(port, port)
     config = adapter_class(port, kind)
     if port in PARAMETRISED:
         module = {"registry": "test_mlflow_registry"}.get(port, f"test_{port}")
@@ -77,7 +76,7 @@ class TestDeclaredGaps:
 
 
 def test_the_page_shows_capabilities_and_numbers_gaps() -> None:
-    page = adapters_page({"notifier": ADAPTERS["notifier"]})
+    page = adapters_page({"notifier": KINDS["notifier"]})
     assert f"| `erasable`: {CAPABILITIES['notifier']['erasable']} | ✓ | 1 |" in page
     assert "1. What was delivered to a receiver is out of reach." in page
 

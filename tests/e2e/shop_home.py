@@ -21,18 +21,17 @@ from resources.stack.loader import ROOT, Stack, load_stack
 #: The day that the trained home has scored.
 DAY = date(2026, 3, 1)
 #: A model that is trained in a fraction of the time, for tests in which it does not matter which model it is.
-SMALL_TRAINERS: dict[str, Any] = {
-    "trainer": {"kind": "xgboost", "folds": 2, "max_rounds": 100, "learning_rate": 0.1},
-    "challenger": {"kind": "logistic_regression"},
-}
+SMALL_TRAINERS: list[dict[str, Any]] = [
+    {"kind": "xgboost", "folds": 2, "max_rounds": 100, "learning_rate": 0.1},
+    {"kind": "logistic_regression"},
+]
 #: Settings that make a first run cheap, laid over the shipped profile.
 SMALL: dict[str, Any] = {
     "ports": {
         "source": {"kind": "simulated", "customers": 700, "seed": 7, "first_day": "2025-01-01"},
         "engine": {"kind": "local", "threads": 1, "memory_limit_mb": 1000, "temp_directory": "${home}/tmp"},
-        **SMALL_TRAINERS,
     },
-    "settings": {"churn": {"max_training_cutoffs": 3, "gate": {"n_bootstrap": 200}}},
+    "settings": {"churn": {"candidates": SMALL_TRAINERS, "max_training_cutoffs": 3, "gate": {"n_bootstrap": 200}}},
 }
 #: For tests that do not ask whether a small shop's model is good.
 LENIENT: dict[str, Any] = {

@@ -28,8 +28,8 @@ def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack = yaml.safe_load((ROOT / "stack.yaml").read_text())
     profile = stack["profiles"]["fraud-handbook"]
     profile["calendar"] = {"first_day": "2018-07-01"}
-    profile["settings"]["fraud"] |= {"gate": GATE, "alerts_per_day": 30}
-    profile["ports"]["challenger"] = {"kind": "logistic_regression"}
+    candidates = [{"kind": "xgboost"}, {"kind": "logistic_regression"}]
+    profile["settings"]["fraud"] |= {"gate": GATE, "alerts_per_day": 30, "candidates": candidates}
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack))
     return folder
 

@@ -59,7 +59,7 @@ def test_every_command_ends_well(project: Path, tmp_path: Path) -> None:
 def test_every_command_of_fraud_ends_well(project: Path, tmp_path: Path) -> None:
     document = yaml.safe_load((ROOT / "stack.yaml").read_text())
     local = document["profiles"]["local"]
-    local["ports"] |= SMALL_TRAINERS
+    local["settings"]["churn"]["candidates"] = SMALL_TRAINERS
     local["settings"]["fraud"] |= {"gate": FAST_GATE}
     (tmp_path / "stack.yaml").write_text(yaml.safe_dump(document))
     home = Home(tmp_path / "home", tmp_path / "stack.yaml")

@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 
 from models.errors import TesseraError
 from models.settings import Settings
-from resources.stack.loader import ADAPTERS, ROOT, Stack, active_stack, adapter_class, load_stack, opened
+from resources.stack.loader import ADAPTERS, KINDS, ROOT, Stack, active_stack, adapter_class, load_stack, opened
 from resources.stack.ports import stack_resources
 from resources.stack.strictness import WrongSetting, strict
 
 SHIPPED = (ROOT / "stack.yaml").read_text()
-OURS = [(port, kind) for port, kinds in ADAPTERS.items() for kind in kinds]
+OURS = [(port, kind) for port, kinds in KINDS.items() for kind in kinds]
 SECRET = "s3cr3t-1f9e"  # noqa: S105 - made up
 
 
@@ -103,7 +103,8 @@ def places(kind: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[str
     found = [above]
     for name, field in kind.model_fields.items():
         inner = [one for one in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(one, type)]
-        for model in (one for one in inner if issubclass(one, BaseModel)):
+        models = [one for one in inner if issubclass(one, BaseModel) and one.model_config.get("extra") != "allow"]
+        for model in models:
             several = getattr(field.annotation, "__origin__", None) is dict
             found += places(model, (*above, name, "one") if several else (*above, name))
     return found
@@ -117,6 +118,14 @@ def places(kind: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[str
         ([("  registry:", "  registy:")], "registy:", "'registy'", "'registry'"),
         ([("churn: {cut", "churn: {horizon_dyas: 3, cut")], "horizon_dyas", "churn.horizon_dyas", "'horizon_days'"),
         ([("gate: {top", "gate: {min_qualty: 1, top")], "min_qualty", "fraud.gate.min_qualty", "'min_quality'"),
+        ([("{kind: xgboost}", "{kind: xgbost}")], "kind: xgbost", "'xgbost'", "'xgboost'"),
+        ([("{kind: xgboost}", "{kind: xgboost, max_dpth: 2}")], "max_dpth", "candidates.0.max_dpth", "'max_depth'"),
+        (
+            [("{kind: xgboost}", "{kind: xgboost, max_depth: 0}")],
+            "max_depth",
+            "greater than or equal to 1",
+            "docs/stack.md",
+        ),
         ([("  calendar:", "  calender:")], "calender:", "local.calender", "'calendar'"),
         ([('nightly_at: "02', 'nightly_att: "02')], "nightly_att", "calendar.nightly_att", "'nightly_at'"),
         ([("kind: delta,", "kind: detla,")], "kind: detla", "'detla'", "'delta'"),
@@ -355,6 +364,7 @@ def test_a_changed_file_is_refused_or_means_the_same_or_what_it_says(
     for part in place[:-1]:
         around = around[part]
     key, old = place[-1], around[place[-1]]
+    cut = cut if isinstance(key, str) else None  # an entry of a list has no key
     if cut is not None:
         del around[key]
         around[key[: cut % len(key)] + "_" + key[cut % len(key) :]] = old
