@@ -23,10 +23,14 @@ class TrainerSettings(BaseModel):
 CANDIDATES = (TrainerSettings(kind="xgboost"), TrainerSettings(kind="hist_gradient_boosting"))
 
 
-class ChurnSettings(BaseModel):
-    """Definition of churn and settings of its training. All days are calendar days, UTC."""
+class AppSettings(BaseModel):
+    """Settings of one application; the field of `Settings` that holds them is the application's name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChurnSettings(AppSettings):
+    """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
     population_days: int = Field(
         default=180, ge=1, le=365, description="A customer is in scope with a purchase in these last days."
@@ -52,14 +56,12 @@ class ChurnSettings(BaseModel):
     skew: SkewConfig = SkewConfig()
 
 
-class FraudSettings(BaseModel):
+class FraudSettings(AppSettings):
     """Settings of fraud training, and the daily budget of alerts. All days are calendar days, UTC.
 
     The defaults of the days are those of Le Borgne et al. (2022), Reproducible Machine Learning for Credit Card Fraud
     Detection, chapter 5.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     train_days: int = Field(default=7, ge=1, description="Days of payments that are learnt from.")
     holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is judged on.")
@@ -114,3 +116,11 @@ class Settings(BaseModel):
     churn: ChurnSettings = ChurnSettings()
     fraud: FraudSettings = FraudSettings()
     storage: StorageSettings = StorageSettings()
+
+
+#: Names of all applications: each has a field of `Settings`.
+APP_NAMES = tuple(
+    name
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, AppSettings)
+)

@@ -1,43 +1,32 @@
 """The one entry point of Dagster: every asset, job, schedule, sensor and resource of the active profile."""
 
+from functools import lru_cache
+from importlib import import_module
+
 import dagster as dg
 
-from assets.churn import assets as churn
-from assets.fraud import assets as fraud
-from assets.maintenance import assets as storage
+from assets.apps import APPS
 from assets.shop import assets as shop
-from pipelines import jobs, schedules, sensors
+from pipelines import automation, maintenance
 from pipelines.executor import in_process
-from pipelines.ingested_days import ingested_days
 from resources.privacy import close_to_others, create_privately
-from resources.stack.loader import active_stack
+from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import stack_resources
+
+
+@lru_cache(maxsize=1)
+def build_definitions(stack: Stack) -> dg.Definitions:
+    """Everything that Dagster knows of a profile; several stacks may live in one process.
+
+    An application is defined by `pipelines/<app>.py`, which is imported only for profiles that run it.
+    """
+    shared = dg.Definitions(
+        assets=automation.assets_of(shop, stack), resources=stack_resources(stack), executor=in_process
+    )
+    apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]
+    return dg.Definitions.merge(shared, *apps, maintenance.definitions(stack))
+
 
 create_privately()
 close_to_others(active_stack().home)
-
-defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([shop, churn, fraud, storage]),
-    asset_checks=dg.load_asset_checks_from_modules([shop, churn]),
-    jobs=[
-        jobs.churn_nightly,
-        jobs.churn_training,
-        jobs.churn_fallback,
-        jobs.churn_online,
-        jobs.fraud_nightly,
-        jobs.fraud_training,
-        jobs.fraud_catch_up,
-        jobs.storage_weekly,
-    ],
-    schedules=[
-        schedules.churn_nightly,
-        schedules.churn_training,
-        schedules.churn_online,
-        schedules.fraud_nightly,
-        schedules.fraud_training,
-        schedules.storage_weekly,
-    ],
-    sensors=[sensors.churn_fallback, sensors.fraud_events, sensors.lost_runs, ingested_days],
-    resources=stack_resources(active_stack()),
-    executor=in_process,
-)
+defs = build_definitions(active_stack())

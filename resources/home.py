@@ -5,16 +5,25 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from models.errors import TesseraError
 from resources.layout import check_layout
 from resources.privacy import close_to_others
-from resources.stack.loader import Stack
 
 
-def writable_home(stack: Stack) -> Path:
+class Homed(Protocol):
+    """A stack, or anything else that knows the folder of a profile."""
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds everything the profile makes."""
+        ...
+
+
+def writable_home(stack: Homed) -> Path:
     """Return the profile's home, existing, writable, and closed to other users.
 
     Raises:
@@ -34,7 +43,7 @@ def writable_home(stack: Stack) -> Path:
 
 
 @contextmanager
-def only_one(stack: Stack, name: str, doing: str) -> Iterator[None]:
+def only_one(stack: Homed, name: str, doing: str) -> Iterator[None]:
     """Nobody else does `name` in this home meanwhile.
 
     Raises:
@@ -61,7 +70,7 @@ def only_one(stack: Stack, name: str, doing: str) -> Iterator[None]:
         lock.release()
 
 
-def doing_now(stack: Stack, name: str) -> str | None:
+def doing_now(stack: Homed, name: str) -> str | None:
     """Describe the holder of the lock `name` in this home, or None; locks of killed processes count as free."""
     folder = stack.home / "locks"
     try:

@@ -99,7 +99,6 @@ class NotifierIn(NotifierResource):
 
 class ChurnOnly(SettingsResource):
     model_config = ConfigDict(frozen=True)
-    profile: str = "test"
 
     def open(self) -> Settings:
         return Settings(churn=SETTINGS)

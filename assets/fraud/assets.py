@@ -26,10 +26,10 @@ from assets.stages import skew as served_skew
 from assets.stages import training as learning
 from assets.stages.builders import LearningConfig, champion_of
 from resources.home import only_one
-from resources.stack.loader import active_stack
 from resources.stack.ports import (
     EngineResource,
     EventsResource,
+    HomeResource,
     LakeResource,
     NotifierResource,
     RegistryResource,
@@ -146,11 +146,12 @@ def stream(
     registry: RegistryResource,
     notifier: NotifierResource,
     settings: SettingsResource,
+    home: HomeResource,
 ) -> dg.MaterializeResult:
     """Events that no worker took in: scored and alerted as `tessera stream fraud` does; taken in again, no change."""
     queue, store = events.open(), stream_store.open()
     doing = f"run {context.run.run_id} of {context.run.job_name}"
-    with only_one(active_stack(), fraud_catch_up.LOCK, doing):
+    with only_one(home, fraud_catch_up.LOCK, doing):
         champion = FraudChampion(registry.open())
         begin = partial(fraud_stream, queue, store, lake.open(), engine.open(), settings.open().fraud)
         caught = fraud_catch_up.catch_up(begin, queue, store, champion, first=config.first, last=config.last)

@@ -90,8 +90,9 @@ def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = Fals
 
 
 def _known_job(name: str, stack: Stack) -> None:
-    from pipelines.definitions import defs
+    from pipelines.definitions import build_definitions
 
+    defs = build_definitions(stack)
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     names = sorted(found for found, job in jobs.items() if job.partitions_def is not None)
     if name in jobs and name not in names:
@@ -109,8 +110,9 @@ def _known_job(name: str, stack: Stack) -> None:
 
 def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
     """Return the config of the steps that must ingest their table from the start."""
-    from pipelines.definitions import defs
+    from pipelines.definitions import build_definitions
 
+    defs = build_definitions(active_stack())
     nodes = {node.name for node in defs.resolve_job_def(job).nodes_in_topological_order}
     ingested = {table for table in CONTRACTS if f"shop__{table}" in nodes}
     for table in tables:
@@ -127,9 +129,9 @@ def execute(
     job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool, ops: Mapping[str, Any] | None = None
 ) -> Outcome:
     """One run of `job` for `day` in this process, recorded in the instance like a run of the UI."""
-    from pipelines.definitions import defs
+    from pipelines.definitions import build_definitions
 
-    definition = defs.resolve_job_def(job)
+    definition = build_definitions(active_stack()).resolve_job_def(job)
     outcome = Outcome(job, day, str(uuid.uuid4()))
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"

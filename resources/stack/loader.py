@@ -19,12 +19,12 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from models.errors import TesseraError, choose_from, clause
-from models.settings import Settings
+from models.settings import APP_NAMES, Settings
 from resources.layout import check_layout
 from resources.stack.document import Place, read_document
-from resources.stack.profile import RawProfile, expanded_path, raw_profile
+from resources.stack.profile import RawProfile, expanded_path, merged, raw_profile
 from resources.stack.secrets import environment_value, filled_in
-from resources.stack.strictness import SecretReference, WrongSetting, dotted, strict
+from resources.stack.strictness import SecretReference, WrongSetting, dotted, shown, strict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,12 +116,24 @@ class Stack:
         self._profile = profile
         self.calendar = self._built(Calendar, ("calendar",))
         self.settings = self._built(Settings, ("settings",))
+        self.apps = self._named_apps()
         self._ports = {port: self._strict_port(port) for port in ADAPTERS}
         for port in ADAPTERS:
             self.config(port)
         for app, values in self._profile.values.get("settings", {}).items():
             for number in range(len(values.get("candidates", []))):
                 self._check_candidate(("settings", app, "candidates", number))
+
+    def _named_apps(self) -> tuple[str, ...]:
+        """The applications that the profile runs, in the project's order; all of them if it names none."""
+        given = self._profile.values.get("apps", list(APP_NAMES))
+        if not isinstance(given, list) or not given:
+            raise self._wrong(("apps",), f"`apps` is {shown(given)}", f"a list: `[{', '.join(APP_NAMES)}]`")
+        for number, name in enumerate(cast(list[Any], given)):
+            if name not in APP_NAMES:
+                says = f"There is no application {shown(name)}"
+                raise self._wrong(("apps", number), says, choose_from(str(name), APP_NAMES))
+        return tuple(name for name in APP_NAMES if name in given)
 
     def kind(self, port: str) -> str:
         """Return the kind of adapter that this profile names for `port`."""
@@ -213,6 +225,26 @@ class Stack:
         return TesseraError(
             f"{self._profile.where(place)}: {full.rstrip('.')}.", expected=expected, todo="Correct it in that line."
         )
+
+
+def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with what a run changes, e.g. `{"churn": {"horizon_days": 45}}`.
+
+    Raises:
+        TesseraError: a key is no setting, or a value of another type or out of range.
+    """
+    place: Place = ("settings",)
+    try:
+        values = strict(Settings, merged(settings.model_dump(mode="json"), changes), place)
+        return Settings(**values)
+    except WrongSetting as error:
+        what, expected = error.what, error.expected
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        what = f"`{dotted((*place, *first['loc']))}` is {shown(first['input'])}: {clause(first['msg'])}"
+        expected = _EXPECTED
+    todo = "Correct it in the run's config, under `resources: settings: config`."
+    raise TesseraError(f"The config of this run: {what.rstrip('.')}.", expected=expected, todo=todo)
 
 
 def opened(config: dg.Config) -> Any:

@@ -12,7 +12,7 @@ from resources.stack.strictness import Expanded, is_reference, may_be_secret, sh
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TOP = ("default_profile", "profiles")
-_KEYS = ("calendar", "extends", "home", "ports", "settings")
+_KEYS = ("apps", "calendar", "extends", "home", "ports", "settings")
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,15 @@ def expanded_path(text: str, name: str) -> Path:
     return path
 
 
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings key by key at any depth; what stands in `above` counts."""
+    both = dict(below)
+    for key, value in above.items():
+        old = both.get(key)
+        both[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
+
+
 def _profiles(document: Document) -> dict[str, dict[str, Any]]:
     for key in document.values:
         if key not in _TOP and not key.startswith("x-"):  # a place for anchors, as in compose files
@@ -144,27 +153,19 @@ def _chain(document: Document, profiles: Mapping[str, Mapping[str, Any]], name: 
 
 def _inherited(profiles: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return a profile over those that it extends: a port is replaced whole, settings are merged key by key."""
-    merged: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
     for profile in reversed(profiles):
         own = {key: value for key, value in profile.items() if key != "extends"}
-        for key, merge in (("ports", _over), ("settings", _merged)):
-            below, above = merged.get(key), own.get(key)
+        for key, merge in (("ports", _over), ("settings", merged)):
+            below, above = whole.get(key), own.get(key)
             if isinstance(below, dict) and isinstance(above, dict):
                 own[key] = merge(below, above)
-        merged = {**merged, **own}
-    return merged
+        whole = {**whole, **own}
+    return whole
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return {**below, **above}
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
 
 
 def _check_ports(profile: RawProfile, adapters: Mapping[str, Mapping[str, str]]) -> None:

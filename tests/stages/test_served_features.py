@@ -15,7 +15,6 @@ import pytest
 from assets.churn import assets as churn
 from assets.churn import features as churn_features
 from assets.churn import skew as churn_serving
-from assets.partitions import daily
 from assets.shop import assets as shop
 from models.settings import Settings
 from resources.engine.local import LocalEngineConfig
@@ -26,7 +25,7 @@ from resources.stack.ports import EngineResource, FeatureStoreResource, LakeReso
 
 # pyright: basic, reportAttributeAccessIssue=false
 
-FIRST = daily.start.date()
+FIRST = date(2025, 1, 1)
 DAY = timedelta(days=1)
 #: The days that are ingested one by one; the last two are compared.
 DAYS = [FIRST + n * DAY for n in (50, 51, 52, 53)]
@@ -57,8 +56,6 @@ class TemporaryLake(LakeResource):
 
 
 class Defaults(SettingsResource):
-    profile: str = "test"
-
     def open(self) -> Settings:
         return Settings()
 

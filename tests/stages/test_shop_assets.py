@@ -1,7 +1,7 @@
 """The shop's tables as assets: what the UI shows, and what stops the run."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 from pydantic import ConfigDict
 
-from assets.partitions import daily
 from assets.shop import assets as shop
 from assets.stages.builders import QUARANTINED_SHARE, column_schema
 from models.contracts import CUSTOMERS, ORDERS, PRODUCTS
@@ -23,7 +22,7 @@ from resources.stack.ports import LakeResource, SettingsResource, SourceResource
 
 TABLES = [contract.table for contract in (CUSTOMERS, ORDERS, PRODUCTS)]
 
-FIRST = daily.start.date()
+FIRST = date(2025, 1, 1)
 DAY = FIRST + timedelta(days=19)
 SOURCE = SimulatedSourceConfig(customers=2000, first_day=FIRST.isoformat(), seed=3)
 
@@ -44,7 +43,6 @@ class TemporaryLake(LakeResource):
 
 class ChosenSettings(SettingsResource):
     model_config = ConfigDict(frozen=True)
-    profile: str = "test"
     max_quarantined_share: float
 
     def open(self) -> Settings:

@@ -14,7 +14,7 @@ from assets.churn import assets as churn
 from assets.stages.batch_scoring import publish, score
 from models.errors import TesseraError
 from models.ledger import STOPPED
-from pipelines import sensors
+from pipelines.churn import fall_back
 from pipelines.cli import publications
 from resources.health import Health
 from resources.notifier.port import Notifier
@@ -311,7 +311,7 @@ def test_a_blocked_night_asks_for_a_fallback_once_it_is_not_repeated(world: Worl
             context = dg.build_run_status_sensor_context(
                 "churn_fallback", result.get_run_failure_event(), instance, instance.get_run_by_id(run.run_id)
             ).for_run_failure()
-            asked = sensors.churn_fallback(context)
+            asked = fall_back(context)
             assert isinstance(asked, dg.RunRequest) is asks
             if asks:
                 assert asked.partition_key == NEXT.isoformat()

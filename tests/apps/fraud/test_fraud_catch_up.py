@@ -22,10 +22,10 @@ from resources.lake.delta import DeltaLakeConfig
 from resources.notifier.log import LogNotifierConfig
 from resources.registry.fake import FolderRegistry
 from resources.registry.port import Registry
-from resources.stack.loader import active_stack
 from resources.stack.ports import (
     EngineResource,
     EventsResource,
+    HomeResource,
     LakeResource,
     NotifierResource,
     RegistryResource,
@@ -64,8 +64,6 @@ class Folder(RegistryResource):
 
 
 class Defaults(SettingsResource):
-    profile: str = "test"
-
     def open(self) -> Settings:
         return Settings(fraud=FraudSettings())
 
@@ -83,13 +81,14 @@ class Home:
             "registry": Folder(path=str(folder / "registry")),
             "notifier": Notices(backend=LogNotifierConfig(path=str(folder / "notices.jsonl"))),
             "settings": Defaults(),
+            "home": HomeResource(path=str(folder / "home")),
         }
         self.events = self.resources["events"].open()
         self.store = self.resources["stream_store"].open()
 
     def tick(self, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
         sensor = defs.resolve_sensor_def("fraud_events")
-        asked = {name: self.resources[name] for name in ("events", "stream_store", "registry")}
+        asked = {name: self.resources[name] for name in ("events", "stream_store", "registry", "home")}
         with dg.build_sensor_context(instance=self.instance, cursor=cursor, resources=asked) as context:
             return sensor(context)  # pyright: ignore[reportReturnType]
 
@@ -118,12 +117,9 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setenv("TESSERA_HOME", str(tmp_path / "home"))
-    active_stack.cache_clear()
+def home(tmp_path: Path) -> Iterator[Home]:
     with dg.DagsterInstance.ephemeral() as instance:
         yield Home(tmp_path, instance)
-    active_stack.cache_clear()
 
 
 @pytest.fixture
@@ -244,7 +240,7 @@ class TestSensor:
 
     def test_a_worker_is_left_alone(self, served: Home) -> None:
         served.events.publish(payments(1, 4))
-        with only_one(active_stack(), LOCK, "`tessera stream fraud`"):
+        with only_one(served.resources["home"], LOCK, "`tessera stream fraud`"):
             assert "Events are taken in by `tessera stream fraud`, process" in says(served.tick(None))
             with pytest.raises(TesseraError, match="is locked: `tessera stream fraud`"):
                 served.run(dg.RunRequest(run_config=_config(1, 4)))

@@ -39,8 +39,6 @@ class TemporaryQueue(EventsResource):
 
 
 class Defaults(SettingsResource):
-    profile: str = "test"
-
     def open(self) -> Settings:
         return Settings()
 

@@ -1,0 +1,93 @@
+"""The factory of jobs and schedules: one tag set, one retry policy, one time limit. All times are UTC."""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import dagster as dg
+
+from assets.partitions import over_days
+from resources.stack.loader import Stack
+from resources.stack.ports import SourceResource
+
+#: Tag of a run: the application that it works for.
+APP_TAG = "tessera/app"
+#: Under the daemon a failed run is repeated once, whole (every step may be repeated), and ended after four hours.
+_TAGS = {"dagster/max_retries": "1", "dagster/retry_strategy": "ALL_STEPS", "dagster/max_runtime": "14400"}
+
+Job = Any  # Dagster exports no name for what `define_asset_job` returns
+
+
+def job(
+    name: str, app: str, selection: dg.AssetSelection, description: str, *, config: Mapping[str, Any] | None = None
+) -> Job:
+    """A job of an application; `config` is the config of its steps by name, where it differs from their defaults."""
+    ops = {"ops": {step: {"config": values} for step, values in config.items()}} if config else None
+    return dg.define_asset_job(
+        name, selection=selection, description=description, config=ops, tags={**_TAGS, APP_TAG: app}
+    )
+
+
+def daily(
+    job: Job,
+    stack: Stack,
+    description: str,
+    *,
+    after: timedelta = timedelta(),
+    needs: tuple[str, ...] = (),
+    name: str | None = None,
+) -> dg.ScheduleDefinition:
+    """Run the job every night for the day that just ended, `after` the time at which the profile's nights begin.
+
+    Args:
+        job: partitioned by day.
+        stack: says when nights begin.
+        description: for the UI.
+        after: later than the beginning of the night.
+        needs: contracted tables; without one of them in the source, nothing runs.
+        name: of the schedule; None: that of the job.
+    """
+    return _schedule(job, _cron(stack, after), description, stack.name, needs, name or job.name)
+
+
+def weekly(
+    job: Job, stack: Stack, description: str, *, weekday: int, after: timedelta, needs: tuple[str, ...] = ()
+) -> dg.ScheduleDefinition:
+    """As `daily`, on one day of the week; 0 is Sunday."""
+    return _schedule(job, _cron(stack, after, str(weekday)), description, stack.name, needs, job.name)
+
+
+def assets_of(module: ModuleType, stack: Stack) -> list[dg.AssetsDefinition]:
+    """The assets that a module declares, over the days of the profile."""
+    found = dg.load_assets_from_modules([module])
+    return over_days((one for one in found if isinstance(one, dg.AssetsDefinition)), stack.calendar.first_day)
+
+
+def _cron(stack: Stack, after: timedelta, weekday: str = "*") -> str:
+    at = datetime.combine(date.min, stack.calendar.nightly_at) + after
+    return f"{at.minute} {at.hour} * * {weekday}"
+
+
+def _schedule(
+    job: Job, cron: str, description: str, profile: str, needs: tuple[str, ...], name: str
+) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name=name,
+        job=job,
+        cron_schedule=cron,
+        execution_timezone="UTC",
+        description=description,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        required_resource_keys={"source"} if needs else None,
+    )
+    def ask(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        if needs:
+            source: SourceResource = context.resources.source
+            provided = source.open().tables()
+            if missing := [table for table in needs if table not in provided]:
+                return dg.SkipReason(f"The source of profile {profile} delivers no {missing[0]}.")
+        day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
+        return dg.RunRequest(run_key=day, partition_key=day)
+
+    return ask

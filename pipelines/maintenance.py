@@ -1,0 +1,43 @@
+"""Jobs, schedules and sensors that look after a home: unused files, old events, lost runs, ingested days."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from assets.maintenance import assets as storage
+from pipelines import automation
+from pipelines.ingested_days import ingested_days
+from pipelines.lost_runs import end_lost_runs
+from resources.stack.loader import Stack
+from resources.stack.ports import NotifierResource
+
+WEEKLY = automation.job(
+    "storage_weekly",
+    "storage",
+    dg.AssetSelection.assets(storage.vacuum, storage.old_events),
+    "Remove files that no table has used for `storage.keep_hours`, and events older than `storage.keep_event_days`. "
+    "The day only names the run.",
+)
+
+
+@dg.sensor(
+    minimum_interval_seconds=30,
+    description="Ends runs whose process is gone (power cut, kill) as failed, so that they hold up nothing: they are "
+    "repeated or replaced like any failed run.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def lost_runs(context: dg.SensorEvaluationContext, notifier: NotifierResource) -> dg.SkipReason:
+    """Asks for no run: it ends those that nobody executes any more."""
+    swept = end_lost_runs(context.instance, notifier.open())
+    return dg.SkipReason(" ".join(swept.sentences()) or "Every run under way has a process.")
+
+
+def definitions(stack: Stack) -> dg.Definitions:
+    """Assets, job, schedule and sensor of storage and runs."""
+    sunday = "Every Sunday: what no table uses any more is removed."
+    return dg.Definitions(
+        assets=automation.assets_of(storage, stack),
+        jobs=[WEEKLY],
+        schedules=[automation.weekly(WEEKLY, stack, sunday, weekday=0, after=timedelta(hours=3))],
+        sensors=[lost_runs, ingested_days],
+    )
