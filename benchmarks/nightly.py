@@ -155,8 +155,10 @@ def _nightly(note: Path) -> None:
 def _plain(note: Path) -> None:
     """Do the same work as the job, line by line."""
     from assets.churn.features import write_features
-    from assets.stages.batch_scoring import Night, publish, score
+    from assets.churn.scoring import scoring_task
+    from assets.stages.batch_scoring import Night, score
     from assets.stages.ingestion.run import ingest
+    from assets.stages.publication import publish
     from resources.stack.loader import active_stack
 
     started = time.process_time()
@@ -167,10 +169,10 @@ def _plain(note: Path) -> None:
         if ingest(table, source, lake, DAY, stack.settings.ingestion, "plain").breaks(stack.settings.ingestion):
             raise SystemExit(f"too many rows of {table} in quarantine")
     write_features(lake, engine, stack.settings.churn, [DAY])
-    scored = score(Night(lake, registry, sink, notifier, stack.settings.churn, DAY, "plain"))
+    scored = score(Night(scoring_task(stack.settings.churn), lake, registry, sink, notifier, DAY, "plain"))
     if not scored.audit.passed:
         raise SystemExit("the audit stopped the scores")
-    print(publish(sink, notifier, DAY).verdict)
+    print(publish(sink, notifier, "churn", DAY).verdict)
     note.write_text(str(time.process_time() - started))
 
 

@@ -217,7 +217,9 @@ def _ours(folder: Path, rows: int, reasons: int) -> None:
 
     from models.scoring.batch import Scorer, scored
     from models.scoring.config import ScoringConfig
+    from models.scoring.contacts import DECISIONS, ContactBudget
     from models.scoring.feature_files import feature_batches
+    from models.scoring.output import binary_output
     from models.training.calibration import Platt
     from models.training.encoding import Encoder
     from models.training.xgboost_model import XGBoostModel
@@ -225,11 +227,13 @@ def _ours(folder: Path, rows: int, reasons: int) -> None:
 
     booster = xgb.Booster({"nthread": THREADS}, model_file=folder / "model.ubj")
     model = XGBoostModel(booster, Platt(slope=1.0, intercept=0.0))
-    scorer = Scorer(model, Encoder(tuple(FEATURES), {}), "1", "0" * 64, "v1", "customer_id")
+    encoder, output = Encoder(tuple(FEATURES), {}), binary_output("customer_id", decisions=DECISIONS)
+    scorer = Scorer(lambda matrix: {"score": model.predict(matrix)}, encoder, "1", "0" * 64, "v1", output)
     config = ScoringConfig(batch_rows=BATCH_ROWS, max_reasons_rows=reasons, min_contact_score=0.0)
     files = [str(_rows_file(folder, rows))]
     batches = feature_batches(files, ["customer_id", *FEATURES], batch_rows=BATCH_ROWS)
-    with scored(batches, scorer, config, scratch=folder) as result:
+    rule = ContactBudget(model, FEATURES, config)
+    with scored(batches, scorer, rule, batch_rows=BATCH_ROWS, scratch=folder) as result:
         written = DeltaSink(str(folder / "sink")).write_attempt("churn", date(2026, 1, 1), "a", result.reader())
     assert written == rows
 

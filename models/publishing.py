@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Literal
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from models.errors import TesseraError
@@ -16,22 +15,6 @@ LADDER: tuple[Degradation, ...] = ("fresh", "champion_before", "stale_features",
 
 #: Rule by which digests of rows are made (`models.scoring.digest`); another rule gives other digests of equal rows.
 DIGEST_RULE = "rows-v2"
-
-#: One row per scored entity, in ascending order of `entity_id`. `model_version` is the registry's number, for people;
-#: `model_package` is the sha256 of the model package, the same in every registry.
-SCORES_SCHEMA = pa.schema(
-    [
-        pa.field("entity_id", pa.string(), nullable=False),
-        pa.field("score", pa.float32(), nullable=False),
-        pa.field("decision", pa.string(), nullable=False),
-        pa.field("reasons", pa.list_(pa.string())),
-        pa.field("model_version", pa.string(), nullable=False),
-        pa.field("model_package", pa.string(), nullable=False),
-        pa.field("feature_version", pa.string(), nullable=False),
-    ]
-)
-#: Columns for people, which the digest of the rows leaves out: a registry's counter is not the model's identity.
-UNHASHED_COLUMNS = frozenset({"model_version"})
 
 
 class Publication(BaseModel):
@@ -83,6 +66,7 @@ class AuditVerdict(BaseModel):
         failed: the blocking checks that failed, by name, with what was found.
         overrulable: the failed checks compare with earlier scores and may be overruled by a person; the rows as such
             are sound.
+        has_fallback: a job publishes older scores of the application, flagged, where a night could not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +75,7 @@ class AuditVerdict(BaseModel):
     passed: bool
     failed: dict[str, str] = {}
     overrulable: bool = False
+    has_fallback: bool = False
 
     @property
     def app(self) -> str:
@@ -148,14 +133,14 @@ def require_passed(
 
 def _refused(verdict: AuditVerdict) -> TesseraError:
     draft = verdict.draft
-    by_hand = (
-        f'or, if the shift is real, `tessera publish {draft.app} --date {draft.day} --even-if-refused --why "..."`'
-    )
+    way = f"Correct what failed and run `tessera run {draft.app}_nightly --date {draft.day}`"
+    if verdict.has_fallback:
+        way = f"Run `tessera run {draft.app}_fallback --date {draft.day}`"
+    by_hand = f'if the shift is real, `tessera publish {draft.app} --date {draft.day} --even-if-refused --why "..."`'
     return TesseraError(
         f"The audit blocked the scores of {draft.app} for {draft.day}: {verdict.failures()}.",
         expected="scores that pass every blocking check",
-        todo=f"Run `tessera run {draft.app}_fallback --date {draft.day}`"
-        + (f", {by_hand}." if verdict.overrulable else "."),
+        todo=f"{way}, or, {by_hand}." if verdict.overrulable else f"{way}.",
     )
 
 

@@ -78,6 +78,9 @@ class FraudSettings(AppSettings):
     )
     gate: FraudGateConfig = FraudGateConfig()
     refit: RefitConfig = RefitConfig()
+    #: A wave of fraud moves the scores, and alerts are needed then: a shift only warns unless it is beyond reason, and
+    #: the small probabilities of two models differ by more than any PSI limit.
+    audit: AuditConfig = AuditConfig(psi_warn=0.25, psi_block=2.0, psi_block_new_model=None)
     drift: DriftConfig = DriftConfig()
     skew: SkewConfig = SkewConfig()
 

@@ -26,9 +26,11 @@ _ROWS = dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(shop.cus
 NIGHTLY = automation.job(
     "fraud_nightly",
     FRAUD.name,
-    _ROWS | dg.AssetSelection.assets(fraud.champion, fraud.scores, fraud.alerts, fraud.online_skew, fraud.matured),
-    "Ingest payments, labels and answers, compute features, train if there is no champion, score the day, "
-    "add missing alerts, compare with the stream, judge the day whose labels have come.",
+    _ROWS
+    | dg.AssetSelection.assets(fraud.champion, fraud.scores, fraud.publication)
+    | dg.AssetSelection.assets(fraud.alerts, fraud.online_skew, fraud.matured),
+    "Ingest payments, labels and answers, compute features, train if there is no champion, score the day, audit, "
+    "publish, add missing alerts, compare with the stream, judge the day whose labels have come.",
 )
 TRAINING = automation.job(
     "fraud_training",

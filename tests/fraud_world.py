@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Iterable, Sequence
@@ -12,21 +13,31 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import xgboost as xgb
 
 from assets.fraud import features as fraud_features
 from assets.fraud.model import FraudModel
+from assets.fraud.scoring import scoring_task
 from assets.fraud.stream.processor import FraudStream
+from assets.stages.batch_scoring import Night, score
+from assets.stages.publication import Published, publish
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
 from models.fraud.event_parsing import PaymentLimits
 from models.fraud.replay import events_of, payment_history
 from models.fraud.threshold import ALERTING, threshold_text
+from models.settings import FraudSettings
+from models.training.calibration import Platt
 from models.training.encoding import Encoder
-from models.training.model_package import ModelCard, save
+from models.training.model_package import ModelCard, load, save
+from models.training.xgboost_model import XGBoostModel
 from resources.engine.local import LocalEngine, LocalEngineConfig
 from resources.events.sqlite_events import SqliteEvents, SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
+from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
+from resources.sink.delta import DeltaSinkConfig
+from resources.sink.port import Sink
 from resources.stream_store.sqlite_stream_store import SqliteStreamStore, SqliteStreamStoreConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
 
@@ -39,6 +50,8 @@ _SOME = (
     "TERMINAL_ID IN (4019, 4865, 796, 3433, 8143, 3637, 1368, 7865, 8018, 2889) "
     "OR CUSTOMER_ID IN (3227, 3224, 27, 2321)"
 )
+
+_ZEROS = np.zeros((1, len(FEATURES)), np.float32)
 
 #: So low that there are more alerts than frauds.
 _THRESHOLD = 0.15
@@ -73,6 +86,33 @@ class World:
     @property
     def model(self) -> FraudModel:
         return FraudModel(self.registry, "1")
+
+    @property
+    def sink(self) -> Sink:
+        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
+
+    def night(self, day: date, run_id: str = "run") -> Night:
+        """The scoring of a day by the champion."""
+        task, notifier = scoring_task(FraudSettings()), LogNotifier(self.folder / "notices.jsonl")
+        return Night(task, self.lake, self.registry, self.sink, notifier, day, run_id)
+
+    def score(self, day: date, run_id: str = "run") -> Published:
+        """A night's scoring and publishing of a day."""
+        night = self.night(day, run_id)
+        score(night)
+        return publish(night.sink, night.notifier, "fraud", day)
+
+    def promote_another(self) -> None:
+        """A champion like the first that gives other probabilities."""
+        first = self.registry.fetch("fraud", "1")
+        made = load(first)
+        booster = xgb.Booster(model_file=next(first.glob("*.ubj")))
+        steeper = XGBoostModel(booster, Platt(slope=1.2, intercept=-0.1))
+        golden = json.dumps({"rows": [[0.0] * len(FEATURES)], "scores": steeper.predict(_ZEROS).tolist()})
+        package = self.folder / "another"
+        save(package, steeper, made.encoder, made.card, {**made.extras, "golden.json": golden})
+        self.registry.register("fraud", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
+        self.registry.set_champion("fraud", "2", action="promote", why="", who="", run_id="", metrics={})
 
     def worker(self) -> FraudStream:
         return FraudStream(self.events, self.store, PaymentLimits(), clock=lambda: NOW)
@@ -164,6 +204,7 @@ def _train(world: World, learnt: pa.Table) -> None:
     )
     encoder = Encoder.fit(rows.select(list(FEATURES)), FEATURES)
     package = world.folder / "package"
-    save(package, fit.model, encoder, card, {ALERTING: threshold_text(_THRESHOLD, 5)})
+    golden = json.dumps({"rows": _ZEROS.astype(float).tolist(), "scores": fit.model.predict(_ZEROS).tolist()})
+    save(package, fit.model, encoder, card, {ALERTING: threshold_text(_THRESHOLD, 5), "golden.json": golden})
     version = world.registry.register("fraud", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     world.registry.set_champion("fraud", version, action="promote", why="test", who="test", run_id="", metrics={})

@@ -6,11 +6,13 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
+from output_contracts import CHURN, CONTRACTS
 
-from models.publishing import SCORES_SCHEMA, AuditVerdict, Publication
+from models.publishing import AuditVerdict, Publication
 from models.scoring.digest import RowsDigest
 from resources.sink.port import Sink
 
+SCORES_SCHEMA = CHURN.schema
 APP = "churn"
 DAY = date(2026, 1, 31)
 
@@ -37,10 +39,38 @@ def score_rows(scores: Sequence[float], *, contacts: int = 0, model: str = "3", 
     return pa.table(columns, schema=SCORES_SCHEMA)
 
 
-def some_rows(seed: int, count: int = 40) -> pa.Table:
+def some_rows(seed: int, count: int = 40, contract: str = "churn") -> pa.Table:
     """A set that differs for each seed; its model version is the seed."""
     scores = np.random.default_rng(seed).random(count)
-    return score_rows(scores.tolist(), contacts=5, model=str(seed))
+    if contract == "churn":
+        return score_rows(scores.tolist(), contacts=5, model=str(seed))
+    return contract_rows(contract, scores.astype(np.float32), model=str(seed))
+
+
+def contract_rows(contract: str, scores: np.ndarray, model: str = "3") -> pa.Table:
+    """Rows of customers `c000000`, `c000001`... that keep an output contract."""
+    schema, count = CONTRACTS[contract].schema, len(scores)
+    customers = [f"c{number:06d}" for number in range(count)]
+    told = {
+        "customer_id": customers,
+        "product_id": ["p1"] * count,
+        "transaction_id": range(count),
+        "terminal_id": ["t1"] * count,
+        "event_timestamp": [datetime(2026, 1, 31, 0, number // 3, tzinfo=UTC) for number in range(count)],
+        "prediction": scores * 100,
+        "lower": scores * 90,
+        "upper": scores * 110,
+        "label": ["refund" if score > 0.5 else "other" for score in scores],
+        "top_labels": [["refund", "other"][: 1 + number % 2] for number in range(count)],
+        "top_probabilities": [[score, 1 - score][: 1 + number % 2] for number, score in enumerate(scores)],
+        "rank": range(1, count + 1),
+        "score": scores,
+        "probability": scores,
+        "model_version": [model] * count,
+        "model_package": [package_of(model)] * count,
+        "feature_version": ["v1"] * count,
+    }
+    return pa.table([pa.array(told[field.name], field.type) for field in schema], schema=schema)
 
 
 def reader(rows: pa.Table, batch_rows: int = 7) -> pa.RecordBatchReader:
@@ -79,7 +109,9 @@ def publication(attempt: str, rows: pa.Table, *, day: date = DAY, run_id: str = 
 
 def verdict(draft: Publication, **failed: str) -> AuditVerdict:
     """An audit that passed, unless `failed` names checks."""
-    return AuditVerdict(draft=draft, passed=not failed, failed=failed, overrulable=set(failed) == {"distribution"})
+    return AuditVerdict(
+        draft=draft, passed=not failed, failed=failed, overrulable=set(failed) == {"distribution"}, has_fallback=True
+    )
 
 
 def audit_and_publish(sink: Sink, record: Publication) -> Publication:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pydantic import ConfigDict
 
 from assets.churn import assets as churn
+from assets.churn.scoring import scoring_task
 from assets.stages.batch_scoring import Night
 from models.features.cutoffs import cutoff_moment
 from models.scoring.config import DriftConfig, ScoringConfig
@@ -124,7 +125,7 @@ class World:
 
     def night(self, day: date = DAY, run_id: str = "run") -> Night:
         notifier = LogNotifier(self.folder / "notices.jsonl")
-        return Night(self.lake, self.registry, self.sink, notifier, SETTINGS, day, run_id)
+        return Night(scoring_task(SETTINGS), self.lake, self.registry, self.sink, notifier, day, run_id)
 
     def features(self, day: date, **change: Any) -> None:
         """The day has features."""

@@ -7,6 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from assets.stages.app import App, FeatureService
+from models.scoring.output import binary_output
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,7 @@ def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequen
 
 
 SERVICE = FeatureService(name="churn_v1", view="churn_customer", write=_write_features)
+OUTPUT = binary_output("customer_id", decisions=("leave", "contact"))
 CHURN = App(
     name="churn",
     title="Customers who will not buy again: a nightly score per active customer.",
@@ -38,5 +40,5 @@ CHURN = App(
     training_set="churn_training_set",
     golden_ids=_golden_customers,
     service=SERVICE,
-    publishes=True,
+    output=OUTPUT,
 )

@@ -5,21 +5,19 @@ The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` a
 `models/` when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
 """
 
-from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
 
 from assets.churn import features as churn_features
+from assets.churn import scoring as churn_scoring
 from assets.churn import skew as churn_serving
 from assets.churn import training as churn_learning
 from assets.partitions import daily
-from assets.stages import batch_scoring as churn_scoring
 from assets.stages import skew as served_skew
 from assets.stages import training as learning
-from assets.stages.blocking import or_stop
 from assets.stages.builders import LearningConfig, champion_of
-from models.publishing import Degradation
+from assets.stages.publishing_assets import publication_asset, scores_asset
 from resources.stack.ports import (
     EngineResource,
     FeatureStoreResource,
@@ -27,7 +25,6 @@ from resources.stack.ports import (
     NotifierResource,
     RegistryResource,
     SettingsResource,
-    SinkResource,
 )
 from resources.trainer.recipes import trainers_of
 
@@ -81,74 +78,14 @@ def champion(
         yield learning.decided(lesson, judged, models, notifier.open(), **run)
 
 
-class ScoresConfig(dg.Config):
-    """Lowest rung of the degradation ladder that a run may score with."""
-
-    worst: Degradation = churn_scoring.WORST_OF_A_NIGHT
-
-
-@dg.asset(
-    key=["churn", "scores"],
-    deps=[["churn", "features"], ["churn", "champion"]],
-    partitions_def=daily,
-    group_name="churn",
-    kinds={"xgboost", "deltalake"},
-    owners=_OWNERS,
-    check_specs=[
-        dg.AssetCheckSpec(
-            "audit",
-            asset=["churn", "scores"],
-            blocking=True,
-            description="The rows read back: every customer once, in order, in range, like the last published ones.",
-        ),
-        dg.AssetCheckSpec(
-            "drift",
-            asset=["churn", "scores"],
-            description="Population stability index of each feature against the newest rows the model was judged on.",
-        ),
-    ],
+scores = scores_asset(
+    "churn",
+    lambda settings: churn_scoring.scoring_task(settings.churn),
+    description="Churn probability of each active customer: written, read back and audited, not yet published.",
+    kinds=("xgboost", "deltalake"),
 )
-def scores(
-    context: dg.AssetExecutionContext,
-    config: ScoresConfig,
-    lake: LakeResource,
-    registry: RegistryResource,
-    sink: SinkResource,
-    notifier: NotifierResource,
-    settings: SettingsResource,
-) -> Iterator[dg.MaterializeResult]:
-    """Churn probability of each active customer: written, read back and audited, not yet published."""
-    day = date.fromisoformat(context.partition_key)
-    stores = (lake.open(), registry.open(), sink.open(), notifier.open())
-    night = churn_scoring.Night(*stores, settings.open().churn, day, context.run.run_id)
-    scored = churn_scoring.score(night, config.worst)
-    yield from or_stop(
-        dg.MaterializeResult(metadata=scored.metadata(), check_results=scored.checks()),
-        "churn/scores",
-        "audit",
-        expected="rows that pass every check of the audit",
-        todo="Nothing is published. `tessera dev` shows the check at the asset churn/scores; to publish older scores "
-        f"meanwhile, flagged: `tessera run churn_fallback --date {day}`.",
-    )
 
-
-@dg.asset(
-    key=["churn", "publication"],
-    deps=[["churn", "scores"]],
-    partitions_def=daily,
-    group_name="churn",
-    kinds={"deltalake"},
-    owners=_OWNERS,
-)
-def publication(
-    context: dg.AssetExecutionContext, sink: SinkResource, notifier: NotifierResource
-) -> dg.MaterializeResult:
-    """The day's scores, published if the audit passed them: one pointer names the audited rows.
-
-    The draft and its verdict come from the sink. The same rows again change nothing.
-    """
-    published = churn_scoring.publish(sink.open(), notifier.open(), date.fromisoformat(context.partition_key))
-    return dg.MaterializeResult(metadata=published.metadata())
+publication = publication_asset("churn")
 
 
 @dg.asset(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from assets.stages.app import App
+from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,6 +17,19 @@ def _golden_customers(rows: pa.Table) -> list[str]:
     return golden_customers(rows)
 
 
+#: One row per payment, by time; the stream's scores, bit for bit, so float64.
+OUTPUT = OutputContract(
+    keys=(
+        OutputColumn("transaction_id", "int64"),
+        OutputColumn("customer_id", "string", "Card."),
+        OutputColumn("terminal_id", "string"),
+        OutputColumn("event_timestamp", "timestamp", "Time of the payment, UTC."),
+    ),
+    payload=(OutputColumn("score", "float64", "Probability of fraud.", at_least=0, at_most=1),),
+    entity="transaction_id",
+    score="score",
+    order=("event_timestamp", "transaction_id"),
+)
 FRAUD = App(
     name="fraud",
     title="Card payments that their card's owner did not make: scored as they come, and again each night.",
@@ -26,4 +40,5 @@ FRAUD = App(
     golden_ids=_golden_customers,
     raises_alerts=True,
     streams=True,
+    output=OUTPUT,
 )

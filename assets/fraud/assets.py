@@ -1,8 +1,8 @@
 """Fraud: which card payments were not made by the card's owner. Read top to bottom = the lineage.
 
 payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion -> scores ->
-missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what its model was
-given is held against the features. The steps' bodies stand in `fraud_*`.
+publication -> missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what
+its model was given is held against the features. The steps' bodies stand in `fraud_*`.
 """
 
 from datetime import date
@@ -16,7 +16,6 @@ from assets.fraud import performance as fraud_monitoring
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_serving
 from assets.fraud import training as fraud_learning
-from assets.fraud.model import FraudModel, model_in_charge
 from assets.fraud.notifications import told
 from assets.fraud.stream import catch_up as fraud_catch_up
 from assets.fraud.stream.champion import FraudChampion
@@ -25,6 +24,7 @@ from assets.partitions import daily
 from assets.stages import skew as served_skew
 from assets.stages import training as learning
 from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.publishing_assets import publication_asset, scores_asset
 from resources.home import only_one
 from resources.stack.ports import (
     EngineResource,
@@ -34,6 +34,7 @@ from resources.stack.ports import (
     NotifierResource,
     RegistryResource,
     SettingsResource,
+    SinkResource,
     StreamStoreResource,
 )
 from resources.trainer.recipes import trainers_of
@@ -84,25 +85,20 @@ def champion(
         yield learning.decided(lesson, judged, models, notifier.open(), **run)
 
 
-@dg.asset(
-    key=["fraud", "scores"],
-    deps=[["fraud", "features"], ["fraud", "champion"]],
-    partitions_def=daily,
-    group_name="fraud",
-    kinds={"xgboost", "deltalake"},
-    owners=_OWNERS,
+scores = scores_asset(
+    "fraud",
+    lambda settings: fraud_scoring.scoring_task(settings.fraud),
+    description="Fraud probability of every payment of the day, from the offline features: what the stream gives, bit "
+    "for bit. Written, read back and audited, not yet published.",
+    kinds=("xgboost", "deltalake"),
 )
-def scores(context: dg.AssetExecutionContext, lake: LakeResource, registry: RegistryResource) -> dg.MaterializeResult:
-    """Fraud probability of every payment of the day, from the offline features: what the stream gives, bit for bit."""
-    models = registry.open()
-    model = FraudModel(models, model_in_charge(models))
-    scored = fraud_scoring.score(lake.open(), model, date.fromisoformat(context.partition_key))
-    return dg.MaterializeResult(metadata=scored.metadata())
+
+publication = publication_asset("fraud")
 
 
 @dg.asset(
     key=["fraud", "alerts"],
-    deps=[["fraud", "scores"]],
+    deps=[["fraud", "publication"]],
     partitions_def=daily,
     group_name="fraud",
     kinds={"sqlite"},
@@ -111,13 +107,15 @@ def scores(context: dg.AssetExecutionContext, lake: LakeResource, registry: Regi
 def alerts(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
+    sink: SinkResource,
     registry: RegistryResource,
     stream_store: StreamStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """The day's alerts, one per card: those that the stream raised, and those that it would have raised."""
     day, budget = date.fromisoformat(context.partition_key), settings.open().fraud.alerts_per_day
-    found = fraud_scoring.add_missing_alerts(lake.open(), registry.open(), stream_store.open(), day, budget=budget)
+    stores = (lake.open(), sink.open(), registry.open(), stream_store.open())
+    found = fraud_scoring.add_missing_alerts(*stores, day, budget=budget)
     return dg.MaterializeResult(metadata=found.metadata())
 
 
@@ -161,7 +159,7 @@ def stream(
 
 @dg.asset(
     key=["fraud", "online_skew"],
-    deps=[["fraud", "features"], ["fraud", "scores"], ["fraud", "stream"]],
+    deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream"]],
     partitions_def=daily,
     group_name="fraud",
     kinds={"sqlite", "deltalake"},
@@ -176,11 +174,16 @@ def stream(
     ],
 )
 def online_skew(
-    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource, settings: SettingsResource
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    sink: SinkResource,
+    stream_store: StreamStoreResource,
+    settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """Every payment that the stream scored on the day, held against what training would have seen."""
     day = date.fromisoformat(context.partition_key)
-    compared = fraud_serving.compare(lake.open(), stream_store.open(), settings.open().fraud.skew, day)
+    limits = settings.open().fraud.skew
+    compared = fraud_serving.compare(lake.open(), sink.open(), stream_store.open(), limits, day)
     return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
 
 
@@ -204,10 +207,12 @@ def matured(
     lake: LakeResource,
     engine: EngineResource,
     registry: RegistryResource,
+    sink: SinkResource,
     stream_store: StreamStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """Performance of the scores and alerts of seven days ago, by the labels known at the end of the partition's day."""
     day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
-    found = fraud_monitoring.matured(lake.open(), engine.open(), registry.open(), stream_store.open(), fraud, as_of=day)
+    stores = (lake.open(), engine.open(), registry.open(), sink.open(), stream_store.open())
+    found = fraud_monitoring.matured(*stores, fraud, as_of=day)
     return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from assets.fraud.training import APP
 from models.errors import TesseraError
 from models.features.fraud_definitions import FEATURES
 from resources.registry.port import Registry
+
+if TYPE_CHECKING:
+    from models.training.model_package import LoadedModel
 
 _REASONS = 5
 
@@ -29,22 +33,13 @@ class FraudModel:
     """
 
     def __init__(self, registry: Registry, version: str) -> None:
-        from models.fraud.threshold import ALERTING, threshold_of
         from models.training.model_package import load
 
         loaded = load(registry.fetch(APP, version))
-        unknown = [name for name in loaded.feature_names if name not in FEATURES]
-        if unknown or ALERTING not in loaded.extras:
-            lacks = f"reads {', '.join(unknown)}" if unknown else f"has no {ALERTING}"
-            raise TesseraError(
-                f"Version {version} of the fraud model {lacks}.",
-                expected="a model of the features in models/features/fraud_definitions.py, with an alert threshold",
-                todo="Train again, or put another version in charge: `tessera rollback fraud`.",
-            )
+        self.threshold = alert_threshold(loaded, f"Version {version} of the fraud model")
         self._loaded = loaded
         self._columns = [FEATURES.index(name) for name in loaded.feature_names]
         self.version, self.as_of = version, loaded.card.as_of
-        self.threshold = threshold_of(loaded.extras[ALERTING])
         self.explains = self._gives_reasons()
 
     def scores(self, rows: Sequence[Sequence[float]] | np.ndarray) -> Sequence[float]:
@@ -76,6 +71,25 @@ class FraudModel:
         except TesseraError:  # what a kind of model without exact contributions says
             return False
         return True
+
+
+def alert_threshold(loaded: LoadedModel, named: str = "The fraud model") -> float:
+    """The score from which on a card is alerted.
+
+    Raises:
+        TesseraError: the model reads features that the stream cannot compute, or has no threshold.
+    """
+    from models.fraud.threshold import ALERTING, threshold_of
+
+    unknown = [name for name in loaded.feature_names if name not in FEATURES]
+    if unknown or ALERTING not in loaded.extras:
+        lacks = f"reads {', '.join(unknown)}" if unknown else f"has no {ALERTING}"
+        raise TesseraError(
+            f"{named} {lacks}.",
+            expected="a model of the features in models/features/fraud_definitions.py, with an alert threshold",
+            todo="Train again, or put another version in charge: `tessera rollback fraud`.",
+        )
+    return threshold_of(loaded.extras[ALERTING])
 
 
 def model_in_charge(registry: Registry) -> str:

@@ -18,6 +18,7 @@ from models.settings import FraudSettings
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 from resources.registry.port import Registry
+from resources.sink.port import Sink
 from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
@@ -91,26 +92,26 @@ class Matured:
 
 
 def matured(
-    lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
+    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: StreamStore, settings: FraudSettings, as_of: date
 ) -> Matured:
     """Measure the day whose labels had until `as_of` to arrive; write its row to the lake if it was scored.
 
     Rows of other days that the lake lost are written again.
     """
     for lost in lake.repair(TABLE):
-        _matured(lake, engine, registry, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
-    return _matured(lake, engine, registry, store, settings, as_of)
+        _matured(lake, engine, registry, sink, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
+    return _matured(lake, engine, registry, sink, store, settings, as_of)
 
 
 def _matured(
-    lake: Lake, engine: Engine, registry: Registry, store: StreamStore, settings: FraudSettings, as_of: date
+    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: StreamStore, settings: FraudSettings, as_of: date
 ) -> Matured:
     from models.fraud.performance import labels_known, matured_quality
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)
     labels = fraud_learning.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
     known = labels_known(_with_labels(_payments(lake, day, as_of), labels)["is_fraud"])
-    scored = fraud_scoring.stored(lake, day)
+    scored = fraud_scoring.published_scores(sink, day)
     if not scored.num_rows:
         return Matured(day, known, None, "", False, settings.min_labelled_share)
     alerted = {alert.customer_id for alert in store.find(day, day)}

@@ -1,75 +1,91 @@
-"""Steps behind `fraud/scores` and `fraud/alerts`: score the payments of a day, add the alerts that are missing."""
+"""Score the payments of a day, read what is published of them, and add the alerts that are missing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.fraud import features as fraud_features
-from assets.fraud.model import FraudModel
+from assets.fraud.app import FRAUD, OUTPUT
+from assets.fraud.model import FraudModel, alert_threshold
+from assets.stages.scoring_task import ScoringTask
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.fraud.alerts import Alert, Scored, alerts_after
+from models.settings import FraudSettings
 from models.timestamps import to_epoch_micros
 from resources.lake.port import Lake
 from resources.registry.port import Registry
+from resources.sink.port import DamagedScores, Sink
 from resources.stream_store.port import StreamStore
+
+if TYPE_CHECKING:
+    from models.training.model_package import LoadedModel
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
-TABLE, DAY = "fraud_scores", "paid_on"
-_KEYS = ("transaction_id", "customer_id", "terminal_id", "event_timestamp")
+_KEYS = tuple(column.name for column in OUTPUT.keys)
 
 
-@dataclass(frozen=True)
-class ScoredDay:
-    """Summary of a day's scores: counts of payments, by `model_version`."""
+class AlertCounter:
+    """Counts the payments from whose score on a card is alerted; decides nothing of the rows."""
 
-    model_version: str
-    payments: int
-    alerting: int
-    mean_score: float | None
+    def __init__(self, threshold: float) -> None:
+        self._threshold, self._over = threshold, 0
 
-    def metadata(self) -> dict[str, Any]:
-        """Return the metadata shown in Dagster: numbers that plot."""
-        mean = {} if self.mean_score is None else {"mean_score": round(self.mean_score, 6)}
-        counts = {"dagster/row_count": self.payments, "payments": self.payments, "over threshold": self.alerting}
-        return counts | mean | {"model_version": self.model_version}
+    def observe(self, first: int, predicted: Mapping[str, pa.Array], matrix: np.ndarray) -> None:
+        """Count the next scores."""
+        del first, matrix
+        self._over += int((predicted["score"].to_numpy() >= self._threshold).sum())
+
+    def columns(self, first: int, predicted: Mapping[str, pa.Array], rows: int) -> Mapping[str, pa.Array]:
+        """No further columns: scores are published as predicted."""
+        del first, predicted, rows
+        return {}
+
+    def counts(self) -> Mapping[str, int]:
+        """Payments over the model's alert threshold."""
+        return {"over_threshold": self._over}
 
 
-def score(lake: Lake, model: FraudModel, day: date) -> ScoredDay:
-    """Return the scores of every payment of `day`, in the lake.
+def scoring_task(settings: FraudSettings) -> ScoringTask:
+    """The scoring of a day's payments: by the champion, else by the champion before.
 
-    From the offline features, by the path that the stream takes.
-
-    Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, `score`, `model_version`, `paid_on`.
+    There is no fallback below: scores of earlier payments say nothing of today's, nor do older features.
     """
-    features = _features(lake, day)
-    scores = np.asarray(model.scores(_matrix(features)), dtype=np.float64)
-    rows = features.select(_KEYS).append_column("score", pa.array(scores))
-    rows = rows.append_column("model_version", pa.array([model.version] * rows.num_rows, pa.string()))
-    rows = rows.append_column(DAY, pa.array([day] * rows.num_rows, pa.date32()))
-    lake.repair(TABLE)
-    lake.replace(TABLE, rows, by=DAY, first=day, last=day)
-    alerting = int((scores >= model.threshold).sum())
-    return ScoredDay(model.version, rows.num_rows, alerting, float(scores.mean()) if scores.size else None)
+    return ScoringTask(
+        app=FRAUD.name,
+        output=OUTPUT,
+        features=FRAUD.features,
+        inputs=(*FRAUD.made_from, FRAUD.features),
+        audit=settings.audit,
+        drift=settings.drift,
+        rule=_alert_counter,
+    )
 
 
-def stored(lake: Lake, day: date) -> pa.Table:
-    """Return the scores of `day` as they stand in the lake, ascending by moment and id; empty when there are none.
+def _alert_counter(model: LoadedModel) -> AlertCounter:
+    """Make the counter; raises `TesseraError` for a model that the stream could not use."""
+    return AlertCounter(alert_threshold(model))
 
-    Scores of which the lake lost anything are none: scoring the day once more writes them again.
+
+def published_scores(sink: Sink, day: date) -> pa.Table:
+    """The published scores of `day`, ascending by time and id; no rows if none are, or if their storage is damaged.
+
+    What is damaged is told by the night (`Sink.repair`); scoring the day once more writes it again.
     """
-    lake.repair(TABLE)
-    if not lake.exists(TABLE):
-        return pa.table({"transaction_id": pa.array([], pa.int64())})
-    return lake.scan(TABLE, first=day, last=day).to_table()
+    try:
+        if sink.published(FRAUD.name, day) is not None:
+            return sink.scores(FRAUD.name, day)[1].read_all()
+    except DamagedScores:
+        pass
+    return OUTPUT.schema.empty_table()
 
 
 @dataclass(frozen=True)
@@ -91,22 +107,24 @@ class Backfilled:
         }
 
 
-def add_missing_alerts(lake: Lake, registry: Registry, store: StreamStore, day: date, *, budget: int) -> Backfilled:
-    """Return the alerts of `day` after every card whose stored scores call for one has one.
+def add_missing_alerts(
+    lake: Lake, sink: Sink, registry: Registry, store: StreamStore, day: date, *, budget: int
+) -> Backfilled:
+    """Raise an alert for every card of `day` whose published scores call for one and that has none.
 
     What the stream raised, and what was labelled, stays as it is. Thresholds and reasons are those of the model that
     gave the scores, whoever is in charge now.
     """
     standing = {alert.alert_id for alert in store.find(day, day)}
-    missing = [alert for alert in _called_for(lake, registry, day) if alert.alert_id not in standing]
+    missing = [alert for alert in _called_for(lake, sink, registry, day) if alert.alert_id not in standing]
     # Who was forgotten since the scores were read has no rows in the lake, and gets no alert either.
     forgotten = lake.forgotten("customer")
     added = store.add_alerts([alert for alert in missing if alert.customer_id not in forgotten])
     return Backfilled(len(standing), added, len(store.find(day, day)), budget)
 
 
-def _called_for(lake: Lake, registry: Registry, day: date) -> list[Alert]:
-    scores = stored(lake, day)
+def _called_for(lake: Lake, sink: Sink, registry: Registry, day: date) -> list[Alert]:
+    scores = published_scores(sink, day)
     if not scores.num_rows:
         return []
     model = FraudModel(registry, scores["model_version"][0].as_py())
@@ -128,10 +146,5 @@ def _scored(row: dict[str, Any], score: float, version: str) -> Scored:
 
 
 def _features(lake: Lake, day: date) -> pa.Table:
-    """Return the day's features as they were written: ascending by moment and id."""
-    columns = [*_KEYS, *FEATURES]
-    return lake.scan(fraud_features.TABLE, first=day, last=day).to_table(columns=columns)
-
-
-def _matrix(features: pa.Table) -> np.ndarray:
-    return np.column_stack([features[name].to_numpy() for name in FEATURES])
+    """The day's features as they were written: ascending by time and id."""
+    return lake.scan(FRAUD.features, first=day, last=day).to_table(columns=[*_KEYS, *FEATURES])

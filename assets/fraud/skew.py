@@ -17,6 +17,7 @@ from assets.stages.skew import CHECK, Compared, examples_of
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
 from resources.lake.port import Lake
+from resources.sink.port import Sink
 from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Streamed:
         return self.compared.check()
 
 
-def compare(lake: Lake, store: StreamStore, config: SkewConfig, day: date) -> Streamed:
-    """Return the payments of `day` (UTC) in the stream's store against the lake; examples of what differs in the lake.
+def compare(lake: Lake, sink: Sink, store: StreamStore, config: SkewConfig, day: date) -> Streamed:
+    """The payments of `day` (UTC) in the stream's store against the lake; examples of what differs in the lake.
 
     A payment that only one side has differs in every feature: `extra` if it is the stream's, else `missing`.
     """
@@ -77,7 +78,7 @@ def compare(lake: Lake, store: StreamStore, config: SkewConfig, day: date) -> St
         "streamed": online.num_rows,
         "only online": online.num_rows - int(both.sum()),
         "only offline": served.num_rows - online.num_rows,
-        "scores differing": _scores_differing(online, fraud_scoring.stored(lake, day)),
+        "scores differing": _scores_differing(online, fraud_scoring.published_scores(sink, day)),
     }
     return Streamed(Compared(report, config), rows)
 

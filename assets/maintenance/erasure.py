@@ -166,11 +166,10 @@ class _Erasing:
 
     def scores(self) -> None:
         """Every attempt of every application that scores the entity."""
-        for app in (app for app in self._apps if app.publishes and app.key == self._column):
+        for app in (app for app in self._apps if app.output and self._column in app.output.schema.names):
             name = f"scores: {app.name}"
-            self._parts.sink.forget(
-                app.name, self._id, why=self._record.why, who=self._record.who, planned=partial(self._note, name)
-            )
+            about = {"why": self._record.why, "who": self._record.who, "planned": partial(self._note, name)}
+            self._parts.sink.forget(app.name, self._column, self._id, **about)
             self._record.places.setdefault(name, Place(rows=0))
 
     def queue(self) -> None:

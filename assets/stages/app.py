@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from models.scoring.output import OutputContract
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -45,7 +47,7 @@ class App:
         training_set: lake table of its training sets, one day (`as_of`) per model.
         golden_ids: ids of the entities whose features are the golden set of a model with these training rows.
         service: its features by entity; None if it has no Feast service.
-        publishes: it publishes scores to the sink.
+        output: contract of the scores that it publishes to the sink; None if it publishes none.
         raises_alerts: it raises alerts that people label.
         streams: `tessera stream` scores its events as they come.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
@@ -59,7 +61,12 @@ class App:
     training_set: str
     golden_ids: Callable[[pa.Table], list[str]]
     service: FeatureService | None = None
-    publishes: bool = False
+    output: OutputContract | None = None
     raises_alerts: bool = False
     streams: bool = False
     erases: tuple[str, ...] = ("customer",)
+
+    @property
+    def publishes(self) -> bool:
+        """It publishes scores to the sink."""
+        return self.output is not None

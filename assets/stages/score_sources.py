@@ -1,4 +1,4 @@
-"""Sources of a day's churn scores, best first: the degradation ladder.
+"""Sources of a day's scores, best first: the degradation ladder.
 
 The champion on the day's features, the champion before it on the same features, a champion on older features, the last
 good scores. A source that cannot be used is named with the reason, so that nobody steps down in silence.
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from assets.churn import features as churn_features
 from assets.stages import promotion as champions
+from assets.stages.scoring_task import ScoringTask
 from models.errors import TesseraError
 from models.publishing import LADDER, AuditVerdict, Degradation, Publication
 from resources.lake.port import Lake
@@ -21,8 +21,6 @@ from resources.sink.port import Sink
 
 if TYPE_CHECKING:
     from models.training.model_package import LoadedModel
-
-APP = "churn"
 
 
 @dataclass(frozen=True)
@@ -54,29 +52,29 @@ class FailedSource:
         return f"{self.degradation}: {self.reason}"
 
 
-Source = ModelSource | LastGoodScores
+ScoreSource = ModelSource | LastGoodScores
 
 
 def sources(
-    lake: Lake, registry: Registry, sink: Sink, day: date, worst: Degradation, *, max_stale_days: int
-) -> Iterator[Source | FailedSource]:
+    task: ScoringTask, lake: Lake, registry: Registry, sink: Sink, day: date, worst: Degradation
+) -> Iterator[ScoreSource | FailedSource]:
     """Every source of scores for `day`, best first and none worse than `worst`; each is looked up when it is needed."""
     allowed = LADDER[: LADDER.index(worst) + 1]
-    known = [found for found in lake.days(churn_features.TABLE) if found <= day]
-    models = _Models(registry)
+    known = [found for found in lake.days(task.features) if found <= day]
+    models = _Models(task.app, registry)
     if day not in known:
         yield FailedSource("fresh", f"there are no features of {day}")
     else:
         yield from (source for source in models.on(day) if source.degradation in allowed)
     if "stale_features" in allowed:
         for older in reversed(known):
-            if older < day and day - older <= timedelta(days=max_stale_days):
+            if older < day and day - older <= timedelta(days=task.max_stale_days):
                 yield from models.first_on(older)
     if "last_good_scores" in allowed:
-        yield from _last_good(sink, day)
+        yield from _last_good(sink, task.app, day)
 
 
-def blocked(source: Source | FailedSource, verdicts: list[AuditVerdict], inputs: dict[str, int]) -> str:
+def blocked(source: ScoreSource | FailedSource, verdicts: list[AuditVerdict], inputs: dict[str, int]) -> str:
     """Failed checks of the newest verdict on the same scores of the same inputs; empty if they did not fail."""
     if not isinstance(source, ModelSource):
         return ""
@@ -88,8 +86,8 @@ def blocked(source: Source | FailedSource, verdicts: list[AuditVerdict], inputs:
 class _Models:
     """The champions that can be loaded, each asked for once."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, app: str, registry: Registry) -> None:
+        self._app, self._registry = app, registry
         self._asked = self._champions()
         self._found: list[champions.Verified | FailedSource] = []
 
@@ -121,7 +119,7 @@ class _Models:
     def _champions(self) -> Iterator[champions.Verified | FailedSource]:
         none = True
         try:
-            for found in champions.champions(APP, self._registry):
+            for found in champions.champions(self._app, self._registry):
                 none = False
                 if isinstance(found, champions.Verified):
                     yield found
@@ -131,11 +129,11 @@ class _Models:
             none = False
             yield FailedSource("fresh", f"the registry cannot be read: {error.what}")
         if none:
-            yield FailedSource("fresh", "no model of churn is in charge")
+            yield FailedSource("fresh", f"no model of {self._app} is in charge")
 
 
-def _last_good(sink: Sink, day: date) -> Iterator[LastGoodScores]:
-    for earlier in reversed(sink.published_days(APP)):
-        publication = sink.published(APP, earlier) if earlier < day else None
+def _last_good(sink: Sink, app: str, day: date) -> Iterator[LastGoodScores]:
+    for earlier in reversed(sink.published_days(app)):
+        publication = sink.published(app, earlier) if earlier < day else None
         if publication is not None:
             yield LastGoodScores(publication)

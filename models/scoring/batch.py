@@ -3,30 +3,60 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA
-from models.scoring.config import ScoringConfig
-from models.scoring.reasons import explain
-from models.scoring.top_k import TopRows
+from models.scoring.output import ARROW_TYPES, OutputColumn, OutputContract
+from models.scoring.row_order import RowOrder
 from models.training.encoding import Encoder
-from models.training.model import FittedModel
+from models.training.model import Matrix
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
-_SPOOLED = pa.schema([pa.field("entity_id", pa.string(), nullable=False), pa.field("score", pa.float32())])
-_DECISIONS = pa.array(["leave", "contact"])
+#: Payload columns of a matrix' rows, by name: NumPy or Arrow arrays. A row's values do not depend on the other rows.
+Predict = Callable[[Matrix], Mapping[str, Any]]
+
+
+class DecisionRule(Protocol):
+    """Payload columns that follow from the predictions of all rows of a day, e.g. who is contacted within a budget."""
+
+    def observe(self, first: int, predicted: Mapping[str, pa.Array], matrix: Matrix) -> None:
+        """Look at the predictions of the rows from number `first` on; `matrix` is overwritten afterwards."""
+        ...
+
+    def columns(self, first: int, predicted: Mapping[str, pa.Array], rows: int) -> Mapping[str, pa.Array]:
+        """The rule's columns of `rows` rows from number `first` on; asked after every row was observed."""
+        ...
+
+    def counts(self) -> Mapping[str, int]:
+        """Return numbers of what was decided, for the publication record."""
+        ...
+
+
+class AsPredicted:
+    """The rule of applications that publish predictions as they are."""
+
+    def observe(self, first: int, predicted: Mapping[str, pa.Array], matrix: Matrix) -> None:
+        """Nothing to look at."""
+        del first, predicted, matrix
+
+    def columns(self, first: int, predicted: Mapping[str, pa.Array], rows: int) -> Mapping[str, pa.Array]:
+        """No further columns."""
+        del first, predicted, rows
+        return {}
+
+    def counts(self) -> Mapping[str, int]:
+        """Nothing was decided."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -34,172 +64,161 @@ class Scorer:
     """A model with all that is needed to score rows with it.
 
     Attributes:
-        model: the champion.
+        predict: gives payload columns of a matrix' rows.
         encoder: made the matrix that the model was trained on.
         model_version: its number in the registry, written into each row.
         model_package: sha256 of its package, written into each row.
         feature_version: version of the feature service, written into each row.
-        entity: the column that names the entity, e.g. `customer_id`.
+        contract: columns of the rows.
     """
 
-    model: FittedModel
+    predict: Predict
     encoder: Encoder
     model_version: str
     model_package: str
     feature_version: str
-    entity: str
+    contract: OutputContract
 
 
 class ScoredRows:
-    """Scored rows on disk. `rows` is their number, `contacts` how many are marked `contact`, `explained` how many have
-    reasons (NULL in all others).
-    """
+    """Scored rows on disk. `rows` is their number; `counts` adds what the rule decided."""
 
-    def __init__(
-        self, spool: _Spool, scorer: Scorer, contacts: NDArray[np.int64], reasons: dict[int, list[str]]
-    ) -> None:
+    def __init__(self, spool: _Spool, scorer: Scorer, rule: DecisionRule) -> None:
         self.rows = spool.rows
-        self.contacts = len(contacts)
-        self.explained = len(reasons)
-        self._spool = spool
-        self._scorer = scorer
-        self._contacts = contacts
-        self._reasons = reasons
+        self._spool, self._scorer, self._rule = spool, scorer, rule
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of rows, and of what the rule decided."""
+        return {"scored": self.rows, **self._rule.counts()}
 
     def reader(self) -> pa.RecordBatchReader:
-        """Return rows (`SCORES_SCHEMA`) in entity order, from the first; may be called again once a reader is done."""
-        return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, self._batches())
+        """The rows (the contract's schema) in order, from the first; may be called again once a reader is done."""
+        return pa.RecordBatchReader.from_batches(self._scorer.contract.schema, self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         first = 0
         for spooled in self._spool.batches():
-            ids, scores = spooled.columns
-            yield self._rows(first, ids, scores)
-            first += len(ids)
+            yield self._rows(first, spooled)
+            first += spooled.num_rows
 
-    def _rows(self, first: int, ids: pa.Array, scores: pa.Array) -> pa.RecordBatch:
-        start, end = np.searchsorted(self._contacts, [first, first + len(ids)])
-        contacts = self._contacts[start:end] - first
-        flags = np.zeros(len(ids), np.int8)
-        flags[contacts] = 1
-        columns = [
-            ids,
-            scores,
-            _DECISIONS.take(pa.array(flags)),
-            self._reasons_of(first, contacts, len(ids)),
-            pa.repeat(self._scorer.model_version, len(ids)),
-            pa.repeat(self._scorer.model_package, len(ids)),
-            pa.repeat(self._scorer.feature_version, len(ids)),
-        ]
-        return pa.RecordBatch.from_arrays(columns, schema=SCORES_SCHEMA)
-
-    def _reasons_of(self, first: int, contacts: NDArray[np.int64], count: int) -> pa.Array:
-        words: list[list[str] | None] = [None] * count
-        for at in contacts.tolist():
-            words[at] = self._reasons.get(first + at)
-        return pa.array(words, SCORES_SCHEMA.field("reasons").type)
+    def _rows(self, first: int, spooled: pa.RecordBatch) -> pa.RecordBatch:
+        contract, rows = self._scorer.contract, spooled.num_rows
+        known = dict(zip(spooled.schema.names, spooled.columns, strict=True))
+        known.update(self._rule.columns(first, known, rows))
+        for name in ("model_version", "model_package", "feature_version"):
+            known[name] = pa.repeat(getattr(self._scorer, name), rows)
+        return pa.RecordBatch.from_arrays([known[name] for name in contract.schema.names], schema=contract.schema)
 
 
 @contextmanager
 def scored(
-    batches: Iterable[pa.RecordBatch], scorer: Scorer, config: ScoringConfig, *, scratch: Path | None = None
+    batches: Iterable[pa.RecordBatch],
+    scorer: Scorer,
+    rule: DecisionRule,
+    *,
+    batch_rows: int,
+    scratch: Path | None = None,
 ) -> Generator[ScoredRows]:
     """Provide the scored rows of `batches`, while the context is open.
 
-    One pass over the features predicts chunk by chunk in one reused float32 buffer and keeps id and score of each row
-    in an unnamed file, because who is contacted is known only after the last row. Memory: the buffer, `contact_budget`
-    scores and `max_reasons_rows` matrix rows, whatever the number of rows. Disk: 8 bytes + the id per row, given back
-    when the context closes or the process dies.
-
-    The same rows give the same result, whatever their division into batches: `contact` are the `contact_budget`
-    highest scores of at least `min_contact_score`, among equals the first by entity id.
+    One pass over the features predicts chunk by chunk in one reused float32 buffer and keeps keys and predictions of
+    each row in an unnamed file, because a rule may know what it decides only after the last row. Memory: the buffer and
+    what the rule remembers, whatever the number of rows. Disk: keys and predictions, given back when the context closes
+    or the process dies. The same rows give the same result, whatever their division into batches.
 
     Args:
-        batches: feature rows, each entity once, in ascending order of the entity column.
-        scorer: the model and its encoder.
-        config: chunk size and decision rule.
+        batches: feature rows, ascending by the contract's order columns, no row twice.
+        scorer: the model, its encoder and the output contract.
+        rule: decides what the model does not say.
+        batch_rows: rows per chunk.
         scratch: folder for the unnamed file; None: the system's folder for temporary files.
 
     Raises:
-        TesseraError: rows out of order, an entity twice or NULL, a feature missing or of another type.
+        TesseraError: rows out of order, a row twice or without a key, a feature missing or of another type, or a
+            payload column that neither model nor rule gives.
     """
     with tempfile.TemporaryFile(dir=scratch) as file:
-        spool = _Spool(file)
-        width = len(scorer.encoder.feature_names)
-        eligible, leaders = TopRows(config.contact_budget, 0), TopRows(config.max_reasons_rows, width)
-        for first, scores, matrix in _predicted(batches, scorer, config, spool):
-            eligible.offer(first, scores, matrix[:, :0])
-            leaders.offer(first, scores, matrix)
-        contacts = eligible.index[eligible.scores >= np.float32(config.min_contact_score)]
-        yield ScoredRows(spool, scorer, np.sort(contacts), _reasons(leaders, contacts, scorer, config))
+        spool = _Spool(file, scorer.contract)
+        buffer = np.empty((batch_rows, len(scorer.encoder.feature_names)), np.float32)
+        for batch in batches:
+            for start in range(0, batch.num_rows, batch_rows):
+                piece = batch.slice(start, batch_rows)
+                matrix = buffer[: scorer.encoder.transform(piece, buffer)]
+                predicted = _arrays(scorer.predict(matrix), scorer.contract)
+                rule.observe(spool.append(piece, predicted), predicted, matrix)
+        yield ScoredRows(spool, scorer, rule)
 
 
-def _predicted(
-    batches: Iterable[pa.RecordBatch], scorer: Scorer, config: ScoringConfig, spool: _Spool
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-    """Yield the number of the first row, scores and matrix of each chunk; the matrix is overwritten by the next one."""
-    buffer = np.empty((config.batch_rows, len(scorer.encoder.feature_names)), np.float32)
-    for batch in batches:
-        for start in range(0, batch.num_rows, config.batch_rows):
-            piece = batch.slice(start, config.batch_rows)
-            matrix = buffer[: scorer.encoder.transform(piece, buffer)]
-            scores = scorer.model.predict(matrix).astype(np.float32)
-            yield spool.append(_ids(piece, scorer.entity), scores), scores, matrix
+def _arrays(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, pa.Array]:
+    """The predicted payload columns in the contract's types."""
+    return {
+        column.name: _array(predicted[column.name], column) for column in contract.payload if column.name in predicted
+    }
 
 
-def _reasons(
-    leaders: TopRows, contacts: NDArray[np.int64], scorer: Scorer, config: ScoringConfig
-) -> dict[int, list[str]]:
-    """Reasons by row number. Contacts and leaders are both best first, so the leaders that are contacts come first."""
-    count = min(len(leaders.index), len(contacts))
-    names = scorer.encoder.feature_names
-    words = explain(scorer.model, leaders.rows[:count], names, per_row=config.reasons_per_row)
-    return dict(zip(leaders.index[:count].tolist(), words, strict=True))
-
-
-def _ids(piece: pa.RecordBatch, entity: str) -> pa.Array:
-    ids = piece.column(entity)
-    return ids if ids.type == pa.string() else ids.cast(pa.string())
+def _array(values: Any, column: OutputColumn) -> pa.Array:
+    if isinstance(values, pa.Array):
+        return values.cast(ARROW_TYPES[column.type])
+    if column.is_number:
+        values = np.asarray(values).astype(column.type)
+    return pa.array(values, ARROW_TYPES[column.type])
 
 
 class _Spool:
-    """Ids and scores on disk, in order."""
+    """Keys and predictions on disk, in order."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], contract: OutputContract) -> None:
         self.rows = 0
-        self._file = file
-        self._stream = pa.ipc.new_stream(pa.PythonFile(file, "w"), _SPOOLED)
-        self._last: str | None = None
+        self._file, self._contract = file, contract
+        self._stream: Any = None
+        self._order = RowOrder(contract.order)
 
-    def append(self, ids: pa.Array, scores: NDArray[np.float32]) -> int:
-        """Return number of the first of these rows."""
-        self._check_order(ids)
-        self._stream.write_batch(pa.record_batch([ids, pa.array(scores)], schema=_SPOOLED))
-        self.rows += len(ids)
-        return self.rows - len(ids)
+    def append(self, piece: pa.RecordBatch, predicted: Mapping[str, pa.Array]) -> int:
+        """Number of the first of these rows."""
+        keys = {column.name: _key(piece, column) for column in self._contract.keys}
+        batch = pa.RecordBatch.from_pydict({**keys, **predicted})
+        self._check_order(batch)
+        if self._stream is None:
+            self._stream = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), batch.schema)
+        self._stream.write_batch(batch)
+        self.rows += batch.num_rows
+        return self.rows - batch.num_rows
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows from the first, as they were appended."""
+        if self._stream is None:
+            return
         self._stream.close()
         self._file.seek(0)
         yield from pa.ipc.open_stream(pa.PythonFile(self._file, "r"))
 
-    def _check_order(self, ids: pa.Array) -> None:
-        """Ascending order also means that no entity comes twice."""
-        if ids.null_count:
-            raise _wrong_order(f"{ids.null_count} feature rows have no entity id.")
-        before = pa.concat_arrays([pa.array([self._last], pa.string()), ids[:-1]])
-        wrong = pc.index(pc.less(before, ids), False).as_py()
+    def _check_order(self, batch: pa.RecordBatch) -> None:
+        """Strictly ascending order also means that no row comes twice."""
+        entity = self._contract.entity
+        above, _, before = self._order.compare(batch)
+        wrong = pc.index(above, False).as_py()
         if wrong >= 0:
-            raise _wrong_order(
-                f"The feature row of {ids[wrong].as_py()!r} comes after that of {before[wrong].as_py()!r}."
-            )
-        self._last = ids[-1].as_py()
+            at = self._contract.order.index(entity) if entity in self._contract.order else 0
+            name = self._contract.order[at]
+            found, earlier = batch.column(name)[wrong].as_py(), before[at][wrong].as_py()
+            raise _wrong_order(f"The feature row of {found!r} comes after that of {earlier!r}.", self._contract)
 
 
-def _wrong_order(what: str) -> TesseraError:
+def _key(piece: pa.RecordBatch, column: OutputColumn) -> pa.Array:
+    keys, wanted = piece.column(column.name), ARROW_TYPES[column.type]
+    if keys.null_count:
+        raise TesseraError(
+            f"{keys.null_count} feature rows have no {column.name}.",
+            expected="a value in each row",
+            todo="Compute the features of this day again.",
+        )
+    return keys if keys.type == wanted else keys.cast(wanted)
+
+
+def _wrong_order(what: str, contract: OutputContract) -> TesseraError:
     return TesseraError(
         what,
-        expected="one feature row for each entity, in ascending order of entity ids",
+        expected=f"each feature row once, in ascending order of {', '.join(contract.order)}",
         todo="Compute the features of this day again.",
     )

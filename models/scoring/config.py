@@ -29,8 +29,8 @@ class AuditConfig(BaseModel):
 
     psi_warn: float = Field(default=0.1, gt=0, description="PSI of scores against the last published set: warn above.")
     psi_block: float = Field(default=0.25, gt=0, description="PSI above which the set is not published.")
-    psi_block_new_model: float = Field(
-        default=1.0, gt=0, description="The same, where another model made the last set."
+    psi_block_new_model: float | None = Field(
+        default=1.0, gt=0, description="The same, where another model made the last set; null: never, it only warns."
     )
     max_earlier_days: int = Field(default=31, ge=1, description="Scores published longer ago are not compared with.")
     min_rows_to_vary: int = Field(default=20, ge=2, description="From this many rows on, scores must not all be equal.")

@@ -1,4 +1,4 @@
-"""A fingerprint of score rows: the same rows in the same order give the same digits, however they are batched."""
+"""Digest of score rows: the same rows in the same order give the same digits, however they are batched."""
 
 import hashlib
 
@@ -6,42 +6,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.publishing import SCORES_SCHEMA, UNHASHED_COLUMNS
+from models.scoring.output import UNHASHED_COLUMNS
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
 
-#: Places of the columns that are hashed.
-_HASHED = [place for place, name in enumerate(SCORES_SCHEMA.names) if name not in UNHASHED_COLUMNS]
-
-
 class RowsDigest:
-    """sha256 over canonical bytes of rows of `SCORES_SCHEMA`, fed batch by batch.
+    """sha256 over canonical bytes of rows of any output contract, fed batch by batch.
 
-    Each column is hashed on its own: floats as little-endian IEEE 754, strings as int32 lengths and UTF-8 bytes,
-    lists as int32 lengths (-1: NULL) and their strings; the digest is the hash of the columns' hashes in order. The
-    registry's version number is left out, so equal rows of one model have one digest in every registry: this is rule
-    `models.publishing.DIGEST_RULE`.
+    Each column is hashed on its own, in the order of the schema: numbers, booleans, dates (days) and timestamps (µs) as
+    little-endian bytes, strings as int32 lengths and UTF-8 bytes, lists as int32 lengths (-1: NULL) and their values;
+    the digest is the hash of the columns' hashes. A NULL of a column that allows NULL is marked in front. Names are
+    left out, and so is the registry's version number: equal rows of one model have one digest in every registry. This
+    is rule `models.publishing.DIGEST_RULE`. No rows have one digest, whatever their columns.
     """
 
     def __init__(self) -> None:
         self.rows = 0
-        self._hashes = [(hashlib.sha256(), hashlib.sha256(), hashlib.sha256()) for _ in _HASHED]
+        self._places: list[int] = []
+        self._hashes: list[tuple[hashlib._Hash, hashlib._Hash, hashlib._Hash]] = []
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take the next rows."""
+        if not batch.num_rows:
+            return
+        if not self._hashes:
+            self._places = [at for at, name in enumerate(batch.schema.names) if name not in UNHASHED_COLUMNS]
+            self._hashes = [(hashlib.sha256(), hashlib.sha256(), hashlib.sha256()) for _ in self._places]
         self.rows += batch.num_rows
-        columns = (batch.column(place) for place in _HASHED)
-        for (lengths, values, outer), column in zip(self._hashes, columns, strict=True):
+        for (lengths, values, outer), place in zip(self._hashes, self._places, strict=True):
+            column = batch.column(place)
             if pa.types.is_list(column.type):
                 outer.update(_lengths(pc.list_value_length(column)))
                 column = column.flatten()
-            if pa.types.is_floating(column.type):
-                values.update(np.ascontiguousarray(column.to_numpy(zero_copy_only=False), dtype="<f4").data)
-            else:
+            elif not pa.types.is_string(column.type) and batch.schema.field(place).nullable:
+                outer.update(column.is_valid().cast(pa.uint8()).to_numpy(zero_copy_only=False).tobytes())
+            if pa.types.is_string(column.type):
                 lengths.update(_lengths(pc.binary_length(column)))
                 values.update(_text(column))
+            else:
+                values.update(_numbers(column))
 
     def hexdigest(self) -> str:
         """64 hex digits for all rows so far."""
@@ -50,6 +55,17 @@ class RowsDigest:
             for part in hashes:
                 whole.update(part.digest())
         return whole.hexdigest()
+
+
+def _numbers(column: pa.Array) -> memoryview:
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    elif pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    elif pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
+    values = (column.fill_null(0) if column.null_count else column).to_numpy(zero_copy_only=False)
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data.cast("B")
 
 
 def _lengths(lengths: pa.Array) -> bytes:

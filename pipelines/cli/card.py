@@ -164,8 +164,8 @@ def _served(found: dict[str, Any]) -> str:
 def _payments_scored(found: dict[str, Any]) -> str:
     mean = f", mean {found['mean_score']:.4f}" if "mean_score" in found else ""
     return (
-        f"{found['payments']:,} payments by version {found['model_version']}{mean}, "
-        f"{found['over threshold']:,} over the threshold"
+        f"{found['dagster/row_count']:,} payments by version {found['model_version']}{mean}, "
+        f"{found['over_threshold']:,} over the threshold, {found['degradation']}"
     )
 
 
@@ -226,6 +226,7 @@ _SECTIONS = (
     ("fraud/candidate", "candidate", _candidate),
     ("fraud/champion", "champion", _champion),
     ("fraud/scores", "scores", _payments_scored),
+    ("fraud/publication", "published", _published),
     ("fraud/alerts", "alerts", _alerts),
     ("fraud/online_skew", "stream", _streamed),
     ("fraud/matured", "matured", _matured),

@@ -3,12 +3,15 @@
 import getpass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from assets.apps import app_named
 from models.errors import TesseraError
-from models.publishing import Publication, last_set
-from pipelines.cli.arguments import known_app, known_day
+from models.publishing import LADDER, AuditVerdict, Publication, last_set
+from models.scoring.output import OutputContract
+from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.tables import write_table
 from resources.sink.port import Sink
@@ -27,18 +30,30 @@ def scores(app: str, day_text: str | None, file: Path | None) -> None:
     day = known_day(day_text, stack)
     sink: Sink = stack.open("sink")
     publication, reader = sink.scores(known_app(app), day)
-    rows = for_users(reader.read_all())
+    rows = for_users(reader.read_all(), day)
     if file is None:
-        _show(rows, publication)
+        _show(rows, publication, output_of(app))
         return
     write_table(rows, file)
     out.print(f"{rows.num_rows:,} scores of {day} written to {file} (model version {publication.model_version}).")
 
 
-def for_users(rows: pa.Table) -> pa.Table:
-    """Scores as users read them: one row per `customer_id`."""
-    names = ["customer_id" if name == "entity_id" else name for name in rows.column_names]
-    return rows.rename_columns(names).select(["customer_id", "score", "decision", "reasons", "model_version"])
+def output_of(name: str) -> OutputContract:
+    """The output contract of an application.
+
+    Raises:
+        TesseraError: it publishes no scores.
+    """
+    output = app_named(name, PUBLISHING_APPS).output
+    if output is None:  # cannot be: the tuple holds only those that have one
+        raise TesseraError(f"{name} publishes no scores.", expected="an application that does", todo="Correct it.")
+    return output
+
+
+def for_users(rows: pa.Table, day: date) -> pa.Table:
+    """Scores as users read them: the day, keys and payload, and the version that made them."""
+    kept = rows.drop_columns(["model_package", "feature_version"])
+    return kept.append_column("day", pa.array([day] * rows.num_rows, pa.date32()))
 
 
 def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused: bool) -> None:
@@ -57,16 +72,28 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
             todo='Add `--why "..."`.',
         )
     standing = sink.published(known_app(app), day)
-    if standing is not None and not even_if_refused:
+    waiting = sink.draft(app, day) if standing is not None else None
+    waits = waiting is not None and standing is not None and _waits(waiting, standing)
+    if standing is not None and not even_if_refused and not waits:
         out.print(f"{day} is published already: {standing.rows:,} rows of model version {standing.model_version}.")
         return
-    record = _refused(sink, app, day) if even_if_refused else _last_or_waiting(sink, app, day)
+    if even_if_refused:
+        record = _refused(sink, app, day)
+    else:
+        record = waiting.draft if waits and waiting else _last_or_waiting(sink, app, day)
     # A champion that the gate had refused stays named.
     reasons = "; ".join(dict.fromkeys([why or "published by hand", *filter(None, record.why.split("; "))]))
     about = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": reasons}
     publication = sink.publish(record.model_copy(update=about), overrule=even_if_refused)
     out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
     _show_overruled(publication)
+
+
+def _waits(verdict: AuditVerdict, standing: Publication) -> bool:
+    """The newest audited set of the day passed, is another one, and comes from no worse source than what stands."""
+    draft = verdict.draft
+    is_worse = LADDER.index(draft.degradation) > LADDER.index(standing.degradation)
+    return verdict.passed and draft.attempt != standing.attempt and not is_worse
 
 
 def _last_or_waiting(sink: Sink, app: str, day: date) -> Publication:
@@ -120,14 +147,19 @@ def _nothing(app: str, day: date) -> TesseraError:
     )
 
 
-def _show(rows: pa.Table, publication: Publication) -> None:
-    top = rows.sort_by([("score", "descending"), ("customer_id", "ascending")]).slice(0, _SHOWN)
-    cells = (
-        (row["customer_id"], f"{row['score']:.3f}", row["decision"], "; ".join(row["reasons"] or []))
-        for row in top.to_pylist()
-    )
+def _show(rows: pa.Table, publication: Publication, output: OutputContract) -> None:
+    top = rows.sort_by([(output.score, "descending"), (output.entity, "ascending")]).slice(0, _SHOWN)
+    columns = [name for name in output.schema.names if name in rows.column_names and name != "model_version"]
     out.print(f"{publication.app} {publication.day}: {publication.rows:,} scores, {publication.degradation}")
     for step in publication.steps:
         out.print(literal(step, "yellow"))
     _show_overruled(publication)
-    out.print(listing(("customer_id", "score", "decision", "reasons"), cells))
+    out.print(listing(columns, ([_cell(row[name]) for name in columns] for row in top.to_pylist())))
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list):
+        return "; ".join(_cell(one) for one in value)
+    return "" if value is None else str(value)

@@ -13,17 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA
+from models.scoring.output import KEY_METADATA, VERSION_FIELDS
 from resources.durability import sync
 from resources.sink.port import DamagedScores
 
 #: Number of a row in its attempt, from 0: Delta promises no order of files, this column does.
 ROW = pa.field("row", pa.int64(), nullable=False)
-FILE_SCHEMA = SCORES_SCHEMA.append(ROW)
-
 _ROW_GROUP_ROWS = 131_072
-#: Columns with few different values; ids and scores would fill a dictionary for nothing.
-_DICTIONARIES = ["decision", "reasons.list.element", "model_version", "model_package", "feature_version"]
 
 
 @dataclass(frozen=True)
@@ -41,24 +37,52 @@ class AttemptFile:
         return json.dumps({"numRecords": self.rows, **(limits if self.rows else {})})
 
 
-def write_files(folder: Path, batches: Iterable[pa.RecordBatch], *, rows_per_file: int) -> list[AttemptFile]:
-    """Return new files in `folder` that hold all rows and survive a power failure.
-
-    At least one, even if there are no rows.
+def require_storable(schema: pa.Schema) -> None:
+    """Refuse rows that are not keys and payload followed by `models.scoring.output.VERSION_FIELDS`.
 
     Raises:
-        TesseraError: a NULL where `SCORES_SCHEMA` allows none.
+        TesseraError: a version column is missing, or a name is one of the sink's own.
+    """
+    versions, own = pa.schema(VERSION_FIELDS), {ROW.name, "day", "attempt"} & set(schema.names)
+    last = pa.schema(list(schema)[-len(versions) :])
+    if not last.equals(versions) or len(schema) <= len(versions) or own:
+        raise TesseraError(
+            f"Score rows have the columns {schema.names}.",
+            expected=f"keys and payload, then {versions.names}; none called row, day or attempt",
+            todo="Write what `models.scoring.batch.scored` gives for an output contract.",
+        )
+
+
+def write_files(folder: Path, rows: pa.RecordBatchReader, *, rows_per_file: int) -> list[AttemptFile]:
+    """New files in `folder` that hold all rows and survive a power failure; at least one, even if there are no rows.
+
+    Raises:
+        TesseraError: a NULL where the schema allows none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pieces = _numbered(batches, rows_per_file)
-    files = [_write_file(folder, list_of) for _, list_of in groupby(pieces, lambda piece: piece[0] // rows_per_file)]
-    files = files or [_write_file(folder, iter(()))]
+    schema = rows.schema
+    pieces = groupby(_numbered(rows, rows_per_file), lambda piece: piece[0] // rows_per_file)
+    files = [_write_file(folder, schema, list_of) for _, list_of in pieces]
+    files = files or [_write_file(folder, schema, iter(()))]
     sync(folder)
     return files
 
 
+def schema_of(file: AttemptFile) -> pa.Schema:
+    """Columns of a file's score rows, without the number of the row.
+
+    Raises:
+        DamagedScores: the file is gone or broken.
+    """
+    try:
+        schema = pq.read_schema(file.path)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(file.path, str(error)) from error
+    return pa.schema([field for field in schema if field.name != ROW.name])
+
+
 def read_files(files: Iterable[AttemptFile]) -> Iterator[pa.RecordBatch]:
-    """All rows (`SCORES_SCHEMA`), by their number.
+    """All rows, by their number.
 
     Raises:
         TesseraError: a file is gone or broken, or the numbers are not 0, 1, 2...
@@ -69,12 +93,12 @@ def read_files(files: Iterable[AttemptFile]) -> Iterator[pa.RecordBatch]:
             numbers = batch.column("row")
             if not np.array_equal(numbers.to_numpy(), np.arange(following, following + len(numbers))):
                 raise _unreadable(file.path, f"row {following} is not where it belongs")
-            yield pa.RecordBatch.from_arrays(batch.columns[: len(SCORES_SCHEMA)], schema=SCORES_SCHEMA)
+            yield batch.select(batch.schema.names[:-1])
             following += len(numbers)
 
 
-def rows_of(path: Path, entity_id: str) -> int:
-    """Return number of rows of the entity in a file; row groups whose limits exclude it are not read.
+def rows_of(path: Path, column: str, id: str) -> int:
+    """Number of rows of a file whose `column` is `id`; row groups whose limits exclude it are not read.
 
     Raises:
         TesseraError: the file is gone or broken.
@@ -82,17 +106,18 @@ def rows_of(path: Path, entity_id: str) -> int:
     from pyarrow.dataset import dataset, field  # brings pandas, which loading the definitions must not
 
     try:
-        return dataset(path, format="parquet").count_rows(filter=field("entity_id") == entity_id)
+        rows = dataset(path, format="parquet")
+        return rows.count_rows(filter=field(column) == id) if column in rows.schema.names else 0
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, str(error)) from error
 
 
-def _write_file(folder: Path, numbered: Iterator[tuple[int, pa.RecordBatch]]) -> AttemptFile:
+def _write_file(folder: Path, schema: pa.Schema, numbered: Iterator[tuple[int, pa.RecordBatch]]) -> AttemptFile:
     path = folder / f"part-{uuid.uuid4()}.parquet"
     first_row, rows = 0, 0
-    dictionaries: Any = _DICTIONARIES  # the stubs know only a bool
+    dictionaries: Any = _dictionaries(schema)  # the stubs know only a bool
     with pq.ParquetWriter(
-        path, FILE_SCHEMA, compression="zstd", use_dictionary=dictionaries, write_page_checksum=True
+        path, schema.append(ROW), compression="zstd", use_dictionary=dictionaries, write_page_checksum=True
     ) as writer:
         for number, batch in numbered:
             first_row = number - rows
@@ -102,22 +127,30 @@ def _write_file(folder: Path, numbered: Iterator[tuple[int, pa.RecordBatch]]) ->
     return AttemptFile(path, first_row, rows)
 
 
-def _numbered(batches: Iterable[pa.RecordBatch], rows_per_file: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield first row number and rows; cut so that none reaches over the end of a file."""
-    number = 0
-    for batch in batches:
-        _refuse_nulls(batch)
+def _dictionaries(schema: pa.Schema) -> list[str]:
+    """Columns with few different values; ids and numbers would fill a dictionary for nothing."""
+    keys = {field.name for field in schema if KEY_METADATA.items() <= (field.metadata or {}).items()}
+    texts = [field.name for field in schema if pa.types.is_string(field.type) and field.name not in keys]
+    lists = [field for field in schema if pa.types.is_list(field.type) and pa.types.is_string(field.type.value_type)]
+    return [*texts, *(f"{field.name}.list.element" for field in lists)]
+
+
+def _numbered(rows: pa.RecordBatchReader, rows_per_file: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Number of the first row, and rows with their numbers; cut so that none reaches over the end of a file."""
+    schema, number = rows.schema.append(ROW), 0
+    for batch in rows:
+        _refuse_nulls(batch, rows.schema)
         start = 0
         while start < batch.num_rows:
             piece = batch.slice(start, rows_per_file - number % rows_per_file)
-            rows = pa.array(np.arange(number, number + piece.num_rows))
-            yield number, pa.RecordBatch.from_arrays([*piece.columns, rows], schema=FILE_SCHEMA)
+            numbers = pa.array(np.arange(number, number + piece.num_rows))
+            yield number, pa.RecordBatch.from_arrays([*piece.columns, numbers], schema=schema)
             number += piece.num_rows
             start += piece.num_rows
 
 
-def _refuse_nulls(batch: pa.RecordBatch) -> None:
-    for field, column in zip(SCORES_SCHEMA, batch.columns, strict=True):
+def _refuse_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    for field, column in zip(schema, batch.columns, strict=True):
         if column.null_count and not field.nullable:
             raise TesseraError(
                 f"{column.null_count} score rows have no {field.name!r}.",

@@ -16,18 +16,15 @@ from typing_extensions import override
 
 from models.erasure.tombstones import Forgotten
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA, AuditVerdict, Publication, attempt_of, require_passed
+from models.publishing import AuditVerdict, Publication, attempt_of, require_passed
 from models.scoring.digest import RowsDigest
 from resources.health import Health
-from resources.sink.attempt_files import AttemptFile, read_files, rows_of
+from resources.sink.attempt_files import AttemptFile, read_files, require_storable, rows_of, schema_of
 from resources.sink.port import DamagedScores, Sink, unwatched
 from resources.sink.publication_log import PublicationLog
 from resources.sink.record_log import RecordLog
 from resources.sink.score_table import Key, ScoreTable, key_of
 from resources.tombstones import TombstoneFolder
-
-#: The column, and the name under which tombstones of it are kept.
-_ENTITY = "entity_id"
 
 
 class DeltaSink(Sink):
@@ -45,14 +42,16 @@ class DeltaSink(Sink):
 
     @override
     def write_attempt(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> int:
-        _refuse_other_columns(rows.schema)
-        gone = self._tombstones(app).forgotten(_ENTITY)
+        require_storable(rows.schema)
+        self._table(app).require_columns(rows.schema)
+        gone = self._forgotten(app, rows.schema)
         standing = self._log(app).named(day, attempt)
         if standing and self._is_whole(standing):
             return _same_rows(standing, _others(rows, gone))
         files = self._write_files(app, day, attempt, _others(rows, gone))
         with self._lock(app):
-            known = len(gone) == len(self._tombstones(app).forgotten(_ENTITY))
+            now = self._forgotten(app, rows.schema)
+            known = [len(one) for one in gone.values()] == [len(one) for one in now.values()]
             if not known or not all(file.path.exists() for file in files):
                 for file in files:
                     file.path.unlink(missing_ok=True)
@@ -62,12 +61,13 @@ class DeltaSink(Sink):
                 count = _same_rows(published_meanwhile, read_files(files))
                 if self._is_whole(published_meanwhile):
                     return count
+            self._table(app).require_columns(rows.schema)
             self._table(app).commit(day, attempt, files)
         return sum(file.rows for file in files)
 
     @override
     def read_attempt(self, app: str, day: date, attempt: str) -> pa.RecordBatchReader:
-        return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, read_files(self._table(app).files(day, attempt)))
+        return _reader(self._table(app).files(day, attempt))
 
     @override
     def record_audit(self, verdict: AuditVerdict) -> None:
@@ -145,7 +145,8 @@ class DeltaSink(Sink):
     def forget(
         self,
         app: str,
-        entity_id: str,
+        column: str,
+        id: str,
         *,
         why: str,
         who: str,
@@ -153,9 +154,9 @@ class DeltaSink(Sink):
     ) -> Mapping[date, int]:
         now = datetime.now(UTC)
         with self._lock(app):
-            self._tombstones(app).add(_ENTITY, entity_id, day=now.date(), why=why)
+            self._tombstones(app).add(column, id, day=now.date(), why=why)
             table = self._table(app)
-            rows = self._rows_of(table, entity_id)
+            rows = self._rows_of(table, column, id)
             removed: dict[date, int] = {}
             for (day, _), count in rows.items():
                 removed[day] = removed.get(day, 0) + count
@@ -241,7 +242,7 @@ class DeltaSink(Sink):
             return ""
         return damaged.get((day, standing.attempt), f"The table no longer holds attempt {standing.attempt!r} of {day}")
 
-    def _write_files(self, app: str, day: date, attempt: str, rows: Iterable[pa.RecordBatch]) -> list[AttemptFile]:
+    def _write_files(self, app: str, day: date, attempt: str, rows: pa.RecordBatchReader) -> list[AttemptFile]:
         try:
             return self._table(app).write(day, _name(attempt), rows, self._rows_per_file)
         except FileNotFoundError:
@@ -251,18 +252,23 @@ class DeltaSink(Sink):
         """Return a folder, and so a key, for each application: whoever adds to it holds the application's lock."""
         return TombstoneFolder(pa_fs.LocalFileSystem(), str(self._root / "forgotten" / _name(app)))
 
-    def _rows_of(self, table: ScoreTable, entity_id: str) -> dict[Key, int]:
+    def _forgotten(self, app: str, schema: pa.Schema) -> dict[str, Forgotten]:
+        """Return the tombstones of each column of texts, by its name."""
+        stones = self._tombstones(app)
+        return {field.name: stones.forgotten(field.name) for field in schema if pa.types.is_string(field.type)}
+
+    def _rows_of(self, table: ScoreTable, column: str, id: str) -> dict[Key, int]:
         """Rows of the entity by day and attempt, the earlier written attempt of a day first."""
         found: dict[Key, int] = {}
         for action in sorted(table.actions(table.open()), key=lambda action: action["modification_time"]):
-            count = rows_of(table.folder / action["path"], entity_id)
+            count = rows_of(table.folder / action["path"], column, id)
             if count:
                 found[key_of(action)] = found.get(key_of(action), 0) + count
         return found
 
     def _go_on_without(self, app: str, day: date, attempt: str, about: Mapping[str, Any]) -> None:
-        """Write the attempt's other rows as an attempt of their own, which replaces it in records and verdicts."""
-        gone = self._tombstones(app).forgotten(_ENTITY)
+        """The attempt's other rows as an attempt of their own, which takes its place in records and verdicts."""
+        gone = self._forgotten(app, self.read_attempt(app, day, attempt).schema)
         digest = _digest(_others(self.read_attempt(app, day, attempt), gone))
         left = attempt_of(digest.hexdigest())
         rows = _others(self.read_attempt(app, day, attempt), gone)
@@ -292,8 +298,20 @@ def _same_rows(published: Publication, rows: Iterable[pa.RecordBatch]) -> int:
     return digest.rows
 
 
-def _others(rows: Iterable[pa.RecordBatch], gone: Forgotten) -> Iterator[pa.RecordBatch]:
-    return (gone.others(batch, _ENTITY) for batch in rows)
+def _reader(files: Sequence[AttemptFile]) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(schema_of(files[0]), read_files(files))
+
+
+def _others(rows: pa.RecordBatchReader, gone: Mapping[str, Forgotten]) -> pa.RecordBatchReader:
+    """The rows that name nobody who was forgotten."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in rows:
+            for column, forgotten in gone.items():
+                batch = forgotten.others(batch, column)
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(rows.schema, batches())
 
 
 def _forgotten_meanwhile(day: date) -> TesseraError:
@@ -310,15 +328,6 @@ def _other_rows(published: Publication) -> TesseraError:
         expected="the same rows: what was published never changes, and an attempt is named by its rows",
         todo="Name the attempt by its rows (`models.publishing.attempt_of`), then score the day again.",
     )
-
-
-def _refuse_other_columns(schema: pa.Schema) -> None:
-    if not schema.equals(SCORES_SCHEMA):
-        raise TesseraError(
-            f"Score rows have the columns {schema.to_string(show_schema_metadata=False)!r}.",
-            expected=f"exactly {SCORES_SCHEMA.to_string()!r}",
-            todo="Write what `models.scoring.batch.scored` gives.",
-        )
 
 
 def _name(text: str) -> str:

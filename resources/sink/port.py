@@ -27,6 +27,7 @@ class Sink(ABC):
     """Scores by write, audit, publish: an attempt is invisible until one atomic pointer names it.
 
     An *attempt* is named by its content (see `models.publishing.attempt_of`), so writing it again gives the same rows.
+    Rows have the columns of their application's output contract (`models.scoring.output`): keys, payload, versions.
     What was published never changes, but for `forget`. Nothing is published without a passed audit: the verdict stands
     beside the attempt, and `publish` asks for it.
     """
@@ -41,8 +42,9 @@ class Sink(ABC):
         the stored rows were damaged: then the same rows are written once more. Rows of forgotten entities are left out.
 
         Raises:
-            TesseraError: other columns than `SCORES_SCHEMA`, a NULL where it allows none, the attempt was published
-                with other rows, or somebody was forgotten meanwhile: the rows must then be made again.
+            TesseraError: the last columns are not `models.scoring.output.VERSION_FIELDS`, the application's scores have
+                other columns, a NULL where the schema allows none, the attempt was published with other rows, or
+                somebody was forgotten meanwhile: the rows must then be made again.
         """
 
     @abstractmethod
@@ -170,7 +172,8 @@ class Sink(ABC):
     def forget(
         self,
         app: str,
-        entity_id: str,
+        column: str,
+        id: str,
         *,
         why: str,
         who: str,
@@ -185,7 +188,8 @@ class Sink(ABC):
 
         Args:
             app: the application; one without any scores is left with the tombstone.
-            entity_id: as in the column `entity_id`.
+            column: key column that names the entity, e.g. `customer_id`; rows without it name nobody.
+            id: as in that column.
             why: kept in the records; must not name the entity.
             who: the person, or the job.
             planned: told what will be removed, right before it is, if anything will.

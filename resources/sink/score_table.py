@@ -1,7 +1,7 @@
 """The Delta table of one application's score rows: attempts are partitions of files."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,13 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from models.errors import choose_from
+from models.errors import TesseraError, choose_from
 from resources.durability import sync
-from resources.sink.attempt_files import FILE_SCHEMA, ROW, AttemptFile, write_files
+from resources.sink.attempt_files import ROW, AttemptFile, schema_of, write_files
 from resources.sink.port import DamagedScores
 
 _PARTITIONS = ["day", "attempt"]
-_SCHEMA = FILE_SCHEMA.append(pa.field("day", pa.date32(), nullable=False)).append(
-    pa.field("attempt", pa.string(), nullable=False)
-)
+_PARTITION_FIELDS = (pa.field("day", pa.date32(), nullable=False), pa.field("attempt", pa.string(), nullable=False))
 #: A checkpoint each 20 commits keeps opening a table cheap, however many nights it holds.
 _SETTINGS = {"delta.checkpointInterval": "20", "delta.logRetentionDuration": "interval 30 days"}
 
@@ -76,8 +74,8 @@ class ScoreTable:
             )
         return files
 
-    def write(self, day: date, attempt: str, rows: Iterable[pa.RecordBatch], rows_per_file: int) -> list[AttemptFile]:
-        """Return new files beside the table, which name no attempt until they are committed.
+    def write(self, day: date, attempt: str, rows: pa.RecordBatchReader, rows_per_file: int) -> list[AttemptFile]:
+        """New files beside the table, which name no attempt until they are committed.
 
         Raises:
             FileNotFoundError: somebody removed a file meanwhile.
@@ -89,7 +87,7 @@ class ScoreTable:
 
     def commit(self, day: date, attempt: str, files: Sequence[AttemptFile]) -> None:
         """One version of the table in which the attempt is exactly these files; it survives a power failure."""
-        table = self._created()
+        table = self._created(schema_of(files[0]))
         earlier = [_removed(action) for action in self.actions(table) if key_of(action) == (day, attempt)]
         self._transact(table, [*(self._added(file, day, attempt) for file in files), *earlier])
 
@@ -134,11 +132,27 @@ class ScoreTable:
         files = {file.first_row: file for file in map(_measured, paths) if file}
         return [files[first] for first in sorted(files)]
 
-    def _created(self) -> DeltaTable:
+    def require_columns(self, schema: pa.Schema) -> None:
+        """Refuse rows of other columns than those that the table holds already.
+
+        Raises:
+            TesseraError: another name, type or order.
+        """
+        table = self.open()
+        if table is not None and not _same_columns(table, schema):
+            held = [field.name for field in table.schema().fields]
+            raise TesseraError(
+                f"The scores of {self._app} in {self.folder} have the columns {held}, not {schema.names} with their "
+                "types.",
+                expected="one output contract for all days of an application",
+                todo=f"Publish under another application's name, or move the folder {self.folder} away.",
+            )
+
+    def _created(self, schema: pa.Schema) -> DeltaTable:
         table = self.open()
         if table is None:
-            schema = Schema.from_arrow(_SCHEMA)
-            table = DeltaTable.create(self.folder, schema, partition_by=_PARTITIONS, configuration=_SETTINGS)
+            columns = _delta_schema(schema)
+            table = DeltaTable.create(self.folder, columns, partition_by=_PARTITIONS, configuration=_SETTINGS)
             self._sync_log()
         return table
 
@@ -173,6 +187,15 @@ def key_of(action: Mapping[str, Any]) -> Key:
     return action["partition.day"], action["partition.attempt"]
 
 
+def _delta_schema(schema: pa.Schema) -> Schema:
+    plain = [field.remove_metadata() for field in schema]
+    return Schema.from_arrow(pa.schema([*plain, ROW, *_PARTITION_FIELDS]))
+
+
+def _same_columns(table: DeltaTable, schema: pa.Schema) -> bool:
+    return table.schema().to_json() == _delta_schema(schema).to_json()
+
+
 def _removed(action: Mapping[str, Any]) -> RemoveAction:
     day, attempt = key_of(action)
     partition: dict[str, str | None] = {"day": day.isoformat(), "attempt": attempt}
@@ -183,7 +206,7 @@ def _measured(path: Path) -> AttemptFile | None:
     """First row and number of rows by the file's own statistics; None if it is no complete file of an attempt."""
     try:
         with pq.ParquetFile(path) as file:
-            if not file.schema_arrow.equals(FILE_SCHEMA):
+            if file.schema_arrow.names[-1:] != [ROW.name]:
                 return None
             numbers = next(file.iter_batches(batch_size=1, columns=[ROW.name]), None)
             first = numbers.column(0)[0].as_py() if numbers is not None and len(numbers) else 0

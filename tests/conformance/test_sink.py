@@ -20,10 +20,22 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from score_sets import APP, DAY, audit_and_publish, digest, publication, reader, score_rows, some_rows, verdict
+from output_contracts import CONTRACTS
+from score_sets import (
+    APP,
+    DAY,
+    SCORES_SCHEMA,
+    audit_and_publish,
+    digest,
+    publication,
+    reader,
+    score_rows,
+    some_rows,
+    verdict,
+)
 
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA, Publication, attempt_of, last_set
+from models.publishing import Publication, attempt_of, last_set
 from resources.sink.delta import DeltaSinkConfig
 from resources.sink.port import DamagedScores, Sink
 
@@ -57,12 +69,33 @@ def _ids_on_disk(folder: Path) -> set[str]:
     """Of all score files that lie there, whether anything names them or not."""
     found: set[str] = set()
     for file in folder.rglob("part-*.parquet"):
-        found |= set(pq.read_table(file)["entity_id"].to_pylist())
+        found |= set(pq.read_table(file)["customer_id"].to_pylist())
     return found
 
 
 class TestSink:
     """One class for all adapters."""
+
+    @pytest.mark.parametrize("contract", CONTRACTS)
+    def test_rows_of_any_output_contract_are_stored_published_and_forgotten(self, sink: Sink, contract: str) -> None:
+        rows = some_rows(1, 40, contract)
+        attempt = attempt_of(digest(rows))
+        assert sink.write_attempt(APP, DAY, attempt, reader(rows)) == 40
+        assert sink.read_attempt(APP, DAY, attempt).schema == CONTRACTS[contract].schema
+        assert sink.read_attempt(APP, DAY, attempt).read_all().equals(rows)
+        assert _published(sink, attempt, rows).digest == digest(rows)
+        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana") == {DAY: 1}
+        left = rows.filter(pc.field("customer_id") != "c000007")
+        found, back = sink.scores(APP, DAY)
+        assert back.read_all().equals(left)
+        assert found.digest == digest(left)
+        assert sink.write_attempt(APP, NEXT, "next", reader(rows)) == 39, "the forgotten stay out"
+
+    def test_an_application_keeps_its_columns(self, sink: Sink) -> None:
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(1)))
+        with pytest.raises(TesseraError, match=r"have the columns .*'decision'"):
+            sink.write_attempt(APP, DAY, "a2", reader(some_rows(1, 40, "demand")))
+        assert sink.write_attempt("demand", DAY, "a2", reader(some_rows(1, 40, "demand"))) == 40
 
     def test_an_attempt_reads_back_as_it_was_written_and_nobody_else_sees_it(self, sink: Sink) -> None:
         rows = some_rows(1)
@@ -244,7 +277,7 @@ class TestSink:
     def test_other_columns_and_missing_values_are_refused_and_leave_nothing(self, sink: Sink) -> None:
         rows = some_rows(1)
         with pytest.raises(TesseraError, match="columns"):
-            sink.write_attempt(APP, DAY, "a1", reader(rows.drop_columns(["reasons"])))
+            sink.write_attempt(APP, DAY, "a1", reader(rows.drop_columns(["feature_version"])))
         field = SCORES_SCHEMA.field("decision")
         holes = rows.set_column(2, field, pa.array([None, *rows["decision"].to_pylist()[1:]], pa.string()))
         with pytest.raises(TesseraError, match="1 score rows have no 'decision'"):
@@ -288,11 +321,14 @@ class TestSink:
         sink.unpublish(APP, NEXT, why="", who="")
         sink.write_attempt(APP, DAY, "a3", reader(third))
         plans: list[object] = []
-        assert sink.forget(APP, "c000007", why="asked", who="ana", planned=plans.append) == {DAY: 3, NEXT: 1}
+        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana", planned=plans.append) == {
+            DAY: 3,
+            NEXT: 1,
+        }
         assert plans == [{DAY: 3, NEXT: 1}]
 
         found, back = sink.scores(APP, DAY)
-        left = second.filter(pc.field("entity_id") != "c000007")
+        left = second.filter(pc.field("customer_id") != "c000007")
         assert back.read_all().equals(left)
         assert (found.action, found.was, found.rows, found.digest) == ("forget", "a2", 39, digest(left))
         assert (found.attempt, found.run_id, found.why, found.who) == (attempt_of(digest(left)), "two", "asked", "ana")
@@ -307,13 +343,16 @@ class TestSink:
         for attempt in ("a1", "a2", "a3"):
             with pytest.raises(TesseraError, match="no attempt"):
                 sink.read_attempt(APP, DAY, attempt)
-        assert sink.forget(APP, "c000007", why="asked", who="ana", planned=lambda _: pytest.fail("nothing")) == {}
+        assert (
+            sink.forget(APP, "customer_id", "c000007", why="asked", who="ana", planned=lambda _: pytest.fail("nothing"))
+            == {}
+        )
         assert len(sink.history(APP, DAY)) == 4
 
     def test_the_same_night_again_finds_what_the_forgotten_left(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1), run_id="one")
-        sink.forget(APP, "c000007", why="asked", who="ana")
-        left = some_rows(1).filter(pc.field("entity_id") != "c000007")
+        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+        left = some_rows(1).filter(pc.field("customer_id") != "c000007")
         again = _published(sink, attempt_of(digest(left)), left, run_id="two")
         assert (again.run_id, again.action) == ("one", "forget")
         assert len(sink.history(APP, DAY)) == 2
@@ -321,19 +360,19 @@ class TestSink:
     def test_a_withdrawn_day_comes_back_without_the_forgotten(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1))
         sink.unpublish(APP, DAY, why="", who="")
-        sink.forget(APP, "c000007", why="asked", who="ana")
+        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
         assert sink.published(APP, DAY) is None
         last, stands = last_set(sink.history(APP, DAY))
         assert (last.action, last.rows, stands) == ("forget", 39, False)
         back = sink.publish(last)
         assert (back.action, back.was) == ("publish", "")
         assert sink.scores(APP, DAY)[0] == back
-        assert sink.forget(APP, "c000008", why="asked too", who="ana") == {DAY: 1}
+        assert sink.forget(APP, "customer_id", "c000008", why="asked too", who="ana") == {DAY: 1}
         assert sink.published(APP, DAY).rows == 38
 
     def test_the_forgotten_do_not_come_back(self, sink: Sink, opener: Opener, tmp_path: Path) -> None:
-        assert sink.forget(APP, "c000007", why="asked", who="ana") == {}
-        left = some_rows(1).filter(pc.field("entity_id") != "c000007")
+        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana") == {}
+        left = some_rows(1).filter(pc.field("customer_id") != "c000007")
         for any_sink in (sink, opener(tmp_path / "scores")):
             assert any_sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
             assert any_sink.read_attempt(APP, DAY, "a1").read_all().equals(left)
@@ -343,7 +382,7 @@ class TestSink:
 
     def test_an_attempt_of_nobody_else_goes_on_empty(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1, 1))
-        assert sink.forget(APP, "c000000", why="asked", who="ana") == {DAY: 1}
+        assert sink.forget(APP, "customer_id", "c000000", why="asked", who="ana") == {DAY: 1}
         found, back = sink.scores(APP, DAY)
         assert (found.rows, back.read_all().num_rows) == (0, 0)
 
@@ -357,21 +396,21 @@ class TestSink:
             first, *others = some_rows(1).to_batches(max_chunksize=7)
             if begun:
                 yield first
-            sink.forget(APP, "c000007", why="asked", who="ana")
+            sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
             yield from others if begun else [first, *others]
 
         with pytest.raises(TesseraError, match="Somebody was forgotten"):
             sink.write_attempt(APP, DAY, "a1", pa.RecordBatchReader.from_batches(SCORES_SCHEMA, meanwhile()))
         with pytest.raises(TesseraError, match="no attempt"):
             sink.read_attempt(APP, DAY, "a1")
-        assert _ids_on_disk(tmp_path) == set(some_rows(1)["entity_id"].to_pylist()) - {"c000007"}
+        assert _ids_on_disk(tmp_path) == set(some_rows(1)["customer_id"].to_pylist()) - {"c000007"}
         assert sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
 
     def test_no_file_holds_the_forgotten(self, sink: Sink, tmp_path: Path) -> None:
         sink.write_attempt(APP, DAY, "a1", reader(some_rows(1, 50)))
         _published(sink, "a1", some_rows(2, 30))
-        sink.forget(APP, "c000007", why="asked", who="ana")
-        assert _ids_on_disk(tmp_path) == set(some_rows(2, 30)["entity_id"].to_pylist()) - {"c000007"}
+        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+        assert _ids_on_disk(tmp_path) == set(some_rows(2, 30)["customer_id"].to_pylist()) - {"c000007"}
         others = (file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".parquet")
         assert all(b"c000007" not in file.read_bytes() for file in others)
 

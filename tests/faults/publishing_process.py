@@ -19,10 +19,12 @@ from typing import Any
 import pandas as pd  # noqa: F401 - pyarrow imports it on first use, in each process anew
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
+from output_contracts import CHURN
 from score_sets import APP, DAY, audit_and_publish, package_of, publication, reader, some_rows
 
 from models.scoring.audit import Expected, audit
 from models.scoring.config import AuditConfig, ScoringConfig
+from models.scoring.contacts import ContactAudit
 from resources.sink.delta_sink import DeltaSink
 
 
@@ -89,9 +91,10 @@ def publish(sink: DeltaSink, attempt: str, seed: int) -> str:
     report = audit(
         sink.read_attempt(APP, DAY, attempt),
         Expected(ids, package_of(str(seed)), "churn_v1"),
-        scoring=ScoringConfig(contact_budget=5, min_contact_score=0.0),
+        CHURN,
         limits=AuditConfig(),
         earlier=None,
+        rule=[ContactAudit(ScoringConfig(contact_budget=5, min_contact_score=0.0))],
     )
     assert report.passed, report
     record = publication(attempt, rows)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from score_sets import APP, DAY, some_rows
+from score_sets import APP, DAY, SCORES_SCHEMA, some_rows
 
-from models.publishing import SCORES_SCHEMA
 from resources.sink.delta_sink import DeltaSink
 
 HERE = Path(__file__).resolve().parent

@@ -11,7 +11,8 @@ import scoring_world
 from scoring_world import DAY, World
 
 from assets.churn import assets as churn
-from assets.stages.batch_scoring import publish, score
+from assets.stages.batch_scoring import score
+from assets.stages.publication import publish
 from models.errors import TesseraError
 from models.ledger import STOPPED
 from pipelines.churn import fall_back
@@ -205,11 +206,11 @@ class Dying(Notifier):
 def test_a_notice_that_a_dying_process_did_not_send_is_sent_by_the_next_run(world: World) -> None:
     score(world.night(DAY + timedelta(days=1)), "last_good_scores")
     with pytest.raises(KeyboardInterrupt):
-        publish(world.sink, Dying(), NEXT)
+        publish(world.sink, Dying(), "churn", NEXT)
     notifier = world.night().notifier
-    assert publish(world.sink, notifier, NEXT).publication.degradation == "stale_features"
+    assert publish(world.sink, notifier, "churn", NEXT).publication.degradation == "stale_features"
     assert [notice["subject"] for notice in world.notices()] == ["churn 2026-03-02: stale_features"]
-    publish(world.sink, notifier, NEXT)
+    publish(world.sink, notifier, "churn", NEXT)
     assert len(world.notices()) == 1
 
 
@@ -225,7 +226,7 @@ def test_a_champion_put_in_charge_against_the_gate_is_named_down_the_ladder(worl
         assert draft.degradation == degradation
         assert f"version {version}, put in charge by hand although" in draft.why
         assert draft.why.endswith(": sale")
-        publish(world.sink, world.night().notifier, day)
+        publish(world.sink, world.night().notifier, "churn", day)
 
 
 def test_a_fallback_that_finds_nothing_is_told(world: World) -> None:
@@ -261,7 +262,7 @@ def test_equal_rows_have_one_digest_whatever_the_registry_counts(world: World, t
     about = {"action": "promote", "why": "", "who": "", "run_id": "", "metrics": {}}
     other.registry.set_champion("churn", version, **about)
     score(other.night())
-    found = publish(other.sink, other.night().notifier, DAY).publication
+    found = publish(other.sink, other.night().notifier, "churn", DAY).publication
     standing = world.sink.published("churn", DAY)
     assert (found.model_version, standing.model_version) == ("6", "1")
     assert (found.digest, found.attempt) == (standing.digest, standing.attempt)

@@ -20,6 +20,9 @@ from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
 from models.fraud.alerts import Alert
 from models.settings import FraudSettings
+from pipelines.cli import publications
+from resources.sink.port import Sink
+from resources.stack.loader import Calendar
 from tests.fraud_world import DAY, DAYS, World, happened, made, shuffled_and_doubled
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -34,7 +37,7 @@ def scored(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> World
     """Every one of the last days was scored from the lake; nothing was streamed."""
     world = made(shared_data, tmp_path_factory.mktemp("fraud") / "home")
     for day in DAYS:
-        fraud_scoring.score(world.lake, world.model, day)
+        world.score(day)
     return world
 
 
@@ -51,35 +54,68 @@ def in_store(world: World, statement: str, *values: Any) -> None:
         connection.execute(statement, values)
 
 
+class OnlySink:
+    """A stack of which only the sink is asked for."""
+
+    calendar = Calendar(first_day=date(2018, 1, 1))
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def open(self, port: str) -> Sink:
+        assert port == "sink"
+        return self._sink
+
+
 def alerts(world: World, day: date = DAY) -> list[Alert]:
     return list(world.store.find(day, day))
 
 
 def fill(world: World, day: date = DAY) -> fraud_scoring.Backfilled:
-    return fraud_scoring.add_missing_alerts(world.lake, world.registry, world.store, day, budget=5)
+    return fraud_scoring.add_missing_alerts(world.lake, world.sink, world.registry, world.store, day, budget=5)
 
 
 def test_stream_and_batch_give_equal_scores_bit_for_bit(scored: World, tmp_path: Path) -> None:
     world = scored.copied(tmp_path / "home")
     world.streamed(shuffled_and_doubled(happened(world)))
     online = world.store.scored(DAYS[-1], DAY)
-    offline = pa.concat_tables([fraud_scoring.stored(world.lake, day) for day in reversed(DAYS)])
+    offline = pa.concat_tables([fraud_scoring.published_scores(world.sink, day) for day in reversed(DAYS)])
     assert online.num_rows > 100
     assert online["transaction_id"].equals(offline["transaction_id"])
     assert len(pc.unique(online["score"])) > 50, "a model that tells payments apart"
     assert online["score"].to_numpy().tobytes() == offline["score"].to_numpy().tobytes()
     for day in DAYS:
-        compared = fraud_serving.compare(world.lake, world.store, SkewConfig(), day)
+        compared = fraud_serving.compare(world.lake, world.sink, world.store, SkewConfig(), day)
         assert compared.compared.report.largest_share() == 0
         assert (compared.rows["only online"], compared.rows["only offline"]) == (0, 0)
         assert compared.rows["scores differing"] == 0
         assert compared.check().passed
 
 
-def test_scoring_again_makes_no_new_version(scored: World) -> None:
-    version = scored.lake.version(fraud_scoring.TABLE)
-    again = fraud_scoring.score(scored.lake, scored.model, DAY)
-    assert (again.payments > 10, scored.lake.version(fraud_scoring.TABLE)) == (True, version)
+def test_scoring_again_publishes_the_same_rows(scored: World) -> None:
+    standing = scored.sink.published("fraud", DAY)
+    again = scored.score(DAY)
+    assert (standing.rows > 10, again.publication) == (True, standing)
+    assert len(scored.sink.history("fraud", DAY)) == 1
+
+
+def test_a_scored_day_keeps_its_scores_until_a_person_publishes_those_of_another_champion(
+    scored: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = scored.copied(tmp_path / "home")
+    before = fraud_scoring.published_scores(world.sink, DAY)
+    world.promote_another()
+    kept = world.score(DAY).verdict
+    assert "version 1 stay published; those of version 2 wait: `tessera publish fraud --date 2018-08-10`" in kept
+    assert fraud_scoring.published_scores(world.sink, DAY).equals(before)
+    fill(world)
+    assert {alert.model_version for alert in alerts(world)} == {"1"}
+    monkeypatch.setattr(publications, "active_stack", lambda: OnlySink(world.sink))
+    publications.publish("fraud", DAY.isoformat(), "a better model", even_if_refused=False)
+    after = fraud_scoring.published_scores(world.sink, DAY)
+    assert set(after["model_version"].to_pylist()) == {"2"}
+    assert not after["score"].equals(before["score"])
+    assert [record.model_version for record in world.sink.history("fraud", DAY)] == ["1", "2"]
 
 
 class TestBackfill:
@@ -110,16 +146,13 @@ class TestBackfill:
 
     def test_thresholds_are_those_of_the_model_that_scored(self, scored: World, tmp_path: Path) -> None:
         world = scored.copied(tmp_path / "home")
-        world.registry.register(
-            "fraud", world.folder / "package", parameters={}, metrics={}, tags={"gate": "passed"}, report=""
-        )
-        world.registry.set_champion("fraud", "2", action="promote", why="", who="", run_id="", metrics={})
+        world.promote_another()
         fill(world)
         assert {alert.model_version for alert in alerts(world)} == {"1"}
 
     def test_who_was_forgotten_is_not_alerted(self, scored: World, tmp_path: Path) -> None:
         world = scored.copied(tmp_path / "home")
-        called_for = fraud_scoring._called_for(world.lake, world.registry, DAY)
+        called_for = fraud_scoring._called_for(world.lake, world.sink, world.registry, DAY)
         gone = called_for[0].customer_id
         world.lake.leave_tombstone("customer", gone, day=DAY, why="asked")
         assert fill(world).added == len(called_for) - 1
@@ -128,7 +161,7 @@ class TestBackfill:
 
 class TestSkew:
     def compared(self, world: World) -> fraud_serving.Streamed:
-        return fraud_serving.compare(world.lake, world.store, SkewConfig(), DAY)
+        return fraud_serving.compare(world.lake, world.sink, world.store, SkewConfig(), DAY)
 
     def test_one_altered_feature_is_found_and_named(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
@@ -173,13 +206,17 @@ class TestSkew:
 class TestMatured:
     def matured(self, world: World, day: date = DAY) -> fraud_monitoring.Matured:
         as_of = day + timedelta(days=7)
-        return fraud_monitoring.matured(world.lake, world.engine, world.registry, world.store, SETTINGS, as_of)
+        return fraud_monitoring.matured(
+            world.lake, world.engine, world.registry, world.sink, world.store, SETTINGS, as_of
+        )
 
     def test_numbers_of_a_day(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
         told = world.lake.scan("payment_labels").to_table()
         labels = dict(zip(told["transaction_id"].to_pylist(), told["is_fraud"].to_pylist(), strict=True))
-        rows = [(row, labels[row["transaction_id"]]) for row in fraud_scoring.stored(world.lake, DAY).to_pylist()]
+        rows = [
+            (row, labels[row["transaction_id"]]) for row in fraud_scoring.published_scores(world.sink, DAY).to_pylist()
+        ]
         fraud_cards = {row["customer_id"] for row, is_fraud in rows if is_fraud}
         alerted = {alert.customer_id for alert in alerts(world)}
         highest: dict[str, float] = {}
@@ -206,7 +243,7 @@ class TestMatured:
         world = streamed.copied(tmp_path / "home")
         day = DAYS[-1] - timedelta(days=7)
         fraud_features.write(world.lake, world.engine, day)
-        fraud_scoring.score(world.lake, world.model, day)
+        world.score(day)
         found = self.matured(world, day)
         assert (found.knew_labels, "better than it is" in found.metadata()["note"]) == (True, True)
 
@@ -223,14 +260,14 @@ class TestMatured:
         for day in (DAY, *others):
             self.matured(world, day)
         before = world.lake.scan(fraud_monitoring.TABLE).to_table()
-        for table in (fraud_monitoring.TABLE, fraud_scoring.TABLE):
-            (file,) = world.lake.files(table, first=DAY, last=DAY)
-            Path(file).write_bytes(Path(file).read_bytes()[:100])
-            if table == fraud_monitoring.TABLE:
-                self.matured(world, others[0])
-                assert world.lake.scan(table).to_table() == before
+        (quality,) = world.lake.files(fraud_monitoring.TABLE, first=DAY, last=DAY)
+        Path(quality).write_bytes(Path(quality).read_bytes()[:100])
+        self.matured(world, others[0])
+        assert world.lake.scan(fraud_monitoring.TABLE).to_table() == before
+        (scores,) = (world.folder / "scores").rglob(f"day={DAY}/*/*.parquet")
+        scores.write_bytes(scores.read_bytes()[:100])
         assert "run `tessera run fraud_nightly" in self.matured(world).metadata()["note"]
-        fraud_scoring.score(world.lake, world.model, DAY)
+        world.score(DAY)
         self.matured(world)
         assert world.lake.scan(fraud_monitoring.TABLE).to_table() == before
 

@@ -103,6 +103,7 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "lake: orders": (12, 6),
         "lake: quarantine_orders": (12, 6),
         "scores: churn": (2, 2),
+        "scores: fraud": (0, 0),
         "events": (4 + 1 + 3 + 2, 0),
         "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
         "notices": (1, 0),
@@ -115,7 +116,7 @@ def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path)
     forgotten(parts, tmp_path)
     record, reader = parts.sink.scores(APP, LAST)
     left = reader.read_all()
-    assert left.equals(before.filter(pc.field("entity_id") != ID))
+    assert left.equals(before.filter(pc.field("customer_id") != ID))
     assert (record.rows, record.digest, record.attempt) == (4, digest(left), attempt_of(digest(left)))
     assert list(parts.sink.published_days(APP)) == [LAST], "a withdrawn day stays withdrawn"
 

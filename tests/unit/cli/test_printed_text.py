@@ -67,7 +67,7 @@ def say_scores(text: str) -> None:
     rows = [{"customer_id": text, "score": 0.5, "decision": text, "reasons": [text], "model_version": text}]
     record = Publication.model_construct(app="churn", day=DAY, rows=1, degradation=text)
     table = pa.table({name: [row[name] for row in rows] for name in rows[0]})
-    publications._show(table, record)  # pyright: ignore[reportPrivateUsage]
+    publications._show(table, record, publications.output_of("churn"))  # pyright: ignore[reportPrivateUsage]
 
 
 def say_letters(text: str) -> None:

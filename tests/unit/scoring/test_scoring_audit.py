@@ -8,12 +8,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from score_sets import digest, package_of, reader, score_rows
+from output_contracts import CHURN
+from score_sets import SCORES_SCHEMA, digest, package_of, reader, score_rows
 
 from models.errors import TesseraError
-from models.publishing import SCORES_SCHEMA
 from models.scoring.audit import AuditReport, EarlierScores, Expected, audit
 from models.scoring.config import AuditConfig, ScoringConfig
+from models.scoring.contacts import ContactAudit
 
 COUNT, CONTACTS = 1_000, 20
 SCORING = ScoringConfig(contact_budget=CONTACTS, min_contact_score=0.5, max_reasons_rows=CONTACTS)
@@ -23,12 +24,16 @@ GOOD = score_rows(SCORES.tolist(), contacts=CONTACTS)
 
 def _audited(rows: pa.Table, *, earlier: EarlierScores | None = None, batch_rows: int = 64) -> AuditReport:
     expected = Expected(_ids(), package_of("3"), "churn_v1")
-    return audit(reader(rows, batch_rows), expected, scoring=SCORING, limits=AuditConfig(), earlier=earlier)
+    return _audit(reader(rows, batch_rows), expected, earlier)
+
+
+def _audit(rows: pa.RecordBatchReader, expected: Expected, earlier: EarlierScores | None = None) -> AuditReport:
+    return audit(rows, expected, CHURN, limits=AuditConfig(), earlier=earlier, rule=[ContactAudit(SCORING)])
 
 
 def _ids() -> list[pa.Array]:
     """The entities in scope, in pieces unlike those of the rows."""
-    return [batch.column(0) for batch in GOOD.select(["entity_id"]).to_batches(max_chunksize=33)]
+    return [batch.column(0) for batch in GOOD.select(["customer_id"]).to_batches(max_chunksize=33)]
 
 
 def _failed(report: AuditReport) -> set[str]:
@@ -66,7 +71,7 @@ def test_a_good_set_passes_every_check() -> None:
     report = _audited(GOOD, earlier=EarlierScores(package_of("3"), reader(GOOD)))
     assert report.passed
     assert _failed(report) == set()
-    assert (report.rows, report.contacts) == (COUNT, CONTACTS)
+    assert report.rows == COUNT
     assert report.metrics["mean_score"] == pytest.approx(SCORES.mean(), abs=1e-6)
     assert report.metrics["contact_share"] == CONTACTS / COUNT
     assert report.metrics["score_psi"] == 0
@@ -77,12 +82,12 @@ MUTATIONS: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "a row in the middle is missing": (lambda: pa.concat_tables([GOOD[:500], GOOD[501:]]), "entities in scope"),
     "a row is doubled": (lambda: pa.concat_tables([GOOD[:501], GOOD[500:]]), "no entity twice"),
     "the last row is doubled": (lambda: pa.concat_tables([GOOD, GOOD[COUNT - 1 :]]), "row count"),
-    "another entity in place of one": (lambda: _changed("entity_id", 0, "b000000"), "entities in scope"),
+    "another entity in place of one": (lambda: _changed("customer_id", 0, "b000000"), "entities in scope"),
     "two rows have changed places": (lambda: GOOD.take([1, 0, *range(2, COUNT)]), "order"),
     "two batches have changed places": (lambda: pa.concat_tables([GOOD[64:128], GOOD[:64], GOOD[128:]]), "order"),
-    "a score is NaN": (lambda: _changed("score", _lowest(), float("nan")), "scores are probabilities"),
-    "a score is above 1": (lambda: _changed("score", _highest(), 1.0001), "scores are probabilities"),
-    "a score is below 0": (lambda: _changed("score", _lowest(), -0.0001), "scores are probabilities"),
+    "a score is NaN": (lambda: _changed("score", _lowest(), float("nan")), "score in range"),
+    "a score is above 1": (lambda: _changed("score", _highest(), 1.0001), "score in range"),
+    "a score is below 0": (lambda: _changed("score", _lowest(), -0.0001), "score in range"),
     "all scores are equal": (lambda: score_rows([0.7] * COUNT, contacts=CONTACTS), "scores vary"),
     "one contact too many": (lambda: score_rows(SCORES.tolist(), contacts=CONTACTS + 1), "contact budget"),
     "one contact too few": (lambda: score_rows(SCORES.tolist(), contacts=CONTACTS - 1), "contact budget"),
@@ -115,18 +120,11 @@ def test_no_rows_for_a_scope_of_some_is_stopped() -> None:
 
 
 def test_no_rows_for_an_empty_scope_pass() -> None:
-    report = audit(
-        reader(GOOD.slice(0, 0)),
-        Expected([], package_of("3"), "churn_v1"),
-        scoring=SCORING,
-        limits=AuditConfig(),
-        earlier=None,
-    )
-    assert report.passed
+    assert _audit(reader(GOOD.slice(0, 0)), Expected([], package_of("3"), "churn_v1")).passed
 
 
 def test_the_first_wrong_entity_is_named() -> None:
-    says = {check.name: check.says for check in _audited(_changed("entity_id", 700, "c000700x")).checks}
+    says = {check.name: check.says for check in _audited(_changed("customer_id", 700, "c000700x")).checks}
     assert says["entities in scope"] == "row 700 is 'c000700x' where 'c000700' was expected"
     more = pa.concat_tables([GOOD, score_rows([0.1] * (COUNT + 1))[COUNT:]])
     says = {check.name: check.says for check in _audited(more, batch_rows=COUNT + 1).checks}
@@ -135,11 +133,8 @@ def test_the_first_wrong_entity_is_named() -> None:
 
 def test_few_equal_scores_may_be_honest() -> None:
     rows = score_rows([0.2] * 5)
-    ids = [rows["entity_id"].combine_chunks()]
-    report = audit(
-        reader(rows), Expected(ids, package_of("3"), "churn_v1"), scoring=SCORING, limits=AuditConfig(), earlier=None
-    )
-    assert report.passed
+    ids = [rows["customer_id"].combine_chunks()]
+    assert _audit(reader(rows), Expected(ids, package_of("3"), "churn_v1")).passed
 
 
 def test_the_highest_scores_may_all_lie_below_the_least_score_to_contact() -> None:
@@ -173,14 +168,14 @@ def test_scores_on_another_scale_are_stopped_even_with_a_new_model() -> None:
 def test_small_sets_of_one_distribution_are_not_stopped(seed: int, few: int) -> None:
     rng = np.random.default_rng(seed)
     rows = score_rows(rng.beta(2, 3, few).tolist())
-    expected = Expected([rows["entity_id"].combine_chunks()], package_of("3"), "churn_v1")
-    report = audit(reader(rows), expected, scoring=SCORING, limits=AuditConfig(), earlier=_earlier(rng.beta(2, 3, few)))
+    expected = Expected([rows["customer_id"].combine_chunks()], package_of("3"), "churn_v1")
+    report = _audit(reader(rows), expected, _earlier(rng.beta(2, 3, few)))
     found = {check.name: check for check in report.checks}["score distribution"]
     assert found.passed or found.severity == "warn"
 
 
 def test_other_columns_are_refused() -> None:
-    with pytest.raises(TesseraError, match="entity_id"):
+    with pytest.raises(TesseraError, match="customer_id"):
         _audited(GOOD.drop_columns(["reasons"]))
 
 
@@ -193,8 +188,8 @@ def test_the_digest_does_not_depend_on_batches(cuts: list[int]) -> None:
 
 def test_the_digest_sees_where_one_string_ends_and_the_next_begins() -> None:
     one, other = GOOD[:2], GOOD[:2]
-    one = _with(one, "entity_id", ["ab", "c"])
-    other = _with(other, "entity_id", ["a", "bc"])
+    one = _with(one, "customer_id", ["ab", "c"])
+    other = _with(other, "customer_id", ["a", "bc"])
     assert digest(one) != digest(other)
     none, empty = _with(one, "reasons", [None, None]), _with(one, "reasons", [[], None])
     assert digest(none) != digest(empty)

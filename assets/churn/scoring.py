@@ -1,0 +1,35 @@
+"""Scoring of a day for churn: probabilities of customers, the highest of which are contacted within a budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from assets.churn.app import CHURN, OUTPUT
+from assets.stages.scoring_task import ScoringTask
+from models.settings import ChurnSettings
+
+if TYPE_CHECKING:
+    from models.scoring.batch import DecisionRule
+    from models.training.model_package import LoadedModel
+
+
+def scoring_task(settings: ChurnSettings) -> ScoringTask:
+    """Return the scoring of a day's customers under these settings."""
+    from models.scoring.contacts import ContactAudit, ContactBudget
+
+    def rule(model: LoadedModel) -> DecisionRule:
+        return ContactBudget(model.model, model.encoder.feature_names, settings.scoring)
+
+    return ScoringTask(
+        app=CHURN.name,
+        output=OUTPUT,
+        features=CHURN.features,
+        inputs=(*CHURN.made_from, CHURN.features),
+        audit=settings.audit,
+        drift=settings.drift,
+        rule=rule,
+        rule_checks=lambda: [ContactAudit(settings.scoring)],
+        batch_rows=settings.scoring.batch_rows,
+        max_stale_days=settings.max_stale_days,
+        has_fallback=True,
+    )

@@ -1,0 +1,95 @@
+"""An attempt at the scores of a day as Dagster and the sink are told of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from models.publishing import AuditVerdict, Publication
+
+if TYPE_CHECKING:
+    from models.scoring.audit import AuditReport
+    from models.scoring.drift import DriftReport
+
+
+@dataclass(frozen=True)
+class AttemptInfo:
+    """An attempt in the sink, the report of its audit, and the publication that waits for it."""
+
+    draft: Publication
+    audit: AuditReport
+    drift: DriftReport | None
+    has_fallback: bool
+
+    def metadata(self) -> dict[str, Any]:
+        """Numbers that plot, and the drift of each feature as a table, for Dagster."""
+        shown: dict[str, Any] = {
+            "dagster/row_count": self.draft.rows,
+            **{name: number for name, number in self.draft.counts.items() if name != "scored"},
+            **{name: round(value, 4) for name, value in self.audit.metrics.items()},
+            "model_version": self.draft.model_version,
+            "degradation": self.draft.degradation,
+            **({"steps": "; ".join(self.draft.steps)} if self.draft.steps else {}),
+            "features_of": self.draft.features_of.isoformat(),
+            "attempt": self.draft.attempt,
+        }
+        if self.drift is None:
+            return shown
+        most = self.drift.features[0]
+        notes = "; ".join(f"{row.feature} {row.note}" for row in self.drift.features if row.note)
+        return {
+            **shown,
+            "max_psi": round(most.judged_psi, 4),
+            "max_psi_feature": most.feature,
+            **({"not_compared": notes} if notes else {}),
+            "drift": _drift_table(self.drift),
+        }
+
+    def verdict(self) -> AuditVerdict:
+        """The audit as the sink keeps it."""
+        from models.scoring.audit import DISTRIBUTION
+
+        stopped = [check for check in self.audit.checks if not check.passed and check.severity == "block"]
+        failed = {check.name: check.says for check in stopped}
+        passed = self.audit.passed
+        return AuditVerdict(
+            draft=self.draft,
+            passed=passed,
+            failed=failed,
+            overrulable=set(failed) == {DISTRIBUTION},
+            has_fallback=self.has_fallback,
+        )
+
+    def checks(self) -> list[dg.AssetCheckResult]:
+        """The audit, which blocks publishing, and drift, which only warns."""
+        failed = [check for check in self.audit.checks if not check.passed]
+        audit = dg.AssetCheckResult(
+            check_name="audit",
+            passed=self.audit.passed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(f"{check.name}: {check.says}" for check in failed) or "every check passed",
+            metadata={check.name: check.says for check in self.audit.checks},
+        )
+        drifted = [row.feature for row in self.drift.features if row.drifted] if self.drift else []
+        drift = dg.AssetCheckResult(
+            check_name="drift",
+            passed=not drifted,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
+            metadata={row.feature: row.note for row in self.drift.features if row.note} if self.drift else {},
+        )
+        return [audit, drift]
+
+
+def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:
+    columns = ["feature", "psi", "null_share", "null_share_in_training", "unseen_share", "drifted", "note"]
+    types = ["string", "float", "float", "float", "float", "bool", "string"]
+    schema = dg.TableSchema([dg.TableColumn(name, type_) for name, type_ in zip(columns, types, strict=True)])
+    rows = [{name: getattr(row, name) for name in columns} for row in drift.features]
+    records = [
+        dg.TableRecord({name: round(value, 4) if isinstance(value, float) else value for name, value in row.items()})
+        for row in rows
+    ]
+    return dg.MetadataValue.table(records, schema=schema)

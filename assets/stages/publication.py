@@ -1,0 +1,138 @@
+"""Publish the audited scores of a day: one pointer moves, and people are told of each step down the ladder.
+
+A day that stands published keeps its rows: worse scores never take their place, and those of another model only after
+a person publishes them (`tessera publish`). Rows of the same model, made anew from corrected features, do.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from models.errors import TesseraError
+from models.publishing import LADDER, Publication
+from resources.notifier.port import Level, Notifier
+from resources.sink.port import DamagedScores, Sink
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Published:
+    """The set that stands published, and whether this run put it there, in words."""
+
+    publication: Publication
+    verdict: str
+
+    def metadata(self) -> dict[str, Any]:
+        """The publication record, for Dagster."""
+        standing = self.publication
+        return {
+            "dagster/row_count": standing.rows,
+            "verdict": self.verdict,
+            "degradation": standing.degradation,
+            "model_version": standing.model_version,
+            "digest": standing.digest,
+            "published_by_run": standing.run_id,
+            "why": standing.why,
+            "publication": dg.MetadataValue.json(standing.model_dump(mode="json")),
+        }
+
+
+def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
+    """Publish the audited draft of the day, unless what stands published has to stay.
+
+    Steps down are told before the set is published: if the process dies between the two, the next run tells them
+    again, and no notice is lost.
+
+    Raises:
+        TesseraError: nothing was audited for the day, or the audit blocked it.
+    """
+    verdict = sink.draft(app, day)
+    if verdict is None:
+        raise TesseraError(
+            f"No scores of {app} wait to be published for {day}.",
+            expected="scores that passed the audit",
+            todo=f"Run `tessera run {app}_nightly --date {day}`.",
+        )
+    draft = verdict.draft
+    standing = _readable(sink, draft) if verdict.passed else None
+    reason = reason_to_keep(standing, draft) if standing else ""
+    if standing and reason:
+        return Published(standing, reason)
+    if draft.steps and not _stands(sink, draft):
+        _tell_steps(notifier, draft)
+    return _described(sink.publish(draft), draft)
+
+
+def reason_to_keep(standing: Publication, draft: Publication) -> str:
+    """The reason why the standing set stays published until a person says otherwise; empty if it gives way."""
+    if LADDER.index(standing.degradation) < LADDER.index(draft.degradation):
+        return f"{standing.degradation} scores stay published; {draft.degradation} ones are not needed"
+    is_equal = standing.attempt == draft.attempt or standing.model_package == draft.model_package
+    if is_equal or standing.degradation != draft.degradation:
+        return ""
+    return (
+        f"the scores of version {standing.model_version} stay published; those of version {draft.model_version} wait: "
+        f"`tessera publish {draft.app} --date {draft.day}`"
+    )
+
+
+def _described(standing: Publication, draft: Publication) -> Published:
+    if standing.run_id != draft.run_id:
+        return Published(standing, f"identical to what run {standing.run_id[:8]} published: nothing changed")
+    if standing.degradation == "fresh":
+        return Published(standing, f"published, {standing.rows:,} rows")
+    words = f"published, degraded: {standing.degradation} of {standing.features_of}"
+    return Published(standing, f"{words} ({'; '.join(standing.steps)})" if standing.steps else words)
+
+
+def _readable(sink: Sink, draft: Publication) -> Publication | None:
+    """The set that stands published for the draft's day, if it is another one and its rows can be read."""
+    try:
+        standing = sink.published(draft.app, draft.day)
+        if standing is None or standing.attempt == draft.attempt:
+            return None
+        for _ in sink.published_rows(standing):
+            pass
+    except DamagedScores:
+        return None
+    return standing
+
+
+def _stands(sink: Sink, draft: Publication) -> bool:
+    """The draft's rows are published already."""
+    try:
+        standing = sink.published(draft.app, draft.day)
+    except DamagedScores:
+        return False
+    return standing is not None and standing.attempt == draft.attempt
+
+
+def _tell_steps(notifier: Notifier, draft: Publication) -> None:
+    """One notice for each step down."""
+    rungs = [step.partition(":")[0] for step in draft.steps]
+    for step, following in zip(draft.steps, [*rungs[1:], draft.degradation], strict=True):
+        of = f" of {draft.features_of}" if following == draft.degradation else ""
+        notify(
+            notifier,
+            "warning",
+            f"{draft.app} {draft.day}: {following}",
+            f"Step down from {step}. Next: {following}{of}. Publishing: {draft.degradation}, version "
+            f"{draft.model_version}. Repair it and run {draft.app}_nightly again.",
+            draft.app,
+            draft.day,
+            draft.run_id,
+        )
+
+
+def notify(notifier: Notifier, level: Level, subject: str, body: str, app: str, day: date, run_id: str) -> None:
+    """Send a notice; losing one must not stop scores, the log then holds it."""
+    try:
+        notifier.notify(level, subject, body, {"app": app, "day": day.isoformat(), "run_id": run_id})
+    except TesseraError as error:
+        _LOGGER.error("%s %s (%s)", subject, body, error)

@@ -1,0 +1,64 @@
+"""The part of scoring and publishing a day that differs between applications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from models.publishing import Degradation
+from models.scoring.config import AuditConfig, DriftConfig
+from models.scoring.output import OutputContract
+
+if TYPE_CHECKING:
+    from models.scoring.audit_checks import Observer
+    from models.scoring.batch import DecisionRule, Predict
+    from models.training.model_package import LoadedModel
+
+#: A night takes no scores worse than this; only a fallback does.
+WORST_OF_A_NIGHT: Degradation = "champion_before"
+
+
+def probabilities(model: LoadedModel) -> Predict:
+    """The payload column `score`: the model's probability of the positive class."""
+    return lambda matrix: {"score": model.model.predict(matrix)}
+
+
+def no_rule(_: LoadedModel) -> DecisionRule:
+    """Predictions are published as they are."""
+    from models.scoring.batch import AsPredicted
+
+    return AsPredicted()
+
+
+@dataclass(frozen=True)
+class ScoringTask:
+    """An application's way of scoring a day from feature rows, and the contract of the rows.
+
+    Attributes:
+        app: its name, e.g. `churn`.
+        output: contract of the published rows.
+        features: table of the lake with the feature rows, a partition per day, in the contract's order.
+        inputs: tables of the lake whose versions the publication record names.
+        audit: limits of the audit.
+        drift: limits of drift, which only warns; a model package without a reference is not compared.
+        predict: makes the function that gives payload columns of a matrix' rows.
+        rule: makes the rule for payload columns that the model does not give.
+        rule_checks: makes the rule's part of the audit.
+        batch_rows: rows per chunk; results do not depend on it.
+        max_stale_days: a fallback may use features up to this old, flagged.
+        has_fallback: a job `<app>_fallback` publishes older scores, flagged, where a night could not.
+    """
+
+    app: str
+    output: OutputContract
+    features: str
+    inputs: tuple[str, ...]
+    audit: AuditConfig = field(default_factory=AuditConfig)
+    drift: DriftConfig = field(default_factory=DriftConfig)
+    predict: Callable[[LoadedModel], Predict] = probabilities
+    rule: Callable[[LoadedModel], DecisionRule] = no_rule
+    rule_checks: Callable[[], Sequence[Observer]] = tuple
+    batch_rows: int = 65_536
+    max_stale_days: int = 0
+    has_fallback: bool = False
