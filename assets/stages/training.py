@@ -94,13 +94,11 @@ def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_o
     """
     from models.gates.sufficiency import check_sufficient
     from models.training.candidates import choose, fit_candidates
-    from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
     check_sufficient(lesson.app, lesson.split, lesson.gate)
-    # The baseline last: of two trainers of one kind the first counts, and the profile may set its own.
-    fitters = [*trainers, LogisticRegressionTrainerConfig().open()]
+    fitters = _baseline_first(lesson, trainers)
     candidates = fit_candidates(fitters, lesson.split.train)
-    contenders = [Contender(_trainer(fitters, candidate), candidate) for candidate in candidates]
+    contenders = [Contender(trainer, candidate) for trainer, candidate in zip(fitters, candidates, strict=True)]
     chosen = choose(candidates, lesson.gate.metric)
     work = _Judging(lesson, contenders, standing(lesson, contenders, registry, as_of), registry, as_of)
     first = work.judged(next(contender for contender in contenders if contender.candidate is chosen))
@@ -166,9 +164,9 @@ class _Judging:
         from models.training.candidates import shuffled_control
 
         split, champion = self.lesson.split, self.standing.champion
-        linear = next(one.candidate for one in self.contenders if one.candidate.name == "logistic_regression")
+        baseline = self.contenders[0].candidate
         baselines = single_feature_scores(split, self.lesson.baselines)
-        baselines["logistic_regression"] = linear.fit.model.predict(split.holdout.rows)
+        baselines[baseline.name] = baseline.fit.model.predict(split.holdout.rows)
         if isinstance(champion, Champion) and contender is self.standing.contender:
             champion = replace(champion, is_renewed=self.standing.is_older)
         evidence = GateEvidence(
@@ -182,6 +180,7 @@ class _Judging:
             loads=packed.loads,
             recomputed=self.lesson.recomputed,
             plain_features=tuple(self.lesson.baselines.values()),
+            trained_baseline=baseline.name,
         )
         return run_gate(evidence, self.lesson.gate)
 
@@ -239,8 +238,13 @@ def _promote(lesson: Lesson, passed: Judged, served: Serving, registry: Registry
     )
 
 
-def _trainer(fitters: Sequence[Trainer], candidate: Candidate) -> Trainer:
-    return next(fitter for fitter in fitters if fitter.name == candidate.name)
+def _baseline_first(lesson: Lesson, trainers: Sequence[Trainer]) -> list[Trainer]:
+    """Return all trainers, the baseline's first: of the candidates, the first of its name takes its place."""
+    from resources.trainer.recipes import trainers_of
+
+    (default,) = trainers_of([lesson.baseline])
+    baseline = next((trainer for trainer in trainers if trainer.name == default.name), default)
+    return [baseline, *(trainer for trainer in trainers if trainer is not baseline)]
 
 
 def kept(app: str, registry: Registry) -> dg.MaterializeResult:

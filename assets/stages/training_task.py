@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from models.gates.config import GateConfig
 from models.scoring.config import DriftConfig
+from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from models.training.dataset import Split, Whole
     from models.training.encoding import Encoder
     from models.training.model import FittedModel
+
+#: The trained baseline where an application names no other.
+BASELINE = TrainerSettings(kind="logistic_regression")
 
 #: File of the model package that remembers how its features looked.
 DRIFT = "drift.json"
@@ -35,6 +39,7 @@ class Lesson:
         split: rows to learn from, rows to be judged on.
         features: columns that are learnt from.
         newest: rows as the features looked last: what scores are held against for drift.
+        baseline: trainer of the baseline on all features; one of the candidates if they list its kind.
         baselines: name -> the one feature that it goes by; the candidate must not be behind it.
         recomputed: features of some past cut-offs, computed again from nothing but what was known then.
         gate: limits.
@@ -57,6 +62,7 @@ class Lesson:
     recomputed: Recomputed | None
     gate: GateConfig
     drift: DriftConfig
+    baseline: TrainerSettings = BASELINE
     extras: Callable[[Candidate], Mapping[str, str]] = lambda _: {}
     refit: RefitConfig = field(default_factory=RefitConfig)
     whole: Callable[[], Whole] | None = None

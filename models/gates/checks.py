@@ -9,7 +9,7 @@ import numpy as np
 from models.evaluation.metrics import reliability
 from models.evaluation.slices import SliceResult
 from models.gates.check import GateCheck
-from models.gates.context import CANDIDATE, CHAMPION, LINEAR, Hearing, given
+from models.gates.context import CANDIDATE, CHAMPION, Hearing, given
 from models.gates.leakage import feature_tells
 from models.gates.leakage_checks import identity, jump, recomputed
 from models.gates.sufficiency import classes, varied
@@ -43,7 +43,7 @@ def baseline(hearing: Hearing) -> GateCheck:
     """Check that no simple baseline is measurably ahead of the candidate."""
     margin = hearing.config.baseline_margin
     leads = {name: hearing.lead(name) for name in given(hearing.evidence.baselines, "baselines")}
-    hearing.scores(LINEAR)
+    hearing.scores(hearing.evidence.trained_baseline)
     behind = [name for name, lead in leads.items() if lead.high < 0 or lead.value < -margin]
     worst = min(leads, key=lambda name: leads[name].value)
     says = f"{hearing.metric} {leads[worst]} over {worst}, the closest baseline"

@@ -43,7 +43,7 @@ class GateConfig(BaseModel):
         default=0.10, gt=0, description="|mean probability - churn rate| over the hold-out."
     )
     max_slice_drop: float = Field(
-        default=0.05, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
+        default=0.05, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
     )
     min_slice_rows: int = Field(
         default=150, ge=1, description="Rows below which a slice is shown, but decides nothing."
@@ -106,7 +106,7 @@ class FraudGateConfig(GateConfig):
         default=100, ge=1, description="Cards looked at per day; their precision must not fall. None: not asked."
     )
     max_slice_drop: float = Field(
-        default=0.10, ge=0, description="AUC a slice may lose to the model in charge (or the linear baseline)."
+        default=0.10, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
     )
     max_jump: float = Field(
         default=0.25,

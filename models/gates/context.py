@@ -20,8 +20,6 @@ from models.training.model import FittedModel, Vector
 T = TypeVar("T")
 CANDIDATE = "candidate"
 CHAMPION = "champion"
-#: The baseline that slices are compared with while there is no champion.
-LINEAR = "logistic_regression"
 
 
 class Missing(Exception):
@@ -115,8 +113,8 @@ class Hearing:
 
     @property
     def reference(self) -> str:
-        """Reference that slices are compared with: the champion, or the linear baseline if there is none."""
-        return LINEAR if self.champion is None else CHAMPION
+        """Reference that slices are compared with: the champion, or the trained baseline if there is none."""
+        return self.evidence.trained_baseline if self.champion is None else CHAMPION
 
     @cached_property
     def slices(self) -> list[SliceResult]:

@@ -52,7 +52,7 @@ class GateEvidence:
         name: of the candidate, e.g. `xgboost`.
         model: the candidate.
         split: rows it learnt from, rows it did not.
-        baselines: probabilities of the hold-out rows by simple models; `logistic_regression` among them.
+        baselines: probabilities of the hold-out rows by simple models, that of `trained_baseline` among them.
         champion: the model in charge, or `NoChampion()`.
         control: what the candidate's trainer made of shuffled labels.
         size_bytes: of the candidate's package.
@@ -60,6 +60,7 @@ class GateEvidence:
             raises.
         recomputed: features of some past cut-offs, computed again from nothing but what was known then.
         plain_features: features that are known to be honest: those that the simple baselines go by.
+        trained_baseline: name of the baseline that was trained on all features; the others go by one feature each.
     """
 
     name: str
@@ -72,6 +73,7 @@ class GateEvidence:
     loads: Callable[[], int] | None
     recomputed: Recomputed | None = None
     plain_features: tuple[str, ...] = ()
+    trained_baseline: str = "logistic_regression"
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:

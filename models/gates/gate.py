@@ -9,7 +9,7 @@ from models.gates.check import GateCheck
 from models.gates.checks import CHECKS
 from models.gates.closing import reason_of
 from models.gates.config import GateConfig
-from models.gates.context import CANDIDATE, CHAMPION, LINEAR, Hearing
+from models.gates.context import CANDIDATE, CHAMPION, Hearing
 from models.gates.evidence import GateEvidence
 from models.gates.report import GateReport
 
@@ -69,6 +69,7 @@ def _metrics(hearing: Hearing) -> dict[str, dict[str, float]]:
 
 
 def _picture(hearing: Hearing) -> bytes:
-    drawn = [name for name in _names(hearing) if name in (CANDIDATE, CHAMPION, LINEAR)]
-    titles = {CANDIDATE: hearing.evidence.name, CHAMPION: "champion", LINEAR: "linear baseline"}
+    trained = hearing.evidence.trained_baseline
+    titles = {CANDIDATE: hearing.evidence.name, CHAMPION: "champion", trained: f"baseline {trained}"}
+    drawn = [name for name in _names(hearing) if name in titles]
     return curves_png(hearing.holdout.labels, {titles[name]: hearing.scores(name) for name in drawn})

@@ -2,7 +2,7 @@
 
 from models.evaluation.metrics import auc
 from models.gates.check import GateCheck
-from models.gates.context import CANDIDATE, CHAMPION, LINEAR, Hearing, Missing, given
+from models.gates.context import CANDIDATE, CHAMPION, Hearing, Missing, given
 from models.gates.leakage import feature_names
 
 # pyarrow has no static types.
@@ -49,7 +49,9 @@ def identity(hearing: Hearing) -> GateCheck:
 def jump(hearing: Hearing) -> GateCheck:
     """Check that the candidate is not implausibly far ahead of everything known before."""
     limits, labels = hearing.config, hearing.holdout.labels
-    simple = [name for name in given(hearing.evidence.baselines, "baselines") if name != LINEAR]
+    simple = [
+        name for name in given(hearing.evidence.baselines, "baselines") if name != hearing.evidence.trained_baseline
+    ]
     if not simple:
         raise Missing("The gate was not given a simple baseline to measure a jump from.")
     mine = auc(labels, hearing.scores(CANDIDATE))

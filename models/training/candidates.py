@@ -13,8 +13,6 @@ from models.evaluation.metrics import Metric, auc, average_precision, log_loss
 from models.training.dataset import Dataset
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
 
-#: The choice prefers the earlier one unless a later one is really better; kinds that are not listed come last.
-SIMPLEST_FIRST = ("logistic_regression", "xgboost", "hist_gradient_boosting")
 _CONTROL_RESAMPLES = 300
 #: The control looks at evaluation, not at the model: this many rows show as much as all.
 _CONTROL_ROWS = 12_000
@@ -72,30 +70,29 @@ class ShuffledControl:
 
 
 def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate]:
-    """Return a candidate of each kind of trainer, in the order of `SIMPLEST_FIRST`.
-
-    Of two of one name, the first is used.
+    """Return a candidate of each trainer, in their order; a name that is taken gets a number (`xgboost-2`).
 
     Raises:
         TesseraError: the rows do not suffice for the folds.
     """
-    by_name = {trainer.name: trainer for trainer in reversed(trainers)}
-    chosen = [by_name[name] for name in sorted(by_name, key=_simplicity)]
-    fits = [trainer.fit(train.rows, train.labels, train.groups) for trainer in chosen]
+    fits = [trainer.fit(train.rows, train.labels, train.groups) for trainer in trainers]
+    names = _distinct([trainer.name for trainer in trainers])
     # The same parts of the rows for all, or differences would not be paired: each trainer may have its own folds.
     return [
-        _measured(trainer, fit, train.labels, folds=fits[0].folds) for trainer, fit in zip(chosen, fits, strict=True)
+        _measured(name, trainer, fit, train.labels, folds=fits[0].folds)
+        for name, trainer, fit in zip(names, trainers, fits, strict=True)
     ]
 
 
 def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate:
-    """Return simplest candidate that the best one does not beat by more than one standard error of their difference.
+    """Return the first candidate that the best one does not beat by more than one standard error of their difference.
 
-    The standard error is that of the paired differences over the folds, whose noise is mostly common to both
-    (the one-standard-error rule of Breiman et al. 1984, *CART*, 3.4.3, applied to differences).
+    `candidates` begin with the simplest. The standard error is that of the paired differences over the folds, whose
+    noise is mostly common to both (the one-standard-error rule of Breiman et al. 1984, *CART*, 3.4.3, applied to
+    differences).
     """
     best = max(candidates, key=lambda candidate: candidate.cross_validated[metric].mean)
-    for candidate in sorted(candidates, key=lambda candidate: _simplicity(candidate.name)):
+    for candidate in candidates:
         behind = _estimate(best.folds[metric] - candidate.folds[metric])
         if behind.mean <= behind.standard_error:
             return candidate
@@ -141,14 +138,14 @@ def _some_entities(groups: Groups, rows: int, seed: int) -> NDArray[np.bool_]:
     return np.isin(groups, codes[order][before < rows])
 
 
-def _measured(trainer: Fitter, fit: Fit, labels: Labels, *, folds: NDArray[np.int64]) -> Candidate:
+def _measured(name: str, trainer: Fitter, fit: Fit, labels: Labels, *, folds: NDArray[np.int64]) -> Candidate:
     by_fold: dict[Metric, Vector] = {
         "auc": _per_fold(fit, labels, folds, auc),
         "average_precision": _per_fold(fit, labels, folds, average_precision),
     }
     measured = {**by_fold, "log_loss": _per_fold(fit, labels, folds, log_loss)}
     estimates = {name: _estimate(values) for name, values in measured.items()}
-    return Candidate(trainer.name, fit, {**trainer.parameters(), **fit.notes}, by_fold, estimates)
+    return Candidate(name, fit, {**trainer.parameters(), **fit.notes}, by_fold, estimates)
 
 
 class _Measure(Protocol):
@@ -163,5 +160,6 @@ def _estimate(values: Vector) -> Estimate:
     return Estimate(float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)))
 
 
-def _simplicity(name: str) -> tuple[int, str]:
-    return (SIMPLEST_FIRST.index(name) if name in SIMPLEST_FIRST else len(SIMPLEST_FIRST), name)
+def _distinct(names: Sequence[str]) -> list[str]:
+    earlier = [names[:at].count(name) for at, name in enumerate(names)]
+    return [f"{name}-{count + 1}" if count else name for name, count in zip(names, earlier, strict=True)]

@@ -39,7 +39,7 @@ def trainers_of(candidates: Sequence[TrainerSettings]) -> list[Trainer]:
 def _candidate(given: Recipe) -> Trainer:
     config, trainer = _config_of(given), trainer_of(given)
     secret = {name: value for name, value in given.settings.items() if _filled(value) != value}
-    return described(trainer, recipe_of(config, secret))
+    return described(trainer, recipe_of(config, secret), anew=bool(secret))
 
 
 def trainer_of(recipe: Recipe) -> Trainer:
@@ -49,7 +49,7 @@ def trainer_of(recipe: Recipe) -> Trainer:
         TesseraError: it is not installed any more, or no longer takes these settings.
     """
     trainer = cast(Trainer, opened(_config_of(recipe)))
-    return trainer if trainer.recipe else described(trainer, recipe)
+    return described(trainer, recipe, anew=_filled(recipe.settings) != recipe.settings)
 
 
 def _config_of(recipe: Recipe) -> dg.Config:
@@ -66,12 +66,12 @@ def _config_of(recipe: Recipe) -> dg.Config:
         ) from error
 
 
-def described(trainer: Trainer, recipe: Recipe) -> Trainer:
-    """Return the trainer, which knows its recipe now, unless it already did.
+def described(trainer: Trainer, recipe: Recipe, *, anew: bool = False) -> Trainer:
+    """Return the trainer, which knows its recipe now, unless it already did; `anew`: whatever it knew.
 
     One that takes no new attribute stays without.
     """
-    if trainer.recipe is None:
+    if anew or trainer.recipe is None:
         try:
             object.__setattr__(trainer, "recipe", recipe)
         except AttributeError:  # a class with slots

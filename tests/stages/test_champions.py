@@ -10,10 +10,12 @@ import pytest
 from assets.stages.promotion import loadable_champion, put_in_charge, verified
 from assets.stages.training import Judged, decided, judged
 from models.errors import TesseraError
+from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
 from resources.registry.fake import FolderRegistry
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
+from resources.trainer.recipes import trainers_of
 from tests.learning_world import (
     AS_OF,
     ChangedModel,
@@ -175,3 +177,18 @@ def _resigned(package: Path) -> None:
     manifest["files"]["note.md"] = _sha256((package / "note.md").read_bytes())
     manifest["sha256"] = _digest(manifest)
     (package / MANIFEST).write_text(json.dumps(manifest))
+
+
+def test_the_baseline_is_a_setting_of_the_task(registry: FolderRegistry) -> None:
+    lesson = lesson_as_of(baseline=TrainerSettings(kind="hist_gradient_boosting", rounds=20, folds=2))
+    found = judged(lesson, [LINEAR], registry, AS_OF)
+    assert found.report.metrics.keys() == {"candidate", "recency only", "hist_gradient_boosting"}
+
+
+def test_candidates_are_opened_with_their_settings_and_packages_keep_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHRINKAGE", "0.5")
+    given = {"inverse_penalty": {"env": "SHRINKAGE"}, "folds": 2}
+    (trainer,) = trainers_of([TrainerSettings(kind="logistic_regression", **given)])
+    assert trainer.parameters()["C"] == "0.5"
+    assert trainer.recipe is not None
+    assert trainer.recipe.settings | given == trainer.recipe.settings

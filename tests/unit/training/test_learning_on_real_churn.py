@@ -50,7 +50,7 @@ def mlc(shared_data: Path) -> Dataset:
 
 
 def test_telco_is_as_good_as_others_report_and_the_simpler_model_is_chosen(telco: Dataset) -> None:
-    candidates = fit_candidates([XGBoostTrainerConfig().open(), LogisticRegressionTrainerConfig().open()], telco)
+    candidates = fit_candidates([LogisticRegressionTrainerConfig().open(), XGBoostTrainerConfig().open()], telco)
     reached = {c.name: c.cross_validated["auc"].mean for c in candidates}
     assert reached["logistic_regression"] == pytest.approx(0.845, abs=0.007)
     assert reached["xgboost"] == pytest.approx(0.847, abs=0.007)
@@ -63,9 +63,9 @@ def test_telco_is_as_good_as_others_report_and_the_simpler_model_is_chosen(telco
 @pytest.mark.slow
 def test_mlc_needs_interactions_and_the_tree_model_is_chosen(mlc: Dataset) -> None:
     trainers = [
+        LogisticRegressionTrainerConfig().open(),
         XGBoostTrainerConfig().open(),
         HistGradientBoostingTrainerConfig().open(),
-        LogisticRegressionTrainerConfig().open(),
     ]
     candidates = fit_candidates(trainers, mlc)
     reached = {c.name: c.cross_validated["auc"].mean for c in candidates}
