@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -56,7 +56,9 @@ def contract_rows(contract: str, scores: np.ndarray, model: str = "3") -> pa.Tab
         "product_id": ["p1"] * count,
         "transaction_id": range(count),
         "terminal_id": ["t1"] * count,
-        "event_timestamp": [datetime(2026, 1, 31, 0, number // 3, tzinfo=UTC) for number in range(count)],
+        "event_timestamp": [
+            datetime(2026, 1, 31, tzinfo=UTC) + timedelta(minutes=number // 3) for number in range(count)
+        ],
         "prediction": scores * 100,
         "lower": scores * 90,
         "upper": scores * 110,

@@ -122,11 +122,24 @@ def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
 @_APP
 @_DATE
 @click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file; default: show the highest.")
-def scores(app: str, date: str | None, out: Path | None) -> None:
-    """Show the published scores of APP for a day: one row per customer."""
+@_JSON
+def scores(app: str, date: str | None, out: Path | None, as_json: bool) -> None:
+    """Show the published scores of APP for a day: one row per entity; all of them with --out or --json."""
     from pipelines.cli import publications
 
-    publications.scores(app, date, out)
+    publications.scores(app, date, out, as_json=as_json)
+
+
+@_command
+@_APP
+@click.argument("entity", metavar="ENTITY")
+@_DATE
+@_JSON
+def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
+    """Show which model, features, inputs and run made the score of ENTITY, and who published it."""
+    from pipelines.cli import trace as tracing
+
+    tracing.trace(app, entity, date, as_json=as_json)
 
 
 @_command
@@ -175,7 +188,9 @@ def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> N
 @_WHY
 @click.option("--even-if-refused", is_flag=True, help="Publish a set whose only fault is a shift of the scores.")
 def publish(app: str, date: str | None, why: str | None, even_if_refused: bool) -> None:
-    """Publish again what was last published for a day of APP and then withdrawn, or audited scores that wait.
+    """Publish audited scores that wait for a day of APP, or again what was last published and then withdrawn.
+
+    A day that stands published keeps its scores when another champion scores it again; those wait for this command.
 
     What the audit blocked is refused. If it blocked nothing but a shift against earlier scores, and the shift is real,
     --even-if-refused and --why publish it: the record keeps both, and `tessera scores` shows them.

@@ -13,14 +13,14 @@ from models.publishing import LADDER, AuditVerdict, Publication, last_set
 from models.scoring.output import OutputContract
 from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
 from pipelines.cli.console import listing, literal, out
-from pipelines.cli.tables import write_table
+from pipelines.cli.tables import print_json, write_table
 from resources.sink.port import Sink
 from resources.stack.loader import active_stack
 
 _SHOWN = 10
 
 
-def scores(app: str, day_text: str | None, file: Path | None) -> None:
+def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool = False) -> None:
     """Write the published scores to `file`, or show the highest ones.
 
     Raises:
@@ -31,6 +31,9 @@ def scores(app: str, day_text: str | None, file: Path | None) -> None:
     sink: Sink = stack.open("sink")
     publication, reader = sink.scores(known_app(app), day)
     rows = for_users(reader.read_all(), day)
+    if as_json and file is None:
+        print_json(rows.to_pylist())
+        return
     if file is None:
         _show(rows, publication, output_of(app))
         return

@@ -1,0 +1,151 @@
+"""Trace one score back to the model, features, inputs and run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stages.app import App
+from models.errors import TesseraError
+from models.publishing import Publication, last_set
+from models.scoring.output import ARROW_TYPES, VERSION_FIELDS, OutputContract
+from resources.lake.port import Lake
+from resources.registry.port import Registry
+from resources.sink.port import Sink
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+
+def trace(app: App, output: OutputContract, sink: Sink, lake: Lake, registry: Registry, id: str, day: date) -> Any:
+    """Return the origin of the score of entity `id` on `day`, as values that fit into JSON.
+
+    The published set is traced; where none stands published, the set that was published last, else the newest audited
+    attempt, and `published` is false.
+
+    Raises:
+        TesseraError: nothing was scored on the day, or the entity is not in the set.
+    """
+    record, stands = _set_of(app, sink, day)
+    rows = _rows_of(sink.read_attempt(app.name, day, record.attempt), output.entity, _typed(id, output))
+    if not rows:
+        raise TesseraError(
+            f"{output.entity} {id!r} is not among the {record.rows:,} scores of {app.name} for {day}.",
+            expected=f"a {output.entity} that was in scope on {record.features_of}",
+            todo=f"Correct it; `tessera scores {app.name} --date {day} --out scores.csv` writes all of them.",
+        )
+    hidden = {field.name for field in VERSION_FIELDS}
+    return {
+        "app": app.name,
+        "day": day,
+        "entity": {output.entity: id},
+        "scores": [{name: value for name, value in row.items() if name not in hidden} for row in rows],
+        "publication": _publication(sink, record, stands=stands),
+        "model": _model(registry, record),
+        "features": _features(app, output, lake, record, id),
+        "inputs": dict(record.inputs),
+        "run": record.run_id,
+    }
+
+
+def _set_of(app: App, sink: Sink, day: date) -> tuple[Publication, bool]:
+    last, stands = last_set(sink.history(app.name, day))
+    draft = sink.draft(app.name, day) if last is None else None
+    if last is None and draft is None:
+        raise TesseraError(
+            f"Nothing was scored for {app.name} on {day}.",
+            expected="a day that was scored",
+            todo=f"Run `tessera run {app.name}_nightly --date {day}`.",
+        )
+    return last or draft.draft, stands  # pyright: ignore[reportOptionalMemberAccess] - one of the two is there
+
+
+def _typed(id: str, output: OutputContract) -> Any:
+    """The id as the entity's column holds it.
+
+    Raises:
+        TesseraError: it cannot be one.
+    """
+    kind = ARROW_TYPES[output.column(output.entity).type]
+    try:
+        return pa.scalar(id).cast(kind)
+    except pa.ArrowInvalid:
+        raise TesseraError(
+            f"{id!r} is no {output.entity}.", expected=f"a value of type {kind}", todo="Correct the id."
+        ) from None
+
+
+def _rows_of(batches: pa.RecordBatchReader, column: str, id: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for batch in batches:
+        found += batch.filter(pc.equal(batch.column(column), id)).to_pylist()
+    return found
+
+
+def _publication(sink: Sink, record: Publication, *, stands: bool) -> dict[str, Any]:
+    """Return when and by whom the set was published, and the set that stood before it."""
+    history = sink.history(record.app, record.day)
+    verdict = sink.audited(record.app, record.day, record.attempt)
+    before = _before(history, record)
+    return {
+        "published": stands,
+        "at": record.published_at if history else None,
+        "by": (record.who or f"run {record.run_id}") if history else None,
+        "why": record.why,
+        "degradation": record.degradation,
+        "steps": list(record.steps),
+        "audit": "not found" if verdict is None else "passed" if verdict.passed else verdict.failures(),
+        "overruled": dict(record.refused),
+        "attempt": record.attempt,
+        "digest": record.digest,
+        "replaced": before and {"attempt": before.attempt, "model_version": before.model_version, "run": before.run_id},
+    }
+
+
+def _before(history: Sequence[Publication], record: Publication) -> Publication | None:
+    """The set that was published last before this one."""
+    earlier: Publication | None = None
+    for one in history:
+        if one == record:
+            return earlier
+        if one.action == "publish" and one.attempt != record.attempt:
+            earlier = one
+    return None
+
+
+def _model(registry: Registry, record: Publication) -> dict[str, Any]:
+    """The version, and what registry and ledger say of it."""
+    known = {info.version: info for info in registry.versions(record.app)}
+    tags = known[record.model_version].tags if record.model_version in known else {}
+    promoted = [one for one in registry.ledger(record.app) if one.to_version == record.model_version]
+    return {
+        "version": record.model_version,
+        "package": record.model_package,
+        "trained_as_of": tags.get("as_of"),
+        "kind": tags.get("kind"),
+        "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not judged",
+        "in_charge_since": promoted[-1].at if promoted else None,
+        "put_in_charge_by": promoted[-1].who if promoted else None,
+    }
+
+
+def _features(app: App, output: OutputContract, lake: Lake, record: Publication, id: str) -> dict[str, Any]:
+    """The feature rows of the entity as the lake holds them now; `unchanged` if the table's version is the recorded."""
+    known = record.inputs.get(app.features)
+    rows: list[dict[str, Any]] = []
+    if lake.exists(app.features):
+        day = record.features_of
+        scope = lake.scan(app.features, first=day, last=day)
+        rows = scope.to_table(filter=pc.field(output.entity) == _typed(id, output)).to_pylist()
+    return {
+        "table": app.features,
+        "feature_version": record.feature_version,
+        "day": record.features_of,
+        "table_version": known,
+        "unchanged": lake.exists(app.features) and lake.version(app.features) == known,
+        "values": rows,
+    }
