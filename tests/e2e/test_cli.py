@@ -16,7 +16,7 @@ from assets.churn import features as churn_features
 from resources.source.simulated import SimulatedSource
 
 D = DAY.isoformat()
-COLUMNS = ["customer_id", "score", "decision", "reasons", "model_version"]
+COLUMNS = ["customer_id", "score", "decision", "reasons", "model_version", "day"]
 
 
 def before(days: int) -> date:
