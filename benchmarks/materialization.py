@@ -42,7 +42,7 @@ RATES = {"sqlite": 1.8, "redis": 2.5, "postgres": 1.8}
 MEMORY = 0.7
 #: Feast takes minutes for 100,000 on Postgres.
 ENTITIES = {"sqlite": 100_000, "redis": 100_000, "postgres": 20_000}
-_OURS = "resources.feature_store.monotonic_{0}.Monotonic{1}OnlineStore"
+_OURS = "resources.feature_store.online.{0}.Monotonic{1}OnlineStore"
 _BEST = {"pull_latest_features": True, "online_write_batch_size": 10_000}
 PATHS: dict[str, dict[str, Any]] = {
     "ours": {

@@ -56,7 +56,7 @@ class Servers:
 def offline_settings(name: str, servers: Servers) -> dict[str, Any]:
     """Feast's `offline_store` of a store under test."""
     return {
-        "asof": {"type": f"{_OURS}.asof.AsofOfflineStore"},
+        "asof": {"type": f"{_OURS}.offline.store.AsofOfflineStore"},
         "duckdb": {"type": "duckdb"},
         "postgres": {"type": "postgres", **servers.postgres.online_store},
     }[name]
@@ -65,7 +65,7 @@ def offline_settings(name: str, servers: Servers) -> dict[str, Any]:
 def online_settings(name: str, folder: Path, servers: Servers) -> dict[str, Any]:
     """Feast's `online_store` of a store under test; `monotonic_*` is ours, the others are Feast's."""
     kind = name.removeprefix("monotonic_")
-    type_ = f"{_OURS}.{name}.Monotonic{kind.title()}OnlineStore" if kind != name else kind
+    type_ = f"{_OURS}.online.{kind}.Monotonic{kind.title()}OnlineStore" if kind != name else kind
     places = {
         "sqlite": {"path": str(folder / "online.db")},
         "redis": {"connection_string": servers.redis},
@@ -76,7 +76,7 @@ def online_settings(name: str, folder: Path, servers: Servers) -> dict[str, Any]
 
 def engine_settings(online: str) -> dict[str, Any]:
     """Feast's `batch_engine` that goes with an online store: ours with ours, Feast's with Feast's."""
-    return {"type": f"{_OURS}.bulk_engine.BulkEngine" if online.startswith("monotonic_") else "local"}
+    return {"type": f"{_OURS}.feast.compute_engine.BulkEngine" if online.startswith("monotonic_") else "local"}
 
 
 @dataclass(frozen=True)
