@@ -18,6 +18,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from shop_home import DAY, Home
 
+from tests.servers.ports import free_port
+
 pytestmark = pytest.mark.browser
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -38,9 +40,7 @@ PATIENCE_MS = 180_000
 @contextmanager
 def served(home: Home) -> Iterator[str]:
     """The address of `tessera dev` on this home; afterwards none of its processes is left."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = home.start("dev", "--port", str(port))
     family: list[psutil.Process] = []
     try:

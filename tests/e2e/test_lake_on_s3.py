@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.s3_server import bucket, s3_server
 from shop_home import LENIENT, Home, write_stack
+
+from tests.servers.s3_server import bucket, s3_server
 
 FIRST = date(2025, 1, 1)
 DAY = FIRST + timedelta(days=65)

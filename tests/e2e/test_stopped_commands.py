@@ -22,6 +22,7 @@ from pipelines import run_locks
 from pipelines.definitions import defs
 from pipelines.home import dagster_home
 from resources.stack.loader import ROOT
+from tests.servers.ports import free_port
 
 FIRST, SECOND = "2026-03-01", "2026-03-02"
 PATIENCE = 180.0
@@ -125,9 +126,7 @@ def test_a_process_that_runs_into_a_limit_says_so(empty: Home, limit: int, value
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return free_port()
 
 
 def test_dev_from_a_script_ends_lost_runs_starts_the_next_night_and_stops_whole(

@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import pytest
+
+from tests.servers.ports import free_port
 
 _USER = "tessera"
 _SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
@@ -115,7 +116,7 @@ def _running(programs: Path, folder: Path) -> Iterator[PostgresDatabase]:
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
     # A password of its own: nobody mistakes another test process's server for this one.
-    server = PostgresDatabase(_free_port(), secrets.token_hex(8), "postgres")
+    server = PostgresDatabase(free_port(), secrets.token_hex(8), "postgres")
     _make(programs, folder, server.password)
     settings = {**_SETTINGS, "listen_addresses": server.host, "port": server.port, "unix_socket_directories": folder}
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -146,12 +147,6 @@ def _as_postgres(folder: Path) -> dict[str, Any]:
     if os.geteuid() != 0:
         return {"cwd": folder}
     return {"cwd": folder, "user": "postgres", "group": "postgres", "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(process: subprocess.Popen[Any], server: PostgresDatabase, log: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,8 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+
+from tests.servers.ports import free_port
 
 _START_SECONDS = 60
 
@@ -43,7 +44,7 @@ def fresh_redis(redis_url: str, redis_port: int) -> str:
 def serving(folder: Path, *options: str) -> Iterator[int]:
     """A Redis in `folder`, kept in memory only; gives its port. It dies with this process, however that ends."""
     binary = _binary()
-    port = _free_port()
+    port = free_port()
     settings = f"--bind 127.0.0.1 --port {port} --dir {folder} --logfile {folder}/log --appendonly no".split()
     # `setpriv --pdeathsig` (util-linux): the kernel ends the server when the test process is killed.
     command = ["setpriv", "--pdeathsig", "KILL", binary, *settings, "--save", "", *options]
@@ -63,11 +64,6 @@ def _binary() -> str:
             pytest.fail("redis-server is missing in CI")
         pytest.skip("redis-server is not installed (Debian package redis-server)")
     return binary
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -10,9 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
-from socket import socket
 
 import pytest
+
+from tests.servers.ports import free_port
 
 _START_SECONDS = 60
 _PROGRAM = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
@@ -22,15 +23,13 @@ _PROGRAM = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '
 def s3_server() -> Iterator[str]:
     """The address of an empty server."""
     if importlib.util.find_spec("moto") is None:
-        if os.environ.get("CI"):
-            raise RuntimeError("moto is not installed: `make setup-test`")
-        pytest.skip("moto is not installed")
-    with socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+        if os.environ.get("CI") == "true":
+            pytest.fail("moto is missing in CI")
+        pytest.skip("moto is not installed: `make setup-test`")
+    port = free_port()
+    # `setpriv --pdeathsig` (util-linux): the kernel ends the server when the test process is killed.
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", _PROGRAM, str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait(server, port)
         yield f"http://127.0.0.1:{port}"

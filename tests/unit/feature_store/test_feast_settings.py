@@ -1,6 +1,5 @@
 """From `stack.yaml` to Feast: names, secrets, and what a user is told about mistakes."""
 
-import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from resources.feature_store.feast.settings import (
 )
 from resources.feature_store.feast.store import FeastStoreConfig
 from resources.stack.loader import ROOT, load_stack
+from tests.servers.ports import free_port
 from tests.servers.postgres_server import PostgresDatabase
 from tests.servers.redis_server import serving
 
@@ -104,11 +104,6 @@ def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monk
         assert not health.ok
         assert "password" in health.says
         assert "wrong" not in health.says
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.mark.slow
