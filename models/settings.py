@@ -28,6 +28,10 @@ class AppSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
+    )
+
 
 class ChurnSettings(AppSettings):
     """Definition of churn and settings of its training. All days are calendar days, UTC."""
@@ -45,9 +49,6 @@ class ChurnSettings(AppSettings):
         description="Cut-offs whose features the gate computes again from nothing but what was known then.",
     )
     max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
-    candidates: tuple[TrainerSettings, ...] = Field(
-        default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
-    )
     gate: GateConfig = GateConfig()
     refit: RefitConfig = RefitConfig()
     scoring: ScoringConfig = ScoringConfig()
@@ -73,9 +74,6 @@ class FraudSettings(AppSettings):
         default=14, ge=8, description="The stream's store keeps what was said of the payments of these last days."
     )
     payments: PaymentLimits = PaymentLimits()
-    candidates: tuple[TrainerSettings, ...] = Field(
-        default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
-    )
     gate: FraudGateConfig = FraudGateConfig()
     refit: RefitConfig = RefitConfig()
     #: A wave of fraud moves the scores, and alerts are needed then: a shift only warns unless it is beyond reason, and

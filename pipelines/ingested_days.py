@@ -14,25 +14,29 @@ import dagster as dg
 from assets.stages.ingestion.completeness_log import DayCounts, complete_days
 from models.contracts import CONTRACTS
 from resources.lake.port import Lake
-from resources.stack.loader import active_stack
 from resources.stack.ports import LakeResource
 
 #: Events of one evaluation; the daemon stores them before it turns to another sensor.
 _AT_ONCE = 50
 
 
-@dg.sensor(
-    minimum_interval_seconds=30,
-    description="Records the days that one run ingested beside its own as materialized partitions of the shop's "
-    "tables, with the rows of each day.",
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
-def ingested_days(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
-    """Report the next few days that the lake holds and Dagster does not know; request no run."""
-    events = [*islice(unrecorded(context.instance, lake.open(), active_stack().calendar.first_day), _AT_ONCE)]
-    if not events:
-        return dg.SkipReason("Every ingested day is a materialized partition.")
-    return dg.SensorResult(asset_events=events)
+def ingested_days(first: date) -> dg.SensorDefinition:
+    """The sensor of a profile whose first day is `first`."""
+
+    @dg.sensor(
+        name="ingested_days",
+        minimum_interval_seconds=30,
+        description="Records the days that one run ingested beside its own as materialized partitions of the shop's "
+        "tables, with the rows of each day.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def report(context: dg.SensorEvaluationContext, lake: LakeResource) -> dg.SensorResult | dg.SkipReason:
+        events = [*islice(unrecorded(context.instance, lake.open(), first), _AT_ONCE)]
+        if not events:
+            return dg.SkipReason("Every ingested day is a materialized partition.")
+        return dg.SensorResult(asset_events=events)
+
+    return report
 
 
 def unrecorded(instance: dg.DagsterInstance, lake: Lake, first: date) -> Iterator[dg.AssetMaterialization]:

@@ -39,5 +39,5 @@ def definitions(stack: Stack) -> dg.Definitions:
         assets=automation.assets_of(storage, stack),
         jobs=[WEEKLY],
         schedules=[automation.weekly(WEEKLY, stack, sunday, weekday=0, after=timedelta(hours=3))],
-        sensors=[lost_runs, ingested_days],
+        sensors=[lost_runs, ingested_days(stack.calendar.first_day)],
     )

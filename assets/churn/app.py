@@ -29,16 +29,14 @@ def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequen
     return write_features(lake, engine, settings.churn, days)
 
 
-SERVICE = FeatureService(name="churn_v1", view="churn_customer", write=_write_features)
-OUTPUT = binary_output("customer_id", decisions=("leave", "contact"))
+SERVICE = FeatureService(name="churn_v1", view="churn_customer", entity="customer_id", write=_write_features)
 CHURN = App(
     name="churn",
     title="Customers who will not buy again: a nightly score per active customer.",
-    key="customer_id",
     made_from=("orders",),
     features="churn_features",
     training_set="churn_training_set",
     golden_ids=_golden_customers,
     service=SERVICE,
-    output=OUTPUT,
+    output=binary_output("customer_id", decisions=("leave", "contact")),
 )

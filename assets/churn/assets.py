@@ -1,8 +1,8 @@
 """Churn: which customers will not buy again. Read top to bottom = the lineage.
 
 orders -> daily features -> point-in-time training set -> candidate -> gate -> champion -> scores -> publication.
-The steps' bodies stand in `churn_features`, `churn_learning`, `churn_scoring` and `churn_serving`. They import
-`models/` when they run: loading the definitions must not pay for ibis, scikit-learn or xgboost.
+The modules beside this one hold the steps' bodies. They import `models/` when they run: loading the definitions must
+not pay for ibis, scikit-learn or xgboost.
 """
 
 from datetime import date
@@ -15,9 +15,9 @@ from assets.churn import skew as churn_serving
 from assets.churn import training as churn_learning
 from assets.partitions import daily
 from assets.stages import skew as served_skew
-from assets.stages import training as learning
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.publishing_assets import publication_asset, scores_asset
+from assets.stages.training import ChampionRun
 from resources.stack.ports import (
     EngineResource,
     FeatureStoreResource,
@@ -26,7 +26,6 @@ from resources.stack.ports import (
     RegistryResource,
     SettingsResource,
 )
-from resources.trainer.recipes import trainers_of
 
 _OWNERS = ["team:data-science"]
 
@@ -64,18 +63,12 @@ def champion(
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
-    day, churn, models = date.fromisoformat(context.partition_key), settings.open().churn, registry.open()
-    with models.lock(churn_learning.APP):
-        if config.train == "if_no_champion" and models.champion(churn_learning.APP) is not None:
-            yield learning.kept(churn_learning.APP, models)
-            return
-        rows = churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, day)
-        yield dg.MaterializeResult(asset_key=["churn", "training_set"], metadata=rows.metadata())
-        lesson = churn_learning.lesson(rows, churn)
-        judged = learning.judged(lesson, trainers_of(churn.candidates), models, day)
-        yield dg.MaterializeResult(asset_key=["churn", "candidate"], metadata=judged.metadata())
-        run = {"run_id": context.run.run_id, "who": context.run.job_name}
-        yield learning.decided(lesson, judged, models, notifier.open(), **run)
+    churn = settings.open().churn
+    run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates)
+    yield from run.results(
+        lambda: churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, run.day),
+        lambda rows: churn_learning.lesson(rows, churn),
+    )
 
 
 scores = scores_asset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assets.churn.app import CHURN, OUTPUT
+from assets.churn.app import CHURN
 from assets.stages.scoring_task import ScoringTask
 from models.settings import ChurnSettings
 
@@ -21,10 +21,7 @@ def scoring_task(settings: ChurnSettings) -> ScoringTask:
         return ContactBudget(model.model, model.encoder.feature_names, settings.scoring)
 
     return ScoringTask(
-        app=CHURN.name,
-        output=OUTPUT,
-        features=CHURN.features,
-        inputs=(*CHURN.made_from, CHURN.features),
+        app=CHURN,
         audit=settings.audit,
         drift=settings.drift,
         rule=rule,

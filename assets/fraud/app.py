@@ -18,7 +18,7 @@ def _golden_customers(rows: pa.Table) -> list[str]:
 
 
 #: One row per payment, by time; the stream's scores, bit for bit, so float64.
-OUTPUT = OutputContract(
+_OUTPUT = OutputContract(
     keys=(
         OutputColumn("transaction_id", "int64"),
         OutputColumn("customer_id", "string", "Card."),
@@ -33,12 +33,11 @@ OUTPUT = OutputContract(
 FRAUD = App(
     name="fraud",
     title="Card payments that their card's owner did not make: scored as they come, and again each night.",
-    key="transaction_id",
     made_from=("payments", "payment_labels"),
     features="fraud_features",
     training_set="fraud_training_set",
     golden_ids=_golden_customers,
     raises_alerts=True,
     streams=True,
-    output=OUTPUT,
+    output=_OUTPUT,
 )

@@ -2,7 +2,7 @@
 
 payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion -> scores ->
 publication -> missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what
-its model was given is held against the features. The steps' bodies stand in `fraud_*`.
+its model was given is compared with the features. The modules beside this one hold the steps' bodies.
 """
 
 from datetime import date
@@ -22,9 +22,9 @@ from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_stream
 from assets.partitions import daily
 from assets.stages import skew as served_skew
-from assets.stages import training as learning
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.publishing_assets import publication_asset, scores_asset
+from assets.stages.training import ChampionRun
 from resources.home import only_one
 from resources.stack.ports import (
     EngineResource,
@@ -37,7 +37,6 @@ from resources.stack.ports import (
     SinkResource,
     StreamStoreResource,
 )
-from resources.trainer.recipes import trainers_of
 
 _OWNERS = ["team:data-science"]
 
@@ -71,18 +70,12 @@ def champion(
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
-    day, fraud, models = date.fromisoformat(context.partition_key), settings.open().fraud, registry.open()
-    with models.lock(fraud_learning.APP):
-        if config.train == "if_no_champion" and models.champion(fraud_learning.APP) is not None:
-            yield learning.kept(fraud_learning.APP, models)
-            return
-        rows = fraud_learning.training_set(lake.open(), engine.open(), fraud, day)
-        yield dg.MaterializeResult(asset_key=["fraud", "training_set"], metadata=rows.metadata())
-        lesson = fraud_learning.lesson(rows, fraud)
-        judged = learning.judged(lesson, trainers_of(fraud.candidates), models, day)
-        yield dg.MaterializeResult(asset_key=["fraud", "candidate"], metadata=judged.metadata())
-        run = {"run_id": context.run.run_id, "who": context.run.job_name}
-        yield learning.decided(lesson, judged, models, notifier.open(), **run)
+    fraud = settings.open().fraud
+    run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates)
+    yield from run.results(
+        lambda: fraud_learning.training_set(lake.open(), engine.open(), fraud, run.day),
+        lambda rows: fraud_learning.lesson(rows, fraud),
+    )
 
 
 scores = scores_asset(

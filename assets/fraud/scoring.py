@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.fraud.app import FRAUD, OUTPUT
+from assets.fraud.app import FRAUD
 from assets.fraud.model import FraudModel, alert_threshold
 from assets.stages.scoring_task import ScoringTask
 from models.features.fraud_definitions import FEATURES
@@ -25,33 +23,13 @@ from resources.sink.port import DamagedScores, Sink
 from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
+    from models.scoring.batch import DecisionRule
     from models.training.model_package import LoadedModel
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
-_KEYS = tuple(column.name for column in OUTPUT.keys)
-
-
-class AlertCounter:
-    """Counts the payments from whose score on a card is alerted; decides nothing of the rows."""
-
-    def __init__(self, threshold: float) -> None:
-        self._threshold, self._over = threshold, 0
-
-    def observe(self, first: int, predicted: Mapping[str, pa.Array], matrix: np.ndarray) -> None:
-        """Count the next scores."""
-        del first, matrix
-        self._over += int((predicted["score"].to_numpy() >= self._threshold).sum())
-
-    def columns(self, first: int, predicted: Mapping[str, pa.Array], rows: int) -> Mapping[str, pa.Array]:
-        """No further columns: scores are published as predicted."""
-        del first, predicted, rows
-        return {}
-
-    def counts(self) -> Mapping[str, int]:
-        """Payments over the model's alert threshold."""
-        return {"over_threshold": self._over}
+_KEYS = tuple(column.name for column in FRAUD.contract.keys)
 
 
 def scoring_task(settings: FraudSettings) -> ScoringTask:
@@ -60,18 +38,17 @@ def scoring_task(settings: FraudSettings) -> ScoringTask:
     There is no fallback below: scores of earlier payments say nothing of today's, nor do older features.
     """
     return ScoringTask(
-        app=FRAUD.name,
-        output=OUTPUT,
-        features=FRAUD.features,
-        inputs=(*FRAUD.made_from, FRAUD.features),
+        app=FRAUD,
         audit=settings.audit,
         drift=settings.drift,
         rule=_alert_counter,
     )
 
 
-def _alert_counter(model: LoadedModel) -> AlertCounter:
-    """Make the counter; raises `TesseraError` for a model that the stream could not use."""
+def _alert_counter(model: LoadedModel) -> DecisionRule:
+    """Count the payments over the model's threshold; raises `TesseraError` for a model the stream could not use."""
+    from models.fraud.alert_counter import AlertCounter
+
     return AlertCounter(alert_threshold(model))
 
 
@@ -85,7 +62,7 @@ def published_scores(sink: Sink, day: date) -> pa.Table:
             return sink.scores(FRAUD.name, day)[1].read_all()
     except DamagedScores:
         pass
-    return OUTPUT.schema.empty_table()
+    return FRAUD.contract.schema.empty_table()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from models.errors import TesseraError
 from models.scoring.output import OutputContract
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ class FeatureService:
     Attributes:
         name: of the Feast service.
         view: of the Feast view over the application's feature table.
+        entity: key column of the view, e.g. `customer_id`.
         write: computes the features of these days and stores them in the lake.
     """
 
     name: str
     view: str
+    entity: str
     write: Callable[[Lake, Engine, Settings, Sequence[date]], object]
 
 
@@ -40,7 +43,6 @@ class App:
         name: of its packages `assets/<name>` and `pipelines/<name>.py`, its settings, its jobs `<name>_nightly` and
             `<name>_training`, its asset group and its models in the registry.
         title: one line for people.
-        key: entity column of the rows that it publishes, e.g. `customer_id`.
         made_from: contracted tables that its features are computed from; its scheduled jobs run only if the source
             delivers them.
         features: lake table of its features.
@@ -55,7 +57,6 @@ class App:
 
     name: str
     title: str
-    key: str
     made_from: tuple[str, ...]
     features: str
     training_set: str
@@ -70,3 +71,16 @@ class App:
     def publishes(self) -> bool:
         """It publishes scores to the sink."""
         return self.output is not None
+
+    @property
+    def contract(self) -> OutputContract:
+        """The contract of the scores that it publishes.
+
+        Raises:
+            TesseraError: it publishes none.
+        """
+        if self.output is None:
+            raise TesseraError(
+                f"{self.name} publishes no scores.", expected="an application that does", todo="Correct the name."
+            )
+        return self.output

@@ -48,7 +48,7 @@ class Night:
     @property
     def app(self) -> str:
         """The application that is scored."""
-        return self.task.app
+        return self.task.app.name
 
 
 def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> AttemptInfo:
@@ -136,7 +136,7 @@ def _write_attempt(night: Night, source: ModelSource, meter: DriftMeter | None) 
 
     task, loaded = night.task, source.model
     versions = (source.version, loaded.sha256, loaded.card.feature_version)
-    scorer = Scorer(task.predict(loaded), loaded.encoder, *versions, task.output)
+    scorer = Scorer(task.predict(loaded), loaded.encoder, *versions, task.app.contract)
     features = _feature_batches(night, source)
     watched = meter.watch(features) if meter else features
     with scored(watched, scorer, task.rule(loaded), batch_rows=task.batch_rows) as rows:
@@ -159,8 +159,8 @@ def _scope(night: Night, source: ModelSource) -> Expected:
     """Entities of the day's feature rows, and the versions that every score row must have."""
     from models.scoring.audit import Expected
 
-    entity = night.task.output.entity
-    scope = night.lake.scan(night.task.features, first=source.features_of, last=source.features_of)
+    entity = night.task.app.contract.entity
+    scope = night.lake.scan(night.task.app.features, first=source.features_of, last=source.features_of)
     entities = (batch.column(0) for batch in scope.to_batches(columns=[entity]))
     return Expected(entities, source.model.sha256, source.model.card.feature_version)
 
@@ -206,9 +206,9 @@ def _feature_batches(night: Night, source: ModelSource) -> Iterator[pa.RecordBat
     from models.scoring.feature_files import feature_batches
 
     task, encoder = night.task, source.model.encoder
-    keys = [column.name for column in task.output.keys]
+    keys = [column.name for column in task.app.contract.keys]
     columns = dict.fromkeys([*keys, *encoder.numeric, *encoder.categories])
-    files = night.lake.files(task.features, first=source.features_of, last=source.features_of)
+    files = night.lake.files(task.app.features, first=source.features_of, last=source.features_of)
     return feature_batches(files, list(columns), batch_rows=task.batch_rows)
 
 
@@ -241,7 +241,7 @@ def _audited(
             return audit(
                 night.sink.read_attempt(night.app, night.day, attempt),
                 expected(),
-                night.task.output,
+                night.task.app.contract,
                 limits=limits,
                 earlier=_scores_of(night.sink, compared) if compared else None,
                 rule=night.task.rule_checks(),
@@ -278,7 +278,7 @@ def _republish_last(night: Night, earlier: Publication, steps: Sequence[FailedSo
     sink.write_attempt(night.app, night.day, attempt, sink.published_rows(earlier))
 
     def expected() -> Expected:
-        entities = (batch.column(night.task.output.entity) for batch in sink.published_rows(earlier))
+        entities = (batch.column(night.task.app.contract.entity) for batch in sink.published_rows(earlier))
         return Expected(entities, earlier.model_package, earlier.feature_version)
 
     report = _audited(night, attempt, expected, night.task.audit, [earlier])

@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 
 from models.errors import TesseraError
-from models.publishing import LADDER, Publication
+from models.publishing import LADDER, Publication, last_set
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import DamagedScores, Sink
 
@@ -59,22 +59,29 @@ def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
             expected="scores that passed the audit",
             todo=f"Run `tessera run {app}_nightly --date {day}`.",
         )
-    draft = verdict.draft
-    standing = _readable(sink, draft) if verdict.passed else None
-    reason = reason_to_keep(standing, draft) if standing else ""
-    if standing and reason:
+    draft, standing = verdict.draft, _standing(sink, app, day)
+    if verdict.passed and standing and (reason := _reason_to_keep(standing, draft)) and _is_readable(sink, standing):
         return Published(standing, reason)
-    if draft.steps and not _stands(sink, draft):
+    if draft.steps and (standing is None or standing.attempt != draft.attempt):
         _tell_steps(notifier, draft)
     return _described(sink.publish(draft), draft)
 
 
-def reason_to_keep(standing: Publication, draft: Publication) -> str:
+def last_or_waiting(sink: Sink, app: str, day: date) -> tuple[Publication | None, bool]:
+    """The set that was published last for a day, else the newest audited draft; and whether it stands published."""
+    last, stands = last_set(sink.history(app, day))
+    if last is None and (verdict := sink.draft(app, day)) is not None:
+        return verdict.draft, False
+    return last, stands
+
+
+def _reason_to_keep(standing: Publication, draft: Publication) -> str:
     """The reason why the standing set stays published until a person says otherwise; empty if it gives way."""
+    if standing.attempt == draft.attempt:
+        return ""
     if LADDER.index(standing.degradation) < LADDER.index(draft.degradation):
         return f"{standing.degradation} scores stay published; {draft.degradation} ones are not needed"
-    is_equal = standing.attempt == draft.attempt or standing.model_package == draft.model_package
-    if is_equal or standing.degradation != draft.degradation:
+    if standing.model_package == draft.model_package or standing.degradation != draft.degradation:
         return ""
     return (
         f"the scores of version {standing.model_version} stay published; those of version {draft.model_version} wait: "
@@ -91,26 +98,22 @@ def _described(standing: Publication, draft: Publication) -> Published:
     return Published(standing, f"{words} ({'; '.join(standing.steps)})" if standing.steps else words)
 
 
-def _readable(sink: Sink, draft: Publication) -> Publication | None:
-    """The set that stands published for the draft's day, if it is another one and its rows can be read."""
+def _standing(sink: Sink, app: str, day: date) -> Publication | None:
+    """The record of the set that stands published; None if none does, or if its record is damaged."""
     try:
-        standing = sink.published(draft.app, draft.day)
-        if standing is None or standing.attempt == draft.attempt:
-            return None
+        return sink.published(app, day)
+    except DamagedScores:
+        return None
+
+
+def _is_readable(sink: Sink, standing: Publication) -> bool:
+    """True if every row of the set can be read."""
+    try:
         for _ in sink.published_rows(standing):
             pass
     except DamagedScores:
-        return None
-    return standing
-
-
-def _stands(sink: Sink, draft: Publication) -> bool:
-    """The draft's rows are published already."""
-    try:
-        standing = sink.published(draft.app, draft.day)
-    except DamagedScores:
         return False
-    return standing is not None and standing.attempt == draft.attempt
+    return True
 
 
 def _tell_steps(notifier: Notifier, draft: Publication) -> None:

@@ -108,7 +108,7 @@ def publication_asset(app: str) -> dg.AssetsDefinition:
 
 
 def _way_out(task: ScoringTask, day: date) -> str:
-    shown = f"Nothing is published. `tessera dev` shows the check at the asset {task.app}/scores"
+    shown = f"Nothing is published. `tessera dev` shows the check at the asset {task.app.name}/scores"
     if not task.has_fallback:
-        return f"{shown}; correct what failed, then `tessera run {task.app}_nightly --date {day}`."
-    return f"{shown}; to publish older scores meanwhile, flagged: `tessera run {task.app}_fallback --date {day}`."
+        return f"{shown}; correct what failed, then `tessera run {task.app.name}_nightly --date {day}`."
+    return f"{shown}; to publish older scores meanwhile, flagged: `tessera run {task.app.name}_fallback --date {day}`."

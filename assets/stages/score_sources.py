@@ -60,8 +60,8 @@ def sources(
 ) -> Iterator[ScoreSource | FailedSource]:
     """Every source of scores for `day`, best first and none worse than `worst`; each is looked up when it is needed."""
     allowed = LADDER[: LADDER.index(worst) + 1]
-    known = [found for found in lake.days(task.features) if found <= day]
-    models = _Models(task.app, registry)
+    known = [found for found in lake.days(task.app.features) if found <= day]
+    models = _Models(task.app.name, registry)
     if day not in known:
         yield FailedSource("fresh", f"there are no features of {day}")
     else:
@@ -71,7 +71,7 @@ def sources(
             if older < day and day - older <= timedelta(days=task.max_stale_days):
                 yield from models.first_on(older)
     if "last_good_scores" in allowed:
-        yield from _last_good(sink, task.app, day)
+        yield from _last_good(sink, task.app.name, day)
 
 
 def blocked(source: ScoreSource | FailedSource, verdicts: list[AuditVerdict], inputs: dict[str, int]) -> str:

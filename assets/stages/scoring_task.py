@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from assets.stages.app import App
 from models.publishing import Degradation
 from models.scoring.config import AuditConfig, DriftConfig
-from models.scoring.output import OutputContract
 
 if TYPE_CHECKING:
     from models.scoring.audit_checks import Observer
@@ -36,10 +36,7 @@ class ScoringTask:
     """An application's way of scoring a day from feature rows, and the contract of the rows.
 
     Attributes:
-        app: its name, e.g. `churn`.
-        output: contract of the published rows.
-        features: table of the lake with the feature rows, a partition per day, in the contract's order.
-        inputs: tables of the lake whose versions the publication record names.
+        app: the application; its feature table has a partition per day, in the order of its output contract.
         audit: limits of the audit.
         drift: limits of drift, which only warns; a model package without a reference is not compared.
         predict: makes the function that gives payload columns of a matrix' rows.
@@ -50,10 +47,7 @@ class ScoringTask:
         has_fallback: a job `<app>_fallback` publishes older scores, flagged, where a night could not.
     """
 
-    app: str
-    output: OutputContract
-    features: str
-    inputs: tuple[str, ...]
+    app: App
     audit: AuditConfig = field(default_factory=AuditConfig)
     drift: DriftConfig = field(default_factory=DriftConfig)
     predict: Callable[[LoadedModel], Predict] = probabilities
@@ -62,3 +56,8 @@ class ScoringTask:
     batch_rows: int = 65_536
     max_stale_days: int = 0
     has_fallback: bool = False
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Tables of the lake whose versions the publication record names."""
+        return (*self.app.made_from, self.app.features)

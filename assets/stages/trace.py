@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.stages.app import App
+from assets.stages.publication import last_or_waiting
 from models.errors import TesseraError
-from models.publishing import Publication, last_set
+from models.publishing import Publication
 from models.scoring.output import ARROW_TYPES, VERSION_FIELDS, OutputContract
 from resources.lake.port import Lake
 from resources.registry.port import Registry
@@ -21,7 +22,7 @@ from resources.sink.port import Sink
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 
-def trace(app: App, output: OutputContract, sink: Sink, lake: Lake, registry: Registry, id: str, day: date) -> Any:
+def trace(app: App, sink: Sink, lake: Lake, registry: Registry, id: str, day: date) -> Any:
     """Return the origin of the score of entity `id` on `day`, as values that fit into JSON.
 
     The published set is traced; where none stands published, the set that was published last, else the newest audited
@@ -30,7 +31,7 @@ def trace(app: App, output: OutputContract, sink: Sink, lake: Lake, registry: Re
     Raises:
         TesseraError: nothing was scored on the day, or the entity is not in the set.
     """
-    record, stands = _set_of(app, sink, day)
+    output, (record, stands) = app.contract, _set_of(app, sink, day)
     rows = _rows_of(sink.read_attempt(app.name, day, record.attempt), output.entity, _typed(id, output))
     if not rows:
         raise TesseraError(
@@ -53,15 +54,14 @@ def trace(app: App, output: OutputContract, sink: Sink, lake: Lake, registry: Re
 
 
 def _set_of(app: App, sink: Sink, day: date) -> tuple[Publication, bool]:
-    last, stands = last_set(sink.history(app.name, day))
-    draft = sink.draft(app.name, day) if last is None else None
-    if last is None and draft is None:
+    found, stands = last_or_waiting(sink, app.name, day)
+    if found is None:
         raise TesseraError(
             f"Nothing was scored for {app.name} on {day}.",
             expected="a day that was scored",
             todo=f"Run `tessera run {app.name}_nightly --date {day}`.",
         )
-    return last or draft.draft, stands  # pyright: ignore[reportOptionalMemberAccess] - one of the two is there
+    return found, stands
 
 
 def _typed(id: str, output: OutputContract) -> Any:

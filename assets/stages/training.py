@@ -6,11 +6,11 @@ An application brings a `Lesson`; nothing here knows an application's name.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import dagster as dg
 
@@ -22,8 +22,10 @@ from assets.stages.training_task import Lesson
 from models.errors import TesseraError
 from models.gates.closing import failure_of
 from models.ledger import passed_by_hand
+from models.settings import TrainerSettings
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
+from resources.stack.ports import NotifierResource, RegistryResource
 from resources.trainer.port import Trainer
 
 if TYPE_CHECKING:
@@ -84,6 +86,65 @@ class Judged:
             "against champion": self.says("champion"),
             "gate report": dg.MetadataValue.md(self.report.markdown()),
         }
+
+
+class TrainingRows(Protocol):
+    """A training set, as Dagster shows it."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Numbers that plot."""
+        ...
+
+
+R = TypeVar("R", bound=TrainingRows)
+
+
+@dataclass(frozen=True)
+class ChampionRun:
+    """A run that keeps or replaces the champion of an application.
+
+    Attributes:
+        context: of the step.
+        app: its name.
+        train: `if_no_champion`, or `always`.
+        registry: opened at once.
+        notifier: opened when a decision was made.
+        candidates: trainers of the candidates.
+    """
+
+    context: dg.AssetExecutionContext
+    app: str
+    train: Literal["if_no_champion", "always"]
+    registry: RegistryResource
+    notifier: NotifierResource
+    candidates: Sequence[TrainerSettings]
+
+    @property
+    def day(self) -> date:
+        """The partition of the run."""
+        return date.fromisoformat(self.context.partition_key)
+
+    def results(self, rows: Callable[[], R], lesson: Callable[[R], Lesson]) -> Iterator[dg.MaterializeResult]:
+        """Train, judge and promote, or keep the champion where no training is due.
+
+        Args:
+            rows: makes the training set.
+            lesson: makes of it what the application brings to learning.
+        """
+        from resources.trainer.recipes import trainers_of
+
+        models = self.registry.open()
+        with models.lock(self.app):
+            if self.train == "if_no_champion" and models.champion(self.app) is not None:
+                yield kept(self.app, models)
+                return
+            found = rows()
+            yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
+            task = lesson(found)
+            best = judged(task, trainers_of(self.candidates), models, self.day)
+            yield dg.MaterializeResult(asset_key=[self.app, "candidate"], metadata=best.metadata())
+            run = self.context.run
+            yield decided(task, best, models, self.notifier.open(), run_id=run.run_id, who=run.job_name)
 
 
 def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Judged:

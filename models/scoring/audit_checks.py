@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -28,23 +29,23 @@ class Check:
     says: str
 
 
-class Observer(Protocol):
+class Observer(ABC):
     """One concern of the audit: sees each batch, then gives its checks and numbers that plot."""
 
+    @abstractmethod
     def observe(self, batch: pa.RecordBatch) -> None:
         """Look at the next rows."""
-        ...
 
+    @abstractmethod
     def checks(self) -> Iterator[Check]:
         """Results, after the last rows."""
-        ...
 
     def metrics(self) -> Mapping[str, float]:
-        """Numbers by name, after the last rows."""
-        ...
+        """Numbers by name, after the last rows; none unless a subclass has some."""
+        return {}
 
 
-class EntityChecks:
+class EntityChecks(Observer):
     """Exactly the entities in scope, each row once, in ascending order.
 
     Args:
@@ -82,12 +83,8 @@ class EntityChecks:
         same = not self._difference and self._rows == scope
         yield blocking("entities in scope", same, self._difference or "the entities that were to be scored")
 
-    def metrics(self) -> Mapping[str, float]:
-        """No numbers."""
-        return {}
 
-
-class RangeChecks:
+class RangeChecks(Observer):
     """Values of a payload column lie in their range, or are among the allowed ones."""
 
     def __init__(self, column: OutputColumn) -> None:
@@ -106,18 +103,13 @@ class RangeChecks:
             self._invalid += self._out_of_range(values.drop_null().to_numpy(zero_copy_only=False))
 
     def _out_of_range(self, values: np.ndarray) -> int:
-        low = -np.inf if self._column.at_least is None else self._column.at_least
-        high = np.inf if self._column.at_most is None else self._column.at_most
+        low, high = self._column.limits
         return len(values) - int(((values >= low) & (values <= high) & np.isfinite(values)).sum())
 
     def checks(self) -> Iterator[Check]:
         """One check, which blocks."""
         found = f"{self._invalid:,} values are {self._fault()}"
         yield blocking(f"{self._column.name} in range", not self._invalid, found)
-
-    def metrics(self) -> Mapping[str, float]:
-        """No numbers."""
-        return {}
 
     def _fault(self) -> str:
         if self._column.one_of:
@@ -128,7 +120,7 @@ class RangeChecks:
         return f"NaN or not in [{'-inf' if low is None else f'{low:g}'}, {'inf' if high is None else f'{high:g}'}]"
 
 
-class NotDescendingChecks:
+class NotDescendingChecks(Observer):
     """Payload columns that do not descend within a row, e.g. lower end, prediction, upper end."""
 
     def __init__(self, columns: tuple[str, ...]) -> None:
@@ -148,12 +140,8 @@ class NotDescendingChecks:
         names = " <= ".join(self._columns)
         yield blocking(names, not self._wrong, f"{self._wrong:,} rows do not keep it")
 
-    def metrics(self) -> Mapping[str, float]:
-        """No numbers."""
-        return {}
 
-
-class VersionChecks:
+class VersionChecks(Observer):
     """One model and one version of the features made every row."""
 
     def __init__(self, model_package: str, feature_version: str) -> None:
@@ -170,10 +158,6 @@ class VersionChecks:
         for column, version in self._versions.items():
             says = f"{self._others[column]:,} rows are not of {version[:16]}"
             yield blocking(column.replace("_", " "), not self._others[column], says)
-
-    def metrics(self) -> Mapping[str, float]:
-        """No numbers."""
-        return {}
 
 
 class _Arrays:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import TesseraError
-from models.scoring.output import ARROW_TYPES, OutputColumn, OutputContract
+from models.scoring.output import ARROW_TYPES, VERSION_FIELDS, OutputColumn, OutputContract
 from models.scoring.row_order import RowOrder
 from models.training.encoding import Encoder
 from models.training.model import Matrix
@@ -106,8 +106,8 @@ class ScoredRows:
         contract, rows = self._scorer.contract, spooled.num_rows
         known = dict(zip(spooled.schema.names, spooled.columns, strict=True))
         known.update(self._rule.columns(first, known, rows))
-        for name in ("model_version", "model_package", "feature_version"):
-            known[name] = pa.repeat(getattr(self._scorer, name), rows)
+        for field in VERSION_FIELDS:
+            known[field.name] = pa.repeat(getattr(self._scorer, field.name), rows)
         return pa.RecordBatch.from_arrays([known[name] for name in contract.schema.names], schema=contract.schema)
 
 

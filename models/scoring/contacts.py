@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.scoring.audit_checks import Check, blocking, count
+from models.scoring.audit_checks import Check, Observer, blocking, count
 from models.scoring.config import ScoringConfig
 from models.scoring.reasons import explain
 from models.scoring.top_k import TopRows
@@ -74,7 +74,7 @@ class ContactBudget:
         return dict(zip(self._leaders.index[:found].tolist(), words, strict=True))
 
 
-class ContactAudit:
+class ContactAudit(Observer):
     """Checks of the rule: `contact` are the highest scores within the budget, and reasons stand at contacts only."""
 
     def __init__(self, config: ScoringConfig) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.scoring.audit_checks import Check, blocking
+from models.scoring.audit_checks import Check, Observer, blocking
 from models.scoring.config import AuditConfig
 from models.scoring.output import OutputColumn
 from models.scoring.psi import shift
@@ -35,7 +35,7 @@ class EarlierScores:
     by: str = "another model"
 
 
-class ScoreChecks:
+class ScoreChecks(Observer):
     """Scores are not all the same; their mean and histogram."""
 
     def __init__(self, column: OutputColumn, limits: AuditConfig) -> None:
@@ -98,8 +98,7 @@ def _bins(column: OutputColumn) -> int:
 
 def _valid(batch: pa.RecordBatch, column: OutputColumn) -> NDArray[np.float32]:
     scores = batch.column(column.name).to_numpy(zero_copy_only=False)
-    low = -np.inf if column.at_least is None else column.at_least
-    high = np.inf if column.at_most is None else column.at_most
+    low, high = column.limits
     return scores[(scores >= low) & (scores <= high)]
 
 

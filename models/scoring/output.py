@@ -1,5 +1,6 @@
 """Output contracts: the columns, types and ranges of the rows that an application publishes."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +61,12 @@ class OutputColumn:
     def is_number(self) -> bool:
         """True for integers and floats."""
         return self.type in _NUMBERS
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Least and greatest value that the column may have; infinite where it is not limited."""
+        low = -math.inf if self.at_least is None else self.at_least
+        return low, math.inf if self.at_most is None else self.at_most
 
     @property
     def has_range(self) -> bool:

@@ -26,7 +26,10 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
 
     if entities is None or first is not None or last is not None:
         raise _other_options(app, "--entities FILE --out FILE, and --online if you like")
-    (joining.served if online else joining.features)(chosen, chosen.service, entities, file)
+    if online:
+        joining.served(chosen.service, entities, file)
+    else:
+        joining.features(chosen, chosen.service, entities, file)
 
 
 def _other_options(app: str, options: str) -> TesseraError:

@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from assets.apps import app_named
+from assets.stages.publication import last_or_waiting
 from models.errors import TesseraError
-from models.publishing import LADDER, AuditVerdict, Publication, last_set
+from models.publishing import LADDER, AuditVerdict, Publication
 from models.scoring.output import OutputContract
 from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
 from pipelines.cli.console import listing, literal, out
@@ -35,22 +36,10 @@ def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool =
         print_json(rows.to_pylist())
         return
     if file is None:
-        _show(rows, publication, output_of(app))
+        _show(rows, publication, app_named(app, PUBLISHING_APPS).contract)
         return
     write_table(rows, file)
     out.print(f"{rows.num_rows:,} scores of {day} written to {file} (model version {publication.model_version}).")
-
-
-def output_of(name: str) -> OutputContract:
-    """The output contract of an application.
-
-    Raises:
-        TesseraError: it publishes no scores.
-    """
-    output = app_named(name, PUBLISHING_APPS).output
-    if output is None:  # cannot be: the tuple holds only those that have one
-        raise TesseraError(f"{name} publishes no scores.", expected="an application that does", todo="Correct it.")
-    return output
 
 
 def for_users(rows: pa.Table, day: date) -> pa.Table:
@@ -100,11 +89,10 @@ def _waits(verdict: AuditVerdict, standing: Publication) -> bool:
 
 
 def _last_or_waiting(sink: Sink, app: str, day: date) -> Publication:
-    last, _ = last_set(sink.history(app, day))
-    draft = sink.draft(app, day)
-    if last is None and draft is None:
+    found, _ = last_or_waiting(sink, app, day)
+    if found is None:
         raise _nothing(app, day)
-    return last or draft.draft  # pyright: ignore[reportOptionalMemberAccess] - one of the two is there
+    return found
 
 
 def _refused(sink: Sink, app: str, day: date) -> Publication:

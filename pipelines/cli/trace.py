@@ -7,7 +7,6 @@ from assets.apps import app_named
 from assets.stages.trace import trace as traced
 from pipelines.cli.arguments import PUBLISHING_APPS, known_day
 from pipelines.cli.console import listing, out
-from pipelines.cli.publications import output_of
 from pipelines.cli.tables import print_json
 from resources.stack.loader import active_stack
 
@@ -18,10 +17,10 @@ def trace(app: str, entity: str, day_text: str | None, *, as_json: bool = False)
     Raises:
         TesseraError: nothing was scored on the day, or the entity is not in the set.
     """
-    output, stack = output_of(app), active_stack()
+    traced_app, stack = app_named(app, PUBLISHING_APPS), active_stack()
     day = known_day(day_text, stack)
     stores = (stack.open("sink"), stack.open("lake"), stack.open("registry"))
-    found = traced(app_named(app, PUBLISHING_APPS), output, *stores, entity, day)
+    found = traced(traced_app, *stores, entity, day)
     if as_json:
         print_json(found)
         return

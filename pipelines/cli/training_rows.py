@@ -32,7 +32,7 @@ def features(app: App, service: FeatureService, entities: Path, file: Path) -> N
         TesseraError: unreadable file, missing column, or moments the lake knows nothing of.
     """
     stack = active_stack()
-    rows = _moments(_entities(read_table(entities, ids=[app.key]), app.key, _MOMENT))
+    rows = _moments(_entities(read_table(entities, ids=[service.entity]), service.entity, _MOMENT))
     lake: Lake = stack.open("lake")
     days = _days(rows, lake, app)
     _compute(stack, lake, app.features, service, days)
@@ -45,7 +45,7 @@ def features(app: App, service: FeatureService, entities: Path, file: Path) -> N
     out.print(f"{joined.num_rows:,} rows written to {file}; {found:,} of them had features at their moment.")
 
 
-def served(app: App, service: FeatureService, entities: Path, file: Path) -> None:
+def served(service: FeatureService, entities: Path, file: Path) -> None:
     """Write the entities, in their order, with what is served of them now and how each view was found.
 
     Raises:
@@ -53,7 +53,7 @@ def served(app: App, service: FeatureService, entities: Path, file: Path) -> Non
     """
     stack = active_stack()
     store: FeatureStore = stack.open("feature_store")
-    found = store.online(service.name, _entities(read_table(entities, ids=[app.key]), app.key))
+    found = store.online(service.name, _entities(read_table(entities, ids=[service.entity]), service.entity))
     write_table(found, file)
     marks = found[status_column(service.view)].to_pylist()
     counts = ", ".join(f"{marks.count(mark):,} {says}" for mark, says in _SAYS.items())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete
 from pipelines.ingested_days import ingested_days, unrecorded
 from resources.lake.delta import DeltaLakeConfig
-from resources.stack.loader import ROOT, active_stack, load_stack
+from resources.stack.loader import ROOT, load_stack
 from resources.stack.ports import stack_resources
 
 ORDERS = dg.AssetKey(["shop", "orders"])
@@ -50,7 +50,8 @@ def test_each_ingested_day_becomes_a_partition_once(
 
 def test_the_sensor_reports_some_days_at_a_time_with_their_rows(tmp_path: Path) -> None:
     stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), {})
-    first = active_stack().calendar.first_day
+    first = stack.calendar.first_day
+    sensor = ingested_days(first)
     days = {first + timedelta(days=number): DayCounts(kept=number, quarantined=2) for number in range(60)}
     mark_complete(stack.open("lake"), "orders", days)
     asked = {"lake": stack_resources(stack)["lake"]}
@@ -59,10 +60,10 @@ def test_the_sensor_reports_some_days_at_a_time_with_their_rows(tmp_path: Path) 
         dg.build_sensor_context(instance=instance, resources=asked) as context,
     ):
         for expected in (50, 10):
-            result = ingested_days(context)
+            result = sensor(context)
             assert isinstance(result, dg.SensorResult)
             events = [event for event in result.asset_events if isinstance(event, dg.AssetMaterialization)]
             assert len(reported(instance, events)) == expected
             assert {event.asset_key for event in events} == {ORDERS}
             assert all(event.metadata["rows quarantined"].value == 2 for event in events)
-        assert isinstance(ingested_days(context), dg.SkipReason)
+        assert isinstance(sensor(context), dg.SkipReason)
