@@ -1,6 +1,6 @@
 """`tessera check`: does every part of the profile answer?"""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.text import Text
@@ -24,30 +24,29 @@ def check(*, as_json: bool = False) -> int:
     for app, settings in stack.settings:
         for candidate in getattr(settings, "candidates", ()):
             answers[f"{app} candidate: {candidate.kind}"] = _asked(lambda one=candidate: trainers_of([one])[0].check())
-    if as_json:
-        return _print_as_json(answers, stack)
-    cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
-    out.print(f"profile {stack.name}")
-    out.print(listing(("part", "", "says", "do this"), cells))
-    well = all(health.ok for health in answers.values())
-    return 0 if (not answers["source"].ok or _rows_are_well(stack)) and well else 1
-
-
-def _print_as_json(answers: Mapping[str, Health], stack: Stack) -> int:
-    """Print the answers and samples as one document; 0 if all are well, else 1."""
+    if not as_json:
+        _print_parts(answers, stack)
     samples, problems = _sampled_tables(stack) if answers["source"].ok else ([], [])
-    kinds = {part: None if part == "home" or " " in part else stack.kind(part) for part in answers}
-    parts = [{"part": part, "kind": kinds[part], **asdict(health)} for part, health in answers.items()]
-    well = all(health.ok for health in answers.values()) and not problems
-    well = well and all(found.share <= _limit(stack) for found in samples)
-    tables = [asdict(found) for found in samples]
-    print_json({"profile": stack.name, "ok": well, "parts": parts, "tables": tables, "problems": problems})
+    well = not problems and all(found.share <= _limit(stack) for found in samples)
+    well = well and all(health.ok for health in answers.values())
+    if as_json:
+        kinds = {part: None if part == "home" or " " in part else stack.kind(part) for part in answers}
+        parts = [{"part": part, "kind": kinds[part], **asdict(health)} for part, health in answers.items()]
+        tables = [asdict(found) for found in samples]
+        print_json({"profile": stack.name, "ok": well, "parts": parts, "tables": tables, "problems": problems})
+    else:
+        _print_samples(samples, problems, stack)
     return 0 if well else 1
 
 
-def _rows_are_well(stack: Stack) -> bool:
-    """Print a sample of each table through its contract; False if a night would stop for its quarantine."""
-    samples, problems = _sampled_tables(stack)
+def _print_parts(answers: Mapping[str, Health], stack: Stack) -> None:
+    cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
+    out.print(f"profile {stack.name}")
+    out.print(listing(("part", "", "says", "do this"), cells))
+
+
+def _print_samples(samples: Sequence[Sampled], problems: Sequence[str], stack: Stack) -> None:
+    """Print a sample of each table through its contract, and those for whose quarantine a night would stop."""
     for problem in problems:
         err.print(problem)
     for found in samples:
@@ -55,7 +54,6 @@ def _rows_are_well(stack: Stack) -> bool:
             out.print(line)
         if found.share > _limit(stack):
             out.print(f"  too many: a night stops above {_limit(stack):.1%} (settings.ingestion.max_quarantined_share)")
-    return not problems and all(found.share <= _limit(stack) for found in samples)
 
 
 def _sampled_tables(stack: Stack) -> tuple[list[Sampled], list[str]]:
@@ -84,7 +82,7 @@ def _titled(part: str, stack: Stack) -> str:
 
 
 def _asked(question: Callable[[], Health]) -> Health:
-    """Return a part that cannot even be opened is not well either."""
+    """Ask a part for its health; one that cannot even be opened is not well either."""
     try:
         return question()
     except TesseraError as error:
