@@ -23,11 +23,13 @@ from playwright.sync_api import FloatRect, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
-TESSERA = [sys.executable, "-c", "from pipelines.cli import main; main()"]
+TESSERA = [str(Path(sys.executable).with_name("tessera"))]
 COLUMNS = 80
 _BROWSER = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 #: Neither canvas nor plots tell when they are drawn.
 _DRAWN_MS = 8000
+#: The graph of the widest application keeps its details.
+_GRAPH_WIDTH = 2400
 _CARD = re.compile(r"<!-- card:begin -->.*?<!-- card:end -->", re.DOTALL)
 
 
@@ -73,6 +75,7 @@ def _write_card(card: str, home: Path) -> None:
     """Write the card between the markers of README.md, with the folder's path as after a clone."""
     spared = " " * (len(str(home)) - len("var"))
     shown = re.sub(rf"{re.escape(str(home))}(.*)│", rf"var\1{spared}│", card)
+    shown = re.sub(r"TESSERA_HOME=var \\ +│\n│ +(\.venv.*)│", r"\1│", shown)
     readme = ROOT / "README.md"
     block = f"<!-- card:begin -->\n```text\n{shown}\n```\n<!-- card:end -->"
     readme.write_text(_CARD.sub(lambda _: block, readme.read_text()))
@@ -104,14 +107,14 @@ def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
 
 def _lineage(page: Page, site: str, app: str) -> None:
     """Picture the assets of one application, and what they read."""
-    page.set_viewport_size({"width": 1900, "height": 800})
+    page.set_viewport_size({"width": _GRAPH_WIDTH, "height": 900})
     page.goto(f"{site}/locations/tessera/asset-groups/{app}/lineage")
     page.wait_for_timeout(_DRAWN_MS)
     folded = page.get_by_text("Hide navigation")
     if folded.is_visible():
         folded.click()
         page.wait_for_timeout(_DRAWN_MS)
-    _save(page.screenshot(clip={"x": 68, "y": 162, "width": 1782, "height": 638}), f"lineage-{app}")
+    _save(page.screenshot(clip={"x": 68, "y": 162, "width": _GRAPH_WIDTH - 118, "height": 738}), f"lineage-{app}")
 
 
 def _box(place: Locator) -> FloatRect:
