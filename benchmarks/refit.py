@@ -29,7 +29,7 @@ from assets.churn import features as churn_features
 from assets.churn import training as churn_learning
 from assets.stages.ingestion.run import ingest
 from assets.stages.promotion import verified
-from assets.stages.training import decided, judged
+from assets.stages.training import judged, promote_or_keep
 from benchmarks.report import replace_section
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
@@ -125,12 +125,12 @@ class _Work:
         """Train and score one night; None while the gate has let no first model pass."""
         lake, engine, settings = self._stack.open("lake"), self._stack.open("engine"), self._settings
         rows = churn_learning.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
-        lesson = churn_learning.lesson(rows, settings)
-        found = judged(lesson, self._trainers, self._registry, day)
+        task = churn_learning.training_task(rows, settings)
+        found = judged(task, self._trainers, self._registry, day)
         if found.passing is None and self._registry.champion(churn_learning.APP) is None:
             print(f"{day}: nothing is published, the gate stopped the first model", flush=True)
             return None
-        decided(lesson, found, self._registry, self._stack.open("notifier"), run_id="benchmark", who="benchmark")
+        promote_or_keep(task, found, self._registry, self._stack.open("notifier"), run_id="benchmark", who="benchmark")
         entry = self._registry.ledger(churn_learning.APP)[-1]
         serving, first = str(entry.to_version), entry.judged or str(entry.to_version)
         candidate = load(self._registry.fetch(churn_learning.APP, str(found.version)))
@@ -153,7 +153,7 @@ class _Work:
 
     def _is_better(self, candidate: LoadedModel, rows: churn_learning.TrainingSet) -> bool:
         """Return the rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
-        split = churn_learning.lesson(rows, self._settings).split
+        split = churn_learning.training_task(rows, self._settings).split
         assert self._before is not None
         held = split.holdout
         scores = {"new": candidate.score(split.holdout_table), "old": self._before.score(split.holdout_table)}

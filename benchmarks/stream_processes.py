@@ -75,14 +75,14 @@ def queue(stack: Stack, count: str) -> None:
 
 def model(stack: Stack, quick: str = "") -> None:
     """Register a champion as the job `fraud_training` does; when `quick`, of few trees."""
-    from assets.fraud.training import lesson, training_set
+    from assets.fraud.training import task, training_set
     from assets.stages.training import judged
     from resources.trainer.xgboost import XGBoostTrainerConfig
 
     registry, settings = stack.open("registry"), stack.settings.fraud
     trainer = XGBoostTrainerConfig(max_rounds=20, folds=2) if quick else XGBoostTrainerConfig()
     rows = training_set(stack.open("lake"), stack.open("engine"), settings, _TRAINED_AS_OF)
-    found = judged(lesson(rows, settings), [trainer.open()], registry, _TRAINED_AS_OF)
+    found = judged(task(rows, settings), [trainer.open()], registry, _TRAINED_AS_OF)
     registry.set_champion(
         "fraud", found.version, action="promote", why="benchmark", who="benchmark", run_id="", metrics=found.metrics
     )

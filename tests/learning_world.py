@@ -1,4 +1,4 @@
-"""A small lesson for tests of learning: customers at past cut-offs, trainers that take a moment, a folder registry."""
+"""A small task for tests of learning: customers at past cut-offs, trainers that take a moment, a folder registry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from assets.stages.training_task import Lesson
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
 from models.gates.config import GateConfig
@@ -68,7 +68,7 @@ def _cut_off(day: date, seed: int) -> pa.Table:
     )
 
 
-def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any) -> Lesson:
+def task_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any) -> TrainingTask:
     """What can be learnt at the end of `as_of`."""
     table = rows_as_of(as_of)
     holdout = as_of - timedelta(days=HORIZON)
@@ -87,7 +87,7 @@ def lesson_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any
         "whole": lambda: whole(table, features=FEATURES, horizon_days=HORIZON),
         "tonight": tonight,
     }
-    return Lesson(**{**values, **changes})
+    return TrainingTask(**{**values, **changes})
 
 
 class ForeignModel:

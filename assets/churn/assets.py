@@ -67,7 +67,7 @@ def champion(
     run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates)
     yield from run.results(
         lambda: churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, run.day),
-        lambda rows: churn_learning.lesson(rows, churn),
+        lambda rows: churn_learning.training_task(rows, churn),
     )
 
 

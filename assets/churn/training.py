@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from assets.churn import app
 from assets.churn import features as churn_features
-from assets.stages.training_task import Lesson
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
@@ -150,7 +150,7 @@ def _labelled(lake: Lake, engine: Engine, settings: ChurnSettings, days: list[da
     return labels.sort_by([("event_timestamp", "ascending"), ("customer_id", "ascending")])
 
 
-def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
+def training_task(rows: TrainingSet, settings: ChurnSettings) -> TrainingTask:
     """Build churn's training task from this training set."""
     from models.features.churn import CATEGORIES, FEATURES
     from models.features.cutoffs import cutoff_moment
@@ -158,7 +158,7 @@ def lesson(rows: TrainingSet, settings: ChurnSettings) -> Lesson:
 
     features, holdout, horizon = [*FEATURES, *CATEGORIES], rows.cutoffs.holdout, settings.horizon_days
     newest = rows.rows.filter(pc.field("event_timestamp") == cutoff_moment(holdout))
-    return Lesson(
+    return TrainingTask(
         app=APP,
         service=SERVICE,
         holdout=holdout.isoformat(),

@@ -74,7 +74,7 @@ def champion(
     run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates)
     yield from run.results(
         lambda: fraud_learning.training_set(lake.open(), engine.open(), fraud, run.day),
-        lambda rows: fraud_learning.lesson(rows, fraud),
+        lambda rows: fraud_learning.training_task(rows, fraud),
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
 from assets.fraud.app import FRAUD
-from assets.stages.training_task import Lesson
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.settings import FraudSettings
 from resources.engine.port import Engine
@@ -137,7 +137,7 @@ def _said(lake: Lake, first: date, last: date) -> dict[str, Any]:
     }
 
 
-def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
+def training_task(rows: TrainingSet, settings: FraudSettings) -> TrainingTask:
     """Build fraud's training task from this training set."""
     from models.features.fraud_definitions import FEATURES, LABEL_DELAY_DAYS
     from models.fraud.training_rows import refit_rows
@@ -155,7 +155,7 @@ def lesson(rows: TrainingSet, settings: FraudSettings) -> Lesson:
     )
     # The refit has learnt from the hold-out: how many alerts it raises shows on payments that it has not seen.
     newest_paid = rows.tonight if rows.tonight.num_rows else rows.seen
-    return Lesson(
+    return TrainingTask(
         app=APP,
         service=SERVICE,
         holdout=_holdout(rows.days),

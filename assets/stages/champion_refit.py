@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from assets.stages.promotion import Loadable, loadable_champion
-from assets.stages.training_task import Lesson
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from resources.registry.port import Registry
 from resources.trainer.port import Trainer
@@ -45,7 +45,7 @@ class Standing:
     is_older: bool = False
 
 
-def standing(lesson: Lesson, contenders: Sequence[Contender], registry: Registry, as_of: date) -> Standing:
+def standing(task: TrainingTask, contenders: Sequence[Contender], registry: Registry, as_of: date) -> Standing:
     """Return champion by its judged settings, trained on the same rows as the contenders; one of them if it has these.
 
     A champion without a recipe is compared as it is: the gate is closed if it has seen the hold-out. Where no champion
@@ -54,23 +54,23 @@ def standing(lesson: Lesson, contenders: Sequence[Contender], registry: Registry
     from models.gates.evidence import NoChampion, champion_from
     from models.training.recipe import RECIPE, Recipe
 
-    if registry.champion(lesson.app) is None:
+    if registry.champion(task.app) is None:
         return Standing(NoChampion())
     try:
-        found = loadable_champion(lesson.app, registry)
+        found = loadable_champion(task.app, registry)
     except TesseraError as error:
         return Standing(NoChampion(f"there is no champion that can be loaded: {error.what}"))
     if RECIPE not in found.model.extras:
         return Standing(champion_from(found.version, found.model))
     recipe = Recipe.model_validate_json(found.model.extras[RECIPE])
     try:
-        contender = _trained(lesson, contenders, recipe)
+        contender = _trained(task, contenders, recipe)
     except TesseraError as error:
-        return Standing(_without_trainer(lesson, registry, found, as_of, error))
-    return Standing(_by_settings(lesson, found, contender), contender, is_older=found.model.card.as_of < as_of)
+        return Standing(_without_trainer(task, registry, found, as_of, error))
+    return Standing(_by_settings(task, found, contender), contender, is_older=found.model.card.as_of < as_of)
 
 
-def _trained(lesson: Lesson, contenders: Sequence[Contender], recipe: Recipe) -> Contender:
+def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe) -> Contender:
     """Return the contender that has these settings, or a new one."""
     from models.training.candidates import fit_candidates
     from resources.trainer.recipes import trainer_of
@@ -79,13 +79,13 @@ def _trained(lesson: Lesson, contenders: Sequence[Contender], recipe: Recipe) ->
         if recipe.same_settings(contender.trainer.recipe):
             return contender
     trainer = trainer_of(recipe)
-    return Contender(trainer, fit_candidates([trainer], lesson.split.train)[0])
+    return Contender(trainer, fit_candidates([trainer], task.split.train)[0])
 
 
-def _by_settings(lesson: Lesson, found: Loadable, contender: Contender) -> Champion:
+def _by_settings(task: TrainingTask, found: Loadable, contender: Contender) -> Champion:
     from models.gates.evidence import Champion
 
-    split, model = lesson.split, contender.candidate.fit.model
+    split, model = task.split, contender.candidate.fit.model
     return Champion(
         found.version,
         split.label_end,
@@ -96,18 +96,18 @@ def _by_settings(lesson: Lesson, found: Loadable, contender: Contender) -> Champ
 
 
 def _without_trainer(
-    lesson: Lesson, registry: Registry, found: Loadable, as_of: date, missing: TesseraError
+    task: TrainingTask, registry: Registry, found: Loadable, as_of: date, missing: TesseraError
 ) -> Champion:
     """Return champion, or the version that it is a refit of, as it is, if it has not seen the hold-out; else closed."""
     from models.gates.checks import has_seen
     from models.gates.evidence import Champion, champion_from
     from models.training.model_package import load
 
-    holdout = lesson.split.holdout.cutoffs.min().astype("datetime64[D]").astype(date)
-    linked = [entry.judged for entry in registry.ledger(lesson.app) if entry.to_version == found.version]
+    holdout = task.split.holdout.cutoffs.min().astype("datetime64[D]").astype(date)
+    linked = [entry.judged for entry in registry.ledger(task.app) if entry.to_version == found.version]
     judged = linked[-1] if linked else None
     packages = [(found.version, found.model)]
-    packages += [(judged, load(registry.fetch(lesson.app, judged)))] if judged else []
+    packages += [(judged, load(registry.fetch(task.app, judged)))] if judged else []
     for version, model in packages:
         if not has_seen(model.card.label_end, model.card.train_cutoffs, holdout):
             how = f"as it was judged on earlier rows, for its trainer is gone: {missing.what}"
@@ -119,9 +119,9 @@ def _without_trainer(
             f"Version {found.version} cannot be compared: its trainer is gone ({missing.what}), and it has seen the "
             "hold-out.",
             expected="the trainer that made the champion, so that its settings can be trained on the same rows",
-            todo=f"Install it; or `tessera rollback {lesson.app}` to a version of another trainer; or wait: from "
+            todo=f"Install it; or `tessera rollback {task.app}` to a version of another trainer; or wait: from "
             f"{free} on it is compared as it was judged. To insist on the candidate: "
-            f"`tessera promote {lesson.app} --version VERSION --even-if-refused --why ...`.",
+            f"`tessera promote {task.app} --version VERSION --even-if-refused --why ...`.",
         )
 
-    return Champion(found.version, lesson.split.label_end, lesson.split.train_cutoffs, closed)
+    return Champion(found.version, task.split.label_end, task.split.train_cutoffs, closed)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.stages.promotion import verified
-from assets.stages.training_task import DRIFT, Lesson
+from assets.stages.training_task import DRIFT, TrainingTask
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 from models.ledger import PASSED, STOPPED
@@ -53,7 +53,7 @@ class Packed:
 
 def pack(
     folder: Path,
-    lesson: Lesson,
+    task: TrainingTask,
     trainer: Trainer,
     fit: Fit,
     encoder: Encoder,
@@ -67,8 +67,8 @@ def pack(
     from models.training.recipe import RECIPE
 
     files = {
-        DRIFT: drift_reference(lesson.newest, lesson.features, lesson.drift, lesson.history).model_dump_json(),
-        GOLDEN: golden_text(fit.model, encoder.matrix(lesson.split.holdout_table)),
+        DRIFT: drift_reference(task.newest, task.features, task.drift, task.history).model_dump_json(),
+        GOLDEN: golden_text(fit.model, encoder.matrix(task.split.holdout_table)),
         **extras,
     }
     if trainer.recipe is not None:
@@ -77,7 +77,12 @@ def pack(
 
 
 def registered(
-    lesson: Lesson, registry: Registry, package: Path, chosen: Candidate, report: GateReport, tags: Mapping[str, str]
+    task: TrainingTask,
+    registry: Registry,
+    package: Path,
+    chosen: Candidate,
+    report: GateReport,
+    tags: Mapping[str, str],
 ) -> tuple[str | None, GateReport]:
     """Return the version, and the report after the version was fetched back, loaded and scored its golden rows.
 
@@ -85,7 +90,7 @@ def registered(
     """
     try:
         version = registry.register(
-            lesson.app,
+            task.app,
             package,
             parameters=chosen.parameters,
             metrics=report.metrics.get("candidate", {}),
@@ -96,11 +101,11 @@ def registered(
         if "loads" not in report.stopped_by:
             raise
         return None, report
-    broken = failure_of(lambda: verified(registry, lesson.app, version))
+    broken = failure_of(lambda: verified(registry, task.app, version))
     if broken is None or "loads" in report.stopped_by:
         return version, report
     report = report.with_failed("loads", reason_of(broken))
-    registry.retag(lesson.app, version, {"gate": _verdict(report)})
+    registry.retag(task.app, version, {"gate": _verdict(report)})
     return version, report
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from assets.stages.champion_refit import Contender
 from assets.stages.packaging import pack
 from assets.stages.promotion import verified
-from assets.stages.training_task import Lesson
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 from models.ledger import PASSED, STOPPED
@@ -42,34 +42,34 @@ class Serving:
     problem: str = ""
 
 
-def serving(lesson: Lesson, contender: Contender, version: str, registry: Registry, as_of: date) -> Serving:
+def serving(task: TrainingTask, contender: Contender, version: str, registry: Registry, as_of: date) -> Serving:
     """Return refit of the judged `version`, linked with it, or that version itself and why its refit does not serve.
 
     Args:
-        lesson: what was learnt.
+        task: what was learnt.
         contender: the candidate that passed the gate, with its trainer.
         version: of that candidate in the registry.
         registry: where the refit is kept, also one that does not serve.
         as_of: the day of the training.
     """
-    if not lesson.refit.enabled or lesson.whole is None:
+    if not task.refit.enabled or task.whole is None:
         return Serving(version)
     found: list[Serving] = []
     with tempfile.TemporaryDirectory(prefix="tessera-") as place:
-        refit = _Refit(lesson, contender, version, as_of, lesson.whole())
+        refit = _Refit(task, contender, version, as_of, task.whole())
         failed = failure_of(lambda: found.append(refit.served(registry, Path(place) / "package")))
     return found[0] if failed is None else Serving(version, problem=reason_of(failed))
 
 
-def told(notifier: Notifier, lesson: Lesson, served: Serving, as_of: date, run_id: str) -> str:
-    """Tells people that the refit does not serve; why the notice was not delivered, "" if it was."""
-    context = {"app": lesson.app, "day": as_of.isoformat(), "version": served.version, "run_id": run_id}
+def notify_refused_refit(notifier: Notifier, task: TrainingTask, served: Serving, as_of: date, run_id: str) -> str:
+    """Notify that the refit does not serve; return why the notice was not delivered, "" if it was."""
+    context = {"app": task.app, "day": as_of.isoformat(), "version": served.version, "run_id": run_id}
     body = (
         f"Version {served.version} passed the gate and serves as it was judged, without the newest rows: its refit on "
-        f"all mature rows does not serve ({served.problem}). Limits are settings.{lesson.app}.refit in stack.yaml."
+        f"all mature rows does not serve ({served.problem}). Limits are settings.{task.app}.refit in stack.yaml."
     )
     try:
-        notifier.notify("warning", f"{lesson.app} {as_of}: the refit does not serve", body, context)
+        notifier.notify("warning", f"{task.app} {as_of}: the refit does not serve", body, context)
     except TesseraError as error:
         return error.what
     return ""
@@ -77,7 +77,7 @@ def told(notifier: Notifier, lesson: Lesson, served: Serving, as_of: date, run_i
 
 @dataclass(frozen=True)
 class _Refit:
-    lesson: Lesson
+    task: TrainingTask
     contender: Contender
     judged: str
     as_of: date
@@ -87,15 +87,15 @@ class _Refit:
         candidate, rows = self.contender.candidate, self.whole.train
         fit = self.contender.trainer.keeping(candidate.fit.notes).fit(rows.rows, rows.labels, rows.groups)
         found = self._agreement(fit)
-        problems = found.problems(self.lesson.refit)
-        extras = self.lesson.refit_extras(fit.model, self.whole.encoder)
-        pack(package, self.lesson, self.contender.trainer, fit, self.whole.encoder, self._card(fit, found), extras)
+        problems = found.problems(self.task.refit)
+        extras = self.task.refit_extras(fit.model, self.whole.encoder)
+        pack(package, self.task, self.contender.trainer, fit, self.whole.encoder, self._card(fit, found), extras)
         version = self._registered(registry, package, found, problems)
         if problems:
             return Serving(self.judged, problem="; ".join(problems))
-        broken = failure_of(lambda: verified(registry, self.lesson.app, version))
+        broken = failure_of(lambda: verified(registry, self.task.app, version))
         if broken is not None:
-            registry.retag(self.lesson.app, version, {"gate": f"{STOPPED} loads"})
+            registry.retag(self.task.app, version, {"gate": f"{STOPPED} loads"})
             return Serving(self.judged, problem=reason_of(broken))
         says = f"refit of version {self.judged} on all {len(rows):,} mature rows, labels up to {self.whole.label_end}"
         return Serving(version, self.judged, f"{says} ({found})")
@@ -103,20 +103,20 @@ class _Refit:
     def _agreement(self, fit: Fit) -> Agreement:
         from models.training.agreement import agreement
 
-        tonight = self.lesson.newest if self.lesson.tonight is None else self.lesson.tonight
-        judged = self.contender.candidate.fit.model.predict(self.lesson.split.encoder.matrix(tonight))
+        tonight = self.task.newest if self.task.tonight is None else self.task.tonight
+        judged = self.contender.candidate.fit.model.predict(self.task.split.encoder.matrix(tonight))
         return agreement(judged, fit.model.predict(self.whole.encoder.matrix(tonight)))
 
     def _card(self, fit: Fit, found: Agreement) -> ModelCard:
         from models.training.model_package import ModelCard
 
         return ModelCard(
-            app=self.lesson.app,
+            app=self.task.app,
             as_of=self.as_of,
             label_end=self.whole.label_end,
             train_cutoffs=self.whole.cutoffs,
-            feature_service=self.lesson.service,
-            feature_version=self.lesson.service,
+            feature_service=self.task.service,
+            feature_version=self.task.service,
             rows=len(self.whole.train),
             positives=int(self.whole.train.labels.sum()),
             parameters={**self.contender.candidate.parameters, **fit.notes},
@@ -134,12 +134,12 @@ class _Refit:
             "kind": candidate.name,
             "gate": f"{STOPPED} refit ({'; '.join(problems)})" if problems else PASSED,
             "as_of": self.as_of.isoformat(),
-            "feature_service": self.lesson.service,
+            "feature_service": self.task.service,
             "refit_of": self.judged,
             "rows": str(len(whole.train)),
             "label_end": whole.label_end.isoformat(),
         }
         numbers = {"rank_correlation": found.rank_correlation, "mean_shift": found.mean_shift}
         return registry.register(
-            self.lesson.app, package, parameters=candidate.parameters, metrics=numbers, tags=tags, report=report
+            self.task.app, package, parameters=candidate.parameters, metrics=numbers, tags=tags, report=report
         )

@@ -1,6 +1,6 @@
 """The shared training stage: candidates, the choice among them, the gate, the registry, the promotion.
 
-An application brings a `Lesson`; nothing here knows an application's name.
+An application brings a `TrainingTask`; nothing here knows an application's name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import dagster as dg
 from assets.stages.champion_refit import Contender, Standing, standing
 from assets.stages.packaging import Packed, pack, registered
 from assets.stages.promotion import put_in_charge
-from assets.stages.refit import Serving, serving, told
-from assets.stages.training_task import Lesson
+from assets.stages.refit import Serving, notify_refused_refit, serving
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.gates.closing import failure_of
 from models.ledger import passed_by_hand
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """A candidate, what the gate says of it, and its package in the registry; None if that refused the package.
 
     `renewal`: where the gate found the candidate no better than the champion, the champion's own settings trained on
@@ -47,7 +47,7 @@ class Judged:
     version: str | None
     holdout: str
     as_of: date
-    renewal: Judged | None = None
+    renewal: Evaluation | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -55,7 +55,7 @@ class Judged:
         return self.contender.candidate
 
     @property
-    def passing(self) -> tuple[Judged, str] | None:
+    def passing(self) -> tuple[Evaluation, str] | None:
         """Return the version to promote, with its evaluation: candidate, else renewal; None if both were stopped."""
         for one in (self, self.renewal):
             if one is not None and one.version and one.report.passed:
@@ -124,30 +124,32 @@ class ChampionRun:
         """The partition of the run."""
         return date.fromisoformat(self.context.partition_key)
 
-    def results(self, rows: Callable[[], R], lesson: Callable[[R], Lesson]) -> Iterator[dg.MaterializeResult]:
+    def results(
+        self, rows: Callable[[], R], training_task: Callable[[R], TrainingTask]
+    ) -> Iterator[dg.MaterializeResult]:
         """Train, judge and promote, or keep the champion where no training is due.
 
         Args:
             rows: makes the training set.
-            lesson: makes of it what the application brings to learning.
+            training_task: makes of it the application's training task.
         """
         from resources.trainer.recipes import trainers_of
 
         models = self.registry.open()
         with models.lock(self.app):
             if self.train == "if_no_champion" and models.champion(self.app) is not None:
-                yield kept(self.app, models)
+                yield keep_champion(self.app, models)
                 return
             found = rows()
             yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
-            task = lesson(found)
-            best = judged(task, trainers_of(self.candidates), models, self.day)
+            task = training_task(found)
+            best = evaluate_candidates(task, trainers_of(self.candidates), models, self.day)
             yield dg.MaterializeResult(asset_key=[self.app, "candidate"], metadata=best.metadata())
             run = self.context.run
-            yield decided(task, best, models, self.notifier.open(), run_id=run.run_id, who=run.job_name)
+            yield promote_or_keep(task, best, models, self.notifier.open(), run_id=run.run_id, who=run.job_name)
 
 
-def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Judged:
+def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Evaluation:
     """Return the best candidate by cross-validation, judged on the hold-out and registered with the gate's report.
 
     Where it is stopped by nothing but the comparison with the champion, the champion's settings are judged, too: what
@@ -156,37 +158,37 @@ def judged(lesson: Lesson, trainers: Sequence[Trainer], registry: Registry, as_o
     from models.gates.sufficiency import check_sufficient
     from models.training.candidates import choose, fit_candidates
 
-    check_sufficient(lesson.app, lesson.split, lesson.gate)
-    fitters = _baseline_first(lesson, trainers)
-    candidates = fit_candidates(fitters, lesson.split.train)
+    check_sufficient(task.app, task.split, task.gate)
+    fitters = _baseline_first(task, trainers)
+    candidates = fit_candidates(fitters, task.split.train)
     contenders = [Contender(trainer, candidate) for trainer, candidate in zip(fitters, candidates, strict=True)]
-    chosen = choose(candidates, lesson.gate.metric)
-    work = _Judging(lesson, contenders, standing(lesson, contenders, registry, as_of), registry, as_of)
+    chosen = choose(candidates, task.gate.metric)
+    work = _Evaluator(task, contenders, standing(task, contenders, registry, as_of), registry, as_of)
     first = work.judged(next(contender for contender in contenders if contender.candidate is chosen))
     return replace(first, renewal=work.renewal(first))
 
 
 @dataclass(frozen=True)
-class _Judging:
+class _Evaluator:
     """Inputs of one night's evaluation."""
 
-    lesson: Lesson
+    task: TrainingTask
     contenders: Sequence[Contender]
     standing: Standing
     registry: Registry
     as_of: date
 
-    def judged(self, contender: Contender) -> Judged:
-        lesson, candidate = self.lesson, contender.candidate
-        tags = {"kind": candidate.name, "as_of": self.as_of.isoformat(), "feature_service": lesson.service}
+    def judged(self, contender: Contender) -> Evaluation:
+        task, candidate = self.task, contender.candidate
+        tags = {"kind": candidate.name, "as_of": self.as_of.isoformat(), "feature_service": task.service}
         with tempfile.TemporaryDirectory(prefix="tessera-") as place:
             package = Path(place) / "package"
             unsaved = failure_of(lambda: self._pack(package, contender))
             report = self._report(contender, Packed(package, unsaved))
-            version, report = registered(lesson, self.registry, package, candidate, report, tags)
-        return Judged(contender, report, version, lesson.holdout, self.as_of)
+            version, report = registered(task, self.registry, package, candidate, report, tags)
+        return Evaluation(contender, report, version, task.holdout, self.as_of)
 
-    def renewal(self, first: Judged) -> Judged | None:
+    def renewal(self, first: Evaluation) -> Evaluation | None:
         """Return champion's settings on newer rows, judged, if nothing but the comparison with them stopped `first`."""
         from models.gates.checks import COMPARISONS
 
@@ -197,21 +199,21 @@ class _Judging:
         return self.judged(own) if stopped and stopped <= COMPARISONS else None
 
     def _pack(self, package: Path, contender: Contender) -> None:
-        lesson, candidate = self.lesson, contender.candidate
-        card, extras = self._card(candidate), lesson.extras(candidate)
-        pack(package, lesson, contender.trainer, candidate.fit, lesson.split.encoder, card, extras)
+        task, candidate = self.task, contender.candidate
+        card, extras = self._card(candidate), task.extras(candidate)
+        pack(package, task, contender.trainer, candidate.fit, task.split.encoder, card, extras)
 
     def _card(self, candidate: Candidate) -> ModelCard:
         from models.training.model_package import ModelCard
 
-        split = self.lesson.split
+        split = self.task.split
         return ModelCard(
-            app=self.lesson.app,
+            app=self.task.app,
             as_of=self.as_of,
             label_end=split.label_end,
             train_cutoffs=split.train_cutoffs,
-            feature_service=self.lesson.service,
-            feature_version=self.lesson.service,
+            feature_service=self.task.service,
+            feature_version=self.task.service,
             rows=len(split.train),
             positives=int(split.train.labels.sum()),
             parameters=dict(candidate.parameters),
@@ -224,9 +226,9 @@ class _Judging:
         from models.gates.gate import run_gate
         from models.training.candidates import shuffled_control
 
-        split, champion = self.lesson.split, self.standing.champion
+        split, champion = self.task.split, self.standing.champion
         baseline = self.contenders[0].candidate
-        baselines = single_feature_scores(split, self.lesson.baselines)
+        baselines = single_feature_scores(split, self.task.baselines)
         baselines[baseline.name] = baseline.fit.model.predict(split.holdout.rows)
         if isinstance(champion, Champion) and contender is self.standing.contender:
             champion = replace(champion, is_renewed=self.standing.is_older)
@@ -239,48 +241,50 @@ class _Judging:
             control=shuffled_control(contender.trainer, split.train),
             size_bytes=packed.size_bytes,
             loads=packed.loads,
-            recomputed=self.lesson.recomputed,
-            plain_features=tuple(self.lesson.baselines.values()),
+            recomputed=self.task.recomputed,
+            plain_features=tuple(self.task.baselines.values()),
             trained_baseline=baseline.name,
         )
-        return run_gate(evidence, self.lesson.gate)
+        return run_gate(evidence, self.task.gate)
 
 
-def decided(
-    lesson: Lesson, judged: Judged, registry: Registry, notifier: Notifier, *, run_id: str, who: str
+def promote_or_keep(
+    task: TrainingTask, evaluation: Evaluation, registry: Registry, notifier: Notifier, *, run_id: str, who: str
 ) -> dg.MaterializeResult:
     """Promote the passing version, refit on all mature rows, or keep the champion; return the resulting champion.
 
     Raises:
         TesseraError: the gate is closed and no model is in charge.
     """
-    app = lesson.app
-    if judged.passing is not None:
-        passed, version = judged.passing
-        served = serving(lesson, passed.contender, version, registry, judged.as_of)
-        _promote(lesson, passed, served, registry, run_id=run_id, who=who)
+    app = task.app
+    if evaluation.passing is not None:
+        passed, version = evaluation.passing
+        served = serving(task, passed.contender, version, registry, evaluation.as_of)
+        _promote(task, passed, served, registry, run_id=run_id, who=who)
         verdict = f"promoted: {len(passed.report.checks)} of {len(passed.report.checks)} checks passed"
-        if passed is judged.renewal:
-            verdict = f"renewed: the champion's settings on newer rows; candidate {judged.named} was no better"
+        if passed is evaluation.renewal:
+            verdict = f"renewed: the champion's settings on newer rows; candidate {evaluation.named} was no better"
         if served.problem:
-            undelivered = told(notifier, lesson, served, judged.as_of, run_id)
+            undelivered = notify_refused_refit(notifier, task, served, evaluation.as_of, run_id)
             verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
         return _in_charge(app, registry, verdict)
-    stopped = ", ".join(judged.report.stopped_by)
+    stopped = ", ".join(evaluation.report.stopped_by)
     if registry.champion(app) is None:
         raise TesseraError(
-            f"The candidate ({judged.named}) was stopped by the gate: {stopped}.",
+            f"The candidate ({evaluation.named}) was stopped by the gate: {stopped}.",
             expected="a first model that passes every check, since none is in charge",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )
-    return _in_charge(app, registry, f"stays: candidate {judged.named} was stopped by {stopped}", judged)
+    return _in_charge(app, registry, f"stays: candidate {evaluation.named} was stopped by {stopped}", evaluation)
 
 
-def _promote(lesson: Lesson, passed: Judged, served: Serving, registry: Registry, *, run_id: str, who: str) -> None:
+def _promote(
+    task: TrainingTask, passed: Evaluation, served: Serving, registry: Registry, *, run_id: str, who: str
+) -> None:
     from models.evaluation.metrics import METRIC_WORDS
 
-    metric = lesson.gate.metric
+    metric = task.gate.metric
     why = (
         f"{passed.candidate.name} passed the gate: {METRIC_WORDS[metric]} {passed.metrics[metric]:.3f} "
         f"on {passed.holdout}; {passed.says('champion')}"
@@ -288,7 +292,7 @@ def _promote(lesson: Lesson, passed: Judged, served: Serving, registry: Registry
     why += f"; {served.says}" if served.says else ""
     put_in_charge(
         registry,
-        lesson.app,
+        task.app,
         served.version,
         action="promote",
         why=why,
@@ -299,21 +303,21 @@ def _promote(lesson: Lesson, passed: Judged, served: Serving, registry: Registry
     )
 
 
-def _baseline_first(lesson: Lesson, trainers: Sequence[Trainer]) -> list[Trainer]:
+def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Trainer]:
     """Return all trainers, the baseline's first: of the candidates, the first of its name takes its place."""
     from resources.trainer.recipes import trainers_of
 
-    (default,) = trainers_of([lesson.baseline])
+    (default,) = trainers_of([task.baseline])
     baseline = next((trainer for trainer in trainers if trainer.name == default.name), default)
     return [baseline, *(trainer for trainer in trainers if trainer is not baseline)]
 
 
-def kept(app: str, registry: Registry) -> dg.MaterializeResult:
+def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:
     """Return the model in charge, on a night without training."""
     return _in_charge(app, registry, "stays: no training was due")
 
 
-def _in_charge(app: str, registry: Registry, verdict: str, refused: Judged | None = None) -> dg.MaterializeResult:
+def _in_charge(app: str, registry: Registry, verdict: str, refused: Evaluation | None = None) -> dg.MaterializeResult:
     """Return the champion's numbers. A refused challenger is worth a warning: the champion goes on.
 
     They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.

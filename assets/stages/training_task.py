@@ -29,7 +29,7 @@ DRIFT = "drift.json"
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingTask:
     """An application's training task: its training rows, and the rows and limits it is evaluated with.
 
     Attributes:

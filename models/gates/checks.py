@@ -9,7 +9,7 @@ import numpy as np
 from models.evaluation.metrics import reliability
 from models.evaluation.slices import SliceResult
 from models.gates.check import GateCheck
-from models.gates.context import CANDIDATE, CHAMPION, Hearing, given
+from models.gates.context import CANDIDATE, CHAMPION, GateContext, require
 from models.gates.leakage import feature_tells
 from models.gates.leakage_checks import identity, jump, recomputed
 from models.gates.sufficiency import classes, varied
@@ -19,9 +19,9 @@ _LATENCY_ROWS = 2_000
 _LATENCY_REPEATS = 5
 
 
-def rows(hearing: Hearing) -> GateCheck:
+def rows(context: GateContext) -> GateCheck:
     """Check that the hold-out has enough rows of both classes."""
-    limits, labels = hearing.config, hearing.holdout.labels
+    limits, labels = context.config, context.holdout.labels
     positives = int(labels.sum())
     fewest = min(positives, labels.size - positives)
     passed = labels.size >= limits.min_rows and fewest >= limits.min_class_rows
@@ -32,67 +32,67 @@ def rows(hearing: Hearing) -> GateCheck:
     return GateCheck("rows", passed, float(labels.size), float(limits.min_rows), says)
 
 
-def floor(hearing: Hearing) -> GateCheck:
+def floor(context: GateContext) -> GateCheck:
     """Check that the lower end of the metric's interval reaches the floor."""
-    found, limit = hearing.quality(CANDIDATE), hearing.config.min_quality
-    says = f"{hearing.metric} {found}; the lower end must reach {limit:g}"
+    found, limit = context.quality(CANDIDATE), context.config.min_quality
+    says = f"{context.metric} {found}; the lower end must reach {limit:g}"
     return GateCheck("floor", found.low >= limit, found.low, limit, says)
 
 
-def baseline(hearing: Hearing) -> GateCheck:
+def baseline(context: GateContext) -> GateCheck:
     """Check that no simple baseline is measurably ahead of the candidate."""
-    margin = hearing.config.baseline_margin
-    leads = {name: hearing.lead(name) for name in given(hearing.evidence.baselines, "baselines")}
-    hearing.scores(hearing.evidence.trained_baseline)
+    margin = context.config.baseline_margin
+    leads = {name: context.lead(name) for name in require(context.evidence.baselines, "baselines")}
+    context.scores(context.evidence.trained_baseline)
     behind = [name for name, lead in leads.items() if lead.high < 0 or lead.value < -margin]
     worst = min(leads, key=lambda name: leads[name].value)
-    says = f"{hearing.metric} {leads[worst]} over {worst}, the closest baseline"
+    says = f"{context.metric} {leads[worst]} over {worst}, the closest baseline"
     if behind:
         says = "behind " + ", ".join(f"{name} ({leads[name]})" for name in behind)
     return GateCheck("baseline", not behind, leads[worst].value, -margin, says)
 
 
-def champion(hearing: Hearing) -> GateCheck:
+def champion(context: GateContext) -> GateCheck:
     """Check that the candidate beats the champion beyond chance."""
-    standing = hearing.champion
+    standing = context.champion
     if standing is None:
-        return GateCheck("champion", True, None, None, hearing.no_champion)
+        return GateCheck("champion", True, None, None, context.no_champion)
     if standing.is_renewed:
         says = f"the settings of version {standing.version}, trained on newer rows: there is nothing else to beat"
         return GateCheck("champion", True, None, None, says)
-    lead = hearing.lead(CHAMPION)
+    lead = context.lead(CHAMPION)
     how = f" ({standing.says})" if standing.says else ""
-    says = f"{hearing.metric} {lead} over version {standing.version}{how}; the lower end must be above 0"
+    says = f"{context.metric} {lead} over version {standing.version}{how}; the lower end must be above 0"
     return GateCheck("champion", lead.low > 0, lead.low, 0.0, says)
 
 
-def top(hearing: Hearing) -> GateCheck:
+def top(context: GateContext) -> GateCheck:
     """Check that the top k of a day hold no fewer positives than the champion's, within the allowed drop."""
-    k, drop = hearing.config.top_per_day, hearing.config.max_top_drop
+    k, drop = context.config.top_per_day, context.config.max_top_drop
     if k is None:
         return GateCheck("top", True, None, None, "not asked: nobody looks at the first of a day")
-    mine, theirs = (hearing.top_precision(name, k) for name in (CANDIDATE, hearing.reference))
-    says = f"precision among the first {k} of a day {mine:.4f}, {hearing.reference} {theirs:.4f}"
+    mine, theirs = (context.top_precision(name, k) for name in (CANDIDATE, context.reference))
+    says = f"precision among the first {k} of a day {mine:.4f}, {context.reference} {theirs:.4f}"
     return GateCheck("top", mine - theirs >= -drop, mine - theirs, -drop, says)
 
 
-def slices(hearing: Hearing) -> GateCheck:
+def slices(context: GateContext) -> GateCheck:
     """Check that no slice of the hold-out is served measurably worse than by the champion."""
-    limits = hearing.config
+    limits = context.config
     judged = [
-        result for result in hearing.slices if result.difference is not None and result.rows >= limits.min_slice_rows
+        result for result in context.slices if result.difference is not None and result.rows >= limits.min_slice_rows
     ]
     broken = [result for result in judged if _is_broken(result, limits.max_slice_drop)]
     worst = min((result.difference.value for result in judged if result.difference), default=None)
-    says = f"{len(judged)} parts compared with {hearing.reference}"
+    says = f"{len(judged)} parts compared with {context.reference}"
     if broken:
         says = "worse in " + ", ".join(f"{r.division} {r.part} (AUC {r.difference})" for r in broken)
     return GateCheck("slices", not broken, worst, -limits.max_slice_drop, says)
 
 
-def calibration(hearing: Hearing) -> GateCheck:
+def calibration(context: GateContext) -> GateCheck:
     """Check that probabilities match observed rates, beyond chance."""
-    limits, labels, scores = hearing.config, hearing.holdout.labels, hearing.scores(CANDIDATE)
+    limits, labels, scores = context.config, context.holdout.labels, context.scores(CANDIDATE)
     bins = reliability(labels, scores)
     excess, gap = max(0.0, bins.ece - bins.chance), float(scores.mean() - labels.mean())
     passed = excess <= limits.max_ece and abs(gap) <= limits.max_calibration_gap
@@ -103,47 +103,47 @@ def calibration(hearing: Hearing) -> GateCheck:
     return GateCheck("calibration", passed, excess, limits.max_ece, says)
 
 
-def latency(hearing: Hearing) -> GateCheck:
+def latency(context: GateContext) -> GateCheck:
     """Check the prediction latency: CPU time of the best of five runs on at least 2,000 rows."""
-    held = hearing.holdout.rows
+    held = context.holdout.rows
     matrix = np.tile(held, (-(-_LATENCY_ROWS // len(held)), 1))
-    seconds = min(_cpu_seconds(lambda: hearing.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
-    value, limit = seconds / len(matrix) * 1e6, hearing.config.max_latency_us_per_row
+    seconds = min(_cpu_seconds(lambda: context.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
+    value, limit = seconds / len(matrix) * 1e6, context.config.max_latency_us_per_row
     return GateCheck("latency", value <= limit, value, limit, f"{value:.1f} µs CPU per row")
 
 
-def size(hearing: Hearing) -> GateCheck:
+def size(context: GateContext) -> GateCheck:
     """Check that the package is small enough to be fetched and held in memory."""
-    value = given(hearing.evidence.size_bytes, "the size of the package") / 1e6
-    limit = hearing.config.max_size_mb
+    value = require(context.evidence.size_bytes, "the size of the package") / 1e6
+    limit = context.config.max_size_mb
     return GateCheck("size", value <= limit, value, limit, f"{value:.2f} MB")
 
 
-def loads(hearing: Hearing) -> GateCheck:
+def loads(context: GateContext) -> GateCheck:
     """Check that the package loads as a night loads it, and still scores its golden rows."""
-    scored = given(hearing.evidence.loads, "a way to load the package")()
+    scored = require(context.evidence.loads, "a way to load the package")()
     return GateCheck("loads", scored > 0, float(scored), 1.0, f"loaded, {scored} golden rows scored as in training")
 
 
-def unseen(hearing: Hearing) -> GateCheck:
+def unseen(context: GateContext) -> GateCheck:
     """Check that neither candidate nor champion was trained on anything that the hold-out's labels depend on."""
-    split, day = hearing.split, hearing.holdout_day
+    split, day = context.split, context.holdout_day
     shared = len(_keys(split.train) & _keys(split.holdout))
     problems = [f"{shared} hold-out rows were trained on"] if shared else []
     problems += _overlaps("the candidate", split.label_end, _cutoff_days(split.train), day)
-    standing = hearing.champion
+    standing = context.champion
     if standing is not None:
         problems += _overlaps(f"version {standing.version}", standing.label_end, standing.train_cutoffs, day)
     says = "; ".join(problems) or f"all training labels ended by {split.label_end}, the hold-out begins after {day}"
     return GateCheck("unseen", not problems, float(shared), 0.0, says)
 
 
-def leakage(hearing: Hearing) -> GateCheck:
+def leakage(context: GateContext) -> GateCheck:
     """Check that no single feature gives the label away, and that shuffled labels teach the trainer nothing."""
-    limits, split = hearing.config, hearing.split
-    control = given(hearing.evidence.control, "the control with shuffled labels")
+    limits, split = context.config, context.split
+    control = require(context.evidence.control, "the control with shuffled labels")
     tells = feature_tells(split.encoder.feature_names, split.train.rows, split.train.labels)
-    plain = max((t.auc for t in tells if t.name in hearing.evidence.plain_features), default=1.0)
+    plain = max((t.auc for t in tells if t.name in context.evidence.plain_features), default=1.0)
     most = min(limits.max_feature_auc, plain + limits.max_feature_lead)
     told = [t for t in tells if t.auc > most or t.pure_share > limits.max_pure_share]
     problems = [f"{t.name} alone has AUC {t.auc:.3f} and sorts {t.pure_share:.0%} without error" for t in told]
@@ -155,7 +155,7 @@ def leakage(hearing: Hearing) -> GateCheck:
 
 
 #: Every check, in the order in which a person would ask.
-CHECKS: tuple[Callable[[Hearing], GateCheck], ...] = (
+CHECKS: tuple[Callable[[GateContext], GateCheck], ...] = (
     rows,
     classes,
     varied,

@@ -22,22 +22,22 @@ CANDIDATE = "candidate"
 CHAMPION = "champion"
 
 
-class Missing(Exception):
+class MissingEvidence(Exception):
     """A piece of evidence that was not put before the gate."""
 
 
-def given(value: T | None, what: str) -> T:
+def require(value: T | None, what: str) -> T:
     """`value`.
 
     Raises:
-        Missing: it is None.
+        MissingEvidence: it is None.
     """
     if value is None:
-        raise Missing(f"The gate was not given {what}.")
+        raise MissingEvidence(f"The gate was not given {what}.")
     return value
 
 
-class Hearing:
+class GateContext:
     """The evidence and the limits; scores are checked before anything is made of them."""
 
     def __init__(self, evidence: GateEvidence, config: GateConfig) -> None:
@@ -50,7 +50,7 @@ class Hearing:
     @property
     def split(self) -> Split:
         """Training and hold-out rows."""
-        return given(self.evidence.split, "the split")
+        return require(self.evidence.split, "the split")
 
     @property
     def holdout(self) -> Dataset:
@@ -60,12 +60,12 @@ class Hearing:
     @property
     def model(self) -> FittedModel:
         """The candidate."""
-        return given(self.evidence.model, "the candidate")
+        return require(self.evidence.model, "the candidate")
 
     @property
     def champion(self) -> Champion | None:
         """The model in charge; None if there is none yet."""
-        champion = given(self.evidence.champion, "the champion, nor word that there is none")
+        champion = require(self.evidence.champion, "the champion, nor word that there is none")
         return None if isinstance(champion, NoChampion) else champion
 
     @property
@@ -83,7 +83,7 @@ class Hearing:
         """Probabilities of the hold-out rows by the candidate, the champion, or a baseline.
 
         Raises:
-            Missing: there is no such model.
+            MissingEvidence: there is no such model.
             ValueError: one value for each row in [0, 1] is not what the model gives.
         """
         if name not in self._scores:
@@ -127,8 +127,8 @@ class Hearing:
         if name == CANDIDATE:
             return self.model.predict(self.holdout.rows)
         if name == CHAMPION:
-            return given(self.champion, "a champion").score(self.split.holdout_table)
-        return given(given(self.evidence.baselines, "baselines").get(name), f"the baseline {name!r}")
+            return require(self.champion, "a champion").score(self.split.holdout_table)
+        return require(require(self.evidence.baselines, "baselines").get(name), f"the baseline {name!r}")
 
     def _measured(self, name: str) -> float:
         return value_of(self.config.metric, self.holdout.labels, self.scores(name))

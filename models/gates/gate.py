@@ -9,7 +9,7 @@ from models.gates.check import GateCheck
 from models.gates.checks import CHECKS
 from models.gates.closing import reason_of
 from models.gates.config import GateConfig
-from models.gates.context import CANDIDATE, CHAMPION, Hearing
+from models.gates.context import CANDIDATE, CHAMPION, GateContext
 from models.gates.evidence import GateEvidence
 from models.gates.report import GateReport
 
@@ -24,22 +24,22 @@ def run_gate(evidence: GateEvidence, config: GateConfig, *, picture: bool = True
         config: the limits.
         picture: whether curves are drawn for the report (about one CPU second, most of it loading matplotlib).
     """
-    hearing = Hearing(evidence, config)
+    context = GateContext(evidence, config)
     notes: list[str] = []
-    checks = tuple(_closed(check, hearing) for check in CHECKS)
+    checks = tuple(_closed(check, context) for check in CHECKS)
     return GateReport(
         candidate=evidence.name,
         checks=checks,
-        metrics=_shown("metrics", lambda: _metrics(hearing), notes) or {},
-        slices=_shown("slices", lambda: hearing.slices, notes) or (),
-        picture=(_shown("picture", lambda: _picture(hearing), notes) or b"") if picture else b"",
+        metrics=_shown("metrics", lambda: _metrics(context), notes) or {},
+        slices=_shown("slices", lambda: context.slices, notes) or (),
+        picture=(_shown("picture", lambda: _picture(context), notes) or b"") if picture else b"",
         notes=notes,
     )
 
 
-def _closed(check: Callable[[Hearing], GateCheck], hearing: Hearing) -> GateCheck:
+def _closed(check: Callable[[GateContext], GateCheck], context: GateContext) -> GateCheck:
     try:
-        return check(hearing)
+        return check(context)
     except Exception as error:  # noqa: BLE001 - a model or its data can fail in any way, and each must close the gate
         return GateCheck(check.__name__, False, None, None, reason_of(error))
 
@@ -53,23 +53,23 @@ def _shown(what: str, make: Callable[[], T], notes: list[str]) -> T | None:
         return None
 
 
-def _names(hearing: Hearing) -> list[str]:
-    standing = [] if hearing.champion is None else [CHAMPION]
-    return [CANDIDATE, *standing, *(hearing.evidence.baselines or {})]
+def _names(context: GateContext) -> list[str]:
+    standing = [] if context.champion is None else [CHAMPION]
+    return [CANDIDATE, *standing, *(context.evidence.baselines or {})]
 
 
-def _metrics(hearing: Hearing) -> dict[str, dict[str, float]]:
-    labels = hearing.holdout.labels
-    top, per_day = max(1, labels.size // 10), hearing.config.top_per_day
-    found = {name: measure(labels, hearing.scores(name), top=top) for name in _names(hearing)}
+def _metrics(context: GateContext) -> dict[str, dict[str, float]]:
+    labels = context.holdout.labels
+    top, per_day = max(1, labels.size // 10), context.config.top_per_day
+    found = {name: measure(labels, context.scores(name), top=top) for name in _names(context)}
     if per_day is not None:
         for name, metrics in found.items():
-            metrics["precision_at_top_per_day"] = hearing.top_precision(name, per_day)
+            metrics["precision_at_top_per_day"] = context.top_precision(name, per_day)
     return found
 
 
-def _picture(hearing: Hearing) -> bytes:
-    trained = hearing.evidence.trained_baseline
-    titles = {CANDIDATE: hearing.evidence.name, CHAMPION: "champion", trained: f"baseline {trained}"}
-    drawn = [name for name in _names(hearing) if name in titles]
-    return curves_png(hearing.holdout.labels, {titles[name]: hearing.scores(name) for name in drawn})
+def _picture(context: GateContext) -> bytes:
+    trained = context.evidence.trained_baseline
+    titles = {CANDIDATE: context.evidence.name, CHAMPION: "champion", trained: f"baseline {trained}"}
+    drawn = [name for name in _names(context) if name in titles]
+    return curves_png(context.holdout.labels, {titles[name]: context.scores(name) for name in drawn})

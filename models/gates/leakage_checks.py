@@ -2,7 +2,7 @@
 
 from models.evaluation.metrics import auc
 from models.gates.check import GateCheck
-from models.gates.context import CANDIDATE, CHAMPION, Hearing, Missing, given
+from models.gates.context import CANDIDATE, CHAMPION, GateContext, MissingEvidence, require
 from models.gates.leakage import feature_names
 
 # pyarrow has no static types.
@@ -14,10 +14,10 @@ _ROW_ORDER = 0.98
 _FEW_VALUES = 20
 
 
-def recomputed(hearing: Hearing) -> GateCheck:
+def recomputed(context: GateContext) -> GateCheck:
     """Every feature has the same value when all that came after its cut-off is removed and it is computed again."""
-    found = given(hearing.evidence.recomputed, "features that were computed again from what was known at the time")
-    encoder = hearing.split.encoder
+    found = require(context.evidence.recomputed, "features that were computed again from what was known at the time")
+    encoder = context.split.encoder
     missed = [name for name in (*encoder.numeric, *encoder.categories) if name not in found.features]
     problems = [f"{name} in {count} of {found.rows} rows" for name, count in found.differing.items()]
     if found.unmatched:
@@ -29,9 +29,9 @@ def recomputed(hearing: Hearing) -> GateCheck:
     return GateCheck("recomputed", not problems, float(len(problems)), 0.0, says)
 
 
-def identity(hearing: Hearing) -> GateCheck:
+def identity(context: GateContext) -> GateCheck:
     """No feature names the entity or the row instead of describing it."""
-    limit, split = hearing.config.max_identifying_share, hearing.split
+    limit, split = context.config.max_identifying_share, context.split
     train = split.train
     named = feature_names(split.encoder.feature_names, train.rows, train.groups, train.cutoffs)
     problems = [f"{n.name} names {n.share:.0%} of the entities" for n in named if n.share > limit]
@@ -46,20 +46,20 @@ def identity(hearing: Hearing) -> GateCheck:
     return GateCheck("identity", not problems, top, limit, "; ".join(problems) or fine)
 
 
-def jump(hearing: Hearing) -> GateCheck:
+def jump(context: GateContext) -> GateCheck:
     """Check that the candidate is not implausibly far ahead of everything known before."""
-    limits, labels = hearing.config, hearing.holdout.labels
+    limits, labels = context.config, context.holdout.labels
     simple = [
-        name for name in given(hearing.evidence.baselines, "baselines") if name != hearing.evidence.trained_baseline
+        name for name in require(context.evidence.baselines, "baselines") if name != context.evidence.trained_baseline
     ]
     if not simple:
-        raise Missing("The gate was not given a simple baseline to measure a jump from.")
-    mine = auc(labels, hearing.scores(CANDIDATE))
-    leads = {name: mine - auc(labels, hearing.scores(name)) for name in simple}
+        raise MissingEvidence("The gate was not given a simple baseline to measure a jump from.")
+    mine = auc(labels, context.scores(CANDIDATE))
+    leads = {name: mine - auc(labels, context.scores(name)) for name in simple}
     closest = min(leads, key=lambda name: leads[name])
     measured = [(closest, leads[closest], limits.max_jump)]
-    if hearing.champion is not None:
-        measured.append((CHAMPION, mine - auc(labels, hearing.scores(CHAMPION)), limits.max_champion_jump))
+    if context.champion is not None:
+        measured.append((CHAMPION, mine - auc(labels, context.scores(CHAMPION)), limits.max_champion_jump))
     name, lead, limit = max(measured, key=lambda one: one[1] - one[2])
     says = f"AUC {lead:+.4f} over {name} (at most {limit:+g})"
     if lead > limit:

@@ -5,14 +5,14 @@ import numpy as np
 from models.errors import TesseraError
 from models.gates.check import GateCheck
 from models.gates.config import GateConfig
-from models.gates.context import Hearing
+from models.gates.context import GateContext
 from models.gates.evidence import GateEvidence
 from models.training.dataset import Split
 
 
-def classes(hearing: Hearing) -> GateCheck:
+def classes(context: GateContext) -> GateCheck:
     """Enough entities of both classes to learn from."""
-    train, limit = hearing.split.train, hearing.config.min_train_entities
+    train, limit = context.split.train, context.config.min_train_entities
     fewest = {value: int(np.unique(train.groups[train.labels == value]).size) for value in (1, 0)}
     says = (
         f"{len(train)} training rows of {np.unique(train.groups).size} entities, {fewest[1]} with a positive label and "
@@ -22,9 +22,9 @@ def classes(hearing: Hearing) -> GateCheck:
     return GateCheck("classes", value >= limit, float(value), float(limit), says)
 
 
-def varied(hearing: Hearing) -> GateCheck:
+def varied(context: GateContext) -> GateCheck:
     """At least one feature that is not the same in every training row."""
-    rows = hearing.split.train.rows
+    rows = context.split.train.rows
     first = rows[:1]
     same = ((rows == first) | (np.isnan(rows) & np.isnan(first))).all(axis=0)
     several = int((~same).sum())
@@ -38,8 +38,8 @@ def check_sufficient(app: str, split: Split, config: GateConfig) -> None:
     Raises:
         TesseraError: too few entities of a class, or only constant features, with the numbers.
     """
-    hearing = Hearing(GateEvidence(app, None, split, None, None, None, None, None), config)
-    failed = [check for check in (classes(hearing), varied(hearing)) if not check.passed]
+    context = GateContext(GateEvidence(app, None, split, None, None, None, None, None), config)
+    failed = [check for check in (classes(context), varied(context)) if not check.passed]
     if failed:
         raise TesseraError(
             f"{app} cannot be learnt from these rows: {'; '.join(check.says for check in failed)}.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assets.stages.promotion import loadable_champion, put_in_charge, verified
-from assets.stages.training import Judged, decided, judged
+from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
 from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
@@ -25,7 +25,7 @@ from tests.learning_world import (
     PickledModel,
     UnsavedModel,
     WeakTrainer,
-    lesson_as_of,
+    task_as_of,
 )
 
 LINEAR = LogisticRegressionTrainerConfig(folds=2).open()
@@ -36,8 +36,8 @@ def registry(tmp_path: Path) -> FolderRegistry:
     return FolderRegistry(tmp_path / "registry")
 
 
-def trained(registry: FolderRegistry, *trainers: Trainer, as_of: date = AS_OF) -> Judged:
-    return judged(lesson_as_of(as_of), trainers, registry, as_of)
+def trained(registry: FolderRegistry, *trainers: Trainer, as_of: date = AS_OF) -> Evaluation:
+    return evaluate_candidates(task_as_of(as_of), trainers, registry, as_of)
 
 
 def promote(registry: FolderRegistry, version: str | None, action: str = "promote") -> None:
@@ -66,7 +66,7 @@ class TestPromotion:
         assert "loads" in found.report.stopped_by
         assert says in found.says("loads")
         with pytest.raises(TesseraError, match="loads"):
-            decided(lesson_as_of(), found, registry, Notices(), run_id="r", who="w")
+            promote_or_keep(task_as_of(), found, registry, Notices(), run_id="r", who="w")
         assert registry.champion("churn") is None
 
     @pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(b"PK")])
@@ -93,8 +93,8 @@ class TestPromotion:
         assert (registry.champion("churn"), list(registry.ledger("churn"))) == (None, [])
 
     def test_what_loads_is_promoted_and_the_report_says_that_it_was_loaded(self, registry: FolderRegistry) -> None:
-        lesson, found = lesson_as_of(refit=RefitConfig(enabled=False)), trained(registry, LINEAR)
-        decided(lesson, found, registry, Notices(), run_id="r", who="w")
+        task, found = task_as_of(refit=RefitConfig(enabled=False)), trained(registry, LINEAR)
+        promote_or_keep(task, found, registry, Notices(), run_id="r", who="w")
         assert found.says("loads") == "loaded, 50 golden rows scored as in training"
         assert registry.champion("churn") == found.version == "1"
         assert registry.ledger("churn")[0].metrics["golden_rows"] == 50
@@ -180,8 +180,8 @@ def _resigned(package: Path) -> None:
 
 
 def test_the_baseline_is_a_setting_of_the_task(registry: FolderRegistry) -> None:
-    lesson = lesson_as_of(baseline=TrainerSettings(kind="hist_gradient_boosting", rounds=20, folds=2))
-    found = judged(lesson, [LINEAR], registry, AS_OF)
+    task = task_as_of(baseline=TrainerSettings(kind="hist_gradient_boosting", rounds=20, folds=2))
+    found = evaluate_candidates(task, [LINEAR], registry, AS_OF)
     assert found.report.metrics.keys() == {"candidate", "recency only", "hist_gradient_boosting"}
 
 

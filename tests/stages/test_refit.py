@@ -7,7 +7,7 @@ import pytest
 
 import tests.learning_world as learning_world
 from assets.stages.promotion import verified
-from assets.stages.training import Judged, decided, judged
+from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
 from models.gates.config import GateConfig
 from models.ledger import champion_before, champions_before, refusal
@@ -24,7 +24,7 @@ from tests.learning_world import (
     Notices,
     OneFeatureTrainer,
     OneFeatureTrainerConfig,
-    lesson_as_of,
+    task_as_of,
 )
 
 WEEK = timedelta(days=7)
@@ -48,10 +48,10 @@ class Night:
 
     def train(
         self, *trainers: Trainer, as_of: date = AS_OF, gate: GateConfig = GATE, refit: RefitConfig | None = None
-    ) -> Judged:
-        lesson = lesson_as_of(as_of, gate=gate, refit=refit or RefitConfig())
-        found = judged(lesson, trainers, self.registry, as_of)
-        self.said = decided(lesson, found, self.registry, self.notices, run_id="r", who="w")
+    ) -> Evaluation:
+        task = task_as_of(as_of, gate=gate, refit=refit or RefitConfig())
+        found = evaluate_candidates(task, trainers, self.registry, as_of)
+        self.said = promote_or_keep(task, found, self.registry, self.notices, run_id="r", who="w")
         return found
 
     @property

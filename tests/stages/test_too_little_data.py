@@ -56,7 +56,7 @@ def rows(customers: int, change: Change, *, seed: int = 0) -> pa.Table:
 
 
 def learn(table: pa.Table, folder: Path) -> None:
-    lesson = learning.Lesson(
+    task = learning.TrainingTask(
         app="churn",
         service="churn_v1",
         holdout=HOLDOUT.isoformat(),
@@ -69,8 +69,8 @@ def learn(table: pa.Table, folder: Path) -> None:
         drift=DriftConfig(),
     )
     registry = FolderRegistry(folder)
-    judged = learning.judged(lesson, cheap(), registry, HOLDOUT + timedelta(days=HORIZON))
-    learning.decided(lesson, judged, registry, Notices(), run_id="r", who="test")
+    judged = learning.evaluate_candidates(task, cheap(), registry, HOLDOUT + timedelta(days=HORIZON))
+    learning.promote_or_keep(task, judged, registry, Notices(), run_id="r", who="test")
 
 
 def learnt(table: pa.Table, folder: Path) -> str:
@@ -237,7 +237,7 @@ def paid(folder: Path, *, labelled: bool, frauds: int) -> DeltaLake:
 def learn_fraud(lake: DeltaLake, place: Path) -> None:
     settings, as_of = FraudSettings(train_days=3, holdout_days=3), date(2025, 2, 9)
     found = fraud_learning.training_set(lake, LocalEngine(1, 500, place), settings, as_of)
-    learning.judged(fraud_learning.lesson(found, settings), cheap(), FolderRegistry(place), as_of)
+    learning.evaluate_candidates(fraud_learning.training_task(found, settings), cheap(), FolderRegistry(place), as_of)
 
 
 @pytest.mark.parametrize(

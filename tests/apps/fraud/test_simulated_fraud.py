@@ -27,8 +27,8 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
         report = ingest(table, source, lake, AS_OF, config, "test")
         assert 0 <= report.share < settings.ingestion.max_quarantined_share
     rows = fraud_learning.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
-    lesson = fraud_learning.lesson(rows, settings.fraud)
-    sides = lesson.split
+    task = fraud_learning.training_task(rows, settings.fraud)
+    sides = task.split
     trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
     fit = trainer.fit(sides.train.rows, sides.train.labels, sides.train.groups)
     learnt = average_precision(sides.holdout.labels, fit.model.predict(sides.holdout.rows))
@@ -40,20 +40,20 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
     assert settings.fraud.gate.min_quality + 0.1 < learnt < reachable
     assert learnt > 0.8 * reachable
     # The alerts of these days are as many as can be looked at: of all cards that paid, also of those a gate leaves out.
-    threshold = threshold_of(lesson.extras(Candidate("xgboost", fit, {}, {}, {}))[ALERTING])
+    threshold = threshold_of(task.extras(Candidate("xgboost", fit, {}, {}, {}))[ALERTING])
     high = rows.seen.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.seen)) >= threshold))
     moments, cards = high["event_timestamp"].to_pylist(), high["customer_id"].to_pylist()
     alerts = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
     assert rows.seen.num_rows > sides.holdout.rows.shape[0]
     assert len(alerts) == settings.fraud.alerts_per_day * settings.fraud.holdout_days
     # The refit learns from every labelled payment, and its threshold comes from days that it has not seen.
-    assert lesson.whole is not None
-    everything = lesson.whole()
+    assert task.whole is not None
+    everything = task.whole()
     assert len(everything.train) > len(sides.train) + len(sides.holdout)
     assert everything.cutoffs[-1] == rows.days.holdout_last
     assert min(rows.tonight["event_timestamp"].to_pylist()).date() > rows.days.holdout_last
     assert max(rows.tonight["event_timestamp"].to_pylist()).date() == AS_OF
-    limit = threshold_of(lesson.refit_extras(fit.model, sides.encoder)[ALERTING])
+    limit = threshold_of(task.refit_extras(fit.model, sides.encoder)[ALERTING])
     newest = rows.tonight.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.tonight)) >= limit))
     moments, cards = newest["event_timestamp"].to_pylist(), newest["customer_id"].to_pylist()
     alerted = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
