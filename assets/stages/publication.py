@@ -16,9 +16,11 @@ import dagster as dg
 from models.errors import TesseraError
 from models.publishing import LADDER, Publication, last_set
 from resources.notifier.port import Level, Notifier
-from resources.sink.port import DamagedScores, Sink
+from resources.sink.port import AnotherStands, DamagedScores, Sink
 
 _LOGGER = logging.getLogger(__name__)
+#: Each lost try means that another run published meanwhile; more of them than this are a fault of the sink.
+_MAX_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
     """Publish the audited draft of the day, unless what stands published has to stay.
 
     Steps down are told before the set is published: if the process dies between the two, the next run tells them
-    again, and no notice is lost.
+    again, and no notice is lost. If another run publishes between the decision and the pointer move, it is decided
+    again: of two runs with different champions, the first one's scores stay.
 
     Raises:
         TesseraError: nothing was audited for the day, or the audit blocked it.
@@ -59,12 +62,20 @@ def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
             expected="scores that passed the audit",
             todo=f"Run `tessera run {app}_nightly --date {day}`.",
         )
-    draft, standing = verdict.draft, _standing(sink, app, day)
-    if verdict.passed and standing and (reason := _reason_to_keep(standing, draft)) and _is_readable(sink, standing):
-        return Published(standing, reason)
-    if draft.steps and (standing is None or standing.attempt != draft.attempt):
-        _tell_steps(notifier, draft)
-    return _described(sink.publish(draft), draft)
+    draft, told, tries = verdict.draft, False, 0
+    while True:
+        standing = _standing(sink, app, day)
+        if verdict.passed and standing and (why := _reason_to_keep(standing, draft)) and _is_readable(sink, standing):
+            return Published(standing, why)
+        if draft.steps and not told and (standing is None or standing.attempt != draft.attempt):
+            _tell_steps(notifier, draft)
+            told = True
+        try:
+            return _described(sink.publish(draft, replaces=standing.attempt if standing else None), draft)
+        except AnotherStands:
+            tries += 1
+            if tries == _MAX_TRIES:
+                raise
 
 
 def last_or_waiting(sink: Sink, app: str, day: date) -> tuple[Publication | None, bool]:

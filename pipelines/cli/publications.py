@@ -76,7 +76,8 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
     # A champion that the gate had refused stays named.
     reasons = "; ".join(dict.fromkeys([why or "published by hand", *filter(None, record.why.split("; "))]))
     about = {"published_at": datetime.now(UTC), "who": getpass.getuser(), "why": reasons}
-    publication = sink.publish(record.model_copy(update=about), overrule=even_if_refused)
+    seen = standing.attempt if standing else None
+    publication = sink.publish(record.model_copy(update=about), replaces=seen, overrule=even_if_refused)
     out.print(f"{day} is published: {publication.rows:,} rows of model version {publication.model_version}.")
     _show_overruled(publication)
 

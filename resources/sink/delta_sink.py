@@ -20,7 +20,7 @@ from models.publishing import AuditVerdict, Publication, attempt_of, require_pas
 from models.scoring.digest import RowsDigest
 from resources.health import Health
 from resources.sink.attempt_files import AttemptFile, read_files, require_storable, rows_of, schema_of
-from resources.sink.port import DamagedScores, Sink, unwatched
+from resources.sink.port import ANYTHING, AnotherStands, DamagedScores, Sink, unwatched
 from resources.sink.publication_log import PublicationLog
 from resources.sink.record_log import RecordLog
 from resources.sink.score_table import Key, ScoreTable, key_of
@@ -79,7 +79,9 @@ class DeltaSink(Sink):
         return self._audits(app).records(day)
 
     @override
-    def publish(self, publication: Publication, *, overrule: bool = False) -> Publication:
+    def publish(
+        self, publication: Publication, *, replaces: str | None = ANYTHING, overrule: bool = False
+    ) -> Publication:
         app, day, attempt = publication.app, publication.day, publication.attempt
         with self._lock(app):
             stored = _digest(self.read_attempt(app, day, attempt))
@@ -93,6 +95,9 @@ class DeltaSink(Sink):
             standing = None if self._log(app).damage(day) else self._log(app).standing(day)
             if standing and standing.attempt == attempt:
                 return standing
+            readable = self._log(app).readable_standing(day)
+            if replaces not in (ANYTHING, readable.attempt if readable else None):
+                raise AnotherStands(publication, replaces, readable)
             publication = publication.model_copy(update={"action": "publish", "was": ""})
             self._log(app).append(publication)
             return publication

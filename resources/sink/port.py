@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
+from typing import Final
 
 import pyarrow as pa
 
@@ -17,6 +18,23 @@ from resources.health import Health
 
 class DamagedScores(TesseraError):
     """Rows or records of a day are lost or changed; publishing the day again repairs it."""
+
+
+#: `replaces` of a publication that takes the place of any set, and of none; no attempt has this name.
+ANYTHING: Final = "*"
+
+
+class AnotherStands(TesseraError):
+    """Another set stands published than the one that was compared with; look again and decide anew."""
+
+    def __init__(self, publication: Publication, replaces: str | None, standing: Publication | None) -> None:
+        app, day = publication.app, publication.day
+        stands = f"attempt {standing.attempt!r} (version {standing.model_version})" if standing else "nothing"
+        super().__init__(
+            f"What stands published of {app} for {day} changed meanwhile: {stands} stands now.",
+            expected=f"attempt {replaces!r}" if replaces else "a day without published scores",
+            todo=f"Look at it (`tessera scores {app} --date {day}`), then publish again.",
+        )
 
 
 def unwatched(_planned: Mapping[date, int]) -> None:
@@ -87,17 +105,24 @@ class Sink(ABC):
         return found[-1] if found else None
 
     @abstractmethod
-    def publish(self, publication: Publication, *, overrule: bool = False) -> Publication:
+    def publish(
+        self, publication: Publication, *, replaces: str | None = ANYTHING, overrule: bool = False
+    ) -> Publication:
         """Publish the set for its `(app, day)` by one atomic pointer move, and append to the history.
 
-        Publishing the attempt that is already published changes nothing and returns the standing publication.
+        Publishing the attempt that is already published changes nothing and returns the standing publication,
+        whatever `replaces` names.
 
         Args:
             publication: the record, as it was audited.
+            replaces: the attempt whose place it takes, None: nothing stands published. Compared with what stands in
+                one step with the pointer move, so that of two publishers who saw the same set only one replaces it.
+                Where `published` finds the record damaged, nothing stands.
             overrule: publish a set that only a comparison with earlier scores stopped; `who` and `why` of the record
                 must be given, and the record keeps the failed checks (`refused`).
 
         Raises:
+            AnotherStands: another set than `replaces` stands published; nothing changed.
             TesseraError: the attempt does not exist, has no verdict or one that did not pass, holds other rows than
                 were audited, or was published with another digest (`models.publishing.require_passed`).
         """

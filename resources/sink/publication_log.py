@@ -4,6 +4,7 @@ from datetime import date
 from pathlib import Path
 
 from models.publishing import Publication, last_set
+from resources.sink.port import DamagedScores
 from resources.sink.record_log import RecordLog
 
 
@@ -24,6 +25,13 @@ class PublicationLog(RecordLog[Publication]):
             last, stands = last_set(self.records(day))
             return last if stands else None
         return newest if newest and newest.action == "publish" else None
+
+    def readable_standing(self, day: date) -> Publication | None:
+        """Return the publication of the day; None also if the record that would tell is lost or unreadable."""
+        try:
+            return self.standing(day)
+        except DamagedScores:
+            return None
 
     def named(self, day: date, attempt: str) -> Publication | None:
         """Return the newest record of the day that names the attempt; None also when it became another one since."""

@@ -1,6 +1,8 @@
 """What every sink promises, whatever stands behind it."""
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -37,7 +39,7 @@ from score_sets import (
 from models.errors import TesseraError
 from models.publishing import Publication, attempt_of, last_set
 from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import DamagedScores, Sink
+from resources.sink.port import AnotherStands, DamagedScores, Sink
 
 NEXT = DAY + timedelta(days=1)
 
@@ -153,6 +155,43 @@ class TestSink:
         assert sink.published(APP, DAY) == second
         assert list(sink.history(APP, DAY)) == [first, second]
         assert sink.read_attempt(APP, DAY, "a1").read_all().equals(some_rows(1))
+
+    def test_a_set_takes_the_place_only_of_the_set_that_was_compared(self, sink: Sink) -> None:
+        first = _published(sink, "a1", some_rows(1))
+        second = publication("a2", some_rows(2))
+        sink.write_attempt(APP, DAY, "a2", reader(some_rows(2)))
+        sink.record_audit(verdict(second))
+        for seen in (None, "a0", "a2"):
+            with pytest.raises(AnotherStands, match=r"'a1' .* stands now"):
+                sink.publish(second, replaces=seen)
+        assert list(sink.history(APP, DAY)) == [first]
+        assert sink.publish(publication("a1", some_rows(1), run_id="again"), replaces=None) == first
+        assert sink.publish(second, replaces="a1") == second
+        sink.unpublish(APP, DAY, why="", who="")
+        with pytest.raises(AnotherStands, match="nothing stands now"):
+            sink.publish(second, replaces="a2")
+        assert sink.publish(second, replaces=None) == second
+
+    def test_of_many_publishers_who_saw_the_same_set_one_takes_its_place(self, opener: Opener, tmp_path: Path) -> None:
+        rows = {f"a{seed}": some_rows(seed, 10) for seed in range(1, 6)}
+        for attempt, each in rows.items():
+            opener(tmp_path / "scores").write_attempt(APP, DAY, attempt, reader(each))
+            opener(tmp_path / "scores").record_audit(verdict(publication(attempt, each)))
+        ready = threading.Barrier(len(rows))
+
+        def publish(attempt: str) -> str | None:
+            sink = opener(tmp_path / "scores")
+            seen = sink.published(APP, DAY)
+            ready.wait(timeout=60)
+            try:
+                return sink.publish(publication(attempt, rows[attempt]), replaces=seen and seen.attempt).attempt
+            except AnotherStands:
+                return None
+
+        with ThreadPoolExecutor(len(rows)) as pool:
+            (won,) = [attempt for attempt in pool.map(publish, rows) if attempt]
+        history = opener(tmp_path / "scores").history(APP, DAY)
+        assert [record.attempt for record in history] == [won]
 
     def test_unpublish_hides_the_day_and_keeps_rows_and_history(self, sink: Sink) -> None:
         first = _published(sink, "a1", some_rows(1))
@@ -563,6 +602,20 @@ class PublishingMachine(RuleBasedStateMachine):
         record = publication(attempt, some_rows(self.written[attempt], 20), run_id=str(len(self.seen)))
         found = audit_and_publish(self.sink, record)
         assert (found == record) is (attempt != self.standing)
+        self.ever_published[attempt] = self.written[attempt]
+        self.standing = attempt
+
+    @precondition(lambda self: self.written)
+    @rule(data=st.data(), seen=st.sampled_from(["a1", "a2", "a3", None]))
+    def publish_over_what_was_seen(self, data: st.DataObject, seen: str | None) -> None:
+        attempt = data.draw(st.sampled_from(sorted(self.written)))
+        record = publication(attempt, some_rows(self.written[attempt], 20), run_id=str(len(self.seen)))
+        self.sink.record_audit(verdict(record))
+        if self.standing not in (seen, attempt):
+            with pytest.raises(AnotherStands):
+                self.sink.publish(record, replaces=seen)
+            return
+        assert (self.sink.publish(record, replaces=seen) == record) is (attempt != self.standing)
         self.ever_published[attempt] = self.written[attempt]
         self.standing = attempt
 

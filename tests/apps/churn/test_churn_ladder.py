@@ -2,8 +2,10 @@
 
 import pickle
 import shutil
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -15,10 +17,12 @@ from assets.stages.batch_scoring import score
 from assets.stages.publication import publish
 from models.errors import TesseraError
 from models.ledger import STOPPED
+from models.publishing import AuditVerdict, Publication
 from pipelines.churn import fall_back
 from pipelines.cli import publications
 from resources.health import Health
 from resources.notifier.port import Notifier
+from resources.sink.delta_sink import DeltaSink
 from resources.sink.port import Sink
 from resources.stack.loader import Calendar
 from resources.stack.no_values import no_values
@@ -212,6 +216,69 @@ def test_a_notice_that_a_dying_process_did_not_send_is_sent_by_the_next_run(worl
     assert [notice["subject"] for notice in world.notices()] == ["churn 2026-03-02: stale_features"]
     publish(world.sink, notifier, "churn", NEXT)
     assert len(world.notices()) == 1
+
+
+class Overtaken(DeltaSink):
+    """Another run publishes its scores right before each publication of this one."""
+
+    def __init__(self, world: World, others: Callable[[], object]) -> None:
+        super().__init__(str(world.folder / "scores"))
+        self._others = others
+
+    def publish(self, publication: Publication, **how: Any) -> Publication:
+        self._others()
+        return super().publish(publication, **how)
+
+
+def test_of_two_runs_with_different_champions_the_first_one_s_scores_stay(world: World) -> None:
+    world.features(NEXT)
+    score(world.night(NEXT, "late"))
+    late = world.sink.draft("churn", NEXT).draft
+    version = world.promote(1.05)
+
+    def other_run() -> None:
+        score(world.night(NEXT, "early"))
+        publish(world.sink, world.night().notifier, "churn", NEXT)
+
+    found = publish(Overtaken(world, other_run), world.night().notifier, "churn", NEXT)
+    assert found.publication == world.sink.published("churn", NEXT)
+    assert (found.publication.model_version, found.publication.run_id) == (version, "early")
+    assert (
+        f"the scores of version {version} stay published; those of version {late.model_version} wait" in found.verdict
+    )
+    assert [record.run_id for record in world.sink.history("churn", NEXT)] == ["early"]
+
+
+def test_a_run_that_is_overtaken_by_worse_scores_takes_their_place_and_tells_once(world: World) -> None:
+    """Last good scores give way to those of older features, however often somebody withdraws them meanwhile."""
+    score(world.night(NEXT, "fallback"), "last_good_scores")
+    waiting = world.sink.draft("churn", NEXT).draft
+    worse = waiting.model_copy(
+        update={"degradation": "last_good_scores", "attempt": "w", "model_package": "0" * 64, "run_id": "worse"}
+    )
+    world.sink.write_attempt("churn", NEXT, "w", world.sink.read_attempt("churn", NEXT, waiting.attempt))
+    turns = iter(["publish", "unpublish"])
+
+    def other_run() -> None:
+        turn = next(turns, "")
+        if turn == "publish":
+            world.sink.record_audit(AuditVerdict(draft=worse, passed=True))
+            world.sink.publish(worse)
+        elif turn:
+            world.sink.unpublish("churn", NEXT, why="", who="")
+
+    assert publish(Overtaken(world, other_run), world.night().notifier, "churn", NEXT).publication == waiting
+    assert len(world.notices()) == 1
+
+
+def test_a_day_of_which_an_older_record_is_damaged_is_published_again(world: World) -> None:
+    version = world.promote(1.05)
+    score(world.night())
+    draft = world.sink.draft("churn", DAY).draft
+    world.sink.publish(draft)
+    min((world.folder / "scores" / "publications" / "churn" / DAY.isoformat()).glob("*.json")).write_text("{")
+    assert world.run().success
+    assert world.sink.published("churn", DAY).model_version == version
 
 
 def test_a_champion_put_in_charge_against_the_gate_is_named_down_the_ladder(world: World) -> None:
