@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from score_sets import APP, audit_and_publish, publication, reader, score_rows
 
 from assets.fraud.notifications import told
 from assets.fraud.stream.context import Seed
@@ -19,6 +18,7 @@ from models.events import Event
 from models.features.fraud_definitions import FEATURES
 from models.fraud.event_parsing import PAYMENT, PaymentLimits
 from models.ingestion import IngestionConfig
+from resources.conformance.score_sets import APP, audit_and_publish, publication, reader, score_rows
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.feature_store.port import FeatureStore
 from resources.health import Health

@@ -4,6 +4,7 @@
 """
 
 import importlib
+import re
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TesseraError
@@ -11,9 +12,10 @@ from models.errors import TesseraError
 if TYPE_CHECKING:
     from resources.conformance.engine import EngineConformance
     from resources.conformance.notifier import NotifierConformance
+    from resources.conformance.sink import SinkConformance
     from resources.conformance.trainer import TrainerConformance
 
-__all__ = ["EngineConformance", "NotifierConformance", "TrainerConformance"]
+__all__ = ["EngineConformance", "NotifierConformance", "SinkConformance", "TrainerConformance"]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,6 +35,7 @@ def __getattr__(name: str) -> Any:
             expected="pytest 9 or newer in this environment",
             todo="Install the extra `test`: `.venv/bin/pip install -e '.[test]'`.",
         ) from error
-    module = f"{__name__}.{name.removesuffix('Conformance').lower()}"
+    port = re.sub(r"(?<=.)([A-Z])", r"_\1", name.removesuffix("Conformance")).lower()
+    module = f"{__name__}.{port}"
     pytest.register_assert_rewrite(module)
     return getattr(importlib.import_module(module), name)

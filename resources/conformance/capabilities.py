@@ -25,6 +25,10 @@ class Gap:
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "engine": {"memory_limit": "A query that needs more memory than the limit fails with a sentence."},
     "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},
+    "sink": {
+        "erasable": "The rows of an erased person leave every attempt and all storage, and no write brings them back.",
+        "retained": "Attempts that no record names are removed when they are old.",
+    },
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

@@ -20,11 +20,11 @@ import pandas as pd  # noqa: F401 - pyarrow imports it on first use, in each pro
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from output_contracts import CHURN
-from score_sets import APP, DAY, audit_and_publish, package_of, publication, reader, some_rows
 
 from models.scoring.audit import Expected, audit
 from models.scoring.config import AuditConfig, ScoringConfig
 from models.scoring.contacts import ContactAudit
+from resources.conformance.score_sets import APP, DAY, audit_and_publish, package_of, publication, reader, some_rows
 from resources.sink.delta_sink import DeltaSink
 
 

@@ -6,8 +6,7 @@ Prints how often what it published became the published set.
 import sys
 from datetime import date
 
-from score_sets import APP, audit_and_publish, publication, reader, some_rows
-
+from resources.conformance.score_sets import APP, audit_and_publish, publication, reader, some_rows
 from resources.sink.delta_sink import DeltaSink
 
 

@@ -105,7 +105,7 @@ STUBBORN = """
 import sys
 from pathlib import Path
 from forgetting_home import FIRST, ID, LAST, CONFIG, HighAmounts, features, opened, payment, training_rows, worker
-from score_sets import APP, reader, score_rows
+from resources.conformance.score_sets import APP, reader, score_rows
 from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError
 

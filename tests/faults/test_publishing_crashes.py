@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from score_sets import APP, DAY, SCORES_SCHEMA, some_rows
 
+from resources.conformance.score_sets import APP, DAY, SCORES_SCHEMA, some_rows
 from resources.sink.delta_sink import DeltaSink
 
 HERE = Path(__file__).resolve().parent

@@ -6,9 +6,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from score_sets import APP, DAY, audit_and_publish, publication, reader, some_rows
 
 from models.errors import TesseraError
+from resources.conformance.score_sets import APP, DAY, audit_and_publish, publication, reader, some_rows
 from resources.sink.delta_sink import DeltaSink
 
 BEFORE = DAY - timedelta(days=1)

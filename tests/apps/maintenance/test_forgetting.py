@@ -34,7 +34,6 @@ from forgetting_home import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from score_sets import APP, digest
 
 from assets.fraud.stream.processor import GROUP
 from assets.maintenance.erasure import Parts, forget, survey
@@ -46,6 +45,7 @@ from models.erasure.tombstones import Tombstone
 from models.errors import TesseraError
 from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
+from resources.conformance.score_sets import APP, digest
 from resources.lake.delta import DeltaLake
 from resources.lake.port import DayRows
 from resources.source.fake import FakeSource, raw_rows

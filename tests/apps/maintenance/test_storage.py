@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from pydantic import ValidationError
-from score_sets import APP, DAY, audit_and_publish, publication, score_rows
 
 from assets.maintenance import assets as storage
 from assets.partitions import daily
 from models.errors import TesseraError
 from models.events import Event
 from models.settings import Settings, StorageSettings
+from resources.conformance.score_sets import APP, DAY, audit_and_publish, publication, score_rows
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.sink.delta import DeltaSinkConfig

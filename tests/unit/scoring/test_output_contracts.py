@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from output_contracts import CHURN, CONTRACTS
-from score_sets import contract_rows, digest, package_of, reader
 
 from models.errors import TesseraError
 from models.scoring.audit import AuditReport, EarlierScores, Expected, audit
@@ -18,13 +17,14 @@ from models.scoring.contacts import ContactBudget
 from models.scoring.distribution import ScoreChecks
 from models.scoring.output import OutputColumn, OutputContract, regression_output
 from models.training.encoding import Encoder
+from resources.conformance.score_sets import contract_rows, digest, package_of, reader
 
 SCORES = np.random.default_rng(3).beta(2, 3, 600).astype(np.float32)
 
 
 def _audited(name: str, rows: pa.Table, earlier: pa.Table | None = None) -> AuditReport:
     contract = CONTRACTS[name]
-    ids = [contract_rows(name, SCORES)[contract.entity].combine_chunks()]
+    ids = [contract_rows(CONTRACTS[name], SCORES)[contract.entity].combine_chunks()]
     before = EarlierScores(package_of("3"), reader(earlier)) if earlier is not None else None
     expected = Expected(ids, package_of("3"), "v1")
     return audit(reader(rows), expected, contract, limits=AuditConfig(), earlier=before)
@@ -42,7 +42,7 @@ def _changed(rows: pa.Table, column: str, value: object) -> pa.Table:
 
 @pytest.mark.parametrize("name", [name for name in CONTRACTS if name != "churn"])
 def test_a_good_set_of_any_contract_passes(name: str) -> None:
-    rows = contract_rows(name, SCORES)
+    rows = contract_rows(CONTRACTS[name], SCORES)
     report = _audited(name, rows, earlier=rows)
     assert (report.passed, _failed(report), report.metrics["score_psi"]) == (True, set(), 0)
     assert f"mean_{CONTRACTS[name].score}" in report.metrics
@@ -64,13 +64,13 @@ def test_a_good_set_of_any_contract_passes(name: str) -> None:
     ],
 )
 def test_one_bad_value_stops_the_set(name: str, column: str, value: object, check: str) -> None:
-    report = _audited(name, _changed(contract_rows(name, SCORES), column, value))
+    report = _audited(name, _changed(contract_rows(CONTRACTS[name], SCORES), column, value))
     assert not report.passed
     assert _failed(report) == {check}
 
 
 def test_a_shift_of_an_unbounded_prediction_is_stopped() -> None:
-    now, moved = contract_rows("demand", SCORES), contract_rows("demand", SCORES * 3)
+    now, moved = contract_rows(CONTRACTS["demand"], SCORES), contract_rows(CONTRACTS["demand"], SCORES * 3)
     assert _failed(_audited("demand", now, earlier=moved)) == {"score distribution"}
 
 
@@ -86,7 +86,7 @@ def test_bins_of_unbounded_scores_ascend_with_them(values: list[float]) -> None:
 
 
 def test_rows_of_payments_ascend_by_time_and_number() -> None:
-    rows = contract_rows("fraud", SCORES)
+    rows = contract_rows(CONTRACTS["fraud"], SCORES)
     assert "order" in _failed(_audited("fraud", rows.take([1, 0, *range(2, 600)])))
     assert "no entity twice" in _failed(_audited("fraud", pa.concat_tables([rows[:1], rows[:599]])))
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from output_contracts import CHURN
-from score_sets import SCORES_SCHEMA, digest, package_of, reader, score_rows
 
 from models.errors import TesseraError
 from models.scoring.audit import AuditReport, EarlierScores, Expected, audit
 from models.scoring.config import AuditConfig, ScoringConfig
 from models.scoring.contacts import ContactAudit
+from resources.conformance.score_sets import SCORES_SCHEMA, digest, package_of, reader, score_rows
 
 COUNT, CONTACTS = 1_000, 20
 SCORING = ScoringConfig(contact_budget=CONTACTS, min_contact_score=0.5, max_reasons_rows=CONTACTS)

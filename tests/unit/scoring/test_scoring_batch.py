@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from output_contracts import CHURN
-from score_sets import SCORES_SCHEMA
 
 from models.errors import TesseraError
 from models.scoring.batch import ScoredRows, Scorer, scored
@@ -23,6 +22,7 @@ from models.scoring.top_k import TopRows
 from models.training.calibration import Platt
 from models.training.encoding import Encoder
 from models.training.xgboost_model import XGBoostModel
+from resources.conformance.score_sets import SCORES_SCHEMA
 
 FEATURES = ["recency_days", "orders_90d", "spend_eur", "country"]
 

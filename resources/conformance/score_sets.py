@@ -1,4 +1,4 @@
-"""Small sets of score rows and their publications, for tests of the audit and of sinks."""
+"""Small sets of score rows and their publications, for tests of sinks and of the audit."""
 
 import hashlib
 from collections.abc import Sequence
@@ -6,24 +6,56 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-from output_contracts import CHURN, CONTRACTS
 
 from models.publishing import AuditVerdict, Publication
 from models.scoring.digest import RowsDigest
+from models.scoring.output import (
+    OutputColumn,
+    OutputContract,
+    binary_output,
+    multiclass_output,
+    ranking_output,
+    regression_output,
+)
 from resources.sink.port import Sink
 
-SCORES_SCHEMA = CHURN.schema
+# pyarrow has no static types.
+# pyright: basic
+
+BINARY = binary_output("customer_id", decisions=("leave", "contact"))
+#: Several keys, of other types than texts; ordered by time.
+PAYMENTS = OutputContract(
+    keys=(
+        OutputColumn("transaction_id", "int64"),
+        OutputColumn("customer_id", "string"),
+        OutputColumn("event_timestamp", "timestamp"),
+    ),
+    payload=(OutputColumn("score", "float64", at_least=0, at_most=1),),
+    entity="transaction_id",
+    score="score",
+    order=("event_timestamp", "transaction_id"),
+)
+#: An output contract for each kind of model.
+OUTPUTS: dict[str, OutputContract] = {
+    "binary": BINARY,
+    "payments": PAYMENTS,
+    "regression": regression_output("customer_id", unit="units", at_least=0),
+    "multiclass": multiclass_output("customer_id", ["refund", "delivery", "other"]),
+    "ranking": ranking_output("customer_id", "product_id"),
+}
+
+SCORES_SCHEMA = BINARY.schema
 APP = "churn"
 DAY = date(2026, 1, 31)
 
 
 def package_of(model: str) -> str:
-    """A sha256 that stands for the package of a model version."""
+    """Return a sha256 in place of that of a model version's package."""
     return hashlib.sha256(model.encode()).hexdigest()
 
 
 def score_rows(scores: Sequence[float], *, contacts: int = 0, model: str = "3", feature: str = "churn_v1") -> pa.Table:
-    """Entities `c000000`, `c000001`... with these scores; the `contacts` highest are contacts with one reason each."""
+    """Return entities `c000000`, `c000001`... with these scores; the `contacts` highest have one reason each."""
     values = np.asarray(scores, np.float32)
     best = set(np.argsort(-values, kind="stable")[:contacts].tolist())
     numbers = range(len(values))
@@ -39,19 +71,19 @@ def score_rows(scores: Sequence[float], *, contacts: int = 0, model: str = "3", 
     return pa.table(columns, schema=SCORES_SCHEMA)
 
 
-def some_rows(seed: int, count: int = 40, contract: str = "churn") -> pa.Table:
-    """A set that differs for each seed; its model version is the seed."""
+def some_rows(seed: int, count: int = 40, contract: OutputContract = BINARY) -> pa.Table:
+    """Return a set that differs for each seed; its model version is the seed."""
     scores = np.random.default_rng(seed).random(count)
-    if contract == "churn":
+    if contract is BINARY:
         return score_rows(scores.tolist(), contacts=5, model=str(seed))
     return contract_rows(contract, scores.astype(np.float32), model=str(seed))
 
 
-def contract_rows(contract: str, scores: np.ndarray, model: str = "3") -> pa.Table:
-    """Rows of customers `c000000`, `c000001`... that keep an output contract."""
-    schema, count = CONTRACTS[contract].schema, len(scores)
+def contract_rows(contract: OutputContract, scores: np.ndarray, model: str = "3") -> pa.Table:
+    """Return rows of customers `c000000`, `c000001`... that keep an output contract."""
+    schema, count = contract.schema, len(scores)
     customers = [f"c{number:06d}" for number in range(count)]
-    told = {
+    values = {
         "customer_id": customers,
         "product_id": ["p1"] * count,
         "transaction_id": range(count),
@@ -72,16 +104,16 @@ def contract_rows(contract: str, scores: np.ndarray, model: str = "3") -> pa.Tab
         "model_package": [package_of(model)] * count,
         "feature_version": ["v1"] * count,
     }
-    return pa.table([pa.array(told[field.name], field.type) for field in schema], schema=schema)
+    return pa.table([pa.array(values[field.name], field.type) for field in schema], schema=schema)
 
 
 def reader(rows: pa.Table, batch_rows: int = 7) -> pa.RecordBatchReader:
-    """The rows in small batches."""
+    """Return the rows in small batches."""
     return pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=batch_rows))
 
 
 def digest(rows: pa.Table) -> str:
-    """What names these rows."""
+    """Return the digest of these rows."""
     result = RowsDigest()
     for batch in rows.to_batches():
         result.add(batch)
@@ -89,7 +121,7 @@ def digest(rows: pa.Table) -> str:
 
 
 def publication(attempt: str, rows: pa.Table, *, day: date = DAY, run_id: str = "run") -> Publication:
-    """The record that publishes the rows."""
+    """Return the record that publishes the rows."""
     return Publication(
         app=APP,
         day=day,
@@ -110,13 +142,13 @@ def publication(attempt: str, rows: pa.Table, *, day: date = DAY, run_id: str = 
 
 
 def verdict(draft: Publication, **failed: str) -> AuditVerdict:
-    """An audit that passed, unless `failed` names checks."""
+    """Return an audit that passed, unless `failed` names checks."""
     return AuditVerdict(
         draft=draft, passed=not failed, failed=failed, overrulable=set(failed) == {"distribution"}, has_fallback=True
     )
 
 
 def audit_and_publish(sink: Sink, record: Publication) -> Publication:
-    """What stands published after a passed audit of the record's attempt."""
+    """Publish the record's attempt after a passed audit; return the publication that stands."""
     sink.record_audit(verdict(record))
     return sink.publish(record)
