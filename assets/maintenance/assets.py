@@ -7,7 +7,7 @@ import dagster as dg
 from assets.apps import APPS
 from assets.partitions import daily
 from resources.lake.port import Lake
-from resources.sink.port import Sink
+from resources.sink.port import RetainedSink, Sink
 from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
 
 
@@ -30,6 +30,8 @@ def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -
 def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
     """Files removed from each table of the lake and from the scores of each application."""
     tables = {f"lake/{table}": lake.vacuum(table, keep_hours=keep_hours) for table in lake.tables()}
+    if not isinstance(sink, RetainedSink):
+        return tables
     scores = {f"scores/{app.name}": sink.vacuum(app.name, keep_hours=keep_hours) for app in APPS if app.publishes}
     return tables | scores
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
+from assets.maintenance.erasure_scope import erasable_sink, scored_apps
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
@@ -102,8 +103,9 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
         who: the person.
 
     Raises:
-        TesseraError: a store does not answer, or the entity was found again afterwards.
+        TesseraError: a store does not answer or cannot erase, or the entity was found again afterwards.
     """
+    erasable_sink(parts.sink, entity)
     stone = parts.lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
@@ -165,11 +167,12 @@ class _Erasing:
                     recount(lake, name)
 
     def scores(self) -> None:
-        """Every attempt of every application that scores the entity."""
-        for app in (app for app in self._apps if app.output and self._column in app.output.schema.names):
-            name = f"scores: {app.name}"
+        """Remove the entity's rows from every attempt of every application that scores it or ever did."""
+        sink = erasable_sink(self._parts.sink, self._entity)
+        for app in scored_apps(sink, self._entity):
+            name = f"scores: {app}"
             about = {"why": self._record.why, "who": self._record.who, "planned": partial(self._note, name)}
-            self._parts.sink.forget(app.name, self._column, self._id, **about)
+            sink.forget(app, self._column, self._id, **about)
             self._record.places.setdefault(name, Place(rows=0))
 
     def queue(self) -> None:

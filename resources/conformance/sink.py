@@ -27,13 +27,23 @@ from resources.conformance.score_sets import (
     verdict,
 )
 from resources.conformance.suite import Conformance, needs
-from resources.sink.port import AnotherStands, Sink
+from resources.sink.port import AnotherStands, ErasableSink, RetainedSink, Sink
 
-# pyright: basic, reportAttributeAccessIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 # pyarrow has no static types, and makes the functions of `pyarrow.compute` when it is imported.
 
 NEXT = DAY + timedelta(days=1)
 Open = Callable[[], Sink]
+
+
+def _erasable(sink: Sink) -> ErasableSink:
+    assert isinstance(sink, ErasableSink)
+    return sink
+
+
+def _retained(sink: Sink) -> RetainedSink:
+    assert isinstance(sink, RetainedSink)
+    return sink
 
 
 def _published(sink: Sink, attempt: str, rows: pa.Table, day: date = DAY, run_id: str = "run") -> Publication:
@@ -54,7 +64,11 @@ class SinkConformance(Conformance):
     @pytest.fixture
     def holds(self) -> Callable[[str], bool]:
         """A function that searches all storage of the sink, past the sink, for a row with this `customer_id`."""
-        raise NotImplementedError("The harness overrides the fixture `holds`.")
+
+        def found(customer: str) -> bool:
+            raise NotImplementedError(f"The harness overrides the fixture `holds`, to look for {customer}.")
+
+        return found
 
     @pytest.fixture
     def sink(self, opened: Open) -> Sink:
@@ -77,7 +91,7 @@ class SinkConformance(Conformance):
         rows = some_rows(1, 40, OUTPUTS[output])
         attempt = attempt_of(digest(rows))
         assert _published(sink, attempt, rows).digest == digest(rows)
-        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana") == {DAY: 1}
+        assert _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana") == {DAY: 1}
         left = rows.filter(pc.field("customer_id") != "c000007")
         found, back = sink.scores(APP, DAY)
         assert back.read_all().equals(left)
@@ -348,7 +362,8 @@ class SinkConformance(Conformance):
             assert sink.write_attempt(APP, DAY, "a1", late) == 40
         assert sink.scores(APP, DAY)[1].read_all().equals(some_rows(1))
 
-    def test_the_forgotten_leave_every_attempt_and_what_is_published_stays_published(self, sink: Sink) -> None:
+    @needs("erasable")
+    def test_the_erased_leave_every_attempt_and_what_is_published_stays_published(self, sink: Sink) -> None:
         first, second, third = some_rows(1), some_rows(2), some_rows(3)
         _published(sink, "a1", first, run_id="one")
         standing = _published(sink, "a2", second, run_id="two")
@@ -356,7 +371,7 @@ class SinkConformance(Conformance):
         sink.unpublish(APP, NEXT, why="", who="")
         sink.write_attempt(APP, DAY, "a3", reader(third))
         plans: list[object] = []
-        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana", planned=plans.append) == {
+        assert _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana", planned=plans.append) == {
             DAY: 3,
             NEXT: 1,
         }
@@ -379,7 +394,9 @@ class SinkConformance(Conformance):
             with pytest.raises(TesseraError, match=attempt):
                 sink.read_attempt(APP, DAY, attempt)
         assert (
-            sink.forget(APP, "customer_id", "c000007", why="asked", who="ana", planned=lambda _: pytest.fail("nothing"))
+            _erasable(sink).forget(
+                APP, "customer_id", "c000007", why="asked", who="ana", planned=lambda _: pytest.fail("nothing")
+            )
             == {}
         )
         assert len(sink.history(APP, DAY)) == 4
@@ -387,7 +404,7 @@ class SinkConformance(Conformance):
     @needs("erasable")
     def test_the_same_night_again_finds_what_the_erased_left(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1), run_id="one")
-        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+        _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana")
         left = some_rows(1).filter(pc.field("customer_id") != "c000007")
         again = _published(sink, attempt_of(digest(left)), left, run_id="two")
         assert (again.run_id, again.action) == ("one", "forget")
@@ -397,19 +414,20 @@ class SinkConformance(Conformance):
     def test_a_withdrawn_day_comes_back_without_the_erased(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1))
         sink.unpublish(APP, DAY, why="", who="")
-        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+        _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana")
         assert sink.published(APP, DAY) is None
         last, stands = last_set(sink.history(APP, DAY))
+        assert last is not None
         assert (last.action, last.rows, stands) == ("forget", 39, False)
         back = sink.publish(last)
         assert (back.action, back.was) == ("publish", "")
         assert sink.scores(APP, DAY)[0] == back
-        assert sink.forget(APP, "customer_id", "c000008", why="asked too", who="ana") == {DAY: 1}
+        assert _erasable(sink).forget(APP, "customer_id", "c000008", why="asked too", who="ana") == {DAY: 1}
         assert sink.published(APP, DAY).rows == 38
 
     @needs("erasable")
     def test_the_erased_do_not_come_back(self, sink: Sink, opened: Open) -> None:
-        assert sink.forget(APP, "customer_id", "c000007", why="asked", who="ana") == {}
+        assert _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana") == {}
         left = some_rows(1).filter(pc.field("customer_id") != "c000007")
         for any_sink in (sink, opened()):
             assert any_sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
@@ -421,7 +439,7 @@ class SinkConformance(Conformance):
     @needs("erasable")
     def test_an_attempt_of_nobody_else_goes_on_empty(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1, 1))
-        assert sink.forget(APP, "customer_id", "c000000", why="asked", who="ana") == {DAY: 1}
+        assert _erasable(sink).forget(APP, "customer_id", "c000000", why="asked", who="ana") == {DAY: 1}
         found, back = sink.scores(APP, DAY)
         assert (found.rows, back.read_all().num_rows) == (0, 0)
 
@@ -436,7 +454,7 @@ class SinkConformance(Conformance):
             first, *others = some_rows(1).to_batches(max_chunksize=7)
             if begun:
                 yield first
-            sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+            _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana")
             yield from others if begun else [first, *others]
 
         with pytest.raises(TesseraError):
@@ -447,10 +465,18 @@ class SinkConformance(Conformance):
         assert sink.write_attempt(APP, DAY, "a1", reader(some_rows(1))) == 39
 
     @needs("erasable")
+    def test_it_lists_the_applications_that_it_holds_rows_of(self, sink: Sink) -> None:
+        assert _erasable(sink).apps() == {}
+        sink.write_attempt(APP, DAY, "a1", reader(some_rows(1)))
+        sink.write_attempt("payments", DAY, "a1", reader(some_rows(1, 40, OUTPUTS["payments"])))
+        expected = {APP: SCORES_SCHEMA.names, "payments": OUTPUTS["payments"].schema.names}
+        assert {app: list(columns) for app, columns in _erasable(sink).apps().items()} == expected
+
+    @needs("erasable")
     def test_nothing_that_is_stored_holds_the_erased(self, sink: Sink, holds: Callable[[str], bool]) -> None:
         sink.write_attempt(APP, DAY, "a1", reader(some_rows(1, 50)))
         _published(sink, "a1", some_rows(2, 30))
-        sink.forget(APP, "customer_id", "c000007", why="asked", who="ana")
+        _erasable(sink).forget(APP, "customer_id", "c000007", why="asked", who="ana")
         assert [holds(f"c{number:06d}") for number in (6, 7, 29, 35)] == [True, False, True, False]
 
     @needs("retained")
@@ -459,18 +485,18 @@ class SinkConformance(Conformance):
         _published(sink, "a2", some_rows(2))
         sink.unpublish(APP, DAY, why="", who="")
         sink.write_attempt(APP, DAY, "a3", reader(some_rows(3)))
-        assert sink.vacuum(APP, keep_hours=1) == 0
+        assert _retained(sink).vacuum(APP, keep_hours=1) == 0
         assert sink.read_attempt(APP, DAY, "a3").read_all().equals(some_rows(3))
-        assert sink.vacuum(APP, keep_hours=0) > 0
+        assert _retained(sink).vacuum(APP, keep_hours=0) > 0
         with pytest.raises(TesseraError, match="a3"):
             sink.read_attempt(APP, DAY, "a3")
         for seed in (1, 2):
             assert sink.read_attempt(APP, DAY, f"a{seed}").read_all().equals(some_rows(seed))
-        assert sink.vacuum(APP, keep_hours=0) == 0
+        assert _retained(sink).vacuum(APP, keep_hours=0) == 0
 
     @needs("retained")
     def test_vacuum_of_an_application_without_scores(self, sink: Sink) -> None:
-        assert sink.vacuum("fraud", keep_hours=0) == 0
+        assert _retained(sink).vacuum("fraud", keep_hours=0) == 0
 
     def test_it_says_that_it_works(self, sink: Sink) -> None:
         health = sink.check()

@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.errors import TesseraError
-from models.scoring.output import KEY_METADATA, VERSION_FIELDS
+from models.scoring.output import KEY_METADATA
 from resources.durability import sync
-from resources.sink.port import DamagedScores
+from resources.sink.port import DamagedScores, require_complete
 
 #: Number of a row in its attempt, from 0: Delta promises no order of files, this column does.
 ROW = pa.field("row", pa.int64(), nullable=False)
@@ -35,22 +34,6 @@ class AttemptFile:
         last = self.first_row + self.rows - 1
         limits = {"minValues": {"row": self.first_row}, "maxValues": {"row": last}, "nullCount": {"row": 0}}
         return json.dumps({"numRecords": self.rows, **(limits if self.rows else {})})
-
-
-def require_storable(schema: pa.Schema) -> None:
-    """Refuse rows that are not keys and payload followed by `models.scoring.output.VERSION_FIELDS`.
-
-    Raises:
-        TesseraError: a version column is missing, or a name is one of the sink's own.
-    """
-    versions, own = pa.schema(VERSION_FIELDS), {ROW.name, "day", "attempt"} & set(schema.names)
-    last = pa.schema(list(schema)[-len(versions) :])
-    if not last.equals(versions) or len(schema) <= len(versions) or own:
-        raise TesseraError(
-            f"Score rows have the columns {schema.names}.",
-            expected=f"keys and payload, then {versions.names}; none called row, day or attempt",
-            todo="Write what `models.scoring.batch.scored` gives for an output contract.",
-        )
 
 
 def write_files(folder: Path, rows: pa.RecordBatchReader, *, rows_per_file: int) -> list[AttemptFile]:
@@ -139,7 +122,7 @@ def _numbered(rows: pa.RecordBatchReader, rows_per_file: int) -> Iterator[tuple[
     """Number of the first row, and rows with their numbers; cut so that none reaches over the end of a file."""
     schema, number = rows.schema.append(ROW), 0
     for batch in rows:
-        _refuse_nulls(batch, rows.schema)
+        require_complete(batch, rows.schema)
         start = 0
         while start < batch.num_rows:
             piece = batch.slice(start, rows_per_file - number % rows_per_file)
@@ -147,16 +130,6 @@ def _numbered(rows: pa.RecordBatchReader, rows_per_file: int) -> Iterator[tuple[
             yield number, pa.RecordBatch.from_arrays([*piece.columns, numbers], schema=schema)
             number += piece.num_rows
             start += piece.num_rows
-
-
-def _refuse_nulls(batch: pa.RecordBatch, schema: pa.Schema) -> None:
-    for field, column in zip(schema, batch.columns, strict=True):
-        if column.null_count and not field.nullable:
-            raise TesseraError(
-                f"{column.null_count} score rows have no {field.name!r}.",
-                expected="a value in every row",
-                todo="Score the day again; if it happens again, it is a mistake in the scoring code.",
-            )
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -19,15 +19,23 @@ from models.errors import TesseraError
 from models.publishing import AuditVerdict, Publication, attempt_of, require_passed
 from models.scoring.digest import RowsDigest
 from resources.health import Health
-from resources.sink.attempt_files import AttemptFile, read_files, require_storable, rows_of, schema_of
-from resources.sink.port import ANYTHING, AnotherStands, DamagedScores, Sink, unwatched
+from resources.sink.attempt_files import AttemptFile, read_files, rows_of, schema_of
+from resources.sink.port import (
+    ANYTHING,
+    AnotherStands,
+    DamagedScores,
+    ErasableSink,
+    RetainedSink,
+    require_storable,
+    unwatched,
+)
 from resources.sink.publication_log import PublicationLog
 from resources.sink.record_log import RecordLog
 from resources.sink.score_table import Key, ScoreTable, key_of
 from resources.tombstones import TombstoneFolder
 
 
-class DeltaSink(Sink):
+class DeltaSink(ErasableSink, RetainedSink):
     """One Delta table `scores_<app>` per application, partitioned by day and attempt.
 
     Rows are written to new files beside the table without a lock, so several days can be written at once; one commit
@@ -145,6 +153,11 @@ class DeltaSink(Sink):
                 if lost:
                     losses.append(f"{lost}. `tessera run {app}_nightly --date {day}` publishes {day} again.")
             return losses
+
+    @override
+    def apps(self) -> Mapping[str, Sequence[str]]:
+        names = sorted(folder.name.removeprefix("scores_") for folder in self._root.glob("scores_*"))
+        return {name: columns for name in names if (columns := self._table(name).columns())}
 
     @override
     def forget(

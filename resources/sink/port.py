@@ -10,6 +10,7 @@ import pyarrow as pa
 from models.errors import TesseraError, choose_from
 from models.publishing import AuditVerdict, Publication
 from models.scoring.digest import RowsDigest
+from models.scoring.output import VERSION_FIELDS
 from resources.health import Health
 
 # pyarrow has no static types.
@@ -37,6 +38,10 @@ class AnotherStands(TesseraError):
         )
 
 
+#: Columns that an adapter may add to the rows it stores.
+_OWN_NAMES = {"row", "day", "attempt"}
+
+
 def unwatched(_planned: Mapping[date, int]) -> None:
     """For callers that need no plan."""
 
@@ -46,8 +51,8 @@ class Sink(ABC):
 
     An *attempt* is named by its content (see `models.publishing.attempt_of`), so writing it again gives the same rows.
     Rows have the columns of their application's output contract (`models.scoring.output`): keys, payload, versions.
-    What was published never changes, but for `forget`. Nothing is published without a passed audit: the verdict stands
-    beside the attempt, and `publish` asks for it.
+    What was published never changes, but for erasure (`ErasableSink`). Nothing is published without a passed audit:
+    the verdict stands beside the attempt, and `publish` asks for it.
     """
 
     @abstractmethod
@@ -57,7 +62,8 @@ class Sink(ABC):
         Whatever an earlier, perhaps killed, write of this attempt left is replaced at once.
 
         An attempt that was ever published never changes: its rows are only compared, and nothing is written, unless
-        the stored rows were damaged: then the same rows are written once more. Rows of forgotten entities are left out.
+        the stored rows were damaged: then the same rows are written once more. Rows of erased
+        entities are left out (`ErasableSink`).
 
         Raises:
             TesseraError: the last columns are not `models.scoring.output.VERSION_FIELDS`, the application's scores have
@@ -194,6 +200,18 @@ class Sink(ABC):
         return pa.RecordBatchReader.from_batches(rows.schema, _compared(rows, publication))
 
     @abstractmethod
+    def check(self) -> Health:
+        """Report if the sink can be written and read right now."""
+
+
+class ErasableSink(Sink):
+    """A sink that can remove every row of one entity, for good."""
+
+    @abstractmethod
+    def apps(self) -> Mapping[str, Sequence[str]]:
+        """Return the names of the columns of each application's rows, for all of which any were ever written."""
+
+    @abstractmethod
     def forget(
         self,
         app: str,
@@ -220,18 +238,18 @@ class Sink(ABC):
             planned: told what will be removed, right before it is, if anything will.
         """
 
+
+class RetainedSink(Sink):
+    """A sink that can remove what no record names any more."""
+
     @abstractmethod
     def vacuum(self, app: str, *, keep_hours: float) -> int:
-        """Return number of files removed: of attempts that no record of the history names, and of killed writes.
+        """Return number of files (or rows) removed: of attempts that no record names, and of killed writes.
 
         Args:
             app: the application.
             keep_hours: files younger than this stay; must be longer than the longest write or read.
         """
-
-    @abstractmethod
-    def check(self) -> Health:
-        """Report if the sink can be written and read right now."""
 
 
 def _compared(rows: pa.RecordBatchReader, publication: Publication) -> Iterator[pa.RecordBatch]:
@@ -246,3 +264,34 @@ def _compared(rows: pa.RecordBatchReader, publication: Publication) -> Iterator[
             expected="the rows of the publication record",
             todo=f"Write them again: `tessera run {publication.app}_nightly --date {publication.day}`.",
         )
+
+
+def require_storable(schema: pa.Schema) -> None:
+    """For adapters: refuse rows that are not keys and payload followed by `models.scoring.output.VERSION_FIELDS`.
+
+    Raises:
+        TesseraError: a version column is missing, or a name is one of the sink's own.
+    """
+    versions, own = pa.schema(VERSION_FIELDS), _OWN_NAMES & set(schema.names)
+    last = pa.schema(list(schema)[-len(versions) :])
+    if not last.equals(versions) or len(schema) <= len(versions) or own:
+        raise TesseraError(
+            f"Score rows have the columns {schema.names}.",
+            expected=f"keys and payload, then {versions.names}; none called row, day or attempt",
+            todo="Write what `models.scoring.batch.scored` gives for an output contract.",
+        )
+
+
+def require_complete(batch: pa.RecordBatch, schema: pa.Schema) -> None:
+    """For adapters: refuse a NULL where the schema allows none.
+
+    Raises:
+        TesseraError: with the column's name.
+    """
+    for field, column in zip(schema, batch.columns, strict=True):
+        if column.null_count and not field.nullable:
+            raise TesseraError(
+                f"{column.null_count} score rows have no {field.name!r}.",
+                expected="a value in every row",
+                todo="Score the day again; if it happens again, it is a mistake in the scoring code.",
+            )

@@ -54,6 +54,11 @@ class ScoreTable:
                 todo=f"Run `tessera run {self._app}_nightly`: a night restores the log from the files it finds.",
             ) from error
 
+    def columns(self) -> list[str]:
+        """Names of the columns of the rows; empty if nothing was ever written."""
+        table, own = self.open(), {ROW.name, *_PARTITIONS}
+        return [field.name for field in table.schema().fields if field.name not in own] if table else []
+
     def actions(self, table: DeltaTable | None) -> list[dict[str, Any]]:
         """Return the log's entry of each file of the table."""
         return pa.table(table.get_add_actions(flatten=True)).to_pylist() if table else []

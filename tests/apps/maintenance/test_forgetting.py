@@ -45,9 +45,10 @@ from models.erasure.tombstones import Tombstone
 from models.errors import TesseraError
 from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
-from resources.conformance.score_sets import APP, digest
+from resources.conformance.score_sets import APP, digest, reader, some_rows
 from resources.lake.delta import DeltaLake
 from resources.lake.port import DayRows
+from resources.sink.port import Sink
 from resources.source.fake import FakeSource, raw_rows
 
 NEXT = LAST + timedelta(days=1)
@@ -109,6 +110,33 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "notices": (1, 0),
     }
     assert json.loads(parts.feature_store.file.read_text()) == {"churn_customer": list(OTHERS)}
+
+
+def test_scores_of_an_application_that_is_not_listed_go_too(parts: Parts, tmp_path: Path) -> None:
+    parts.sink.write_attempt("retired", LAST, "a1", reader(some_rows(1)))
+    assert forgotten(parts, tmp_path).places["scores: retired"] == Place(rows=1, days=1)
+    assert places_with(tmp_path / "home", ID) == []
+
+
+def test_scores_that_may_name_the_entity_under_another_name_stop_the_erasure(parts: Parts, tmp_path: Path) -> None:
+    rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
+    parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
+    before = places_with(tmp_path / "home", ID)
+    with pytest.raises(TesseraError, match=r"scores of retired, .* without a column 'customer_id'"):
+        forgotten(parts, tmp_path)
+    assert places_with(tmp_path / "home", ID) == before, "nothing was removed"
+    assert len(parts.lake.forgotten("customer")) == 0
+
+
+def test_a_sink_that_cannot_erase_stops_the_erasure_before_anything_is_removed(parts: Parts, tmp_path: Path) -> None:
+    class NoErasure(Sink):
+        write_attempt = read_attempt = record_audit = audits = publish = None
+        unpublish = published = history = published_days = check = None
+
+    before = places_with(tmp_path / "home", ID)
+    with pytest.raises(TesseraError, match=r"NoErasure\) cannot remove the scores of one customer"):
+        forgotten(replace(parts, sink=NoErasure()), tmp_path)
+    assert places_with(tmp_path / "home", ID) == before
 
 
 def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path) -> None:
