@@ -93,12 +93,23 @@ def ended_by_signals() -> Iterator[None]:
         os.close(writer)
 
 
+class StopFlag(threading.Event):
+    """Set by Ctrl-C or SIGTERM; `signal` is the number of the first one, None before."""
+
+    signal: int | None = None
+
+    def stop(self, number: int) -> None:
+        """Remember the first signal."""
+        self.signal = self.signal or number
+        self.set()
+
+
 @contextmanager
-def stopped_by_signals() -> Iterator[threading.Event]:
+def stopped_by_signals() -> Iterator[StopFlag]:
     """Provide a flag that Ctrl-C or SIGTERM sets, so that what is at work is finished."""
-    stop = threading.Event()
-    with _handled(lambda *_: stop.set()):
-        yield stop
+    flag = StopFlag()
+    with _handled(lambda number, _: flag.stop(number)):
+        yield flag
 
 
 @contextmanager

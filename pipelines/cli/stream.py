@@ -19,7 +19,7 @@ from assets.fraud.training import APP
 from models.errors import TesseraError
 from models.fraud.alerts import Alert
 from pipelines.cli.console import counted, err, out
-from pipelines.cli.stopping import stopped_by_signals
+from pipelines.cli.stopping import Stopped, stopped_by_signals
 from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack.loader import Stack, active_stack
@@ -69,6 +69,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     """Scores events until it is told to stop (Ctrl-C, SIGTERM), or with `until_empty` until none waits.
 
     Raises:
+        Stopped: a signal came before the queue was empty, where that is the end.
         TesseraError: unknown application, no champion that can be served, another worker in this home, or a part of the
             stack that does not answer.
     """
@@ -97,6 +98,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
             elif until_empty:
                 break
     out.print(totals.summary())
+    if until_empty and stop.signal:
+        raise Stopped(stop.signal)
 
 
 def _worker(stack: Stack) -> FraudStream:

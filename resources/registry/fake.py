@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import Field
@@ -23,6 +23,7 @@ from resources.registry.port import VersionInfo
 class FolderRegistryConfig(dg.Config):
     """A registry of plain folders, named by this class's dotted path in a profile."""
 
+    kind: Literal["folders"] = "folders"
     path: str = Field(description="Folder of versions, ledger, locks and cache.")
 
     def open(self) -> "FolderRegistry":
