@@ -37,6 +37,22 @@ def check_layout(home: Path) -> None:
     return None
 
 
+def check_existing(home: Path) -> None:
+    """Accept a home of this layout that something was written to; nothing is made.
+
+    Raises:
+        TesseraError: there is none, or it is of another layout.
+    """
+    if not any((home / name).exists() for name in (FILE, *_DATA)):
+        raise TesseraError(
+            f"There is no home {home}.",
+            expected="a home in which a job has run",
+            todo="Run `tessera run churn_nightly` first, or choose another profile, TESSERA_PROFILE, or home, "
+            "TESSERA_HOME.",
+        )
+    check_layout(home)
+
+
 def _number(home: Path) -> None:
     if any((home / name).exists() for name in _DATA):
         raise _other(home, f"holds data and has no {FILE}: it is of layout 1", newer=False)

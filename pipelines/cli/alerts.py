@@ -2,22 +2,20 @@
 
 import getpass
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-import pyarrow as pa
 from rich.table import Table
 
 from assets.apps import APPS
+from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts
 from models.errors import TesseraError, choose_from
 from models.fraud.alerts import Alert, Feedback, Verdict
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
 from pipelines.cli.tables import print_json, write_table
 from resources.events.port import Events
-from resources.stack.loader import active_stack
-from resources.stream_store.port import StreamStore
+from resources.stack.ports import active_ports
 
 _VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
 _SHOWN = 20
@@ -26,45 +24,6 @@ _SHOWN_PAYMENTS = 1
 #: Columns of the table -> the width of a terminal that shows them; the id says day and customer, too.
 _COLUMNS = {"alert": 0, "day": 130, "customer": 130, "payments": 70, "score": 0, "label": 0, "model": 70, "reasons": 0}
 _LONGEST_NAME = 64
-
-_FILE = pa.schema(
-    [
-        ("alert_id", pa.string()),
-        ("day", pa.date32()),
-        ("customer_id", pa.string()),
-        ("payments", pa.list_(pa.int64())),
-        ("raised_for", pa.timestamp("us", "UTC")),
-        ("score", pa.float64()),
-        ("highest_score", pa.float64()),
-        ("reasons", pa.list_(pa.string())),
-        ("model_version", pa.string()),
-        ("label", pa.string()),
-        ("unlabelled", pa.int64()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """An alert, and how many of its payments nobody has labelled: some may have joined it since it was labelled."""
-
-    alert: Alert
-    unlabelled: int
-
-    def says(self, name: str) -> str:
-        """Return the text of one column of the list."""
-        alert = self.alert
-        new = f" ({self.unlabelled} new)" if alert.label and self.unlabelled else ""
-        return {
-            "alert": alert.alert_id,
-            "day": f"{alert.day}",
-            "customer": alert.customer_id,
-            "payments": _first(alert.transactions),
-            "score": f"{alert.highest_score:.3f}",
-            "label": f"{alert.label or ''}{new}",
-            "model": alert.model_version,
-            "reasons": ", ".join(alert.why[:_SHOWN_REASONS]),
-        }[name]
 
 
 def alerts(
@@ -84,14 +43,14 @@ def alerts(
     """
     known_app(app, [one for one in APPS if one.raises_alerts])
     span = _span(day, first, last)
-    store: StreamStore = active_stack().open("stream_store")
-    found = _listed(store, store.find(*span))
+    store = active_ports().stream_store
+    found = listed_alerts(store, *span)
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
-        write_table(_rows(chosen), file)
+        write_table(alert_table(chosen), file)
         out.print(f"{counted(len(chosen), 'alert')} written to {file}.")
     elif as_json:
-        print_json(_rows(chosen))
+        print_json(alert_table(chosen))
     elif not found:
         out.print(_why_none(store.alert_days(), span))
     elif not chosen:
@@ -107,13 +66,12 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
         TesseraError: no such alert or answer, a second correction, or a queue that is not ready.
     """
     given, name = _verdict(verdict), _name(who)
-    stack = active_stack()
-    store: StreamStore = stack.open("stream_store")
-    queue: Events = stack.open("events")
+    ports = active_ports()
+    store = ports.stream_store
     before = store.alerts([alert_id]).get(alert_id)
     alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
-    said = [one for one in _said_since(store, alert.day) if one.alert_id == alert_id]
-    sent = _publish(queue, said, alert, given)
+    said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]
+    sent = _publish(ports.events, said, alert, given)
     is_new = before is None or before.label != given
     told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
     says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
@@ -132,17 +90,6 @@ def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Ver
             expected=error.expected,
             todo=f"{error.todo} Then run `tessera alerts label {alert.alert_id} {verdict}` again: it completes this.",
         ) from error
-
-
-def _listed(store: StreamStore, found: Sequence[Alert]) -> list[_Listed]:
-    said = {(one.alert_id, one.transaction_id) for one in _said_since(store, found[0].day)} if found else set()
-    return [_Listed(one, sum((one.alert_id, number) not in said for number in one.transactions)) for one in found]
-
-
-def _said_since(store: StreamStore, day: date) -> Sequence[Feedback]:
-    """Everything that was said of payments of that day and later ones."""
-    # A payment may lie ahead of this machine's clock by minutes.
-    return store.feedback(day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
 
 
 def _verdict(given: str) -> Verdict:
@@ -200,18 +147,25 @@ def _why_none(days: Sequence[date], span: tuple[date, date]) -> str:
     return f"There are no alerts {asked}; there are some {known}."
 
 
-def _when(found: Sequence[_Listed]) -> str:
+def _when(found: Sequence[ListedAlert]) -> str:
     first, last = found[0].alert.day, found[-1].alert.day
     return f"on {first}" if first == last else f"from {first} to {last}"
 
 
-def _rows(found: Sequence[_Listed]) -> pa.Table:
-    rows = [
-        {name: getattr(one.alert, name) for name in _FILE.names if hasattr(one.alert, name)}
-        | {"payments": one.alert.transactions, "reasons": one.alert.why, "unlabelled": one.unlabelled}
-        for one in found
-    ]
-    return pa.Table.from_pylist(rows, _FILE)
+def _says(one: ListedAlert, name: str) -> str:
+    """Return the text of one column of the list."""
+    alert = one.alert
+    new = f" ({one.unlabelled} new)" if alert.label and one.unlabelled else ""
+    return {
+        "alert": alert.alert_id,
+        "day": f"{alert.day}",
+        "customer": alert.customer_id,
+        "payments": _first(alert.transactions),
+        "score": f"{alert.highest_score:.3f}",
+        "label": f"{alert.label or ''}{new}",
+        "model": alert.model_version,
+        "reasons": ", ".join(alert.why[:_SHOWN_REASONS]),
+    }[name]
 
 
 def _first(transactions: Sequence[int]) -> str:
@@ -219,7 +173,7 @@ def _first(transactions: Sequence[int]) -> str:
     return ", ".join(map(str, transactions[:_SHOWN_PAYMENTS])) + (f" +{more}" if more > 0 else "")
 
 
-def _show(found: Sequence[_Listed]) -> None:
+def _show(found: Sequence[ListedAlert]) -> None:
     waiting = [one.alert for one in found if one.unlabelled]
     out.print(f"{counted(len(found), 'alert')} {_when(found)}, {len(waiting):,} without a label")
     newest = sorted(found, key=lambda one: one.alert.day, reverse=True)[:_SHOWN]
@@ -230,11 +184,11 @@ def _show(found: Sequence[_Listed]) -> None:
         out.print("next: tessera alerts label ALERT fraud   (or: ok)")
 
 
-def _table(found: Sequence[_Listed]) -> Table:
+def _table(found: Sequence[ListedAlert]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     shown = [name for name, width in _COLUMNS.items() if out.width >= width]
     for name in shown:
         table.add_column(name, overflow="fold", ratio=1 if name == "reasons" else None)
     for one in found:
-        table.add_row(*(literal(one.says(name)) for name in shown))
+        table.add_row(*(literal(_says(one, name)) for name in shown))
     return table

@@ -23,10 +23,9 @@ from pipelines.cli.arguments import check_delivered, known_span, yesterday
 from pipelines.cli.console import counted, err, literal, out, printable, working
 from pipelines.cli.tables import print_json
 from resources.events.port import DeadLetter, Events, TooFarBehind
-from resources.lake.port import Lake
 from resources.privacy import share_as_usual
-from resources.source.port import Source
-from resources.stack.loader import Stack, active_stack
+from resources.stack.loader import active_stack
+from resources.stack.ports import Ports, active_ports
 
 _AT_ONCE = 500
 _BLOCK_BYTES = 65_536
@@ -43,7 +42,7 @@ def publish(file: str) -> None:
     Raises:
         TesseraError: the file cannot be read or holds no event at all, or the queue does not answer.
     """
-    queue: Events = active_stack().open("events")
+    queue = active_ports().events
     with _opened(file) as stream, _Sending(queue, "publishing") as sending:
         number = 1
         for lines in _lines(stream):
@@ -73,10 +72,10 @@ def replay(first_day: str, last_day: str, speed: float) -> None:
         )
     stack = active_stack()
     first, last = known_span(first_day, last_day, stack)
-    lake: Lake = stack.open("lake")
-    _ingest(stack, lake, first, last)
-    past = payment_replay.history(lake, stack.open("engine"), first, last)
-    with _Sending(stack.open("events"), f"replaying {first} to {last}") as sending:
+    ports = Ports(stack)
+    _ingest(ports, first, last)
+    past = payment_replay.history(ports.lake, ports.engine, first, last)
+    with _Sending(ports.events, f"replaying {first} to {last}") as sending:
         for events in _paced(past, speed):
             sending.send((event, "") for event in events)
     if not sending.seen:
@@ -94,7 +93,7 @@ def dead_letters(file: Path | None, *, as_json: bool = False) -> None:
     Raises:
         TesseraError: the file cannot be written, or the queue does not answer.
     """
-    queue: Events = active_stack().open("events")
+    queue = active_ports().events
     letters = queue.dead_letters(limit=_EVERYTHING if file or as_json else _SHOWN + 1)
     if file is not None:
         _write(file, letters)
@@ -112,7 +111,7 @@ def dead_letters(file: Path | None, *, as_json: bool = False) -> None:
 def status(*, as_json: bool = False) -> None:
     """Show how many events there are, and how many of them each group has not settled."""
     stack = active_stack()
-    queue: Events = stack.open("events")
+    queue = Ports(stack).events
     newest, groups = queue.newest_offset(), queue.groups()
     if as_json:
         groups = [{"group": group, "backlog": queue.backlog(group)} for group in groups]
@@ -136,7 +135,7 @@ def drop(group: str, *, yes: bool) -> None:
     Raises:
         TesseraError: there is no such group, nobody to ask, or the queue does not answer.
     """
-    queue: Events = active_stack().open("events")
+    queue = active_ports().events
     groups = queue.groups()
     if group not in groups:
         raise TesseraError(
@@ -288,8 +287,8 @@ def _paced(events: Iterable[Event], speed: float) -> Iterator[list[Event]]:
     yield portion
 
 
-def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
-    source: Source = stack.open("source")
+def _ingest(ports: Ports, first: date, last: date) -> None:
+    source, lake, stack = ports.source, ports.lake, ports.stack
     check_delivered(FRAUD, stack)
     labelled = min(last + timedelta(days=payment_replay.LABEL_DAYS), yesterday())
     for table, through in (("payments", last), ("payment_labels", labelled)):

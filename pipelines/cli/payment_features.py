@@ -12,9 +12,7 @@ from models.features.fraud_definitions import LOOKBACK_DAYS
 from pipelines.cli.arguments import check_delivered
 from pipelines.cli.console import out, working
 from pipelines.cli.tables import write_table
-from resources.lake.port import Lake
-from resources.source.port import Source
-from resources.stack.loader import Stack, active_stack
+from resources.stack.ports import Ports, active_ports
 
 
 def features(first: date, last: date, file: Path) -> None:
@@ -23,11 +21,10 @@ def features(first: date, last: date, file: Path) -> None:
     Raises:
         TesseraError: the profile's source delivers no payments, or none on these days; or the file cannot be written.
     """
-    stack = active_stack()
-    lake: Lake = stack.open("lake")
-    _ingest(stack, lake, first, last)
+    ports = active_ports()
+    _ingest(ports, first, last)
     with working("features of payments"):
-        found = fraud_features.computed(lake, stack.open("engine"), first, last).read_all()
+        found = fraud_features.computed(ports.lake, ports.engine, first, last).read_all()
     if not found.num_rows:
         raise TesseraError(
             f"There are no payments from {first} to {last}.",
@@ -38,14 +35,13 @@ def features(first: date, last: date, file: Path) -> None:
     out.print(f"{found.num_rows:,} payments with {found.num_columns - 4} features written to {file}.")
 
 
-def _ingest(stack: Stack, lake: Lake, first: date, last: date) -> None:
-    source: Source = stack.open("source")
-    check_delivered(FRAUD, stack)
+def _ingest(ports: Ports, first: date, last: date) -> None:
+    check_delivered(FRAUD, ports.stack)
     days = (last - first).days + LOOKBACK_DAYS
-    config = stack.settings.ingestion.model_copy(update={"history_days": days})
+    config = ports.stack.settings.ingestion.model_copy(update={"history_days": days})
     for table in fraud_features.TABLES:
         with working(f"ingesting {table}"):
-            ingest(table, source, lake, last, config, "tessera features")
+            ingest(table, ports.source, ports.lake, last, config, "tessera features")
     # What analysts said since the nightly job looked.
     seen = first - timedelta(days=LOOKBACK_DAYS)
-    alert_feedback.copied_days(lake, stack.open("stream_store"), seen, last)
+    alert_feedback.copied_days(ports.lake, ports.stream_store, seen, last)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from assets.apps import app_named
 from assets.stages.publication import last_or_waiting
+from assets.stages.reading import for_users
 from models.errors import TesseraError
 from models.publishing import LADDER, AuditVerdict, Publication
 from models.scoring.output import OutputContract
@@ -17,6 +18,7 @@ from pipelines.cli.console import listing, literal, out
 from pipelines.cli.tables import print_json, write_table
 from resources.sink.port import Sink
 from resources.stack.loader import active_stack
+from resources.stack.ports import Ports
 
 _SHOWN = 10
 
@@ -29,7 +31,7 @@ def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool =
     """
     stack = active_stack()
     day = known_day(day_text, stack)
-    sink: Sink = stack.open("sink")
+    sink = Ports(stack).sink
     publication, reader = sink.scores(known_app(app), day)
     rows = for_users(reader.read_all(), day)
     if as_json and file is None:
@@ -42,12 +44,6 @@ def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool =
     out.print(f"{rows.num_rows:,} scores of {day} written to {file} (model version {publication.model_version}).")
 
 
-def for_users(rows: pa.Table, day: date) -> pa.Table:
-    """Scores as users read them: the day, keys and payload, and the version that made them."""
-    kept = rows.drop_columns(["model_package", "feature_version"])
-    return kept.append_column("day", pa.array([day] * rows.num_rows, pa.date32()))
-
-
 def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused: bool) -> None:
     """Move the pointer of the day back to what it last named, else to the audited scores that wait.
 
@@ -56,7 +52,7 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
     """
     stack = active_stack()
     day = known_day(day_text, stack)
-    sink: Sink = stack.open("sink")
+    sink = Ports(stack).sink
     if even_if_refused and not (why or "").strip():
         raise TesseraError(
             "`--even-if-refused` is given without a reason.",
@@ -125,7 +121,7 @@ def unpublish(app: str, day_text: str | None, why: str) -> None:
     """
     stack = active_stack()
     day = known_day(day_text, stack)
-    sink: Sink = stack.open("sink")
+    sink = Ports(stack).sink
     if sink.unpublish(known_app(app), day, why=why, who=getpass.getuser()) is None:
         raise _nothing(app, day)
     out.print(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back.")

@@ -2,19 +2,17 @@
 
 import re
 from collections import Counter
-from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from models.contracts import CONTRACTS, DELIVERED_ON, QUARANTINE_SCHEMA
-from models.errors import TesseraError, choose_from
+from assets.stages.reading import quarantined
+from models.contracts import DELIVERED_ON
 from pipelines.cli.arguments import known_day
 from pipelines.cli.console import counted, listing, out
 from pipelines.cli.tables import print_json, write_table
-from resources.lake.port import Lake
 from resources.stack.loader import active_stack
+from resources.stack.ports import Ports
 
 _SHOWN = 10
 
@@ -27,13 +25,9 @@ def show(table: str, day_text: str | None, file: Path | None = None, *, as_json:
     Raises:
         TesseraError: there is no such table, or the file cannot be written.
     """
-    if table not in CONTRACTS:
-        raise TesseraError(
-            f"There is no contracted table {table!r}.", expected=choose_from(table, CONTRACTS), todo="Correct the name."
-        )
     stack = active_stack()
-    lake: Lake = stack.open("lake")
-    rows = _quarantined(lake, table, None if day_text is None else known_day(day_text, stack))
+    lake = Ports(stack).lake
+    rows = quarantined(lake, table, None if day_text is None else known_day(day_text, stack))
     if file is not None:
         write_table(rows, file)
         out.print(f"{counted(rows.num_rows, 'row')} of {table} in quarantine written to {file}.")
@@ -43,16 +37,6 @@ def show(table: str, day_text: str | None, file: Path | None = None, *, as_json:
         out.print(f"Nothing of {table} is in quarantine.")
     else:
         _show(rows, table, day_text)
-
-
-def _quarantined(lake: Lake, table: str, day: date | None) -> pa.Table:
-    """Return the rows of a day, or of all, the newest delivery first; none if nothing was quarantined yet."""
-    name = f"quarantine_{table}"
-    if not lake.exists(name):
-        return QUARANTINE_SCHEMA.empty_table()
-    chosen = None if day is None else pc.field(DELIVERED_ON) == day
-    rows = lake.scan(name).to_table(filter=chosen)
-    return rows.sort_by([(DELIVERED_ON, "descending"), ("original", "ascending")])
 
 
 def _show(rows: pa.Table, table: str, day_text: str | None) -> None:

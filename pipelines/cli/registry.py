@@ -11,14 +11,14 @@ from pipelines.cli.arguments import known_app
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.tables import print_json
 from resources.registry.port import Registry, VersionInfo
-from resources.stack.loader import active_stack
+from resources.stack.ports import active_ports
 
 _METRICS = ("auc", "average_precision", "ece")
 
 
 def models(app: str, *, as_json: bool = False) -> None:
     """Print the versions, newest first, and the ledger, newest last."""
-    registry: Registry = active_stack().open("registry")
+    registry = active_ports().registry
     versions = registry.versions(known_app(app, APPS))
     if as_json:
         ledger = [entry.model_dump(mode="json") for entry in registry.ledger(app)]
@@ -49,7 +49,7 @@ def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool
         TesseraError: there is no such version, it is in charge already, it does not score the golden set, it never
             was champion, or the gate stopped it and nobody insists.
     """
-    registry: Registry = active_stack().open("registry")
+    registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):
         target = to or _before(registry, app)
         _put_in_charge(registry, app, target, "rollback", why or "rolled back by hand", even_if_refused, given=why)
@@ -62,7 +62,7 @@ def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -
         TesseraError: there is no such version, it is in charge already, it does not score the golden set, or the gate
             did not let it pass and nobody insists.
     """
-    registry: Registry = active_stack().open("registry")
+    registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):
         _put_in_charge(registry, app, version, "promote", why or "promoted by hand", even_if_refused, given=why)
 

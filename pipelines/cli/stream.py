@@ -22,7 +22,8 @@ from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
 from resources.home import only_one
 from resources.notifier.port import Notifier
-from resources.stack.loader import Stack, active_stack
+from resources.stack.loader import active_stack
+from resources.stack.ports import Ports
 
 _WAIT_SECONDS = 0.5
 _SHOWN_REASONS = 2
@@ -75,13 +76,13 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     """
     app_named(app, [one for one in APPS if one.streams], that=" that scores events")
     stack = active_stack()
-    champion = FraudChampion(stack.open("registry"))
-    notifier: Notifier = stack.open("notifier")
+    ports = Ports(stack)
+    champion, notifier = FraudChampion(ports.registry), ports.notifier
     totals = _Totals()
     if err.is_terminal:
         logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
     with only_one(stack, LOCK, f"`tessera stream {app}`"), stopped_by_signals() as stop:
-        worker = _worker(stack)
+        worker = _worker(ports)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
@@ -102,9 +103,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         raise Stopped(stop.signal)
 
 
-def _worker(stack: Stack) -> FraudStream:
-    events, store, lake, engine = (stack.open(port) for port in ("events", "stream_store", "lake", "engine"))
-    return fraud_stream(events, store, lake, engine, stack.settings.fraud)
+def _worker(ports: Ports) -> FraudStream:
+    return fraud_stream(ports.events, ports.stream_store, ports.lake, ports.engine, ports.stack.settings.fraud)
 
 
 def _follow(champion: FraudChampion, notifier: Notifier) -> None:

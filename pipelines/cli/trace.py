@@ -9,6 +9,7 @@ from pipelines.cli.arguments import PUBLISHING_APPS, known_day
 from pipelines.cli.console import listing, out
 from pipelines.cli.tables import print_json
 from resources.stack.loader import active_stack
+from resources.stack.ports import Ports
 
 
 def trace(app: str, entity: str, day_text: str | None, *, as_json: bool = False) -> None:
@@ -19,8 +20,8 @@ def trace(app: str, entity: str, day_text: str | None, *, as_json: bool = False)
     """
     traced_app, stack = app_named(app, PUBLISHING_APPS), active_stack()
     day = known_day(day_text, stack)
-    stores = (stack.open("sink"), stack.open("lake"), stack.open("registry"))
-    found = traced(traced_app, *stores, entity, day)
+    ports = Ports(stack)
+    found = traced(traced_app, ports.sink, ports.lake, ports.registry, entity, day)
     if as_json:
         print_json(found)
         return

@@ -298,6 +298,19 @@ def load_stack(file: Path, name: str | None, home: str | None, environment: Mapp
     return Stack(raw_profile(read_document(file), ADAPTERS, name, home, environment))
 
 
+def chosen_stack(profile: str | None = None, home: str | Path | None = None, file: str | Path | None = None) -> Stack:
+    """Return the stack of these choices; of what is None, the environment decides as in `active_stack`.
+
+    Raises:
+        TesseraError: as `active_stack`.
+    """
+    chosen = {name: _from_environment(name) for name in ("TESSERA_PROFILE", "TESSERA_HOME", "TESSERA_STACK")}
+    path = expanded_path(str(file), "The stack file").absolute() if file is not None else stack_file()
+    name = profile if profile is not None else chosen["TESSERA_PROFILE"]
+    place = str(home) if home is not None else chosen["TESSERA_HOME"]
+    return load_stack(path, name, place, os.environ)
+
+
 def stack_file() -> Path:
     """Return the file that TESSERA_STACK names, else the project's."""
     stack = os.environ.get("TESSERA_STACK")
@@ -314,14 +327,17 @@ def active_stack() -> Stack:
     Raises:
         TesseraError: as `load_stack`, or one of the three is set to nothing.
     """
-    chosen = {name: os.environ.get(name) for name in ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")}
-    for name, value in chosen.items():
-        if value is not None and not value.strip():
-            raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
-    file = stack_file()
-    if chosen["TESSERA_STACK"]:
-        os.environ["TESSERA_STACK"] = str(file)
-    return load_stack(file, chosen["TESSERA_PROFILE"], chosen["TESSERA_HOME"], os.environ)
+    stack = chosen_stack()
+    if os.environ.get("TESSERA_STACK"):
+        os.environ["TESSERA_STACK"] = str(stack_file())
+    return stack
+
+
+def _from_environment(name: str) -> str | None:
+    value = os.environ.get(name)
+    if value is not None and not value.strip():
+        raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
+    return value
 
 
 def _without(text: str, names: set[str]) -> str:

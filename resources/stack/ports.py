@@ -24,7 +24,7 @@ from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Identity, Source
-from resources.stack.loader import ADAPTERS, Stack, adapter_class, changed_settings, opened
+from resources.stack.loader import ADAPTERS, Stack, active_stack, adapter_class, changed_settings, opened
 from resources.stack.no_values import no_values
 from resources.stream_store.port import StreamStore
 
@@ -85,6 +85,11 @@ class Ports:
     def stream_store(self) -> StreamStore:
         """State and alerts of a stream."""
         return self.stack.open("stream_store")
+
+
+def active_ports() -> Ports:
+    """Return the ports of the profile that the environment chooses, as `active_stack`."""
+    return Ports(active_stack())
 
 
 class PortResource(dg.ConfigurableResource[T]):

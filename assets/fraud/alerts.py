@@ -1,0 +1,60 @@
+"""Alerts with what analysts have not labelled yet, as objects and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+
+from models.fraud.alerts import Alert, Feedback
+from resources.stream_store.port import StreamStore
+
+_SCHEMA = pa.schema(
+    [
+        ("alert_id", pa.string()),
+        ("day", pa.date32()),
+        ("customer_id", pa.string()),
+        ("payments", pa.list_(pa.int64())),
+        ("raised_for", pa.timestamp("us", "UTC")),
+        ("score", pa.float64()),
+        ("highest_score", pa.float64()),
+        ("reasons", pa.list_(pa.string())),
+        ("model_version", pa.string()),
+        ("label", pa.string()),
+        ("unlabelled", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ListedAlert:
+    """An alert, and how many of its payments nobody has labelled: some may have joined it since it was labelled."""
+
+    alert: Alert
+    unlabelled: int
+
+
+def listed_alerts(store: StreamStore, first: date, last: date) -> Sequence[ListedAlert]:
+    """Return the alerts of these days: by day, then the highest score first."""
+    found = store.find(first, last)
+    labels = labels_since(store, found[0].day) if found else ()
+    said = {(one.alert_id, one.transaction_id) for one in labels}
+    return [ListedAlert(one, sum((one.alert_id, id) not in said for id in one.transactions)) for one in found]
+
+
+def labels_since(store: StreamStore, day: date) -> Sequence[Feedback]:
+    """Return every label of payments of that day and later ones."""
+    # A payment may lie ahead of this machine's clock by minutes.
+    return store.feedback(day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
+
+
+def alert_table(found: Sequence[ListedAlert]) -> pa.Table:
+    """Return one row per alert; `unlabelled` is the number of its payments without a label."""
+    rows = [
+        {name: getattr(one.alert, name) for name in _SCHEMA.names if hasattr(one.alert, name)}
+        | {"payments": one.alert.transactions, "reasons": one.alert.why, "unlabelled": one.unlabelled}
+        for one in found
+    ]
+    return pa.Table.from_pylist(rows, _SCHEMA)
