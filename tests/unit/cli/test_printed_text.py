@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from assets.churn.app import CHURN
+from assets.fraud.alerts import ListedAlert
 from models.errors import TesseraError
 from models.fraud.alerts import Alert
 from models.publishing import Publication
@@ -67,7 +69,7 @@ def say_scores(text: str) -> None:
     rows = [{"customer_id": text, "score": 0.5, "decision": text, "reasons": [text], "model_version": text}]
     record = Publication.model_construct(app="churn", day=DAY, rows=1, degradation=text)
     table = pa.table({name: [row[name] for row in rows] for name in rows[0]})
-    publications._show(table, record, publications.output_of("churn"))  # pyright: ignore[reportPrivateUsage]
+    publications._show(table, record, CHURN.contract)  # pyright: ignore[reportPrivateUsage]
 
 
 def say_letters(text: str) -> None:
@@ -76,7 +78,7 @@ def say_letters(text: str) -> None:
 
 def say_alerts(text: str) -> None:
     alert = Alert(text, DAY, text, (1,), NOW, 0.9, 0.9, text, {text: 0.1}, text)
-    console.out.print(alerting._table([alerting._Listed(alert, 1)]))  # pyright: ignore[reportPrivateUsage]
+    console.out.print(alerting._table([ListedAlert(alert, 1)]))  # pyright: ignore[reportPrivateUsage]
 
 
 def say_versions(text: str) -> None:
