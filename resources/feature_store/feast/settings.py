@@ -24,19 +24,6 @@ ONLINE_STORES = {
     "redis": "resources.feature_store.online.redis.MonotonicRedisOnlineStore",
     "postgres": "resources.feature_store.online.postgres.MonotonicPostgresOnlineStore",
 }
-#: Settings of these, beside `type`: checked when stack.yaml is read, for which importing Feast would take too long.
-ONLINE_SETTINGS = {
-    "sqlite": ("path", "vector_enabled", "similarity", "text_search_enabled", "enable_openai_compatible_store"),
-    "redis": (
-        *("connection_string", "redis_type", "client", "sentinel_master", "key_ttl_seconds"),
-        *("full_scan_for_deletion", "skip_dedup"),
-    ),
-    "postgres": (
-        *("host", "port", "database", "db_schema", "user", "password", "sslmode", "sslkey_path", "sslcert_path"),
-        *("sslrootcert_path", "keepalives_idle", "min_conn", "max_conn", "conn_type", "max_batched_result_rows"),
-        *("vector_enabled", "similarity", "enable_openai_compatible_store"),
-    ),
-}
 PROJECT = "tessera"
 _BUSY_SECONDS = 60
 _CONNECT_SECONDS = 10

@@ -17,12 +17,13 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, field_validator
 from typing_extensions import override
 
-from models.errors import TesseraError, choose_from
+from models.errors import TesseraError
 from resources.feature_store.feast.client_errors import answering
 from resources.feature_store.feast.entity_rows import appended, checked
+from resources.feature_store.feast.online_settings import check_online_settings
 from resources.feature_store.feast.served_log import SERVED_AT, ServedLog
 from resources.feature_store.feast.session import FeastSession
-from resources.feature_store.feast.settings import ONLINE_SETTINGS, feast_settings
+from resources.feature_store.feast.settings import feast_settings
 from resources.feature_store.offline.pinned_files import pinned
 from resources.feature_store.online.bulk_store import BulkOnlineStore
 from resources.feature_store.port import SERVED_LOG, FeatureStore
@@ -71,11 +72,8 @@ class FeastStoreConfig(dg.Config):
 
     @field_validator("online_store")
     @classmethod
-    def _knows_its_settings(cls, online_store: dict[str, Any]) -> dict[str, Any]:
-        known = ONLINE_SETTINGS.get(online_store.get("type", "sqlite"))
-        for name in online_store:
-            if known is not None and name not in ("type", *known):
-                raise ValueError(f"there is no setting {name!r}; expected {choose_from(name, known)}")
+    def _fits_its_type(cls, online_store: dict[str, Any]) -> dict[str, Any]:
+        check_online_settings(online_store)
         return online_store
 
     def open(self) -> FeastStore:

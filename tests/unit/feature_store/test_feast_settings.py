@@ -1,16 +1,18 @@
 """From `stack.yaml` to Feast: names, secrets, and what a user is told about mistakes."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 from redis import Redis
 
 from models.errors import TesseraError
+from resources.feature_store.feast.online_settings import ONLINE_SETTINGS, check_online_settings
 from resources.feature_store.feast.settings import (
-    ONLINE_SETTINGS,
     ONLINE_STORES,
     feast_settings,
     for_yaml,
@@ -152,7 +154,64 @@ def test_the_settings_that_are_known_before_feast_is_imported_are_those_of_its_s
     from feast.repo_config import get_online_config_from_type
 
     fields = get_online_config_from_type(ONLINE_STORES[kind]).model_fields
-    assert {"type", *ONLINE_SETTINGS[kind]} == {*fields}
+    assert {"type", *ONLINE_SETTINGS[kind].model_fields} == {*fields}
+
+
+REQUIRED = {"postgres": {"host": "h", "database": "d", "user": "u", "password": "p"}}
+VALUES: list[object] = ["text", "5432", 5, 0, -1, 70_000, 2.5, True, None, "yes", ["a"], {"a": 1}]
+SETTINGS = [(kind, name) for kind, settings in ONLINE_SETTINGS.items() for name in settings.model_fields]
+
+
+@pytest.mark.parametrize(("kind", "name"), SETTINGS)
+def test_what_feast_would_refuse_is_refused_when_the_stack_is_read(kind: str, name: str) -> None:
+    from feast.repo_config import get_online_config_from_type
+
+    feasts = get_online_config_from_type(ONLINE_STORES[kind])
+    taken: list[object] = []
+    places: set[object] = set()
+    for value in VALUES:
+        store = {**REQUIRED.get(kind, {}), name: value}
+        try:
+            check_online_settings({"type": kind, **store})
+        except ValidationError as error:
+            places.add(error.errors()[0]["loc"])
+            continue
+        taken.append(value)
+        with contextlib.suppress(TesseraError):  # our stores do without some features, and say so
+            feasts(type=ONLINE_STORES[kind], **store)
+    assert places == {(name,)}
+    assert len(taken) < len(VALUES) / 2
+    assert taken or name in ("redis_type", "client", "conn_type")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"port": "abc"}, r"port` is 'abc': expected a whole number"),
+        ({"port": True}, r"port` is True: expected a whole number"),
+        ({"port": 70_000}, r"port` is 70000: .* less than or equal to 65535"),
+        ({"sslmode": True}, r"sslmode` is True: expected text"),
+        ({"conn_type": "pol"}, r"conn_type` is 'pol': .*did you mean 'pool'"),
+        ({"password": 12345}, r"password`: expected text"),
+        ({"port": {"env": "PORT"}}, r"port`: expected no text here; write \$\{PORT\}"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_with_its_line(settings: dict[str, object], says: str, tmp_path: Path) -> None:
+    document = yaml.safe_load((ROOT / "stack.yaml").read_text())
+    online = {"type": "postgres", **REQUIRED["postgres"], **settings}
+    document["profiles"]["local"]["ports"]["feature_store"] = {"kind": "feast", "online_store": online}
+    file = tmp_path / "stack.yaml"
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    lines = file.read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if text.strip().startswith(f"{next(iter(settings))}:"))
+    with pytest.raises(TesseraError, match=rf"stack.yaml:{line}: `local.ports.feature_store.online_store.{says}"):
+        load_stack(file, None, str(tmp_path / "home"), {})
+
+
+def test_a_variable_may_stand_for_a_number(tmp_path: Path) -> None:
+    check_online_settings({"type": "postgres", **REQUIRED["postgres"], "port": "5432"})
+    with pytest.raises(ValidationError, match="Field required"):
+        check_online_settings({"type": "postgres", "host": "h", "password": {"env": "PW"}})
 
 
 def test_a_misspelt_setting_of_the_online_store_is_found_when_the_stack_is_read(tmp_path: Path) -> None:
@@ -162,6 +221,6 @@ def test_a_misspelt_setting_of_the_online_store_is_found_when_the_stack_is_read(
     document["profiles"]["local"]["ports"]["feature_store"] = store
     file = tmp_path / "stack.yaml"
     file.write_text(yaml.safe_dump(document, sort_keys=False))
-    line = 1 + next(n for n, text in enumerate(file.read_text().splitlines()) if "online_store:" in text)
-    with pytest.raises(TesseraError, match=rf"stack.yaml:{line}: .*no setting 'hots'.*did you mean 'host'"):
+    line = 1 + next(n for n, text in enumerate(file.read_text().splitlines()) if "hots:" in text)
+    with pytest.raises(TesseraError, match=rf"stack.yaml:{line}: .*hots` is 'db': .*did you mean 'host'"):
         load_stack(file, None, str(tmp_path / "home"), {})
