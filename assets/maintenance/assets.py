@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.apps import APPS
 from assets.partitions import daily
-from resources.lake.port import Lake
+from resources.lake.port import Lake, RetainedLake
 from resources.sink.port import RetainedSink, Sink
 from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
 
@@ -28,12 +28,14 @@ def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -
 
 
 def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
-    """Files removed from each table of the lake and from the scores of each application."""
-    tables = {f"lake/{table}": lake.vacuum(table, keep_hours=keep_hours) for table in lake.tables()}
-    if not isinstance(sink, RetainedSink):
-        return tables
-    scores = {f"scores/{app.name}": sink.vacuum(app.name, keep_hours=keep_hours) for app in APPS if app.publishes}
-    return tables | scores
+    """Files removed from each table of the lake and from the scores of each application; of stores that can."""
+    removed: dict[str, int] = {}
+    if isinstance(lake, RetainedLake):
+        removed |= {f"lake/{table}": lake.vacuum(table, keep_hours=keep_hours) for table in lake.tables()}
+    if isinstance(sink, RetainedSink):
+        publishing = (app.name for app in APPS if app.publishes)
+        removed |= {f"scores/{name}": sink.vacuum(name, keep_hours=keep_hours) for name in publishing}
+    return removed
 
 
 @dg.asset(

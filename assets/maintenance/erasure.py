@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
-from assets.maintenance.erasure_scope import erasable_sink, scored_apps
+from assets.maintenance.erasure_scope import erasable_lake, erasable_sink, scored_apps
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
@@ -106,7 +106,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
         TesseraError: a store does not answer or cannot erase, or the entity was found again afterwards.
     """
     erasable_sink(parts.sink, entity)
-    stone = parts.lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
+    stone = erasable_lake(parts.lake, entity).leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
     work = _Erasing(parts, journal, record, entity, id)
@@ -229,7 +229,7 @@ class _Erasing:
 
     def _remove(self, table: str, where: pc.Expression) -> None:
         name = f"lake: {table}"
-        self._parts.lake.remove(table, where, planned=partial(self._note, name))
+        erasable_lake(self._parts.lake, self._entity).remove(table, where, planned=partial(self._note, name))
         self._record.places.setdefault(name, Place(rows=0))
 
     def _note(self, name: str, plan: DayRows) -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from assets.apps import APPS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
+from resources.lake.port import ErasableLake, Lake
 from resources.sink.port import ErasableSink, Sink
+
+
+def erasable_lake(lake: Lake, entity: str) -> ErasableLake:
+    """Return the lake, which can remove the rows of one entity.
+
+    Raises:
+        TesseraError: the adapter cannot.
+    """
+    if isinstance(lake, ErasableLake):
+        return lake
+    raise _cannot("lake", lake, f"the rows of one {entity}")
 
 
 def erasable_sink(sink: Sink, entity: str) -> ErasableSink:
@@ -15,11 +27,7 @@ def erasable_sink(sink: Sink, entity: str) -> ErasableSink:
         TesseraError: the adapter cannot, or it holds scores of an application that is not known here.
     """
     if not isinstance(sink, ErasableSink):
-        raise TesseraError(
-            f"The sink ({type(sink).__name__}) cannot remove the scores of one {entity}: nothing was removed anywhere.",
-            expected="a sink with the capability `erasable` (docs/adapters.md)",
-            todo="Move the scores to such a sink, or take its scores away, and run `tessera forget` again.",
-        )
+        raise _cannot("sink", sink, f"the scores of one {entity}")
     known = {app.name for app in APPS}
     strange = sorted(
         name for name, columns in sink.apps().items() if not {*columns} & {ENTITIES[entity]} | {name} & known
@@ -40,3 +48,11 @@ def scored_apps(sink: ErasableSink, entity: str) -> list[str]:
     stored = {name for name, columns in sink.apps().items() if column in columns}
     written = {app.name for app in APPS if app.output and entity in app.erases and column in app.output.schema.names}
     return sorted(stored | written)
+
+
+def _cannot(port: str, adapter: object, what: str) -> TesseraError:
+    return TesseraError(
+        f"The {port} ({type(adapter).__name__}) cannot remove {what}: nothing was removed anywhere.",
+        expected="an adapter with the capability `erasable` (docs/adapters.md)",
+        todo=f"Move what the {port} holds to such an adapter, then run `tessera forget` again.",
+    )

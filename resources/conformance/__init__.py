@@ -11,11 +11,20 @@ from models.errors import TesseraError
 
 if TYPE_CHECKING:
     from resources.conformance.engine import EngineConformance
+    from resources.conformance.lake import LakeConformance
     from resources.conformance.notifier import NotifierConformance
     from resources.conformance.sink import SinkConformance
+    from resources.conformance.source import SourceConformance
     from resources.conformance.trainer import TrainerConformance
 
-__all__ = ["EngineConformance", "NotifierConformance", "SinkConformance", "TrainerConformance"]
+__all__ = [
+    "EngineConformance",
+    "LakeConformance",
+    "NotifierConformance",
+    "SinkConformance",
+    "SourceConformance",
+    "TrainerConformance",
+]
 
 
 def __getattr__(name: str) -> Any:

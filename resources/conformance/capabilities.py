@@ -23,6 +23,10 @@ class Gap:
 
 #: Port -> name of the capability -> a sentence about an adapter that has it.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
+    "lake": {
+        "erasable": "The rows of an erased person leave every version and file, and no write brings them back.",
+        "retained": "Files that only old versions of a table use are removed.",
+    },
     "engine": {"memory_limit": "A query that needs more memory than the limit fails with a sentence."},
     "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},
     "sink": {

@@ -27,7 +27,7 @@ from resources.lake.local_copies import LocalCopies
 from resources.lake.manifest import listed
 from resources.lake.object_store import object_store
 from resources.lake.parts import is_intact, write_parts
-from resources.lake.port import DayRows, Lake, unwatched
+from resources.lake.port import DayRows, ErasableLake, RetainedLake, unwatched
 from resources.lake.removal import rewrite_without
 from resources.lake.schema import conformed, lake_schema
 from resources.lake.table_log import TableLog
@@ -67,7 +67,7 @@ class DeltaLakeConfig(dg.Config):
         )
 
 
-class DeltaLake(Lake):
+class DeltaLake(ErasableLake, RetainedLake):
     """One Delta table per name, one folder per day, one file per day up to 128 MiB of rows.
 
     Writers on one machine wait for each other at a file lock. Writers on several machines are kept apart by Delta's

@@ -31,16 +31,15 @@ class Lake(ABC):
     A table is created by its first write. Writers of one table wait for each other; readers never wait and see
     either all of a write or nothing of it.
 
-    Whoever was forgotten does not come back: once an entity has a tombstone, no write of any table with the entity's
-    column (`models.erasure.tombstones.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
+    Some lakes can also erase (`ErasableLake`) and tidy up (`RetainedLake`).
     """
 
     @abstractmethod
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         """Return table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
 
-        Rows of forgotten entities are left out; who is forgotten is asked while no other writer is active. Writing what
-        already stands there makes no new version. `rows` may be empty.
+        Rows of erased entities are left out (`ErasableLake`); they are looked up while no other writer is active.
+        Writing what already stands there makes no new version. `rows` may be empty.
 
         Raises:
             TesseraError: a row lies outside the days, or the schema is not the table's.
@@ -76,8 +75,7 @@ class Lake(ABC):
     def rows_by_day(self, table: str) -> DayRows:
         """Rows of each day that holds any, without reading them; empty when the table does not exist."""
 
-    @abstractmethod
-    def repair(self, table: str) -> Sequence[date]:
+    def repair(self, table: str) -> Sequence[date]:  # noqa: ARG002 - adapters over plain files use it
         """Return the days that lost rows since they were written, ascending, after they were taken out of the table.
 
         Every byte of the table is compared with what was written. Whatever can be restored is restored; a day of which
@@ -86,6 +84,7 @@ class Lake(ABC):
         Raises:
             TesseraError: so much is damaged that nobody can say what the table held.
         """
+        return ()
 
     @abstractmethod
     def drop(self, table: str) -> None:
@@ -95,9 +94,29 @@ class Lake(ABC):
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
         """Absolute paths of the Parquet files of the current version (of those days), for engines that read files."""
 
+    def forgotten(self, entity: str) -> Forgotten:
+        """Return the erased ids of `entity` so far; by default none."""
+        return Forgotten(entity, b"")
+
     @abstractmethod
-    def vacuum(self, table: str, *, keep_hours: float) -> int:
-        """Return number of files removed that no version younger than `keep_hours` uses."""
+    def lock(self, table: str) -> AbstractContextManager[None]:
+        """Held by whoever reads, decides and writes a table: for other writers that is one step. Re-entrant.
+
+        Raises:
+            TesseraError: another writer holds it for longer than the lake is set to wait.
+        """
+
+    @abstractmethod
+    def check(self) -> Health:
+        """Report if the lake can be written and read right now."""
+
+
+class ErasableLake(Lake):
+    """A lake that can remove all rows of one entity, for good.
+
+    Erased entities do not come back: once one has a tombstone, no write of any table with the entity's column
+    (`models.erasure.tombstones.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
+    """
 
     @abstractmethod
     def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
@@ -123,14 +142,10 @@ class Lake(ABC):
     def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
         """Return tombstone of `id`, which stands afterwards (see `replace`); one that stands already stays as it is."""
 
-    @abstractmethod
-    def lock(self, table: str) -> AbstractContextManager[None]:
-        """Held by whoever reads, decides and writes a table: for other writers that is one step. Re-entrant.
 
-        Raises:
-            TesseraError: another writer holds it for longer than the lake is set to wait.
-        """
+class RetainedLake(Lake):
+    """A lake that can remove what only older versions of a table use."""
 
     @abstractmethod
-    def check(self) -> Health:
-        """Report if the lake can be written and read right now."""
+    def vacuum(self, table: str, *, keep_hours: float) -> int:
+        """Return number of files removed that no version younger than `keep_hours` uses."""
