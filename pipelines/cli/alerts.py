@@ -13,6 +13,7 @@ from models.errors import TesseraError, choose_from
 from models.fraud.alerts import Alert, Feedback, Verdict
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
+from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, write_table
 from resources.events.port import Events
 from resources.stack.ports import active_ports
@@ -140,7 +141,7 @@ def _day(text: str) -> date:
 
 def _why_none(days: Sequence[date], span: tuple[date, date]) -> str:
     if not days:
-        return "There are no alerts yet: `tessera stream fraud` raises them while it scores payments."
+        return runnable("There are no alerts yet: `tessera stream fraud` raises them while it scores payments.")
     first, last = span
     asked = f"on {first}" if first == last else "on these days"
     known = f"on {days[0]}" if len(days) == 1 else f"on {len(days):,} days from {days[0]} to {days[-1]}"

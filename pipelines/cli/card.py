@@ -13,6 +13,7 @@ from assets.apps import APPS
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from pipelines.cli.console import literal
+from pipelines.cli.hints import runnable
 from pipelines.cli.next_step import next_step
 from resources.stack.loader import Stack
 
@@ -30,7 +31,7 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
     lines.add_column(style="dim", no_wrap=True)
     lines.add_column(overflow="fold")
     for name, text in _lines(outcome, stack):
-        lines.add_row(name, text if isinstance(text, Text) else literal(text))
+        lines.add_row(name, text if isinstance(text, Text) else literal(runnable(text)))
     colour = "green" if outcome.success else "red"
     publishes = outcome.job in {"churn_nightly", "churn_fallback"}
     verdict = "done" if outcome.success else "NOT PUBLISHED" if publishes else "FAILED"
@@ -59,12 +60,12 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
     blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
     lines += [
-        (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(says)))
+        (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(runnable(says))))
         for name, says in outcome.failed_checks.items()
         if name not in blocked
     ]
     if outcome.complaint:
-        lines.append((literal("stopped", "red"), literal(outcome.complaint, "red")))
+        lines.append((literal("stopped", "red"), literal(runnable(outcome.complaint), "red")))
     lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))
     return [*lines, ("next", next_step(outcome, stack))]
 

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from models.errors import TesseraError
 from pipelines.cli.console import err, listing, literal, out
+from pipelines.cli.hints import runnable
 from pipelines.cli.sampled import Sampled, sampled
 from pipelines.cli.tables import print_json
 from resources.health import Health
@@ -40,7 +41,9 @@ def check(*, as_json: bool = False) -> int:
 
 
 def _print_parts(answers: Mapping[str, Health], stack: Stack) -> None:
-    cells = ((_titled(part, stack), _mark(health), health.says, health.todo) for part, health in answers.items())
+    cells = (
+        (_titled(part, stack), _mark(health), health.says, runnable(health.todo)) for part, health in answers.items()
+    )
     out.print(f"profile {stack.name}")
     out.print(listing(("part", "", "says", "do this"), cells))
 
@@ -48,7 +51,7 @@ def _print_parts(answers: Mapping[str, Health], stack: Stack) -> None:
 def _print_samples(samples: Sequence[Sampled], problems: Sequence[str], stack: Stack) -> None:
     """Print a sample of each table through its contract, and those for whose quarantine a night would stop."""
     for problem in problems:
-        err.print(problem)
+        err.print(runnable(problem))
     for found in samples:
         for line in found.lines():
             out.print(line)

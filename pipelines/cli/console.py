@@ -19,6 +19,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from models.errors import TesseraError
+from pipelines.cli.hints import runnable
 
 
 def printable(text: str) -> str:
@@ -89,7 +90,7 @@ def working(what: str) -> Iterator[None]:
 def complain(error: TesseraError) -> None:
     """Print what was wrong, what was expected and what to do: one line each, also if a library said it in several."""
     say_stopped(error.what)
-    for title, text in (("Expected:", error.expected), ("Do this:", error.todo)):
+    for title, text in (("Expected:", error.expected), ("Do this:", runnable(error.todo))):
         err.print(Text.assemble((title, "bold"), " ", literal(_one_line(text))))
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from models.errors import TesseraError
 from pipelines.cli.console import literal
+from pipelines.cli.hints import given_environment
 from resources.stack.loader import Stack
 
 if TYPE_CHECKING:
     from pipelines.cli.run import Outcome
 
 _TESSERA = ".venv/bin/tessera"
-#: They choose stack file, profile and home; a command that is repeated without them works somewhere else.
-_ENVIRONMENT = ("TESSERA_STACK", "TESSERA_PROFILE", "TESSERA_HOME")
 
 
 def next_step(outcome: Outcome, stack: Stack) -> Text:
     """Return the command, with the environment of this one in a line before it, and what it is good for."""
     command, use = _after_success(outcome) if outcome.success else _after_failure(outcome, stack)
     line = literal(f"{_TESSERA} {command}   {use}")
-    given = [f"{name}={shlex.quote(os.environ[name])}" for name in _ENVIRONMENT if os.environ.get(name)]
+    given = given_environment()
     # The shell reads both lines as one.
     return Text.assemble(literal(" ".join([*given, "\\"])), "\n", line) if given else line
 

@@ -15,6 +15,7 @@ from models.publishing import LADDER, AuditVerdict, Publication
 from models.scoring.output import OutputContract
 from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
 from pipelines.cli.console import listing, literal, out
+from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, write_table
 from resources.sink.port import Sink
 from resources.stack.loader import active_stack
@@ -124,7 +125,7 @@ def unpublish(app: str, day_text: str | None, why: str) -> None:
     sink = Ports(stack).sink
     if sink.unpublish(known_app(app), day, why=why, who=getpass.getuser()) is None:
         raise _nothing(app, day)
-    out.print(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back.")
+    out.print(runnable(f"{day} is withdrawn; `tessera publish {app} --date {day}` brings it back."))
 
 
 def _nothing(app: str, day: date) -> TesseraError:

@@ -9,6 +9,7 @@ from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, Action, champion_before, passed_by_hand
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import listing, literal, out
+from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json
 from resources.registry.port import Registry, VersionInfo
 from resources.stack.ports import active_ports
@@ -25,7 +26,7 @@ def models(app: str, *, as_json: bool = False) -> None:
         print_json({"versions": [*map(asdict, versions)], "ledger": ledger})
         return
     if not versions:
-        out.print(f"{app} has no model yet: `tessera run {app}_nightly` trains one.")
+        out.print(runnable(f"{app} has no model yet: `tessera run {app}_nightly` trains one."))
         return
     columns = ("version", "champion", "kind", "refit of", "created", *_METRICS, "gate")
     out.print(listing((name.replace("_", " ") for name in columns), map(_cells, versions)))
