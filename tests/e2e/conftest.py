@@ -22,8 +22,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, small_stack: Path, worker_
     home = Home(folder / "home", small_stack)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "card.txt").exists():
-            folder.mkdir()
-            said = home.tessera("run", "churn_nightly", "--date", DAY.isoformat())
+            (folder / "tmp").mkdir(parents=True)
+            said = home.tessera("run", "churn_nightly", "--date", DAY.isoformat(), TMPDIR=str(folder / "tmp"))
             (folder / "card.txt").write_text(said.out)
     return home
 

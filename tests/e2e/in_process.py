@@ -10,6 +10,7 @@ import io
 import os
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def _exit_code() -> int:
 
 @contextlib.contextmanager
 def _as_a_process(argv: list[str], environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    kept, arguments = dict(os.environ), sys.argv
+    kept, arguments, temporary = dict(os.environ), sys.argv, tempfile.tempdir
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)}
     umask = os.umask(0o022)
     try:
@@ -67,11 +68,11 @@ def _as_a_process(argv: list[str], environment: Mapping[str, str], folder: Path)
             for category in _SILENT:
                 warnings.simplefilter("ignore", category)
             _replace_environment(environment)
-            sys.argv = argv
+            sys.argv, tempfile.tempdir = argv, None
             yield
     finally:
         _replace_environment(kept)
-        sys.argv = arguments
+        sys.argv, tempfile.tempdir = arguments, temporary
         os.umask(umask)
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -167,7 +167,7 @@ class TestLabel:
         [
             (("label", "20180808-569", "fraud"), "did you mean '20180808-596'?"),
             (("label", "20180808-596", "frod"), "did you mean 'fraud'?"),
-            (("label", "fraud", "20180808-596"), "`tessera alerts label ID fraud`"),
+            (("label", "fraud", "20180808-596"), " tessera alerts label ID fraud`"),
             (("label", "20180808-596", "ok", "--who", " "), "Pass --who NAME"),
             (("label", "20180808-596"), "Missing argument"),
             (("lable", "20180808-596", "ok"), "Did you mean 'label'?"),
@@ -190,7 +190,7 @@ class TestLabel:
             patch.setenv("TESSERA_STACK", str(wrong.stack))
             said = raised.refuses("alerts", "label", "20180808-596", "fraud")
         assert "20180808-596 is labelled fraud, but the stream was not told" in said
-        assert "run `tessera alerts label 20180808-596 fraud` again" in said
+        assert " tessera alerts label 20180808-596 fraud` again" in said
         assert "was already labelled fraud: 2 payments, 2 events" in raised.says(
             "alerts", "label", "20180808-596", "fraud"
         )

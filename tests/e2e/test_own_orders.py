@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from forgetting_home import places_with
 from shop_home import DAY, LENIENT, Home
 
 #: Orders of the small shop, written as each shop system exports them.
@@ -81,6 +82,8 @@ def test_an_export_is_scored_in_three_commands(
     assert published is not None
     assert published.degradation == "fresh"
     assert published.rows == _active(orders) > 500
+    told = places_with(home.folder / "dagster", "@example") + places_with(home.folder / "mlflow", "@example")
+    assert told == [], "customers are known by their addresses, which stay in the home's tables"
 
 
 def _active(orders: duckdb.DuckDBPyConnection) -> int:
