@@ -81,7 +81,7 @@ def _moment(folder: Path) -> str:
     if first is None:
         return "between two batches"
     committed = first <= opened(folder)[1].position()[0]
-    return "after the commit, before the events were settled" if committed else "before the commit"
+    return "after the commit, before the events were acknowledged" if committed else "before the commit"
 
 
 def _everything(folder: Path) -> dict[str, dict[Any, Any]]:

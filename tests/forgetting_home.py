@@ -189,7 +189,7 @@ def _stream(parts: Parts) -> None:
         told(parts.notifier, alert)
         parts.stream_store.answer(alert.alert_id, "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
     for customer in customers:
-        parts.events.refuse_body(f'{{"subject": "{customer}", "da', "no JSON")
+        parts.events.reject_body(f'{{"subject": "{customer}", "da', "no JSON")
     parts.events.publish([payment(number, customers[number % 3]) for number in range(20, 29)])
     parts.events.read("other", limit=5)
 

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.apps import APPS
 from assets.partitions import daily
+from resources.events.port import RetainedEvents
 from resources.lake.port import Lake, RetainedLake
 from resources.sink.port import RetainedSink, Sink
 from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
@@ -51,5 +52,7 @@ def old_events(events: EventsResource, settings: SettingsResource) -> dg.Materia
     The stream's own state needs no such step: the worker removes what no window can see any more as it goes.
     """
     queue = events.open()
+    if not isinstance(queue, RetainedEvents):
+        return dg.MaterializeResult(metadata={"events removed": 0})
     before = datetime.now(UTC) - timedelta(days=settings.open().storage.keep_event_days)
     return dg.MaterializeResult(metadata={"events removed": queue.prune(before=before)})

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
-from assets.maintenance.erasure_scope import erasable_lake, erasable_sink, scored_apps
+from assets.maintenance.erasure_scope import erasable_events, erasable_lake, erasable_sink, scored_apps
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
@@ -106,6 +106,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
         TesseraError: a store does not answer or cannot erase, or the entity was found again afterwards.
     """
     erasable_sink(parts.sink, entity)
+    erasable_events(parts.events, entity)
     stone = erasable_lake(parts.lake, entity).leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
@@ -177,7 +178,7 @@ class _Erasing:
 
     def queue(self) -> None:
         """Events of any type and dead letters, whoever has yet to read them."""
-        self._counting("events", lambda: {_QUEUE: self._parts.events.forget(self._id)})
+        self._counting("events", lambda: {_QUEUE: erasable_events(self._parts.events, self._entity).forget(self._id)})
 
     def stream(self) -> None:
         """Erase the state, alerts and feedback of the payment stream; a running worker starts anew without them."""

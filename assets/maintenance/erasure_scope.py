@@ -5,6 +5,7 @@ from __future__ import annotations
 from assets.apps import APPS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
+from resources.events.port import ErasableEvents, Events
 from resources.lake.port import ErasableLake, Lake
 from resources.sink.port import ErasableSink, Sink
 
@@ -18,6 +19,17 @@ def erasable_lake(lake: Lake, entity: str) -> ErasableLake:
     if isinstance(lake, ErasableLake):
         return lake
     raise _cannot("lake", lake, f"the rows of one {entity}")
+
+
+def erasable_events(events: Events, entity: str) -> ErasableEvents:
+    """Return the queue, which can remove the events of one entity.
+
+    Raises:
+        TesseraError: the adapter cannot.
+    """
+    if isinstance(events, ErasableEvents):
+        return events
+    raise _cannot("queue of events", events, f"the events of one {entity}")
 
 
 def erasable_sink(sink: Sink, entity: str) -> ErasableSink:

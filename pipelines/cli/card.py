@@ -210,7 +210,7 @@ def _vacuumed(found: dict[str, Any]) -> str:
 
 
 def _pruned(found: dict[str, Any]) -> str:
-    return f"{found['events removed']:,} events removed that everybody has settled long ago"
+    return f"{found['events removed']:,} events removed that every group acknowledged long ago"
 
 
 _SECTIONS = (

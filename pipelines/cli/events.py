@@ -109,7 +109,7 @@ def dead_letters(file: Path | None, *, as_json: bool = False) -> None:
 
 
 def status(*, as_json: bool = False) -> None:
-    """Show how many events there are, and how many of them each group has not settled."""
+    """Show how many events there are, and how many of them each group has not acknowledged."""
     stack = active_stack()
     queue = Ports(stack).events
     newest, groups = queue.newest_offset(), queue.groups()
@@ -144,7 +144,7 @@ def drop(group: str, *, yes: bool) -> None:
     behind = queue.backlog(group)
     if not yes:
         _ask(group, behind)
-    queue.drop(group)
+    queue.delete_group(group)
     out.print(f"The group {group} is no more; {behind:,} events no longer wait for it.")
 
 
@@ -203,7 +203,7 @@ class _Sending:
 
     def refuse(self, body: str, reason: str) -> None:
         """Keep what is no event as a dead letter."""
-        self._queue.refuse_body(body, reason)
+        self._queue.reject_body(body, reason)
         self.refused += 1
         self.first_reason = self.first_reason or reason
 
@@ -312,7 +312,7 @@ def _write(file: Path, letters: Sequence[DeadLetter]) -> None:
 
 def _row(one: DeadLetter) -> dict[str, object]:
     """Return a dead letter for programs."""
-    return {"refused_at": one.refused_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
+    return {"rejected_at": one.rejected_at.isoformat(), "offset": one.offset, "reason": one.reason, "body": one.body}
 
 
 def _table(letters: Sequence[DeadLetter]) -> Table:
@@ -324,5 +324,5 @@ def _table(letters: Sequence[DeadLetter]) -> Table:
         table.add_column(column, overflow="ellipsis", no_wrap=column == "body", ratio=1)
     for one in letters:
         offset = "" if one.offset is None else str(one.offset)
-        table.add_row(f"{one.refused_at:%Y-%m-%d %H:%M:%S}", offset, literal(one.reason), literal(one.body))
+        table.add_row(f"{one.rejected_at:%Y-%m-%d %H:%M:%S}", offset, literal(one.reason), literal(one.body))
     return table

@@ -11,6 +11,7 @@ from models.errors import TesseraError
 
 if TYPE_CHECKING:
     from resources.conformance.engine import EngineConformance
+    from resources.conformance.events import EventsConformance
     from resources.conformance.lake import LakeConformance
     from resources.conformance.notifier import NotifierConformance
     from resources.conformance.sink import SinkConformance
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EngineConformance",
+    "EventsConformance",
     "LakeConformance",
     "NotifierConformance",
     "SinkConformance",

@@ -28,6 +28,10 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         "retained": "Files that only old versions of a table use are removed.",
     },
     "engine": {"memory_limit": "A query that needs more memory than the limit fails with a sentence."},
+    "events": {
+        "erasable": "Events and dead letters that name an erased person are removed, whoever has yet to read them.",
+        "retained": "Events that every group acknowledged, and dead letters, are removed when they are old.",
+    },
     "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},
     "sink": {
         "erasable": "The rows of an erased person leave every attempt and all storage, and no write brings them back.",

@@ -18,7 +18,7 @@ class Delivered:
 
     Attributes:
         event: what happened.
-        offset: its place in the order of publication: 1, 2, 3, ... The offset of a forgotten event stays unused.
+        offset: its place in the order of publication: 1, 2, 3, ... The offset of an erased event stays unused.
         attempt: 1 for the first delivery; more after a consumer died or gave it back.
     """
 
@@ -34,21 +34,21 @@ class DeadLetter:
     body: str
     reason: str
     offset: int | None
-    refused_at: datetime
+    rejected_at: datetime
 
 
 class Published(int):
     """Number of events that were stored.
 
     Attributes:
-        conflicts: positions, in the published sequence, of the events that were refused: their `source` and `id` are
+        conflicts: positions, in the published sequence, of the events that were rejected: their `source` and `id` are
             those of an event with other content.
     """
 
     conflicts: tuple[int, ...]
 
     def __new__(cls, stored: int, conflicts: Sequence[int] = ()) -> Published:
-        """Return a number with the positions of what was refused."""
+        """Return a number with the positions of what was rejected."""
         number = super().__new__(cls, stored)
         number.conflicts = tuple(conflicts)
         return number
@@ -74,7 +74,7 @@ class Events(ABC):
     """A durable queue, delivered at least once to each consumer group, in order for each subject.
 
     A *group* is one application's reading of the queue (`fraud`); its members share the events between them. What a
-    member has read and not settled is delivered again, to any member, once its lease has run out: so a crash loses
+    member has read and not acknowledged is delivered again, to any member, once its lease has run out: so a crash loses
     nothing, and a consumer must be able to meet an event twice. A queue may be shared by threads, and used in a
     forked process too.
     """
@@ -86,7 +86,7 @@ class Events(ABC):
         One that is stored already (`source`, `id`) is left out.
 
         One whose `source` and `id` are those of an event with other content, stored or earlier in `events`, goes to
-        the dead letters before this returns. (After a crash in between, publish again: it is refused again.)
+        the dead letters before this returns. (After a crash in between, publish again: it is rejected again.)
 
         Args:
             events: in the order in which they are to be delivered.
@@ -105,7 +105,7 @@ class Events(ABC):
         """
 
     @abstractmethod
-    def settle(self, group: str, offsets: Sequence[int]) -> None:
+    def acknowledge(self, group: str, offsets: Sequence[int]) -> None:
         """Acknowledge these events: they are not delivered to the group again. Acknowledging twice changes nothing."""
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Events(ABC):
         """Return these events at once, as after a crash, without waiting for the lease to run out."""
 
     @abstractmethod
-    def take_over(self, group: str) -> int:
+    def reclaim(self, group: str) -> int:
         """Return number of events that are given back at once, whoever holds them.
 
         For an application that has one member at a time, when that starts: without waiting for its predecessor's
@@ -121,14 +121,14 @@ class Events(ABC):
         """
 
     @abstractmethod
-    def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
+    def reject(self, group: str, delivered: Delivered, reason: str) -> None:
         """Move the event to the dead letters with the reason, and acknowledge it, in one transaction.
 
-        If it is settled already (refused by another member when the lease had run out), nothing happens.
+        If it is acknowledged already (rejected by another member when the lease had run out), nothing happens.
         """
 
     @abstractmethod
-    def refuse_body(self, body: str, reason: str) -> None:
+    def reject_body(self, body: str, reason: str) -> None:
         """Add a body that is not a valid event (broken JSON) to the dead letters."""
 
     @abstractmethod
@@ -139,7 +139,7 @@ class Events(ABC):
     def replay(self, group: str, *, first: int) -> int:
         """Return number of events, from offset `first` on, that are delivered to the group again: a backfill.
 
-        What a member holds at this moment comes again only if it does not settle it.
+        What a member holds at this moment comes again only if it does not acknowledge it.
         """
 
     @abstractmethod
@@ -152,28 +152,10 @@ class Events(ABC):
 
     @abstractmethod
     def backlog(self, group: str) -> int:
-        """Return number of events that the group has not settled."""
+        """Return number of events that the group has not acknowledged."""
 
     @abstractmethod
-    def prune(self, *, before: datetime) -> int:
-        """Return number of events removed, oldest first: published before that moment and settled by every group.
-
-        Nothing while there is no group. A removed event, published again, is a new one. Dead letters that were refused
-        before that moment go, too, and are not counted.
-        """
-
-    @abstractmethod
-    def forget(self, subject: str) -> int:
-        """Remove events and dead letters that name `subject`, even if leased or not acknowledged; return their number.
-
-        An event names it as its subject, or in an entity's column of its data
-        (`models.erasure.tombstones.is_named_in`); a dead letter in its body. They count for no group any more, and
-        their offsets stay unused. A member that holds one may settle, release or refuse it, which does nothing. Events
-        of the subject that are published later, or again, are new ones. May be called again after it was interrupted.
-        """
-
-    @abstractmethod
-    def drop(self, group: str) -> None:
+    def delete_group(self, group: str) -> None:
         """Delete the group and its state; no-op if it does not exist.
 
         A member that is still at work makes it anew, at the oldest event that is kept.
@@ -182,6 +164,33 @@ class Events(ABC):
     @abstractmethod
     def check(self) -> Health:
         """Report if the queue can be written and read right now."""
+
+
+class ErasableEvents(Events):
+    """A queue that can remove every event of one subject, for good."""
+
+    @abstractmethod
+    def forget(self, subject: str) -> int:
+        """Remove events and dead letters that name `subject`, even if leased or not acknowledged; return their number.
+
+        An event names it as its subject, or in an entity's column of its data
+        (`models.erasure.tombstones.is_named_in`); a dead letter in its body. They count for no group any more, and
+        their offsets stay unused. A member that holds one may acknowledge, release or reject it, which does nothing.
+        Events of the subject that are published later, or again, are new ones. May be called again after it was
+        interrupted.
+        """
+
+
+class RetainedEvents(Events):
+    """A queue that can remove what every group acknowledged long ago."""
+
+    @abstractmethod
+    def prune(self, *, before: datetime) -> int:
+        """Return number of events removed, oldest first: published before that moment and acknowledged by every group.
+
+        Nothing while there is no group. A removed event, published again, is a new one. Dead letters that were rejected
+        before that moment go, too, and are not counted.
+        """
 
 
 def conflict_reason(origins: Sequence[str], at: int) -> str:

@@ -23,7 +23,16 @@ from models.errors import TesseraError
 from models.events import Event
 from models.timestamps import to_datetime, to_epoch_micros
 from resources.events import redis_scripts as scripts
-from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
+from resources.events.port import (
+    DeadLetter,
+    Delivered,
+    ErasableEvents,
+    Published,
+    RetainedEvents,
+    TooFarBehind,
+    as_text,
+    conflict_reason,
+)
 from resources.events.stored import names, stored_event
 from resources.health import Health
 
@@ -60,7 +69,7 @@ class RedisEventsConfig(dg.Config):
         return RedisEvents(_client(self.url), self.prefix, self.lease_seconds, self.max_backlog)
 
 
-class RedisEvents(Events):
+class RedisEvents(ErasableEvents, RetainedEvents):
     """Every call is one script on the server, so any number of processes may take part."""
 
     def __init__(self, client: Redis, prefix: str, lease_seconds: float, max_backlog: int) -> None:
@@ -78,7 +87,7 @@ class RedisEvents(Events):
         if stored < 0:
             raise TooFarBehind(behind, self._max_backlog)
         for at in conflicts:
-            self.refuse_body(events[at].to_json(), conflict_reason(origins, at))
+            self.reject_body(events[at].to_json(), conflict_reason(origins, at))
         return Published(stored, conflicts)
 
     @override
@@ -92,7 +101,7 @@ class RedisEvents(Events):
             self._wait(newest, min(left, _POLL_MILLISECONDS / 1000))
 
     @override
-    def settle(self, group: str, offsets: Sequence[int]) -> None:
+    def acknowledge(self, group: str, offsets: Sequence[int]) -> None:
         self._run(scripts.SETTLE, group, *offsets)
 
     @override
@@ -100,15 +109,15 @@ class RedisEvents(Events):
         self._run(scripts.RELEASE, group, *offsets)
 
     @override
-    def take_over(self, group: str) -> int:
+    def reclaim(self, group: str) -> int:
         return self._run(scripts.TAKE_OVER, group)
 
     @override
-    def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
+    def reject(self, group: str, delivered: Delivered, reason: str) -> None:
         self._run(scripts.REFUSE, group, delivered.offset, as_text(delivered.event.to_json()), as_text(reason))
 
     @override
-    def refuse_body(self, body: str, reason: str) -> None:
+    def reject_body(self, body: str, reason: str) -> None:
         self._run(scripts.REFUSE_BODY, as_text(body), as_text(reason))
 
     @override
@@ -159,7 +168,7 @@ class RedisEvents(Events):
         return removed
 
     @override
-    def drop(self, group: str) -> None:
+    def delete_group(self, group: str) -> None:
         self._run(scripts.DROP, group)
 
     @override

@@ -18,7 +18,16 @@ from models.erasure.tombstones import is_named_in
 from models.events import Event
 from models.timestamps import to_datetime, to_epoch_micros
 from resources.events import sql_statements as sql
-from resources.events.port import DeadLetter, Delivered, Events, Published, TooFarBehind, as_text, conflict_reason
+from resources.events.port import (
+    DeadLetter,
+    Delivered,
+    ErasableEvents,
+    Published,
+    RetainedEvents,
+    TooFarBehind,
+    as_text,
+    conflict_reason,
+)
 from resources.events.stored import names, now_us, stored_event
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
@@ -54,7 +63,7 @@ class _Found:
     through: int
 
 
-class SqlEvents(Events):
+class SqlEvents(ErasableEvents, RetainedEvents):
     """The port in terms of statements; each call is one transaction."""
 
     def __init__(self, lease_seconds: float, max_backlog: int, poll_seconds: float) -> None:
@@ -105,7 +114,7 @@ class SqlEvents(Events):
             time.sleep(self._poll_seconds)
 
     @override
-    def settle(self, group: str, offsets: Sequence[int]) -> None:
+    def acknowledge(self, group: str, offsets: Sequence[int]) -> None:
         with self._transaction() as do:
             _settle(do, group, offsets)
 
@@ -116,13 +125,13 @@ class SqlEvents(Events):
             do.run_many(sql.RELEASE, [{"name": group, "number": offset} for offset in offsets])
 
     @override
-    def take_over(self, group: str) -> int:
+    def reclaim(self, group: str) -> int:
         with self._transaction() as do:
             _locked(do, group)
             return do.run(sql.TAKE_OVER, {"name": group})
 
     @override
-    def refuse(self, group: str, delivered: Delivered, reason: str) -> None:
+    def reject(self, group: str, delivered: Delivered, reason: str) -> None:
         asked = {"name": group, "number": delivered.offset}
         with self._transaction() as do:
             through = _locked(do, group)
@@ -132,7 +141,7 @@ class SqlEvents(Events):
                 _settle(do, group, [delivered.offset])
 
     @override
-    def refuse_body(self, body: str, reason: str) -> None:
+    def reject_body(self, body: str, reason: str) -> None:
         with self._transaction(lasting=True) as do:
             do.run(sql.REFUSE, {"body": as_text(body), "reason": as_text(reason), "number": None, "now": now_us()})
 
@@ -198,7 +207,7 @@ class SqlEvents(Events):
         return removed
 
     @override
-    def drop(self, group: str) -> None:
+    def delete_group(self, group: str) -> None:
         with self._transaction() as do:
             do.rows(sql.LOCK_READER, {"name": group})
             for statement in sql.DROP:

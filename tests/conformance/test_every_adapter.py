@@ -16,7 +16,7 @@ from resources.conformance.suite import Conformance, needs
 from resources.stack.loader import KINDS, ROOT, adapter_class
 
 #: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
-PARAMETRISED = {"feature_store", "registry", "events", "stream_store"}
+PARAMETRISED = {"feature_store", "registry", "stream_store"}
 
 
 def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformance]]:

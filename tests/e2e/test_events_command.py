@@ -83,7 +83,7 @@ class TestPublish:
         assert "No group has read yet" in empty.tessera("events", "status").out
         queue = queue_of(empty)
         queue.publish(GIVEN[:5])
-        queue.settle("[red]fraud", [queue.read("[red]fraud", limit=1)[0].offset])
+        queue.acknowledge("[red]fraud", [queue.read("[red]fraud", limit=1)[0].offset])
         lines = empty.tessera("events", "status").out.splitlines()
         assert lines[0] == "events: sqlite, newest offset 5"
         assert lines[2].split() == ["[red]fraud", "4"]
@@ -156,7 +156,7 @@ class TestReplay:
             found = queue.read("g", limit=3, wait_seconds=0.05)
             assert queue.backlog("g") <= 5
             seen += [(one.event.time, datetime.now(UTC)) for one in found]
-            queue.settle("g", [one.offset for one in found])
+            queue.acknowledge("g", [one.offset for one in found])
         said = ended(process)
         assert said.out.startswith(f"{count} published")
         assert len(seen) == count

@@ -47,13 +47,13 @@ def consume(events: Events, group: str, limit: int, until: int, members: int, ou
         while found and first and len({row[3] for row in noted(out)}) < members:
             time.sleep(0.001)
         first = first and not found
-        events.settle(group, [one.offset for one in found])
+        events.acknowledge(group, [one.offset for one in found])
 
 
 def hold(events: Events, group: str, limit: int, settled: int, out: str) -> None:
     """Reads, settles some, and never comes back."""
     found = events.read(group, limit=limit)
-    events.settle(group, [one.offset for one in found[:settled]])
+    events.acknowledge(group, [one.offset for one in found[:settled]])
     note(out, [[one.offset] for one in found])
     time.sleep(600)
 

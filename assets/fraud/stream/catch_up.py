@@ -52,7 +52,7 @@ def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run
 
     Args:
         newest: offset of the newest event.
-        waiting: number of events that are not settled.
+        waiting: number of events that are not acknowledged.
         position: offset of the newest event whose effects the stream has.
         cursor: an `Asked`; or a number, the offset before the first event to be taken in again; None or "": none yet.
         per_run: offsets of one run at most.
@@ -124,8 +124,8 @@ def catch_up(
 ) -> CaughtUp:
     """Process every waiting event up to offset `last`; the caller holds the lock `LOCK`.
 
-    Everything from `first` on is delivered again, whether it was settled or not: what had its effect does not have it
-    again, and a store that was lost is made again.
+    Everything from `first` on is delivered again, acknowledged or not: what had its effect does not have it again, and
+    a store that was lost is made again.
 
     Args:
         begin: makes a worker that goes on where the store stands; after the replay, so that it comes in order.

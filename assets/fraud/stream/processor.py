@@ -112,8 +112,8 @@ class FraudStream:
         self._begin()
 
     def _begin(self) -> None:
-        """Read how far the stream is. Whatever was not settled comes again, and in order."""
-        self._events.take_over(GROUP)  # what an alert was raised with depends on the order
+        """Read how far the stream is. Whatever was not acknowledged comes again, and in order."""
+        self._events.reclaim(GROUP)  # what an alert was raised with depends on the order
         self._generation = self._store.generation()
         self._customers.ask()
         self._histories = HeldHistories("customer_id", self._store), HeldHistories("terminal_id", self._store)
@@ -162,7 +162,7 @@ class FraudStream:
         """Return an event that raises alone goes to the dead letters, unless the stream fails without it, too."""
         self._customers.ask_again()
         require_sound(scorer, self._store, error)
-        self._events.refuse(GROUP, one, reason_of(error))
+        self._events.reject(GROUP, one, reason_of(error))
         self._position = max(self._position, one.offset)
         self._store.commit(Batch(position=self._position, newest=self._newest, generation=self._generation))
         return Step(events=1, offset=one.offset, refused=1)
@@ -177,14 +177,14 @@ class FraudStream:
             batch = self._batch(changes, scorer, step)
             # Before the commit: after it, the batch's own payments might make of the refused ones something usable.
             for one, reason in changes.refused:
-                self._events.refuse(GROUP, one, reason)
+                self._events.reject(GROUP, one, reason)
                 self._refused_unstored += 1
             self._store.commit(batch)
         self._refused_unstored = 0
         # After the commit, with which they are held: a letter before it could be all that a crash leaves of a label.
         for one, number in early:
-            self._events.refuse(GROUP, one, _held_reason(number))
-        self._events.settle(GROUP, [one.offset for one in delivered])
+            self._events.reject(GROUP, one, _held_reason(number))
+        self._events.acknowledge(GROUP, [one.offset for one in delivered])
         step.refused, step.forgotten = len(changes.refused) + len(early), changes.forgotten
         return step
 

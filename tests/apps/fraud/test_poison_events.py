@@ -308,7 +308,7 @@ def test_whatever_is_published_is_processed_or_a_dead_letter_and_good_events_are
             try:
                 event = Event.from_json(line)
             except TesseraError as error:
-                world.events.refuse_body(line.decode(errors="backslashreplace"), error.what)
+                world.events.reject_body(line.decode(errors="backslashreplace"), error.what)
                 refused += 1
             else:
                 published += world.events.publish([event])

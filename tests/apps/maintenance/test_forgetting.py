@@ -275,7 +275,7 @@ def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp
     numbers = [*range(12), *range(20, 29), *range(100, 100 + sum(sent))]
     scored = parts.stream_store.scored(FIRST, LAST + timedelta(days=30))["transaction_id"].to_pylist()
     assert scored == [n for n in numbers if n % 3 != numbers[0] % 3]
-    parts.events.drop("other")
+    parts.events.delete_group("other")
     parts.events.prune(before=datetime.now(UTC) + timedelta(hours=1))
     parts.events.forget("nobody")
     assert places_with(home, ID) == []

@@ -147,11 +147,11 @@ def test_events_of_long_ago_go_once_everybody_settled_them(tmp_path: Path, monke
             queue.publish(
                 [Event(id=str(number), source="/test", type="test", time=datetime.now(UTC), subject="s", data={})]
             )
-    queue.settle("group", [one.offset for one in queue.read("group", limit=2)][:1])
+    queue.acknowledge("group", [one.offset for one in queue.read("group", limit=2)][:1])
     resources = {"events": TemporaryQueue(backend=config), "settings": Defaults()}
     key = daily.get_first_partition_key()
     for settled, removed in (([], 1), ([2, 3], 1), ([], 0)):
-        queue.settle("group", settled)
+        queue.acknowledge("group", settled)
         result = dg.materialize([storage.old_events], partition_key=key, resources=resources)
         (event,) = result.asset_materializations_for_node("storage__events")
         assert event.metadata["events removed"].value == removed
