@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from resources.conformance.events import EventsConformance
     from resources.conformance.lake import LakeConformance
     from resources.conformance.notifier import NotifierConformance
+    from resources.conformance.registry import RegistryConformance
     from resources.conformance.sink import SinkConformance
     from resources.conformance.source import SourceConformance
     from resources.conformance.trainer import TrainerConformance
@@ -23,6 +24,7 @@ __all__ = [
     "EventsConformance",
     "LakeConformance",
     "NotifierConformance",
+    "RegistryConformance",
     "SinkConformance",
     "SourceConformance",
     "TrainerConformance",

@@ -37,6 +37,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         "erasable": "The rows of an erased person leave every attempt and all storage, and no write brings them back.",
         "retained": "Attempts that no record names are removed when they are old.",
     },
+    "registry": {"retaggable": "The tags of a registered version can be corrected."},
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

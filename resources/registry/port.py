@@ -35,8 +35,10 @@ class Registry(ABC):
         tags: Mapping[str, str],
         report: str,
     ) -> str:
-        """Return the new version's number. `package` is a folder of `models.training.model_package.save`; every file is
-        stored with its sha256. `report` is the gate report (markdown), stored beside it.
+        """Return the new version's number: 1, 2, 3, ... of the application.
+
+        `package` is a folder of `models.training.model_package.save`; every file is stored with its sha256. `report` is
+        the gate report (markdown), stored beside it.
         """
 
     @abstractmethod

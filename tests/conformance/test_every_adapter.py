@@ -16,7 +16,7 @@ from resources.conformance.suite import Conformance, needs
 from resources.stack.loader import KINDS, ROOT, adapter_class
 
 #: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
-PARAMETRISED = {"feature_store", "registry", "stream_store"}
+PARAMETRISED = {"feature_store", "stream_store"}
 
 
 def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformance]]:
@@ -29,8 +29,7 @@ def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformanc
 def test_every_adapter_has_a_harness(port: str, kind: str) -> None:
     config = adapter_class(port, kind)
     if port in PARAMETRISED:
-        module = {"registry": "test_mlflow_registry"}.get(port, f"test_{port}")
-        tests = (ROOT / "tests" / "conformance" / f"{module}.py").read_text()
+        tests = (ROOT / "tests" / "conformance" / f"test_{port}.py").read_text()
         assert config.__name__ in tests or f'"{kind}"' in tests
         return
     importlib.import_module(f"test_{port}")
