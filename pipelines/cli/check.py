@@ -13,7 +13,7 @@ from pipelines.cli.tables import print_json
 from resources.health import Health
 from resources.home import writable_home
 from resources.source.port import Source
-from resources.stack.loader import ADAPTERS, Stack, active_stack
+from resources.stack.loader import Stack, active_stack
 from resources.trainer.recipes import trainers_of
 
 
@@ -21,7 +21,7 @@ def check(*, as_json: bool = False) -> int:
     """Print a line for each part and each sampled table; 0 if all are well, else 1."""
     stack = active_stack()
     answers = {"home": _asked(lambda: Health(True, str(writable_home(stack))))}
-    answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in ADAPTERS}
+    answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in stack.table}
     for app, settings in stack.settings:
         for candidate in getattr(settings, "candidates", ()):
             answers[f"{app} candidate: {candidate.kind}"] = _asked(lambda one=candidate: trainers_of([one])[0].check())

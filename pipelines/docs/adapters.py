@@ -1,23 +1,25 @@
 """The page of the documentation that lists the adapters of every port and what each of them lacks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from resources.conformance.capabilities import CAPABILITIES, Gap, gaps_of
-from resources.stack.loader import KINDS, adapter_class
+from resources.stack.adapters import adapter_class, kinds_of
+from resources.stack.table import KINDS
 
 _INTRODUCTION = """\
 # Adapters
 
-The adapters of each port that ship with Tessera. All keep the promises of their port, which `tests/conformance` tests.
-What only some of them can do is a declared capability: ✓ has it; a number is a declared gap, whose test must fail in
-the declared way. To test an adapter of yours: [swapping.md](swapping.md#adding-one).
+The adapters of each port that ship with Tessera, and those that installed packages offer. Ours keep the promises of
+their port, which `tests/conformance` tests. What only some of them can do is a declared capability: ✓ has it; a number
+is a declared gap, whose test must fail in the declared way. To test an adapter of yours:
+[swapping.md](swapping.md#adding-one).
 """
 
 
-def adapters_page(ports: Mapping[str, Mapping[str, str]] = KINDS) -> str:
+def adapters_page(ports: Mapping[str, Iterable[str]] | None = None) -> str:
     """Markdown: per port, its adapters, their capabilities, and the gaps with their reasons."""
     parts = [_INTRODUCTION]
-    for port, kinds in ports.items():
+    for port, kinds in (ports or {port: kinds_of(port) for port in KINDS}).items():
         gaps = {kind: gaps_of(adapter_class(port, kind)) for kind in kinds}
         parts += [f"## {port}\n", *_table(CAPABILITIES.get(port, {}), gaps), ""]
     return "\n".join(parts)

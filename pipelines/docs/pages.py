@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -13,7 +14,9 @@ from models.settings import Settings
 from pipelines.docs.adapters import adapters_page
 from pipelines.docs.feast_stores import feast_stores_page
 from pipelines.docs.features import features_page
-from resources.stack.loader import KINDS, ROOT, Calendar, adapter_class
+from resources.stack.adapters import adapter_class, kinds_of
+from resources.stack.loader import ROOT, Calendar
+from resources.stack.table import KINDS, PORTS
 
 _NOTE = "<!-- Written by `make docs` from the code; `make check` fails when it is out of date. -->\n\n"
 
@@ -50,7 +53,8 @@ def _stack() -> str:
     lines = [
         "# stack.yaml: every part and every setting",
         "",
-        "A profile names one adapter (`kind`) for every port. `extends` takes over another profile: a port is",
+        "A profile names the applications that it runs (`apps`, default: all) and an adapter (`kind`) for each port",
+        "whose default it changes. `extends` takes over another profile: a port is",
         "replaced whole, settings are merged. `${home}`, `${root}`, `${NAME}` and `${NAME:-default}` are filled in",
         "when the file is read; `{env: NAME}` stays a reference, at any depth (use it for secrets). Any dotted",
         "path to a config class is a `kind` too.",
@@ -74,11 +78,14 @@ def _stack() -> str:
         "",
         "## ports",
     ]
-    for port, kinds in KINDS.items():
-        for kind in kinds:
+    for port in KINDS:
+        if port in PORTS:
+            left_out = yaml.safe_dump(dict(PORTS[port].default), default_flow_style=True, sort_keys=False).strip()
+            lines += ["", f"### {port}", "", f"Left out of a profile, it is `{left_out}`."]
+        for kind in kinds_of(port):
             config = adapter_class(port, kind)
             place = f"candidates: [{{kind: {kind}}}]" if port == "trainer" else f"{port}: {{kind: {kind}}}"
-            lines += ["", f"### `{place}`", "", _first(config.__doc__), ""]
+            lines += ["", f"#### `{place}`", "", _first(config.__doc__), ""]
             lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
             for name, inner in _inner_models(config):
                 lines += ["", f"Each of `{name}`: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
@@ -86,7 +93,7 @@ def _stack() -> str:
     for place, model in _models("", Settings):
         plain = {n: f for n, f in model.model_fields.items() if not _is_model(f.annotation)}
         if plain:
-            lines += ["", f"### `{place}`", "", _first(model.__doc__), "", *_fields(plain)]
+            lines += ["", f"#### `{place}`", "", _first(model.__doc__), "", *_fields(plain)]
     return "\n".join(lines) + "\n"
 
 

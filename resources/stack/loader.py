@@ -7,73 +7,34 @@ hold `${root}` (the project), `${home}` (where this profile keeps its data), `${
 Every setting of every part is checked when the file is read, also those of a third party's adapter.
 """
 
-import importlib
 import os
 from collections.abc import Callable, Mapping
 from datetime import date, time
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from models.errors import TesseraError, choose_from, clause
+from models.errors import TesseraError, choose_from
 from models.settings import APP_NAMES, Settings
 from resources.layout import check_layout
+from resources.stack.adapters import AdapterConfig, adapter_class
+from resources.stack.configs import config_of
 from resources.stack.document import Place, read_document
-from resources.stack.profile import RawProfile, expanded_path, merged, raw_profile
+from resources.stack.profile import FIRST_DAY, RawProfile, expanded_path, raw_profile
 from resources.stack.secrets import environment_value, filled_in
-from resources.stack.strictness import SecretReference, WrongSetting, dotted, shown, strict
+from resources.stack.strictness import WrongSetting, shown, strict
+from resources.stack.table import PORTS, Port
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: Port -> kind -> the adapter's config class. Any other kind must be a dotted path to such a class.
-ADAPTERS: dict[str, dict[str, str]] = {
-    "source": {
-        "simulated": "resources.source.simulated.SimulatedSourceConfig",
-        "files": "resources.source.files.FilesSourceConfig",
-    },
-    "lake": {"delta": "resources.lake.delta.DeltaLakeConfig"},
-    "engine": {"local": "resources.engine.local.LocalEngineConfig"},
-    "feature_store": {"feast": "resources.feature_store.feast.store.FeastStoreConfig"},
-    "registry": {"mlflow": "resources.registry.mlflow_registry.MLflowRegistryConfig"},
-    "sink": {"delta": "resources.sink.delta.DeltaSinkConfig"},
-    "notifier": {
-        "log": "resources.notifier.log.LogNotifierConfig",
-        "webhook": "resources.notifier.webhook.WebhookNotifierConfig",
-    },
-    "events": {
-        "sqlite": "resources.events.sqlite_events.SqliteEventsConfig",
-        "redis": "resources.events.redis_events.RedisEventsConfig",
-        "postgres": "resources.events.postgres_events.PostgresEventsConfig",
-    },
-    "stream_store": {
-        "sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig",
-        "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
-    },
-}
-#: Kind -> the config class of a trainer, as `settings.<app>.candidates` names them.
-TRAINERS: dict[str, str] = {
-    "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
-    "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
-    "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
-}
-
-#: Everything that can be named by its kind: adapters of the ports, and trainers.
-KINDS: dict[str, dict[str, str]] = {**ADAPTERS, "trainer": TRAINERS}
+#: Port -> kind -> config class of the adapters that ship with Tessera.
+ADAPTERS: Mapping[str, Mapping[str, str]] = {name: port.adapters for name, port in PORTS.items()}
 
 _EPOCH = date(1970, 1, 1)
-_EXPECTED = "the settings that docs/stack.md lists"
 M = TypeVar("M", bound=BaseModel)
-
-
-class AdapterConfig(Protocol):
-    """Interface of every adapter's config class."""
-
-    def open(self) -> Any:
-        """Return the adapter itself."""
-        ...
 
 
 class Calendar(BaseModel):
@@ -81,7 +42,10 @@ class Calendar(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    first_day: date = Field(description="The first day that can be scored: the first partition.")
+    first_day: date = Field(
+        description="The first day that can be scored: the first partition. A profile that names no source may leave "
+        f"it out: then it is {FIRST_DAY}, as in the simulated shop."
+    )
     nightly_at: time = Field(default=time(2, 0), description="When churn_nightly starts, UTC.")
 
     @field_validator("first_day", mode="before")
@@ -110,15 +74,16 @@ class Stack:
         TesseraError: a setting is unknown, or has a wrong value.
     """
 
-    def __init__(self, profile: RawProfile) -> None:
+    def __init__(self, profile: RawProfile, table: Mapping[str, Port] = PORTS) -> None:
         self.name = profile.name
         self.home = profile.home
+        self.table = table
         self._profile = profile
         self.calendar = self._built(Calendar, ("calendar",))
         self.settings = self._built(Settings, ("settings",))
         self.apps = self._named_apps()
-        self._ports = {port: self._strict_port(port) for port in ADAPTERS}
-        for port in ADAPTERS:
+        self._ports = {port: self._strict_port(port) for port in table}
+        for port in table:
             self.config(port)
         for app, values in self._profile.values.get("settings", {}).items():
             for number in range(len(values.get("candidates", []))):
@@ -128,11 +93,11 @@ class Stack:
         """The applications that the profile runs, in the project's order; all of them if it names none."""
         given = self._profile.values.get("apps", list(APP_NAMES))
         if not isinstance(given, list) or not given:
-            raise self._wrong(("apps",), f"`apps` is {shown(given)}", f"a list: `[{', '.join(APP_NAMES)}]`")
+            raise self.wrong(("apps",), f"`apps` is {shown(given)}", f"a list: `[{', '.join(APP_NAMES)}]`")
         for number, name in enumerate(cast(list[Any], given)):
             if name not in APP_NAMES:
                 says = f"There is no application {shown(name)}"
-                raise self._wrong(("apps", number), says, choose_from(str(name), APP_NAMES))
+                raise self.wrong(("apps", number), says, choose_from(str(name), APP_NAMES))
         return tuple(name for name in APP_NAMES if name in given)
 
     def kind(self, port: str) -> str:
@@ -142,7 +107,7 @@ class Stack:
     def config_class(self, port: str) -> type[dg.Config]:
         """Return the config class of the adapter that this profile names for `port`."""
         try:
-            return adapter_class(port, self.kind(port))
+            return adapter_class(port, self.kind(port), self.table[port].adapters)
         except TesseraError as error:
             where = self._profile.where(("ports", port, "kind"))
             raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
@@ -161,10 +126,19 @@ class Stack:
         check_layout(self.home)
         return opened(self._config(port, environment_value))
 
+    def values(self, port: str) -> dict[str, Any]:
+        """Return the adapter's settings that the profile gives, checked; secrets are references."""
+        return self._ports[port]
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Values of `${NAME}` in this profile."""
+        return self._profile.variables
+
     def _strict_port(self, port: str) -> dict[str, Any]:
         place = ("ports", port)
         values = self._profile.values["ports"][port]
-        if self.kind(port) not in ADAPTERS[port]:
+        if self.kind(port) not in self.table[port].adapters:
             values = {key: value for key, value in values.items() if key != "kind"}
         return self._checked(self.config_class(port), values, place)
 
@@ -178,73 +152,31 @@ class Stack:
             where = self._profile.where((*place, "kind"))
             raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
         given = {key: value for key, value in values.items() if key != "kind"}
-        self._made(found, self._checked(found, given, place), place, lambda name: dg.EnvVar(name))
+        config_of(found, self._checked(found, given, place), place, self, lambda name: dg.EnvVar(name))
 
     def _config(self, port: str, secret: Callable[[str], str]) -> dg.Config:
-        return self._made(self.config_class(port), self._ports[port], ("ports", port), secret)
-
-    def _made(
-        self, kind: type[dg.Config], values: Mapping[str, Any], place: Place, secret: Callable[[str], str]
-    ) -> dg.Config:
-        names: set[str] = set()
-
-        def filled(value: Any) -> Any:
-            if isinstance(value, SecretReference):
-                names.add(value.name)
-                return secret(value.name)
-            if isinstance(value, dict):
-                return {key: filled(item) for key, item in value.items()}
-            return [filled(item) for item in value] if isinstance(value, list) else value
-
-        return self._constructed(kind, filled(values), place, names)
+        return config_of(self.config_class(port), self._ports[port], ("ports", port), self, secret)
 
     def _built(self, kind: type[M], place: Place) -> M:
         values = self._profile.values.get(str(place[0]), {})
-        return self._constructed(kind, self._checked(kind, values, place), place, set())
+        return config_of(kind, self._checked(kind, values, place), place, self, str)
 
     def _checked(self, kind: Any, values: Any, place: Place) -> dict[str, Any]:
         try:
             return strict(kind, values, place)
         except WrongSetting as error:
-            raise self._wrong(error.place, error.what, error.expected) from None
+            raise self.wrong(error.place, error.what, error.expected) from None
 
-    def _constructed(self, kind: type[M], values: Mapping[str, Any], place: Place, secrets: set[str]) -> M:
-        try:
-            return kind(**values)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-            at = (*place, *first["loc"])
-            says = _without(clause(first["msg"]), secrets)
-            raise self._wrong(at, f"`{dotted(at)}`{self._profile.shown(at)}: {says}", _EXPECTED) from None
-        except (TypeError, LookupError, ArithmeticError, AttributeError, OSError) as error:
-            says = _without(f"{type(error).__name__}: {error}", secrets)
-            raise self._wrong(place, f"`{dotted(place)}` cannot be used: {says}", _EXPECTED) from None
+    def shown(self, place: Place) -> str:
+        """Return ` is VALUE` for a message, or nothing for what may be a secret."""
+        return self._profile.shown(place)
 
-    def _wrong(self, place: Place, what: str, expected: str) -> TesseraError:
+    def wrong(self, place: Place, what: str, expected: str) -> TesseraError:
+        """Return the error for the value at that place, with its file and line."""
         full = what.replace("`", f"`{self.name}.", 1) if what.startswith("`") else what
         return TesseraError(
             f"{self._profile.where(place)}: {full.rstrip('.')}.", expected=expected, todo="Correct it in that line."
         )
-
-
-def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings:
-    """The settings with what a run changes, e.g. `{"churn": {"horizon_days": 45}}`.
-
-    Raises:
-        TesseraError: a key is no setting, or a value of another type or out of range.
-    """
-    place: Place = ("settings",)
-    try:
-        values = strict(Settings, merged(settings.model_dump(mode="json"), changes), place)
-        return Settings(**values)
-    except WrongSetting as error:
-        what, expected = error.what, error.expected
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        what = f"`{dotted((*place, *first['loc']))}` is {shown(first['input'])}: {clause(first['msg'])}"
-        expected = _EXPECTED
-    todo = "Correct it in the run's config, under `resources: settings: config`."
-    raise TesseraError(f"The config of this run: {what.rstrip('.')}.", expected=expected, todo=todo)
 
 
 def opened(config: dg.Config) -> Any:
@@ -257,45 +189,19 @@ def opened(config: dg.Config) -> Any:
     return cast(AdapterConfig, complete).open()
 
 
-def adapter_class(port: str, kind: str) -> type[dg.Config]:
-    """Return the config class of a kind of adapter, or of `trainer`: one of ours, or any class by its dotted path.
-
-    Raises:
-        TesseraError: no such kind, or the dotted path leads to no config class.
-    """
-    kinds = KINDS[port]
-    path = kinds.get(kind, kind)
-    module, _, name = path.rpartition(".")
-    if not module or not path.replace(".", "").isidentifier():
-        raise TesseraError(
-            f"There is no adapter {kind!r} for port {port!r}.",
-            expected=choose_from(kind, kinds) + " or the dotted path of a config class",
-            todo="Correct `kind` in stack.yaml; docs/swapping.md shows how to add an adapter.",
-        )
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TesseraError(
-            f"The adapter {path!r} of port {port!r} cannot be imported: {error}.",
-            expected="an importable config class",
-            todo="Install the package that holds it into .venv, or correct `kind` in stack.yaml.",
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, dg.Config) and callable(getattr(found, "open", None))):
-        raise TesseraError(
-            f"{path!r} of port {port!r} is no config class.",
-            expected="a subclass of dagster.Config with a method `open`",
-            todo="Correct `kind` in stack.yaml; docs/swapping.md shows what an adapter needs.",
-        )
-    return found
-
-
-def load_stack(file: Path, name: str | None, home: str | None, environment: Mapping[str, str]) -> Stack:
+def load_stack(
+    file: Path,
+    name: str | None,
+    home: str | None,
+    environment: Mapping[str, str],
+    ports: Mapping[str, Port] = PORTS,
+) -> Stack:
     """Return the stack of profile `name` (None: the file's default), every setting checked.
 
     Raises:
         TesseraError: unreadable file, unknown profile, unknown or missing key, wrong type.
     """
-    return Stack(raw_profile(read_document(file), ADAPTERS, name, home, environment))
+    return Stack(raw_profile(read_document(file), ports, name, home, environment), ports)
 
 
 def chosen_stack(profile: str | None = None, home: str | Path | None = None, file: str | Path | None = None) -> Stack:
@@ -338,11 +244,3 @@ def _from_environment(name: str) -> str | None:
     if value is not None and not value.strip():
         raise TesseraError(f"{name} is set to nothing.", expected="a value", todo=f"Set it, or `unset {name}`.")
     return value
-
-
-def _without(text: str, names: set[str]) -> str:
-    """`text` without the values of these environment variables."""
-    for name in names:
-        if value := os.environ.get(name):
-            text = text.replace(repr(value)[1:-1], f"{{env: {name}}}").replace(value, f"{{env: {name}}}")
-    return text

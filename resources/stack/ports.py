@@ -1,18 +1,22 @@
 """The ports as Dagster resources, and as one typed object outside of Dagster.
 
-In the launchpad a resource shows its adapter as a selector, so one run can be given another one. The profile's
-values are class defaults of a generated subclass, because `configure_at_launch(backend=...)` silently drops a union.
+In the launchpad a resource's config is what `stack.yaml` has under the port's name, so one run can be given another
+adapter, or other settings. The profile's values are class defaults of a generated subclass: of what is given to
+`configure_at_launch(...)` itself, Dagster silently drops unions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property, reduce
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from models.settings import Settings
 from resources.engine.port import Engine
@@ -24,11 +28,18 @@ from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Identity, Source
-from resources.stack.loader import ADAPTERS, Stack, active_stack, adapter_class, changed_settings, opened
+from resources.stack.adapters import kinds_of
+from resources.stack.loader import Stack, active_stack, opened
 from resources.stack.no_values import no_values
+from resources.stack.run_config import adapter_of_run, changed_settings
+from resources.stack.secrets import environment_value
+from resources.stack.strictness import SecretReference
+from resources.stack.table import Port
 from resources.stream_store.port import StreamStore
 
 T = TypeVar("T")
+#: A resource that takes any key.
+_OPEN = ConfigDict(frozen=True, extra="allow")
 
 
 class Ports:
@@ -96,14 +107,32 @@ class PortResource(dg.ConfigurableResource[T]):
     """A port in a Dagster run: opens the adapter that the profile, or this run's config, names."""
 
     def open(self) -> T:
-        """The adapter, ready to use."""
-        home: Path | None = getattr(type(self), "home", None)  # of the profile that the resource belongs to
-        if home is not None:
-            check_layout(home)
-        return opened(self._adapter_config())
+        """The adapter, ready to use.
 
-    def _adapter_config(self) -> Any:
-        return getattr(self, "backend")  # noqa: B009 - the field exists on the generated subclass only
+        Raises:
+            TesseraError: the run's config names no adapter or a wrong setting, or the home is of another layout.
+        """
+        stack: Stack | None = getattr(type(self), "tessera_stack", None)  # of the profile that the resource belongs to
+        if stack is not None:
+            check_layout(stack.home)
+        return opened(self._adapter_config(environment_value))
+
+    def config(self) -> dg.Config:
+        """The adapter's config in this run; secrets are still references."""
+        return self._adapter_config(lambda name: dg.EnvVar(name))
+
+    def _adapter_config(self, secret: Callable[[str], str]) -> Any:
+        if hasattr(self, "backend"):  # a subclass that names one config, and no profile
+            return getattr(self, "backend")  # noqa: B009
+        stack, port = getattr(type(self), "tessera_stack"), getattr(type(self), "tessera_port")  # noqa: B009
+        return adapter_of_run(stack, port, self._given(port), secret)
+
+    def _given(self, port: str) -> dict[str, Any]:
+        """Return what this run's config gives, without what Dagster adds from the profile."""
+        context = self._state__internal__.resource_context
+        run = context.run if context is not None else None
+        config: Any = run.run_config if run is not None else {}
+        return config.get("resources", {}).get(port, {}).get("config") or {}
 
 
 class SourceResource(PortResource[Source]):
@@ -111,10 +140,10 @@ class SourceResource(PortResource[Source]):
 
     def settings(self) -> Identity:
         """The adapter and its settings, but for secrets: they stand for a source that has no identity of its own."""
-        backend: dg.Config = self._adapter_config()
-        secret = {name for name in type(backend).model_fields if isinstance(getattr(backend, name), dg.EnvVar)}
-        values = backend.model_dump(mode="json", exclude=secret | {"cache"})
-        return Identity({"adapter": f"{type(backend).__module__}.{type(backend).__qualname__}", **values})
+        config = self.config()
+        secret = {name for name in type(config).model_fields if isinstance(getattr(config, name), dg.EnvVar)}
+        values = config.model_dump(mode="json", exclude=secret | {"cache"})
+        return Identity({"adapter": f"{type(config).__module__}.{type(config).__qualname__}", **values})
 
 
 class LakeResource(PortResource[Lake]):
@@ -176,36 +205,44 @@ class HomeResource(dg.ConfigurableResource):
         return Path(self.path)
 
 
-_PORTS: dict[str, type[dg.ConfigurableResource]] = {
-    "source": SourceResource,
-    "lake": LakeResource,
-    "engine": EngineResource,
-    "feature_store": FeatureStoreResource,
-    "registry": RegistryResource,
-    "sink": SinkResource,
-    "notifier": NotifierResource,
-    "events": EventsResource,
-    "stream_store": StreamStoreResource,
-}
-
 R = TypeVar("R", bound=dg.ConfigurableResource)
 
 
 def stack_resources(stack: Stack) -> dict[str, Any]:
     """Every port and the settings of the profile as resources, configured by the profile, changeable at launch."""
-    ports = {port: _bound(resource, port, stack) for port, resource in _PORTS.items()}
+    ports = {name: _bound(stack, name, port) for name, port in stack.table.items()}
     home = HomeResource(path=str(stack.home))
     return {**ports, "settings": _settings(stack), "home": home, "io_manager": no_values}
 
 
-def _bound(resource: type[R], port: str, stack: Stack) -> Any:
-    """`resource` with a field `backend`: a union of all adapters of the port, the profile's choice as default."""
-    classes = [adapter_class(port, kind) for kind in ADAPTERS[port]]
-    chosen = stack.config_class(port)
-    members = list(dict.fromkeys([*classes, chosen]))
-    union: Any = reduce(lambda left, right: left | right, members)
-    field = Field(default=stack.config(port), discriminator="kind" if len(members) > 1 else None)
-    return _generated(resource, stack, {"backend": (union, field)}, home=stack.home)
+def _bound(stack: Stack, name: str, port: Port) -> Any:
+    """The port's resource: `kind` and the settings of the profile's adapter, as `stack.yaml` has them.
+
+    Another kind has other settings, so any key is taken; the adapter that is named in the end refuses wrong ones.
+    """
+    module, _, resource = port.resource.rpartition(".")
+    kinds = ", ".join(kinds_of(name, port.adapters))
+    says = f"The adapter: {kinds}, or the dotted path of a config class. Another one takes its own settings."
+    found = getattr(import_module(module), resource)
+    fields: dict[str, tuple[Any, Any]] = {"kind": (str, Field(default=stack.kind(name), description=says))}
+    for setting, field in stack.config_class(name).model_fields.items():
+        key = field.alias or setting
+        if not hasattr(found, key) and key.isidentifier() and key not in fields:
+            default = _plain(stack.values(name).get(key, _default(field)))
+            kind = type(default) if isinstance(default, bool | int | float) else Any
+            fields[key] = (kind, Field(default=default, description=field.description))
+    return _generated(found, stack, fields, tessera_stack=stack, tessera_port=name, model_config=_OPEN)
+
+
+def _default(field: FieldInfo) -> Any:
+    return None if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as it would stand in a run's config."""
+    return to_jsonable_python(
+        value, fallback=lambda one: {"env": one.name} if isinstance(one, SecretReference) else str(one)
+    )
 
 
 def _settings(stack: Stack) -> Any:
@@ -222,7 +259,8 @@ def _settings(stack: Stack) -> Any:
 
 def _generated(resource: type[R], stack: Stack, fields: Mapping[str, tuple[Any, Any]], **of_class: Any) -> Any:
     body = {
-        "__annotations__": {name: kind for name, (kind, _) in fields.items()} | dict.fromkeys(of_class, ClassVar[Any]),
+        "__annotations__": {name: kind for name, (kind, _) in fields.items()}
+        | {name: ClassVar[Any] for name in of_class if name != "model_config"},
         "__module__": __name__,
         "__doc__": resource.__doc__,
         **{name: field for name, (_, field) in fields.items()},

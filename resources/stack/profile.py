@@ -1,14 +1,19 @@
 """One profile of a stack file as plain values: what it extends taken over, variables filled in, its shape checked."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from models.errors import TesseraError, choose_from
+from resources.stack.adapters import kinds_of
 from resources.stack.document import Document, Place
 from resources.stack.strictness import Expanded, is_reference, may_be_secret, shown
+from resources.stack.table import Port
+
+#: The first day of a profile that names neither a source nor a calendar.
+FIRST_DAY = "2025-01-01"
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TOP = ("default_profile", "profiles")
@@ -17,13 +22,19 @@ _KEYS = ("apps", "calendar", "extends", "home", "ports", "settings")
 
 @dataclass(frozen=True)
 class RawProfile:
-    """A profile before its settings are checked. `chain`: its name, and those of the profiles that it extends."""
+    """A profile before its settings are checked.
+
+    Attributes:
+        chain: its name, and those of the profiles that it extends.
+        variables: values of `${NAME}`.
+    """
 
     name: str
     home: Path
     values: Mapping[str, Any]
     chain: Sequence[str]
     document: Document
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def where(self, place: Place) -> str:
         """`FILE:LINE` of a place in the profile, which may stand in a profile that it extends."""
@@ -51,7 +62,7 @@ class RawProfile:
 
 def raw_profile(
     document: Document,
-    adapters: Mapping[str, Mapping[str, str]],
+    table: Mapping[str, Port],
     name: str | None,
     home: str | None,
     environment: Mapping[str, str],
@@ -60,7 +71,7 @@ def raw_profile(
 
     Args:
         document: a stack file.
-        adapters: port -> kind -> class, of all ports that a profile must name.
+        table: all ports; one that the profile does not name gets its default adapter.
         name: of the profile.
         home: a folder instead of the profile's own.
         environment: variables and their values.
@@ -79,11 +90,13 @@ def raw_profile(
     chain = _chain(document, profiles, chosen)
     values = _inherited([profiles[name] for name in chain])
     shape = RawProfile(chosen, Path(), values, chain, document)
-    _check_ports(shape, adapters)
+    _check_ports(shape, table)
+    values = _with_defaults(values, table)
     place = _home(shape, home, environment)
     names = {**environment, "root": str(document.file.parent), "home": str(place)}
-    filled = {key: _filled(value, names, shape, (key,)) for key, value in values.items()}
-    return RawProfile(chosen, place, filled, chain, document)
+    names["first_day"] = str(_first_day(values) or FIRST_DAY)
+    complete = {key: filled(value, names, shape.where, (key,)) for key, value in values.items()}
+    return RawProfile(chosen, place, complete, chain, document, names)
 
 
 def expanded_path(text: str, name: str) -> Path:
@@ -127,6 +140,8 @@ def _profiles(document: Document) -> dict[str, dict[str, Any]]:
 
 
 def _default(document: Document, profiles: Mapping[str, Any]) -> str:
+    if "default_profile" not in document.values and len(profiles) == 1:
+        return next(iter(profiles))
     default = document.values.get("default_profile")
     if not isinstance(default, str):
         at = ("default_profile",)
@@ -168,34 +183,42 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return {**below, **above}
 
 
-def _check_ports(profile: RawProfile, adapters: Mapping[str, Mapping[str, str]]) -> None:
-    ports, document = profile.values.get("ports"), profile.document
+def _check_ports(profile: RawProfile, table: Mapping[str, Port]) -> None:
+    ports = profile.values.get("ports", {})
     if not isinstance(ports, dict):
         raise _at(profile, ("ports",), f"`{profile.name}.ports` is {shown(ports)}", "a mapping: `lake: {kind: delta}`")
-    for port in ports:
-        if port not in adapters:
-            raise _at(
-                profile, ("ports", port), f"Profile {profile.name!r} has a port {port!r}", choose_from(port, adapters)
-            )
-    for port, kinds in adapters.items():
-        if port not in ports:
-            where = document.where(("profiles", profile.name))
-            raise TesseraError(
-                f"{where}: Profile {profile.name!r} names no adapter for port {port!r}.",
-                expected=choose_from("", kinds),
-                todo=f"Add `{port}: {{kind: ...}}` to its `ports`.",
-            )
-        given, place = ports[port], ("ports", port)
+    for port, given in ports.items():
+        place = ("ports", port)
+        if port not in table:
+            raise _at(profile, place, f"Profile {profile.name!r} has a port {port!r}", choose_from(port, table))
         if not isinstance(given, dict) or is_reference(given):
-            kind = given if isinstance(given, str) and given in kinds else next(iter(kinds))
+            kinds = kinds_of(port, table[port].adapters)
+            kind = given if isinstance(given, str) and given in kinds else table[port].default["kind"]
             raise _at(profile, place, f"`{profile.name}.ports.{port}` is {shown(given)}", f"`{port}: {{kind: {kind}}}`")
         if not isinstance(given.get("kind"), str):
-            says = (
-                f"`{profile.name}.ports.{port}` has no `kind`"
-                if "kind" not in given
-                else (f"`{profile.name}.ports.{port}.kind` is {shown(given['kind'])}")
+            says = f"`{profile.name}.ports.{port}`"
+            says += f".kind is {shown(given['kind'])}" if "kind" in given else " has no `kind`"
+            raise _at(
+                profile,
+                place,
+                says,
+                choose_from("", kinds_of(port, table[port].adapters)) + " or the dotted path of a config class",
             )
-            raise _at(profile, place, says, choose_from("", kinds) + " or the dotted path of a config class")
+
+
+def _with_defaults(values: Mapping[str, Any], table: Mapping[str, Port]) -> dict[str, Any]:
+    """Add the default adapter of each port that is not named; the default source also gives the first day."""
+    given = values.get("ports", {})
+    ports = {name: given.get(name, dict(port.default)) for name, port in table.items()}
+    calendar = values.get("calendar", {})
+    if "source" not in given and isinstance(calendar, dict) and "first_day" not in calendar:
+        calendar = {"first_day": FIRST_DAY, **calendar}
+    return {**values, "calendar": calendar, "ports": ports}
+
+
+def _first_day(values: Mapping[str, Any]) -> object:
+    calendar = values["calendar"]
+    return calendar.get("first_day") if isinstance(calendar, dict) else None
 
 
 def _home(profile: RawProfile, home: str | None, environment: Mapping[str, str]) -> Path:
@@ -204,26 +227,37 @@ def _home(profile: RawProfile, home: str | None, environment: Mapping[str, str])
         raise _at(profile, ("home",), f"`{profile.name}.home` is {shown(given)}", "a folder")
     root = profile.document.file.parent
     own = home is None
-    text = _text(given, {**environment, "root": str(root)}, profile, ("home",)) if own else home
+    text = _text(given, {**environment, "root": str(root)}, profile.where, ("home",)) if own else home
     return root / expanded_path(str(text), f"`{profile.name}.home`" if own else "TESSERA_HOME")
 
 
-def _filled(value: Any, names: Mapping[str, str], profile: RawProfile, place: Place) -> Any:
+def filled(value: Any, names: Mapping[str, str], where: Callable[[Place], str], place: Place = ()) -> Any:
+    """Return a value with `${NAME}` and `${NAME:-default}` filled in, at any depth.
+
+    Args:
+        value: texts, or mappings and lists of them.
+        names: variables and their values.
+        where: name of a place, for messages.
+        place: of the value.
+
+    Raises:
+        TesseraError: a variable that has no default is not set.
+    """
     if isinstance(value, dict):
-        return {key: _filled(item, names, profile, (*place, key)) for key, item in value.items()}
+        return {key: filled(item, names, where, (*place, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, names, profile, (*place, number)) for number, item in enumerate(value)]
-    return _text(value, names, profile, place) if isinstance(value, str) else value
+        return [filled(item, names, where, (*place, number)) for number, item in enumerate(value)]
+    return _text(value, names, where, place) if isinstance(value, str) else value
 
 
-def _text(text: str, names: Mapping[str, str], profile: RawProfile, place: Place) -> str:
+def _text(text: str, names: Mapping[str, str], where: Callable[[Place], str], place: Place) -> str:
     def replace(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         if name in names:
             return names[name]
         if default is None:
             raise TesseraError(
-                f"{profile.where(place)}: ${{{name}}} is not set.",
+                f"{where(place)}: ${{{name}}} is not set.",
                 expected=f"the environment variable {name}",
                 todo=f"Set it, or write ${{{name}:-default}}.",
             )

@@ -11,8 +11,10 @@ from pydantic import ValidationError
 from models.errors import TesseraError
 from models.settings import TrainerSettings
 from models.training.recipe import Recipe
-from resources.stack.loader import TRAINERS, adapter_class, opened
+from resources.stack.adapters import adapter_class
+from resources.stack.loader import opened
 from resources.stack.secrets import environment_value
+from resources.stack.table import TRAINERS
 from resources.trainer.port import Trainer
 
 

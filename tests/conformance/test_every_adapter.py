@@ -13,7 +13,9 @@ from pipelines.docs.adapters import adapters_page
 from resources import conformance
 from resources.conformance.capabilities import CAPABILITIES, Gap
 from resources.conformance.suite import Conformance, needs
-from resources.stack.loader import KINDS, ROOT, adapter_class
+from resources.stack.adapters import adapter_class
+from resources.stack.loader import ROOT
+from resources.stack.table import KINDS
 
 #: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
 PARAMETRISED = {"feature_store", "stream_store"}

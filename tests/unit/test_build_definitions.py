@@ -12,8 +12,9 @@ from assets.apps import APPS
 from models.errors import TesseraError
 from models.settings import APP_NAMES, Settings
 from pipelines.definitions import build_definitions
-from resources.stack.loader import ADAPTERS, ROOT, Stack, changed_settings, load_stack
+from resources.stack.loader import ADAPTERS, ROOT, Stack, load_stack
 from resources.stack.ports import Ports, SettingsResource, stack_resources
+from resources.stack.run_config import changed_settings
 
 SHIPPED = ROOT / "stack.yaml"
 PROFILES = sorted(yaml.safe_load(SHIPPED.read_text())["profiles"])

@@ -45,7 +45,7 @@ def test_the_effective_adapter_of_every_resource_is_the_one_the_profile_names(na
 
     @dg.op(required_resource_keys=set(ADAPTERS))
     def look(context: dg.OpExecutionContext) -> None:
-        effective.update({port: getattr(context.resources, port).backend for port in ADAPTERS})
+        effective.update({port: getattr(context.resources, port).config() for port in ADAPTERS})
 
     @dg.job(resource_defs=stack_resources(stack))
     def looking() -> None:
@@ -66,7 +66,7 @@ def test_a_relative_home_is_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"ports": {"source": {"kind": "simulatd"}}}, "names no adapter"),
+        ({"ports": {"source": {"kind": "simulatd"}}}, "did you mean 'simulated'"),
         ({"clendar": {}}, "clendar"),
         ({"settings": {"churn": {"population_dys": 3}}}, "settings.churn.population_dys"),
         ({"calendar": {"first_day": "soon"}}, "calendar.first_day"),

@@ -14,9 +14,11 @@ from pydantic import BaseModel, Field
 
 from models.errors import TesseraError
 from models.settings import Settings
-from resources.stack.loader import ADAPTERS, KINDS, ROOT, Stack, active_stack, adapter_class, load_stack, opened
+from resources.stack.adapters import adapter_class
+from resources.stack.loader import ADAPTERS, ROOT, Stack, active_stack, load_stack
 from resources.stack.ports import stack_resources
 from resources.stack.strictness import WrongSetting, strict
+from resources.stack.table import KINDS
 
 SHIPPED = (ROOT / "stack.yaml").read_text()
 OURS = [(port, kind) for port, kinds in KINDS.items() for kind in kinds]
@@ -243,7 +245,7 @@ def test_no_secret_stands_in_definitions_and_a_run_gets_it_all_the_same(
 
     @dg.op(required_resource_keys={"lake"})
     def look(context: dg.OpExecutionContext) -> None:
-        seen.append(opened(context.resources.lake.backend))
+        seen.append(context.resources.lake.open())
 
     @dg.job(resource_defs=stack_resources(stack))
     def looking() -> None:

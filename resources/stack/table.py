@@ -1,0 +1,96 @@
+"""The ports of the stack: one row each. Profiles, resources of Dagster, messages and documentation are made from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port.
+
+    Attributes:
+        default: the adapter of a profile that does not name the port, as it would stand in `stack.yaml`.
+        adapters: kind -> dotted path of the config class, of the adapters that ship with Tessera.
+        resource: dotted path of the port as a Dagster resource.
+    """
+
+    default: Mapping[str, Any]
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    resource: str = "resources.stack.ports.PortResource"
+
+
+#: Name -> port, in the order of messages and pages. `${first_day}` is that of the calendar.
+PORTS: Mapping[str, Port] = {
+    "source": Port(
+        {"kind": "simulated", "first_day": "${first_day}"},
+        {
+            "simulated": "resources.source.simulated.SimulatedSourceConfig",
+            "files": "resources.source.files.FilesSourceConfig",
+        },
+        "resources.stack.ports.SourceResource",
+    ),
+    "lake": Port(
+        {"kind": "delta", "path": "${home}/lake"},
+        {"delta": "resources.lake.delta.DeltaLakeConfig"},
+        "resources.stack.ports.LakeResource",
+    ),
+    "engine": Port(
+        {"kind": "local", "temp_directory": "${home}/tmp"},
+        {"local": "resources.engine.local.LocalEngineConfig"},
+        "resources.stack.ports.EngineResource",
+    ),
+    "feature_store": Port(
+        {"kind": "feast", "path": "${home}/feast", "tables": "${home}/lake"},
+        {"feast": "resources.feature_store.feast.store.FeastStoreConfig"},
+        "resources.stack.ports.FeatureStoreResource",
+    ),
+    "registry": Port(
+        {"kind": "mlflow", "path": "${home}/mlflow"},
+        {"mlflow": "resources.registry.mlflow_registry.MLflowRegistryConfig"},
+        "resources.stack.ports.RegistryResource",
+    ),
+    "sink": Port(
+        {"kind": "delta", "path": "${home}/scores"},
+        {"delta": "resources.sink.delta.DeltaSinkConfig"},
+        "resources.stack.ports.SinkResource",
+    ),
+    "notifier": Port(
+        {"kind": "log", "path": "${home}/notices.jsonl"},
+        {
+            "log": "resources.notifier.log.LogNotifierConfig",
+            "webhook": "resources.notifier.webhook.WebhookNotifierConfig",
+        },
+        "resources.stack.ports.NotifierResource",
+    ),
+    "events": Port(
+        {"kind": "sqlite", "path": "${home}/events.db"},
+        {
+            "sqlite": "resources.events.sqlite_events.SqliteEventsConfig",
+            "redis": "resources.events.redis_events.RedisEventsConfig",
+            "postgres": "resources.events.postgres_events.PostgresEventsConfig",
+        },
+        "resources.stack.ports.EventsResource",
+    ),
+    "stream_store": Port(
+        {"kind": "sqlite", "path": "${home}/fraud_stream.db"},
+        {
+            "sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig",
+            "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
+        },
+        "resources.stack.ports.StreamStoreResource",
+    ),
+}
+
+#: Kind -> the config class of a trainer, as `settings.<app>.candidates` names them.
+TRAINERS: Mapping[str, str] = {
+    "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
+    "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
+    "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
+}
+
+#: Port, or `trainer` -> kind -> config class: everything that ships with Tessera and can be named by its kind.
+KINDS: Mapping[str, Mapping[str, str]] = {
+    **{name: port.adapters for name, port in PORTS.items()},
+    "trainer": TRAINERS,
+}
