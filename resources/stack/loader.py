@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Port -> kind -> config class of the adapters that ship with Tessera.
 ADAPTERS: Mapping[str, Mapping[str, str]] = {name: port.adapters for name, port in PORTS.items()}
 
+#: Storages that Dagster knows.
+_STORAGES = ("postgres", "sqlite", "mysql", "custom")
 _EPOCH = date(1970, 1, 1)
 M = TypeVar("M", bound=BaseModel)
 
@@ -82,6 +84,7 @@ class Stack:
         self.calendar = self._built(Calendar, ("calendar",))
         self.settings = self._built(Settings, ("settings",))
         self.apps = self._named_apps()
+        self.dagster_storage = self._dagster_storage()
         self._ports = {port: self._strict_port(port) for port in table}
         for port in table:
             self.config(port)
@@ -99,6 +102,17 @@ class Stack:
                 says = f"There is no application {shown(name)}"
                 raise self.wrong(("apps", number), says, choose_from(str(name), APP_NAMES))
         return tuple(name for name in APP_NAMES if name in given)
+
+    def _dagster_storage(self) -> Mapping[str, Any] | None:
+        """Place of Dagster's own records, as `storage` of a dagster.yaml; None: as the project's dagster.yaml says."""
+        place = ("dagster_storage",)
+        given = self._profile.values.get("dagster_storage")
+        if given is None:
+            return None
+        if not isinstance(given, dict) or len(given) != 1 or not set(given) <= set(_STORAGES):
+            says = f"`dagster_storage` is {shown(given)}"
+            raise self.wrong(place, says, f"one of {', '.join(_STORAGES)}, as in Dagster's dagster.yaml")
+        return self._checked(dict[str, dict[str, Any]], given, place)
 
     def kind(self, port: str) -> str:
         """Return the kind of adapter that this profile names for `port`."""

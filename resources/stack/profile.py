@@ -17,7 +17,7 @@ FIRST_DAY = "2025-01-01"
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _TOP = ("default_profile", "profiles")
-_KEYS = ("apps", "calendar", "extends", "home", "ports", "settings")
+_KEYS = ("apps", "calendar", "dagster_storage", "extends", "home", "ports", "settings")
 
 
 @dataclass(frozen=True)
