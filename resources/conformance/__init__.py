@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resources.conformance.registry import RegistryConformance
     from resources.conformance.sink import SinkConformance
     from resources.conformance.source import SourceConformance
+    from resources.conformance.stream_store import StreamStoreConformance
     from resources.conformance.trainer import TrainerConformance
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "RegistryConformance",
     "SinkConformance",
     "SourceConformance",
+    "StreamStoreConformance",
     "TrainerConformance",
 ]
 

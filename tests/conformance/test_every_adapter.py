@@ -18,7 +18,7 @@ from resources.stack.loader import ROOT
 from resources.stack.table import KINDS
 
 #: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
-PARAMETRISED = {"feature_store", "stream_store"}
+PARAMETRISED = {"feature_store"}
 
 
 def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformance]]:

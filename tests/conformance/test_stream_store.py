@@ -1,333 +1,53 @@
-"""What every store of a stream's state does, whatever is behind it."""
+"""The stores of a stream's state: the port's promises, and what only one of them does."""
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from models.errors import RefusedValue, TesseraError
-from models.features.fraud_definitions import FEATURES
-from models.features.fraud_online import Payment
-from models.features.window_state import NOT_KNOWN, KeyHistory
-from models.features.windows import MICROS_PER_DAY
-from models.fraud.alerts import Alert, Feedback, Scored, Verdict, raised_by
-from resources.stream_store.port import Batch, StreamStore, Superseded
+from resources.conformance import StreamStoreConformance
+from resources.conformance.stream_store import Open, paid, payment
+from resources.stream_store.port import StreamStore
 from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
 
-DAY = date(2018, 8, 8)
-NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
-#: Opens the same store again, as another process would.
-Open = Callable[[], StreamStore]
 
+class ShippedStreamStore(StreamStoreConformance):
+    """Sentences of the stores that ship."""
 
-def micros(at: datetime) -> int:
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def payment(number: int, *, customer: str = "c1", terminal: str = "t1", at: datetime = NOON) -> Payment:
-    return Payment(number, customer, terminal, micros(at), 100 * number)
-
-
-def scored(one: Payment, score: float = 0.9) -> Scored:
-    return Scored(one, [one.transaction_id + place / 8 for place in range(len(FEATURES))], score, "7")
-
-
-def alert(*paid: Payment, score: float = 0.9) -> Alert:
-    found = raised_by(scored(paid[0], score), {"amount": 1.5, "is_night": -0.25})
-    for one in paid[1:]:
-        found = found.joined_by(scored(one, score))
-    return found
-
-
-def history(*paid: Payment) -> KeyHistory:
-    found = KeyHistory()
-    for one in paid:
-        found.insert(one.micros, one.transaction_id, one.cents)
-    return found
-
-
-def paid(store: StreamStore, *payments: Payment, alerts: bool = True) -> None:
-    """The payments, scored, as a worker stores them: with the histories of both keys, and an alert for each card."""
-    batch = Batch(position=store.position()[0] + len(payments), generation=store.generation())
-    batch.newest = max(store.position()[1], *(one.micros for one in payments))
-    batch.payments, batch.scored = list(payments), [scored(one) for one in payments]
-    for one in payments:
-        for key in (("customer_id", one.customer_id), ("terminal_id", one.terminal_id)):
-            known = batch.histories.get(key) or store.histories([key]).get(key) or KeyHistory()
-            known.insert(one.micros, one.transaction_id, one.cents)
-            batch.histories[key] = known
-        if alerts:
-            new = alert(one)
-            standing = batch.alerts.get(new.alert_id) or store.alerts([new.alert_id]).get(new.alert_id)
-            batch.alerts[new.alert_id] = standing.joined_by(scored(one)) if standing else new
-    store.commit(batch)
-
-
-def rows(one: KeyHistory) -> list[tuple[int, int, int, int]]:
-    return list(zip(one.micros, one.ids, one.values, one.known, strict=True))
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    if request.param == "sqlite":
-        return SqliteStreamStoreConfig(path=str(tmp_path / "stream.db")).open
-    return PostgresStreamStoreConfig(url=request.getfixturevalue("postgres_database").url).open
-
-
-@pytest.fixture
-def store(opened: Open) -> StreamStore:
-    return opened()
-
-
-class TestStreamStore:
-    def test_at_first_it_knows_nothing(self, store: StreamStore) -> None:
-        assert (store.position(), store.generation()) == ((0, 0), 0)
-        assert store.payments([1]) == store.histories([("customer_id", "c1")]) == store.alerts(["x"]) == {}
-        assert store.find(DAY, DAY) == store.alert_days() == store.feedback(DAY, DAY) == []
-        assert store.scored(DAY, DAY).num_rows == 0
-        assert (store.forget("c1"), store.prune(NOON)) == (0, 0)
-
-    def test_what_a_batch_changed_is_there_for_whoever_opens_it(self, store: StreamStore, opened: Open) -> None:
-        one, two = payment(1), payment(2, customer="c2", at=NOON + timedelta(seconds=1))
-        paid(store, one, two)
-        other = opened()
-        assert other.position() == (2, two.micros)
-        assert other.payments([1, 2, 3]) == {1: one, 2: two}
-        keys = [("customer_id", "c1"), ("terminal_id", "t1"), ("terminal_id", "t9")]
-        found = other.histories(keys)
-        assert {key: rows(found[key]) for key in found} == {
-            keys[0]: [(one.micros, 1, 100, NOT_KNOWN)],
-            keys[1]: [(one.micros, 1, 100, NOT_KNOWN), (two.micros, 2, 200, NOT_KNOWN)],
-        }
-        assert other.alerts(["20180808-c1", "20180808-c3"]) == {"20180808-c1": alert(one)}
-
-    def test_a_batch_that_cannot_be_stored_changes_nothing(self, store: StreamStore) -> None:
+    def test_refusals_and_health_say_what_is_there(self, store: StreamStore) -> None:
         paid(store, payment(1))
-        before = (
-            store.position(),
-            store.find(DAY, DAY),
-            rows(store.histories([("terminal_id", "t1")])["terminal_id", "t1"]),
-        )
-        with pytest.raises(TesseraError):
-            paid(store, payment(2, customer="c2"), payment(1))
-        after = (
-            store.position(),
-            store.find(DAY, DAY),
-            rows(store.histories([("terminal_id", "t1")])["terminal_id", "t1"]),
-        )
-        assert (after, store.payments([2])) == (before, {})
-
-    def test_what_was_scored_comes_as_columns(self, store: StreamStore) -> None:
-        late = payment(1, at=NOON + timedelta(hours=1))
-        same = payment(3, customer="c3", terminal="t3")
-        other = [payment(8, at=NOON - timedelta(days=1)), payment(9, at=NOON + timedelta(days=1))]
-        paid(store, late, same, payment(2), *other)
-        found = store.scored(DAY, DAY)
-        assert found.column_names == [
-            "transaction_id", "customer_id", "terminal_id", "event_timestamp", "score", "model_version", *FEATURES,
-        ]  # fmt: skip
-        assert found.schema.field("event_timestamp").type == pa.timestamp("us", "UTC")
-        assert found["transaction_id"].to_pylist() == [2, 3, 1]
-        assert found["customer_id"].to_pylist() == ["c1", "c3", "c1"]
-        assert found["terminal_id"].to_pylist() == ["t1", "t3", "t1"]
-        assert found["event_timestamp"].to_pylist() == [NOON, NOON, NOON + timedelta(hours=1)]
-        assert (found["score"].to_pylist(), found["model_version"].to_pylist()) == ([0.9] * 3, ["7"] * 3)
-        assert [found[name][1].as_py() for name in FEATURES] == list(scored(same).features)
-        assert store.scored(DAY - timedelta(days=1), DAY + timedelta(days=1)).num_rows == 5
-
-    def test_a_payment_scored_again_has_its_newest_score(self, store: StreamStore) -> None:
-        paid(store, payment(1))
-        store.commit(Batch(position=2, newest=1, scored=[scored(payment(1), 0.25)]))
-        assert store.scored(DAY, DAY)["score"].to_pylist() == [0.25]
-
-    def test_alerts_of_days_the_highest_score_first(self, store: StreamStore) -> None:
-        tomorrow = NOON + timedelta(days=1)
-        given = [
-            alert(payment(1)),
-            alert(payment(2, customer="c2"), score=0.95),
-            alert(payment(3, customer="c0")),
-            alert(payment(4, at=tomorrow), score=0.99),
-        ]
-        store.commit(Batch(position=4, newest=1, alerts={one.alert_id: one for one in given}))
-        assert [one.customer_id for one in store.find(DAY, DAY)] == ["c2", "c0", "c1"]
-        assert store.find(DAY, tomorrow.date())[-1] == given[3]
-        assert store.alert_days() == [DAY, tomorrow.date()]
-
-    def test_what_an_analyst_says(self, store: StreamStore, opened: Open) -> None:
-        paid(store, payment(1), payment(2), payment(3, customer="c2"))
-        said = opened().answer("20180808-c1", "ok", who="ann", at=NOON + timedelta(hours=2))
-        assert (said.label, said.transactions) == ("ok", (1, 2))
-        assert store.find(DAY, DAY)[0] == said
-        assert store.feedback(DAY, DAY) == [
-            Feedback(number, "c1", "20180808-c1", False, NOON + timedelta(hours=2), "ann") for number in (1, 2)
-        ]
-        assert store.feedback(DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
-
-    def test_the_same_label_again_changes_nothing(self, store: StreamStore) -> None:
-        paid(store, payment(1))
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON)
-        before = store.feedback(DAY, DAY)
-        assert store.answer("20180808-c1", "fraud", who="bob", at=NOON + timedelta(days=1)).label == "fraud"
-        assert store.feedback(DAY, DAY + timedelta(days=2)) == before
-
-    @pytest.mark.parametrize(("first", "then"), [("ok", "fraud"), ("fraud", "ok")])
-    def test_an_answer_can_be_corrected_once(self, store: StreamStore, first: Verdict, then: Verdict) -> None:
-        paid(store, payment(1))
-        store.answer("20180808-c1", first, who="ann", at=NOON)
-        store.answer("20180808-c1", then, who="bob", at=NOON + timedelta(hours=1))
-        said = [(one.is_fraud, one.who) for one in store.feedback(DAY, DAY)]
-        assert said == [(first == "fraud", "ann"), (then == "fraud", "bob")]
-        with pytest.raises(TesseraError, match=f"was called {first} before, and that was corrected"):
-            store.answer("20180808-c1", first, who="ann", at=NOON + timedelta(hours=2))
-        assert (len(store.feedback(DAY, DAY)), store.find(DAY, DAY)[0].label) == (2, then)
-
-    @pytest.mark.parametrize("value", [{"transaction_id": 1}, {"terminal_id": None}, {"cents": None}])
-    def test_a_value_that_the_database_refuses_is_no_failure_of_the_store(
-        self, store: StreamStore, value: dict[str, Any]
-    ) -> None:
-        paid(store, payment(1))
-        before = store.position()
-        batch = Batch(position=9, newest=before[1], generation=store.generation())
-        batch.payments = [payment(2), replace(payment(3), **value)]
-        with pytest.raises(RefusedValue, match="refuses a value"):
-            store.commit(batch)
-        assert (store.position(), store.check().ok, [*store.payments([1, 2, 3])]) == (before, True, [1])
-        paid(store, payment(4))
-        assert store.position()[0] == before[0] + 1
-
-    def test_an_alert_that_there_is_not(self, store: StreamStore) -> None:
-        paid(store, payment(1))
+        assert "1 alerts" in store.check().says
+        for label, says in (("ok", None), ("fraud", None), ("ok", "was called ok before, and that was corrected")):
+            if says is None:
+                store.answer("20180808-c1", label, who="ann", at=datetime.now(UTC))
+                continue
+            with pytest.raises(TesseraError, match=says):
+                store.answer("20180808-c1", label, who="ann", at=datetime.now(UTC))
         with pytest.raises(TesseraError, match="did you mean '20180808-c1'"):
-            store.answer("20180808-c2", "ok", who="ann", at=NOON)
-        store.add_alerts([alert(payment(number, customer=f"d{number}")) for number in range(40)])
-        with pytest.raises(TesseraError) as unlike:
-            store.answer("x", "ok", who="ann", at=NOON)
-        assert 5 < unlike.value.expected.count("20180808-") < 15
+            store.answer("20180808-c2", "ok", who="ann", at=datetime.now(UTC))
+        with pytest.raises(RefusedValue, match="refuses a value"):
+            paid(store, payment(1), alerts=False)
 
-    def test_a_worker_that_joins_a_payment_leaves_what_was_said_meanwhile(
-        self, store: StreamStore, opened: Open
-    ) -> None:
-        first, second = payment(1), payment(2)
-        paid(store, first)
-        loaded = store.alerts(["20180808-c1"])["20180808-c1"]
-        opened().answer("20180808-c1", "fraud", who="ann", at=NOON)
-        joined = loaded.joined_by(scored(second, 0.97))
-        store.commit(Batch(position=2, newest=1, payments=[second], alerts={joined.alert_id: joined}))
-        (found,) = store.find(DAY, DAY)
-        assert (found.label, found.transactions, found.highest_score) == ("fraud", (1, 2), 0.97)
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON + timedelta(hours=1))
-        assert [one.transaction_id for one in store.feedback(DAY, DAY)] == [1, 2], "and the payment that joined"
 
-    def test_alerts_added_beside_the_worker(self, store: StreamStore, opened: Open) -> None:
-        paid(store, payment(1))
-        loaded, added = store.generation(), alert(payment(2, customer="c2"))
-        assert opened().add_alerts([alert(payment(9), score=0.99), added]) == 1
-        assert store.find(DAY, DAY) == [alert(payment(1)), added]
-        with pytest.raises(Superseded):
-            store.commit(Batch(position=2, newest=1, generation=loaded))
-        assert (opened().add_alerts([added]), opened().add_alerts([])) == (0, 0)
-        store.commit(Batch(position=2, newest=1, generation=loaded + 1))
+class TestSqliteStreamStore(ShippedStreamStore):
+    config = SqliteStreamStoreConfig
 
-    def test_a_forgotten_customer_is_nowhere(self, store: StreamStore, opened: Open) -> None:
-        paid(store, payment(1), payment(2, customer="c2"), payment(3, terminal="t2"))
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON)
-        worker = Batch(position=4, newest=1, generation=store.generation())
-        worker.histories = {("customer_id", "c1"): history(payment(1), payment(3))}
-        assert opened().forget("c1") == 2 + 2 + 1 + 2 + 1 + 2
-        with pytest.raises(Superseded):
-            store.commit(worker)
-        assert list(store.payments([1, 2, 3])) == [2]
-        assert store.scored(DAY, DAY)["customer_id"].to_pylist() == ["c2"]
-        assert [one.customer_id for one in store.find(DAY, DAY)] == ["c2"]
-        assert store.feedback(DAY, DAY) == []
-        keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1"), ("terminal_id", "t2")]
-        assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[1]: [2], keys[2]: [2]}
-        assert opened().forget("c1") == 0
+    @pytest.fixture
+    def opened(self, tmp_path: Path) -> Open:
+        return SqliteStreamStoreConfig(path=str(tmp_path / "stream.db")).open
 
-    def test_a_worker_notices_also_when_nothing_was_known_of_whom_was_forgotten(self, store: StreamStore) -> None:
-        loaded = store.generation()
-        assert store.forget("c1") == 0
-        with pytest.raises(Superseded):
-            store.commit(Batch(position=1, newest=1, generation=loaded))
 
-    def test_what_is_pruned_no_window_sees(self, store: StreamStore) -> None:
-        old = [payment(number, customer=f"c{number}", at=NOON - timedelta(days=50)) for number in (1, 2)]
-        paid(store, *old, payment(3, customer="c1"))
-        loaded = store.generation()
-        assert store.prune(NOON - timedelta(days=40)) == 2 + 2
-        assert list(store.payments([1, 2, 3])) == [3]
-        keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1")]
-        assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[0]: [3], keys[2]: [3]}
-        assert len(store.find(DAY - timedelta(days=50), DAY)) == 3, "alerts stay"
-        with pytest.raises(Superseded):
-            store.commit(Batch(position=9, newest=1, generation=loaded))
+class TestPostgresStreamStore(ShippedStreamStore):
+    config = PostgresStreamStoreConfig
 
-    def test_a_seed_lasts_with_the_first_batch_or_not_at_all(self, store: StreamStore, opened: Open) -> None:
-        seed, first = payment(1), payment(2)
-        columns = {
-            "transaction_id": [1], "customer_id": ["c1"], "terminal_id": ["t1"], "micros": [seed.micros],
-            "cents": [100],
-        }  # fmt: skip
-        known = [pa.RecordBatch.from_pydict(columns)]
-        key = ("customer_id", "c1")
-        for fails in (True, False):
-            try:
-                with store.seeding(known, [(key, history(seed))]):
-                    assert list(store.histories([key])[key].ids) == [1]
-                    assert (store.payments([1])[1], store.unscored([1, 2])) == (seed, {1})
-                    if fails:
-                        raise InterruptedError
-                    store.commit(Batch(position=1, newest=2, payments=[first], histories={key: history(seed, first)}))
-            except InterruptedError:
-                assert (store.payments([1]), store.histories([key])) == ({}, {})
-        other = opened()
-        assert (other.position(), set(other.payments([1, 2]))) == ((1, 2), {1, 2})
-        assert other.unscored([1, 2]) == {1}
-        store.commit(Batch(position=2, newest=2, scored=[scored(seed)]))
-        assert other.unscored([1, 2]) == frozenset()
-
-    def test_what_may_go_goes_bit_by_bit_with_the_batches(self, store: StreamStore) -> None:
-        old = [
-            payment(
-                number, customer=f"c{number % 50}", terminal=f"t{number}", at=NOON - timedelta(days=50, seconds=number)
-            )
-            for number in range(1, 501)
-        ]
-        paid(store, *old, payment(9000, customer="c7"), alerts=False)
-        keep = micros(NOON) - 44 * MICROS_PER_DAY
-        left = []
-        while not left or left[-1] > 1:
-            store.commit(Batch(position=9, newest=micros(NOON), keep_from=keep, keep_scored_from=keep))
-            left.append(len(store.payments([*range(1, 501), 9000])))
-            assert len(left) < 50
-        assert left[0] > left[-2] > 1, "not all at once, but some"
-        assert left == sorted(left, reverse=True)
-        store.commit(Batch(position=9, newest=micros(NOON), keep_from=keep, keep_scored_from=keep))
-        assert store.scored(DAY - timedelta(days=60), DAY)["transaction_id"].to_pylist() == [9000]
-        keys = [*{("customer_id", one.customer_id) for one in old}, *{("terminal_id", one.terminal_id) for one in old}]
-        found = {key: list(one.ids) for key, one in store.histories([*keys, ("terminal_id", "t1")]).items()}
-        assert found == {("customer_id", "c7"): [9000], ("terminal_id", "t1"): [9000]}
-
-    def test_scores_may_go_before_their_payments(self, store: StreamStore) -> None:
-        paid(store, payment(1, at=NOON - timedelta(days=20)), payment(2), alerts=False)
-        keep = micros(NOON) - 14 * MICROS_PER_DAY
-        store.commit(Batch(position=9, newest=micros(NOON), keep_from=1, keep_scored_from=keep))
-        assert set(store.payments([1, 2])) == {1, 2}
-        assert store.scored(DAY - timedelta(days=30), DAY)["transaction_id"].to_pylist() == [2]
-        assert store.unscored([1]) == frozenset(), "it was scored, even if what was said is gone"
-
-    def test_it_says_how_it_is(self, store: StreamStore) -> None:
-        paid(store, payment(1))
-        found = store.check()
-        assert found.ok
-        assert "1 alerts" in found.says
+    @pytest.fixture
+    def opened(self, postgres_database: Any) -> Open:
+        return PostgresStreamStoreConfig(url=postgres_database.url).open
 
 
 def test_a_file_of_another_layout_is_left_alone(tmp_path: Path) -> None:
