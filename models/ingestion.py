@@ -6,24 +6,32 @@ from models.contracts.identifiers import MISSING_IDS
 
 
 class IngestionConfig(BaseModel):
-    """Look-back of ingestion, and limits that stop a run.
-
-    Attributes:
-        history_days: days of orders before the day being ingested that must be in the lake.
-        redelivery_days: the newest days that are read again by every run, of sources that do not report units of
-            delivery: they may correct them. Of other sources, the days whose quarantined share counts as new.
-        max_quarantined_share: share (0..1) of delivered rows; more in quarantine stops the run before features.
-        missing_ids: texts that stand for "no id", whatever their case; rows that have one go to quarantine.
-        more_missing_ids: such texts of this source alone, e.g. `["0"]`; `missing_ids` stay.
-    """
+    """Look-back of ingestion, and limits that stop a run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    history_days: int = Field(default=460, ge=0)
-    redelivery_days: int = Field(default=3, ge=1)
-    max_quarantined_share: float = Field(default=0.05, ge=0, le=1)
-    missing_ids: tuple[str, ...] = MISSING_IDS
-    more_missing_ids: tuple[str, ...] = ()
+    history_days: int = Field(
+        default=460, ge=0, description="Days of rows before the day being ingested that must be in the lake."
+    )
+    redelivery_days: int = Field(
+        default=3,
+        ge=1,
+        description="The newest days that every run reads again, since the source may correct them. For sources of "
+        "files, which are read once: the days whose quarantined share counts as new.",
+    )
+    max_quarantined_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Share of delivered rows; more in quarantine stops the run before features are computed.",
+    )
+    missing_ids: tuple[str, ...] = Field(
+        default=MISSING_IDS,
+        description='Texts that stand for "no id", in upper or lower case; rows that have one go to quarantine.',
+    )
+    more_missing_ids: tuple[str, ...] = Field(
+        default=(), description='Such texts of this source alone, e.g. `["0"]`; those of `missing_ids` stay.'
+    )
 
     @field_validator("missing_ids", "more_missing_ids", mode="before")
     @classmethod

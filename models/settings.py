@@ -37,12 +37,21 @@ class ChurnSettings(AppSettings):
     """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
     population_days: int = Field(
-        default=180, ge=1, le=365, description="A customer is in scope with a purchase in these last days."
+        default=180,
+        ge=1,
+        le=365,
+        description="A customer is scored if the last purchase is at most this many days ago.",
     )
     horizon_days: int = Field(default=90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
-    cutoff_step_days: int = Field(default=7, ge=1, description="Distance of two training cut-offs.")
+    cutoff_step_days: int = Field(
+        default=7,
+        ge=1,
+        description="Days between two training cut-offs: days as of which features are taken and churn is counted.",
+    )
     min_history_days: int = Field(default=30, ge=1, description="History that the first training cut-off must have.")
-    max_training_cutoffs: int = Field(default=12, ge=1, description="The newest this many cut-offs are trained on.")
+    max_training_cutoffs: int = Field(
+        default=12, ge=1, description="Number of cut-offs that are trained on, the newest ones."
+    )
     recomputed_cutoffs: int = Field(
         default=2,
         ge=1,
@@ -64,9 +73,11 @@ class FraudSettings(AppSettings):
     Detection, chapter 5.
     """
 
-    train_days: int = Field(default=7, ge=1, description="Days of payments that are learnt from.")
+    train_days: int = Field(default=7, ge=1, description="Days of payments that a model learns from.")
     holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is judged on.")
-    alerts_per_day: int = Field(default=100, ge=1, description="Cards that can be looked at in a day.")
+    alerts_per_day: int = Field(
+        default=100, ge=1, description="Number of cards that analysts can look at in a day: the daily budget of alerts."
+    )
     min_labelled_share: float = Field(
         default=0.9, ge=0, le=1, description="Share of a day's payments that have a label when it is time; warns below."
     )

@@ -12,16 +12,25 @@ class SkewConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_value_share: float = Field(
-        default=0.001, ge=0, le=1, description="Served another value than the same row has offline: an ERROR above."
+        default=0.001,
+        ge=0,
+        le=1,
+        description="Share of values served that differ from the same row offline; an error above.",
     )
     max_stale_share: float = Field(
-        default=0.01, ge=0, le=1, description="Served from a row that was replaced longer ago than `max_lag_hours`."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of values served from a row that was replaced longer ago than `max_lag_hours`.",
     )
     max_missing_share: float = Field(
-        default=0.01, ge=0, le=1, description="Served nothing, though offline had a value for `max_lag_hours`."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of values not served although they had been known offline for `max_lag_hours`.",
     )
     max_extra_share: float = Field(
-        default=0.01, ge=0, le=1, description="Served from a row that offline does not have."
+        default=0.01, ge=0, le=1, description="Share of values served from a row that is not known offline."
     )
     max_lag_hours: float = Field(
         default=6, ge=0, le=168, description="Time that the online store may take to follow; counted, never an alarm."

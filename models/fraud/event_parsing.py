@@ -75,21 +75,22 @@ class PaymentLimits(BaseModel):
     #: Windows add up squares of cents in 64 bits.
     max_amount: float = Field(default=50_000, gt=0, le=10_000_000, description="Largest amount of one payment, EUR.")
     max_ahead_minutes: float = Field(
-        default=5, ge=0, description="How far a payment may lie in the future of this machine's clock (clock skew)."
+        default=5, ge=0, description="A payment may lie this far in the future of this machine's clock (clock skew)."
     )
     max_late_days: float = Field(
-        default=7, gt=0, description="How far a payment may lie behind the newest one of the stream."
+        default=7, gt=0, description="A payment may lie this far behind the newest one of the stream."
     )
     max_jump_days: float = Field(
-        default=31, gt=0, description="How far a payment may lie ahead of the newest one of the stream."
+        default=31, gt=0, description="A payment may lie this far ahead of the newest one of the stream."
     )
     earliest_day: date = Field(
         default=EARLIEST_DAY,
         ge=EARLIEST_DAY,
-        description="What says that it happened before this day (UTC) is refused: clocks that were never set say so.",
+        description="Payments before this day (UTC) are refused: their clock was never set.",
     )
     customers: Literal["any", "registered"] = Field(
-        default="any", description="Whose payments are taken: of any customer, or only of those in table `customers`."
+        default="any",
+        description="Payments of any customer are taken, or only of `registered` ones: those of the table `customers`.",
     )
 
 

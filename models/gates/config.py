@@ -20,7 +20,7 @@ class GateConfig(BaseModel):
         ge=2,
         description="Training entities that each of the two classes must have; with fewer, nothing is trained.",
     )
-    metric: Metric = Field(default="auc", description="What models are compared by: auc, or average_precision.")
+    metric: Metric = Field(default="auc", description="Metric by which models are compared: auc, or average_precision.")
     min_quality: float = Field(
         default=0.60, ge=0, le=1, description="Lower end of the interval of the metric must reach this."
     )
@@ -36,11 +36,15 @@ class GateConfig(BaseModel):
     n_bootstrap: int = Field(default=1000, ge=100, description="Resamples of entities behind every interval.")
     seed: int = Field(default=20, ge=0, description="Seed of the resampling, so that a report can be made again.")
     baseline_margin: float = Field(
-        default=0.005, ge=0, description="Metric by which a simple baseline may be ahead, if chance explains it."
+        default=0.005,
+        ge=0,
+        description="Difference of the metric by which a simple baseline may be ahead if chance explains it.",
     )
-    max_ece: float = Field(default=0.08, gt=0, description="Expected calibration error beyond what chance explains.")
+    max_ece: float = Field(
+        default=0.08, gt=0, description="Largest expected calibration error (ECE) beyond the one that chance explains."
+    )
     max_calibration_gap: float = Field(
-        default=0.10, gt=0, description="|mean probability - churn rate| over the hold-out."
+        default=0.10, gt=0, description="Largest difference between mean probability and churn rate over the hold-out."
     )
     max_slice_drop: float = Field(
         default=0.05, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
@@ -53,7 +57,10 @@ class GateConfig(BaseModel):
     )
     max_size_mb: float = Field(default=50.0, gt=0, description="Size of the model package, 10^6 bytes.")
     max_feature_auc: float = Field(
-        default=0.95, gt=0.5, le=1, description="A single feature this good knows the answer."
+        default=0.95,
+        gt=0.5,
+        le=1,
+        description="AUC of a single feature above which it is taken for a leak of the answer.",
     )
     max_feature_lead: float = Field(
         default=0.04,
@@ -98,7 +105,7 @@ class FraudGateConfig(GateConfig):
     moved from 0.56 to 0.70 (docs/benchmarks.md).
     """
 
-    metric: Metric = Field(default="average_precision", description="What models are compared by.")
+    metric: Metric = Field(default="average_precision", description="Metric by which models are compared.")
     min_quality: float = Field(
         default=0.40, ge=0, le=1, description="Lower end of the interval of the metric must reach this."
     )
@@ -116,5 +123,5 @@ class FraudGateConfig(GateConfig):
         "is too good to be true until a person passes it.",
     )
     max_calibration_gap: float = Field(
-        default=0.02, gt=0, description="|mean probability - fraud rate| over the hold-out."
+        default=0.02, gt=0, description="Largest difference between mean probability and fraud rate over the hold-out."
     )

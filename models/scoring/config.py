@@ -27,7 +27,11 @@ class AuditConfig(BaseModel):
 
     model_config = _FROZEN
 
-    psi_warn: float = Field(default=0.1, gt=0, description="PSI of scores against the last published set: warn above.")
+    psi_warn: float = Field(
+        default=0.1,
+        gt=0,
+        description="Population stability index (PSI) of scores against the last published set: warn above.",
+    )
     psi_block: float = Field(default=0.25, gt=0, description="PSI above which the set is not published.")
     psi_block_new_model: float | None = Field(
         default=1.0, gt=0, description="The same, where another model made the last set; null: never, it only warns."
@@ -44,4 +48,6 @@ class DriftConfig(BaseModel):
     bins: int = Field(default=10, ge=2, description="Quantile bins per numeric feature.")
     max_categories: int = Field(default=20, ge=1, description="Most frequent values kept per string feature.")
     sampled_rows_per_batch: int = Field(default=8_192, ge=1, description="Evenly spaced rows looked at, of each batch.")
-    psi_warn: float = Field(default=0.25, gt=0, description="A feature above it is reported as drifted.")
+    psi_warn: float = Field(
+        default=0.25, gt=0, description="Population stability index (PSI) above which a feature is reported as drifted."
+    )

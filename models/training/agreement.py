@@ -18,7 +18,7 @@ class RefitConfig(BaseModel):
         default=0.95, ge=-1, le=1, description="Spearman correlation with the judged model's scores of tonight's rows."
     )
     max_mean_shift: float = Field(
-        default=0.02, ge=0, le=1, description="|difference of the two mean scores| of tonight's rows."
+        default=0.02, ge=0, le=1, description="Largest difference of the two mean scores of tonight's rows."
     )
 
 

@@ -30,7 +30,9 @@ class LocalEngineConfig(dg.Config):
     kind: Literal["local"] = "local"
     threads: int = Field(default=2, ge=1, description="Threads of one query.")
     memory_limit_mb: int = Field(default=2000, ge=100, description="Memory of one query; beyond it, it spills to disk.")
-    temp_directory: str = Field(default="var/tmp", description="Where queries spill to.")
+    temp_directory: str = Field(
+        default="var/tmp", description="Folder to which queries spill what does not fit into memory."
+    )
 
     def open(self) -> LocalEngine:
         """Return the engine with these limits."""

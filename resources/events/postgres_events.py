@@ -40,13 +40,19 @@ class PostgresEventsConfig(dg.Config):
     kind: Literal["postgres"] = "postgres"
     url: str = Field(
         default="postgresql://127.0.0.1/tessera",
-        description="As libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
+        description="Address as libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
     )
     schema_name: str = Field(
-        default="tessera_events", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="The queue's own; made if missing."
+        default="tessera_events",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Schema of the queue's tables; made if missing.",
     )
-    lease_seconds: float = Field(default=30.0, gt=0, description="What a dead consumer held is delivered again then.")
-    max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="Events that a dead consumer held are delivered again after this time."
+    )
+    max_backlog: int = Field(
+        default=1_000_000, ge=1, description="Publishing stops while a consumer group is this many events behind."
+    )
 
     def open(self) -> PostgresEvents:
         """Return the queue in that database; it is asked for nothing yet.

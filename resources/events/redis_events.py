@@ -54,11 +54,15 @@ class RedisEventsConfig(dg.Config):
     kind: Literal["redis"] = "redis"
     url: str = Field(
         default="redis://127.0.0.1:6379/0",
-        description="`redis://` or `rediss://` (TLS). With a password in it: `{env: NAME}`.",
+        description="Address, `redis://` or `rediss://` (TLS). With a password in it: `{env: NAME}`.",
     )
-    prefix: str = Field(default="tessera:events", min_length=1, description="What the queue's keys begin with.")
-    lease_seconds: float = Field(default=30.0, gt=0, description="What a dead consumer held is delivered again then.")
-    max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
+    prefix: str = Field(default="tessera:events", min_length=1, description="Beginning of all keys of the queue.")
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="Events that a dead consumer held are delivered again after this time."
+    )
+    max_backlog: int = Field(
+        default=1_000_000, ge=1, description="Publishing stops while a consumer group is this many events behind."
+    )
 
     def open(self) -> RedisEvents:
         """Return the queue in that Redis; it is asked for nothing yet.

@@ -37,12 +37,18 @@ class SqliteEventsConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["sqlite"] = "sqlite"
-    path: str = Field(default="var/events.db", description="The file; `-wal` and `-shm` stand beside it.")
-    lease_seconds: float = Field(default=30.0, gt=0, description="What a dead consumer held is delivered again then.")
-    max_backlog: int = Field(default=1_000_000, ge=1, description="Publishing stops while a group is so far behind.")
+    path: str = Field(
+        default="var/events.db", description="Path of the SQLite file; `-wal` and `-shm` stand beside it."
+    )
+    lease_seconds: float = Field(
+        default=30.0, gt=0, description="Events that a dead consumer held are delivered again after this time."
+    )
+    max_backlog: int = Field(
+        default=1_000_000, ge=1, description="Publishing stops while a consumer group is this many events behind."
+    )
     survives_power_failure: bool = Field(
         default=False,
-        description="Whether publishing waits for the disk. Without it, a crash of a process loses nothing, but one of "
+        description="Publishing waits for the disk. Without it, a crash of a process loses nothing, but one of "
         "the machine may lose what was published in the last moments.",
     )
 

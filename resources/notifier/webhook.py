@@ -98,8 +98,8 @@ class WebhookNotifierConfig(dg.Config):
     gaps: ClassVar[Mapping[str, Gap]] = {"erasable": Gap("what was delivered to a receiver is out of reach")}
 
     kind: Literal["webhook"] = "webhook"
-    url: str = Field(description="http(s) address that takes a JSON POST. Often a secret: write {env: NAME}.")
-    timeout_seconds: float = Field(default=5, gt=0, description="How long one try may take; there are two.")
+    url: str = Field(description="Address (http or https) that takes a JSON POST. Often a secret: write {env: NAME}.")
+    timeout_seconds: float = Field(default=5, gt=0, description="Time limit of one try; there are two.")
 
     def open(self) -> WebhookNotifier:
         """Return the notifier; nothing is sent yet.

@@ -60,7 +60,9 @@ class MLflowRegistryConfig(dg.Config):
         description="Where new applications keep artifacts, e.g. s3://bucket/mlflow; empty: under `path`, or where the"
         " server decides.",
     )
-    lock_timeout_seconds: float = Field(default=600, gt=0, description="How long to wait for another promotion.")
+    lock_timeout_seconds: float = Field(
+        default=600, gt=0, description="Whoever promotes waits this long for another promotion."
+    )
 
     def open(self) -> MLflowRegistry:
         """Return the registry; MLflow is imported, and its database made, only when something needs it.

@@ -128,7 +128,7 @@ class FilesTableConfig(dg.Config):
 
     location: str = Field(description="A file, a folder, a glob pattern or a URL; may hold ${NAME:-default}.")
     columns: dict[str, str] = Field(
-        default={}, description="Contract column: DuckDB expression over the files' columns; else the same name."
+        default={}, description="Contract column -> DuckDB expression over the files' columns; else the same name."
     )
     delivered_on: str = Field(default="", description="Expression for the day of delivery; else the event's UTC day.")
     where: str = Field(default="", description="Condition on the rows that count; else all.")
@@ -137,13 +137,22 @@ class FilesTableConfig(dg.Config):
         description="Time zone of times that name none. A time that the clock shows twice is the later one; one that "
         "it skips is moved on by the hour.",
     )
-    format: str = Field(default="auto", description="auto (by file name), parquet, csv or xlsx.")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Between the fields of a CSV line.")
-    encoding: str = Field(default="utf-8", description="Of CSV files, e.g. utf-8, utf-16, utf-16-le, latin-1, cp1252.")
-    quote: str = Field(default='"', max_length=1, description="Around CSV fields; empty: quotes are text.")
-    escape: str = Field(default="", max_length=1, description="Before a quote in a quoted field; else it is doubled.")
-    header: bool = Field(default=True, description="false: CSV files name no columns: column0, column1, ...")
-    decimal: str = Field(default=".", description="Before the fraction of numbers in CSV files: . or ,")
+    format: str = Field(default="auto", description="Format of the files: auto (by file name), parquet, csv or xlsx.")
+    delimiter: str = Field(
+        default=",", min_length=1, max_length=1, description="Character between the fields of a CSV line."
+    )
+    encoding: str = Field(
+        default="utf-8", description="Encoding of CSV files, e.g. utf-8, utf-16, utf-16-le, latin-1, cp1252."
+    )
+    quote: str = Field(default='"', max_length=1, description="Character around CSV fields; empty: quotes are text.")
+    escape: str = Field(
+        default="", max_length=1, description="Character before a quote in a quoted field; else it is doubled."
+    )
+    header: bool = Field(
+        default=True,
+        description="CSV files begin with a line of column names; if false, they are column0, column1, ... in order.",
+    )
+    decimal: str = Field(default=".", description="Decimal sign of numbers in CSV files: a point or a comma.")
     sheet: str = Field(default="", description="Sheet of an Excel workbook; else the first.")
 
     @field_validator("timezone")
@@ -191,11 +200,14 @@ class FilesSourceConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["files"] = "files"
-    tables: dict[str, FilesTableConfig] = Field(description="Contracted table: its files.")
+    tables: dict[str, FilesTableConfig] = Field(
+        description="Name of a contracted table -> its files and how their columns become its columns."
+    )
     root: str = Field(default="", description="Folder that relative locations start from; empty: the project's.")
     cache: str = Field(default="var/cache/source", description="Folder for copies of remote files.")
     earliest_day: str = Field(
-        default=EARLIEST_DAY.isoformat(), description="What says that it happened before it goes to quarantine."
+        default=EARLIEST_DAY.isoformat(),
+        description="Rows that say they happened before this day (UTC) go to quarantine.",
     )
 
     @field_validator("earliest_day")

@@ -63,20 +63,34 @@ class SimulatedSourceConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     kind: Literal["simulated"] = "simulated"
-    customers: int = Field(default=3000, ge=1, description="Active customers on any day, about.")
-    seed: int = Field(default=7, ge=0)
+    customers: int = Field(default=3000, ge=1, description="Number of customers who are active on any day, about.")
+    seed: int = Field(default=7, ge=0, description="Seed of the simulation: another one is another shop.")
     first_day: str = Field(default="2024-01-01", description="The day its records begin, YYYY-MM-DD (UTC).")
     duplicate_share: float = Field(
-        default=0.004, ge=0, le=1, description="Lines and payments that come twice on one day."
+        default=0.004, ge=0, le=1, description="Share of lines and payments that come twice on one day."
     )
-    redelivered_share: float = Field(default=0.003, ge=0, le=1, description="Lines that come again the next day.")
-    null_customer_share: float = Field(default=0.004, ge=0, le=1, description="Bad copies without customer.")
-    wrong_unit_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies priced in cents.")
-    unreadable_quantity_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies, quantity no number.")
-    late_share: float = Field(default=0.01, ge=0, le=1, description="Good lines that come one to three days late.")
+    redelivered_share: float = Field(
+        default=0.003, ge=0, le=1, description="Share of lines that come again the next day."
+    )
+    null_customer_share: float = Field(
+        default=0.004, ge=0, le=1, description="Share of lines that come once more without a customer."
+    )
+    wrong_unit_share: float = Field(
+        default=0.002, ge=0, le=1, description="Share of lines that come once more priced in cents."
+    )
+    unreadable_quantity_share: float = Field(
+        default=0.002, ge=0, le=1, description="Share of lines that come once more with a quantity that is no number."
+    )
+    late_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of good lines that come one to three days late."
+    )
 
-    negative_amount_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies of payments, amount < 0.")
-    no_terminal_share: float = Field(default=0.002, ge=0, le=1, description="Bad copies of payments without terminal.")
+    negative_amount_share: float = Field(
+        default=0.002, ge=0, le=1, description="Share of payments that come once more with a negative amount."
+    )
+    no_terminal_share: float = Field(
+        default=0.002, ge=0, le=1, description="Share of payments that come once more without a terminal."
+    )
 
     @field_validator("first_day")
     @classmethod

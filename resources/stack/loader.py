@@ -48,7 +48,9 @@ class Calendar(BaseModel):
         description="The first day that can be scored: the first partition. A profile that names no source may leave "
         f"it out: then it is {FIRST_DAY}, as in the simulated shop."
     )
-    nightly_at: time = Field(default=time(2, 0), description="When churn_nightly starts, UTC.")
+    nightly_at: time = Field(
+        default=time(2, 0), description="Time of day (UTC) at which churn_nightly starts; the other jobs follow it."
+    )
 
     @field_validator("first_day", mode="before")
     @classmethod

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import dagster as dg
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
@@ -249,12 +249,24 @@ def _settings(stack: Stack) -> Any:
     """A field for each section of the settings, the profile's values as defaults; a run gives what it changes."""
     shown = stack.settings.model_dump(mode="json")
     fields: dict[str, tuple[Any, Any]] = {
-        name: (dict[str, Any], Field(default=shown[name], description=f"settings.{name}; what is left out stays."))
-        for name in Settings.model_fields
+        name: (dict[str, Any], Field(default=shown[name], description=_described(name, field)))
+        for name, field in Settings.model_fields.items()
     }
     profile = SettingsResource.model_fields["profile"].description
     fields["profile"] = (str, Field(default=stack.name, description=profile))
     return _generated(SettingsResource, stack, fields, unchanged=stack.settings)
+
+
+def _described(section: str, field: FieldInfo) -> str:
+    """Description of a section of the settings: Dagster shows one text for a mapping, so it lists its settings."""
+    lines = [f"settings.{section}; what is left out stays."]
+    for name, setting in cast(type[BaseModel], field.annotation).model_fields.items():
+        inner = setting.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            lines += [f"- {name}.{one}: {about.description}" for one, about in inner.model_fields.items()]
+        else:
+            lines += [f"- {name}: {setting.description}"]
+    return "\n".join(lines)
 
 
 def _generated(resource: type[R], stack: Stack, fields: Mapping[str, tuple[Any, Any]], **of_class: Any) -> Any:

@@ -41,10 +41,12 @@ class PostgresStreamStoreConfig(dg.Config):
     kind: Literal["postgres"] = "postgres"
     url: str = Field(
         default="postgresql://127.0.0.1/tessera",
-        description="As libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
+        description="Address as libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
     )
     schema_name: str = Field(
-        default="tessera_stream", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="The stream's own; made if missing."
+        default="tessera_stream",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="Schema of the stream's tables; made if missing.",
     )
 
     def open(self) -> PostgresStreamStore:

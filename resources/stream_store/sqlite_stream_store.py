@@ -77,7 +77,9 @@ class SqliteStreamStoreConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["sqlite"] = "sqlite"
-    path: str = Field(default="var/fraud_stream.db", description="The file; `-wal` and `-shm` stand beside it.")
+    path: str = Field(
+        default="var/fraud_stream.db", description="Path of the SQLite file; `-wal` and `-shm` stand beside it."
+    )
 
     def open(self) -> SqliteStreamStore:
         """Return the store in that file."""

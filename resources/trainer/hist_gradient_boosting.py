@@ -26,12 +26,12 @@ class HistGradientBoostingTrainerConfig(dg.Config):
     kind: Literal["hist_gradient_boosting"] = "hist_gradient_boosting"
     max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")
     learning_rate: float = Field(default=0.08, gt=0, le=1, description="Share of each tree that is added.")
-    rounds: int = Field(default=120, ge=1, description="Trees.")
+    rounds: int = Field(default=120, ge=1, description="Number of trees.")
     min_leaf_rows: int = Field(default=20, ge=1, description="Least rows in a leaf.")
     l2: float = Field(default=1.0, ge=0, description="L2 penalty of leaf values.")
     max_bins: int = Field(default=255, ge=2, le=255, description="Histogram bins per feature.")
     folds: int = Field(default=5, ge=2, description="Cross-validation folds for calibration.")
-    seed: int = Field(default=7, ge=0, description="Of the folds.")
+    seed: int = Field(default=7, ge=0, description="Seed of the folds.")
 
     def open(self) -> "HistGradientBoostingTrainer":
         """Return the trainer."""

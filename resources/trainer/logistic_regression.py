@@ -18,10 +18,14 @@ class LogisticRegressionTrainerConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["logistic_regression"] = "logistic_regression"
-    inverse_penalty: float = Field(default=0.1, gt=0, description="scikit-learn's `C`: smaller shrinks more.")
-    max_steps: int = Field(default=100, ge=1, description="Newton steps at most.")
+    inverse_penalty: float = Field(
+        default=0.1,
+        gt=0,
+        description="Inverse of the penalty (`C` of scikit-learn): a smaller one shrinks the weights more.",
+    )
+    max_steps: int = Field(default=100, ge=1, description="Largest number of Newton steps.")
     folds: int = Field(default=5, ge=2, description="Cross-validation folds for calibration.")
-    seed: int = Field(default=7, ge=0, description="Of the folds.")
+    seed: int = Field(default=7, ge=0, description="Seed of the folds.")
 
     def open(self) -> "LogisticRegressionTrainer":
         """Return the trainer."""

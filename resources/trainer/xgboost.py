@@ -25,22 +25,26 @@ class XGBoostTrainerConfig(dg.Config):
     kind: Literal["xgboost"] = "xgboost"
     max_depth: int = Field(default=3, ge=1, le=12, description="Depth of a tree.")
     learning_rate: float = Field(default=0.05, gt=0, le=1, description="Share of each tree that is added.")
-    max_rounds: int = Field(default=400, ge=1, description="Trees at most; the folds choose how many.")
+    max_rounds: int = Field(
+        default=400, ge=1, description="Largest number of trees; cross-validation chooses how many."
+    )
     patience: int = Field(default=25, ge=1, description="Rounds without a lower log loss before boosting stops.")
     min_child_weight: float = Field(default=5.0, ge=0, description="Least sum of hessians in a leaf.")
     l2: float = Field(default=1.0, ge=0, description="L2 penalty of leaf values (`lambda`).")
     l1: float = Field(default=0.0, ge=0, description="L1 penalty of leaf values (`alpha`).")
     min_split_loss: float = Field(default=0.0, ge=0, description="Least gain of a split (`gamma`).")
-    row_share: float = Field(default=0.8, gt=0, le=1, description="Rows drawn for each tree (`subsample`).")
+    row_share: float = Field(
+        default=0.8, gt=0, le=1, description="Share of the rows drawn for each tree (`subsample`)."
+    )
     feature_share: float = Field(
-        default=0.8, gt=0, le=1, description="Features drawn for each tree (`colsample_bytree`)."
+        default=0.8, gt=0, le=1, description="Share of the features drawn for each tree (`colsample_bytree`)."
     )
     max_bin: int = Field(default=256, ge=2, description="Histogram bins per feature.")
-    tree_method: Literal["hist", "exact"] = Field(default="hist", description="How splits are found.")
+    tree_method: Literal["hist", "exact"] = Field(default="hist", description="XGBoost's method of finding splits.")
     base_score: float = Field(default=0.5, gt=0, lt=1, description="Probability that boosting starts from.")
     folds: int = Field(default=5, ge=2, description="Cross-validation folds for rounds and calibration.")
     threads: int = Field(default=1, ge=1, description="Threads; more than one stalls for minutes on a busy machine.")
-    seed: int = Field(default=7, ge=0, description="Of folds, rows and features drawn.")
+    seed: int = Field(default=7, ge=0, description="Seed of the folds and of the rows and features that are drawn.")
 
     def open(self) -> "XGBoostTrainer":
         """Return the trainer."""
