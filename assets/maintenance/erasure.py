@@ -21,7 +21,14 @@ import pyarrow.compute as pc
 
 from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
-from assets.maintenance.erasure_scope import erasable_events, erasable_lake, erasable_sink, scored_apps
+from assets.maintenance.erasure_scope import (
+    erasable_events,
+    erasable_lake,
+    erasable_sink,
+    require_known_columns,
+    scored_apps,
+    searched,
+)
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
@@ -107,6 +114,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     """
     erasable_sink(parts.sink, entity)
     erasable_events(parts.events, entity)
+    require_known_columns(parts.lake, entity, id)
     stone = erasable_lake(parts.lake, entity).leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
@@ -121,6 +129,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     work.verify()
     # Last of all: to close a file of SQLite ends the locks that this process holds on it.
     named = [f"{path} holds the id's characters {count} times." for path, count in traces(home, id).items()]
+    record.searched["files of the home"] = ["all"]
     record.remains = [*_REMAINS, *work.late, *named]
     return record, journal.finish(record)
 
@@ -141,6 +150,8 @@ class _Erasing:
         store.apply()
         removed = partial(store.forget, self._entity, self._id)
         self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
+        views = [name.removeprefix("online: ") for name in self._record.places if name.startswith("online: ")]
+        self._record.searched["online views"] = views
 
     def training_sets(self) -> None:
         """Record the versions trained on the entity, then remove its training rows, under each training lock."""
@@ -197,6 +208,9 @@ class _Erasing:
         Raises:
             TesseraError: rows of the entity came back: whatever writes them does not ask for tombstones.
         """
+        require_known_columns(self._parts.lake, self._entity, self._id)
+        sink = erasable_sink(self._parts.sink, self._entity)
+        self._record.searched |= searched(self._parts.lake, sink, self._parts.events, self._entity)
         left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
         events, state = self._rows(_QUEUE), self._rows(_STREAM)
         self.queue()

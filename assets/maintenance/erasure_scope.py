@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from assets.apps import APPS
+from assets.stages.ingestion.completeness_log import quarantine_of
+from models.contracts import CONTRACTS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
 from resources.events.port import ErasableEvents, Events
 from resources.lake.port import ErasableLake, Lake
 from resources.sink.port import ErasableSink, Sink
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow has no static types, and makes the functions of `pyarrow.compute` when it is imported.
 
 
 def erasable_lake(lake: Lake, entity: str) -> ErasableLake:
@@ -19,6 +27,53 @@ def erasable_lake(lake: Lake, entity: str) -> ErasableLake:
     if isinstance(lake, ErasableLake):
         return lake
     raise _cannot("lake", lake, f"the rows of one {entity}")
+
+
+def require_known_columns(lake: Lake, entity: str, id: str) -> None:
+    """Refuse an erasure while a table that is not known here holds the id under another name than the entity's column.
+
+    Raises:
+        TesseraError: with the tables and their columns.
+    """
+    found = [
+        f"{table} (column {name!r})" for table in _foreign_tables(lake) for name in _naming(lake, table, entity, id)
+    ]
+    if found:
+        raise TesseraError(
+            f"The lake holds the id of the {entity} where nobody knows what it means: {', '.join(found)}. Nothing was"
+            " removed anywhere.",
+            expected=f"a column {ENTITIES[entity]!r} in each table that names a {entity}",
+            todo="Take these rows or tables out of the lake, or call the column so, and run `tessera forget` again.",
+        )
+
+
+def _foreign_tables(lake: Lake) -> list[str]:
+    """Return the tables that neither a contract nor an application describes."""
+    known = {*CONTRACTS, *map(quarantine_of, CONTRACTS)}
+    known |= {table for app in APPS for table in (app.features, app.training_set)}
+    return [table for table in lake.tables() if table not in known]
+
+
+def _naming(lake: Lake, table: str, entity: str, id: str) -> list[str]:
+    rows = lake.scan(table)
+    texts = [
+        field.name
+        for field in rows.schema
+        if field.name != ENTITIES[entity] and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
+    ]
+    return [name for name in texts if rows.count_rows(filter=pc.field(name) == id)]
+
+
+def searched(lake: Lake, sink: ErasableSink, events: Events, entity: str) -> dict[str, list[str]]:
+    """Return what an erasure looks through, by store, as the stores list it now."""
+    column = ENTITIES[entity]
+    tables = {table: column in lake.scan(table).schema.names for table in lake.tables()}
+    return {
+        f"tables of the lake with {column}": [table for table, named in tables.items() if named],
+        "tables of the lake without": [table for table, named in tables.items() if not named],
+        "applications with scores": [*sink.apps()],
+        "groups of the queue, beside its dead letters": [*events.groups()],
+    }
 
 
 def erasable_events(events: Events, entity: str) -> ErasableEvents:

@@ -46,6 +46,7 @@ class Erasure(BaseModel):
         uncounted: places of which an attempt that was interrupted lost the counts.
         learnt: versions that were trained or judged with rows of the entity.
         unsure: `<app> <version>` -> why nobody can say whether it was.
+        searched: store -> what it listed and was looked through.
         remains: what is left and why, one sentence each.
     """
 
@@ -64,6 +65,7 @@ class Erasure(BaseModel):
     places: dict[str, Place] = {}
     learnt: list[Learnt] = []
     unsure: dict[str, str] = {}
+    searched: dict[str, list[str]] = {}
     remains: list[str] = []
 
     @property
@@ -93,6 +95,12 @@ class Erasure(BaseModel):
             "",
             "After the removal every table of the lake and the state of the stream were searched again; nothing was"
             " found.",
+            "",
+            "## What was searched",
+            "",
+            "As the stores list it themselves:",
+            "",
+            *(f"- {store}: {', '.join(names) or 'none'}" for store, names in self.searched.items()),
             "",
             "## Models",
             "",

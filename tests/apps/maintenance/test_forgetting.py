@@ -112,31 +112,43 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
     assert json.loads(parts.feature_store.file.read_text()) == {"churn_customer": list(OTHERS)}
 
 
-def test_scores_of_an_application_that_is_not_listed_go_too(parts: Parts, tmp_path: Path) -> None:
+def test_what_no_application_lists_goes_too_and_the_proof_says_what_was_searched(parts: Parts, tmp_path: Path) -> None:
+    for table, columns in (("campaigns", {"name": ["a", "b"]}), ("team_notes", {"customer_id": [ID, OTHERS[0]]})):
+        rows = pa.table({**columns, "day": [LAST, LAST]})
+        parts.lake.replace(table, rows, by="day", first=LAST, last=LAST)
     parts.sink.write_attempt("retired", LAST, "a1", reader(some_rows(1)))
-    assert forgotten(parts, tmp_path).places["scores: retired"] == Place(rows=1, days=1)
+    parts.events.read("billing", limit=1)
+    record, file = forget(parts, tmp_path / "home", "customer", ID, **ABOUT)
+    assert record.places["scores: retired"] == record.places["lake: team_notes"] == Place(rows=1, days=1)
     assert places_with(tmp_path / "home", ID) == []
+    assert {"orders", "team_notes", "churn_features"} <= {*record.searched["tables of the lake with customer_id"]}
+    assert {"campaigns", "quarantine_orders"} <= {*record.searched["tables of the lake without"]}
+    assert record.searched["applications with scores"] == ["churn", "retired"]
+    assert record.searched["online views"] == ["churn_customer"]
+    assert "billing" in record.searched["groups of the queue, beside its dead letters"]
+    assert "- applications with scores: churn, retired" in file.with_suffix(".md").read_text()
 
 
-def test_scores_that_may_name_the_entity_under_another_name_stop_the_erasure(parts: Parts, tmp_path: Path) -> None:
-    rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
-    parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
-    before = places_with(tmp_path / "home", ID)
-    with pytest.raises(TesseraError, match=r"scores of retired, .* without a column 'customer_id'"):
-        forgotten(parts, tmp_path)
-    assert places_with(tmp_path / "home", ID) == before, "nothing was removed"
-    assert len(parts.lake.forgotten("customer")) == 0
-
-
-def test_a_sink_that_cannot_erase_stops_the_erasure_before_anything_is_removed(parts: Parts, tmp_path: Path) -> None:
+def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed(parts: Parts, tmp_path: Path) -> None:
     class NoErasure(Sink):
         write_attempt = read_attempt = record_audit = audits = publish = None
         unpublish = published = history = published_days = check = None
 
-    before = places_with(tmp_path / "home", ID)
-    with pytest.raises(TesseraError, match=r"NoErasure\) cannot remove the scores of one customer"):
-        forgotten(replace(parts, sink=NoErasure()), tmp_path)
-    assert places_with(tmp_path / "home", ID) == before
+    def stops(given: Parts, says: str) -> None:
+        before = places_with(tmp_path / "home", ID)
+        with pytest.raises(TesseraError, match=says):
+            forgotten(given, tmp_path)
+        assert places_with(tmp_path / "home", ID) == before
+        assert len(parts.lake.forgotten("customer")) == 0
+
+    stops(replace(parts, sink=NoErasure()), r"sink \(NoErasure\) cannot remove the scores of one customer")
+    strange = pa.table({"card": ["x", ID], "day": [LAST, LAST]})
+    parts.lake.replace("team_notes", strange, by="day", first=LAST, last=LAST)
+    stops(parts, r"team_notes \(column 'card'\)\. Nothing was removed")
+    parts.lake.drop("team_notes")
+    rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
+    parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
+    stops(parts, r"scores of retired, .* without a column 'customer_id'")
 
 
 def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path) -> None:
