@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 
 from models.fraud.alerts import Alert, Feedback
-from resources.stream_store.port import StreamStore
+from resources.alert_store.port import AlertStore
 
 _SCHEMA = pa.schema(
     [
@@ -36,7 +36,7 @@ class ListedAlert:
     unlabelled: int
 
 
-def listed_alerts(store: StreamStore, first: date, last: date) -> Sequence[ListedAlert]:
+def listed_alerts(store: AlertStore, first: date, last: date) -> Sequence[ListedAlert]:
     """Return the alerts of these days: by day, then the highest score first."""
     found = store.find(first, last)
     labels = labels_since(store, found[0].day) if found else ()
@@ -44,7 +44,7 @@ def listed_alerts(store: StreamStore, first: date, last: date) -> Sequence[Liste
     return [ListedAlert(one, sum((one.alert_id, id) not in said for id in one.transactions)) for one in found]
 
 
-def labels_since(store: StreamStore, day: date) -> Sequence[Feedback]:
+def labels_since(store: AlertStore, day: date) -> Sequence[Feedback]:
     """Return every label of payments of that day and later ones."""
     # A payment may lie ahead of this machine's clock by minutes.
     return store.feedback(day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))

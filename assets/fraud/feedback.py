@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from resources.alert_store.port import AlertStore
 from resources.lake.port import Lake
-from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TABLE, DAY = "payment_feedback", "labelled_on"
 
 
-def copied(lake: Lake, store: StreamStore, day: date) -> int:
+def copied(lake: Lake, store: AlertStore, day: date) -> int:
     """Return number of answers of `day` that the lake holds afterwards.
 
     Those of the store beside those it held already.
@@ -30,7 +30,7 @@ def copied(lake: Lake, store: StreamStore, day: date) -> int:
     return copied_days(lake, store, day, day)
 
 
-def copied_days(lake: Lake, store: StreamStore, first: date, last: date) -> int:
+def copied_days(lake: Lake, store: AlertStore, first: date, last: date) -> int:
     """As `copied`, for all days `first`..`last` at once; days that the lake lost are copied again."""
     with lake.lock(TABLE):
         for lost in lake.repair(TABLE):
@@ -38,7 +38,7 @@ def copied_days(lake: Lake, store: StreamStore, first: date, last: date) -> int:
         return _copy(lake, store, first, last)
 
 
-def _copy(lake: Lake, store: StreamStore, first: date, last: date) -> int:
+def _copy(lake: Lake, store: AlertStore, first: date, last: date) -> int:
     from models.fraud.labels import feedback_rows
 
     new = feedback_rows(store.feedback(first, last))

@@ -15,11 +15,11 @@ from assets.fraud import training as fraud_learning
 from assets.fraud.model import FraudModel
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.settings import FraudSettings
+from resources.alert_store.port import AlertStore
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 from resources.registry.port import Registry
 from resources.sink.port import Sink
-from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
     from models.fraud.performance import Quality
@@ -92,7 +92,7 @@ class Matured:
 
 
 def matured(
-    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: StreamStore, settings: FraudSettings, as_of: date
+    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: AlertStore, settings: FraudSettings, as_of: date
 ) -> Matured:
     """Measure the day whose labels had until `as_of` to arrive; write its row to the lake if it was scored.
 
@@ -104,7 +104,7 @@ def matured(
 
 
 def _matured(
-    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: StreamStore, settings: FraudSettings, as_of: date
+    lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: AlertStore, settings: FraudSettings, as_of: date
 ) -> Matured:
     from models.fraud.performance import labels_known, matured_quality
 

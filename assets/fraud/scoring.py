@@ -17,10 +17,10 @@ from models.features.fraud_online import Payment
 from models.fraud.alerts import Alert, Scored, alerts_after
 from models.settings import FraudSettings
 from models.timestamps import to_epoch_micros
+from resources.alert_store.port import AlertStore
 from resources.lake.port import Lake
 from resources.registry.port import Registry
 from resources.sink.port import DamagedScores, Sink
-from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
     from models.scoring.batch import DecisionRule
@@ -85,7 +85,7 @@ class Backfilled:
 
 
 def add_missing_alerts(
-    lake: Lake, sink: Sink, registry: Registry, store: StreamStore, day: date, *, budget: int
+    lake: Lake, sink: Sink, registry: Registry, store: AlertStore, day: date, *, budget: int
 ) -> Backfilled:
     """Raise an alert for every card of `day` whose published scores call for one and that has none.
 

@@ -15,6 +15,7 @@ from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, write_table
+from resources.alert_store.port import AlertStore
 from resources.events.port import Events
 from resources.stack.ports import active_ports
 
@@ -44,7 +45,7 @@ def alerts(
     """
     known_app(app, [one for one in APPS if one.raises_alerts])
     span = _span(day, first, last)
-    store = active_ports().stream_store
+    store: AlertStore = active_ports().stream_store
     found = listed_alerts(store, *span)
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
@@ -68,7 +69,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     """
     given, name = _verdict(verdict), _name(who)
     ports = active_ports()
-    store = ports.stream_store
+    store: AlertStore = ports.stream_store
     before = store.alerts([alert_id]).get(alert_id)
     alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
     said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]

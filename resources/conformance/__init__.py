@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import TesseraError
 
 if TYPE_CHECKING:
+    from resources.conformance.alert_store import AlertStoreConformance
     from resources.conformance.engine import EngineConformance
     from resources.conformance.events import EventsConformance
     from resources.conformance.lake import LakeConformance
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from resources.conformance.trainer import TrainerConformance
 
 __all__ = [
+    "AlertStoreConformance",
     "EngineConformance",
     "EventsConformance",
     "LakeConformance",

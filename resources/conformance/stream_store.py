@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -13,39 +13,13 @@ from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from models.fraud.alerts import Alert, Feedback, Scored, Verdict, raised_by
-from resources.conformance.suite import Conformance
+from resources.conformance.alert_store import DAY, NOON, AlertStoreConformance, alert, micros, payment, scored
 from resources.stream_store.port import Batch, StreamStore, Superseded
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow has no static types.
 
-DAY = date(2018, 8, 8)
-NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
 Open = Callable[[], StreamStore]
-
-
-def micros(at: datetime) -> int:
-    """Return µs since 1970."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def payment(number: int, *, customer: str = "c1", terminal: str = "t1", at: datetime = NOON) -> Payment:
-    """Return a payment of `number` EUR."""
-    return Payment(number, customer, terminal, micros(at), 100 * number)
-
-
-def scored(one: Payment, score: float = 0.9) -> Scored:
-    """Return the payment with a score and features of its own."""
-    return Scored(one, [one.transaction_id + place / 8 for place in range(len(FEATURES))], score, "7")
-
-
-def alert(*paid: Payment, score: float = 0.9) -> Alert:
-    """Return the alert that the first payment raises and the others join."""
-    found = raised_by(scored(paid[0], score), {"amount": 1.5, "is_night": -0.25})
-    for one in paid[1:]:
-        found = found.joined_by(scored(one, score))
-    return found
 
 
 def history(*paid: Payment) -> KeyHistory:
@@ -78,8 +52,8 @@ def rows(one: KeyHistory) -> list[tuple[int, int, int, int]]:
     return list(zip(one.micros, one.ids, one.values, one.known, strict=True))
 
 
-class StreamStoreConformance(Conformance):
-    """The tests that every stream store must pass. A harness overrides the fixture `opened`."""
+class StreamStoreConformance(AlertStoreConformance):
+    """The tests that every stream store must pass, as an alert store too. A harness overrides the fixture `opened`."""
 
     port: ClassVar = "stream_store"
 
@@ -153,47 +127,6 @@ class StreamStoreConformance(Conformance):
         store.commit(Batch(position=2, newest=1, scored=[scored(payment(1), 0.25)]))
         assert store.scored(DAY, DAY)["score"].to_pylist() == [0.25]
 
-    def test_alerts_of_days_the_highest_score_first(self, store: StreamStore) -> None:
-        tomorrow = NOON + timedelta(days=1)
-        given = [
-            alert(payment(1)),
-            alert(payment(2, customer="c2"), score=0.95),
-            alert(payment(3, customer="c0")),
-            alert(payment(4, at=tomorrow), score=0.99),
-        ]
-        store.commit(Batch(position=4, newest=1, alerts={one.alert_id: one for one in given}))
-        assert [one.customer_id for one in store.find(DAY, DAY)] == ["c2", "c0", "c1"]
-        assert store.find(DAY, tomorrow.date())[-1] == given[3]
-        assert store.alert_days() == [DAY, tomorrow.date()]
-
-    def test_what_an_analyst_says(self, store: StreamStore, opened: Open) -> None:
-        paid(store, payment(1), payment(2), payment(3, customer="c2"))
-        said = opened().answer("20180808-c1", "ok", who="ann", at=NOON + timedelta(hours=2))
-        assert (said.label, said.transactions) == ("ok", (1, 2))
-        assert store.find(DAY, DAY)[0] == said
-        assert store.feedback(DAY, DAY) == [
-            Feedback(number, "c1", "20180808-c1", False, NOON + timedelta(hours=2), "ann") for number in (1, 2)
-        ]
-        assert store.feedback(DAY + timedelta(days=1), DAY + timedelta(days=9)) == []
-
-    def test_the_same_label_again_changes_nothing(self, store: StreamStore) -> None:
-        paid(store, payment(1))
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON)
-        before = store.feedback(DAY, DAY)
-        assert store.answer("20180808-c1", "fraud", who="bob", at=NOON + timedelta(days=1)).label == "fraud"
-        assert store.feedback(DAY, DAY + timedelta(days=2)) == before
-
-    @pytest.mark.parametrize(("first", "then"), [("ok", "fraud"), ("fraud", "ok")])
-    def test_an_answer_can_be_corrected_once(self, store: StreamStore, first: Verdict, then: Verdict) -> None:
-        paid(store, payment(1))
-        store.answer("20180808-c1", first, who="ann", at=NOON)
-        store.answer("20180808-c1", then, who="bob", at=NOON + timedelta(hours=1))
-        said = [(one.is_fraud, one.who) for one in store.feedback(DAY, DAY)]
-        assert said == [(first == "fraud", "ann"), (then == "fraud", "bob")]
-        with pytest.raises(TesseraError, match=first):
-            store.answer("20180808-c1", first, who="ann", at=NOON + timedelta(hours=2))
-        assert (len(store.feedback(DAY, DAY)), store.find(DAY, DAY)[0].label) == (2, then)
-
     @pytest.mark.parametrize("value", [{"transaction_id": 1}, {"terminal_id": None}, {"cents": None}])
     def test_a_value_that_the_database_refuses_is_no_failure_of_the_store(
         self, store: StreamStore, value: dict[str, Any]
@@ -207,15 +140,6 @@ class StreamStoreConformance(Conformance):
         assert (store.position(), store.check().ok, [*store.payments([1, 2, 3])]) == (before, True, [1])
         paid(store, payment(4))
         assert store.position()[0] == before[0] + 1
-
-    def test_an_alert_that_there_is_not(self, store: StreamStore) -> None:
-        paid(store, payment(1))
-        with pytest.raises(TesseraError, match="20180808-c1"):
-            store.answer("20180808-c2", "ok", who="ann", at=NOON)
-        store.add_alerts([alert(payment(number, customer=f"d{number}")) for number in range(40)])
-        with pytest.raises(TesseraError) as unlike:
-            store.answer("x", "ok", who="ann", at=NOON)
-        assert 5 < unlike.value.expected.count("20180808-") < 15
 
     def test_a_worker_that_joins_a_payment_leaves_what_was_said_meanwhile(
         self, store: StreamStore, opened: Open

@@ -1,8 +1,8 @@
-"""The stream store port: window state, alerts and the read position of a stream."""
+"""The stream store port: window state, scores and the read position of a stream, with its alerts."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.fraud.alerts import Alert, Feedback, Scored, Verdict
-from resources.health import Health
+from models.fraud.alerts import Alert, Scored
+from resources.alert_store.port import AlertStore
 
 #: `("customer_id", "596")`: whose history it is.
 Key = tuple[str, str]
@@ -50,8 +50,12 @@ class Batch:
     keep_scored_from: int = 0
 
 
-class StreamStore(ABC):
-    """State, alerts and position change together or not at all; one worker at a time, others may look and answer."""
+class StreamStore(AlertStore):
+    """A stream's state and the alerts that it raises: they and the position change together or not at all.
+
+    One worker at a time changes the state; others may look, and answer alerts. It is an alert store as well, because a
+    payment is scored once only if state, position and alerts are of one transaction.
+    """
 
     @abstractmethod
     def histories(self, keys: Sequence[Key]) -> Mapping[Key, KeyHistory]:
@@ -64,10 +68,6 @@ class StreamStore(ABC):
     @abstractmethod
     def unscored(self, ids: Sequence[int]) -> frozenset[int]:
         """Those of the payments that are known from `seeding` only: no event of them came yet."""
-
-    @abstractmethod
-    def alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
-        """Those of the alerts that were raised."""
 
     @abstractmethod
     def position(self) -> tuple[int, int]:
@@ -99,33 +99,6 @@ class StreamStore(ABC):
         """
 
     @abstractmethod
-    def find(self, first: date, last: date) -> Sequence[Alert]:
-        """Return the alerts of these days: by day, then the highest score first, then by id."""
-
-    @abstractmethod
-    def alert_days(self) -> Sequence[date]:
-        """Return the days that have alerts, ascending."""
-
-    @abstractmethod
-    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
-        """Return alert with what an analyst said of it; it and one `Feedback` per payment change in one transaction.
-
-        What was said of a payment before stays: the same label again adds feedback only for payments that have joined
-        the alert since.
-
-        Raises:
-            TesseraError: there is no such alert, or its label was corrected before and would be what it was at first.
-        """
-
-    @abstractmethod
-    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        """Return the feedback given on these days, UTC; ascending by timestamp and payment."""
-
-    @abstractmethod
-    def add_alerts(self, alerts: Sequence[Alert]) -> int:
-        """Return number of alerts added; those that stand already are left as they are. Raises the generation."""
-
-    @abstractmethod
     def scored(self, first: date, last: date) -> pa.Table:
         """Return scores of the payments paid on these days, with the features the model was given.
 
@@ -143,7 +116,3 @@ class StreamStore(ABC):
     @abstractmethod
     def prune(self, before: datetime) -> int:
         """Payments and scored rows removed that were paid before; windows no longer see them. Raises the generation."""
-
-    @abstractmethod
-    def check(self) -> Health:
-        """Report if the store can be written and read right now."""

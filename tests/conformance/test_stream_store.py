@@ -10,7 +10,8 @@ import pytest
 
 from models.errors import RefusedValue, TesseraError
 from resources.conformance import StreamStoreConformance
-from resources.conformance.stream_store import Open, paid, payment
+from resources.conformance.alert_store import payment
+from resources.conformance.stream_store import Open, paid
 from resources.stream_store.port import StreamStore
 from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
 from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig

@@ -1,0 +1,1 @@
+"""The alert store port; its adapters are those of the stream store."""
