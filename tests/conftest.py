@@ -3,10 +3,12 @@
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from resources.feature_store.feast.session import without_type_checks
 from tests.worker_seconds import WorkerSeconds
 
 # How long an example takes says how busy the machine is, nothing about the code.
@@ -19,18 +21,34 @@ pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
 gc.disable()
 
 
+#: Test modules import Feast at their top: as quickly as the product does, here and in every worker.
+without_type_checks().__enter__()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Tell at the end what each directory cost."""
     config.pluginmanager.register(WorkerSeconds())
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that need a server, by what they are given or their parameter is called."""
+    """Mark tests that need a server, by what they are given or their parameter is called.
+
+    Tests that share a fixture of their module run on one worker, so that it is made once.
+    """
     for item in items:
+        if _shares_with_its_module(item) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
         asked = {*getattr(item, "fixturenames", ()), item.name.rpartition("[")[2]}
         for server in ("redis", "postgres"):
             if any(server in name for name in asked):
                 item.add_marker(server)
+
+
+def _shares_with_its_module(item: pytest.Item) -> bool:
+    info: Any = getattr(item, "_fixtureinfo", None)
+    known = info.name2fixturedefs.values() if info else ()
+    return any(each.scope == "module" for fixtures in known for each in fixtures)
 
 
 def pytest_collection_finish() -> None:

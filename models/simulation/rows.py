@@ -101,18 +101,24 @@ def payment_labels(paid: Paid) -> pa.Table:
     return pa.table(columns, schema=SCHEMAS["payment_labels"])
 
 
-def with_original(table: pa.Table, quantity_text: pa.Array | None) -> pa.Table:
+def with_original(table: pa.Table, quantity_text: list[pa.Array | pa.ChunkedArray] | None) -> pa.Table:
     """Return the table with `_original`: each row as delivered, one JSON object.
 
-    `quantity_text` stands in for `quantity`.
+    `quantity_text` (parts that follow each other) stands in for `quantity` where it is not null.
     """
+    table = table.combine_chunks()
     pieces: list[pa.Array | pa.Scalar] = []
     for place, field in enumerate(field for field in table.schema if field.name != DELIVERED_ON):
-        column = table[field.name]
+        value = _json(table[field.name])
         if field.name == "quantity" and quantity_text is not None:
-            column = quantity_text
-        pieces += [pa.scalar(f'{", " if place else "{"}"{field.name}": '), _json(column)]
+            text = pa.concat_arrays([piece for part in quantity_text for piece in _pieces(part)])
+            value = pc.if_else(pc.is_valid(text), _json(text), value)
+        pieces += [pa.scalar(f'{", " if place else "{"}"{field.name}": '), value]
     return table.append_column(_ORIGINAL, pc.binary_join_element_wise(*pieces, pa.scalar("}"), ""))
+
+
+def _pieces(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return column.chunks if isinstance(column, pa.ChunkedArray) else [column]
 
 
 def _json(column: pa.ChunkedArray | pa.Array) -> pa.Array:

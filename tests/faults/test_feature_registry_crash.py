@@ -18,7 +18,9 @@ from resources.feature_store.feast.store import FeastStoreConfig
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"])
+_PROCESSES.set_forkserver_preload(
+    ["tests.faults.preloaded_feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"]
+)
 
 
 @pytest.mark.parametrize("registry", ["sqlite", "postgres"])

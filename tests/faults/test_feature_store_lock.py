@@ -22,7 +22,9 @@ ENTITIES = pa.table({"customer_id": ["a"]})
 WORKERS = 3
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"])
+_PROCESSES.set_forkserver_preload(
+    ["tests.faults.preloaded_feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"]
+)
 
 
 def test_a_new_folder_is_made_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ FEATURES = ["amount", "orders", "city"]
 def processes() -> BaseContext:
     """Starts processes that have Feast imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.materializing_process"])
+    context.set_forkserver_preload(["tests.faults.preloaded_feast", "tests.faults.materializing_process"])
     return context
 
 

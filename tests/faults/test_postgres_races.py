@@ -24,7 +24,7 @@ from tests.unit.feature_store.postgres_views import LOYALTY, apply, config, enco
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["resources.feature_store.online.postgres"])
+_PROCESSES.set_forkserver_preload(["tests.faults.preloaded_feast", "resources.feature_store.online.postgres"])
 _PATIENCE_SECONDS = 60
 
 

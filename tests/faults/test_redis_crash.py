@@ -24,7 +24,7 @@ from tests.unit.feature_store.redis_views import config
 
 #: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
 _PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["resources.feature_store.online.redis"])
+_PROCESSES.set_forkserver_preload(["tests.faults.preloaded_feast", "resources.feature_store.online.redis"])
 
 
 def _rows_found(url: str) -> list[int | None]:

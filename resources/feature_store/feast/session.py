@@ -10,7 +10,7 @@ import importlib
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOCK_SECONDS = 1800
 _REFRESH_SECONDS = 60
+_LOADING = Lock()
 
 
 class FeastSession:
@@ -132,7 +133,7 @@ class FeastSession:
     def _open(self) -> Feast:
         with self._opening:
             if self._feast is None:
-                _load_feast()
+                load_feast()
                 from feast import FeatureStore as Feast
 
                 feast = Feast(config=repo_config(self._folder, revealed(self._settings)))
@@ -151,10 +152,32 @@ class FeastSession:
         return yaml.safe_dump(for_yaml(self._settings), sort_keys=False)
 
 
-def _load_feast() -> None:
-    """Import Feast, which on import makes Python show deprecation warnings of every library to users."""
-    with warnings.catch_warnings():
+def load_feast() -> None:
+    """Import Feast without what its import does beside: type checks, and deprecation warnings shown to users.
+
+    Feast has typeguard compile its classes again, with checks of their arguments, in every process that imports it:
+    four fifths of the time. Modules of ours that import Feast at their top are imported after this.
+    """
+    with _LOADING, warnings.catch_warnings(), without_type_checks():
         importlib.import_module("feast")
+
+
+@contextlib.contextmanager
+def without_type_checks() -> Iterator[None]:
+    """Inside, typeguard's decorator leaves what it decorates as it is."""
+    import typeguard
+
+    kept = typeguard.typechecked
+    typeguard.typechecked = _unchanged
+    try:
+        yield
+    finally:
+        typeguard.typechecked = kept
+
+
+def _unchanged(target: Any = None, **_: Any) -> Any:
+    """Stand in for `typeguard.typechecked`, as a decorator and as a maker of decorators."""
+    return target if target is not None else _unchanged
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> TesseraError:

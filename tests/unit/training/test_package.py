@@ -1,6 +1,9 @@
 """Model packages: what was saved is what is loaded, or nothing is."""
 
 import json
+import subprocess
+import sys
+import textwrap
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -8,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -19,7 +21,7 @@ from models.training.calibration import Platt
 from models.training.encoding import Encoder
 from models.training.linear_model import LinearModel
 from models.training.model_package import ModelCard, load, save
-from models.training.skops_files import read_skops, write_skops
+from models.training.skops_files import read_skops, skops_io, write_skops
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
@@ -160,7 +162,7 @@ def test_an_unknown_kind_is_refused_even_with_right_checksums(tmp_path: Path) ->
 def test_a_type_our_trainers_never_write_is_refused_even_with_right_checksums(tmp_path: Path) -> None:
     """Skops would load a FunctionTransformer: it trusts all of scikit-learn."""
     folder = packed("logistic_regression", tmp_path / "p")
-    skops.io.dump(Pipeline([("f", FunctionTransformer())]), folder / "model.skops")
+    skops_io().dump(Pipeline([("f", FunctionTransformer())]), folder / "model.skops")
     forge(folder, "model.skops")
     with pytest.raises(TesseraError, match="FunctionTransformer"):
         load(folder)
@@ -242,3 +244,22 @@ def test_calibration_comes_back_to_the_bit(tmp_path: Path) -> None:
     stated = json.loads((folder / "manifest.json").read_text())["model"]
     platt = Platt(stated["slope"], stated["intercept"])
     assert np.array_equal(loaded.predict(ROWS), platt(loaded.raw(ROWS)))
+
+
+def test_files_are_those_that_skops_writes_with_its_own_list_of_types(tmp_path: Path) -> None:
+    """Our process imports skops without that list, which takes seconds to make; here another one imports it whole."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    script = f"""
+        import sys
+        from pathlib import Path
+        import skops.io
+        from tests.unit.training.test_package import packed
+        assert "sklearn.cluster" in sys.modules
+        for kind in ("logistic_regression", "hist_gradient_boosting"):
+            packed(kind, Path({str(theirs)!r}) / kind)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parents[3], check=True)
+    for kind in ("logistic_regression", "hist_gradient_boosting"):
+        packed(kind, ours / kind)
+        assert (ours / kind / "model.skops").read_bytes() == (theirs / kind / "model.skops").read_bytes()
+        assert (load(theirs / kind).model.predict(ROWS) == load(ours / kind).model.predict(ROWS)).all()
