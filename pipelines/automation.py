@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import over_days
+from pipelines.asset_specs import of_profile
 from resources.stack.loader import Stack
 from resources.stack.ports import SourceResource
 
@@ -59,9 +60,10 @@ def weekly(
 
 
 def assets_of(module: ModuleType, stack: Stack) -> list[dg.AssetsDefinition]:
-    """The assets that a module declares, over the days of the profile."""
+    """The assets that a module declares, over the days of the profile, and as its adapters make them."""
     found = dg.load_assets_from_modules([module])
-    return over_days((one for one in found if isinstance(one, dg.AssetsDefinition)), stack.calendar.first_day)
+    declared = (one for one in found if isinstance(one, dg.AssetsDefinition))
+    return of_profile(over_days(declared, stack.calendar.first_day), stack)
 
 
 def _cron(stack: Stack, after: timedelta, weekday: str = "*") -> str:

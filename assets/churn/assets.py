@@ -35,7 +35,7 @@ _OWNERS = ["team:data-science"]
     deps=[["shop", "orders"]],
     partitions_def=daily,
     group_name="churn",
-    kinds={"duckdb", "deltalake"},
+    kinds={"engine", "lake"},
     owners=_OWNERS,
 )
 def features(
@@ -75,7 +75,7 @@ scores = scores_asset(
     "churn",
     lambda settings: churn_scoring.scoring_task(settings.churn),
     description="Churn probability of each active customer: written, read back and audited, not yet published.",
-    kinds=("xgboost", "deltalake"),
+    kinds=("trainer", "sink"),
 )
 
 publication = publication_asset("churn")
@@ -86,7 +86,7 @@ publication = publication_asset("churn")
     deps=[["churn", "features"]],
     partitions_def=daily,
     group_name="churn",
-    kinds={"feast", "sqlite"},
+    kinds={"feature_store"},
     owners=_OWNERS,
 )
 def online_features(
@@ -103,7 +103,7 @@ def online_features(
     deps=[["churn", "features"], ["churn", "online_features"]],
     partitions_def=daily,
     group_name="churn",
-    kinds={"feast", "deltalake"},
+    kinds={"feature_store", "lake"},
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(

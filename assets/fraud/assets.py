@@ -46,7 +46,7 @@ _OWNERS = ["team:data-science"]
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"duckdb", "deltalake"},
+    kinds={"engine", "lake"},
     owners=_OWNERS,
 )
 def features(context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:
@@ -83,7 +83,7 @@ scores = scores_asset(
     lambda settings: fraud_scoring.scoring_task(settings.fraud),
     description="Fraud probability of every payment of the day, from the offline features: what the stream gives, bit "
     "for bit. Written, read back and audited, not yet published.",
-    kinds=("xgboost", "deltalake"),
+    kinds=("trainer", "sink"),
 )
 
 publication = publication_asset("fraud")
@@ -94,7 +94,7 @@ publication = publication_asset("fraud")
     deps=[["fraud", "publication"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"sqlite"},
+    kinds={"stream_store"},
     owners=_OWNERS,
 )
 def alerts(
@@ -123,7 +123,7 @@ class Offsets(dg.Config):
     key=["fraud", "stream"],
     deps=[["fraud", "champion"]],
     group_name="fraud",
-    kinds={"sqlite"},
+    kinds={"stream_store"},
     owners=_OWNERS,
     pool="fraud_stream",
 )
@@ -155,7 +155,7 @@ def stream(
     deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"sqlite", "deltalake"},
+    kinds={"stream_store", "lake"},
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(
@@ -185,7 +185,7 @@ def online_skew(
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"duckdb", "deltalake"},
+    kinds={"engine", "lake"},
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(

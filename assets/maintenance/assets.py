@@ -16,7 +16,7 @@ from resources.stack.ports import EventsResource, LakeResource, SettingsResource
     key=["storage", "vacuum"],
     partitions_def=daily,
     group_name="storage",
-    kinds={"deltalake"},
+    kinds={"lake", "sink"},
     owners=["team:platform"],
 )
 def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -> dg.MaterializeResult:
@@ -43,7 +43,7 @@ def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
     key=["storage", "events"],
     partitions_def=daily,
     group_name="storage",
-    kinds={"sqlite"},
+    kinds={"events"},
     owners=["team:platform"],
 )
 def old_events(events: EventsResource, settings: SettingsResource) -> dg.MaterializeResult:

@@ -81,7 +81,7 @@ def payment_labels(
     key=["shop", "payment_feedback"],
     partitions_def=daily,
     group_name="payments",
-    kinds={"deltalake"},
+    kinds={"lake"},
     owners=["team:payments"],
 )
 def payment_feedback(

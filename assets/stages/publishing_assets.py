@@ -91,7 +91,7 @@ def publication_asset(app: str) -> dg.AssetsDefinition:
         deps=[[app, "scores"]],
         partitions_def=daily,
         group_name=app,
-        kinds={"deltalake"},
+        kinds={"sink"},
         owners=_OWNERS,
         description="The day's scores, published if the audit passed them: one pointer names the audited rows. The "
         "same rows again change nothing; those of another model wait for `tessera publish`.",

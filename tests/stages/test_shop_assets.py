@@ -157,6 +157,6 @@ def test_columns_are_shown_with_limits_and_personal_data() -> None:
 def test_every_asset_says_what_it_is(asset: dg.AssetsDefinition) -> None:
     spec = asset.get_asset_spec()
     assert len(str(spec.description)) > 40
-    assert (spec.group_name, list(spec.owners), spec.kinds) == ("shop", ["team:shop-data"], {"deltalake", "polars"})
+    assert (spec.group_name, list(spec.owners), spec.kinds) == ("shop", ["team:shop-data"], {"lake", "polars"})
     (check,) = asset.check_specs
     assert check.blocking

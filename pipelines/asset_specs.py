@@ -1,0 +1,64 @@
+"""Facts about assets that follow from the profile: kinds of its adapters, and when contracted tables must be there."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from models.contracts import CONTRACTS
+from resources.stack.loader import Stack
+
+#: Kind of an adapter or trainer -> the name under which Dagster has an icon.
+_ICONS: Mapping[tuple[str, str], str] = {
+    ("lake", "delta"): "deltalake",
+    ("sink", "delta"): "deltalake",
+    ("engine", "local"): "duckdb",
+    ("trainer", "logistic_regression"): "scikitlearn",
+    ("trainer", "hist_gradient_boosting"): "scikitlearn",
+}
+_MOST = 3  # that Dagster shows of one asset
+_DAY = timedelta(days=1)
+
+
+def of_profile(assets: Iterable[dg.AssetsDefinition], stack: Stack) -> list[dg.AssetsDefinition]:
+    """Return the assets as the profile makes them.
+
+    A port's name among the kinds of an asset, or `trainer`, stands for the adapters that the profile names.
+    """
+
+    def changed(spec: dg.AssetSpec) -> dg.AssetSpec:
+        kinds = [icon for kind in sorted(spec.kinds) for icon in _icons(kind, spec.key.path[0], stack)]
+        spec = spec.replace_attributes(kinds=set(list(dict.fromkeys(kinds))[:_MOST]))
+        room, table = spec.key.path[0], spec.key.path[-1]
+        if room == "shop" and table in CONTRACTS:
+            return spec.replace_attributes(freshness_policy=fresh_within(CONTRACTS[table].freshness_hours, stack))
+        return spec
+
+    return [asset.map_asset_specs(changed) for asset in assets]
+
+
+def fresh_within(hours: int, stack: Stack) -> dg.FreshnessPolicy:
+    """Return the policy of a table whose rows must be there so many hours after a night begins.
+
+    Each night has to bring it anew: at the deadline, what was ingested before the day ended is too old.
+    """
+    deadline = datetime.combine(date.min, stack.calendar.nightly_at) + timedelta(hours=hours)
+    since_the_day_ended = min(deadline - datetime.combine(date.min, datetime.min.time()), _DAY)
+    return dg.FreshnessPolicy.cron(f"{deadline.minute} {deadline.hour} * * *", since_the_day_ended)
+
+
+def _icons(kind: str, app: str, stack: Stack) -> list[str]:
+    if kind == "trainer":
+        candidates = getattr(getattr(stack.settings, app, None), "candidates", ())
+        return [_icon("trainer", one.kind) for one in candidates]
+    if kind not in stack.table:
+        return [kind]
+    found = [_icon(kind, stack.kind(kind))]
+    online = getattr(stack.config(kind), "online_store", None)
+    return [*found, _icon("online", str(online.get("type", "sqlite")))] if isinstance(online, Mapping) else found
+
+
+def _icon(port: str, kind: str) -> str:
+    """Return Dagster's name of an adapter; of a dotted path, the package."""
+    return _ICONS.get((port, kind)) or re.sub(r"[^\w-]", "_", kind.split(".")[0])[:60]
