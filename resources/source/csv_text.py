@@ -83,6 +83,8 @@ def _checked_encoding(file: Path, head: bytes, encoding: str) -> str:
 def _marked(head: bytes) -> str:
     if head.startswith(codecs.BOM_UTF8):
         return "utf-8"
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # the first begins like that of UTF-16
+        return "utf-32"
     return "utf-16" if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
 
 

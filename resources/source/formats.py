@@ -24,6 +24,7 @@ _SIGNATURES = (
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook (.xls)"),
     (b"%PDF", "a PDF"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd"),
+    (b"\x1f\x8b", "compressed with gzip twice"),  # once is undone before
     (b"BZh", "compressed with bzip2"),
     (b"\xfd7zXZ", "compressed with xz"),
     (b"SQLite format 3", "a SQLite database"),

@@ -65,7 +65,19 @@ def local_files(location: str, root: Path, cache: Path) -> list[Path]:
             expected=f"files that end with {', '.join(DATA)}",
             todo="Correct `location` of this table in stack.yaml, or put files there.",
         )
+    for file in found:
+        if printable_name(file.name) != file.name:
+            raise TesseraError(
+                f"The name of the file {printable_name(file.name)!r} at {place!r} is no UTF-8.",
+                expected="file names in UTF-8",
+                todo="Rename the file.",
+            )
     return sorted(found, key=str)
+
+
+def printable_name(name: str) -> str:
+    """`name`, with bytes that are no UTF-8 as escapes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def named(location: str, root: Path, files: Sequence[Path]) -> dict[str, Path]:
@@ -156,11 +168,20 @@ def is_data(name: str) -> bool:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Files directly in `folder`, and those in folders such as `country=DE` below it."""
+    return (path for path in entries_below(folder) if path.is_file())
+
+
+def entries_below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Entries of `folder`, and those of folders such as `country=DE` below it instead of these folders.
+
+    A link to a folder above it is an entry like any other: nothing in it is read twice.
+    """
+    above = (*above, folder.resolve())
     for path in folder.iterdir():
-        if path.is_file():
+        if path.is_dir() and _KEYED.fullmatch(path.name) and path.resolve() not in above:
+            yield from entries_below(path, above)
+        else:
             yield path
-        elif path.is_dir() and _KEYED.fullmatch(path.name):
-            yield from files_below(path)
 
 
 def _name(path: str) -> str:

@@ -3,6 +3,7 @@
 # ruff: noqa: S608 - the SQL is made of the names and expressions that the owner of stack.yaml wrote.
 
 import re
+from collections import defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from resources.source.values import name, text
 _KEYED = re.compile(r"([^=/]+)=([^/]*)")
 #: Number of a row among those of its file with the same values in the other columns of the expression that names it.
 REPEAT = "_repeat"
+#: Names that the views of the files need for themselves.
+_RESERVED = re.compile(r"_?tessera_\w*|_repeat|file_row_number", re.IGNORECASE)
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -54,6 +57,11 @@ def shapes_of(files: Sequence[Path], form: Format) -> list[Shape]:
     for file in files:
         is_text = form.kind_of(file) != "parquet"
         columns, rows = _of_texts(file, form) if is_text else _of_parquet(file)
+        taken = [column for column, _ in columns if _RESERVED.fullmatch(column)]
+        if taken:
+            raise broken(
+                file, form.kind_of(file), f"the name of its column {taken[0]!r} is taken", "Rename the column."
+            )
         if columns:
             found.setdefault((is_text, columns), []).append((file, rows))
     return [
@@ -86,6 +94,8 @@ class Scan:
     ) -> None:
         self.shapes, self._every, self._folder_columns, self._same = shapes, every, folder_columns, same
         self.columns: dict[str, str] = {}
+        #: Columns of bytes, by the columns of their shape.
+        self._bytes: defaultdict[object, set[str]] = defaultdict(set)
         for shape in every:
             for column, _ in shape.columns:
                 self.columns.setdefault(column.lower(), column)
@@ -126,7 +136,7 @@ class Scan:
                 rows += sum(shape.rows)
                 source = _parquet(shape.files)
             own = {column.lower() for column, _ in shape.columns}
-            columns = [self._column(column, kind, own) for column, kind in kinds.items()]
+            columns = [self._column(shape, column, kind, own) for column, kind in kinds.items()]
             internal = ", ".join(INTERNAL)
             if self._same:
                 same = ", ".join([FILE, *(name(column) for column in self._same)])
@@ -142,16 +152,20 @@ class Scan:
         described = connection.execute(
             f"DESCRIBE SELECT * FROM read_parquet({_list(shape.files[:1])}, hive_partitioning=false)"
         ).fetchall()
+        self._bytes[shape.columns] = {self.columns[str(row[0]).lower()] for row in described if row[1] == "BLOB"}
         kinds = {str(row[0]): "VARCHAR" if row[1] == "BLOB" else str(row[1]) for row in described}
         return {self.columns[column.lower()]: kind for column, kind in kinds.items()}
 
-    def _column(self, column: str, kind: str, own: set[str]) -> str:
+    def _column(self, shape: Shape, column: str, kind: str, own: set[str]) -> str:
         if column in self._folder_columns:
             value = f"regexp_extract({FILE}, {text(f'/{re.escape(column)}=([^/]*)/')}, 1)"
-            return f"nullif(nullif(url_decode({value}), ''), {text(_NULL_FOLDER)}) AS {name(column)}"
+            decoded = f"coalesce(TRY(url_decode({value})), {value})"
+            return f"nullif(nullif({decoded}, ''), {text(_NULL_FOLDER)}) AS {name(column)}"
         if column.lower() not in own:
             return f"CAST(NULL AS {kind}) AS {name(column)}"
-        if kind == "VARCHAR":  # old writers leave out that bytes are a text
+        if column in self._bytes[shape.columns]:  # old writers leave out that bytes are a text
+            return f"coalesce(TRY(decode({name(column)})), CAST({name(column)} AS VARCHAR)) AS {name(column)}"
+        if kind == "VARCHAR":
             return f"CAST({name(column)} AS VARCHAR) AS {name(column)}"
         return f"{name(column)} AS {name(column)}"
 

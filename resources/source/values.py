@@ -1,5 +1,6 @@
 """One value of a file as a contract's type, in SQL that never aborts on a bad value."""
 
+import re
 from collections.abc import Container, Mapping
 
 import duckdb
@@ -24,6 +25,8 @@ _NUMBER = r"[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?([eE][+-]?[0-9]+)?"
 _SPACING = r"[\s\p{Z}\p{Cf}'’]"
 #: Seconds; no place on Earth is further from UTC.
 _LARGEST_OFFSET = 15 * 3600
+#: DuckDB's types that hold several values.
+_NESTED = re.compile(r"\]$|^(STRUCT|MAP|UNION)\b")
 #: Bits of DuckDB's floating-point types.
 _FLOATS = {"DOUBLE": 64, "FLOAT": 32}
 
@@ -73,7 +76,9 @@ def _time(value: str, zones: Mapping[str, str]) -> str:
     return f"CASE {plain} ELSE CASE regexp_extract({value}, {text(_ZONED)}, 2) {cases} END END"
 
 
-def _number(value: str) -> str:
+def _number(value: str, decimal: str) -> str:
+    if decimal != ",":  # DuckDB takes 1_000 for a thousand, as programs write it and no export does
+        return f"CASE WHEN NOT contains({value}, '_') THEN {value} END"
     bare = f"regexp_replace({value}, {text(_SPACING)}, '', 'g')"
     return f"CASE WHEN regexp_full_match({bare}, {text(_NUMBER)}) THEN replace(replace({bare}, '.', ''), ',', '.') END"
 
@@ -89,7 +94,7 @@ def typed(column: Column, expression: str, kind: str, decimal: str, zones: Mappi
         zones: see `zones_in`.
     """
     value = f"TRY({expression})"
-    number = _number(value) if kind == "VARCHAR" and decimal == "," else value
+    number = _number(value, decimal) if kind == "VARCHAR" else value
     match column.type:
         case "timestamp":
             if kind == "VARCHAR":
@@ -107,6 +112,8 @@ def typed(column: Column, expression: str, kind: str, decimal: str, zones: Mappi
         case "bool":
             return f"TRY_CAST({value} AS BOOLEAN)"
         case "string":
+            if _NESTED.search(kind):  # the text of a list or a struct would be a value that nobody has
+                return "CAST(NULL AS VARCHAR)"
             return _id(value, kind) if column.is_id else f"TRY_CAST({value} AS VARCHAR)"
 
 

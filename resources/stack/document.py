@@ -28,6 +28,12 @@ _WORDS: dict[str, bool | float | None] = {
 }
 _LONGEST_NUMBER = 100
 _MERGE = "<<"
+#: What plain values are read as; `!!binary` and the like would be taken for their text.
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map", "int", "float", "bool", "null")}
+#: Aliases of aliases make a short file endless.
+_MOST_VALUES = 100_000
+#: No operating system, database or terminal takes them.
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -88,10 +94,16 @@ class _Reader:
         self.lines: dict[Place, int] = {}
         self._file = file
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: yaml.Node, place: Place) -> Any:
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+        if node.tag not in _TAGS:
             raise self._wrong(node, f"has the tag {node.tag!r}", "plain values; a secret is {env: NAME}")
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise self._wrong(node, f"stands for more than {_MOST_VALUES:,} values", "aliases of small parts")
+        if isinstance(node, yaml.ScalarNode) and _UNUSABLE.search(node.value):
+            raise self._wrong(node, "holds a zero byte or half a character", "text")
         if id(node) in self._open:
             raise self._wrong(node, "holds itself", "an alias of something that is complete")
         self._open.add(id(node))

@@ -16,6 +16,7 @@ from resources.stack.table import Port
 FIRST_DAY = "2025-01-01"
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_NO_VARIABLE = re.compile(r"\$\{(?!\w+(?::-[^}]*)?\})")
 _TOP = ("default_profile", "profiles")
 _KEYS = ("apps", "calendar", "dagster_storage", "extends", "home", "ports", "settings")
 
@@ -263,6 +264,12 @@ def _text(text: str, names: Mapping[str, str], where: Callable[[Place], str], pl
             )
         return default
 
+    if _NO_VARIABLE.search(text):
+        raise TesseraError(
+            f"{where(place)}: {shown(text)} begins a variable with `${{`.",
+            expected="${NAME} or ${NAME:-default}",
+            todo="Correct it in that line.",
+        )
     found = _VARIABLE.sub(replace, text)
     return Expanded(found, text) if _VARIABLE.search(text) else text
 

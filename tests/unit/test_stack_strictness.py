@@ -410,3 +410,32 @@ def says(stack: Stack, place: tuple[Any, ...], other: Any) -> bool:
         or repr(value) == repr(other)
         or str(value) == str(other)
     )
+
+
+LAKE = 'lake: {kind: delta, path: "${home}/lake"}'
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ('lake: {kind: delta, path: "${home/lake"}', r"'\$\{home/lake' begins a variable"),
+        ('lake: {kind: delta, path: "${}/lake"}', r"'\$\{\}/lake' begins a variable"),
+        ("lake: {kind: delta, path: !!binary aGk=}", "has the tag 'tag:yaml.org,2002:binary'"),
+        ("lake: !!python/object/apply:os.getcwd []", "has the tag"),
+        ('lake: {kind: delta, path: "a\\0b"}', "holds a zero byte"),
+        ('lake: {kind: delta, path: "\\uD800x"}', "holds a zero byte or half a character"),
+    ],
+)
+def test_what_would_be_taken_for_something_else_is_refused_with_its_line(new: str, says: str, tmp_path: Path) -> None:
+    file = written(tmp_path, (LAKE, new))
+    number = 1 + SHIPPED[: SHIPPED.index(LAKE)].count("\n")
+    with pytest.raises(TesseraError, match=rf"stack.yaml:{number}:? {says}"):
+        load_stack(file, None, str(tmp_path / "home"), {})
+
+
+def test_aliases_of_aliases_do_not_go_on_for_ever(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    file = tmp_path / "stack.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(TesseraError, match="more than 100,000 values"):
+        load_stack(file, None, str(tmp_path / "home"), {})
