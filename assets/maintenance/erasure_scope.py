@@ -40,8 +40,8 @@ def require_known_columns(lake: Lake, entity: str, id: str) -> None:
     ]
     if found:
         raise TesseraError(
-            f"The lake holds the id of the {entity} where nobody knows what it means: {', '.join(found)}. Nothing was"
-            " removed anywhere.",
+            f"The lake holds the id of the {entity} where nobody knows what it means: {', '.join(found)}. The"
+            " erasure stops before it removes anything more.",
             expected=f"a column {ENTITIES[entity]!r} in each table that names a {entity}",
             todo="Take these rows or tables out of the lake, or call the column so, and run `tessera forget` again.",
         )
@@ -102,7 +102,8 @@ def erasable_sink(sink: Sink, entity: str) -> ErasableSink:
     if strange:
         raise TesseraError(
             f"The sink holds scores of {', '.join(strange)}, which no application here publishes, without a column"
-            f" {ENTITIES[entity]!r}: nobody can say if they name the {entity}. Nothing was removed anywhere.",
+            f" {ENTITIES[entity]!r}: nobody can say if they name the {entity}. The erasure stops before it"
+            " removes anything more.",
             expected=f"scores of {', '.join(sorted(known))}, or with that column",
             todo="Take these scores out of the sink, and run `tessera forget` again.",
         )

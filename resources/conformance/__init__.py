@@ -39,20 +39,21 @@ def __getattr__(name: str) -> Any:
     """The conformance class of this name, with pytest's explanations of failed assertions.
 
     Raises:
-        TesseraError: pytest is not installed.
+        TesseraError: pytest, or another package that the class needs, is not installed.
         AttributeError: no such class.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        import pytest
-    except ImportError as error:
-        raise TesseraError(
-            f"{name} cannot be used: pytest is not installed.",
-            expected="pytest 9 or newer in this environment",
-            todo="Install the extra `test`: `.venv/bin/pip install -e '.[test]'`.",
-        ) from error
     port = re.sub(r"(?<=.)([A-Z])", r"_\1", name.removesuffix("Conformance")).lower()
     module = f"{__name__}.{port}"
-    pytest.register_assert_rewrite(module)
-    return getattr(importlib.import_module(module), name)
+    try:
+        import pytest
+
+        pytest.register_assert_rewrite(module)
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise TesseraError(
+            f"{name} cannot be used: {error.name} is not installed.",
+            expected="the packages of the extra `test` in this environment",
+            todo="Install the extra `test`: `.venv/bin/pip install -e '.[test]'`.",
+        ) from error

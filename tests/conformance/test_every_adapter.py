@@ -82,8 +82,10 @@ def test_the_page_shows_capabilities_and_numbers_gaps() -> None:
     assert "1. What was delivered to a receiver is out of reach." in page
 
 
-def test_without_pytest_the_classes_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pytest", None)
-    with pytest.raises(TesseraError, match="pytest is not installed") as caught:
-        _ = conformance.NotifierConformance
+@pytest.mark.parametrize("package", ["pytest", "hypothesis"])
+def test_without_its_packages_the_classes_say_what_to_install(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "resources.conformance.events", raising=False)
+    with pytest.raises(TesseraError, match=f"{package} is not installed") as caught:
+        _ = conformance.EventsConformance
     assert "test" in caught.value.todo

@@ -144,7 +144,7 @@ def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed
     stops(replace(parts, sink=NoErasure()), r"sink \(NoErasure\) cannot remove the scores of one customer")
     strange = pa.table({"card": ["x", ID], "day": [LAST, LAST]})
     parts.lake.replace("team_notes", strange, by="day", first=LAST, last=LAST)
-    stops(parts, r"team_notes \(column 'card'\)\. Nothing was removed")
+    stops(parts, r"team_notes \(column 'card'\)\. The erasure stops")
     parts.lake.drop("team_notes")
     rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
     parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
