@@ -6,7 +6,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import get_args
 
 import numpy as np
@@ -117,11 +117,16 @@ class Shop:
         return rows.with_original(pa.concat_tables(parts), texts)
 
     def _delivered_customers(self, day: int) -> pa.Table:
-        return rows.with_original(rows.customers(self._population.appearing(day), day), None)
+        new = self._population.appearing(day)
+        return rows.with_original(rows.customers(new, day), None) if len(new.number) else _no_rows("customers")
 
     def _delivered_products(self, day: int) -> pa.Table:
         added: Integers = self._catalogue.added(day)
-        return rows.with_original(rows.products(self._catalogue, added, day), None)
+        return (
+            _no_rows("products")
+            if not len(added)
+            else rows.with_original(rows.products(self._catalogue, added, day), None)
+        )
 
     def _payment_faults(self, day: int) -> Iterable[tuple[PaymentDefect, Paid, NDArray[np.bool_]]]:
         paid = self.payments.happened(day)
@@ -136,6 +141,11 @@ class Shop:
 
     def _delivered_labels(self, day: int) -> pa.Table:
         return rows.with_original(rows.payment_labels(self.payments.happened(day - LABEL_DAYS)), None)
+
+
+@cache
+def _no_rows(table: str) -> pa.Table:
+    return rows.with_original(rows.empty(table), None)
 
 
 def _days(first: date, last: date) -> range:

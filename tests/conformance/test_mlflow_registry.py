@@ -18,6 +18,8 @@ from models.errors import TesseraError
 from resources.registry.mlflow_registry import MLflowRegistryConfig
 from resources.registry.port import Registry
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_database: Path) -> Path:

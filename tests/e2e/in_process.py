@@ -1,8 +1,6 @@
 """The command line in the test's own process: what a new process would do, without paying for its start.
 
-`assets` and `pipelines` read the active stack when they are imported, so each stack gets its own copy of both; the
-copies of the test run itself are put back afterwards. Whatever a process ends with is undone: environment, folder,
-signal handlers, umask, warning filters.
+Whatever a process ends with is undone: environment, folder, signal handlers, umask, warning filters, the active stack.
 """
 
 import contextlib
@@ -15,14 +13,11 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from resources.stack.loader import ROOT, active_stack
 
 #: Python's own filters, which a process starts with.
 _SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
-_STACK_READERS = ("assets", "pipelines")
-_copies: dict[object, dict[str, ModuleType]] = {}
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ def tessera(arguments: Sequence[str], environment: Mapping[str, str], folder: Pa
     out, err = io.StringIO(), io.StringIO()
     with (
         _as_a_process(["tessera", *arguments], environment, folder),
-        _modules_of(environment),
+        _stack_of(environment),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
@@ -85,27 +80,14 @@ def _replace_environment(environment: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _modules_of(environment: Mapping[str, str]) -> Iterator[None]:
-    """The modules that a process with this environment would import."""
-    ours = _taken_out()
-    key = _key(environment)
-    sys.modules.update(_copies.get(key, {}))
-    sys.modules.pop("pipelines.cli.console", None)  # its width is that of the process
+def _stack_of(environment: Mapping[str, str]) -> Iterator[None]:
+    """The stack and the width of terminal that a process with this environment would have."""
+    from pipelines.cli import console
+
+    console.out._width = None if "COLUMNS" in environment else 140
+    console.err._width = None
     active_stack.cache_clear()
     try:
         yield
     finally:
-        _copies.clear()  # one stack at a time: copies are large, and a stack's commands come in a row
-        _copies[key] = _taken_out()
-        sys.modules.update(ours)
         active_stack.cache_clear()
-
-
-def _taken_out() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] in _STACK_READERS]
-    return {name: sys.modules.pop(name) for name in names}
-
-
-def _key(environment: Mapping[str, str]) -> object:
-    stack = Path(environment.get("TESSERA_STACK", ROOT / "stack.yaml"))
-    return frozenset(environment.items()), stack.read_bytes() if stack.is_file() else b""

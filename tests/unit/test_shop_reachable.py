@@ -15,6 +15,8 @@ from models.simulation.bayes_optimal import best_reachable
 from models.simulation.defects import DefectShares
 from models.simulation.shop import Shop
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2024, 1, 1)
 CUTOFF = FIRST + timedelta(days=399)
 HORIZON = 90

@@ -12,6 +12,8 @@ from models.simulation.payments import Paid, Payments
 from models.simulation.population import Population
 from models.simulation.terminals import SKIMMED_DAYS, SKIMMED_PER_DAY
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2025, 1, 1).toordinal()
 BEGIN, END = FIRST + 400, FIRST + 420
 

@@ -9,7 +9,7 @@ from resources.conformance.feast_behaviours import OFFLINE, OFFLINE_STORES, ONLI
 from tests.conformance.feast_stores import test_feast_offline, test_feast_online
 from tests.conformance.feast_stores.conftest import must_fail
 
-pytestmark = pytest.mark.xdist_group("feast_stores")
+pytestmark = [pytest.mark.xdist_group("feast_stores"), pytest.mark.slow]
 
 
 def behaviours_of(module: ModuleType) -> set[str]:

@@ -39,7 +39,7 @@ from tests.conformance.feast_stores.rows import (
 )
 from tests.conformance.feast_stores.stores import Repo, Servers, pandas, quiet, read_table
 
-pytestmark = pytest.mark.xdist_group("feast_stores")
+pytestmark = [pytest.mark.xdist_group("feast_stores"), pytest.mark.slow]
 
 #: A whole second, which every resolution can hold.
 SECOND = datetime(2024, 3, 31, 23, 30, tzinfo=UTC)

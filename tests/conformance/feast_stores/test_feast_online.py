@@ -23,7 +23,7 @@ from tests.conformance.feast_stores.other_process import OtherProcess
 from tests.conformance.feast_stores.rows import DAY, HOUR, MICROSECOND, Row, T, features, table
 from tests.conformance.feast_stores.stores import CREATED, KEY, MOMENT, US_UTC, Repo, Servers
 
-pytestmark = pytest.mark.xdist_group("feast_stores")
+pytestmark = [pytest.mark.xdist_group("feast_stores"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=ONLINE_STORES)

@@ -11,7 +11,7 @@ from resources.conformance.feast_behaviours import OFFLINE_STORES, ONLINE_STORES
 from tests.conformance.feast_stores.rows import DAY, HOUR, T, asked, features, values
 from tests.conformance.feast_stores.stores import Repo, Servers, quiet
 
-pytestmark = pytest.mark.xdist_group("feast_stores")
+pytestmark = [pytest.mark.xdist_group("feast_stores"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("online", ONLINE_STORES)

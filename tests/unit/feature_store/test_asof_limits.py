@@ -16,6 +16,8 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from models.errors import TesseraError
 from tests.unit.feature_store.asof_feast import T, asked, feast, rows_file, view_of
 
+pytestmark = pytest.mark.slow
+
 CUSTOMERS, EVENTS = 40_000, 100
 
 
