@@ -116,7 +116,7 @@ class FraudGateConfig(GateConfig):
         default=0.10, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
     )
     max_jump: float = Field(
-        default=0.25,
+        default=0.22,
         gt=0,
         le=0.5,
         description="AUC by which a candidate may be ahead of the simple baselines, which know little of fraud; more "
