@@ -5,7 +5,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from subprocess import Popen
 
-import psutil
 import pytest
 from shop_home import DAY, Home, ended
 
@@ -15,23 +14,24 @@ NEXT = DAY + timedelta(days=1)
 NIGHTLY = ("run", "churn_nightly", "--date")
 
 
-def kill_after(process: "Popen[str]", cpu_seconds: float) -> None:
-    """Kills the process with SIGKILL once it has used that much CPU: the same place of the work on any machine."""
-    watched = psutil.Process(process.pid)
-    while process.poll() is None:
-        times = watched.cpu_times()
-        if times.user + times.system >= cpu_seconds:
-            break
+def kill_once_there(process: "Popen[str]", folder: Path) -> None:
+    """Kills the process with SIGKILL once `folder` has a new file: the same place of the work on any machine."""
+    before = files(folder)
+    while process.poll() is None and not files(folder) - before:
         time.sleep(0.02)
     process.kill()
     process.communicate(timeout=60)
-    assert process.returncode == -9, f"it ended before {cpu_seconds} CPU seconds"
+    assert process.returncode == -9, f"it ended before it wrote to {folder}"
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()} if folder.exists() else set()
 
 
 def test_killed_first_runs_leave_nothing_wrong_behind(empty: Home, trained: Home) -> None:
-    """Killed while it ingests, while it trains, and then left alone: the bytes of an undisturbed home."""
-    for cpu_seconds in (5, 10):
-        kill_after(empty.start(*NIGHTLY, DAY.isoformat()), cpu_seconds)
+    """Killed while it ingests, right before it trains, and then left alone: the bytes of an undisturbed home."""
+    for table in ("orders", "churn_training_set"):
+        kill_once_there(empty.start(*NIGHTLY, DAY.isoformat()), empty.folder / "lake" / table)
         assert empty.published(DAY) is None
     empty.tessera(*NIGHTLY, DAY.isoformat())
     assert empty.digest(DAY) == trained.digest(DAY)
@@ -48,8 +48,8 @@ def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
     both = [other.start(*launch, program="dg", **instance) for _ in range(2)]
     for process in both:
         ended(process)
-    for cpu_seconds in (3, 5):
-        kill_after(home.start(*NIGHTLY, NEXT.isoformat()), cpu_seconds)
+    for place in ("lake/orders", "lake/churn_features"):
+        kill_once_there(home.start(*NIGHTLY, NEXT.isoformat()), home.folder / place)
         assert home.digest(DAY) == trained.digest(DAY)
     home.tessera(*NIGHTLY, NEXT.isoformat())
     assert home.digest(NEXT) == other.digest(NEXT)
