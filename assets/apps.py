@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 
 from assets.churn.app import CHURN
+from assets.demand.app import DEMAND
 from assets.fraud.app import FRAUD
 from assets.stages.app import App
 from models.errors import TesseraError, choose_from
 
-APPS: tuple[App, ...] = (CHURN, FRAUD)
+APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND)
 
 #: Contracted table -> contracted tables whose rows are judged by it: catalogue prices judge orders.
 _JUDGED_BY = {"products": ("orders",)}

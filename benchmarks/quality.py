@@ -16,15 +16,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from assets.churn.training import BASELINES, SERVICE, TrainingSet, training_set
+from assets.churn.training import BASELINES, SERVICE, training_set
+from assets.stages.cutoff_training import CutoffRows
 from assets.stages.ingestion.run import ingest
 from benchmarks.report import PAGE, replace_section
-from models.evaluation.baselines import single_feature_scores
+from models.evaluation.binary_metrics import AUC
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.curves import curves_png
 from models.evaluation.metrics import measure, reliability
 from models.features.churn import CATEGORIES, FEATURES
 from models.simulation.bayes_optimal import best_reachable
+from models.tasks.binary import BINARY
 from models.training.candidates import choose, fit_candidates
 from models.training.dataset import Split, split
 from resources.stack.loader import ROOT, Stack, load_stack
@@ -63,11 +65,11 @@ def _judged(title: str, stack: Stack, as_of: date, picture: Path) -> list[str]:
         horizon_days=stack.settings.churn.horizon_days,
     )
     trainers = [LogisticRegressionTrainerConfig().open(), *trainers_of(stack.settings.churn.candidates)]
-    candidates = fit_candidates(trainers, sides.train)
-    chosen = choose(candidates).name
+    candidates = fit_candidates(trainers, sides.train, BINARY)
+    chosen = choose(candidates, "auc").name
     scores: Scores = {chosen: np.empty(0)}  # the chosen one first: the picture draws it bold
     scores |= {candidate.name: candidate.fit.model.predict(sides.holdout.rows) for candidate in candidates}
-    scores |= single_feature_scores(sides, BASELINES)
+    scores |= {name: BINARY.by_feature(sides, feature) for name, feature in BASELINES.items()}
     if stack.kind("source") == "simulated":
         scores[BEST] = _best(stack, sides, rows.cutoffs.holdout)
     picture.parent.mkdir(exist_ok=True)
@@ -76,7 +78,7 @@ def _judged(title: str, stack: Stack, as_of: date, picture: Path) -> list[str]:
     return [*_table(title, sides, rows, as_of, scores, chosen), "", f"![{title}](pictures/{picture.name})"]
 
 
-def _training_set(stack: Stack, as_of: date) -> TrainingSet:
+def _training_set(stack: Stack, as_of: date) -> CutoffRows:
     lake = stack.open("lake")
     for table in ("customers", "products", "orders"):
         ingest(table, stack.open("source"), lake, as_of, stack.settings.ingestion, "benchmark")
@@ -93,9 +95,9 @@ def _best(stack: Stack, sides: Split, cutoff: date) -> NDArray[np.float64]:
     return np.array([known[entity] for entity in sides.holdout.entity_ids])
 
 
-def _table(title: str, sides: Split, rows: TrainingSet, as_of: date, scores: Scores, chosen: str) -> list[str]:
+def _table(title: str, sides: Split, rows: CutoffRows, as_of: date, scores: Scores, chosen: str) -> list[str]:
     truth = sides.holdout.labels
-    drawn = resampled("auc", truth, sides.holdout.groups, scores, RESAMPLING)
+    drawn = resampled(AUC, truth, sides.holdout.groups, scores, RESAMPLING)
     lines = [
         "",
         f"### {title}",

@@ -27,10 +27,12 @@ from numpy.typing import NDArray
 
 from assets.churn import features as churn_features
 from assets.churn import training as churn_learning
+from assets.stages.cutoff_training import CutoffRows
 from assets.stages.ingestion.run import ingest
 from assets.stages.promotion import verified
-from assets.stages.training import judged, promote_or_keep
+from assets.stages.training import evaluate_candidates, promote_or_keep
 from benchmarks.report import replace_section
+from models.evaluation.binary_metrics import AUC
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
 from models.features.churn import churn_labels
@@ -126,7 +128,7 @@ class _Work:
         lake, engine, settings = self._stack.open("lake"), self._stack.open("engine"), self._settings
         rows = churn_learning.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
         task = churn_learning.training_task(rows, settings)
-        found = judged(task, self._trainers, self._registry, day)
+        found = evaluate_candidates(task, self._trainers, self._registry, day)
         if found.passing is None and self._registry.champion(churn_learning.APP) is None:
             print(f"{day}: nothing is published, the gate stopped the first model", flush=True)
             return None
@@ -151,13 +153,13 @@ class _Work:
             {name: model.score(rows.tonight) for name, model in models.items()},
         )
 
-    def _is_better(self, candidate: LoadedModel, rows: churn_learning.TrainingSet) -> bool:
+    def _is_better(self, candidate: LoadedModel, rows: CutoffRows) -> bool:
         """Return the rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
         split = churn_learning.training_task(rows, self._settings).split
         assert self._before is not None
         held = split.holdout
         scores = {"new": candidate.score(split.holdout_table), "old": self._before.score(split.holdout_table)}
-        drawn = resampled("auc", held.labels, held.groups, scores, RESAMPLING)
+        drawn = resampled(AUC, held.labels, held.groups, scores, RESAMPLING)
         lead = auc(held.labels, scores["new"]) - auc(held.labels, scores["old"])
         return interval(lead, drawn["new"] - drawn["old"], RESAMPLING.confidence).low > 0
 
@@ -176,7 +178,7 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
     customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     labels = np.concatenate([night.labels for night in nights])
     pooled = {arm: np.concatenate([night.scores[arm] for night in nights]) for arm in ARMS}
-    drawn = resampled("auc", labels, customers, pooled, RESAMPLING)
+    drawn = resampled(AUC, labels, customers, pooled, RESAMPLING)
     within, within_drawn = _within(nights, customers)
     together = {arm: auc(labels, pooled[arm]) for arm in ARMS}
     lines = [

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
-from models.gates.config import FraudGateConfig, GateConfig
+from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.training.agreement import RefitConfig
@@ -33,20 +33,17 @@ class AppSettings(BaseModel):
     )
 
 
-class ChurnSettings(AppSettings):
-    """Definition of churn and settings of its training. All days are calendar days, UTC."""
+class CutoffSettings(AppSettings):
+    """Settings of applications that learn at past cut-offs. All days are calendar days, UTC."""
 
     population_days: int = Field(
-        default=180,
-        ge=1,
-        le=365,
-        description="A customer is scored if the last purchase is at most this many days ago.",
+        default=180, ge=1, le=365, description="Scored: whoever or whatever had a purchase in these last days."
     )
-    horizon_days: int = Field(default=90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
+    horizon_days: int = Field(default=7, ge=1, description="Days after the cut-off that the label looks at.")
     cutoff_step_days: int = Field(
         default=7,
         ge=1,
-        description="Days between two training cut-offs: days as of which features are taken and churn is counted.",
+        description="Days between two training cut-offs: days as of which features are taken and labels are counted.",
     )
     min_history_days: int = Field(default=30, ge=1, description="History that the first training cut-off must have.")
     max_training_cutoffs: int = Field(
@@ -57,13 +54,43 @@ class ChurnSettings(AppSettings):
         ge=1,
         description="Cut-offs whose features the gate computes again from nothing but what was known then.",
     )
-    max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
-    gate: GateConfig = GateConfig()
     refit: RefitConfig = RefitConfig()
-    scoring: ScoringConfig = ScoringConfig()
     audit: AuditConfig = AuditConfig()
     drift: DriftConfig = DriftConfig()
+
+
+class ChurnSettings(CutoffSettings):
+    """Definition of churn and settings of its training. All days are calendar days, UTC."""
+
+    population_days: int = Field(
+        default=180,
+        ge=1,
+        le=365,
+        description="A customer is scored if the last purchase is at most this many days ago.",
+    )
+    horizon_days: int = Field(default=90, ge=1, description="Churned: no purchase in this many days after the cut-off.")
+    max_stale_days: int = Field(default=7, ge=0, description="Scores may use features up to this old, flagged.")
+    gate: BinaryGateConfig = BinaryGateConfig()
+    scoring: ScoringConfig = ScoringConfig()
     skew: SkewConfig = SkewConfig()
+
+
+class DemandSettings(CutoffSettings):
+    """Definition of demand and settings of its training. All days are calendar days, UTC."""
+
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=(TrainerSettings(kind="xgboost_regression"),),
+        min_length=1,
+        description="Trainers of the candidates, simplest first: `[{kind: xgboost_regression}]`.",
+    )
+    population_days: int = Field(
+        default=91, ge=1, le=365, description="A product is in scope with a sale in these last days."
+    )
+    horizon_days: int = Field(default=7, ge=1, description="Demand: units ordered in this many days after the cut-off.")
+    min_history_days: int = Field(default=56, ge=1, description="History that the first training cut-off must have.")
+    gate: RegressionGateConfig = RegressionGateConfig()
+    #: A week more of sales moves the mean of the predictions by some percent (docs/benchmarks.md).
+    refit: RefitConfig = RefitConfig(max_mean_shift=0.15)
 
 
 class FraudSettings(AppSettings):
@@ -127,6 +154,7 @@ class Settings(BaseModel):
     ingestion: IngestionConfig = IngestionConfig()
     churn: ChurnSettings = ChurnSettings()
     fraud: FraudSettings = FraudSettings()
+    demand: DemandSettings = DemandSettings()
     storage: StorageSettings = StorageSettings()
 
 

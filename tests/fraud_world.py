@@ -198,7 +198,7 @@ def _train(world: World, learnt: pa.Table) -> None:
         feature_service="fraud_v1",
         feature_version="fraud_v1",
         rows=rows.num_rows,
-        positives=int(frauds.sum()),
+        labels={"positives": int(frauds.sum())},
         parameters={},
         metrics={},
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
-from models.gates.config import GateConfig
+from models.gates.config import BinaryGateConfig
 from models.scoring.config import DriftConfig
 from models.training.calibration import sigmoid
 from models.training.dataset import split, whole
@@ -30,7 +30,7 @@ AS_OF = date(2025, 9, 1)
 HORIZON = 30
 CUSTOMERS = 500
 FEATURES = ("recency_days", "orders_90", "taste")
-GATE = GateConfig(
+GATE = BinaryGateConfig(
     min_rows=100,
     min_class_rows=20,
     n_bootstrap=100,
@@ -68,7 +68,7 @@ def _cut_off(day: date, seed: int) -> pa.Table:
     )
 
 
-def task_as_of(as_of: date = AS_OF, *, gate: GateConfig = GATE, **changes: Any) -> TrainingTask:
+def task_as_of(as_of: date = AS_OF, *, gate: BinaryGateConfig = GATE, **changes: Any) -> TrainingTask:
     """What can be learnt at the end of `as_of`."""
     table = rows_as_of(as_of)
     holdout = as_of - timedelta(days=HORIZON)

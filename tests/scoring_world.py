@@ -67,7 +67,7 @@ def package(folder: Path, weight: float = 1.0) -> Path:
         feature_service="churn_v1",
         feature_version="churn_v1",
         rows=400,
-        positives=int(labels.sum()),
+        labels={"positives": int(labels.sum())},
         parameters={"weight": str(weight)},
         metrics={},
     )

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def _golden_customers(rows: pa.Table) -> list[str]:
-    from assets.churn.training import golden_customers
+    from assets.stages.cutoff_training import golden_entities
 
-    return golden_customers(rows)
+    return golden_entities(rows, "customer_id")
 
 
 def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequence[date]) -> object:

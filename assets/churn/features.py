@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from assets.churn.app import CHURN, SERVICE
@@ -13,18 +13,24 @@ from resources.engine.port import Engine
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 
-__all__ = ["DAY", "TABLE", "VIEW", "materialize", "missing_days", "write_features"]
+__all__ = ["DAY", "TABLE", "VIEW", "materialize", "write_features"]
 
 TABLE = CHURN.features
 VIEW = SERVICE.view
 
 
+def feature_table(settings: ChurnSettings) -> FeatureTable:
+    """Return churn's daily features under these settings."""
+    from models.features.churn import churn_features
+
+    return FeatureTable(TABLE, churn_features, {"population_days": settings.population_days})
+
+
 def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Sequence[date]) -> WrittenFeatures:
     """Compute and store the features of active customers at the end of each of `days`."""
-    from models.features.churn import FEATURES, churn_features
+    from models.features.churn_definitions import FEATURES
 
-    table = FeatureTable(TABLE, churn_features, {"population_days": settings.population_days})
-    return feature_days.write_features(lake, engine, table, days, len(FEATURES))
+    return feature_days.write_features(lake, engine, feature_table(settings), days, len(FEATURES))
 
 
 def materialize(lake: Lake, store: FeatureStore, day: date) -> int:
@@ -34,8 +40,3 @@ def materialize(lake: Lake, store: FeatureStore, day: date) -> int:
     start = datetime.combine(day, time.min, tzinfo=UTC)
     store.materialize(VIEW, start, start + timedelta(days=1), files=files)
     return lake.scan(TABLE, first=day, last=day).count_rows()
-
-
-def missing_days(lake: Lake, days: Iterable[date]) -> list[date]:
-    """Days of `days` without features, ascending."""
-    return feature_days.missing_days(lake, TABLE, days)

@@ -181,7 +181,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 group_name=app,
                 kinds={"trainer", "registry"},
                 owners=owners,
-                description="The best of logistic regression and the profile's trainers, judged by the gate on "
+                description="The best of the baseline and the profile's trainers, judged by the gate on "
                 f"{judged_on}. The gate report has its curves.",
             ),
             dg.AssetSpec(

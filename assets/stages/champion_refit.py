@@ -79,7 +79,7 @@ def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe
         if recipe.same_settings(contender.trainer.recipe):
             return contender
     trainer = trainer_of(recipe)
-    return Contender(trainer, fit_candidates([trainer], task.split.train)[0])
+    return Contender(trainer, fit_candidates([trainer], task.split.train, task.task)[0])
 
 
 def _by_settings(task: TrainingTask, found: Loadable, contender: Contender) -> Champion:

@@ -105,7 +105,8 @@ class _Refit:
 
         tonight = self.task.newest if self.task.tonight is None else self.task.tonight
         judged = self.contender.candidate.fit.model.predict(self.task.split.encoder.matrix(tonight))
-        return agreement(judged, fit.model.predict(self.whole.encoder.matrix(tonight)))
+        refit = fit.model.predict(self.whole.encoder.matrix(tonight))
+        return agreement(judged, refit, self.task.task.shift)
 
     def _card(self, fit: Fit, found: Agreement) -> ModelCard:
         from models.training.model_package import ModelCard
@@ -118,7 +119,7 @@ class _Refit:
             feature_service=self.task.service,
             feature_version=self.task.service,
             rows=len(self.whole.train),
-            positives=int(self.whole.train.labels.sum()),
+            labels=self.task.task.summary(self.whole.train.labels),
             parameters={**self.contender.candidate.parameters, **fit.notes},
             metrics={"rank_correlation": found.rank_correlation, "mean_shift": found.mean_shift},
         )

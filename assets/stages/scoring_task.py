@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assets.stages.app import App
+from models.errors import TesseraError
 from models.publishing import Degradation
 from models.scoring.config import AuditConfig, DriftConfig
 
 if TYPE_CHECKING:
     from models.scoring.audit_checks import Observer
     from models.scoring.batch import DecisionRule, Predict
+    from models.training.model import Matrix, Vector
     from models.training.model_package import LoadedModel
 
 #: A night takes no scores worse than this; only a fallback does.
@@ -22,6 +24,29 @@ WORST_OF_A_NIGHT: Degradation = "champion_before"
 def probabilities(model: LoadedModel) -> Predict:
     """The payload column `score`: the model's probability of the positive class."""
     return lambda matrix: {"score": model.model.predict(matrix)}
+
+
+def numbers_with_intervals(model: LoadedModel) -> Predict:
+    """The payload columns `prediction`, `lower` and `upper`: the predicted number and its interval.
+
+    Raises:
+        TesseraError: this kind of model gives no intervals.
+    """
+    from models.training.model import IntervalModel
+
+    fitted = model.model
+    if not isinstance(fitted, IntervalModel):
+        raise TesseraError(
+            f"A model of kind {fitted.kind!r} gives no prediction interval.",
+            expected="a model with `interval`, e.g. of the trainer xgboost_regression",
+            todo="Name another trainer in settings.<app>.candidates, and train again.",
+        )
+
+    def predict(matrix: Matrix) -> dict[str, Vector]:
+        lower, upper = fitted.interval(matrix)
+        return {"prediction": fitted.predict(matrix), "lower": lower, "upper": upper}
+
+    return predict
 
 
 def no_rule(_: LoadedModel) -> DecisionRule:

@@ -158,9 +158,9 @@ def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registr
     from models.gates.sufficiency import check_sufficient
     from models.training.candidates import choose, fit_candidates
 
-    check_sufficient(task.app, task.split, task.gate)
+    check_sufficient(task.app, task.split, task.gate, task.task)
     fitters = _baseline_first(task, trainers)
-    candidates = fit_candidates(fitters, task.split.train)
+    candidates = fit_candidates(fitters, task.split.train, task.task)
     contenders = [Contender(trainer, candidate) for trainer, candidate in zip(fitters, candidates, strict=True)]
     chosen = choose(candidates, task.gate.metric)
     work = _Evaluator(task, contenders, standing(task, contenders, registry, as_of), registry, as_of)
@@ -215,20 +215,20 @@ class _Evaluator:
             feature_service=self.task.service,
             feature_version=self.task.service,
             rows=len(split.train),
-            positives=int(split.train.labels.sum()),
+            labels=self.task.task.summary(split.train.labels),
             parameters=dict(candidate.parameters),
             metrics={name: estimate.mean for name, estimate in candidate.cross_validated.items()},
         )
 
     def _report(self, contender: Contender, packed: Packed) -> GateReport:
-        from models.evaluation.baselines import single_feature_scores
         from models.gates.evidence import Champion, GateEvidence
         from models.gates.gate import run_gate
         from models.training.candidates import shuffled_control
 
         split, champion = self.task.split, self.standing.champion
         baseline = self.contenders[0].candidate
-        baselines = single_feature_scores(split, self.task.baselines)
+        kind = self.task.task
+        baselines = {name: kind.by_feature(split, feature) for name, feature in self.task.baselines.items()}
         baselines[baseline.name] = baseline.fit.model.predict(split.holdout.rows)
         if isinstance(champion, Champion) and contender is self.standing.contender:
             champion = replace(champion, is_renewed=self.standing.is_older)
@@ -238,14 +238,14 @@ class _Evaluator:
             split=split,
             baselines=baselines,
             champion=champion,
-            control=shuffled_control(contender.trainer, split.train),
+            control=shuffled_control(contender.trainer, split.train, kind),
             size_bytes=packed.size_bytes,
             loads=packed.loads,
             recomputed=self.task.recomputed,
             plain_features=tuple(self.task.baselines.values()),
             trained_baseline=baseline.name,
         )
-        return run_gate(evidence, self.task.gate)
+        return run_gate(evidence, self.task.gate, kind)
 
 
 def promote_or_keep(
@@ -282,11 +282,9 @@ def promote_or_keep(
 def _promote(
     task: TrainingTask, passed: Evaluation, served: Serving, registry: Registry, *, run_id: str, who: str
 ) -> None:
-    from models.evaluation.metrics import METRIC_WORDS
-
-    metric = task.gate.metric
+    metric = task.task.metric(task.gate.metric)
     why = (
-        f"{passed.candidate.name} passed the gate: {METRIC_WORDS[metric]} {passed.metrics[metric]:.3f} "
+        f"{passed.candidate.name} passed the gate: {metric.words} {passed.metrics[metric.name]:.3f} "
         f"on {passed.holdout}; {passed.says('champion')}"
     )
     why += f"; {served.says}" if served.says else ""
@@ -307,7 +305,7 @@ def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Tra
     """Return all trainers, the baseline's first: of the candidates, the first of its name takes its place."""
     from resources.trainer.recipes import trainers_of
 
-    (default,) = trainers_of([task.baseline])
+    (default,) = trainers_of([task.baseline_trainer])
     baseline = next((trainer for trainer in trainers if trainer.name == default.name), default)
     return [baseline, *(trainer for trainer in trainers if trainer is not baseline)]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from models.errors import TesseraError
 from models.gates.config import GateConfig
 from models.scoring.config import DriftConfig
 from models.settings import TrainerSettings
@@ -16,13 +17,17 @@ from models.training.agreement import RefitConfig
 if TYPE_CHECKING:
     from models.features.leakage import Recomputed
     from models.scoring.growth import HomeHistory
+    from models.tasks.task import Task, TaskName
     from models.training.candidates import Candidate
     from models.training.dataset import Split, Whole
     from models.training.encoding import Encoder
     from models.training.model import FittedModel
 
-#: The trained baseline where an application names no other.
-BASELINE = TrainerSettings(kind="logistic_regression")
+#: The trained baseline of each kind of prediction, where an application names no other.
+BASELINES: dict[TaskName, TrainerSettings] = {
+    "binary": TrainerSettings(kind="logistic_regression"),
+    "regression": TrainerSettings(kind="ridge_regression"),
+}
 
 #: File of the model package that remembers how its features looked.
 DRIFT = "drift.json"
@@ -30,7 +35,7 @@ DRIFT = "drift.json"
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """An application's training task: its training rows, and the rows and limits it is evaluated with.
+    """An application's training rows, and the rows and limits that candidates are evaluated with.
 
     Attributes:
         app: its name, e.g. `churn`.
@@ -39,7 +44,9 @@ class TrainingTask:
         split: rows to learn from, rows to be judged on.
         features: columns that are learnt from.
         newest: rows as the features looked last: what scores are held against for drift.
-        baseline: trainer of the baseline on all features; one of the candidates if they list its kind.
+        kind: the kind of prediction.
+        baseline: trainer of the baseline on all features; one of the candidates if they list its kind. None: that of
+            the task (`BASELINES`).
         baselines: name -> the one feature that it goes by; the candidate must not be behind it.
         recomputed: features of some past cut-offs, computed again from nothing but what was known then.
         gate: limits.
@@ -62,10 +69,34 @@ class TrainingTask:
     recomputed: Recomputed | None
     gate: GateConfig
     drift: DriftConfig
-    baseline: TrainerSettings = BASELINE
+    kind: TaskName = "binary"
+    baseline: TrainerSettings | None = None
     extras: Callable[[Candidate], Mapping[str, str]] = lambda _: {}
     refit: RefitConfig = field(default_factory=RefitConfig)
     whole: Callable[[], Whole] | None = None
     tonight: pa.Table | None = None
     refit_extras: Callable[[FittedModel, Encoder], Mapping[str, str]] = lambda *_: {}
     history: HomeHistory | None = None
+
+    @property
+    def task(self) -> Task:
+        """Metrics, checks and pictures of this kind of prediction."""
+        from models.tasks.named import task_of
+
+        return task_of(self.kind)
+
+    @property
+    def baseline_trainer(self) -> TrainerSettings:
+        """Settings of the trained baseline.
+
+        Raises:
+            TesseraError: neither the application nor its kind of prediction names one.
+        """
+        found = self.baseline or BASELINES.get(self.kind)
+        if found is None:
+            raise TesseraError(
+                f"{self.app} names no trained baseline.",
+                expected=f"`baseline` in its training task: a {self.kind} task has none of its own",
+                todo="Name a simple trainer of the same kind of prediction.",
+            )
+        return found

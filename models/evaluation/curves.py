@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # matplotlib's types are incomplete.
 # pyright: basic
 
-_COLOURS = ("#2456a6", "#e07b39", "#7a7a7a", "#b8b8b8", "#c9b458")
-_INK = "#333333"
+COLOURS = ("#2456a6", "#e07b39", "#7a7a7a", "#b8b8b8", "#c9b458")
+INK = "#333333"
 
 
 def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
@@ -32,14 +32,14 @@ def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
     FigureCanvasAgg(figure)
     roc, recall, calibration = figure.subplots(1, 3)
     for index, (name, values) in enumerate(scores.items()):
-        style: dict[str, Any] = {"color": _COLOURS[index % len(_COLOURS)], "lw": 1.2 if index else 2.2}
+        style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "lw": 1.2 if index else 2.2}
         style["zorder"] = 10 - index
         _draw_roc(roc, name, labels, values, style)
         _draw_recall(recall, name, labels, values, style)
         _draw_calibration(calibration, labels, values, style)
     _finish(roc, "Ranking (ROC)", "false positive rate", "true positive rate", diagonal=True)
     _finish(recall, "Finding (precision and recall)", "recall", "precision", diagonal=False)
-    recall.axhline(float(labels.mean()), color=_INK, lw=0.8, ls=":", zorder=1)
+    recall.axhline(float(labels.mean()), color=INK, lw=0.8, ls=":", zorder=1)
     _finish(calibration, "Honesty (calibration)", "predicted probability", "observed rate", diagonal=True)
     for axes in (roc, recall):
         axes.legend(fontsize=8, frameon=False, loc="lower right" if axes is roc else "best")
@@ -80,12 +80,17 @@ def _counts(labels: Labels, scores: Vector) -> tuple[Vector, Vector]:
 
 def _finish(axes: "Axes", title: str, x: str, y: str, *, diagonal: bool) -> None:
     if diagonal:
-        axes.plot([0, 1], [0, 1], color=_INK, lw=0.8, ls=":", zorder=1)
+        axes.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":", zorder=1)
     axes.set(xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_title(title, fontsize=10, color=_INK, loc="left", weight="bold")
-    axes.set_xlabel(x, fontsize=9, color=_INK)
-    axes.set_ylabel(y, fontsize=9, color=_INK)
-    axes.tick_params(labelsize=8, colors=_INK)
+    framed(axes, title, x, y)
+
+
+def framed(axes: "Axes", title: str, x: str, y: str) -> None:
+    """Give a plot its title, labels and grid in the house's style."""
+    axes.set_title(title, fontsize=10, color=INK, loc="left", weight="bold")
+    axes.set_xlabel(x, fontsize=9, color=INK)
+    axes.set_ylabel(y, fontsize=9, color=INK)
+    axes.tick_params(labelsize=8, colors=INK)
     axes.grid(color="#eeeeee", lw=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -1,7 +1,6 @@
 """Ranking and calibration metrics of probabilities; numpy only, so that no library is loaded to evaluate a model."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +10,6 @@ from models.training.calibration import log_odds, logistic_line
 from models.training.model import Groups, Labels, Vector
 
 _CLIP = 1e-15
-
-#: What a gate may decide on. AUC for balanced classes; average precision where positives are rare.
-Metric = Literal["auc", "average_precision"]
-METRIC_WORDS: dict[Metric, str] = {"auc": "AUC", "average_precision": "average precision"}
 
 
 def auc(labels: Labels, scores: Vector) -> float:
@@ -41,11 +36,6 @@ def average_precision(labels: Labels, scores: Vector) -> float:
     last_of_tie = np.append(np.flatnonzero(np.diff(scores[order])), labels.size - 1)
     found = np.cumsum(labels[order], dtype=np.float64)[last_of_tie]
     return float(np.sum(np.diff(found, prepend=0.0) * found / (last_of_tie + 1)) / found[-1])
-
-
-def value_of(metric: Metric, labels: Labels, scores: Vector) -> float:
-    """Return the metric of that name."""
-    return auc(labels, scores) if metric == "auc" else average_precision(labels, scores)
 
 
 def log_loss(labels: Labels, probabilities: Vector) -> float:

@@ -7,50 +7,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
-from models.evaluation.metrics import auc
-from models.training.model import Groups, Labels, Vector
-
-#: Rows that each class of a part must have before an AUC of it means anything.
-MIN_CLASS_ROWS = 20
+from models.evaluation.metric import Metric
+from models.training.dataset import Dataset
+from models.training.model import Vector
 
 
 @dataclass(frozen=True)
 class SliceResult:
-    """One part of one division. `auc` and what follows are None where a class has fewer than 20 rows.
+    """One part of one division. `value` and what follows are None where the metric cannot be measured.
 
     Attributes:
         division: what the rows were divided by, e.g. `country`.
         part: which part, e.g. `DE`.
         rows: number of rows.
-        rate: share of positives.
-        predicted: mean probability.
-        auc: of the model.
-        reference_auc: of the model it is compared with.
-        difference: `auc - reference_auc`, with its paired interval.
+        rate: mean label; share of positives of a binary task; None for classes that are not numbers.
+        predicted: mean prediction; None for several probabilities per row.
+        value: metric of the model.
+        reference: metric of the model it is compared with.
+        difference: `value - reference`, with its paired interval.
     """
 
     division: str
     part: str
     rows: int
-    rate: float
-    predicted: float
-    auc: float | None
-    reference_auc: float | None
+    rate: float | None
+    predicted: float | None
+    value: float | None
+    reference: float | None
     difference: Interval | None
 
 
 def compare_slices(
-    labels: Labels,
-    groups: Groups,
-    slices: Mapping[str, NDArray[np.object_]],
-    scores: Vector,
-    reference: Vector,
-    resampling: Resampling,
+    held: Dataset, scores: Vector, reference: Vector, metric: Metric, resampling: Resampling
 ) -> list[SliceResult]:
-    """Every part of every division, `scores` against `reference` on the same rows."""
+    """Every part of every division of the hold-out, `scores` against `reference` on the same rows."""
     return [
-        _compare(name, part, mask, labels, groups, {"model": scores, "reference": reference}, resampling)
-        for name, part, mask in _parts(slices)
+        _compare(name, part, mask, held, {"model": scores, "reference": reference}, metric, resampling)
+        for name, part, mask in _parts(held.slices)
     ]
 
 
@@ -71,17 +64,18 @@ def _compare(
     name: str,
     part: str,
     mask: NDArray[np.bool_],
-    labels: Labels,
-    groups: Groups,
+    held: Dataset,
     scores: Mapping[str, Vector],
+    metric: Metric,
     resampling: Resampling,
 ) -> SliceResult:
-    own = labels[mask]
+    own, groups = held.labels[mask], held.groups[mask]
     picked = {key: values[mask] for key, values in scores.items()}
-    rate, predicted = float(own.mean()), float(picked["model"].mean())
-    if min(int(own.sum()), int(own.size - own.sum())) < MIN_CLASS_ROWS:
+    is_number = picked["model"].ndim == 1
+    rate, predicted = (float(values.mean()) if is_number else None for values in (own, picked["model"]))
+    if not metric.is_measurable(own):
         return SliceResult(name, part, own.size, rate, predicted, None, None, None)
-    model, reference = auc(own, picked["model"]), auc(own, picked["reference"])
-    drawn = resampled("auc", own, groups[mask], picked, resampling)
+    model, reference = (metric.value(own, picked[key], groups) for key in ("model", "reference"))
+    drawn = resampled(metric, own, groups, picked, resampling)
     difference = interval(model - reference, drawn["model"] - drawn["reference"], resampling.confidence)
     return SliceResult(name, part, own.size, rate, predicted, model, reference, difference)

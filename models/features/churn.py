@@ -9,7 +9,7 @@ delivered (`known_on`); what is delivered later can never change the features of
 # ibis gives the columns of a table no static types.
 # pyright: basic
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 import ibis
@@ -42,16 +42,6 @@ def churn_features(orders: ir.Table, cutoffs: ir.Table, *, population_days: int)
     active = totals.filter(totals.newest_age < population_days)
     joined = active.inner_join(habits, _KEYS).inner_join(products, _KEYS)
     return _named(_measured(joined)).order_by(["feature_date", "customer_id"])
-
-
-def churn_features_known(
-    orders: ir.Table, cutoffs: ir.Table, *, moment: datetime, day: date, population_days: int
-) -> ir.Table:
-    """`churn_features` of the table `orders` without every row placed after `moment` or delivered after `day`."""
-    lines: Any = orders
-    placed: Any = lines.ordered_at <= ibis.timestamp(moment.isoformat())
-    known = lines.filter(placed, lines.delivered_on <= ibis.literal(day))
-    return churn_features(known, cutoffs, population_days=population_days)
 
 
 def churn_labels(orders: ir.Table, entities: ir.Table, *, horizon_days: int, as_of: date | None = None) -> ir.Table:

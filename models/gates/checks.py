@@ -1,4 +1,4 @@
-"""The checks of the gate, one function each; a check that raises is a check that failed."""
+"""Checks of the gate that every task asks, one function each; a check that raises is a check that failed."""
 
 import time
 from collections.abc import Callable
@@ -6,30 +6,13 @@ from datetime import date
 
 import numpy as np
 
-from models.evaluation.metrics import reliability
 from models.evaluation.slices import SliceResult
 from models.gates.check import GateCheck
 from models.gates.context import CANDIDATE, CHAMPION, GateContext, require
-from models.gates.leakage import feature_tells
-from models.gates.leakage_checks import identity, jump, recomputed
-from models.gates.sufficiency import classes, varied
 from models.training.dataset import Dataset
 
 _LATENCY_ROWS = 2_000
 _LATENCY_REPEATS = 5
-
-
-def rows(context: GateContext) -> GateCheck:
-    """Check that the hold-out has enough rows of both classes."""
-    limits, labels = context.config, context.holdout.labels
-    positives = int(labels.sum())
-    fewest = min(positives, labels.size - positives)
-    passed = labels.size >= limits.min_rows and fewest >= limits.min_class_rows
-    says = (
-        f"{labels.size} hold-out rows, {positives} positive "
-        f"(at least {limits.min_rows}, {limits.min_class_rows} of each class)"
-    )
-    return GateCheck("rows", passed, float(labels.size), float(limits.min_rows), says)
 
 
 def floor(context: GateContext) -> GateCheck:
@@ -66,16 +49,6 @@ def champion(context: GateContext) -> GateCheck:
     return GateCheck("champion", lead.low > 0, lead.low, 0.0, says)
 
 
-def top(context: GateContext) -> GateCheck:
-    """Check that the top k of a day hold no fewer positives than the champion's, within the allowed drop."""
-    k, drop = context.config.top_per_day, context.config.max_top_drop
-    if k is None:
-        return GateCheck("top", True, None, None, "not asked: nobody looks at the first of a day")
-    mine, theirs = (context.top_precision(name, k) for name in (CANDIDATE, context.reference))
-    says = f"precision among the first {k} of a day {mine:.4f}, {context.reference} {theirs:.4f}"
-    return GateCheck("top", mine - theirs >= -drop, mine - theirs, -drop, says)
-
-
 def slices(context: GateContext) -> GateCheck:
     """Check that no slice of the hold-out is served measurably worse than by the champion."""
     limits = context.config
@@ -86,21 +59,10 @@ def slices(context: GateContext) -> GateCheck:
     worst = min((result.difference.value for result in judged if result.difference), default=None)
     says = f"{len(judged)} parts compared with {context.reference}"
     if broken:
-        says = "worse in " + ", ".join(f"{r.division} {r.part} (AUC {r.difference})" for r in broken)
+        says = "worse in " + ", ".join(
+            f"{r.division} {r.part} ({context.task.reference.words} {r.difference})" for r in broken
+        )
     return GateCheck("slices", not broken, worst, -limits.max_slice_drop, says)
-
-
-def calibration(context: GateContext) -> GateCheck:
-    """Check that probabilities match observed rates, beyond chance."""
-    limits, labels, scores = context.config, context.holdout.labels, context.scores(CANDIDATE)
-    bins = reliability(labels, scores)
-    excess, gap = max(0.0, bins.ece - bins.chance), float(scores.mean() - labels.mean())
-    passed = excess <= limits.max_ece and abs(gap) <= limits.max_calibration_gap
-    says = (
-        f"calibration error {bins.ece:.4f} ({bins.chance:.4f} by chance); mean probability {scores.mean():.3f}, "
-        f"observed rate {labels.mean():.3f} (gap at most {limits.max_calibration_gap:g})"
-    )
-    return GateCheck("calibration", passed, excess, limits.max_ece, says)
 
 
 def latency(context: GateContext) -> GateCheck:
@@ -138,46 +100,8 @@ def unseen(context: GateContext) -> GateCheck:
     return GateCheck("unseen", not problems, float(shared), 0.0, says)
 
 
-def leakage(context: GateContext) -> GateCheck:
-    """Check that no single feature gives the label away, and that shuffled labels teach the trainer nothing."""
-    limits, split = context.config, context.split
-    control = require(context.evidence.control, "the control with shuffled labels")
-    tells = feature_tells(split.encoder.feature_names, split.train.rows, split.train.labels)
-    plain = max((t.auc for t in tells if t.name in context.evidence.plain_features), default=1.0)
-    most = min(limits.max_feature_auc, plain + limits.max_feature_lead)
-    told = [t for t in tells if t.auc > most or t.pure_share > limits.max_pure_share]
-    problems = [f"{t.name} alone has AUC {t.auc:.3f} and sorts {t.pure_share:.0%} without error" for t in told]
-    if not control.z <= limits.max_control_z:
-        problems.append(f"shuffled labels were learnt (AUC {control.auc:.3f}, {control.z:.1f} standard errors)")
-    top = max(tells, key=lambda tell: tell.auc)
-    fine = f"best single feature {top.name} (AUC {top.auc:.3f}); shuffled labels give AUC {control.auc:.3f}"
-    return GateCheck("leakage", not problems, top.auc, most, "; ".join(problems) or fine)
-
-
-#: Every check, in the order in which a person would ask.
-CHECKS: tuple[Callable[[GateContext], GateCheck], ...] = (
-    rows,
-    classes,
-    varied,
-    unseen,
-    recomputed,
-    leakage,
-    identity,
-    floor,
-    baseline,
-    champion,
-    jump,
-    top,
-    slices,
-    calibration,
-    latency,
-    size,
-    loads,
-)
-
-
 #: Checks that compare with the champion alone: a candidate that only these stop is sound, but no better.
-COMPARISONS = frozenset({champion.__name__, top.__name__, slices.__name__})
+COMPARISONS = frozenset({"champion", "top", "slices"})
 
 
 def has_seen(label_end: date, cutoffs: tuple[date, ...], holdout: date) -> bool:

@@ -7,10 +7,11 @@ from typing import TypeVar
 import numpy as np
 
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
-from models.evaluation.metrics import METRIC_WORDS, entity_precision_at, value_of
+from models.evaluation.metric import Metric
 from models.evaluation.slices import SliceResult, compare_slices
 from models.gates.config import GateConfig
 from models.gates.evidence import Champion, GateEvidence, NoChampion
+from models.tasks.task import Task
 from models.training.dataset import Dataset, Split
 from models.training.model import FittedModel, Vector
 
@@ -40,9 +41,10 @@ def require(value: T | None, what: str) -> T:
 class GateContext:
     """The evidence and the limits; scores are checked before anything is made of them."""
 
-    def __init__(self, evidence: GateEvidence, config: GateConfig) -> None:
+    def __init__(self, evidence: GateEvidence, config: GateConfig, task: Task) -> None:
         self.evidence = evidence
         self.config = config
+        self.task = task
         self.resampling = Resampling(n=config.n_bootstrap, seed=config.seed, confidence=config.confidence)
         self._drawn: dict[str, Vector] = {}
         self._scores: dict[str, Vector] = {}
@@ -80,20 +82,23 @@ class GateContext:
         return self.holdout.cutoffs.min().astype("datetime64[D]").astype(date)
 
     def scores(self, name: str) -> Vector:
-        """Probabilities of the hold-out rows by the candidate, the champion, or a baseline.
+        """Predictions of the hold-out rows by the candidate, the champion, or a baseline.
 
         Raises:
             MissingEvidence: there is no such model.
-            ValueError: one value for each row in [0, 1] is not what the model gives.
+            ValueError: the model does not give what the task asks for, e.g. one probability for each row.
         """
         if name not in self._scores:
-            self._scores[name] = _checked(name, self._score(name), len(self.holdout))
+            scores = self._score(name)
+            if problem := self.task.problem(scores, len(self.holdout)):
+                raise ValueError(f"{name} gives {problem}")
+            self._scores[name] = np.asarray(scores, dtype=np.float64)
         return self._scores[name]
 
     @property
     def metric(self) -> str:
-        """Name of the metric that models are compared by."""
-        return METRIC_WORDS[self.config.metric]
+        """The metric that models are compared by, in words."""
+        return self._metric.words
 
     def quality(self, name: str) -> Interval:
         """Return the metric of a model on the hold-out, with its interval."""
@@ -105,12 +110,6 @@ class GateContext:
         value = self._measured(CANDIDATE) - self._measured(over)
         return interval(value, self._resampled(CANDIDATE) - self._resampled(over), self.config.confidence)
 
-    def top_precision(self, name: str, k: int) -> float:
-        """Mean share of positives among the `k` entities of a day that a model puts first."""
-        held = self.holdout
-        days = held.cutoffs.astype("datetime64[D]")
-        return entity_precision_at(held.labels, self.scores(name), held.groups, days, k)
-
     @property
     def reference(self) -> str:
         """Reference that slices are compared with: the champion, or the trained baseline if there is none."""
@@ -121,7 +120,7 @@ class GateContext:
         """Every part of the hold-out, the candidate against `reference`."""
         mine, theirs = self.scores(CANDIDATE), self.scores(self.reference)
         held = self.holdout
-        return compare_slices(held.labels, held.groups, held.slices, mine, theirs, self.resampling)
+        return compare_slices(held, mine, theirs, self.task.reference, self.resampling)
 
     def _score(self, name: str) -> Vector:
         if name == CANDIDATE:
@@ -131,19 +130,16 @@ class GateContext:
         return require(require(self.evidence.baselines, "baselines").get(name), f"the baseline {name!r}")
 
     def _measured(self, name: str) -> float:
-        return value_of(self.config.metric, self.holdout.labels, self.scores(name))
+        held = self.holdout
+        return self._metric.value(held.labels, self.scores(name), held.groups)
+
+    @property
+    def _metric(self) -> Metric:
+        return self.task.metric(self.config.metric)
 
     def _resampled(self, name: str) -> Vector:
         if name not in self._drawn:
             holdout = self.holdout
             scores = {name: self.scores(name)}
-            self._drawn |= resampled(self.config.metric, holdout.labels, holdout.groups, scores, self.resampling)
+            self._drawn |= resampled(self._metric, holdout.labels, holdout.groups, scores, self.resampling)
         return self._drawn[name]
-
-
-def _checked(name: str, scores: Vector, rows: int) -> Vector:
-    if scores.shape != (rows,):
-        raise ValueError(f"{name} gives scores of shape {scores.shape} for {rows} rows")
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError(f"{name} gives {int((~((scores >= 0) & (scores <= 1))).sum())} scores outside [0, 1]")
-    return np.asarray(scores, dtype=np.float64)

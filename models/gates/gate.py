@@ -3,30 +3,29 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from models.evaluation.curves import curves_png
-from models.evaluation.metrics import measure
 from models.gates.check import GateCheck
-from models.gates.checks import CHECKS
 from models.gates.closing import reason_of
 from models.gates.config import GateConfig
 from models.gates.context import CANDIDATE, CHAMPION, GateContext
 from models.gates.evidence import GateEvidence
 from models.gates.report import GateReport
+from models.tasks.task import Task
 
 T = TypeVar("T")
 
 
-def run_gate(evidence: GateEvidence, config: GateConfig, *, picture: bool = True) -> GateReport:
+def run_gate(evidence: GateEvidence, config: GateConfig, task: Task, *, picture: bool = True) -> GateReport:
     """Return the decision on a candidate. It raises nothing: whatever goes wrong in a check fails that check.
 
     Args:
         evidence: what the decision rests on; a missing piece fails the checks that need it.
         config: the limits.
+        task: the kind of prediction; it names the checks.
         picture: whether curves are drawn for the report (about one CPU second, most of it loading matplotlib).
     """
-    context = GateContext(evidence, config)
+    context = GateContext(evidence, config, task)
     notes: list[str] = []
-    checks = tuple(_closed(check, context) for check in CHECKS)
+    checks = tuple(_closed(check, context) for check in task.checks)
     return GateReport(
         candidate=evidence.name,
         checks=checks,
@@ -34,6 +33,8 @@ def run_gate(evidence: GateEvidence, config: GateConfig, *, picture: bool = True
         slices=_shown("slices", lambda: context.slices, notes) or (),
         picture=(_shown("picture", lambda: _picture(context), notes) or b"") if picture else b"",
         notes=notes,
+        columns=tuple(task.columns),
+        slice_metric=task.reference.words,
     )
 
 
@@ -59,17 +60,11 @@ def _names(context: GateContext) -> list[str]:
 
 
 def _metrics(context: GateContext) -> dict[str, dict[str, float]]:
-    labels = context.holdout.labels
-    top, per_day = max(1, labels.size // 10), context.config.top_per_day
-    found = {name: measure(labels, context.scores(name), top=top) for name in _names(context)}
-    if per_day is not None:
-        for name, metrics in found.items():
-            metrics["precision_at_top_per_day"] = context.top_precision(name, per_day)
-    return found
+    return {name: context.task.measure(context, name) for name in _names(context)}
 
 
 def _picture(context: GateContext) -> bytes:
     trained = context.evidence.trained_baseline
     titles = {CANDIDATE: context.evidence.name, CHAMPION: "champion", trained: f"baseline {trained}"}
     drawn = [name for name in _names(context) if name in titles]
-    return curves_png(context.holdout.labels, {titles[name]: context.scores(name) for name in drawn})
+    return context.task.picture(context.holdout.labels, {titles[name]: context.scores(name) for name in drawn})

@@ -13,7 +13,7 @@ _MIN_EXPECTED = 30.0
 
 
 @dataclass(frozen=True)
-class FeatureTell:
+class FeatureLeak:
     """Leakage of the label by one feature alone.
 
     Attributes:
@@ -27,14 +27,14 @@ class FeatureTell:
     pure_share: float
 
 
-def feature_tells(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[FeatureTell]:
+def feature_leaks(names: tuple[str, ...], rows: Matrix, labels: Labels) -> list[FeatureLeak]:
     """Measure how well each column alone predicts the label, the strongest first."""
-    tells = [_tell(name, rows[:, index].astype(np.float64), labels) for index, name in enumerate(names)]
-    return sorted(tells, key=lambda tell: (-max(tell.auc, tell.pure_share), tell.name))
+    leaks = [_leak(name, rows[:, index].astype(np.float64), labels) for index, name in enumerate(names)]
+    return sorted(leaks, key=lambda leak: (-max(leak.auc, leak.pure_share), leak.name))
 
 
 @dataclass(frozen=True)
-class FeatureName:
+class FeatureIdentity:
     """Degree to which one feature identifies the entity.
 
     Attributes:
@@ -48,18 +48,35 @@ class FeatureName:
     order: float
 
 
-def feature_names(
+def feature_identities(
     names: tuple[str, ...], rows: Matrix, groups: Groups, cutoffs: NDArray[np.datetime64]
-) -> list[FeatureName]:
+) -> list[FeatureIdentity]:
     """Measure how far each column identifies the entity or the row's position; rows are ordered as in a `Split`.
 
     Only entities with rows at several cut-offs count: at a single one, any exact number differs from all others.
     """
     several = np.unique(cutoffs).size > 1
     return [
-        FeatureName(name, *((_naming(rows[:, at], groups), _in_order(rows[:, at])) if several else (0.0, 0.0)))
+        FeatureIdentity(name, *((_naming(rows[:, at], groups), _in_order(rows[:, at])) if several else (0.0, 0.0)))
         for at, name in enumerate(names)
     ]
+
+
+def feature_correlations(names: tuple[str, ...], rows: Matrix, labels: Labels) -> dict[str, float]:
+    """Return each column's absolute rank correlation (Spearman) with the labels, missing values lowest."""
+    ranks = _ranks(labels.astype(np.float64))
+    found: dict[str, float] = {}
+    for index, name in enumerate(names):
+        column = rows[:, index].astype(np.float64)
+        own = _ranks(np.where(np.isnan(column), -np.inf, column))
+        found[name] = abs(float(np.corrcoef(own, ranks)[0, 1])) if own.std() and ranks.std() else 0.0
+    return found
+
+
+def _ranks(values: Vector) -> Vector:
+    """Return the rank of each value, equal values at the mean of their ranks."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _naming(values: NDArray[np.float32], groups: Groups) -> float:
@@ -81,10 +98,10 @@ def _in_order(values: NDArray[np.float32]) -> float:
     return abs(float(np.corrcoef(ranks, np.arange(values.size))[0, 1]))
 
 
-def _tell(name: str, values: Vector, labels: Labels) -> FeatureTell:
+def _leak(name: str, values: Vector, labels: Labels) -> FeatureLeak:
     lowest = np.where(np.isnan(values), -np.inf, values)
     area = auc(labels, lowest)
-    return FeatureTell(name, max(area, 1 - area), max(_pure_share(lowest, labels), _pure_share(-lowest, labels)))
+    return FeatureLeak(name, max(area, 1 - area), max(_pure_share(lowest, labels), _pure_share(-lowest, labels)))
 
 
 def _pure_share(values: Vector, labels: Labels) -> float:

@@ -1,9 +1,8 @@
 """The checks that look for leaks: features from the future, names of rows, and results too good to be true."""
 
-from models.evaluation.metrics import auc
 from models.gates.check import GateCheck
 from models.gates.context import CANDIDATE, CHAMPION, GateContext, MissingEvidence, require
-from models.gates.leakage import feature_names
+from models.gates.leakage import feature_identities
 
 # pyarrow has no static types.
 # pyright: basic
@@ -33,7 +32,7 @@ def identity(context: GateContext) -> GateCheck:
     """No feature names the entity or the row instead of describing it."""
     limit, split = context.config.max_identifying_share, context.split
     train = split.train
-    named = feature_names(split.encoder.feature_names, train.rows, train.groups, train.cutoffs)
+    named = feature_identities(split.encoder.feature_names, train.rows, train.groups, train.cutoffs)
     problems = [f"{n.name} names {n.share:.0%} of the entities" for n in named if n.share > limit]
     problems += [f"{n.name} is the order of the rows" for n in named if n.order > _ROW_ORDER]
     entities = len(set(split.holdout.entity_ids))
@@ -48,20 +47,33 @@ def identity(context: GateContext) -> GateCheck:
 
 def jump(context: GateContext) -> GateCheck:
     """Check that the candidate is not implausibly far ahead of everything known before."""
-    limits, labels = context.config, context.holdout.labels
+    limits, metric, held = context.config, context.task.reference, context.holdout
     simple = [
         name for name in require(context.evidence.baselines, "baselines") if name != context.evidence.trained_baseline
     ]
     if not simple:
         raise MissingEvidence("The gate was not given a simple baseline to measure a jump from.")
-    mine = auc(labels, context.scores(CANDIDATE))
-    leads = {name: mine - auc(labels, context.scores(name)) for name in simple}
+
+    def value(name: str) -> float:
+        return metric.value(held.labels, context.scores(name), held.groups)
+
+    mine = value(CANDIDATE)
+    leads = {name: mine - value(name) for name in simple}
     closest = min(leads, key=lambda name: leads[name])
     measured = [(closest, leads[closest], limits.max_jump)]
     if context.champion is not None:
-        measured.append((CHAMPION, mine - auc(labels, context.scores(CHAMPION)), limits.max_champion_jump))
+        measured.append((CHAMPION, mine - value(CHAMPION), limits.max_champion_jump))
     name, lead, limit = max(measured, key=lambda one: one[1] - one[2])
-    says = f"AUC {lead:+.4f} over {name} (at most {limit:+g})"
+    says = f"{metric.words} {lead:+.4f} over {name} (at most {limit:+g})"
     if lead > limit:
         says += ": too good to be true, until a person passes it with `tessera promote`"
     return GateCheck("jump", lead <= limit, lead, limit, says)
+
+
+def control_problems(context: GateContext) -> tuple[list[str], str]:
+    """Return why the control with shuffled labels closes the gate (nothing if it does not), and its result in words."""
+    control = require(context.evidence.control, "the control with shuffled labels")
+    words = context.task.reference.words
+    if control.z <= context.config.max_control_z:
+        return [], f"shuffled labels give {words} {control.value:.3f}"
+    return [f"shuffled labels were learnt ({words} {control.value:.3f}, {control.z:.1f} standard errors)"], ""

@@ -10,8 +10,6 @@ from models.evaluation.curves import png_as_markdown
 from models.evaluation.slices import SliceResult
 from models.gates.check import GateCheck
 
-_METRICS = ("auc", "average_precision", "log_loss", "brier", "ece", "calibration_slope")
-
 
 @dataclass(frozen=True)
 class GateReport:
@@ -22,8 +20,10 @@ class GateReport:
         checks: every check, in order.
         metrics: model -> name of a metric -> its value on the hold-out; the candidate first.
         slices: every part of the hold-out.
-        picture: ROC, precision-recall and calibration as a PNG; empty if it could not be drawn.
+        picture: of the predictions, as a PNG; empty if it could not be drawn.
         notes: what could not be shown, and why.
+        columns: metrics of the table, in order.
+        slice_metric: metric that slices are compared in, in words.
     """
 
     candidate: str
@@ -32,6 +32,8 @@ class GateReport:
     slices: Sequence[SliceResult]
     picture: bytes
     notes: Sequence[str]
+    columns: Sequence[str]
+    slice_metric: str
 
     @property
     def passed(self) -> bool:
@@ -55,7 +57,7 @@ class GateReport:
         if self.metrics:
             parts += ["### On the hold-out", self._metrics_table()]
         if picture and self.picture:
-            parts += ["### Curves", png_as_markdown(self.picture, "ROC, precision-recall and calibration")]
+            parts += ["### Curves", png_as_markdown(self.picture, "Predictions on the hold-out")]
         if self.slices:
             parts += ["### By slice", self._slices_table()]
         parts += [f"- {note}" for note in self.notes]
@@ -84,14 +86,14 @@ class GateReport:
         return _table(["check", "", "value", "limit", "says"], rows)
 
     def _metrics_table(self) -> str:
-        rows = [[name, *(_four_digits(values.get(m)) for m in _METRICS)] for name, values in self.metrics.items()]
-        return _table(["model", *(name.replace("_", " ") for name in _METRICS)], rows)
+        rows = [[name, *(_four_digits(values.get(m)) for m in self.columns)] for name, values in self.metrics.items()]
+        return _table(["model", *(name.replace("_", " ") for name in self.columns)], rows)
 
     def _slices_table(self) -> str:
-        header = ["slice", "rows", "observed", "predicted", "AUC", "reference", "difference"]
+        header = ["slice", "rows", "observed", "predicted", self.slice_metric, "reference", "difference"]
         rows = [
-            [_cell(f"{r.division}: {r.part}"), str(r.rows), f"{r.rate:.3f}", f"{r.predicted:.3f}", _four_digits(r.auc),
-             _four_digits(r.reference_auc), str(r.difference or "too few")]
+            [_cell(f"{r.division}: {r.part}"), str(r.rows), _three_digits(r.rate), _three_digits(r.predicted),
+             _four_digits(r.value), _four_digits(r.reference), str(r.difference or "too few")]
             for r in self.slices
         ]  # fmt: skip
         return _table(header, rows)
@@ -108,6 +110,10 @@ def _number(value: float | None) -> str:
 
 def _four_digits(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
+
+
+def _three_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
 
 
 def _cell(text: str) -> str:

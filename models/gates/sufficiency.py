@@ -7,23 +7,12 @@ from models.gates.check import GateCheck
 from models.gates.config import GateConfig
 from models.gates.context import GateContext
 from models.gates.evidence import GateEvidence
+from models.tasks.task import Task
 from models.training.dataset import Split
 
 
-def classes(context: GateContext) -> GateCheck:
-    """Enough entities of both classes to learn from."""
-    train, limit = context.split.train, context.config.min_train_entities
-    fewest = {value: int(np.unique(train.groups[train.labels == value]).size) for value in (1, 0)}
-    says = (
-        f"{len(train)} training rows of {np.unique(train.groups).size} entities, {fewest[1]} with a positive label and "
-        f"{fewest[0]} with a negative one (at least {limit} of each)"
-    )
-    value = min(fewest.values())
-    return GateCheck("classes", value >= limit, float(value), float(limit), says)
-
-
 def varied(context: GateContext) -> GateCheck:
-    """At least one feature that is not the same in every training row."""
+    """Check that at least one feature is not the same in every training row."""
     rows = context.split.train.rows
     first = rows[:1]
     same = ((rows == first) | (np.isnan(rows) & np.isnan(first))).all(axis=0)
@@ -32,18 +21,18 @@ def varied(context: GateContext) -> GateCheck:
     return GateCheck("varied", several > 0, float(several), 1.0, says)
 
 
-def check_sufficient(app: str, split: Split, config: GateConfig) -> None:
+def check_sufficient(app: str, split: Split, config: GateConfig, task: Task) -> None:
     """Stop before anything is trained from too little.
 
     Raises:
-        TesseraError: too few entities of a class, or only constant features, with the numbers.
+        TesseraError: too few entities, or of a class, or only constant features, with the numbers.
     """
-    context = GateContext(GateEvidence(app, None, split, None, None, None, None, None), config)
-    failed = [check for check in (classes(context), varied(context)) if not check.passed]
+    context = GateContext(GateEvidence(app, None, split, None, None, None, None, None), config, task)
+    failed = [check for check in (ask(context) for ask in task.sufficient) if not check.passed]
     if failed:
         raise TesseraError(
             f"{app} cannot be learnt from these rows: {'; '.join(check.says for check in failed)}.",
-            expected="rows of both classes, and features that tell them apart",
+            expected="rows with different labels, and features that tell them apart",
             todo="Ingest more history or more customers, and look at the labels and features of the training set "
             f"({app}_training_set in the lake); the limits are settings.{app}.gate in stack.yaml.",
         )

@@ -1,5 +1,6 @@
 """Agreement of a refit model with the evaluated one on tonight's rows."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,10 @@ class RefitConfig(BaseModel):
         default=0.95, ge=-1, le=1, description="Spearman correlation with the judged model's scores of tonight's rows."
     )
     max_mean_shift: float = Field(
-        default=0.02, ge=0, le=1, description="Largest difference of the two mean scores of tonight's rows."
+        default=0.02,
+        ge=0,
+        le=1,
+        description="Largest difference of the two mean scores of tonight's rows; of numbers, as a share of the mean.",
     )
 
 
@@ -43,19 +47,19 @@ class Agreement:
         return found
 
 
-def agreement(judged: Vector, refit: Vector) -> Agreement:
+def agreement(judged: Vector, refit: Vector, shift: Callable[[Vector, Vector], float]) -> Agreement:
     """Compare the scores of a refit with those of the evaluated model on the same rows.
 
     Two models that each give all rows one score agree in rank; if only one does, or there are no rows, the correlation
-    is NaN.
+    is NaN. `shift` measures how far the mean moved, as the task does.
     """
-    if not judged.size:
+    if not len(judged):
         return Agreement(0, float("nan"), float("nan"))
-    return Agreement(judged.size, _spearman(judged, refit), float(refit.mean() - judged.mean()))
+    return Agreement(len(judged), _spearman(judged, refit), shift(judged, refit))
 
 
 def _spearman(one: Vector, other: Vector) -> float:
-    ranks = [_ranks(values) for values in (one, other)]
+    ranks = [_ranks(values.ravel()) for values in (one, other)]
     spreads = [float(values.std()) for values in ranks]
     if not any(spreads):
         return 1.0

@@ -1,17 +1,21 @@
 """Training several models on the same rows, and choosing among them without looking at the hold-out."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Resampling, resampled
-from models.evaluation.metrics import Metric, auc, average_precision, log_loss
 from models.training.dataset import Dataset
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
+
+if TYPE_CHECKING:
+    from models.tasks.task import Task
 
 _CONTROL_RESAMPLES = 300
 #: The control looks at evaluation, not at the model: this many rows show as much as all.
@@ -24,7 +28,7 @@ class Fitter(Protocol):
     name: str
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """Return a calibrated model and its out-of-fold probabilities."""
+        """Return a model and its out-of-fold predictions."""
         ...
 
     def parameters(self) -> dict[str, str]:
@@ -50,26 +54,27 @@ class Candidate:
     name: str
     fit: Fit
     parameters: Mapping[str, str]
-    folds: Mapping[Metric, Vector]
+    folds: Mapping[str, Vector]
     cross_validated: Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ShuffledControl:
-    """The AUC that a trainer reaches when labels say nothing: 0.5, unless evaluation itself leaks."""
+    """The metric that a trainer reaches when labels say nothing: `chance` or less, unless evaluation itself leaks."""
 
-    auc: float
+    value: float
     standard_error: float
+    chance: float = 0.5
 
     @property
     def z(self) -> float:
-        """Standard errors above 0.5."""
+        """Standard errors above chance."""
         if self.standard_error == 0:  # a model that gives every row the same score
-            return 0.0 if self.auc <= 0.5 else math.inf
-        return (self.auc - 0.5) / self.standard_error
+            return 0.0 if self.value <= self.chance else math.inf
+        return (self.value - self.chance) / self.standard_error
 
 
-def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate]:
+def fit_candidates(trainers: Sequence[Fitter], train: Dataset, task: Task) -> list[Candidate]:
     """Return a candidate of each trainer, in their order; a name that is taken gets a number (`xgboost-2`).
 
     Raises:
@@ -79,12 +84,12 @@ def fit_candidates(trainers: Sequence[Fitter], train: Dataset) -> list[Candidate
     names = _distinct([trainer.name for trainer in trainers])
     # The same parts of the rows for all, or differences would not be paired: each trainer may have its own folds.
     return [
-        _measured(name, trainer, fit, train.labels, folds=fits[0].folds)
+        _measured(name, trainer, fit, train, fits[0].folds, task)
         for name, trainer, fit in zip(names, trainers, fits, strict=True)
     ]
 
 
-def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate:
+def choose(candidates: Sequence[Candidate], metric: str) -> Candidate:
     """Return the first candidate that the best one does not beat by more than one standard error of their difference.
 
     `candidates` begin with the simplest. The standard error is that of the paired differences over the folds, whose
@@ -99,8 +104,8 @@ def choose(candidates: Sequence[Candidate], metric: Metric = "auc") -> Candidate
     return best
 
 
-def shuffled_control(trainer: Fitter, train: Dataset, *, seed: int = 0) -> ShuffledControl:
-    """Return the out-of-fold AUC after entities exchanged their labels, all rows of an entity together.
+def shuffled_control(trainer: Fitter, train: Dataset, task: Task, *, seed: int = 0) -> ShuffledControl:
+    """Return the out-of-fold metric after entities exchanged their labels, all rows of an entity together.
 
     An entity's labels stay together, so a trainer whose folds split an entity recognises it and shows it here.
     """
@@ -109,8 +114,10 @@ def shuffled_control(trainer: Fitter, train: Dataset, *, seed: int = 0) -> Shuff
     labels = exchanged_labels(train.labels[kept], groups, seed=seed)
     fit = trainer.fit(train.rows[kept], labels, groups)
     resampling = Resampling(n=_CONTROL_RESAMPLES, seed=seed, confidence=0.95)
-    drawn = resampled("auc", labels, groups, {"control": fit.out_of_fold}, resampling)["control"]
-    return ShuffledControl(auc(labels, fit.out_of_fold), float(drawn.std(ddof=1)))
+    metric = task.reference
+    drawn = resampled(metric, labels, groups, {"control": fit.out_of_fold}, resampling)["control"]
+    value = metric.value(labels, fit.out_of_fold, groups)
+    return ShuffledControl(value, float(drawn.std(ddof=1)), metric.chance)
 
 
 def exchanged_labels(labels: Labels, groups: Groups, *, seed: int) -> Labels:
@@ -138,22 +145,18 @@ def _some_entities(groups: Groups, rows: int, seed: int) -> NDArray[np.bool_]:
     return np.isin(groups, codes[order][before < rows])
 
 
-def _measured(name: str, trainer: Fitter, fit: Fit, labels: Labels, *, folds: NDArray[np.int64]) -> Candidate:
-    by_fold: dict[Metric, Vector] = {
-        "auc": _per_fold(fit, labels, folds, auc),
-        "average_precision": _per_fold(fit, labels, folds, average_precision),
+def _measured(name: str, trainer: Fitter, fit: Fit, train: Dataset, folds: NDArray[np.int64], task: Task) -> Candidate:
+    parts = [folds == k for k in np.unique(folds)]
+    by_fold = {
+        key: np.array([metric.value(train.labels[p], fit.out_of_fold[p], train.groups[p]) for p in parts])
+        for key, metric in task.metrics.items()
     }
-    measured = {**by_fold, "log_loss": _per_fold(fit, labels, folds, log_loss)}
-    estimates = {name: _estimate(values) for name, values in measured.items()}
+    losses = {
+        key: np.array([loss(train.labels[p], fit.out_of_fold[p]) for p in parts])
+        for key, loss in task.fold_losses.items()
+    }
+    estimates = {key: _estimate(values) for key, values in {**by_fold, **losses}.items()}
     return Candidate(name, fit, {**trainer.parameters(), **fit.notes}, by_fold, estimates)
-
-
-class _Measure(Protocol):
-    def __call__(self, labels: Labels, scores: Vector, /) -> float: ...
-
-
-def _per_fold(fit: Fit, labels: Labels, folds: NDArray[np.int64], measure: _Measure) -> Vector:
-    return np.array([measure(labels[folds == k], fit.out_of_fold[folds == k]) for k in np.unique(folds)])
 
 
 def _estimate(values: Vector) -> Estimate:

@@ -32,7 +32,7 @@ class Dataset:
 
     Attributes:
         rows: float32, shape `(n, n_features)`, NaN where missing.
-        labels: 1 for the positive class, else 0.
+        labels: of the task's type: 1 for the positive class, else 0; or numbers.
         groups: number of the entity; the same number means the same entity on both sides of the split.
         entity_ids: the entity's key.
         cutoffs: the moment up to which the features know, UTC.
@@ -81,25 +81,29 @@ def split(
     horizon_days: int,
     slice_by: Sequence[str] = (),
     label: str = LABEL,
-    key: str = ENTITY,
+    label_type: type[np.generic] = np.int8,
+    entity: str = ENTITY,
+    key: str | None = None,
 ) -> Split:
     """Return a division by time: rows cut off from `holdout` on against rows whose label window had ended by then.
 
     Rows are put into the order of time and key first, so their order in `table` changes nothing.
 
     Args:
-        table: `customer_id`, `event_timestamp` (UTC), `label` (bool or 0/1), `key` and all of `features`.
+        table: `entity`, `event_timestamp` (UTC), `label`, `key` and all of `features`.
         features: columns to learn from, numbers and strings.
         holdout: (first) day of the hold-out's cut-offs.
         horizon_days: days after a cut-off that its labels look at.
         slice_by: columns whose parts the gate compares; numbers are divided at the terciles of the training rows.
         label: column of the labels.
-        key: column that tells rows of one moment apart.
+        label_type: of the task (`models.tasks`).
+        entity: column of the entity whose rows stay together.
+        key: column that tells rows of one moment apart; None: the entity.
 
     Raises:
         TesseraError: no row is cut off on `holdout`, no row is old enough to learn from, or a value is infinite.
     """
-    ordered = table.sort_by([(MOMENT, "ascending"), (key, "ascending")])
+    ordered = table.sort_by([(MOMENT, "ascending"), (key or entity, "ascending")])
     days = _days(ordered)
     train_mask = days <= np.datetime64(holdout - timedelta(days=horizon_days))
     holdout_mask = days >= np.datetime64(holdout)
@@ -108,11 +112,12 @@ def split(
     train_table, holdout_table = ordered.filter(pa.array(train_mask)), ordered.filter(pa.array(holdout_mask))
     encoder = Encoder.fit(train_table, features)
     parts = {name: _Parts.learn(train_table.column(name)) for name in slice_by}
-    groups = _group_numbers(ordered)
+    groups = _group_numbers(ordered, entity)
+    columns = _Columns(entity, label, label_type)
     last = days[train_mask].max().astype(date)
     return Split(
-        train=_dataset(train_table, encoder, groups[train_mask], parts, label),
-        holdout=_dataset(holdout_table, encoder, groups[holdout_mask], parts, label),
+        train=_dataset(train_table, encoder, groups[train_mask], parts, columns),
+        holdout=_dataset(holdout_table, encoder, groups[holdout_mask], parts, columns),
         holdout_table=holdout_table,
         encoder=encoder,
         label_end=last + timedelta(days=horizon_days),
@@ -139,17 +144,24 @@ class Whole:
 
 
 def whole(
-    table: pa.Table, *, features: Sequence[str], horizon_days: int, label: str = LABEL, key: str = ENTITY
+    table: pa.Table,
+    *,
+    features: Sequence[str],
+    horizon_days: int,
+    label: str = LABEL,
+    label_type: type[np.generic] = np.int8,
+    entity: str = ENTITY,
+    key: str | None = None,
 ) -> Whole:
     """All rows of `table` as one side; columns and order as in `split`.
 
     Raises:
         TesseraError: a value is infinite.
     """
-    ordered = table.sort_by([(MOMENT, "ascending"), (key, "ascending")])
+    ordered = table.sort_by([(MOMENT, "ascending"), (key or entity, "ascending")])
     encoder = Encoder.fit(ordered, features)
     cutoffs = tuple(np.unique(_days(ordered)).astype(date).tolist())
-    train = _dataset(ordered, encoder, _group_numbers(ordered), {}, label)
+    train = _dataset(ordered, encoder, _group_numbers(ordered, entity), {}, _Columns(entity, label, label_type))
     return Whole(train, encoder, cutoffs[-1] + timedelta(days=horizon_days), cutoffs)
 
 
@@ -190,14 +202,29 @@ class _Parts:
         return [*low, *middle, f"> {self.edges[-1]:g}"]
 
 
-def _dataset(table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts], label: str) -> Dataset:
+@dataclass(frozen=True)
+class _Columns:
+    """Columns that are not features."""
+
+    entity: str
+    label: str
+    label_type: type[np.generic]
+
+    def labels(self, table: pa.Table) -> Labels:
+        column = table.column(self.label)
+        return column.cast(pa.from_numpy_dtype(self.label_type)).to_numpy()
+
+
+def _dataset(
+    table: pa.Table, encoder: Encoder, groups: Groups, parts: Mapping[str, _Parts], columns: _Columns
+) -> Dataset:
     rows = encoder.matrix(table)
     _check_finite(rows, encoder)
     return Dataset(
         rows=rows,
-        labels=table.column(label).cast(pa.int8()).to_numpy(),
+        labels=columns.labels(table),
         groups=groups,
-        entity_ids=np.asarray(table.column(ENTITY).to_numpy(), dtype=object),
+        entity_ids=np.asarray(table.column(columns.entity).to_numpy(), dtype=object),
         cutoffs=_moments(table),
         slices={name: part.of(table.column(name)) for name, part in parts.items()},
     )
@@ -211,8 +238,8 @@ def _days(table: pa.Table) -> NDArray[np.datetime64]:
     return _moments(table).astype("datetime64[D]")
 
 
-def _group_numbers(table: pa.Table) -> Groups:
-    encoded = table.column(ENTITY).combine_chunks().dictionary_encode()
+def _group_numbers(table: pa.Table, entity: str) -> Groups:
+    encoded = table.column(entity).combine_chunks().dictionary_encode()
     indices: Any = encoded.indices if isinstance(encoded, pa.DictionaryArray) else encoded.combine_chunks().indices
     return indices.to_numpy().astype(np.int64)
 

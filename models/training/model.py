@@ -3,31 +3,34 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 Vector = NDArray[np.float64]
-Labels = NDArray[np.int8]
+#: Of a binary task 0 or 1 (int8), of a regression numbers (float64), of several classes their numbers (int64), of a
+#: ranking relevances (int8).
+Labels = NDArray[Any]
 Groups = NDArray[np.int64]
 
 
 class FittedModel(Protocol):
-    """A trained, calibrated binary classifier over float32 matrices; NaN means missing."""
+    """A trained model over float32 matrices; NaN means missing."""
 
     kind: str
 
     def predict(self, rows: Matrix) -> Vector:
-        """Calibrated probability of the positive class, shape `(n_rows,)`, strictly monotone in the raw score.
+        """Return predictions in the unit of the task, shape `(n_rows,)`; `(n_rows, n_classes)` of several classes.
 
-        A row's value does not depend on the rows it comes with.
+        A binary classifier gives the calibrated probability of the positive class, strictly monotone in `raw`. A row's
+        value does not depend on the rows it comes with.
         """
         ...
 
     def raw(self, rows: Matrix) -> Vector:
-        """Log-odds before calibration, shape `(n_rows,)`."""
+        """Return the model's own scale, shape as `predict`; of a binary classifier log-odds before calibration."""
         ...
 
     def contributions(self, rows: Matrix) -> Matrix:
@@ -48,13 +51,22 @@ class FittedModel(Protocol):
         ...
 
 
+@runtime_checkable
+class IntervalModel(FittedModel, Protocol):
+    """A model of numbers that also gives a prediction interval of each row."""
+
+    def interval(self, rows: Matrix) -> tuple[Vector, Vector]:
+        """Return lower and upper end, each of shape `(n_rows,)`; a row's prediction lies between them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Fit:
     """A trained model with what its training says about it.
 
     Attributes:
         model: trained on all rows.
-        out_of_fold: calibrated probability of each row, by a model that saw no row of the same entity.
+        out_of_fold: prediction of each row, by a model that saw no row of the same entity.
         folds: which fold each row was held out in, `0..k-1`.
         notes: what training itself chose, e.g. the number of rounds.
     """

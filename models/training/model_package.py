@@ -36,7 +36,7 @@ class ModelCard(BaseModel):
         feature_service: the Feast service whose features it reads.
         feature_version: version of the definitions of these features.
         rows: training rows.
-        positives: of these, rows of the positive class.
+        labels: numbers of their labels, e.g. `positives` (`models.tasks`).
         parameters: everything that shapes the model, defaults included.
         metrics: out-of-fold and hold-out numbers.
     """
@@ -50,7 +50,7 @@ class ModelCard(BaseModel):
     feature_service: str
     feature_version: str
     rows: int
-    positives: int
+    labels: dict[str, float]
     parameters: dict[str, str]
     metrics: dict[str, float]
 
@@ -67,7 +67,7 @@ class LoadedModel:
     size_bytes: int
 
     def score(self, table: pa.Table | pa.RecordBatch) -> Vector:
-        """Calibrated probability of the positive class for each row of a table of features."""
+        """Prediction of each row of a table of features; of a binary task the probability of the positive class."""
         return self.model.predict(self.encoder.matrix(table))
 
     @cached_property
@@ -158,10 +158,24 @@ def _histogram(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
     return HistogramModel.load(folder, saved)
 
 
+def _xgboost_regression(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
+    from models.training.regression_models import XGBoostRegressionModel
+
+    return XGBoostRegressionModel.load(folder, saved)
+
+
+def _ridge_regression(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
+    from models.training.regression_models import RidgeModel
+
+    return RidgeModel.load(folder, saved)
+
+
 _LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], FittedModel]] = {
     "xgboost": _xgboost,
     "logistic_regression": _linear,
     "hist_gradient_boosting": _histogram,
+    "xgboost_regression": _xgboost_regression,
+    "ridge_regression": _ridge_regression,
 }
 
 

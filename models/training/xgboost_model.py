@@ -17,7 +17,7 @@ from models.training.model import Fit, Groups, Labels, Matrix, Vector
 # xgboost has hardly any static types.
 # pyright: basic
 
-_FILE = "model.ubj"
+BOOSTER_FILE = "model.ubj"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class XGBoostModel:
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """Return the calibration (JSON), after the booster stands in `folder` as UBJ."""
-        self._booster.save_model(folder / _FILE)
+        self._booster.save_model(folder / BOOSTER_FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 
     @classmethod
@@ -68,16 +68,26 @@ class XGBoostModel:
         Raises:
             TesseraError: the file is no XGBoost model.
         """
-        try:
-            booster = xgb.Booster(model_file=folder / _FILE)
-        except ValueError as error:  # XGBoostError is one; decoding its own message may be another
-            raise TesseraError(
-                f"{folder / _FILE} is no XGBoost model.",
-                expected="a booster in UBJ format",
-                todo="Put an earlier version in charge with `tessera rollback`, or train again.",
-            ) from error
-        booster.set_param({"nthread": threads})
+        booster = read_booster(folder, threads=threads)
         return cls(booster, Platt(float(saved["slope"]), float(saved["intercept"])))
+
+
+def read_booster(folder: Path, *, threads: int = 1) -> xgb.Booster:
+    """Return the booster in the folder of a package.
+
+    Raises:
+        TesseraError: the file is no XGBoost model.
+    """
+    try:
+        booster = xgb.Booster(model_file=folder / BOOSTER_FILE)
+    except ValueError as error:  # XGBoostError is one; decoding its own message may be another
+        raise TesseraError(
+            f"{folder / BOOSTER_FILE} is no XGBoost model.",
+            expected="a booster in UBJ format",
+            todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+        ) from error
+    booster.set_param({"nthread": threads})
+    return booster
 
 
 def fit_xgboost(
@@ -99,17 +109,17 @@ def fit_xgboost(
     """
     folds = grouped_folds(labels, groups, k=boosting.folds, seed=boosting.seed)
     booster_parameters = {**parameters, "seed": boosting.seed}
-    rounds, raw = _cross_validate(rows, labels, folds, booster_parameters, boosting)
+    rounds, raw = cross_validate(rows, labels, folds, booster_parameters, boosting)
     train = xgb.QuantileDMatrix(rows, labels, max_bin=parameters["max_bin"], nthread=parameters["nthread"])
     booster = xgb.train(booster_parameters, train, num_boost_round=rounds)
     platt = fit_platt(raw, labels)
     return Fit(XGBoostModel(booster, platt), platt(raw), folds, {"rounds": str(rounds)})
 
 
-def _cross_validate(
+def cross_validate(
     rows: Matrix, labels: Labels, folds: NDArray[np.int64], parameters: Mapping[str, Any], boosting: Boosting
 ) -> tuple[int, Vector]:
-    """Return number of rounds with the lowest mean log loss (or as given), and the out-of-fold log-odds at that round.
+    """Return number of rounds with the lowest mean loss (or as given), and the out-of-fold margins at that round.
 
     All folds boost in step, so that one number of rounds is chosen for all and no fold stops at its own lucky round.
     """

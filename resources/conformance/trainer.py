@@ -42,7 +42,7 @@ def _package(folder: Path, fit: Fit) -> Path:
         feature_service="churn_v1",
         feature_version="1",
         rows=800,
-        positives=400,
+        labels={"positives": 400},
         parameters={},
         metrics={},
     )

@@ -87,6 +87,8 @@ TRAINERS: Mapping[str, str] = {
     "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
     "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
     "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
+    "xgboost_regression": "resources.trainer.xgboost_regression.XGBoostRegressionTrainerConfig",
+    "ridge_regression": "resources.trainer.ridge_regression.RidgeRegressionTrainerConfig",
 }
 
 #: Port, or `trainer` -> kind -> config class: everything that ships with Tessera and can be named by its kind.

@@ -1,10 +1,11 @@
-"""The trainer port: fit a calibrated model."""
+"""The trainer port: fit a model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+from models.tasks.task import TaskName
 from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.recipe import Recipe
 from resources.health import Health
@@ -15,12 +16,14 @@ class Trainer(ABC):
 
     #: Short name of the candidate, e.g. `xgboost`.
     name: str
+    #: The kind of prediction that it makes models for.
+    task: TaskName = "binary"
     #: Its config, from which it can be made again; set when the stack opens it.
     recipe: Recipe | None = None
 
     @abstractmethod
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """Return a calibrated model, and its out-of-fold probabilities.
+        """Return a model (of a binary task a calibrated one), and its out-of-fold predictions.
 
         `groups` names the entity of each row: no entity stands on both sides of any internal split (early stopping,
         calibration, out-of-fold scores).

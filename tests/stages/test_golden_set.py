@@ -32,7 +32,7 @@ def package(folder: Path, *, shift: float, rows_kept: int = 20) -> Path:
         feature_service="churn_v1",
         feature_version="churn_v1",
         rows=200,
-        positives=int(labels.sum()),
+        labels={"positives": int(labels.sum())},
         parameters={},
         metrics={},
     )

@@ -15,6 +15,7 @@ from assets.churn import features as churn_features
 from assets.churn import training as churn_learning
 from assets.fraud import features as fraud_features
 from assets.fraud import training as fraud_learning
+from assets.stages.cutoff_training import recomputed_rows
 from models.settings import ChurnSettings
 from resources.engine.local import LocalEngine
 from resources.lake.delta import DeltaLake
@@ -79,7 +80,7 @@ def churn_again(lake: DeltaLake, engine: LocalEngine) -> Any:
     cutoffs = pa.table({churn_features.DAY: pa.array([DAY], pa.date32())})
     tables = {"orders": lake.scan("orders"), "cutoffs": cutoffs}
     rows = engine.query(partial(_features), tables, population_days=180).read_all()
-    return churn_learning.recomputed_features(lake, engine, SETTINGS, rows, [DAY])
+    return recomputed_rows(lake, engine, churn_learning.cutoff_plan(SETTINGS), 1, rows, [DAY])
 
 
 def _features(orders: Any, cutoffs: Any, *, population_days: int) -> Any:

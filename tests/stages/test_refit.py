@@ -9,7 +9,7 @@ import tests.learning_world as learning_world
 from assets.stages.promotion import verified
 from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
-from models.gates.config import GateConfig
+from models.gates.config import BinaryGateConfig
 from models.ledger import champion_before, champions_before, refusal
 from models.training.agreement import RefitConfig
 from models.training.model import Fit, Groups, Labels, Matrix
@@ -47,7 +47,7 @@ class Night:
         self.notices = Notices()
 
     def train(
-        self, *trainers: Trainer, as_of: date = AS_OF, gate: GateConfig = GATE, refit: RefitConfig | None = None
+        self, *trainers: Trainer, as_of: date = AS_OF, gate: BinaryGateConfig = GATE, refit: RefitConfig | None = None
     ) -> Evaluation:
         task = task_as_of(as_of, gate=gate, refit=refit or RefitConfig())
         found = evaluate_candidates(task, trainers, self.registry, as_of)

@@ -15,7 +15,7 @@ from assets.fraud import training as fraud_learning
 from assets.stages import training as learning
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
-from models.gates.config import GateConfig
+from models.gates.config import BinaryGateConfig
 from models.scoring.config import DriftConfig
 from models.settings import ChurnSettings, FraudSettings
 from models.training.dataset import split
@@ -65,7 +65,7 @@ def learn(table: pa.Table, folder: Path) -> None:
         newest=table.slice(table.num_rows // 3 * 2),
         baselines={"recency only": "recency_days"},
         recomputed=Recomputed(("now",), 1, FEATURES),
-        gate=GateConfig(n_bootstrap=100),
+        gate=BinaryGateConfig(n_bootstrap=100),
         drift=DriftConfig(),
     )
     registry = FolderRegistry(folder)
@@ -194,7 +194,7 @@ def placed(folder: Path, days: list[date]) -> DeltaLake:
         pytest.param([0], "too few to train on", id="one order"),
         pytest.param([399, 400], "too few to train on", id="two days"),
         pytest.param(list(range(340, 401)), "too few to train on", id="61 days"),
-        pytest.param([0, 400], "No customer was active", id="nobody active at a cut-off"),
+        pytest.param([0, 400], "churn_features has no row at any cut-off", id="nobody active at a cut-off"),
     ],
 )
 def test_too_little_history_is_said_before_the_feature_store_is_asked(

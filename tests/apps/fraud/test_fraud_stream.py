@@ -343,7 +343,7 @@ def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Pat
         feature_service="fraud_v1",
         feature_version="fraud_v1",
         rows=400,
-        positives=int(labels.sum()),
+        labels={"positives": int(labels.sum())},
         parameters={},
         metrics={},
     )

@@ -14,13 +14,12 @@ import pyarrow as pa
 import pytest
 
 from models.errors import TesseraError
-from models.evaluation.baselines import single_feature_scores
 from models.features.leakage import Recomputed
-from models.gates.checks import CHECKS
-from models.gates.config import GateConfig
+from models.gates.config import BinaryGateConfig
 from models.gates.evidence import Champion, GateEvidence, NoChampion, champion_from
 from models.gates.gate import run_gate
 from models.gates.report import GateReport
+from models.tasks.binary import BINARY
 from models.training.calibration import log_odds, sigmoid
 from models.training.candidates import ShuffledControl, fit_candidates, shuffled_control
 from models.training.dataset import Dataset, Split, split
@@ -34,8 +33,8 @@ CUTOFFS = tuple(HOLDOUT - timedelta(days=90 + 14 * back) for back in (2, 1, 0))
 FEATURES = ("recency_days", "orders_90", "gap_days", "taste", "country")
 CUSTOMERS = 1500
 #: The baselines here know as little as they are asked to: trees find what single features cannot say.
-CONFIG = GateConfig(n_bootstrap=200, max_jump=0.5, max_champion_jump=0.5)
-LIMITS_OF_NOTHING = {check.__name__ for check in CHECKS}
+CONFIG = BinaryGateConfig(n_bootstrap=200, max_jump=0.5, max_champion_jump=0.5)
+LIMITS_OF_NOTHING = {check.__name__ for check in BINARY.checks}
 
 
 def table(seed: int = 1) -> pa.Table:
@@ -80,12 +79,13 @@ class World:
 
 
 def evidence_of(made: Split, trainer: XGBoostTrainer, champion: Champion | NoChampion) -> tuple[Fit, Fit, GateEvidence]:
-    linear, trees = fit_candidates([LogisticRegressionTrainerConfig().open(), trainer], made.train)
+    linear, trees = fit_candidates([LogisticRegressionTrainerConfig().open(), trainer], made.train, BINARY)
     baselines = {
         "logistic_regression": linear.fit.model.predict(made.holdout.rows),
-        **single_feature_scores(made, {"recency_only": "recency_days", "frequency_only": "orders_90"}),
+        "recency_only": BINARY.by_feature(made, "recency_days"),
+        "frequency_only": BINARY.by_feature(made, "orders_90"),
     }
-    control = shuffled_control(trainer, made.train)
+    control = shuffled_control(trainer, made.train, BINARY)
     recomputed = Recomputed(("2025-06-01",), CUSTOMERS, (*made.encoder.numeric, *made.encoder.categories))
     evidence = GateEvidence(
         "xgboost", trees.fit.model, made, baselines, champion, control, 300_000, lambda: 50, recomputed
@@ -127,7 +127,7 @@ def distorted(world: World, change: Callable[[Vector, Matrix], Vector]) -> GateE
 
 
 def judge(evidence: GateEvidence, *, picture: bool = False, **limits: Any) -> GateReport:
-    return run_gate(evidence, CONFIG.model_copy(update=limits), picture=picture)
+    return run_gate(evidence, CONFIG.model_copy(update=limits), BINARY, picture=picture)
 
 
 def value(report: GateReport, name: str) -> float:
@@ -142,7 +142,7 @@ def value(report: GateReport, name: str) -> float:
 def test_a_good_model_passes_every_check(world: World) -> None:
     report = judge(world.evidence)
     assert report.passed, report.markdown(picture=False)
-    assert [check.name for check in report.checks] == [check.__name__ for check in CHECKS]
+    assert [check.name for check in report.checks] == [check.__name__ for check in BINARY.checks]
     assert report.notes == []
 
 
@@ -374,9 +374,9 @@ def test_leakage_a_feature_from_after_the_cut_off_is_found(world: World, name: s
 
 
 def test_leakage_folds_that_split_customers_are_found(world: World) -> None:
-    learnt = ShuffledControl(auc=0.58, standard_error=0.01)
+    learnt = ShuffledControl(value=0.58, standard_error=0.01)
     assert judge(replace(world.evidence, control=learnt)).stopped_by == ("leakage",)
-    unknown = ShuffledControl(auc=float("nan"), standard_error=0.01)
+    unknown = ShuffledControl(value=float("nan"), standard_error=0.01)
     assert judge(replace(world.evidence, control=unknown)).stopped_by == ("leakage",)
 
 
@@ -440,7 +440,7 @@ def test_without_the_linear_baseline_nothing_passes(world: World, left: set[str]
 
 
 def test_a_report_without_checks_has_not_passed() -> None:
-    assert not GateReport("x", (), {}, (), b"", ()).passed
+    assert not GateReport("x", (), {}, (), b"", (), (), "AUC").passed
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
@@ -450,7 +450,7 @@ def test_the_report_shows_checks_models_slices_and_the_picture(world: World) -> 
     report = judge(world.evidence, picture=True)
     text = report.markdown()
     assert text.startswith("## Gate: xgboost passed")
-    for name in (*(check.__name__ for check in CHECKS), "recency_only", "country: DE", "orders_90: "):
+    for name in (*(check.__name__ for check in BINARY.checks), "recency_only", "country: DE", "orders_90: "):
         assert name in text
     assert "data:image/png;base64," in text
     assert len(text) < 200_000
@@ -474,7 +474,8 @@ def test_a_packed_champion_is_scored_by_its_own_features(world: World, tmp_path:
     fit = LogisticRegressionTrainerConfig().open().fit(old.train.rows, old.train.labels, old.train.groups)
     card = ModelCard(
         app="churn", as_of=HOLDOUT, label_end=old.label_end, train_cutoffs=old.train_cutoffs,
-        feature_service="churn_v1", feature_version="1", rows=len(old.train), positives=int(old.train.labels.sum()),
+        feature_service="churn_v1", feature_version="1", rows=len(old.train),
+        labels={"positives": int(old.train.labels.sum())},
         parameters={}, metrics={},
     )  # fmt: skip
     save(tmp_path / "p", fit.model, old.encoder, card)
@@ -490,7 +491,7 @@ def test_limits_are_frozen_and_misspelt_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="frozen"):
         CONFIG.min_quality = 0.1  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(ValueError, match="Extra inputs"):
-        GateConfig(min_acu=0.7)  # pyright: ignore[reportCallIssue]
+        BinaryGateConfig(min_acu=0.7)  # pyright: ignore[reportCallIssue]
 
 
 def appended(a: Dataset, b: Dataset) -> Dataset:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.evaluation.baselines import single_feature_scores
 from models.features.leakage import Recomputed, recomputed
-from models.gates.config import FraudGateConfig, GateConfig
+from models.gates.config import BinaryGateConfig, FraudGateConfig
 from models.gates.evidence import GateEvidence, NoChampion
 from models.gates.gate import run_gate
 from models.gates.report import GateReport
+from models.tasks.binary import BINARY
 from models.training.calibration import sigmoid
 from models.training.candidates import ShuffledControl
 from models.training.dataset import Split, split
@@ -26,7 +26,7 @@ HOLDOUT = date(2025, 6, 1)
 DAYS = (*(HOLDOUT - timedelta(days=90 + 14 * back) for back in (2, 1, 0)), HOLDOUT)
 CUSTOMERS = 900
 FEATURES = ("recency_days", "orders_90", "tenure_days", "spend_total", "basket_mean", "country")
-CONFIG = GateConfig(n_bootstrap=100, max_latency_us_per_row=1e4)
+CONFIG = BinaryGateConfig(n_bootstrap=100, max_latency_us_per_row=1e4)
 SEEDS = range(20)
 
 
@@ -84,7 +84,10 @@ def with_leak(rows: pa.Table, kind: str) -> pa.Table:
 def judged(rows: pa.Table, features: tuple[str, ...] = FEATURES, again: Recomputed | None = None) -> GateReport:
     made: Split = split(rows, features=features, holdout=HOLDOUT, horizon_days=90)
     model = LogisticRegressionTrainerConfig(folds=2).open().fit(made.train.rows, made.train.labels, made.train.groups)
-    baselines = single_feature_scores(made, {"recency only": "recency_days", "frequency only": "orders_90"})
+    baselines = {
+        "recency only": BINARY.by_feature(made, "recency_days"),
+        "frequency only": BINARY.by_feature(made, "orders_90"),
+    }
     baselines["logistic_regression"] = model.model.predict(made.holdout.rows)
     evidence = GateEvidence(
         "logistic_regression",
@@ -98,7 +101,7 @@ def judged(rows: pa.Table, features: tuple[str, ...] = FEATURES, again: Recomput
         again or Recomputed(("2025-06-01",), CUSTOMERS, features),
         ("recency_days", "orders_90"),
     )
-    return run_gate(evidence, CONFIG, picture=False)
+    return run_gate(evidence, CONFIG, BINARY, picture=False)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.metrics import auc
+from models.tasks.binary import BINARY
 from models.training.calibration import Platt
 from models.training.candidates import (
     Candidate,
@@ -36,18 +37,20 @@ def candidate(name: str, aucs: Sequence[float]) -> Candidate:
 def test_the_simpler_one_is_chosen_when_the_better_one_may_be_luck() -> None:
     line = candidate("logistic_regression", [0.80, 0.78, 0.82, 0.79, 0.81])
     lucky = candidate("xgboost", [0.83, 0.77, 0.82, 0.78, 0.83])
-    assert choose([line, lucky]) is line
+    assert choose([line, lucky], "auc") is line
 
 
 def test_a_small_lead_in_every_fold_is_no_luck() -> None:
     line = candidate("logistic_regression", [0.70, 0.80, 0.75, 0.85, 0.65])
     steady = candidate("xgboost", [0.71, 0.81, 0.76, 0.86, 0.66])
-    assert choose([line, steady]) is steady
+    assert choose([line, steady], "auc") is steady
 
 
 def test_of_equal_candidates_the_first_is_chosen_whatever_its_kind() -> None:
     same = [0.8, 0.7, 0.9]
-    chosen = choose([candidate("mine", same), candidate("hist_gradient_boosting", same), candidate("xgboost", same)])
+    chosen = choose(
+        [candidate("mine", same), candidate("hist_gradient_boosting", same), candidate("xgboost", same)], "auc"
+    )
     assert chosen.name == "mine"
 
 
@@ -63,7 +66,7 @@ def world(entities: int = 120, rows_each: int = 6, seed: int = 1) -> Dataset:
 
 def test_candidates_come_in_the_order_of_their_trainers_with_numbers_of_every_fold() -> None:
     trainers = [LogisticRegressionTrainerConfig().open(), XGBoostTrainerConfig(max_rounds=20).open()]
-    found = fit_candidates(trainers, world())
+    found = fit_candidates(trainers, world(), BINARY)
     assert [c.name for c in found] == ["logistic_regression", "xgboost"]
     for c in found:
         assert c.folds["auc"].shape == (5,)
@@ -76,17 +79,17 @@ def test_candidates_come_in_the_order_of_their_trainers_with_numbers_of_every_fo
 def test_trainers_with_other_folds_are_compared_on_the_same_rows() -> None:
     line = LogisticRegressionTrainerConfig(folds=3).open()
     alone = line.fit(world().rows, world().labels, world().groups)
-    found = fit_candidates([line, XGBoostTrainerConfig(max_rounds=20, folds=2, seed=1).open()], world())
+    found = fit_candidates([line, XGBoostTrainerConfig(max_rounds=20, folds=2, seed=1).open()], world(), BINARY)
     assert [c.folds["auc"].shape for c in found] == [(3,), (3,)]
     for c in found:
         held = [auc(world().labels[alone.folds == k], c.fit.out_of_fold[alone.folds == k]) for k in range(3)]
         assert c.folds["auc"].tolist() == held
-    assert choose(found) in found
+    assert choose(found, "auc") in found
 
 
 def test_two_trainers_of_one_kind_are_two_candidates() -> None:
     trainers = [LogisticRegressionTrainerConfig(inverse_penalty=c).open() for c in (3.0, 0.1)]
-    found = fit_candidates(trainers, world())
+    found = fit_candidates(trainers, world(), BINARY)
     assert [(one.name, one.parameters["C"]) for one in found] == [
         ("logistic_regression", "3.0"),
         ("logistic_regression-2", "0.1"),
@@ -103,10 +106,10 @@ class SplittingTrainer(LogisticRegressionTrainer):
 
 
 def test_the_control_is_near_one_half_for_honest_folds_and_far_for_folds_that_split_entities() -> None:
-    honest = shuffled_control(XGBoostTrainerConfig(max_rounds=60).open(), world())
+    honest = shuffled_control(XGBoostTrainerConfig(max_rounds=60).open(), world(), BINARY)
     assert honest.z < 4
-    split = shuffled_control(SplittingTrainer(LogisticRegressionTrainerConfig()), world())
-    assert split.auc > 0.8
+    split = shuffled_control(SplittingTrainer(LogisticRegressionTrainerConfig()), world(), BINARY)
+    assert split.value > 0.8
     assert split.z > 6
 
 

@@ -34,7 +34,7 @@ CARD = ModelCard(
     feature_service="churn_v1",
     feature_version="3",
     rows=200,
-    positives=100,
+    labels={"positives": 100},
     parameters={"C": "0.1"},
     metrics={"auc": 0.8},
 )

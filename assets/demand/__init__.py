@@ -1,0 +1,1 @@
+"""Demand: units of each product in the next days. The example of `docs/new-application.md`."""

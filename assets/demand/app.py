@@ -1,0 +1,15 @@
+"""The record of the application `demand`."""
+
+from assets.stages.app import App
+from models.scoring.output import regression_output
+
+DEMAND = App(
+    name="demand",
+    title="Units of each product in the next 7 days, with an 80 % interval.",
+    made_from=("orders",),
+    features="demand_features",
+    training_set="demand_training_set",
+    golden_ids=lambda _: [],  # its entities are products: no person is in a golden set
+    output=regression_output("product_id", unit="units", at_least=0),
+    erases=(),
+)

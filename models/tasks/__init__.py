@@ -1,0 +1,1 @@
+"""Kinds of prediction: labels, metrics, baselines, gate checks and pictures of each."""
