@@ -33,7 +33,7 @@ def features_asset(app: str, plan: Callable[[Settings], CutoffPlan], *, descript
         deps=[["shop", "orders"]],
         partitions_def=daily,
         group_name=app,
-        kinds={"duckdb", "deltalake"},
+        kinds={"engine", "lake"},
         owners=_OWNERS,
         description=description,
     )
