@@ -137,7 +137,10 @@ class RegressionGateConfig(GateConfig, frozen=True):
         default=0.85, ge=0, le=1, description="The same, at most: a wider interval than promised tells less."
     )
     max_feature_correlation: float = Field(
-        default=0.98, gt=0, le=1, description="|Rank correlation| of a single feature with the label; more is a leak."
+        default=0.98,
+        gt=0,
+        le=1,
+        description="Largest rank correlation of a single feature with the label, in either direction; more is a leak.",
     )
     max_feature_lead: float = Field(
         default=0.25,

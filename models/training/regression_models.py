@@ -27,7 +27,7 @@ _PARTS = 10
 
 
 class NumberModel:
-    """What both kinds of model share: predictions and intervals follow from the value on the model's own scale."""
+    """Base of models of numbers: predictions and intervals follow from the value on the model's own scale."""
 
     kind: str
     _intervals: Intervals

@@ -5,6 +5,7 @@
 
 import importlib
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TesseraError
@@ -49,7 +50,8 @@ def __getattr__(name: str) -> Any:
     try:
         import pytest
 
-        pytest.register_assert_rewrite(module)
+        if module not in sys.modules:
+            pytest.register_assert_rewrite(module)
         return getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         raise TesseraError(

@@ -25,7 +25,9 @@ class RidgeRegressionTrainerConfig(dg.Config):
     interval_share: float = Field(
         default=0.8, gt=0, lt=1, description="Share of the labels that a prediction interval holds."
     )
-    penalty: float = Field(default=10.0, gt=0, description="scikit-learn's `alpha`: larger shrinks more.")
+    penalty: float = Field(
+        default=10.0, gt=0, description="Strength of the L2 penalty, scikit-learn's `alpha`: larger shrinks more."
+    )
     folds: int = Field(default=4, ge=2, description="Cross-validation folds for the intervals.")
     seed: int = Field(default=7, ge=0, description="Of the folds.")
 
