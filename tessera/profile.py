@@ -153,7 +153,7 @@ class Profile:
             raise TesseraError(
                 f"No model of {app} is in charge.", expected="a champion", todo=f"Run `tessera run {app}_training`."
             )
-        return load(registry.fetch(name, chosen))
+        return load(registry.fetch(name, chosen), trusted=registry.trusted_packages)
 
     def score(self, app: str, rows: Any, version: str | None = None) -> pd.Series:
         """Return the score of each row of features, of any day, by a version, by default the champion; unpublished."""

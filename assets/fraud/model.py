@@ -35,7 +35,7 @@ class FraudModel:
     def __init__(self, registry: Registry, version: str) -> None:
         from models.training.model_package import load
 
-        loaded = load(registry.fetch(APP, version))
+        loaded = load(registry.fetch(APP, version), trusted=registry.trusted_packages)
         self.threshold = alert_threshold(loaded, f"Version {version} of the fraud model")
         self._loaded = loaded
         self._columns = [FEATURES.index(name) for name in loaded.feature_names]

@@ -107,7 +107,7 @@ def _without_trainer(
     linked = [entry.judged for entry in registry.ledger(task.app) if entry.to_version == found.version]
     judged = linked[-1] if linked else None
     packages = [(found.version, found.model)]
-    packages += [(judged, load(registry.fetch(task.app, judged)))] if judged else []
+    packages += [(judged, load(registry.fetch(task.app, judged), trusted=registry.trusted_packages))] if judged else []
     for version, model in packages:
         if not has_seen(model.card.label_end, model.card.train_cutoffs, holdout):
             how = f"as it was judged on earlier rows, for its trainer is gone: {missing.what}"

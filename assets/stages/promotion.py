@@ -51,7 +51,7 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
     """
     from models.training.golden import verified_package
 
-    loaded, rows = verified_package(registry.fetch_anew(app, version))
+    loaded, rows = verified_package(registry.fetch_anew(app, version), registry.trusted_packages)
     return Verified(version, loaded, rows)
 
 
@@ -120,7 +120,7 @@ def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
 
     for version in champions_before(registry.ledger(app)):
         try:
-            loaded, rows = verified_package(registry.fetch(app, version))
+            loaded, rows = verified_package(registry.fetch(app, version), registry.trusted_packages)
         except TesseraError as error:
             yield Unusable(version, error.what)
         else:

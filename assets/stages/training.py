@@ -184,7 +184,7 @@ class _Evaluator:
         with tempfile.TemporaryDirectory(prefix="tessera-") as place:
             package = Path(place) / "package"
             unsaved = failure_of(lambda: self._pack(package, contender))
-            report = self._report(contender, Packed(package, unsaved))
+            report = self._report(contender, Packed(package, unsaved, self.registry.trusted_packages))
             version, report = registered(task, self.registry, package, candidate, report, tags)
         return Evaluation(contender, report, version, task.holdout, self.as_of)
 

@@ -130,6 +130,12 @@ class RegressionGateConfig(GateConfig, frozen=True):
     min_quality: float = Field(
         default=0.0, lt=1, description="Lower end of the interval of D² must reach this; 0 is the best constant."
     )
+    max_slice_drop: float = Field(
+        default=0.25,
+        ge=0,
+        description="D² a slice may lose to the model in charge (or the trained baseline). Where numbers are small, a "
+        "tenth of a unit is as much as this.",
+    )
     min_coverage: float = Field(
         default=0.75, ge=0, le=1, description="Share of the hold-out's labels within their interval, at least."
     )

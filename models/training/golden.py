@@ -4,6 +4,7 @@ A package that was read back may go in charge only if it still gives these score
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,16 @@ def golden_text(model: FittedModel, rows: Matrix) -> str:
     return json.dumps({"rows": first.astype(float).tolist(), "scores": model.predict(first).tolist()})
 
 
-def verified_package(folder: Path) -> tuple[LoadedModel, int]:
+def verified_package(folder: Path, trusted: Collection[str] = ()) -> tuple[LoadedModel, int]:
     """Return the model in `folder`, and the number of golden rows that it scores exactly as when it was trained.
+
+    `trusted`: packages of third parties whose loaders may run.
 
     Raises:
         TesseraError: it cannot be loaded, for whatever reason, has no golden set, or any score differs.
     """
     try:
-        loaded = load(folder)
+        loaded = load(folder, trusted=trusted)
         return loaded, golden_scores(loaded)
     except TesseraError:
         raise

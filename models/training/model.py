@@ -17,7 +17,12 @@ Groups = NDArray[np.int64]
 
 
 class FittedModel(Protocol):
-    """A trained model over float32 matrices; NaN means missing."""
+    """A trained model over float32 matrices; NaN means missing.
+
+    A third party's class has two more attributes, by which its packages are read again: `loader`, the dotted path
+    `module:function` of a function of (folder, what `save` returned), and `formats`, the endings of its files, e.g.
+    `(".txt",)`. The profile must trust the package: `registry: {trusted_packages: [acme]}`.
+    """
 
     kind: str
 

@@ -1,9 +1,10 @@
 """A model as a folder: its files, its encoder, its card, and a checksum of everything."""
 
 import hashlib
+import importlib
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -21,7 +22,7 @@ from models.training.model import FittedModel, Vector
 # pyright: basic
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 _LIBRARIES = ("numpy", "scikit-learn", "skops", "xgboost")
 
 
@@ -93,14 +94,17 @@ def save(
     for name, text in (extras or {}).items():
         with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of the model
             file.write(text)
+    loader = str(getattr(model, "loader", LOADERS.get(model.kind, "")))
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "kind": model.kind,
+        "loader": loader,
+        "formats": sorted(getattr(model, "formats", ())),
         "model": saved,
         "encoder": encoder.to_json(),
         "card": card.model_dump(mode="json"),
         "extras": sorted(extras or {}),
-        "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "libraries": _libraries(loader),
         "files": {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir())},
     }
     manifest["sha256"] = _digest(manifest)
@@ -108,25 +112,21 @@ def save(
     return str(manifest["sha256"])
 
 
-def load(folder: Path, *, sha256: str | None = None) -> LoadedModel:
+def load(folder: Path, *, sha256: str | None = None, trusted: Collection[str] = ()) -> LoadedModel:
     """Return the model in `folder`, after every file was found to be the one that was saved.
 
     Args:
         folder: made by `save`.
         sha256: of the package, as known from elsewhere (the registry); None: only the package's own is checked.
+        trusted: packages of third parties whose loaders may run (`registry.trusted_packages` of the profile).
 
     Raises:
         TesseraError: a file is missing, added or changed, of an unknown kind, or holds a type we never write.
     """
     manifest = _read_manifest(folder)
     _check_sums(folder, manifest, sha256)
-    kind = str(manifest["kind"])
-    if kind not in _LOADERS:
-        raise TesseraError(
-            f"{folder} holds a model of kind {kind!r}.", expected=choose_from(kind, _LOADERS), todo="Update Tessera."
-        )
     return LoadedModel(
-        model=_LOADERS[kind](folder, manifest["model"]),
+        model=_loaded(folder, manifest, trusted),
         encoder=Encoder.from_json(manifest["encoder"]),
         card=_card(folder, manifest["card"]),
         extras={name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]},
@@ -140,42 +140,74 @@ def package_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
-def _xgboost(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
-    from models.training.xgboost_model import XGBoostModel
-
-    return XGBoostModel.load(folder, saved)
-
-
-def _linear(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
-    from models.training.linear_model import LinearModel
-
-    return LinearModel.load(folder, saved)
+def formats_of(folder: Path, trusted: Collection[str]) -> frozenset[str]:
+    """Return the file endings that the loader of a trusted third party reads, as the manifest names them."""
+    manifest = _read_manifest(folder)
+    loader = str(manifest.get("loader", ""))
+    return frozenset(manifest.get("formats", ())) if _top(loader) in trusted else frozenset()
 
 
-def _histogram(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
-    from models.training.boosted_model import HistogramModel
+def _loaded(folder: Path, manifest: Mapping[str, Any], trusted: Collection[str]) -> FittedModel:
+    """Read the model with the loader that the manifest names: ours, or that of a package that the profile trusts."""
+    kind, loader = str(manifest["kind"]), str(manifest.get("loader", ""))
+    if not loader:
+        raise TesseraError(
+            f"{folder} holds a model of kind {kind!r}, which names no loader.",
+            expected=f"{choose_from(kind, LOADERS)}; or a model with an attribute `loader`, the dotted path of a "
+            "function of (folder, saved)",
+            todo="Give the model class its loader, e.g. `loader = 'acme.models:load'`, and train again.",
+        )
+    if loader not in LOADERS.values() and _top(loader) not in trusted:
+        raise TesseraError(
+            f"{folder} is read by {loader!r}, and the profile does not trust the package {_top(loader)!r}.",
+            expected="a model of ours, or of a package that `registry.trusted_packages` names",
+            todo=f"If you trust it, add it in stack.yaml: registry: {{trusted_packages: [{_top(loader)}]}}.",
+        )
+    model = _imported(folder, loader)(folder, manifest["model"])
+    if model.kind != kind:
+        raise _refused(folder, f"it holds a model of kind {model.kind!r}, and its {MANIFEST} says kind {kind!r}")
+    return model
 
-    return HistogramModel.load(folder, saved)
+
+def _imported(folder: Path, loader: str) -> Callable[[Path, Mapping[str, Any]], FittedModel]:
+    module, _, path = loader.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise TesseraError(
+            f"{folder} is read by {loader!r}, which cannot be imported: {error}.",
+            expected="the package that the model was trained with",
+            todo=f"Install {_top(loader)} again, or roll back to a version of another trainer.",
+        ) from error
+    return found
 
 
-def _xgboost_regression(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
-    from models.training.regression_models import XGBoostRegressionModel
-
-    return XGBoostRegressionModel.load(folder, saved)
-
-
-def _ridge_regression(folder: Path, saved: Mapping[str, Any]) -> FittedModel:
-    from models.training.regression_models import RidgeModel
-
-    return RidgeModel.load(folder, saved)
+def _top(loader: str) -> str:
+    """Return the top-level package of a dotted path."""
+    return loader.partition(":")[0].partition(".")[0]
 
 
-_LOADERS: dict[str, Callable[[Path, Mapping[str, Any]], FittedModel]] = {
-    "xgboost": _xgboost,
-    "logistic_regression": _linear,
-    "hist_gradient_boosting": _histogram,
-    "xgboost_regression": _xgboost_regression,
-    "ridge_regression": _ridge_regression,
+def _libraries(loader: str) -> dict[str, str]:
+    """Return versions of the libraries that read and wrote the model."""
+    names = [*_LIBRARIES, *([_top(loader)] if loader and loader not in LOADERS.values() else [])]
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # a package whose distribution has another name
+            continue
+    return found
+
+
+#: Kind of model -> function that reads it, as manifests name it: `module:function`.
+LOADERS: Mapping[str, str] = {
+    "xgboost": "models.training.xgboost_model:XGBoostModel.load",
+    "logistic_regression": "models.training.linear_model:LinearModel.load",
+    "hist_gradient_boosting": "models.training.boosted_model:HistogramModel.load",
+    "xgboost_regression": "models.training.regression_models:XGBoostRegressionModel.load",
+    "ridge_regression": "models.training.regression_models:RidgeModel.load",
 }
 
 

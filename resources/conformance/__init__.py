@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resources.conformance.lake import LakeConformance
     from resources.conformance.notifier import NotifierConformance
     from resources.conformance.registry import RegistryConformance
+    from resources.conformance.regression_trainer import RegressionTrainerConformance
     from resources.conformance.sink import SinkConformance
     from resources.conformance.source import SourceConformance
     from resources.conformance.stream_store import StreamStoreConformance
@@ -29,6 +30,7 @@ __all__ = [
     "LakeConformance",
     "NotifierConformance",
     "RegistryConformance",
+    "RegressionTrainerConformance",
     "SinkConformance",
     "SourceConformance",
     "StreamStoreConformance",

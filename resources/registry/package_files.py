@@ -1,7 +1,7 @@
 """The files of a package: which are safe, what names them, whether they are still the registered ones."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from models.errors import TesseraError
@@ -13,8 +13,10 @@ SAFE_SUFFIXES = frozenset({".json", ".ubj", ".skops", ".parquet", ".md", ".png"}
 _PICKLE_START = b"\x80"
 
 
-def safe_files(package: Path) -> dict[str, str]:
+def safe_files(package: Path, trusted: Collection[str] = ()) -> dict[str, str]:
     """Return the sha256 (hex) of every file by its path inside the package (`/` between folders), sorted by path.
+
+    `trusted`: packages of third parties; the formats that their models name are taken, too.
 
     Raises:
         TesseraError: the package has no manifest, or holds a file that may run code or lead outside.
@@ -25,9 +27,9 @@ def safe_files(package: Path) -> dict[str, str]:
             expected="a folder made by models.training.model_package.save",
             todo="Save the model as a package and register that folder.",
         )
-    files = _files(package)
+    files, suffixes = _files(package), SAFE_SUFFIXES | _formats(package, trusted)
     for name in files:
-        _refuse_unsafe(package / name, name)
+        _refuse_unsafe(package / name, name, suffixes)
     return {name: sha256_of(package / name) for name in files}
 
 
@@ -67,10 +69,18 @@ def _files(package: Path) -> list[str]:
     return sorted(path.relative_to(package).as_posix() for path in found)
 
 
-def _refuse_unsafe(file: Path, name: str) -> None:
+def _formats(package: Path, trusted: Collection[str]) -> frozenset[str]:
+    if not trusted:
+        return frozenset()
+    from models.training.model_package import formats_of
+
+    return formats_of(package, trusted)
+
+
+def _refuse_unsafe(file: Path, name: str, suffixes: frozenset[str]) -> None:
     if file.is_symlink() or not file.is_file():
         problem = "is no plain file"
-    elif file.suffix not in SAFE_SUFFIXES:
+    elif file.suffix not in suffixes:
         problem = f"has the format {file.suffix or 'of no suffix'!r}"
     elif _starts_like_a_pickle(file):
         problem = "is a pickle"
@@ -78,8 +88,9 @@ def _refuse_unsafe(file: Path, name: str) -> None:
         return
     raise TesseraError(
         f"The package file {name!r} {problem}: reading it may run code.",
-        expected=f"only files in {', '.join(sorted(SAFE_SUFFIXES))}",
-        todo="Save the model in one of these formats (XGBoost as UBJ, scikit-learn as skops).",
+        expected=f"only files in {', '.join(sorted(suffixes))}",
+        todo="Save the model in one of these formats (XGBoost as UBJ, scikit-learn as skops); a third party's "
+        "model class names further ones in `formats`, and the profile its package in `registry.trusted_packages`.",
     )
 
 

@@ -24,6 +24,9 @@ class VersionInfo:
 class Registry(ABC):
     """Immutable model versions, one champion per application, and an append-only ledger of every change of it."""
 
+    #: Packages of third parties whose models may be loaded, as the profile names them.
+    trusted_packages: Sequence[str] = ()
+
     @abstractmethod
     def register(
         self,

@@ -7,11 +7,13 @@ import pytest
 
 from models.errors import TesseraError
 from models.training.model import Fit
-from resources.conformance import TrainerConformance
+from resources.conformance import RegressionTrainerConformance, TrainerConformance
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
+from resources.trainer.ridge_regression import RidgeRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
+from resources.trainer.xgboost_regression import XGBoostRegressionTrainerConfig
 
 
 class ShippedTrainer(TrainerConformance):
@@ -46,3 +48,12 @@ class TestHistGradientBoostingTrainer(ShippedTrainer):
     config = HistGradientBoostingTrainerConfig
     settings: ClassVar = {"rounds": 30}
     library = "scikit-learn"
+
+
+class TestXGBoostRegressionTrainer(RegressionTrainerConformance):
+    config = XGBoostRegressionTrainerConfig
+    settings: ClassVar = {"max_rounds": 60}
+
+
+class TestRidgeRegressionTrainer(RegressionTrainerConformance):
+    config = RidgeRegressionTrainerConfig

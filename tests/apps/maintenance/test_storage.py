@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable
 from pydantic import ValidationError
 
+from assets.apps import APPS
 from assets.maintenance import assets as storage
 from assets.partitions import daily
 from models.errors import TesseraError
@@ -89,7 +90,7 @@ def test_every_table_is_visited_and_old_files_of_old_versions_go(
             with days_ago(monkeypatch, replaced, tmp_path):
                 written(lake, table, 2)
     expected = {"files removed": 1, "lake/lately": 0, "lake/long_ago": 1, "lake/never": 0}
-    expected |= {"scores/churn": 0, "scores/fraud": 0}
+    expected |= {f"scores/{app.name}": 0 for app in APPS}
     assert run(tmp_path) == expected
     assert run(tmp_path) == expected | {"files removed": 0, "lake/long_ago": 0}
     values = {table: lake.scan(table).to_table()["value"].to_pylist() for table in lake.tables()}

@@ -1,0 +1,1 @@
+"""A third party's trainer: LightGBM, as somebody else would write it."""
