@@ -21,7 +21,12 @@ class _TwoClasses(Metric):
 class Auc(_TwoClasses):
     """Area under the ROC curve: probability that a random positive scores above a random negative."""
 
-    name, words, chance = "auc", "AUC", 0.5
+    name, words = "auc", "AUC"
+
+    def chance(self, labels: Labels, groups: Groups) -> float:
+        """Return 0.5."""
+        del labels, groups
+        return 0.5
 
     def value(self, labels: Labels, predictions: Vector, groups: Groups) -> float:
         """Return the AUC.
@@ -42,6 +47,11 @@ class AveragePrecision(_TwoClasses):
     """Mean precision over the recalled positives."""
 
     name, words = "average_precision", "average precision"
+
+    def chance(self, labels: Labels, groups: Groups) -> float:
+        """Return the share of positives."""
+        del groups
+        return float(labels.mean())
 
     def value(self, labels: Labels, predictions: Vector, groups: Groups) -> float:
         """Return the average precision.

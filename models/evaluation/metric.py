@@ -20,12 +20,10 @@ class Metric(ABC):
     Attributes:
         name: as settings, reports and the registry spell it.
         words: as people read it.
-        chance: its value for a model that knows nothing.
     """
 
     name: str
     words: str
-    chance: float = 0.0
 
     @abstractmethod
     def value(self, labels: Labels, predictions: Vector, groups: Groups) -> float:
@@ -38,6 +36,11 @@ class Metric(ABC):
     @abstractmethod
     def resample(self, labels: Labels, predictions: Vector, groups: Groups) -> Resample:
         """Return the function that gives the metric of resamples; what all of them share is computed once."""
+
+    def chance(self, labels: Labels, groups: Groups) -> float:
+        """Return its value for a model that knows nothing of these labels; 0 unless the metric says otherwise."""
+        del labels, groups
+        return 0.0
 
     def is_measurable(self, labels: Labels) -> bool:
         """Return True if a part of the hold-out with these labels is large enough for the metric to mean anything."""

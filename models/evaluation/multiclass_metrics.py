@@ -11,6 +11,11 @@ class Accuracy(Metric):
 
     name, words = "accuracy", "accuracy"
 
+    def chance(self, labels: Labels, groups: Groups) -> float:
+        """Return the share of the most frequent class."""
+        del groups
+        return float(np.bincount(labels).max() / labels.size)
+
     def value(self, labels: Labels, predictions: Vector, groups: Groups) -> float:
         """Return the accuracy."""
         del groups

@@ -5,6 +5,9 @@ import numpy as np
 from models.evaluation.metric import Metric, Resample, Weights
 from models.training.model import Groups, Labels, Vector
 
+#: Orders drawn to find what chance alone reaches.
+_RANDOM_ORDERS = 20
+
 
 class Ndcg(Metric):
     """Mean over entities of the normalised discounted cumulative gain of their first `k` items.
@@ -30,6 +33,11 @@ class Ndcg(Metric):
             return counts @ gained / np.maximum(counts.sum(axis=1), 1.0)
 
         return measure
+
+    def chance(self, labels: Labels, groups: Groups) -> float:
+        """Return the mean over random orders of the items."""
+        rng = np.random.default_rng(0)
+        return float(np.mean([self.value(labels, rng.random(labels.size), groups) for _ in range(_RANDOM_ORDERS)]))
 
     def is_measurable(self, labels: Labels) -> bool:
         """At least 20 relevant items."""

@@ -30,7 +30,7 @@ class DecisionRule(Protocol):
     """Payload columns that follow from the predictions of all rows of a day, e.g. who is contacted within a budget."""
 
     def observe(self, first: int, predicted: Mapping[str, pa.Array], matrix: Matrix) -> None:
-        """Look at the predictions of the rows from number `first` on; `matrix` is overwritten afterwards."""
+        """Look at keys and predictions of the rows from number `first` on; `matrix` is overwritten afterwards."""
         ...
 
     def columns(self, first: int, predicted: Mapping[str, pa.Array], rows: int) -> Mapping[str, pa.Array]:
@@ -146,7 +146,8 @@ def scored(
                 piece = batch.slice(start, batch_rows)
                 matrix = buffer[: scorer.encoder.transform(piece, buffer)]
                 predicted = _arrays(scorer.predict(matrix), scorer.contract)
-                rule.observe(spool.append(piece, predicted), predicted, matrix)
+                first, columns = spool.append(piece, predicted)
+                rule.observe(first, columns, matrix)
         yield ScoredRows(spool, scorer, rule)
 
 
@@ -174,8 +175,8 @@ class _Spool:
         self._stream: Any = None
         self._order = RowOrder(contract.order)
 
-    def append(self, piece: pa.RecordBatch, predicted: Mapping[str, pa.Array]) -> int:
-        """Number of the first of these rows."""
+    def append(self, piece: pa.RecordBatch, predicted: Mapping[str, pa.Array]) -> tuple[int, dict[str, pa.Array]]:
+        """Number of the first of these rows, and their keys and predictions."""
         keys = {column.name: _key(piece, column) for column in self._contract.keys}
         batch = pa.RecordBatch.from_pydict({**keys, **predicted})
         self._check_order(batch)
@@ -183,7 +184,7 @@ class _Spool:
             self._stream = pa.ipc.new_stream(pa.PythonFile(self._file, "w"), batch.schema)
         self._stream.write_batch(batch)
         self.rows += batch.num_rows
-        return self.rows - batch.num_rows
+        return self.rows - batch.num_rows, {**keys, **predicted}
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows from the first, as they were appended."""

@@ -117,7 +117,7 @@ def shuffled_control(trainer: Fitter, train: Dataset, task: Task, *, seed: int =
     metric = task.reference
     drawn = resampled(metric, labels, groups, {"control": fit.out_of_fold}, resampling)["control"]
     value = metric.value(labels, fit.out_of_fold, groups)
-    return ShuffledControl(value, float(drawn.std(ddof=1)), metric.chance)
+    return ShuffledControl(value, float(drawn.std(ddof=1)), metric.chance(labels, groups))
 
 
 def exchanged_labels(labels: Labels, groups: Groups, *, seed: int) -> Labels:
