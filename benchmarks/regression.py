@@ -106,7 +106,8 @@ def _section(weeks: list[Week]) -> str:
     everything = [np.concatenate([getattr(week, name) for week in weeks]) for name in ("truth", "lower", "upper")]
     covered = measure_interval(*everything)["coverage"]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"## Demand on Online Retail\n\n{__doc__}\n{table}\n\n{covered:.1%} of all labels of {len(weeks)} weeks lie within their 80 % interval."
+    said = f"{covered:.1%} of all labels of {len(weeks)} weeks lie within their 80 % interval."
+    return f"## Demand on Online Retail\n\n{__doc__}\n{table}\n\n{said}"
 
 
 if __name__ == "__main__":
