@@ -82,7 +82,8 @@ def _known_sales(orders: Any, cutoffs: Any) -> Any:
     days = known.group_by("product_id", "feature_date", "day").agg(
         units=known.units.sum(), cents=known.cents.sum(), lines=known.count()
     )
-    return days.mutate(age=days.feature_date.epoch_days() - days.day)
+    aged = days.mutate(age=days.feature_date.epoch_days() - days.day)
+    return aged.filter(aged.age >= 0, aged.age <= YEAR_DAYS)  # nothing older shapes a feature
 
 
 def _number(column: Any) -> Any:

@@ -8,6 +8,7 @@ WINDOWS = (1, 2, 4, 8, 13)
 BEFORE = range(1, 8)
 #: The same days a year earlier, a whole number of weeks back.
 YEAR_DAYS = 364
+_YEAR = f"{YEAR_DAYS} days"
 _LONGEST = f"{WINDOWS[-1]} periods"
 
 #: In the order of the model's columns.
@@ -16,8 +17,8 @@ DEFINITIONS: tuple[Feature, ...] = (
     *(Feature(f"lines_last_{n}", "order lines", "lines", f"{n} periods") for n in WINDOWS),
     *(Feature(f"days_sold_last_{n}", "days with at least one order line", "days", f"{n} periods") for n in WINDOWS),
     *(Feature(f"units_{n}_before", "units ordered", "units", f"the period {n} periods earlier") for n in BEFORE),
-    Feature("recency_days", "time since the last order line", "days", "all"),
-    Feature("tenure_days", "time since the first order line", "days", "all"),
+    Feature("recency_days", "time since the last order line", "days", _YEAR),
+    Feature("tenure_days", "time since the first order line of the window", "days", _YEAR),
     Feature("units_max_day", "most units ordered on one day", "units", _LONGEST),
     Feature("price_mean", "value over units", "currency of the order", _LONGEST),
     Feature("same_period_last_year", "units ordered", "units", f"the period after, {YEAR_DAYS} days earlier"),

@@ -95,9 +95,5 @@ class BinaryClassification(Task):
         """Return ROC, precision-recall and calibration curves."""
         return curves_png(labels, predictions)
 
-    def in_words(self, metrics: Mapping[str, float]) -> str:
-        """Return AUC, average precision and calibration error as one line."""
-        return f"AUC {metrics['auc']:.3f}, AP {metrics['average_precision']:.3f}, ECE {metrics['ece']:.3f}"
-
 
 BINARY = BinaryClassification()

@@ -72,11 +72,6 @@ class Task(ABC):
     def picture(self, labels: Labels, predictions: Mapping[str, Vector]) -> bytes:
         """Return a PNG of the predictions of several models, the candidate first."""
 
-    def in_words(self, metrics: Mapping[str, float]) -> str:
-        """Return the first metrics of the report's table as one line of the run's card."""
-        shown = [f"{name.replace('_', ' ')} {metrics[name]:.3f}" for name in self.columns if name in metrics]
-        return ", ".join(shown[:3])
-
     def mean(self, predictions: Vector) -> float:
         """Return the mean prediction that slices show."""
         return float(predictions.mean())

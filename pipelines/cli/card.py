@@ -42,6 +42,7 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
 def in_short(outcome: Outcome) -> str:
     """One-line summary of a run, for a list of many runs."""
     shown = [("churn/scores", _scores), ("fraud/scores", _payments_scored), ("fraud/alerts", _alerts)]
+    shown += [(f"{app}/scores", _rows_scored) for app in sorted(_APPS - _TOLD_ONE_BY_ONE)]
     return "; ".join(str(write(outcome.metadata[key])) for key, write in shown if key in outcome.metadata)
 
 
@@ -56,6 +57,8 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
     for key, name, write in _SECTIONS:
         if key in found:
             lines.append((name, write(found[key])))
+    for key, name, write in _GENERAL:
+        lines += [(name, write(found[f"{app}/{key}"])) for app in _APPS - _TOLD_ONE_BY_ONE if f"{app}/{key}" in found]
     if by_hand := _by_hand(outcome.job.partition("_")[0], stack):
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
     blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
@@ -116,8 +119,22 @@ def _payments(found: dict[str, Any]) -> str:
     )
 
 
+#: Metrics of a candidate, of whatever kind of prediction, as the card names them.
+_METRICS = {
+    "auc": "AUC",
+    "average_precision": "AP",
+    "ece": "ECE",
+    "mae": "MAE",
+    "d2_absolute_error": "D²",
+    "coverage": "coverage",
+    "macro_f1": "macro-F1",
+    "accuracy": "accuracy",
+    "ndcg_at_10": "NDCG@10",
+}
+
+
 def _candidate(found: dict[str, Any]) -> str:
-    measured = f"AUC {found['auc']:.3f}, AP {found['average_precision']:.3f}, ECE {found['ece']:.3f}"
+    measured = ", ".join(f"{words} {found[name]:.3f}" for name, words in _METRICS.items() if name in found)
     if "precision_at_top_per_day" in found:
         measured += f", precision at the top of a day {found['precision_at_top_per_day']:.3f}"
     return f"{found['kind']}: {measured} on unseen {found['holdout']}; {found['against champion']}"
@@ -233,4 +250,26 @@ _SECTIONS = (
     ("fraud/matured", "matured", _matured),
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
+)
+
+
+def _rows_at_cutoffs(found: dict[str, Any]) -> str:
+    return f"{found['dagster/row_count']:,} rows at {found['cutoffs']} past cut-offs, judged at {found['holdout']}"
+
+
+def _rows_scored(found: dict[str, Any]) -> str:
+    means = [f", {name.replace('_', ' ')} {found[name]:.3f}" for name in found if name.startswith("mean_")]
+    return f"{found['dagster/row_count']:,} scored{''.join(means)}, {found['degradation']}"
+
+
+#: Applications whose lines stand above; those of any other are the same for all.
+_TOLD_ONE_BY_ONE = {key.partition("/")[0] for key, *_ in _SECTIONS}
+_GENERAL = (
+    ("features", "features", lambda found: f"{found['dagster/row_count']:,} rows x {found['features']} features"),
+    ("training_set", "training", _rows_at_cutoffs),
+    ("candidate", "candidate", _candidate),
+    ("champion", "champion", _champion),
+    ("scores", "scores", _rows_scored),
+    ("scores", "drift", _drift),
+    ("publication", "published", _published),
 )

@@ -1,6 +1,7 @@
 """`tessera models`, `rollback` and `promote`: versions, the champion, the ledger."""
 
 import getpass
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from assets.apps import APPS
@@ -14,7 +15,8 @@ from pipelines.cli.tables import print_json
 from resources.registry.port import Registry, VersionInfo
 from resources.stack.ports import active_ports
 
-_METRICS = ("auc", "average_precision", "ece")
+#: Metrics of versions, of whatever kind of prediction; those that no version has are left out.
+_METRICS = ("auc", "average_precision", "ece", "mae", "d2_absolute_error", "coverage")
 
 
 def models(app: str, *, as_json: bool = False) -> None:
@@ -28,8 +30,9 @@ def models(app: str, *, as_json: bool = False) -> None:
     if not versions:
         out.print(runnable(f"{app} has no model yet: `tessera run {app}_nightly` trains one."))
         return
-    columns = ("version", "champion", "kind", "refit of", "created", *_METRICS, "gate")
-    out.print(listing((name.replace("_", " ") for name in columns), map(_cells, versions)))
+    metrics = [name for name in _METRICS if any(name in info.metrics for info in versions)]
+    columns = ("version", "champion", "kind", "refit of", "created", *metrics, "gate")
+    out.print(listing((name.replace("_", " ") for name in columns), (_cells(info, metrics) for info in versions)))
     out.print()
     ledger = registry.ledger(app)
     if overruled := passed_by_hand(ledger):
@@ -101,8 +104,8 @@ def _put_in_charge(
         out.print(literal(f"Note: {entry.refusal}. Every card says so until the next promotion.", "yellow"))
 
 
-def _cells(info: VersionInfo) -> list[object]:
-    numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in _METRICS]
+def _cells(info: VersionInfo, metrics: Sequence[str]) -> list[object]:
+    numbers = [f"{info.metrics[name]:.3f}" if name in info.metrics else "" for name in metrics]
     mark = literal("champion" if info.champion else "", "green")
     kind, refit_of, gate = (info.tags.get(name, "") for name in ("kind", "refit_of", "gate"))
     return [info.version, mark, kind, refit_of, info.created_at[:16], *numbers, gate]
