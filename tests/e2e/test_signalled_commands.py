@@ -152,7 +152,7 @@ def _promote_fraud(world: World) -> None:
         feature_service="fraud_v1",
         feature_version="fraud_v1",
         rows=200,
-        positives=int(labels.sum()),
+        labels={"positives": int(labels.sum())},
         parameters={},
         metrics={},
     )

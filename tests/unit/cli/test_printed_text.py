@@ -83,7 +83,7 @@ def say_alerts(text: str) -> None:
 
 def say_versions(text: str) -> None:
     info = VersionInfo(text, text, True, {}, {"kind": text, "gate": text})
-    console.out.print(console.listing(["version"], [registry._cells(info)[:1]]))  # pyright: ignore[reportPrivateUsage]
+    console.out.print(console.listing(["version"], [registry._cells(info, [])[:1]]))  # pyright: ignore[reportPrivateUsage]
 
 
 def say_health(text: str) -> None:
