@@ -108,10 +108,10 @@ def publisher(stack: Stack) -> None:
 def worker(stack: Stack) -> None:
     """For `{"through", "limit", "log"}`: scores until that offset is committed, and says what it took."""
     from assets.fraud.stream.champion import FraudChampion
-    from assets.fraud.stream.lake_context import fraud_stream
+    from assets.fraud.stream.lake_context import fraud_processor
 
     events, store, champion = stack.open("events"), stack.open("stream_store"), FraudChampion(stack.open("registry"))
-    stream = fraud_stream(events, store, stack.open("lake"), stack.open("engine"), stack.settings.fraud)
+    stream = fraud_processor(events, store, stack.open("lake"), stack.open("engine"), stack.settings.fraud)
     watch = _Watch(events, store)
     for asked in _asked():
         rows, alerts, payments = [], 0, 0
@@ -119,7 +119,7 @@ def worker(stack: Stack) -> None:
         while watch.position < asked["through"]:
             champion.refresh()
             with watch.batch() as row:
-                step = stream.step(champion, limit=asked["limit"])
+                step = stream.process(champion, limit=asked["limit"])
             if step.events:
                 alerts, payments = alerts + len(step.alerts), payments + step.payments
                 rows.append((watch.position, step.events, *row))

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.fraud.notifications import told
+from assets.fraud.notifications import notify_alert
 from assets.fraud.stream.context import Seed
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from assets.maintenance.erasure import Parts
 from assets.stages.ingestion.run import ingest
 from models.events import Event
@@ -153,7 +153,7 @@ class HighAmounts:
 
 
 class LakeStones:
-    """Surroundings of a stream in which nothing is known but who was forgotten."""
+    """Context of a stream in which only erased customers are known."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -175,9 +175,9 @@ def payment(number: int, customer: str, *, amount: float | str = 900.0) -> Event
     return Event(id=f"{customer}/{number}", source="/payments", type=PAYMENT, time=at, subject=customer, data=data)
 
 
-def worker(parts: Parts) -> FraudStream:
+def worker(parts: Parts) -> FraudProcessor:
     """A worker of the payment stream."""
-    return FraudStream(parts.events, parts.stream_store, PaymentLimits(), around=LakeStones(parts.lake))
+    return FraudProcessor(parts.events, parts.stream_store, PaymentLimits(), context=LakeStones(parts.lake))
 
 
 def _stream(parts: Parts) -> None:
@@ -185,8 +185,8 @@ def _stream(parts: Parts) -> None:
     customers = (ID, *OTHERS)
     parts.events.publish([payment(number, customers[number % 3]) for number in range(12)])
     parts.events.publish([payment(number, customers[number % 3], amount="?") for number in range(12, 15)])
-    for alert in worker(parts).step(HighAmounts(), limit=1000).alerts:
-        told(parts.notifier, alert)
+    for alert in worker(parts).process(HighAmounts(), limit=1000).alerts:
+        notify_alert(parts.notifier, alert)
         parts.stream_store.answer(alert.alert_id, "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
     for customer in customers:
         parts.events.reject_body(f'{{"subject": "{customer}", "da', "no JSON")

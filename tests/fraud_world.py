@@ -18,7 +18,7 @@ import xgboost as xgb
 from assets.fraud import features as fraud_features
 from assets.fraud.model import FraudModel
 from assets.fraud.scoring import scoring_task
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from assets.stages.batch_scoring import Night, score
 from assets.stages.publication import Published, publish
 from models.events import Event
@@ -114,8 +114,8 @@ class World:
         self.registry.register("fraud", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
         self.registry.set_champion("fraud", "2", action="promote", why="", who="", run_id="", metrics={})
 
-    def worker(self) -> FraudStream:
-        return FraudStream(self.events, self.store, PaymentLimits(), clock=lambda: NOW)
+    def worker(self) -> FraudProcessor:
+        return FraudProcessor(self.events, self.store, PaymentLimits(), clock=lambda: NOW)
 
     def streamed(self, events: Iterable[Event]) -> None:
         """The stream took in these events, some at a time."""

@@ -16,10 +16,10 @@ from assets.fraud import performance as fraud_monitoring
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_serving
 from assets.fraud import training as fraud_learning
-from assets.fraud.notifications import told
+from assets.fraud.notifications import notify_alert
 from assets.fraud.stream import catch_up as fraud_catch_up
 from assets.fraud.stream.champion import FraudChampion
-from assets.fraud.stream.lake_context import fraud_stream
+from assets.fraud.stream.lake_context import fraud_processor
 from assets.partitions import daily
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
@@ -144,9 +144,9 @@ def stream(
     doing = f"run {context.run.run_id} of {context.run.job_name}"
     with only_one(home, fraud_catch_up.LOCK, doing):
         champion = FraudChampion(registry.open())
-        begin = partial(fraud_stream, queue, store, lake.open(), engine.open(), settings.open().fraud)
+        begin = partial(fraud_processor, queue, store, lake.open(), engine.open(), settings.open().fraud)
         caught = fraud_catch_up.catch_up(begin, queue, store, champion, first=config.first, last=config.last)
-    unheard = [why for alert in caught.alerts if (why := told(notifier.open(), alert))]
+    unheard = [why for alert in caught.alerts if (why := notify_alert(notifier.open(), alert))]
     return dg.MaterializeResult(metadata=caught.metadata() | {"notices that failed": len(unheard)})
 
 

@@ -92,7 +92,7 @@ def alert_threshold(loaded: LoadedModel, named: str = "The fraud model") -> floa
     return threshold_of(loaded.extras[ALERTING])
 
 
-def model_in_charge(registry: Registry) -> str:
+def require_champion(registry: Registry) -> str:
     """Return the version of the fraud model that is champion.
 
     Raises:

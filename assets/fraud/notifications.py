@@ -6,7 +6,7 @@ from models.fraud.alerts import Alert
 from resources.notifier.port import Notifier
 
 
-def told(notifier: Notifier, alert: Alert) -> str:
+def notify_alert(notifier: Notifier, alert: Alert) -> str:
     """Why the notice was not delivered, "" if it was. The alert stands anyway: a notifier must not stop a stream."""
     context = {"app": APP, "alert": alert.alert_id, "model": alert.model_version}
     body = f"Payment {alert.transactions[0]} at {alert.raised_for:%Y-%m-%d %H:%M:%S} UTC scored {alert.score:.3f}."

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from assets.apps import APPS, app_named
-from assets.fraud.notifications import told
-from assets.fraud.stream.batch_result import Step
+from assets.fraud.notifications import notify_alert
+from assets.fraud.stream.batch_result import BatchResult
 from assets.fraud.stream.catch_up import LOCK
 from assets.fraud.stream.champion import FraudChampion
-from assets.fraud.stream.lake_context import fraud_stream
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.lake_context import fraud_processor
+from assets.fraud.stream.processor import FraudProcessor
 from assets.fraud.training import APP
 from models.errors import TesseraError
 from models.fraud.alerts import Alert
@@ -42,12 +42,12 @@ class _Totals:
     alerts: int = 0
     batch_ms: array[float] = field(default_factory=lambda: array("d"))
 
-    def add(self, step: Step, seconds: float) -> None:
-        self.events += step.events
-        self.payments += step.payments
-        self.refused += step.refused
-        self.forgotten += step.forgotten
-        self.alerts += len(step.alerts)
+    def add(self, result: BatchResult, seconds: float) -> None:
+        self.events += result.events
+        self.payments += result.payments
+        self.refused += result.refused
+        self.forgotten += result.forgotten
+        self.alerts += len(result.alerts)
         if len(self.batch_ms) < _REMEMBERED:
             self.batch_ms.append(seconds * 1000)
 
@@ -88,13 +88,13 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         while not stop.is_set():
             _follow(champion, notifier)
             started = time.perf_counter()
-            step = worker.step(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
-            if step.events:
-                totals.add(step, time.perf_counter() - started)
-                _say_beginning(step)
-                for alert in step.alerts:
+            result = worker.process(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
+            if result.events:
+                totals.add(result, time.perf_counter() - started)
+                _say_beginning(result)
+                for alert in result.alerts:
                     _say(alert)
-                    if failed := told(notifier, alert):
+                    if failed := notify_alert(notifier, alert):
                         err.print(failed)
             elif until_empty:
                 break
@@ -103,8 +103,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         raise Stopped(stop.signal)
 
 
-def _worker(ports: Ports) -> FraudStream:
-    return fraud_stream(ports.events, ports.stream_store, ports.lake, ports.engine, ports.stack.settings.fraud)
+def _worker(ports: Ports) -> FraudProcessor:
+    return fraud_processor(ports.events, ports.stream_store, ports.lake, ports.engine, ports.stack.settings.fraud)
 
 
 def _follow(champion: FraudChampion, notifier: Notifier) -> None:
@@ -125,8 +125,8 @@ def _say(alert: Alert) -> None:
         err.print(f"alert {alert.alert_id}  {alert.score:.3f}  {why}")
 
 
-def _say_beginning(step: Step) -> None:
-    if step.seeded:
-        err.print(f"the windows begin with {step.seeded:,} payments of the lake")
-    elif step.seeded == 0:
+def _say_beginning(result: BatchResult) -> None:
+    if result.seeded:
+        err.print(f"the windows begin with {result.seeded:,} payments of the lake")
+    elif result.seeded == 0:
         err.print("the windows begin empty: the lake knows no payments of the days before the first one")

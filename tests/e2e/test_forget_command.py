@@ -9,8 +9,8 @@ import pytest
 from forgetting_home import HighAmounts, LakeStones, payment, places_with
 from shop_home import DAY, Home
 
-from assets.fraud.notifications import told
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.notifications import notify_alert
+from assets.fraud.stream.processor import FraudProcessor
 from models.erasure.record import Erasure
 from models.fraud.event_parsing import PaymentLimits
 
@@ -39,8 +39,10 @@ def pays(home: Home, customer: str) -> None:
         home.opened().open(port) for port in ("events", "stream_store", "lake", "notifier")
     )
     events.publish([payment(1, customer), payment(2, customer, amount="much")])
-    (alert,) = FraudStream(events, store, PaymentLimits(), around=LakeStones(lake)).step(HighAmounts(), limit=9).alerts
-    told(notifier, alert)
+    (alert,) = (
+        FraudProcessor(events, store, PaymentLimits(), context=LakeStones(lake)).process(HighAmounts(), limit=9).alerts
+    )
+    notify_alert(notifier, alert)
     events.publish([payment(3, customer)])
 
 

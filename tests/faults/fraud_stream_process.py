@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.features.fraud_definitions import FEATURES
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.sqlite_events import SqliteEvents
@@ -45,9 +45,9 @@ def opened(folder: Path, *, lease_seconds: float = 0.2) -> tuple[SqliteEvents, S
 def work(folder: Path, limit: int) -> int:
     """Number of events, after none is left that can be read."""
     events, store = opened(folder)
-    stream, done = FraudStream(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS), 0
+    stream, done = FraudProcessor(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS), 0
     while events.backlog("fraud"):
-        done += stream.step(Formula(), limit=limit, wait_seconds=0.05).events
+        done += stream.process(Formula(), limit=limit, wait_seconds=0.05).events
     return done
 
 

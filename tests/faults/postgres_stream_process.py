@@ -2,7 +2,7 @@
 
 import sys
 
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.port import Events
 from resources.events.postgres_events import PostgresEventsConfig
@@ -17,8 +17,8 @@ def opened(url: str) -> tuple[Events, StreamStore]:
 
 def work(events: Events, store: StreamStore, limit: int) -> None:
     """Until none is left that can be read."""
-    stream = FraudStream(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS)
-    while step := stream.step(Formula(), limit=limit).events:
+    stream = FraudProcessor(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS)
+    while step := stream.process(Formula(), limit=limit).events:
         sys.stdout.write(f"{step}\n")
         sys.stdout.flush()
 

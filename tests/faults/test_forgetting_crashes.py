@@ -115,7 +115,7 @@ trained = training_rows(LAST, old["customer_id"].to_pylist())
 stream = worker(parts) if sys.argv[3] == "worker" else None
 parts.events.publish([payment(100, ID, amount=1.0)])
 if stream:
-    stream.step(HighAmounts(), limit=3)
+    stream.process(HighAmounts(), limit=3)
 print("ready", flush=True)
 refused = 0
 enough, after = Path(sys.argv[2]), 0
@@ -125,7 +125,7 @@ for number in range(9):
         break
     parts.events.publish([payment(101 + number, ID)])
     if stream:
-        stream.step(HighAmounts(), limit=3)
+        stream.process(HighAmounts(), limit=3)
     parts.lake.replace("churn_features", old.slice(number % 2), by="feature_date", first=LAST, last=LAST)
     parts.lake.replace("churn_training_set", trained.slice(number % 2), by="as_of", first=LAST, last=LAST)
     ingest("orders", parts.source, parts.lake, FIRST if number % 2 else LAST, CONFIG, f"run {number}")

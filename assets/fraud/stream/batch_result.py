@@ -8,7 +8,7 @@ from models.fraud.alerts import Alert
 
 
 @dataclass
-class Step:
+class BatchResult:
     """Result of processing one batch of events.
 
     Attributes:
@@ -31,7 +31,7 @@ class Step:
     seeded: int | None = None
     alerts: list[Alert] = field(default_factory=list)
 
-    def add(self, other: Step) -> None:
+    def add(self, other: BatchResult) -> None:
         """Count a later batch, too."""
         for name in ("events", "payments", "scored_again", "refused", "forgotten"):
             setattr(self, name, getattr(self, name) + getattr(other, name))

@@ -16,7 +16,7 @@ from resources.stream_store.port import Key, StreamStore
 _CACHED_KEYS = 100_000
 
 
-class HeldHistories:
+class HistoryCache:
     """Histories of one kind of key, read when first asked for; a new key has an empty one."""
 
     def __init__(self, kind: str, store: StreamStore) -> None:
@@ -39,7 +39,7 @@ class HeldHistories:
         self._held[value] = history
         self._changed.add(value)
 
-    def taken(self, *, since: int) -> dict[Key, KeyHistory]:
+    def drain(self, *, since: int) -> dict[Key, KeyHistory]:
         """Return and reset the histories changed since the last call, without rows before a timestamp (µs)."""
         changed = {(self._kind, value): self._held[value] for value in self._changed}
         self._changed.clear()
@@ -50,7 +50,7 @@ class HeldHistories:
         return changed
 
 
-class HeldPayments:
+class PaymentCache:
     """Known payments; whatever was asked for is held until the batch ends."""
 
     def __init__(self, store: StreamStore) -> None:
@@ -78,7 +78,7 @@ class HeldPayments:
         self._held[number] = payment
         self._fresh.append(payment)
 
-    def taken(self) -> list[Payment]:
+    def drain(self) -> list[Payment]:
         """Return the new ones since the last call."""
         fresh, self._fresh, self._held = self._fresh, [], {}
         return fresh
@@ -86,9 +86,9 @@ class HeldPayments:
 
 def look_up(
     given: Sequence[Payment | Label],
-    customers: HeldHistories,
-    terminals: HeldHistories,
-    payments: HeldPayments,
+    customers: HistoryCache,
+    terminals: HistoryCache,
+    payments: PaymentCache,
     *,
     newest: int,
 ) -> None:

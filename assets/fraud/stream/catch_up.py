@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from assets.fraud.stream.batch_result import Step
-from assets.fraud.stream.processor import GROUP, FraudStream, Scorer
+from assets.fraud.stream.batch_result import BatchResult
+from assets.fraud.stream.processor import GROUP, FraudProcessor, Scorer
 from models.errors import TesseraError
 from resources.events.port import Events
 from resources.stream_store.port import StreamStore
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 #: The lock of whoever takes in events: one worker, or one run.
 LOCK = "stream"
 #: Offsets of one run, and of one transaction.
-RUN_OFFSETS, _STEP_EVENTS = 50_000, 500
+RUN_OFFSETS, _BATCH_EVENTS = 50_000, 500
 
 
-class Asked(BaseModel):
+class Cursor(BaseModel):
     """The sensor's cursor, `{"asked": 1200, "stream_at": 900}`.
 
     Attributes:
@@ -42,7 +42,7 @@ class Due:
     """Work to do: offsets of the first and last event of each run, and the cursor afterwards."""
 
     runs: tuple[tuple[int, int], ...]
-    cursor: Asked
+    cursor: Cursor
 
 
 def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
@@ -54,28 +54,28 @@ def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run
         newest: offset of the newest event.
         waiting: number of events that are not acknowledged.
         position: offset of the newest event whose effects the stream has.
-        cursor: an `Asked`; or a number, the offset before the first event to be taken in again; None or "": none yet.
+        cursor: a `Cursor` as JSON; or a number, the offset before the first event to process again; None or "": none yet.
         per_run: offsets of one run at most.
 
     Raises:
         TesseraError: the cursor is none of these.
     """
-    after = _taken_through(cursor, position)
+    after = _processed_through(cursor, position)
     firsts = range(after + 1, newest + 1, per_run)
     runs = tuple((first, min(first + per_run - 1, newest)) for first in firsts)
     if waiting and not runs:
         runs = ((newest, newest),)
-    return Due(runs, Asked(asked=max(after, newest, position), stream_at=position))
+    return Due(runs, Cursor(asked=max(after, newest, position), stream_at=position))
 
 
-def _taken_through(cursor: str | None, position: int) -> int:
+def _processed_through(cursor: str | None, position: int) -> int:
     """Return the last offset already processed; a worker may have gone past the stored cursor."""
     if not cursor:
         return position
     if cursor.isdecimal():
         return int(cursor)
     try:
-        last = Asked.model_validate_json(cursor)
+        last = Cursor.model_validate_json(cursor)
     except ValidationError:
         raise TesseraError(
             f"The cursor {cursor!r} of the sensor is no offset.",
@@ -109,18 +109,18 @@ class CaughtUp:
             "position": self.position,
         }
 
-    def add(self, step: Step) -> None:
+    def add(self, result: BatchResult) -> None:
         """Add one more batch to the run's counts."""
-        self.events += step.events
-        self.payments += step.payments
-        self.scored_again += step.scored_again
-        self.refused += step.refused
-        self.forgotten += step.forgotten
-        self.alerts += step.alerts
+        self.events += result.events
+        self.payments += result.payments
+        self.scored_again += result.scored_again
+        self.refused += result.refused
+        self.forgotten += result.forgotten
+        self.alerts += result.alerts
 
 
 def catch_up(
-    begin: Callable[[], FraudStream], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
+    begin: Callable[[], FraudProcessor], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
 ) -> CaughtUp:
     """Process every waiting event up to offset `last`; the caller holds the lock `LOCK`.
 
@@ -138,10 +138,10 @@ def catch_up(
     events.replay(GROUP, first=first)
     done, worker, reached = CaughtUp(), begin(), 0
     while reached < last:
-        step = worker.step(scorer, limit=min(_STEP_EVENTS, last - reached))
-        if not step.events:  # what is left was pruned, or is nobody's any more
+        result = worker.process(scorer, limit=min(_BATCH_EVENTS, last - reached))
+        if not result.events:  # what is left was pruned, or is nobody's any more
             break
-        done.add(step)
-        reached = step.offset
+        done.add(result)
+        reached = result.offset
     done.position = store.position()[0]
     return done

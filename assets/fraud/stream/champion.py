@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from assets.fraud.model import FraudModel, model_in_charge
+from assets.fraud.model import FraudModel, require_champion
 from models.errors import TesseraError
 from resources.registry.port import Registry
 
@@ -57,7 +57,7 @@ class FraudChampion:
         if self._clock() - self._asked_at < self._refresh_seconds:
             return False
         self._asked_at = self._clock()
-        version = model_in_charge(self._registry)
+        version = require_champion(self._registry)
         if version == self.version:
             self.refused = ""
             return False

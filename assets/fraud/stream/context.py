@@ -32,7 +32,7 @@ class Seed:
     histories: Iterable[tuple[Key, KeyHistory]]
 
 
-class Surroundings(Protocol):
+class StreamContext(Protocol):
     """Data that the stream reads beyond its events."""
 
     def before(self, micros: int, *, days: float) -> Seed:
@@ -52,8 +52,8 @@ class Surroundings(Protocol):
         ...
 
 
-class Nothing:
-    """Surroundings in which nothing is known: no payment before the first, nobody forgotten, no register."""
+class EmptyContext:
+    """Empty context: no earlier payments, no erased customers, no customer register."""
 
     def before(self, micros: int, *, days: float) -> Seed:  # noqa: ARG002 - the protocol has them
         """Nothing."""
@@ -76,7 +76,7 @@ class Nothing:
         )
 
 
-class Customers:
+class CustomerFilter:
     """Filter of payments by customer: drops erased customers and, if configured, those missing from the register.
 
     Raises:
@@ -84,9 +84,9 @@ class Customers:
     """
 
     def __init__(
-        self, around: Surroundings, limits: PaymentLimits, *, clock: Callable[[], float] = time.monotonic
+        self, context: StreamContext, limits: PaymentLimits, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._around, self._clock = around, clock
+        self._context, self._clock = context, clock
         self._forgotten: Container[str] = ()
         self._registered: Container[str] | None = None
         self.ask()
@@ -95,15 +95,15 @@ class Customers:
 
     def ask(self) -> None:
         """Read who was forgotten."""
-        self._forgotten, self._asked_at = self._around.forgotten(), self._clock()
+        self._forgotten, self._asked_at = self._context.forgotten(), self._clock()
 
-    def ask_again(self) -> None:
+    def reload(self) -> None:
         """Read who was forgotten, and the register if there is one."""
         self.ask()
         if self._registered is not None:
             self._ask_register()
 
-    def ask_sometimes(self) -> None:
+    def refresh(self) -> None:
         """As `ask`, unless that was a moment ago."""
         if self._clock() - self._asked_at >= _FORGOTTEN_SECONDS:
             self.ask()
@@ -127,4 +127,4 @@ class Customers:
             raise Unusable(f"customer_id {payment.customer_id!r} is not in the register of customers")
 
     def _ask_register(self) -> None:
-        self._registered, self._registered_at = self._around.registered(), self._clock()
+        self._registered, self._registered_at = self._context.registered(), self._clock()

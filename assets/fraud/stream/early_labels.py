@@ -55,7 +55,7 @@ class EarlyLabels:
         self._changed.add(number)
         return [Label(number, said >> 1, bool(said & 1)) for said in history.ids]
 
-    def taken(self, *, since: int) -> dict[Key, KeyHistory]:
+    def drain(self, *, since: int) -> dict[Key, KeyHistory]:
         """Return and reset the labels changed since the last call, without those held since before a timestamp (µs)."""
         changed = {_key(number): self._held[number] or KeyHistory() for number in self._changed}
         for history in changed.values():

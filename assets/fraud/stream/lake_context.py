@@ -7,7 +7,7 @@ from typing import Any
 
 from assets.fraud import feedback as alert_feedback
 from assets.fraud.stream.context import Seed
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.errors import TesseraError
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
@@ -21,25 +21,25 @@ from resources.stream_store.port import Key, StreamStore
 _PAYMENTS, _LABELS, _CUSTOMERS = "payments", "payment_labels", "customers"
 
 
-def fraud_stream(
+def fraud_processor(
     events: Events, store: StreamStore, lake: Lake, engine: Engine, settings: FraudSettings
-) -> FraudStream:
-    """Return the stream in these surroundings, as the worker and Dagster's runs use it.
+) -> FraudProcessor:
+    """Return the processor over these stores, as the worker and Dagster's runs use it.
 
     Raises:
         TesseraError: the settings ask for a register of customers, and the lake has none.
     """
-    return FraudStream(
+    return FraudProcessor(
         events,
         store,
         settings.payments,
-        around=LakeSurroundings(lake, engine),
+        context=LakeContext(lake, engine),
         keep_scores_days=settings.keep_scores_days,
     )
 
 
-class LakeSurroundings:
-    """The `Surroundings` of a stream, in the lake."""
+class LakeContext:
+    """The `StreamContext` that reads the lake."""
 
     def __init__(self, lake: Lake, engine: Engine) -> None:
         self._lake, self._engine = lake, engine

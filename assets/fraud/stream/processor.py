@@ -19,9 +19,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from assets.fraud.stream.batch_result import Step
-from assets.fraud.stream.cache import HeldHistories, HeldPayments, look_up
-from assets.fraud.stream.context import Customers, Nothing, Surroundings
+from assets.fraud.stream.batch_result import BatchResult
+from assets.fraud.stream.cache import HistoryCache, PaymentCache, look_up
+from assets.fraud.stream.context import CustomerFilter, EmptyContext, StreamContext
 from assets.fraud.stream.early_labels import EarlyLabels
 from assets.fraud.stream.isolation import may_be_of_an_event, reason_of, require_sound
 from models.errors import TesseraError
@@ -77,14 +77,14 @@ class _Changes:
     forgotten: int = 0
 
 
-class FraudStream:
+class FraudProcessor:
     """Turns batches of events into scores and alerts. One at a time per store.
 
     Args:
         events: where they wait.
         store: what the stream knows.
         limits: which payments are taken.
-        around: what is known outside the stream.
+        context: what is known outside the stream.
         keep_scores_days: what was said of older payments is removed from the store.
         clock: of this machine.
 
@@ -98,13 +98,13 @@ class FraudStream:
         store: StreamStore,
         limits: PaymentLimits,
         *,
-        around: Surroundings | None = None,
+        context: StreamContext | None = None,
         keep_scores_days: float = 14,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._events, self._store, self._limits, self._clock = events, store, limits, clock
-        self._around = around or Nothing()
-        self._customers = Customers(self._around, limits)
+        self._context = context or EmptyContext()
+        self._customers = CustomerFilter(self._context, limits)
         self._late, self._keep_scores = (
             int(days * MICROS_PER_DAY) for days in (limits.max_late_days, keep_scores_days)
         )
@@ -116,13 +116,13 @@ class FraudStream:
         self._events.reclaim(GROUP)  # what an alert was raised with depends on the order
         self._generation = self._store.generation()
         self._customers.ask()
-        self._histories = HeldHistories("customer_id", self._store), HeldHistories("terminal_id", self._store)
-        self._payments, self._early = HeldPayments(self._store), EarlyLabels(self._store)
+        self._histories = HistoryCache("customer_id", self._store), HistoryCache("terminal_id", self._store)
+        self._payments, self._early = PaymentCache(self._store), EarlyLabels(self._store)
         self._windows = FraudWindows(*self._histories, self._payments)
         self._position, self._newest = self._store.position()
         self._refused_unstored = 0  # of a batch that is not committed yet
 
-    def step(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> Step:
+    def process(self, scorer: Scorer, *, limit: int, wait_seconds: float = 0.0) -> BatchResult:
         """Process the next events and return the result; after an exception this object must not be used again.
 
         When another writer changed the store meanwhile, it starts anew, and the events are redelivered. They are
@@ -133,17 +133,17 @@ class FraudStream:
             limit: events at most.
             wait_seconds: how long to wait for the first one.
         """
-        done, last = Step(), 0  # up to offset `last`, events come one by one
+        done, last = BatchResult(), 0  # up to offset `last`, events come one by one
         while delivered := self._events.read(
             GROUP, limit=1 if last else limit, wait_seconds=0 if last else wait_seconds
         ):
             try:
-                done.add(self._take_in(delivered, scorer))
+                done.add(self._process(delivered, scorer))
             except Exception as error:  # of any type: nobody can list the ways in which an event can be wrong
                 superseded = self._was_superseded(error)
                 if not superseded and not may_be_of_an_event(error):
                     raise
-                done.add(Step(events=self._refused_unstored, refused=self._refused_unstored))
+                done.add(BatchResult(events=self._refused_unstored, refused=self._refused_unstored))
                 self._begin()
                 if superseded:
                     continue
@@ -158,23 +158,23 @@ class FraudStream:
         """Somebody else changed the store meanwhile: it may lack a key that was there a moment ago."""
         return isinstance(error, Superseded | KeyError) and self._store.generation() != self._generation
 
-    def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> Step:
+    def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> BatchResult:
         """Return an event that raises alone goes to the dead letters, unless the stream fails without it, too."""
-        self._customers.ask_again()
+        self._customers.reload()
         require_sound(scorer, self._store, error)
         self._events.reject(GROUP, one, reason_of(error))
         self._position = max(self._position, one.offset)
         self._store.commit(Batch(position=self._position, newest=self._newest, generation=self._generation))
-        return Step(events=1, offset=one.offset, refused=1)
+        return BatchResult(events=1, offset=one.offset, refused=1)
 
-    def _take_in(self, delivered: Sequence[Delivered], scorer: Scorer) -> Step:
-        self._customers.ask_sometimes()
-        step = Step(events=len(delivered), offset=delivered[-1].offset)
-        with self._seeded(delivered, step):
+    def _process(self, delivered: Sequence[Delivered], scorer: Scorer) -> BatchResult:
+        self._customers.refresh()
+        result = BatchResult(events=len(delivered), offset=delivered[-1].offset)
+        with self._seeded(delivered, result):
             changes = self._changes(delivered)
-            self._position = max(self._position, step.offset)
+            self._position = max(self._position, result.offset)
             early = [(one, number) for one, number in changes.early if number not in self._payments]
-            batch = self._batch(changes, scorer, step)
+            batch = self._batch(changes, scorer, result)
             # Before the commit: after it, the batch's own payments might make of the refused ones something usable.
             for one, reason in changes.refused:
                 self._events.reject(GROUP, one, reason)
@@ -185,11 +185,11 @@ class FraudStream:
         for one, number in early:
             self._events.reject(GROUP, one, _held_reason(number))
         self._events.acknowledge(GROUP, [one.offset for one in delivered])
-        step.refused, step.forgotten = len(changes.refused) + len(early), changes.forgotten
-        return step
+        result.refused, result.forgotten = len(changes.refused) + len(early), changes.forgotten
+        return result
 
     @contextmanager
-    def _seeded(self, delivered: Sequence[Delivered], step: Step) -> Iterator[None]:
+    def _seeded(self, delivered: Sequence[Delivered], result: BatchResult) -> Iterator[None]:
         """Seed the windows of a new stream with the payments before its first one."""
         earliest, newest = (0, 0) if self._newest else self._span(delivered)
         if not newest:
@@ -202,16 +202,16 @@ class FraudStream:
         # Not only before the earliest, which may be a late one: of those after it, too, no event may ever come.
         end = newest + 1
         days = (end - earliest + self._late + TERMINAL_REACH) / MICROS_PER_DAY
-        step.seeded = 0
+        result.seeded = 0
 
         def counted(payments: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in payments:
-                step.seeded = (step.seeded or 0) + batch.num_rows
+                result.seeded = (result.seeded or 0) + batch.num_rows
                 yield batch
 
         with ExitStack() as begun:
             try:
-                seed = self._around.before(end, days=days)
+                seed = self._context.before(end, days=days)
                 begun.enter_context(self._store.seeding(counted(seed.payments), seed.histories))
             except TesseraError:
                 raise
@@ -234,7 +234,7 @@ class FraudStream:
 
     def _changes(self, delivered: Sequence[Delivered]) -> _Changes:
         changes, now = _Changes(), self._clock()
-        given = list(self._given(delivered, changes))
+        given = list(self._parsed(delivered, changes))
         look_up([what for _, what in given], *self._histories, self._payments, newest=self._newest)
         paid = (what.transaction_id for _, what in given if isinstance(what, Payment))
         known = [number for number in paid if number in self._payments]
@@ -246,7 +246,7 @@ class FraudStream:
                 if isinstance(what, Label) and what.transaction_id not in self._payments:
                     self._hold(one, what, changes, now)
                     continue
-                for payment, features in self._applied(what, changes, now):
+                for payment, features in self._apply(what, changes, now):
                     changes.features[payment.transaction_id] = payment, features
             except Unusable as reason:
                 changes.refused.append((one, str(reason)))
@@ -255,46 +255,46 @@ class FraudStream:
             del changes.features[number]  # its event has not come yet
         return changes
 
-    def _given(self, delivered: Sequence[Delivered], changes: _Changes) -> Iterator[tuple[Delivered, Payment | Label]]:
+    def _parsed(self, delivered: Sequence[Delivered], changes: _Changes) -> Iterator[tuple[Delivered, Payment | Label]]:
         for one in delivered:
             if self._customers.is_forgotten(one.event):
                 changes.forgotten += 1
                 continue
             try:
-                yield one, self._understood(one.event)
+                yield one, self._parse(one.event)
             except Unusable as reason:
                 changes.refused.append((one, str(reason)))
 
-    def _understood(self, event: Event) -> Payment | Label:
+    def _parse(self, event: Event) -> Payment | Label:
         if event.type == PAYMENT:
             return payment_of(event, self._limits)
         if event.type == LABEL:
             return label_of(event)
         raise Unusable(f"type {event.type!r} is neither {PAYMENT!r} nor {LABEL!r}")
 
-    def _applied(
-        self, given: Payment | Label, changes: _Changes, now: datetime
-    ) -> Iterator[tuple[Payment, list[float]]]:
+    def _apply(self, given: Payment | Label, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
         if isinstance(given, Payment):
-            yield from self._paid(given, changes, now)
+            yield from self._apply_payment(given, changes, now)
             return
         check_clock(given.labelled_at, self._limits, now=now)
         # Refused whether it was pruned yet or not: that depends on how the events were cut into batches.
         if self._payments[given.transaction_id].micros < self._newest - self._late - TERMINAL_REACH:
             raise Unusable(_not_known(given.transaction_id))
-        yield from self._labelled(given)
+        yield from self._apply_label(given)
 
     def _hold(self, one: Delivered, label: Label, changes: _Changes, now: datetime) -> None:
         check_clock(label.labelled_at, self._limits, now=now)
         self._early.hold(label, newest=self._newest)
         changes.early.append((one, label.transaction_id))
 
-    def _labelled(self, label: Label) -> Iterator[tuple[Payment, list[float]]]:
+    def _apply_label(self, label: Label) -> Iterator[tuple[Payment, list[float]]]:
         whole_since = self._newest - self._late  # of earlier payments, the windows' first rows may be gone
         changed = self._windows.label(label.transaction_id, label.labelled_at, is_fraud=label.is_fraud)
         yield from (one for one in changed if one[0].micros >= whole_since)
 
-    def _paid(self, payment: Payment, changes: _Changes, now: datetime) -> Iterator[tuple[Payment, list[float]]]:
+    def _apply_payment(
+        self, payment: Payment, changes: _Changes, now: datetime
+    ) -> Iterator[tuple[Payment, list[float]]]:
         number = payment.transaction_id
         is_known = number in self._payments
         if is_known and (number not in changes.seeded or number in changes.first):
@@ -311,27 +311,27 @@ class FraudStream:
         else:
             yield from self._windows.pay(payment)
         for label in self._early.take(number):
-            yield from self._labelled(label)
+            yield from self._apply_label(label)
 
-    def _batch(self, changes: _Changes, scorer: Scorer, step: Step) -> Batch:
+    def _batch(self, changes: _Changes, scorer: Scorer, result: BatchResult) -> Batch:
         batch = Batch(position=self._position, newest=self._newest, generation=self._generation)
-        batch.payments = self._payments.taken()
+        batch.payments = self._payments.drain()
         batch.scored = _scored(scorer, list(changes.features.values()))
-        step.payments = len(changes.first)
-        step.scored_again = len(batch.scored) - step.payments
-        batch.alerts = self._alerts(batch.scored, scorer, step)
+        result.payments = len(changes.first)
+        result.scored_again = len(batch.scored) - result.payments
+        batch.alerts = self._alerts(batch.scored, scorer, result)
         for held, reach in zip(self._histories, (CUSTOMER_REACH, TERMINAL_REACH), strict=True):
-            batch.histories |= held.taken(since=self._newest - reach - self._late)
-        batch.histories |= self._early.taken(since=self._newest - TERMINAL_REACH - self._late)
+            batch.histories |= held.drain(since=self._newest - reach - self._late)
+        batch.histories |= self._early.drain(since=self._newest - TERMINAL_REACH - self._late)
         batch.keep_scored_from = _day(self._newest - self._keep_scores)
         batch.keep_from = min(_day(self._newest - TERMINAL_REACH - self._late), batch.keep_scored_from)
         return batch
 
-    def _alerts(self, scored: Sequence[Scored], scorer: Scorer, step: Step) -> dict[str, Alert]:
+    def _alerts(self, scored: Sequence[Scored], scorer: Scorer, result: BatchResult) -> dict[str, Alert]:
         high = [one for one in scored if one.score >= scorer.threshold]
         standing = self._store.alerts([alert_id(one.payment) for one in high]) if high else {}
         alerts = alerts_after(high, standing, reasons=scorer.reasons)
-        step.alerts += [alert for name, alert in alerts.items() if name not in standing]
+        result.alerts += [alert for name, alert in alerts.items() if name not in standing]
         return alerts
 
 

@@ -16,7 +16,7 @@ from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
 from assets.fraud import replay as payment_replay
 from assets.fraud import training as fraud_learning
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
@@ -143,13 +143,13 @@ def online(folder: Path, early: list[Event], late: list[Event], *, again: bool) 
     queue = SqliteEventsConfig(path=str(folder / "events.db")).open()
     store = SqliteStreamStoreConfig(path=str(folder / "stream.db")).open()
     limits = PaymentLimits(max_late_days=90, max_jump_days=90)
-    stream = FraudStream(queue, store, limits, clock=lambda: NOW, keep_scores_days=90)
+    stream = FraudProcessor(queue, store, limits, clock=lambda: NOW, keep_scores_days=90)
     queue.publish(early)
-    stream.step(Formula(), limit=1000)
+    stream.process(Formula(), limit=1000)
     if again:
         queue.replay("fraud", first=1)
     queue.publish(late)
-    stream.step(Formula(), limit=1000)
+    stream.process(Formula(), limit=1000)
     assert not queue.dead_letters()
     return by_id(store.scored(T0.date() - timedelta(days=2), NOW.date()))
 

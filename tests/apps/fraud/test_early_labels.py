@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.fraud.stream.early_labels import EARLY_LABELS
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.events import Event
 from models.features.fraud_online import TERMINAL_REACH, Payment
 from models.features.windows import MICROS_PER_DAY as DAY
@@ -53,14 +53,14 @@ class World:
         self.events = SqliteEventsConfig(path=str(self.folder / "events.db")).open()
         self.store = SqliteStreamStore(self.folder / "stream.db")
 
-    def stream(self, store: SqliteStreamStore | None = None) -> FraudStream:
+    def stream(self, store: SqliteStreamStore | None = None) -> FraudProcessor:
         kept = self.keep_scores_days
-        return FraudStream(self.events, store or self.store, self.limits, keep_scores_days=kept, clock=lambda: NOW)
+        return FraudProcessor(self.events, store or self.store, self.limits, keep_scores_days=kept, clock=lambda: NOW)
 
     def fed(self, events: list[Payment | Said], *, size: int) -> None:
         self.events.publish([event_of(one, position) for position, one in enumerate(events)])
         while self.events.backlog("fraud"):
-            self.stream().step(Formula(), limit=size)  # each time anew, as after a crash
+            self.stream().process(Formula(), limit=size)  # each time anew, as after a crash
 
     def features(self) -> dict[int, list[float]]:
         with sqlite3.connect(self.folder / "stream.db") as connection:
@@ -110,7 +110,7 @@ def test_a_label_without_its_payment_is_a_dead_letter_and_is_not_held_forever(wo
     later = T0 + TERMINAL_REACH + 9 * DAY
     for number in (3, 4):
         world.events.publish([event_of(paid(number, "t", later), number)])
-        world.stream().step(Formula(), limit=1)
+        world.stream().process(Formula(), limit=1)
     assert world.held() == []
 
 
@@ -121,7 +121,7 @@ def test_a_crash_leaves_the_label_held_or_in_the_queue(world: World) -> None:
 
     world.events.publish([event_of((1, T0 + DAY, True))])
     with pytest.raises(KeyboardInterrupt):
-        world.stream(Dying(world.folder / "stream.db")).step(Formula(), limit=9)
+        world.stream(Dying(world.folder / "stream.db")).process(Formula(), limit=9)
     assert (world.events.backlog("fraud"), world.events.dead_letters()) == (1, [])
     world.fed([paid(1, "t", T0), paid(2, "t", T0 + 8 * DAY)], size=1)
     expected = offline([paid(1, "t", T0), paid(2, "t", T0 + 8 * DAY)], [(1, T0 + DAY, True)], world.folder)

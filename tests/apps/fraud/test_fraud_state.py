@@ -7,7 +7,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from assets.fraud.stream.processor import FraudStream
+from assets.fraud.stream.processor import FraudProcessor
 from models.events import Event
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.sqlite_events import SqliteEvents
@@ -61,9 +61,9 @@ def test_a_batch_takes_few_questions_whatever_is_in_it(tmp_path: Path) -> None:
     twice = [one.model_copy(update={"source": "/again"}) for one in first[-30:]]
     labels = [fraud(number, NOON + timedelta(days=8)) for number in range(30)]
     events.publish([*first, *late, *twice, *labels])
-    FraudStream(events, store, PaymentLimits()).step(Formula(), limit=400)
+    FraudProcessor(events, store, PaymentLimits()).process(Formula(), limit=400)
     store.asked = 0
-    step = FraudStream(events, store, PaymentLimits()).step(Formula(), limit=400)
+    step = FraudProcessor(events, store, PaymentLimits()).process(Formula(), limit=400)
     assert (step.events, step.payments, step.refused) == (100, 40, 0)
     assert step.scored_again > 100
     assert store.asked < 10

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from assets.fraud.stream.champion import FraudChampion
-from assets.fraud.stream.context import Customers, Nothing
-from assets.fraud.stream.processor import FraudStream, Scorer, Step
+from assets.fraud.stream.context import CustomerFilter, EmptyContext
+from assets.fraud.stream.processor import BatchResult, FraudProcessor, Scorer
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
@@ -44,8 +44,8 @@ def label(number: int, *, customer: str = "c1", at: datetime = NOON) -> Event:
     return Event(id=str(number), source="/labels", type="payment.labelled", time=at, subject=customer, data=data)
 
 
-class Town(Nothing):
-    """Surroundings that can change."""
+class Town(EmptyContext):
+    """Context that can change."""
 
     def __init__(self) -> None:
         self.gone, self.known, self.asked = set[str](), {"c1"}, 0
@@ -66,13 +66,13 @@ class World:
         self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
         self.beside = SqliteStreamStoreConfig(path=str(folder / "stream.db"))
         self.store, self.town = self.beside.open(), Town()
-        self.stream = FraudStream(
-            self.events, self.store, limits or PaymentLimits(), around=self.town, clock=lambda: NOW
+        self.stream = FraudProcessor(
+            self.events, self.store, limits or PaymentLimits(), context=self.town, clock=lambda: NOW
         )
 
-    def feed(self, *events: Event, scorer: Scorer | None = None) -> Step:
+    def feed(self, *events: Event, scorer: Scorer | None = None) -> BatchResult:
         self.events.publish(list(events))
-        return self.stream.step(scorer or Formula(), limit=1000)
+        return self.stream.process(scorer or Formula(), limit=1000)
 
     def reasons(self) -> list[str]:
         return [letter.reason for letter in self.events.dead_letters()]
@@ -161,11 +161,11 @@ def test_what_was_refused_stays_refused_wherever_the_worker_dies(world: World) -
             super().commit(batch)
             raise InterruptedError
 
-    dying = FraudStream(world.events, Dies(world.folder / "stream.db"), PaymentLimits(), clock=lambda: NOW)
+    dying = FraudProcessor(world.events, Dies(world.folder / "stream.db"), PaymentLimits(), clock=lambda: NOW)
     with pytest.raises(InterruptedError):
-        dying.step(Formula(), limit=1000)
-    again = FraudStream(world.events, world.store, PaymentLimits(), clock=lambda: NOW)
-    assert (again.step(Formula(), limit=1000).payments, set(world.store.payments([1, 2, 3]))) == (0, {1, 3})
+        dying.process(Formula(), limit=1000)
+    again = FraudProcessor(world.events, world.store, PaymentLimits(), clock=lambda: NOW)
+    assert (again.process(Formula(), limit=1000).payments, set(world.store.payments([1, 2, 3]))) == (0, {1, 3})
     assert ["more than 31 days ahead" in reason for reason in world.reasons()] == [True]
 
 
@@ -182,7 +182,7 @@ def test_a_batch_of_many_days_drops_who_came_only_at_its_beginning(world: World)
 def test_a_label_that_comes_very_late_leaves_what_windows_no_longer_hold(tmp_path: Path) -> None:
     """Scored again without the first rows of its windows, a payment would have seen fewer payments than it did."""
     world, start = World(tmp_path), NOON - timedelta(days=50)
-    world.stream = FraudStream(world.events, world.store, PaymentLimits(), keep_scores_days=99, clock=lambda: NOW)
+    world.stream = FraudProcessor(world.events, world.store, PaymentLimits(), keep_scores_days=99, clock=lambda: NOW)
     for day in range(45):
         world.feed(payment(100 + day, at=start + timedelta(days=day)))
     before = world.store.scored(start.date(), NOON.date())
@@ -233,7 +233,7 @@ def test_a_known_payment_that_comes_again_late_is_not_refused(world: World) -> N
 
 def test_events_of_the_forgotten_leave_nothing(world: World) -> None:
     world.town.gone.add("c2")
-    world.stream = FraudStream(world.events, world.store, PaymentLimits(), around=world.town, clock=lambda: NOW)
+    world.stream = FraudProcessor(world.events, world.store, PaymentLimits(), context=world.town, clock=lambda: NOW)
     broken = payment(4, customer="c2", amount="much")
     step = world.feed(payment(1), payment(2, customer="c2"), label(2, customer="c2"), broken)
     assert (step.events, step.payments, step.forgotten, step.refused) == (4, 1, 3, 0)
@@ -292,7 +292,7 @@ def test_only_customers_in_the_register(tmp_path: Path) -> None:
 
 def test_a_register_that_grows_is_read_again_at_most_once_a_minute() -> None:
     town, seconds = Town(), [0.0]
-    customers = Customers(town, PaymentLimits(customers="registered"), clock=lambda: seconds[0])
+    customers = CustomerFilter(town, PaymentLimits(customers="registered"), clock=lambda: seconds[0])
     town.known.add("c2")
     new = Payment(1, "c2", "t1", 0, 0)
     with pytest.raises(Unusable):
@@ -304,7 +304,7 @@ def test_a_register_that_grows_is_read_again_at_most_once_a_minute() -> None:
 
 def test_without_a_register_no_stream_begins_that_needs_one(world: World) -> None:
     with pytest.raises(TesseraError, match="tessera run fraud_nightly"):
-        FraudStream(world.events, world.store, PaymentLimits(customers="registered"))
+        FraudProcessor(world.events, world.store, PaymentLimits(customers="registered"))
 
 
 def test_the_store_does_not_grow_with_the_days(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from assets.fraud.stream.context import Nothing, Seed, Surroundings
-from assets.fraud.stream.lake_context import LakeSurroundings
-from assets.fraud.stream.processor import FraudStream, Step
+from assets.fraud.stream.context import EmptyContext, Seed, StreamContext
+from assets.fraud.stream.lake_context import LakeContext
+from assets.fraud.stream.processor import BatchResult, FraudProcessor
 from models.errors import TesseraError
 from models.events import Event
 from models.features.windows import MICROS_PER_DAY
@@ -39,8 +39,8 @@ class Past:
     late: list[Event]
     expected: pa.Table
 
-    def around(self, folder: Path) -> LakeSurroundings:
-        return LakeSurroundings(self.lake, engine(folder))
+    def around(self, folder: Path) -> LakeContext:
+        return LakeContext(self.lake, engine(folder))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def past(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Past:
     lake = DeltaLakeConfig(path=str(folder / "lake")).open()
     write(lake, before)
     (folder / "all").mkdir()
-    store, _ = streamed(folder / "all", Nothing(), events)
+    store, _ = streamed(folder / "all", EmptyContext(), events)
     payments = [one for one in before if one.type == PAYMENT]
     late = payments[-40::2]
     first = (late[0].time - timedelta(days=1)).date()
@@ -70,14 +70,14 @@ def write(lake: Lake, events: list[Event]) -> None:
         lake.replace(table, pa.Table.from_pylist(rows), by=day, first=FIRST, last=CUT.date())
 
 
-def streamed(folder: Path, around: Surroundings, *batches: list[Event]) -> tuple[StreamStore, list[Step]]:
+def streamed(folder: Path, around: StreamContext, *batches: list[Event]) -> tuple[StreamStore, list[BatchResult]]:
     """What a stream in these surroundings knows after the events, a step at least for each list."""
     events, store = opened(folder)
-    stream = FraudStream(events, store, PaymentLimits(), around=around, keep_scores_days=DAYS_KEPT)
+    stream = FraudProcessor(events, store, PaymentLimits(), context=around, keep_scores_days=DAYS_KEPT)
     steps = []
     for batch in batches:
         events.publish(batch)
-        while (step := stream.step(Formula(), limit=500)).events:
+        while (step := stream.process(Formula(), limit=500)).events:
             steps.append(step)
     return store, steps
 
@@ -97,7 +97,7 @@ def test_it_scores_as_if_it_had_seen_everything_and_each_payment_once(past: Past
     assert found.equals(past.expected)
 
 
-class Prepared(Nothing):
+class Prepared(EmptyContext):
     """A seed that was read before, and a moment at which the process is killed."""
 
     def __init__(self, seed: Seed, *, killed_after: int | None = None) -> None:
@@ -135,7 +135,7 @@ def test_killed_before_its_first_batch_lasts_it_starts_again(
     child = os.fork()
     if not child:
         events, store = opened(tmp_path)
-        FraudStream(events, store, PaymentLimits(), around=prepared).step(Killed(), limit=500)
+        FraudProcessor(events, store, PaymentLimits(), context=prepared).process(Killed(), limit=500)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     _, left = opened(tmp_path)
@@ -148,7 +148,7 @@ def test_killed_before_its_first_batch_lasts_it_starts_again(
 
 def test_an_empty_lake_gives_an_empty_beginning(tmp_path: Path) -> None:
     lake = DeltaLakeConfig(path=str(tmp_path / "lake")).open()
-    around = LakeSurroundings(lake, engine(tmp_path))
+    around = LakeContext(lake, engine(tmp_path))
     _, steps = streamed(tmp_path, around, [paid(1, CUT)])
     assert [(step.seeded, step.payments) for step in steps] == [(0, 1)]
 
@@ -159,7 +159,7 @@ def paid(number: int, at: datetime, customer: str = "c1") -> Event:
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> LakeSurroundings:
+def known(tmp_path: Path) -> LakeContext:
     """A payment a day, one of them delivered later than the others; and a register."""
     lake = DeltaLakeConfig(path=str(tmp_path / "lake")).open()
     events = [paid(day, CUT - timedelta(days=40 - day)) for day in range(40)]
@@ -167,16 +167,16 @@ def known(tmp_path: Path) -> LakeSurroundings:
     rows[-1]["delivered_on"] = CUT.date() + timedelta(days=2)
     lake.replace("payments", pa.Table.from_pylist(rows), by="delivered_on", first=FIRST, last=rows[-1]["delivered_on"])
     lake.replace("customers", pa.table({"customer_id": ["c1"], "day": [FIRST]}), by="day", first=FIRST, last=FIRST)
-    return LakeSurroundings(lake, engine(tmp_path))
+    return LakeContext(lake, engine(tmp_path))
 
 
-def test_payments_that_were_delivered_after_the_beginning_are_known(known: LakeSurroundings, tmp_path: Path) -> None:
+def test_payments_that_were_delivered_after_the_beginning_are_known(known: LakeContext, tmp_path: Path) -> None:
     _, steps = streamed(tmp_path, known, [paid(40, CUT)])
     assert [step.seeded for step in steps] == [40]
 
 
 def test_a_late_payment_in_the_first_batch_hides_nothing_that_the_lake_knows(
-    known: LakeSurroundings, tmp_path: Path
+    known: LakeContext, tmp_path: Path
 ) -> None:
     """Also of one moment: lake payment 38, of which no event comes, is no later than the last event."""
     late, last, same = CUT - timedelta(days=5, hours=1), CUT - timedelta(days=1), CUT - timedelta(days=2)
@@ -187,16 +187,16 @@ def test_a_late_payment_in_the_first_batch_hides_nothing_that_the_lake_knows(
     assert counts == [(90, 8.0), (91, 7 + 2.0), (39, 7 + 2.0), (92, 6 + 3.0)]
 
 
-def test_a_stream_does_not_begin_with_a_payment_that_it_refuses(known: LakeSurroundings, tmp_path: Path) -> None:
+def test_a_stream_does_not_begin_with_a_payment_that_it_refuses(known: LakeContext, tmp_path: Path) -> None:
     """Nothing of the lake that lies between it and the first payment would be known."""
     events, store = opened(tmp_path)
-    stream = FraudStream(events, store, PaymentLimits(customers="registered"), around=known)
+    stream = FraudProcessor(events, store, PaymentLimits(customers="registered"), context=known)
     events.publish([paid(90, CUT - timedelta(days=20), customer="nobody"), paid(40, CUT)])
-    step = stream.step(Formula(), limit=500)
+    step = stream.process(Formula(), limit=500)
     assert (step.seeded, step.payments, step.refused) == (40, 1, 1)
 
 
-def test_the_event_of_a_seeded_payment_may_not_come_later_than_others(known: LakeSurroundings, tmp_path: Path) -> None:
+def test_the_event_of_a_seeded_payment_may_not_come_later_than_others(known: LakeContext, tmp_path: Path) -> None:
     """Its windows are gone: it is refused as if it had not been seeded."""
     store, steps = streamed(
         tmp_path, known, [paid(40, CUT)], [paid(1, CUT - timedelta(days=39)), paid(39, CUT - timedelta(days=1))]
@@ -207,7 +207,7 @@ def test_the_event_of_a_seeded_payment_may_not_come_later_than_others(known: Lak
 
 def test_the_register_and_the_forgotten_are_the_lakes(tmp_path: Path) -> None:
     lake = DeltaLakeConfig(path=str(tmp_path / "lake")).open()
-    around = LakeSurroundings(lake, engine(tmp_path))
+    around = LakeContext(lake, engine(tmp_path))
     with pytest.raises(TesseraError, match="no register of customers"):
         around.registered()
     day = date(2018, 5, 1)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from assets.fraud.stream.catch_up import catch_up
-from assets.fraud.stream.context import Nothing, Seed
-from assets.fraud.stream.processor import FraudStream, Scorer
+from assets.fraud.stream.context import EmptyContext, Seed
+from assets.fraud.stream.processor import FraudProcessor, Scorer
 from models.errors import RefusedValue, TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
@@ -72,14 +72,14 @@ class Store(SqliteStreamStore):
 
 
 class World:
-    def __init__(self, folder: Path, around: Nothing | None = None) -> None:
+    def __init__(self, folder: Path, around: EmptyContext | None = None) -> None:
         self.folder = folder
         self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
         self.store = Store(folder / "stream.db")
         self.around = around
 
-    def stream(self) -> FraudStream:
-        return FraudStream(self.events, self.store, PaymentLimits(), around=self.around, clock=lambda: NOW)
+    def stream(self) -> FraudProcessor:
+        return FraudProcessor(self.events, self.store, PaymentLimits(), context=self.around, clock=lambda: NOW)
 
     def catch_up(self, scorer: Scorer | None = None) -> None:
         last = self.events.newest_offset()
@@ -100,7 +100,7 @@ def world(tmp_path: Path) -> World:
 
 def test_an_amount_of_400_digits_is_refused_and_its_neighbours_are_scored(world: World) -> None:
     world.events.publish([payment(1), payment(2, amount=10**399, minute=1), payment(3, minute=2)])
-    step = world.stream().step(Formula(), limit=500)
+    step = world.stream().process(Formula(), limit=500)
     assert (step.payments, step.refused, world.scored()) == (2, 1, [1, 3])
     assert world.reasons()[0].startswith("amount 1000000000")
     assert "is more than 50000 EUR" in world.reasons()[0]
@@ -113,7 +113,7 @@ def test_an_amount_of_400_digits_is_refused_and_its_neighbours_are_scored(world:
 def test_whatever_scoring_one_event_raises_ends_in_the_dead_letters(world: World, error: Exception, place: int) -> None:
     events = [payment(n, minute=n, amount=POISON if n == place else 20) for n in range(3)]
     world.events.publish(events)
-    step = world.stream().step(Allergic(error), limit=500)
+    step = world.stream().process(Allergic(error), limit=500)
     others = [n for n in range(3) if n != place]
     assert (step.events, step.payments, step.refused, step.offset) == (3, 2, 1, 3)
     assert world.scored() == others
@@ -135,7 +135,7 @@ def test_what_the_store_refuses_of_one_event_ends_in_the_dead_letters(world: Wor
     world.store.error = error
     unusable = payment(8, amount=-1.0, minute=3)
     world.events.publish([payment(1), payment(2, amount=POISON, minute=1), unusable, payment(3, minute=2)])
-    step = world.stream().step(Formula(), limit=500)
+    step = world.stream().process(Formula(), limit=500)
     assert (step.events, step.payments, step.refused, world.scored()) == (4, 2, 2, [1, 3])
 
 
@@ -161,7 +161,7 @@ def test_a_store_that_does_not_work_stops_the_worker_and_no_event_is_lost(world:
     world.store.error, world.store.always = error, True
     world.events.publish([payment(n, minute=n) for n in range(3)])
     with pytest.raises(type(error)):
-        world.stream().step(Formula(), limit=500)
+        world.stream().process(Formula(), limit=500)
     assert (world.reasons(), world.events.backlog("fraud")) == ([], 3)
     world.store.error = None
     world.catch_up()
@@ -172,11 +172,11 @@ def test_a_store_that_does_not_work_stops_the_worker_and_no_event_is_lost(world:
 def test_a_model_that_scores_nothing_stops_the_worker_and_no_event_is_lost(world: World, events: int) -> None:
     world.events.publish([payment(n, minute=n) for n in range(events)])
     with pytest.raises(Boom):
-        world.stream().step(Allergic(Boom("broken"), always=True), limit=500)
+        world.stream().process(Allergic(Boom("broken"), always=True), limit=500)
     assert (world.reasons(), world.events.backlog("fraud")) == ([], events)
 
 
-class Asked(Nothing):
+class Asked(EmptyContext):
     """A lake that notes for which moments it was asked."""
 
     def __init__(self) -> None:
@@ -193,13 +193,13 @@ def test_a_new_stream_that_isolates_its_first_batch_begins_with_the_time_of_all_
     world = World(tmp_path, around)
     given = [payment(1, minute=-3000), payment(2, amount=POISON, minute=-2000), payment(3, minute=-4000), payment(4)]
     world.events.publish(given)
-    done = world.stream().step(Allergic(Boom("no")), limit=500)
+    done = world.stream().process(Allergic(Boom("no")), limit=500)
     assert (done.payments, done.refused, world.scored()) == (3, 1, [1, 3, 4])
     assert len(around.spans) == 2, "for the batch, and for the first event alone"
     assert around.spans[0] == around.spans[1]
 
 
-class BrokenLake(Nothing):
+class BrokenLake(EmptyContext):
     @override
     def before(self, micros: int, *, days: float) -> Seed:
         def histories() -> Iterator[tuple[Key, KeyHistory]]:
@@ -214,7 +214,7 @@ def test_a_lake_that_cannot_be_read_stops_the_worker_with_a_sentence(tmp_path: P
     world = World(tmp_path, BrokenLake())
     world.events.publish([payment(1), payment(2, minute=1)])
     with pytest.raises(TesseraError, match="cannot begin with the payments of the lake: no such file"):
-        world.stream().step(Formula(), limit=500)
+        world.stream().process(Formula(), limit=500)
     assert (world.reasons(), world.events.backlog("fraud")) == ([], 2)
 
 
@@ -248,7 +248,7 @@ def test_a_lake_that_cannot_be_read_stops_the_worker_with_a_sentence(tmp_path: P
 )
 def test_ids_of_events_are_read_as_ids_of_files(world: World, changes: dict[str, Any], known: str | None) -> None:
     world.events.publish([payment(7, **changes)])
-    step = world.stream().step(Formula(), limit=500)
+    step = world.stream().process(Formula(), limit=500)
     paid = world.store.payments([7]).get(7)
     assert (paid and paid.customer_id, step.refused) == (known, known is None)
 
@@ -258,7 +258,7 @@ def test_a_label_of_an_impossible_moment_is_refused(world: World, at: datetime) 
     told = {"transaction_id": 1, "is_fraud": True}
     world.events.publish([payment(1)])
     world.events.publish([Event(id="l", source="/labels", type="payment.labelled", time=at, subject="c1", data=told)])
-    step = world.stream().step(Formula(), limit=500)
+    step = world.stream().process(Formula(), limit=500)
     assert (step.payments, step.refused) == (1, 1)
 
 

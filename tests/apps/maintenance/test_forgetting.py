@@ -247,7 +247,7 @@ def test_payments_of_others_are_scored_as_if_the_entity_had_never_paid(tmp_path:
                 home.lake.leave_tombstone("customer", ID, day=LAST, why="")
                 assert home.events.forget(ID) == 4 + 1 + 1
                 assert home.stream_store.forget(ID) > 0
-            stream.step(HighAmounts(), limit=100)
+            stream.process(HighAmounts(), limit=100)
         scored[name] = home.stream_store.scored(LAST, LAST + timedelta(days=30)).to_pylist()
     assert scored["forgotten"][-1]["transaction_id"] == 20_003
     assert scored["forgotten"][-1] == scored["never there"][-1]
@@ -266,7 +266,7 @@ def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp
     def working() -> int:
         stream, dropped = worker(opened(home)), 0
         while not stop.is_set() or parts.events.backlog(GROUP):
-            dropped += stream.step(HighAmounts(), limit=7, wait_seconds=0.01).forgotten
+            dropped += stream.process(HighAmounts(), limit=7, wait_seconds=0.01).forgotten
             begun.set()
         return dropped
 
