@@ -26,7 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from assets.churn import features as churn_features
-from assets.churn import training as churn_learning
+from assets.churn import training as churn_training
 from assets.stages.cutoff_training import CutoffRows
 from assets.stages.ingestion.run import ingest
 from assets.stages.promotion import verified
@@ -126,22 +126,22 @@ class _Work:
     def night(self, day: date, known: date) -> Night | None:
         """Train and score one night; None while the gate has let no first model pass."""
         lake, engine, settings = self._stack.open("lake"), self._stack.open("engine"), self._settings
-        rows = churn_learning.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
-        task = churn_learning.training_task(rows, settings)
+        rows = churn_training.training_set(lake, engine, self._stack.open("feature_store"), settings, day)
+        task = churn_training.training_task(rows, settings)
         found = evaluate_candidates(task, self._trainers, self._registry, day)
-        if found.passing is None and self._registry.champion(churn_learning.APP) is None:
+        if found.passing is None and self._registry.champion(churn_training.APP) is None:
             print(f"{day}: nothing is published, the gate stopped the first model", flush=True)
             return None
         promote_or_keep(task, found, self._registry, self._stack.open("notifier"), run_id="benchmark", who="benchmark")
-        entry = self._registry.ledger(churn_learning.APP)[-1]
+        entry = self._registry.ledger(churn_training.APP)[-1]
         serving, first = str(entry.to_version), entry.judged or str(entry.to_version)
-        candidate = load(self._registry.fetch(churn_learning.APP, str(found.version)))
+        candidate = load(self._registry.fetch(churn_training.APP, str(found.version)))
         if self._before is None or self._is_better(candidate, rows):
             self._before = candidate
         models = {
             "before": self._before,
-            "judged": verified(self._registry, churn_learning.APP, first).model,
-            "refit": verified(self._registry, churn_learning.APP, serving).model,
+            "judged": verified(self._registry, churn_training.APP, first).model,
+            "refit": verified(self._registry, churn_training.APP, serving).model,
         }
         stopped = ", ".join(found.report.stopped_by) or "nothing"
         print(f"{day}: {found.version} stopped by {stopped}; {serving} serves, {first} was judged", flush=True)
@@ -155,7 +155,7 @@ class _Work:
 
     def _is_better(self, candidate: LoadedModel, rows: CutoffRows) -> bool:
         """Return the rule as it was: both models as they are, on the same hold-out, the lower end above 0."""
-        split = churn_learning.training_task(rows, self._settings).split
+        split = churn_training.training_task(rows, self._settings).split
         assert self._before is not None
         held = split.holdout
         scores = {"new": candidate.score(split.holdout_table), "old": self._before.score(split.holdout_table)}

@@ -28,7 +28,7 @@ NIGHTLY = automation.job(
     FRAUD.name,
     _ROWS
     | dg.AssetSelection.assets(fraud.champion, fraud.scores, fraud.publication)
-    | dg.AssetSelection.assets(fraud.alerts, fraud.online_skew, fraud.matured),
+    | dg.AssetSelection.assets(fraud.alerts, fraud.online_skew, fraud.performance),
     "Ingest payments, labels and answers, compute features, train if there is no champion, score the day, audit, "
     "publish, add missing alerts, compare with the stream, judge the day whose labels have come.",
 )
@@ -42,7 +42,7 @@ TRAINING = automation.job(
 CATCH_UP = automation.job(
     "fraud_catch_up",
     FRAUD.name,
-    dg.AssetSelection.assets(fraud.stream),
+    dg.AssetSelection.assets(fraud.stream_catch_up),
     "Take in the events of some offsets, as a worker would; those taken in before change nothing.",
 )
 
@@ -98,7 +98,7 @@ def definitions(stack: Stack) -> dg.Definitions:
 
 def _catch_up(context: dg.SensorEvaluationContext, first: int, last: int) -> dg.RunRequest:
     """Dagster remembers run keys for ever, and drops a request with a known one: each attempt needs its own."""
-    config = dg.RunConfig(ops={"fraud__stream": fraud.Offsets(first=first, last=last)})
+    config = dg.RunConfig(ops={"fraud__stream_catch_up": fraud.Offsets(first=first, last=last)})
     tags = {_OFFSETS: f"{first}-{last}"}
     before = context.instance.get_runs_count(dg.RunsFilter(job_name=CATCH_UP.name, tags=tags))
     key = f"fraud:{first}-{last}" + (f":{before + 1}" if before else "")

@@ -11,8 +11,8 @@ import dagster as dg
 
 from assets.churn import features as churn_features
 from assets.churn import scoring as churn_scoring
-from assets.churn import skew as churn_serving
-from assets.churn import training as churn_learning
+from assets.churn import skew as churn_skew
+from assets.churn import training as churn_training
 from assets.partitions import daily
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
@@ -66,8 +66,8 @@ def champion(
     churn = settings.open().churn
     run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates)
     yield from run.results(
-        lambda: churn_learning.training_set(lake.open(), engine.open(), feature_store.open(), churn, run.day),
-        lambda rows: churn_learning.training_task(rows, churn),
+        lambda: churn_training.training_set(lake.open(), engine.open(), feature_store.open(), churn, run.day),
+        lambda rows: churn_training.training_task(rows, churn),
     )
 
 
@@ -121,5 +121,5 @@ def served_features(
 ) -> dg.MaterializeResult:
     """Sampled features served online during the day, compared with the features that training would have seen."""
     day = date.fromisoformat(context.partition_key)
-    compared = churn_serving.compare(lake.open(), feature_store.open(), settings.open().churn.skew, day)
+    compared = churn_skew.compare(lake.open(), feature_store.open(), settings.open().churn.skew, day)
     return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])

@@ -12,10 +12,10 @@ import dagster as dg
 from pydantic import Field
 
 from assets.fraud import features as fraud_features
-from assets.fraud import performance as fraud_monitoring
+from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
-from assets.fraud import skew as fraud_serving
-from assets.fraud import training as fraud_learning
+from assets.fraud import skew as fraud_skew
+from assets.fraud import training as fraud_training
 from assets.fraud.notifications import notify_alert
 from assets.fraud.stream import catch_up as fraud_catch_up
 from assets.fraud.stream.champion import FraudChampion
@@ -73,8 +73,8 @@ def champion(
     fraud = settings.open().fraud
     run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates)
     yield from run.results(
-        lambda: fraud_learning.training_set(lake.open(), engine.open(), fraud, run.day),
-        lambda rows: fraud_learning.training_task(rows, fraud),
+        lambda: fraud_training.training_set(lake.open(), engine.open(), fraud, run.day),
+        lambda rows: fraud_training.training_task(rows, fraud),
     )
 
 
@@ -120,14 +120,14 @@ class Offsets(dg.Config):
 
 
 @dg.asset(
-    key=["fraud", "stream"],
+    key=["fraud", "stream_catch_up"],
     deps=[["fraud", "champion"]],
     group_name="fraud",
     kinds={"stream_store"},
     owners=_OWNERS,
     pool="fraud_stream",
 )
-def stream(
+def stream_catch_up(
     context: dg.AssetExecutionContext,
     config: Offsets,
     events: EventsResource,
@@ -152,7 +152,7 @@ def stream(
 
 @dg.asset(
     key=["fraud", "online_skew"],
-    deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream"]],
+    deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream_catch_up"]],
     partitions_def=daily,
     group_name="fraud",
     kinds={"stream_store", "lake"},
@@ -176,12 +176,12 @@ def online_skew(
     """Every payment that the stream scored on the day, held against what training would have seen."""
     day = date.fromisoformat(context.partition_key)
     limits = settings.open().fraud.skew
-    compared = fraud_serving.compare(lake.open(), sink.open(), stream_store.open(), limits, day)
+    compared = fraud_skew.compare(lake.open(), sink.open(), stream_store.open(), limits, day)
     return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
 
 
 @dg.asset(
-    key=["fraud", "matured"],
+    key=["fraud", "performance"],
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
     partitions_def=daily,
     group_name="fraud",
@@ -189,13 +189,13 @@ def online_skew(
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(
-            fraud_monitoring.CHECK,
-            asset=["fraud", "matured"],
+            fraud_performance.CHECK,
+            asset=["fraud", "performance"],
             description="Share of the payments whose labels had time to arrive that have one.",
         )
     ],
 )
-def matured(
+def performance(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
     engine: EngineResource,
@@ -207,5 +207,5 @@ def matured(
     """Performance of the scores and alerts of seven days ago, by the labels known at the end of the partition's day."""
     day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
     stores = (lake.open(), engine.open(), registry.open(), sink.open(), stream_store.open())
-    found = fraud_monitoring.matured(*stores, fraud, as_of=day)
+    found = fraud_performance.measure(*stores, fraud, as_of=day)
     return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

@@ -1,4 +1,4 @@
-"""Steps behind `fraud/matured`: how good a day's scores and alerts were, once its labels had time to arrive."""
+"""Steps behind `fraud/performance`: how good a day's scores and alerts were, once its labels had time to arrive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.fraud import scoring as fraud_scoring
-from assets.fraud import training as fraud_learning
+from assets.fraud import training as fraud_training
 from assets.fraud.model import FraudModel
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.settings import FraudSettings
@@ -50,7 +50,7 @@ _MEASURED = ("average_precision", "card_precision", "alert_precision", "alert_re
 
 
 @dataclass(frozen=True)
-class Matured:
+class RealizedPerformance:
     """Matured labels of the payments of `day`, and the quality of its scores (None: the day was not scored).
 
     `knew_labels`: the model was trained or evaluated on labels of that day, so that its scores are flattered.
@@ -91,34 +91,34 @@ class Matured:
         )
 
 
-def matured(
+def measure(
     lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: AlertStore, settings: FraudSettings, as_of: date
-) -> Matured:
+) -> RealizedPerformance:
     """Measure the day whose labels had until `as_of` to arrive; write its row to the lake if it was scored.
 
     Rows of other days that the lake lost are written again.
     """
     for lost in lake.repair(TABLE):
-        _matured(lake, engine, registry, sink, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
-    return _matured(lake, engine, registry, sink, store, settings, as_of)
+        _measure(lake, engine, registry, sink, store, settings, lost + timedelta(days=LABEL_DELAY_DAYS))
+    return _measure(lake, engine, registry, sink, store, settings, as_of)
 
 
-def _matured(
+def _measure(
     lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: AlertStore, settings: FraudSettings, as_of: date
-) -> Matured:
+) -> RealizedPerformance:
     from models.fraud.performance import labels_known, matured_quality
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)
-    labels = fraud_learning.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
+    labels = fraud_training.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
     known = labels_known(_with_labels(_payments(lake, day, as_of), labels)["is_fraud"])
     scored = fraud_scoring.published_scores(sink, day)
     if not scored.num_rows:
-        return Matured(day, known, None, "", False, settings.min_labelled_share)
+        return RealizedPerformance(day, known, None, "", False, settings.min_labelled_share)
     alerted = {alert.customer_id for alert in store.find(day, day)}
     quality = matured_quality(_with_labels(scored, labels), alerted, per_day=settings.alerts_per_day)
     version = str(scored["model_version"][0])
     knew = FraudModel(registry, version).knew_labels_of(day, label_days=LABEL_DELAY_DAYS)
-    found = Matured(day, known, quality, version, knew, settings.min_labelled_share)
+    found = RealizedPerformance(day, known, quality, version, knew, settings.min_labelled_share)
     lake.replace(TABLE, _row(found, quality, as_of), by=DAY, first=day, last=day)
     return found
 
@@ -135,7 +135,7 @@ def _with_labels(payments: pa.Table, labels: pa.Table) -> pa.Table:
     return payments.join(labels, "transaction_id", join_type="left outer").sort_by("transaction_id")
 
 
-def _row(found: Matured, quality: Quality, as_of: date) -> pa.Table:
+def _row(found: RealizedPerformance, quality: Quality, as_of: date) -> pa.Table:
     values = {name: getattr(quality, name) for name in ("payments", "labelled", "frauds", "alerts", *_MEASURED)}
     known = {"judged_on": as_of, "model_version": found.model_version, "knew_labels": found.knew_labels}
     return pa.Table.from_pylist([{DAY: found.day, **known, **values}], _SCHEMA)

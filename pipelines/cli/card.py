@@ -204,7 +204,7 @@ def _streamed(found: dict[str, Any]) -> str:
     )
 
 
-def _matured(found: dict[str, Any]) -> str:
+def _performance(found: dict[str, Any]) -> str:
     if not found["payments"]:
         return f"no payments on {found['paid on']}"
     known = f"{found['paid on']}: {found['labelled_share']:.1%} labelled, {found['frauds']:,} frauds"
@@ -247,7 +247,7 @@ _SECTIONS = (
     ("fraud/publication", "published", _published),
     ("fraud/alerts", "alerts", _alerts),
     ("fraud/online_skew", "stream", _streamed),
-    ("fraud/matured", "matured", _matured),
+    ("fraud/performance", "performance", _performance),
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
 )

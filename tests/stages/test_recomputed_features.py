@@ -12,9 +12,9 @@ import pytest
 import models.features.churn as churn
 import models.fraud.labels
 from assets.churn import features as churn_features
-from assets.churn import training as churn_learning
+from assets.churn import training as churn_training
 from assets.fraud import features as fraud_features
-from assets.fraud import training as fraud_learning
+from assets.fraud import training as fraud_training
 from assets.stages.cutoff_training import recomputed_rows
 from models.settings import ChurnSettings
 from resources.engine.local import LocalEngine
@@ -80,7 +80,7 @@ def churn_again(lake: DeltaLake, engine: LocalEngine) -> Any:
     cutoffs = pa.table({churn_features.DAY: pa.array([DAY], pa.date32())})
     tables = {"orders": lake.scan("orders"), "cutoffs": cutoffs}
     rows = engine.query(partial(_features), tables, population_days=180).read_all()
-    return recomputed_rows(lake, engine, churn_learning.cutoff_plan(SETTINGS), 1, rows, [DAY])
+    return recomputed_rows(lake, engine, churn_training.cutoff_plan(SETTINGS), 1, rows, [DAY])
 
 
 def _features(orders: Any, cutoffs: Any, *, population_days: int) -> Any:
@@ -110,7 +110,7 @@ def test_a_feature_of_churn_from_the_future_is_named(
 
 def fraud_again(lake: DeltaLake, engine: LocalEngine) -> Any:
     rows = fraud_features.computed(lake, engine, DAY, DAY).read_all()
-    return fraud_learning.recomputed_features(lake, engine, rows)
+    return fraud_training.recomputed_features(lake, engine, rows)
 
 
 def test_the_features_of_fraud_know_nothing_of_later_payments_and_labels(lake: DeltaLake, engine: LocalEngine) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from assets.churn import assets as churn
 from assets.churn import features as churn_features
-from assets.churn import skew as churn_serving
+from assets.churn import skew as churn_skew
 from assets.shop import assets as shop
 from models.settings import Settings
 from resources.engine.local import LocalEngineConfig
@@ -30,7 +30,7 @@ DAY = timedelta(days=1)
 #: The days that are ingested one by one; the last two are compared.
 DAYS = [FIRST + n * DAY for n in (50, 51, 52, 53)]
 SOURCE = SimulatedSourceConfig(customers=400, first_day=FIRST.isoformat(), seed=11, late_share=0.1)
-FEATURES = churn_serving._features()
+FEATURES = churn_skew._features()
 
 
 @dataclass
@@ -210,7 +210,7 @@ class TestFaithfulPath:
         assert found["lag_share"] > 0.3, "the hours before the job of the night are part of it"
         assert [found[f"{cause}_share"] for cause in ("value", "extra", "missing", "stale")] == [0, 0, 0, 0]
         assert len(found["features"].records) == len(FEATURES)
-        assert not home.lake.scan(churn_serving.TABLE).count_rows()
+        assert not home.lake.scan(churn_skew.TABLE).count_rows()
 
     def test_rows_that_come_late_change_no_features_of_the_past(self, home: Shop) -> None:
         before = home.lake.version(churn_features.TABLE)
@@ -229,9 +229,9 @@ class TestFaithfulPath:
         undone(home, scaled("recency_days", 2))
         home.ask(NEXT, NOON, home.customers(DAYS[-1]))
         first = home.check(NEXT)
-        version = home.lake.version(churn_serving.TABLE)
+        version = home.lake.version(churn_skew.TABLE)
         assert home.check(NEXT)[0].description == first[0].description
-        assert home.lake.version(churn_serving.TABLE) == version
+        assert home.lake.version(churn_skew.TABLE) == version
 
     def test_a_person_who_was_forgotten_meanwhile_is_nobody_to_compare(self, home: Shop) -> None:
         one, other = home.customers(DAYS[1])[:2]
@@ -265,7 +265,7 @@ class TestBroken:
         ((name, data),) = by_feature(found).items()
         assert (name, data["cause"], data["value"], data["different"]) == ("spend_90", "value", 1, 1)
         assert 0 < data["largest difference"] < 1e-9
-        (row,) = home.lake.scan(churn_serving.TABLE).to_table().to_pylist()
+        (row,) = home.lake.scan(churn_skew.TABLE).to_table().to_pylist()
         kept = home.lake.scan(churn_features.TABLE, first=DAYS[-1], last=DAYS[-1]).to_table().to_pylist()
         (stored,) = [stored["spend_90"] for stored in kept if stored["customer_id"] == row["customer_id"]]
         assert (row["served_on"], row["feature"], row["cause"]) == (NEXT, "spend_90", "value")
@@ -341,9 +341,9 @@ class TestNothingServed:
     def test_what_was_found_before_stays_when_the_log_is_gone(self, home: Shop) -> None:
         home.ask(NEXT, NOON, home.customers(DAYS[-1]))
         assert not home.check(NEXT)[0].passed
-        kept = home.lake.scan(churn_serving.TABLE).count_rows()
+        kept = home.lake.scan(churn_skew.TABLE).count_rows()
         for file in (home.folder / "feast").glob("served.db*"):
             file.unlink()
         check, found = Shop(home.folder).check(NEXT)
         assert (check.passed, found["rows compared"]) == (True, 0)
-        assert home.lake.scan(churn_serving.TABLE).count_rows() == kept > 0
+        assert home.lake.scan(churn_skew.TABLE).count_rows() == kept > 0

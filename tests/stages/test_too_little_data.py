@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from assets.churn import training as churn_learning
-from assets.fraud import training as fraud_learning
+from assets.churn import training as churn_training
+from assets.fraud import training as fraud_training
 from assets.stages import training as learning
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
@@ -207,7 +207,7 @@ def test_too_little_history_is_said_before_the_feature_store_is_asked(
     lake = placed(tmp_path, [first + timedelta(days=number) for number in days])
     settings = ChurnSettings(max_training_cutoffs=1, population_days=30)
     with pytest.raises(TesseraError, match=says):
-        churn_learning.training_set(lake, LocalEngine(1, 500, tmp_path), None, settings, as_of)  # pyright: ignore[reportArgumentType]
+        churn_training.training_set(lake, LocalEngine(1, 500, tmp_path), None, settings, as_of)  # pyright: ignore[reportArgumentType]
 
 
 def paid(folder: Path, *, labelled: bool, frauds: int) -> DeltaLake:
@@ -236,8 +236,8 @@ def paid(folder: Path, *, labelled: bool, frauds: int) -> DeltaLake:
 
 def learn_fraud(lake: DeltaLake, place: Path) -> None:
     settings, as_of = FraudSettings(train_days=3, holdout_days=3), date(2025, 2, 9)
-    found = fraud_learning.training_set(lake, LocalEngine(1, 500, place), settings, as_of)
-    learning.evaluate_candidates(fraud_learning.training_task(found, settings), cheap(), FolderRegistry(place), as_of)
+    found = fraud_training.training_set(lake, LocalEngine(1, 500, place), settings, as_of)
+    learning.evaluate_candidates(fraud_training.training_task(found, settings), cheap(), FolderRegistry(place), as_of)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_kinds_are_the_adapters_of_the_profile(tmp_path: Path) -> None:
     assert found["churn/features"].kinds == {"duckdb", "deltalake"}
     assert found["churn/online_features"].kinds == {"feast", "sqlite"}
     assert found["churn/candidate"].kinds == {"mlflow", "xgboost", "scikitlearn"}
-    assert found["fraud/stream"].kinds == {"sqlite"}
+    assert found["fraud/stream_catch_up"].kinds == {"sqlite"}
 
 
 def test_another_adapter_is_another_kind(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_another_adapter_is_another_kind(tmp_path: Path) -> None:
     }
     candidates = {"churn": {"candidates": [{"kind": "logistic_regression"}]}}
     found = nodes(stack_with(tmp_path, ports=ports, settings=candidates))
-    assert found["fraud/stream"].kinds == {"postgres"}
+    assert found["fraud/stream_catch_up"].kinds == {"postgres"}
     assert found["storage/events"].kinds == {"redis"}
     assert found["churn/online_features"].kinds == {"feast", "redis"}
     assert found["churn/publication"].kinds == {"resources"}

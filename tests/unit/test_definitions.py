@@ -33,7 +33,7 @@ SCHEDULES = {
     "storage_weekly": time(5),
 }
 #: Assets that have no days: they take in what a sensor finds.
-WITHOUT_DAYS = {"fraud/stream"}
+WITHOUT_DAYS = {"fraud/stream_catch_up"}
 
 
 class Delivering(SourceResource):

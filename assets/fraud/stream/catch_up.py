@@ -1,4 +1,4 @@
-"""Steps behind `fraud/stream`: take in events that no worker took in, or take events in again, without a worker."""
+"""Steps behind `fraud/stream_catch_up`: process waiting events, or process events again, without a worker."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run
         newest: offset of the newest event.
         waiting: number of events that are not acknowledged.
         position: offset of the newest event whose effects the stream has.
-        cursor: a `Cursor` as JSON; or a number, the offset before the first event to process again; None or "": none yet.
+        cursor: a `Cursor` as JSON; or the offset before the first event to process again; None or "": none yet.
         per_run: offsets of one run at most.
 
     Raises:

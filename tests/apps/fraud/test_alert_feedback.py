@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
 from assets.fraud import replay as payment_replay
-from assets.fraud import training as fraud_learning
+from assets.fraud import training as fraud_training
 from assets.fraud.stream.processor import FraudProcessor
 from models.errors import TesseraError
 from models.events import Event
@@ -213,10 +213,10 @@ def test_the_last_word_is_learnt_whoever_says_it(
     other = [{"transaction_id": 2, "is_fraud": False, "labelled_at": days[3]}]
     answers = [answer(1, days[day], is_fraud=fraud) for fraud, day in analysts]
     lake = lake_with(tmp_path, [], labels + other, answers)
-    found = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[8].date())
+    found = fraud_training.labels(lake, engine(tmp_path), days[0].date(), days[8].date())
     rows = {row["transaction_id"]: (row["is_fraud"], row["labelled_at"]) for row in found.to_pylist()}
     assert rows == {1: (learnt[0], days[learnt[1]]), 2: (False, days[3])}
-    before = fraud_learning.labels(lake, engine(tmp_path), days[0].date(), days[0].date())
+    before = fraud_training.labels(lake, engine(tmp_path), days[0].date(), days[0].date())
     assert before.num_rows == 0, "nothing was known on that day"
 
 
@@ -226,7 +226,7 @@ def test_what_was_known_on_a_day_stays_known(tmp_path: Path) -> None:
     labels = [{"transaction_id": 1, "is_fraud": fraud, "labelled_at": T0 + timedelta(days=day)} for fraud, day in said]
     lake = lake_with(tmp_path, [], labels, [answer(1, T0 + timedelta(days=4), is_fraud=False)])
     known = {
-        day: fraud_learning.labels(lake, engine(tmp_path), T0.date(), (T0 + timedelta(days=day)).date()).to_pylist()
+        day: fraud_training.labels(lake, engine(tmp_path), T0.date(), (T0 + timedelta(days=day)).date()).to_pylist()
         for day in (2, 4, 5, 6, 7)
     }
     assert all(len(rows) == 1 for rows in known.values())

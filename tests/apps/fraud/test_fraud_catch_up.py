@@ -98,7 +98,7 @@ class Home:
         done = job.execute_in_process(
             request.run_config, instance=self.instance, tags=dict(request.tags), resources=self.resources
         )
-        (event,) = done.asset_materializations_for_node("fraud__stream")
+        (event,) = done.asset_materializations_for_node("fraud__stream_catch_up")
         return {name: value.value for name, value in event.metadata.items()}
 
     def begun(self, status: dg.DagsterRunStatus) -> None:
@@ -271,4 +271,4 @@ class TestSensor:
 
 
 def _config(first: int, last: int) -> dict[str, Any]:
-    return {"ops": {"fraud__stream": {"config": {"first": first, "last": last}}}}
+    return {"ops": {"fraud__stream_catch_up": {"config": {"first": first, "last": last}}}}

@@ -13,9 +13,9 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from assets.fraud import features as fraud_features
-from assets.fraud import performance as fraud_monitoring
+from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
-from assets.fraud import skew as fraud_serving
+from assets.fraud import skew as fraud_skew
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
 from models.fraud.alerts import Alert
@@ -85,7 +85,7 @@ def test_stream_and_batch_give_equal_scores_bit_for_bit(scored: World, tmp_path:
     assert len(pc.unique(online["score"])) > 50, "a model that tells payments apart"
     assert online["score"].to_numpy().tobytes() == offline["score"].to_numpy().tobytes()
     for day in DAYS:
-        compared = fraud_serving.compare(world.lake, world.sink, world.store, SkewConfig(), day)
+        compared = fraud_skew.compare(world.lake, world.sink, world.store, SkewConfig(), day)
         assert compared.compared.report.largest_share() == 0
         assert (compared.rows["only online"], compared.rows["only offline"]) == (0, 0)
         assert compared.rows["scores differing"] == 0
@@ -160,8 +160,8 @@ class TestBackfill:
 
 
 class TestSkew:
-    def compared(self, world: World) -> fraud_serving.Streamed:
-        return fraud_serving.compare(world.lake, world.sink, world.store, SkewConfig(), DAY)
+    def compared(self, world: World) -> fraud_skew.Streamed:
+        return fraud_skew.compare(world.lake, world.sink, world.store, SkewConfig(), DAY)
 
     def test_one_altered_feature_is_found_and_named(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
@@ -173,7 +173,7 @@ class TestSkew:
         check = self.compared(world).check()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert "another value than the same row has offline: terminal_risk_7d (1 of" in str(check.description)
-        (example,) = world.lake.scan(fraud_serving.TABLE, first=DAY, last=DAY).to_table().to_pylist()
+        (example,) = world.lake.scan(fraud_skew.TABLE, first=DAY, last=DAY).to_table().to_pylist()
         assert (example["transaction_id"], example["feature"]) == (number, "terminal_risk_7d")
         assert float(example["served"]) != float(example["offline"]) == row["terminal_risk_7d"]
 
@@ -204,9 +204,9 @@ class TestSkew:
 
 
 class TestMatured:
-    def matured(self, world: World, day: date = DAY) -> fraud_monitoring.Matured:
+    def performance(self, world: World, day: date = DAY) -> fraud_performance.RealizedPerformance:
         as_of = day + timedelta(days=7)
-        return fraud_monitoring.matured(
+        return fraud_performance.measure(
             world.lake, world.engine, world.registry, world.sink, world.store, SETTINGS, as_of
         )
 
@@ -223,7 +223,7 @@ class TestMatured:
         for row, _ in rows:
             highest[row["customer_id"]] = max(row["score"], highest.get(row["customer_id"], 0.0))
         top = sorted(highest, key=lambda card: -highest[card])[:5]
-        shown = self.matured(world).metadata()
+        shown = self.performance(world).metadata()
         precise = average_precision_score([is_fraud for _, is_fraud in rows], [row["score"] for row, _ in rows])
         assert shown["average_precision"] == pytest.approx(precise, abs=1e-6)
         assert shown["card_precision"] == pytest.approx(len(fraud_cards & set(top)) / 5)
@@ -235,7 +235,7 @@ class TestMatured:
             len(rows),
             sum(is_fraud for _, is_fraud in rows),
         )
-        (row,) = world.lake.scan(fraud_monitoring.TABLE).to_table().to_pylist()
+        (row,) = world.lake.scan(fraud_performance.TABLE).to_table().to_pylist()
         assert (row["paid_on"], row["judged_on"], row["model_version"]) == (DAY, DAY + timedelta(days=7), "1")
         assert (row["knew_labels"], "note" in shown) == (False, False)
 
@@ -244,13 +244,13 @@ class TestMatured:
         day = DAYS[-1] - timedelta(days=7)
         fraud_features.write(world.lake, world.engine, day)
         world.score(day)
-        found = self.matured(world, day)
+        found = self.performance(world, day)
         assert (found.knew_labels, "better than it is" in found.metadata()["note"]) == (True, True)
 
     def test_labels_that_did_not_arrive_are_a_warning(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
         world.lake.remove("payment_labels", pc.field("transaction_id") >= 0)
-        check = self.matured(world).check()
+        check = self.performance(world).check()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert "0 of" in str(check.description)
 
@@ -258,22 +258,22 @@ class TestMatured:
         world = streamed.copied(tmp_path / "home")
         others = [day for day in DAYS if day != DAY][:1]
         for day in (DAY, *others):
-            self.matured(world, day)
-        before = world.lake.scan(fraud_monitoring.TABLE).to_table()
-        (quality,) = world.lake.files(fraud_monitoring.TABLE, first=DAY, last=DAY)
+            self.performance(world, day)
+        before = world.lake.scan(fraud_performance.TABLE).to_table()
+        (quality,) = world.lake.files(fraud_performance.TABLE, first=DAY, last=DAY)
         Path(quality).write_bytes(Path(quality).read_bytes()[:100])
-        self.matured(world, others[0])
-        assert world.lake.scan(fraud_monitoring.TABLE).to_table() == before
+        self.performance(world, others[0])
+        assert world.lake.scan(fraud_performance.TABLE).to_table() == before
         (scores,) = (world.folder / "scores").rglob(f"day={DAY}/*/*.parquet")
         scores.write_bytes(scores.read_bytes()[:100])
-        assert "run `tessera run fraud_nightly" in self.matured(world).metadata()["note"]
+        assert "run `tessera run fraud_nightly" in self.performance(world).metadata()["note"]
         world.score(DAY)
-        self.matured(world)
-        assert world.lake.scan(fraud_monitoring.TABLE).to_table() == before
+        self.performance(world)
+        assert world.lake.scan(fraud_performance.TABLE).to_table() == before
 
     def test_a_day_that_was_not_scored_is_said_and_fails_nothing(self, scored: World) -> None:
         day = DAYS[-1] - timedelta(days=1)
-        found = self.matured(scored, day)
+        found = self.performance(scored, day)
         assert found.check().passed
         assert "no scores of 2018-08-03: run `tessera run fraud_nightly --date 2018-08-03`" in found.metadata()["note"]
         assert "average_precision" not in found.metadata()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from assets.fraud import training as fraud_learning
+from assets.fraud import training as fraud_training
 from assets.stages.ingestion.run import ingest
 from models.evaluation.metrics import average_precision
 from models.fraud.threshold import ALERTING, threshold_of
@@ -26,8 +26,8 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
     for table in ("payments", "payment_labels"):
         report = ingest(table, source, lake, AS_OF, config, "test")
         assert 0 <= report.share < settings.ingestion.max_quarantined_share
-    rows = fraud_learning.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
-    task = fraud_learning.training_task(rows, settings.fraud)
+    rows = fraud_training.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
+    task = fraud_training.training_task(rows, settings.fraud)
     sides = task.split
     trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
     fit = trainer.fit(sides.train.rows, sides.train.labels, sides.train.groups)
