@@ -121,7 +121,7 @@ class World:
         """The stream took in these events, some at a time."""
         self.events.publish(list(events))
         worker, model = self.worker(), self.model
-        while worker.step(model, limit=97).events:
+        while worker.process(model, limit=97).events:
             pass
 
     def copied(self, folder: Path) -> World:
