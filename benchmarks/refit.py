@@ -36,7 +36,7 @@ from models.evaluation.binary_metrics import AUC
 from models.evaluation.bootstrap import Interval, Resampling, interval, resampled
 from models.evaluation.metrics import auc
 from models.features.churn import churn_labels
-from models.settings import ChurnSettings
+from models.settings import ChurnSettings, TrainerSettings
 from models.training.model_package import LoadedModel, load
 from resources.registry.fake import FolderRegistry
 from resources.stack.loader import ROOT, Stack, load_stack
@@ -96,20 +96,23 @@ def main() -> None:
             started = time.process_time()
             with tempfile.TemporaryDirectory(prefix="tessera-refit-") as home:
                 stack = load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ)
-                body = "\n".join(_section(shop, _nights(shop, stack)))
+                body = "\n".join(_section(shop, published_nights(shop, stack)))
             body += f"\n\n{time.process_time() - started:.0f} CPU s."
             print(body)
             if not options.dry:
                 replace_section(f"refit-{shop.profile}", body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
 
 
-def _nights(shop: Shop, stack: Stack) -> list[Night]:
+def published_nights(
+    shop: Shop, stack: Stack, candidates: Sequence[TrainerSettings] = (), registry: str = "registry"
+) -> list[Night]:
+    """Train, judge and score the shop's nights, with the profile's candidates or these, in a registry of that name."""
     lake, settings = stack.open("lake"), stack.settings.churn.model_copy(update=shop.changes)
     for table in ("customers", "products", "orders"):
         ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
     churn_features.write_features(lake, stack.open("engine"), settings, shop.nights)
-    trainers = trainers_of(settings.candidates)
-    work = _Work(stack, settings, trainers, FolderRegistry(stack.home / "registry"))
+    trainers = trainers_of(candidates or settings.candidates)
+    work = _Work(stack, settings, trainers, FolderRegistry(stack.home / registry))
     nights = [work.night(day, shop.last_known) for day in shop.nights]
     return [night for night in nights if night is not None]
 
@@ -145,7 +148,7 @@ class _Work:
         }
         stopped = ", ".join(found.report.stopped_by) or "nothing"
         print(f"{day}: {found.version} stopped by {stopped}; {serving} serves, {first} was judged", flush=True)
-        labels = self._labels(rows.tonight, known)
+        labels = labels_of(self._stack, self._settings, rows.tonight, known)
         return Night(
             day,
             rows.tonight["customer_id"].to_numpy(zero_copy_only=False),
@@ -163,14 +166,15 @@ class _Work:
         lead = auc(held.labels, scores["new"]) - auc(held.labels, scores["old"])
         return interval(lead, drawn["new"] - drawn["old"], RESAMPLING.confidence).low > 0
 
-    def _labels(self, tonight: pa.Table, known: date) -> NDArray[np.int8]:
-        lake, engine = self._stack.open("lake"), self._stack.open("engine")
-        entities = tonight.select(["customer_id", "event_timestamp"])
-        tables = {"orders": lake.scan("orders", last=known), "entities": entities}
-        query = engine.query(churn_labels, tables, horizon_days=self._settings.horizon_days, as_of=known)
-        labels = query.read_all()
-        churned = dict(zip(labels["customer_id"].to_pylist(), labels["churned"].to_pylist(), strict=True))
-        return np.array([churned[name] for name in tonight["customer_id"].to_pylist()], dtype=np.int8)
+
+def labels_of(stack: Stack, settings: ChurnSettings, tonight: pa.Table, known: date) -> NDArray[np.int8]:
+    """Return what the customers of a night did in the horizon, by the orders that were known at the end of `known`."""
+    lake, engine = stack.open("lake"), stack.open("engine")
+    entities = tonight.select(["customer_id", "event_timestamp"])
+    tables = {"orders": lake.scan("orders", last=known), "entities": entities}
+    labels = engine.query(churn_labels, tables, horizon_days=settings.horizon_days, as_of=known).read_all()
+    churned = dict(zip(labels["customer_id"].to_pylist(), labels["churned"].to_pylist(), strict=True))
+    return np.array([churned[name] for name in tonight["customer_id"].to_pylist()], dtype=np.int8)
 
 
 def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
@@ -179,7 +183,7 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
     labels = np.concatenate([night.labels for night in nights])
     pooled = {arm: np.concatenate([night.scores[arm] for night in nights]) for arm in ARMS}
     drawn = resampled(AUC, labels, customers, pooled, RESAMPLING)
-    within, within_drawn = _within(nights, customers)
+    means, means_drawn = within(nights, customers, ARMS)
     together = {arm: auc(labels, pooled[arm]) for arm in ARMS}
     lines = [
         f"## What the refit is worth: {shop.title}",
@@ -193,27 +197,29 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for arm in ARMS:
-        own = interval(within[arm], within_drawn[arm], RESAMPLING.confidence)
+        own = interval(means[arm], means_drawn[arm], RESAMPLING.confidence)
         lines.append(
-            f"| {arm} | {own.value:.4f} | {own.low:.4f} .. {own.high:.4f} | {_lead(arm, within, within_drawn)} | "
+            f"| {arm} | {own.value:.4f} | {own.low:.4f} .. {own.high:.4f} | {_lead(arm, means, means_drawn)} | "
             f"{together[arm]:.4f} | {_lead(arm, together, drawn)} | {pooled[arm].mean():.3f} |"
         )
-    gain = _gain("refit", "judged", within, within_drawn)
+    gain = _gain("refit", "judged", means, means_drawn)
     return [*lines, "", f"Refit over judged, within nights: {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})."]
 
 
-def _within(nights: Sequence[Night], customers: NDArray[np.int64]) -> tuple[dict[str, float], Scores]:
+def within(
+    nights: Sequence[Night], customers: NDArray[np.int64], arms: Sequence[str]
+) -> tuple[dict[str, float], Scores]:
     """Mean AUC over the nights, weighted by customers; each resample draws customers once for all nights."""
     sizes = np.array([len(night.labels) for night in nights])
     draws = np.random.default_rng(RESAMPLING.seed).multinomial(
         customers.max() + 1, np.full(customers.max() + 1, 1 / (customers.max() + 1)), size=RESAMPLING.n
     )
-    values = dict.fromkeys(ARMS, 0.0)
-    drawn: Scores = {arm: np.zeros(RESAMPLING.n) for arm in ARMS}
+    values = dict.fromkeys(arms, 0.0)
+    drawn: Scores = {arm: np.zeros(RESAMPLING.n) for arm in arms}
     for number, night in enumerate(nights):
         start, share = int(sizes[:number].sum()), sizes[number] / sizes.sum()
         weights = draws[:, customers[start : start + sizes[number]]].astype(np.float64)
-        for arm in ARMS:
+        for arm in arms:
             values[arm] += share * auc(night.labels, night.scores[arm])
             drawn[arm] += share * _weighted_aucs(night.labels, night.scores[arm], weights)
     return values, drawn

@@ -21,6 +21,7 @@ from resources.lake.port import Lake
 
 if TYPE_CHECKING:
     from models.scoring.growth import HomeHistory
+    from models.training.columns import Direction
 
 APP = app.CHURN.name
 SERVICE = app.SERVICE.name
@@ -29,6 +30,16 @@ SERVICE = app.SERVICE.name
 SLICES = ("country", "tenure_days", "orders_total")
 #: What one number alone knows; the candidate must not be behind it.
 BASELINES = {"recency only": "recency_days", "frequency only": "orders_total"}
+#: Directions of the chance of churn as a feature grows: up with silence, down with purchases.
+DIRECTIONS: dict[str, Direction] = {
+    **dict.fromkeys(("recency_days", "recency_share", "overdue_ratio", "overdue_z"), 1),
+    **dict.fromkeys(("orders_7", "orders_30", "orders_90", "orders_180", "orders_total", "orders_per_30_days"), -1),
+    **dict.fromkeys(("purchase_days_90", "purchase_days_total", "active_months_180"), -1),
+    **dict.fromkeys(("spend_30", "spend_90", "spend_180", "spend_total", "products_90", "products_total"), -1),
+    **dict.fromkeys(("orders_trend_30", "orders_trend_90"), -1),
+}
+#: Features that tell a customer's purchase history: days with a purchase, recency, tenure.
+PURCHASES = ("purchase_days_total", "recency_days", "tenure_days")
 
 
 def cutoff_plan(settings: ChurnSettings) -> CutoffPlan:
@@ -47,6 +58,8 @@ def cutoff_plan(settings: ChurnSettings) -> CutoffPlan:
         slices=SLICES,
         service=SERVICE,
         counts=lambda rows: {"churn_rate": float(np.mean(rows["churned"].to_numpy()))},
+        directions=DIRECTIONS,
+        purchases=PURCHASES,
     )
 
 

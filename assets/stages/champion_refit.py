@@ -78,7 +78,7 @@ def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe
     for contender in contenders:
         if recipe.same_settings(contender.trainer.recipe):
             return contender
-    trainer = trainer_of(recipe)
+    trainer = trainer_of(recipe).knowing(task.columns(task.split.encoder))
     return Contender(trainer, fit_candidates([trainer], task.split.train, task.task)[0])
 
 

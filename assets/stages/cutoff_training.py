@@ -7,7 +7,7 @@ cut-off.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from models.features.leakage import Recomputed
     from models.scoring.growth import HomeHistory
     from models.tasks.task import TaskName
+    from models.training.columns import Direction
 
 AS_OF = "as_of"
 
@@ -51,6 +52,8 @@ class CutoffPlan:
         slices: columns whose parts of the hold-out the gate compares one by one.
         service: version of the features, as model cards and published rows name it.
         counts: further numbers of the training set for Dagster.
+        directions: feature -> direction in which predictions may move as it grows.
+        purchases: columns of purchase days, recency and tenure, where the features tell a purchase history.
     """
 
     app: App
@@ -64,6 +67,8 @@ class CutoffPlan:
     slices: Sequence[str]
     service: str
     counts: Callable[[pa.Table], Mapping[str, float]] = lambda _: {}
+    directions: Mapping[str, Direction] = field(default_factory=dict[str, "Direction"])
+    purchases: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,7 @@ def cutoff_task(
 ) -> TrainingTask:
     """Build the training task of these rows: trained before the hold-out, evaluated on it, refit on all of them."""
     from models.tasks.named import task_of
+    from models.training.columns import PurchaseHistory
     from models.training.dataset import split, whole
 
     holdout = found.cutoffs.holdout
@@ -181,6 +187,8 @@ def cutoff_task(
         whole=lambda: whole(found.rows, **columns),
         tonight=found.tonight,
         history=history,
+        directions=plan.directions,
+        purchases=PurchaseHistory(*plan.purchases, settings.horizon_days) if plan.purchases else None,
     )
 
 

@@ -85,7 +85,8 @@ class _Refit:
 
     def served(self, registry: Registry, package: Path) -> Serving:
         candidate, rows = self.contender.candidate, self.whole.train
-        fit = self.contender.trainer.keeping(candidate.fit.notes).fit(rows.rows, rows.labels, rows.groups)
+        trainer = self.contender.trainer.knowing(self.task.columns(self.whole.encoder))
+        fit = trainer.keeping(candidate.fit.notes).fit(rows.rows, rows.labels, rows.groups)
         found = self._agreement(fit)
         problems = found.problems(self.task.refit)
         extras = self.task.refit_extras(fit.model, self.whole.encoder)

@@ -159,7 +159,8 @@ def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registr
     from models.training.candidates import choose, fit_candidates
 
     check_sufficient(task.app, task.split, task.gate, task.task)
-    fitters = _baseline_first(task, trainers)
+    columns = task.columns(task.split.encoder)
+    fitters = [trainer.knowing(columns) for trainer in _baseline_first(task, trainers)]
     candidates = fit_candidates(fitters, task.split.train, task.task)
     contenders = [Contender(trainer, candidate) for trainer, candidate in zip(fitters, candidates, strict=True)]
     chosen = choose(candidates, task.gate.metric)

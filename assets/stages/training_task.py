@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.scoring.growth import HomeHistory
     from models.tasks.task import Task, TaskName
     from models.training.candidates import Candidate
+    from models.training.columns import Columns, Direction, PurchaseHistory
     from models.training.dataset import Split, Whole
     from models.training.encoding import Encoder
     from models.training.model import FittedModel
@@ -57,6 +58,8 @@ class TrainingTask:
         tonight: feature rows that neither the judged model nor its refit has seen.
         refit_extras: further files of the refit's package, from its model and encoder.
         history: history behind the rows `newest`, where features grow with it.
+        directions: feature -> direction in which predictions may move as it grows; for candidates that ask for it.
+        purchases: the features that tell a purchase history; for candidates that ask for it.
     """
 
     app: str
@@ -77,6 +80,14 @@ class TrainingTask:
     tonight: pa.Table | None = None
     refit_extras: Callable[[FittedModel, Encoder], Mapping[str, str]] = lambda *_: {}
     history: HomeHistory | None = None
+    directions: Mapping[str, Direction] = field(default_factory=dict[str, "Direction"])
+    purchases: PurchaseHistory | None = None
+
+    def columns(self, encoder: Encoder) -> Columns:
+        """Return the meaning of the columns of this encoder's matrices."""
+        from models.training.columns import Columns
+
+        return Columns(encoder.feature_names, self.directions, self.purchases)
 
     @property
     def task(self) -> Task:

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
 from models.training.cross_validation import grouped_folds
+from models.training.linear_inputs import InputSettings, LinearInputs
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
 from models.training.skops_files import read_skops, write_skops
 
@@ -28,9 +29,10 @@ class LinearModel:
 
     kind = "logistic_regression"
 
-    def __init__(self, pipeline: Pipeline, platt: Platt) -> None:
+    def __init__(self, pipeline: Pipeline, platt: Platt, inputs: LinearInputs | None = None) -> None:
         self._pipeline = pipeline
         self._platt = platt
+        self._inputs = inputs or LinearInputs()
 
     def raw(self, rows: Matrix) -> Vector:
         """Log-odds before calibration, shape `(n_rows,)`."""
@@ -44,18 +46,23 @@ class LinearModel:
     def contributions(self, rows: Matrix) -> Matrix:
         """Coefficient times distance from the training mean, shape `(n_rows, n_features)`; exact for a linear model.
 
-        What the indicator of a missing value contributes is added to the feature that is missing.
+        What the indicator of a missing value contributes is added to the feature that is missing. The terms of BG/NBD
+        are a curve over three features, which share what they contribute by their Shapley values against the median
+        customer; the sum of a row is then its `raw` minus another number than the mean, the same for all rows.
         """
         terms = self._terms(rows)
         features = rows.shape[1]
         total = terms[:, :features].copy()
-        total[:, self._indicated] += terms[:, features:]
+        total[:, self._indicated] += terms[:, features + self._inputs.added :]
+        if purchases := self._inputs.purchases:
+            parts = purchases.shapley(self._value_of_added, purchases.history(rows))
+            np.add.at(total, (slice(None), list(purchases.places)), parts)  # one column may be named twice
         return total.astype(np.float32)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """Return the calibration (JSON), after the pipeline stands in `folder` as skops."""
         write_skops(self._pipeline, folder / _FILE)
-        return {"slope": self._platt.slope, "intercept": self._platt.intercept}
+        return {"slope": self._platt.slope, "intercept": self._platt.intercept, **self._inputs.to_json()}
 
     @classmethod
     def load(cls, folder: Path, saved: Mapping[str, Any]) -> "LinearModel":
@@ -71,7 +78,8 @@ class LinearModel:
                 expected="a scikit-learn Pipeline",
                 todo="Train again.",
             )
-        return cls(pipeline, Platt(float(saved["slope"]), float(saved["intercept"])))
+        platt = Platt(float(saved["slope"]), float(saved["intercept"]))
+        return cls(pipeline, platt, LinearInputs.from_json(saved))
 
     @property
     def _classifier(self) -> Any:
@@ -84,11 +92,25 @@ class LinearModel:
 
     def _terms(self, rows: Matrix) -> Vector:
         """Coefficient times standardised value; the scaler makes every column's training mean zero."""
-        return self._pipeline[:-1].transform(rows) * self._classifier.coef_[0]
+        return self._pipeline[:-1].transform(self._inputs(rows)) * self._classifier.coef_[0]
+
+    def _value_of_added(self, terms: Vector) -> Vector:
+        """Contribution to `raw` of the terms that stand behind the features."""
+        scaler, features = cast(Any, self._pipeline[1]), self._pipeline[0].n_features_in_ - self._inputs.added
+        at = slice(features, features + self._inputs.added)
+        return ((terms - scaler.mean_[at]) / scaler.scale_[at] * self._classifier.coef_[0][at]).sum(axis=1)
 
 
 def fit_linear(
-    rows: Matrix, labels: Labels, groups: Groups, *, inverse_penalty: float, max_steps: int, folds: int, seed: int
+    rows: Matrix,
+    labels: Labels,
+    groups: Groups,
+    *,
+    inverse_penalty: float,
+    max_steps: int,
+    folds: int,
+    seed: int,
+    inputs: InputSettings | None = None,
 ) -> Fit:
     """Return a logistic regression on all rows, calibrated on out-of-fold scores.
 
@@ -100,18 +122,21 @@ def fit_linear(
         max_steps: Newton steps at most.
         folds: number of cross-validation folds.
         seed: of the folds.
+        inputs: what is made of the features; None: nothing. Each fold fits it to its own training rows.
     """
+    chosen = inputs or InputSettings()
     held_out = grouped_folds(labels, groups, k=folds, seed=seed)
     raw = np.empty(labels.size, dtype=np.float64)
     for k in range(folds):
         test = held_out == k
-        pipeline = _pipeline(inverse_penalty, max_steps).fit(rows[~test], labels[~test])
-        raw[test] = pipeline.decision_function(rows[test])
+        seen = chosen.fit(rows[~test])
+        pipeline = _pipeline(inverse_penalty, max_steps).fit(seen(rows[~test]), labels[~test])
+        raw[test] = pipeline.decision_function(seen(rows[test]))
     platt = fit_platt(raw, labels)
-    pipeline = _pipeline(inverse_penalty, max_steps).fit(rows, labels)
-    return Fit(
-        LinearModel(pipeline, platt), platt(raw), held_out, {"steps": str(int(cast(Any, pipeline[-1]).n_iter_[0]))}
-    )
+    seen = chosen.fit(rows)
+    pipeline = _pipeline(inverse_penalty, max_steps).fit(seen(rows), labels)
+    model = LinearModel(pipeline, platt, seen)
+    return Fit(model, platt(raw), held_out, {"steps": str(int(cast(Any, pipeline[-1]).n_iter_[0]))})
 
 
 def _pipeline(inverse_penalty: float, max_steps: int) -> Pipeline:

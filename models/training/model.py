@@ -41,7 +41,8 @@ class FittedModel(Protocol):
     def contributions(self, rows: Matrix) -> Matrix:
         """Exact additive contribution of each feature to `raw`, shape `(n_rows, n_features)`.
 
-        The sum over a row is its `raw` minus the model's mean, one number for all rows.
+        The sum over a row is its `raw` minus one number for all rows: the model's mean, or its value at a customer
+        that reasons compare with.
 
         Raises:
             TesseraError: this kind of model has none.
@@ -54,6 +55,11 @@ class FittedModel(Protocol):
         The files are in formats that run no code when they are read; the same model gives the same bytes.
         """
         ...
+
+
+def members_of(model: FittedModel) -> tuple[FittedModel, ...]:
+    """Return the models that it is made of (its attribute `members`), e.g. of a mean; none of most models."""
+    return tuple(getattr(model, "members", ()))
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import TesseraError, choose_from
 from models.training.encoding import Encoder
-from models.training.model import FittedModel, Vector
+from models.training.model import FittedModel, Vector, members_of
 
 # pyarrow has no static types.
 # pyright: basic
@@ -90,22 +90,19 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
-    saved = dict(model.save(folder))
+    described = _saved(folder, model)
     for name, text in (extras or {}).items():
         with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of the model
             file.write(text)
-    loader = str(getattr(model, "loader", LOADERS.get(model.kind, "")))
     manifest: dict[str, Any] = {
         "format": FORMAT,
-        "kind": model.kind,
-        "loader": loader,
-        "formats": sorted(getattr(model, "formats", ())),
-        "model": saved,
+        **described,
+        "formats": sorted(_formats(model)),
         "encoder": encoder.to_json(),
         "card": card.model_dump(mode="json"),
         "extras": sorted(extras or {}),
-        "libraries": _libraries(loader),
-        "files": {file.name: _sha256(file.read_bytes()) for file in sorted(folder.iterdir())},
+        "libraries": _libraries(_loaders(described)),
+        "files": {name: _sha256((folder / name).read_bytes()) for name in _files(folder)},
     }
     manifest["sha256"] = _digest(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
@@ -137,14 +134,38 @@ def load(folder: Path, *, sha256: str | None = None, trusted: Collection[str] = 
 
 def package_bytes(folder: Path) -> int:
     """Size of all files of a package."""
-    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def formats_of(folder: Path, trusted: Collection[str]) -> frozenset[str]:
-    """Return the file endings that the loader of a trusted third party reads, as the manifest names them."""
+    """Return the file endings that the loaders of trusted third parties read, as the manifest names them."""
     manifest = _read_manifest(folder)
-    loader = str(manifest.get("loader", ""))
-    return frozenset(manifest.get("formats", ())) if _top(loader) in trusted else frozenset()
+    theirs = {_top(loader) for loader in _loaders(manifest) if loader not in LOADERS.values()}
+    return frozenset(manifest.get("formats", ())) if theirs and theirs <= set(trusted) else frozenset()
+
+
+def _saved(folder: Path, model: FittedModel) -> dict[str, Any]:
+    """Write the model's files, those of its members (of a mean) in folders `0`, `1`, ...; return how to read them."""
+    folder.mkdir(exist_ok=True)
+    loader = str(getattr(model, "loader", LOADERS.get(model.kind, "")))
+    found: dict[str, Any] = {"kind": model.kind, "loader": loader, "model": dict(model.save(folder))}
+    members = [_saved(folder / str(place), member) for place, member in enumerate(members_of(model))]
+    return {**found, "members": members} if members else found
+
+
+def _loaders(described: Mapping[str, Any]) -> set[str]:
+    members = described.get("members", ())
+    return {str(described.get("loader", "")), *(loader for member in members for loader in _loaders(member))}
+
+
+def _formats(model: FittedModel) -> set[str]:
+    """File endings of the model and its members."""
+    return {*getattr(model, "formats", ()), *(ending for member in members_of(model) for ending in _formats(member))}
+
+
+def _files(folder: Path) -> list[str]:
+    """Paths of all files inside a package, `/` between folders, ascending."""
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
 
 
 def _loaded(folder: Path, manifest: Mapping[str, Any], trusted: Collection[str]) -> FittedModel:
@@ -163,13 +184,17 @@ def _loaded(folder: Path, manifest: Mapping[str, Any], trusted: Collection[str])
             expected="a model of ours, or of a package that `registry.trusted_packages` names",
             todo=f"If you trust it, add it in stack.yaml: registry: {{trusted_packages: [{_top(loader)}]}}.",
         )
-    model = _imported(folder, loader)(folder, manifest["model"])
+    members = [
+        _loaded(folder / str(place), member, trusted) for place, member in enumerate(manifest.get("members", ()))
+    ]
+    read = _imported(folder, loader)
+    model = read(folder, manifest["model"], members) if members else read(folder, manifest["model"])
     if model.kind != kind:
         raise _refused(folder, f"it holds a model of kind {model.kind!r}, and its {MANIFEST} says kind {kind!r}")
     return model
 
 
-def _imported(folder: Path, loader: str) -> Callable[[Path, Mapping[str, Any]], FittedModel]:
+def _imported(folder: Path, loader: str) -> Callable[..., FittedModel]:
     module, _, path = loader.partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -189,9 +214,9 @@ def _top(loader: str) -> str:
     return loader.partition(":")[0].partition(".")[0]
 
 
-def _libraries(loader: str) -> dict[str, str]:
+def _libraries(loaders: Collection[str]) -> dict[str, str]:
     """Return versions of the libraries that read and wrote the model."""
-    names = [*_LIBRARIES, *([_top(loader)] if loader and loader not in LOADERS.values() else [])]
+    names = [*_LIBRARIES, *sorted({_top(loader) for loader in loaders if loader and loader not in LOADERS.values()})]
     found = {}
     for name in names:
         try:
@@ -205,6 +230,7 @@ def _libraries(loader: str) -> dict[str, str]:
 LOADERS: Mapping[str, str] = {
     "xgboost": "models.training.xgboost_model:XGBoostModel.load",
     "logistic_regression": "models.training.linear_model:LinearModel.load",
+    "mean": "models.training.mean_model:MeanModel.load",
     "hist_gradient_boosting": "models.training.boosted_model:HistogramModel.load",
     "xgboost_regression": "models.training.regression_models:XGBoostRegressionModel.load",
     "ridge_regression": "models.training.regression_models:RidgeModel.load",
@@ -225,7 +251,7 @@ def _check_sums(folder: Path, manifest: dict[str, Any], sha256: str | None) -> N
     stated = manifest.get("sha256")
     if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
         raise _refused(folder, f"its {MANIFEST} was changed")
-    present = {file.name for file in folder.iterdir()} - {MANIFEST}
+    present = set(_files(folder)) - {MANIFEST}
     if present != set(manifest["files"]) or not present.issuperset(manifest["extras"]):
         raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
     for name, expected in manifest["files"].items():

@@ -10,6 +10,7 @@ import pytest
 
 from models.errors import TesseraError
 from models.evaluation.metrics import auc
+from models.training.columns import Columns
 from models.training.encoding import Encoder
 from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.model_package import ModelCard, load, save
@@ -51,18 +52,21 @@ def _package(folder: Path, fit: Fit) -> Path:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    return {file.name: file.read_bytes() for file in folder.iterdir()}
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 class TrainerPromises(Conformance):
     """The tests that trainers of every kind of prediction must pass.
 
-    A harness sets `settings` if the defaults are slow, and `trusted` if its models have a loader of their own.
+    A harness sets `settings` if the defaults are slow, `trusted` if its models have a loader of their own, and
+    `columns` if the trainer uses what columns mean.
     """
 
     port: ClassVar = "trainer"
     settings: ClassVar[Mapping[str, Any]] = {}
     trusted: ClassVar[Sequence[str]] = ()
+    columns: ClassVar[Columns] = Columns(_NAMES)
 
     @staticmethod
     def drawn(entities: int = 200, seed: int = 1) -> tuple[Matrix, Labels, Groups]:
@@ -74,7 +78,7 @@ class TrainerPromises(Conformance):
     def trainer(cls) -> Trainer:
         """The trainer as the stack opens it."""
         config = cls.config(**cls.settings)
-        return described(opened(config), recipe_of(config))
+        return described(opened(config), recipe_of(config)).knowing(cls.columns)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -131,7 +135,7 @@ class TrainerPromises(Conformance):
     ) -> None:
         assert trainer.recipe is not None
         recipe = Recipe.model_validate_json(trainer.recipe.model_dump_json())
-        again = trainer_of(recipe).keeping(fit.notes)
+        again = trainer_of(recipe).knowing(self.columns).keeping(fit.notes)
         assert again.recipe is not None
         assert again.recipe.same_settings(trainer.recipe)
         rows, labels, groups = self.drawn()

@@ -18,7 +18,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.errors import TesseraError, choose_from
-from models.settings import APP_NAMES, Settings
+from models.settings import APP_NAMES, Settings, TrainerSettings
 from resources.layout import check_layout
 from resources.stack.adapters import AdapterConfig, adapter_class
 from resources.stack.configs import config_of
@@ -91,8 +91,8 @@ class Stack:
         for port in table:
             self.config(port)
         for app, values in self._profile.values.get("settings", {}).items():
-            for number in range(len(values.get("candidates", []))):
-                self._check_candidate(("settings", app, "candidates", number))
+            for number, candidate in enumerate(values.get("candidates", [])):
+                self._check_candidate(("settings", app, "candidates", number), candidate)
 
     def _named_apps(self) -> tuple[str, ...]:
         """The applications that the profile runs, in the project's order; all of them if it names none."""
@@ -158,10 +158,11 @@ class Stack:
             values = {key: value for key, value in values.items() if key != "kind"}
         return self._checked(self.config_class(port), values, place)
 
-    def _check_candidate(self, place: Place) -> None:
-        """Check one entry of `candidates` as a port's adapter is checked: kind, settings, and their values."""
-        _, app, _, number = place
-        values = self._profile.values["settings"][app]["candidates"][number]
+    def _check_candidate(self, place: Place, values: Mapping[str, Any]) -> None:
+        """Check one entry of `candidates` as a port's adapter is checked: kind, settings, and their values.
+
+        The trainers that it is made of (`of`) are checked in the same way.
+        """
         try:
             found = adapter_class("trainer", str(values["kind"]))
         except TesseraError as error:
@@ -169,6 +170,9 @@ class Stack:
             raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
         given = {key: value for key, value in values.items() if key != "kind"}
         config_of(found, self._checked(found, given, place), place, self, lambda name: dg.EnvVar(name))
+        for number, part in enumerate(values["of"] if values["kind"] == "mean" else ()):
+            inner = (*place, "of", number)
+            self._check_candidate(inner, self._checked(TrainerSettings, part, inner))
 
     def _config(self, port: str, secret: Callable[[str], str]) -> dg.Config:
         return config_of(self.config_class(port), self._ports[port], ("ports", port), self, secret)

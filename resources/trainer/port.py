@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from models.tasks.task import TaskName
+from models.training.columns import Columns
 from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.recipe import Recipe
 from resources.health import Health
@@ -31,6 +32,13 @@ class Trainer(ABC):
         Raises:
             TesseraError: one class has fewer entities than there are folds.
         """
+
+    def knowing(self, columns: Columns) -> Trainer:  # noqa: ARG002 - the interface has it
+        """Return same trainer, which knows what the columns of the rows mean that it will be given.
+
+        A trainer that uses nothing but numbers gives itself.
+        """
+        return self
 
     def keeping(self, chosen: Mapping[str, str]) -> Trainer:  # noqa: ARG002 - the interface has it
         """Return same trainer, which does not choose anew what an earlier `fit` chose (its `notes`), e.g. the rounds.

@@ -2,11 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Mapping
+from copy import copy
 from typing import Literal
 
 import dagster as dg
 from pydantic import ConfigDict, Field
 
+from models.training.columns import UNKNOWN, Columns
 from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.trainer.port import Trainer
@@ -40,6 +42,11 @@ class XGBoostTrainerConfig(dg.Config):
         default=0.8, gt=0, le=1, description="Share of the features drawn for each tree (`colsample_bytree`)."
     )
     max_bin: int = Field(default=256, ge=2, description="Histogram bins per feature.")
+    monotone: bool = Field(
+        default=False,
+        description="Let predictions move with a feature only in the direction that the application declares"
+        " (`monotone_constraints`), as churn does.",
+    )
     tree_method: Literal["hist", "exact"] = Field(default="hist", description="XGBoost's method of finding splits.")
     base_score: float = Field(default=0.5, gt=0, lt=1, description="Probability that boosting starts from.")
     folds: int = Field(default=5, ge=2, description="Cross-validation folds for rounds and calibration.")
@@ -56,8 +63,10 @@ class XGBoostTrainer(Trainer):
 
     name = "xgboost"
 
-    def __init__(self, config: XGBoostTrainerConfig, *, rounds: int | None = None) -> None:
-        self._config, self._rounds = config, rounds
+    def __init__(self, config: XGBoostTrainerConfig) -> None:
+        self._config = config
+        self._rounds: int | None = None
+        self._columns = UNKNOWN
         self.recipe = recipe_of(config)
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
@@ -66,16 +75,26 @@ class XGBoostTrainer(Trainer):
 
         c = self._config
         boosting = Boosting(c.max_rounds, c.patience, c.folds, c.seed, rounds=self._rounds)
-        return fit_xgboost(rows, labels, groups, parameters=self._native(), boosting=boosting)
+        parameters = {**self._native(), **self._constraints()}
+        return fit_xgboost(rows, labels, groups, parameters=parameters, boosting=boosting)
+
+    def knowing(self, columns: Columns) -> "XGBoostTrainer":
+        """Return the same trainer with the directions of these columns."""
+        found = copy(self)
+        found._columns = columns
+        return found
 
     def keeping(self, chosen: Mapping[str, str]) -> "XGBoostTrainer":
         """Return the same trainer with that number of rounds: the folds only calibrate."""
-        return XGBoostTrainer(self._config, rounds=int(chosen["rounds"])) if "rounds" in chosen else self
+        found = copy(self)
+        found._rounds = int(chosen["rounds"]) if "rounds" in chosen else self._rounds
+        return found
 
     def parameters(self) -> dict[str, str]:
         """XGBoost's own parameters as they are passed, rounds, folds, seed and the library's version."""
         c = self._config
         ours = {"max_rounds": c.max_rounds, "patience": c.patience, "folds": c.folds, "seed": c.seed}
+        ours |= {"monotone": c.monotone}
         values = {**self._native(), **ours, "xgboost": importlib.metadata.version("xgboost")}
         return {key: str(value) for key, value in values.items()}
 
@@ -87,6 +106,16 @@ class XGBoostTrainer(Trainer):
         rows = np.array([[0.0], [1.0]], dtype=np.float32)
         xgb.train(self._native(), xgb.QuantileDMatrix(rows, [0, 1], max_bin=self._config.max_bin), num_boost_round=1)
         return Health(ok=True, says=f"XGBoost {xgb.__version__} trains")
+
+    def _constraints(self) -> dict[str, str]:
+        """Return XGBoost's constraints, if any are asked for.
+
+        Raises:
+            TesseraError: the application declares no directions.
+        """
+        if not self._config.monotone:
+            return {}
+        return {"monotone_constraints": f"({','.join(map(str, self._columns.constraints()))})"}
 
     def _native(self) -> dict[str, str | int | float]:
         c = self._config

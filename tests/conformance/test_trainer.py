@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from models.errors import TesseraError
+from models.training.columns import Columns, PurchaseHistory
 from models.training.model import Fit
 from resources.conformance import RegressionTrainerConformance, TrainerConformance
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+from resources.trainer.mean import MeanTrainerConfig
 from resources.trainer.port import Trainer
 from resources.trainer.ridge_regression import RidgeRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
@@ -57,3 +59,42 @@ class TestXGBoostRegressionTrainer(RegressionTrainerConformance):
 
 class TestRidgeRegressionTrainer(RegressionTrainerConformance):
     config = RidgeRegressionTrainerConfig
+
+
+#: Columns of the tests as if they were a customer's: silence, and how many days had a purchase.
+COLUMNS = Columns(
+    ("signal", "sparse", "constant", "never_known", "noise"),
+    {"signal": 1, "sparse": 1},
+    PurchaseHistory(purchase_days="sparse", recency_days="signal", tenure_days="constant", horizon_days=2),
+)
+
+
+class TestMonotoneXGBoostTrainer(ShippedTrainer):
+    config = XGBoostTrainerConfig
+    settings: ClassVar = {"max_rounds": 40, "max_depth": 2, "monotone": True}
+    columns = COLUMNS
+    library = "xgboost"
+
+    def test_predictions_never_fall_along_a_direction(self, fit: Fit) -> None:
+        rows = np.random.default_rng(3).normal(size=(50, 5)).astype(np.float32)
+        steps = np.repeat(rows, 40, axis=0)
+        steps[:, 0] = np.tile(np.linspace(-4, 4, 40), 50)
+        assert (np.diff(fit.model.predict(steps).reshape(50, 40), axis=1) >= 0).all()
+
+
+class TestPurchaseHistoryTrainer(ShippedTrainer):
+    config = LogisticRegressionTrainerConfig
+    settings: ClassVar = {"logarithms": True, "bgnbd": True}
+    columns = COLUMNS
+    library = "scikit-learn"
+
+
+class TestMeanTrainer(TrainerConformance):
+    config = MeanTrainerConfig
+    settings: ClassVar = {
+        "of": [
+            {"kind": "xgboost", "max_rounds": 40, "max_depth": 2, "monotone": True},
+            {"kind": "logistic_regression", "logarithms": True, "bgnbd": True},
+        ]
+    }
+    columns = COLUMNS

@@ -1,0 +1,154 @@
+"""Churn's candidates against what customers did afterwards, night by night: single models and their mean.
+
+On each night every candidate is trained on all rows whose labels were known (as a refit is), and that night's features
+are scored. *Published* is what gate and registry make of a list of candidates: today's, or the mean alone. The settings
+were chosen on Online Retail's nights themselves, so its section says what they can do there, and the simulated shop's,
+where nothing was chosen, if it carries over. AUC is the mean over the nights that every row has scores of, weighted by
+customers; intervals are paired, over customers: all nights of a customer are drawn together. CPU seconds are those of
+one fit with its five folds, the mean over the nights.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from assets.churn import features as churn_features
+from assets.churn import training as churn_training
+from assets.stages.ingestion.run import ingest
+from assets.stages.training_task import TrainingTask
+from benchmarks.refit import RESAMPLING, SHOPS, Night, Shop, labels_of, published_nights, within
+from benchmarks.report import replace_section
+from models.evaluation.bootstrap import interval
+from models.evaluation.metrics import measure
+from models.settings import TrainerSettings
+from resources.stack.loader import ROOT, Stack, load_stack
+from resources.trainer.port import Trainer
+from resources.trainer.recipes import trainers_of
+
+TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True}
+PURCHASES = {"kind": "logistic_regression", "logarithms": True, "bgnbd": True}
+CANDIDATES = {
+    "xgboost": {"kind": "xgboost"},
+    "hist_gradient_boosting": {"kind": "hist_gradient_boosting"},
+    "logistic_regression": {"kind": "logistic_regression"},
+    "depth 2, monotone": TREES,
+    "logistic, BG/NBD": PURCHASES,
+    "mean of these two": {"kind": "mean", "of": [TREES, PURCHASES]},
+}
+MEAN = "mean of these two"
+PUBLISHED, PUBLISHED_MEAN = "published: today's list", "published: the mean"
+ARMS = (*CANDIDATES, PUBLISHED, PUBLISHED_MEAN)
+AGAINST = (PUBLISHED, "xgboost")
+
+
+@dataclass
+class Measured:
+    """Nights with a score of each candidate, and the CPU seconds of its fits."""
+
+    nights: list[Night] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CANDIDATES})
+
+
+def main() -> None:
+    """Measure the shops and write a section of each."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
+    arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one")
+    options = arguments.parse_args()
+    for shop in SHOPS:
+        if options.shop in (None, shop.profile):
+            with tempfile.TemporaryDirectory(prefix="tessera-candidates-") as home:
+                stack = load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ)
+                found = _measured(shop, stack)
+                _add_published(found, shop, stack)
+                body = "\n".join(_section(shop, found))
+            print(body)
+            if not options.dry:
+                libraries = ["xgboost", "scikit-learn", "scipy"]
+                replace_section(f"candidates-{shop.profile}", body, libraries=libraries)
+
+
+def _measured(shop: Shop, stack: Stack) -> Measured:
+    lake, engine, store = stack.open("lake"), stack.open("engine"), stack.open("feature_store")
+    settings = stack.settings.churn.model_copy(update=shop.changes)
+    for table in ("customers", "products", "orders"):
+        ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
+    churn_features.write_features(lake, engine, settings, shop.nights)
+    trainers = {name: trainers_of([TrainerSettings.model_validate(one)])[0] for name, one in CANDIDATES.items()}
+    found = Measured()
+    for day in shop.nights:
+        rows = churn_training.training_set(lake, engine, store, settings, day)
+        task = churn_training.training_task(rows, settings)
+        ids = rows.tonight["customer_id"].to_numpy(zero_copy_only=False)
+        labels = labels_of(stack, settings, rows.tonight, shop.last_known)
+        scores = {name: _score(trainer, task, found.seconds[name]) for name, trainer in trainers.items()}
+        found.nights.append(Night(day, ids, labels, scores))
+        print(f"{day}: {len(labels):,} customers", flush=True)
+    return found
+
+
+def _add_published(found: Measured, shop: Shop, stack: Stack) -> None:
+    """Add what would have been published; nights on which the gate let no first model pass are left out."""
+    mean = [TrainerSettings.model_validate(CANDIDATES[MEAN])]
+    now = {night.day: night for night in published_nights(shop, stack)}
+    then = {night.day: night for night in published_nights(shop, stack, mean, "registry-of-the-mean")}
+    found.nights = [night for night in found.nights if night.day in now and night.day in then]
+    for night in found.nights:
+        night.scores |= {PUBLISHED: now[night.day].scores["refit"], PUBLISHED_MEAN: then[night.day].scores["refit"]}
+
+
+def _score(trainer: Trainer, task: TrainingTask, seconds: list[float]) -> np.ndarray:
+    """Return scores of the night after a fit on all mature rows; the CPU seconds of the fit are added to `seconds`."""
+    assert task.whole is not None
+    whole = task.whole()
+    started = time.process_time()
+    aware = trainer.knowing(task.columns(whole.encoder))
+    fit = aware.fit(whole.train.rows, whole.train.labels, whole.train.groups)
+    seconds.append(time.process_time() - started)
+    return fit.model.predict(whole.encoder.matrix(task.tonight))
+
+
+def _section(shop: Shop, measured: Measured) -> list[str]:
+    nights = measured.nights
+    ids = np.concatenate([night.ids for night in nights])
+    customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
+    labels = np.concatenate([night.labels for night in nights])
+    values, drawn = within(nights, customers, ARMS)
+    lines = [
+        f"## Candidates for churn: {shop.title}",
+        "",
+        (__doc__ or "").split("\n\n", 1)[1].strip(),
+        "",
+        f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
+        f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned.",
+        "",
+        f"| candidate | AUC within nights | over {AGAINST[0]}, 95 % | over {AGAINST[1]}, 95 % | pooled AUC | Brier "
+        "| CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in sorted(ARMS, key=lambda name: -values[name]):
+        pooled = measure(labels, np.concatenate([night.scores[name] for night in nights]))
+        leads = [_lead(name, other, values, drawn) for other in AGAINST]
+        seconds = f"{np.mean(measured.seconds[name]):.1f}" if name in measured.seconds else ""
+        lines.append(
+            f"| {name} | {values[name]:.4f} | {' | '.join(leads)} | {pooled['auc']:.4f} | {pooled['brier']:.4f} "
+            f"| {seconds} |"
+        )
+    return lines
+
+
+def _lead(one: str, other: str, values: Mapping[str, float], drawn: Mapping[str, Sequence[float]]) -> str:
+    if one == other:
+        return ""
+    lead = np.asarray(drawn[one]) - np.asarray(drawn[other])
+    found = interval(values[one] - values[other], lead, RESAMPLING.confidence)
+    return f"{found.value:+.4f} ({found.low:+.4f} .. {found.high:+.4f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A mean of two models goes the way of every candidate: judged, refit, in charge, loaded, and put back."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assets.stages.promotion import loadable_champion, put_in_charge
+from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
+from assets.stages.training_task import TrainingTask
+from models.errors import TesseraError
+from models.settings import TrainerSettings
+from models.training.columns import PurchaseHistory
+from models.training.recipe import RECIPE, Recipe
+from resources.registry.fake import FolderRegistry
+from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+from resources.trainer.recipes import trainers_of
+from tests.learning_world import AS_OF, HORIZON, Notices, OneFeatureTrainer, task_as_of
+
+TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True, "max_rounds": 40, "folds": 2}
+LINE = {"kind": "logistic_regression", "bgnbd": True, "folds": 2}
+MEAN = TrainerSettings.model_validate({"kind": "mean", "of": [TREES, LINE]})
+
+
+def task(as_of: date) -> TrainingTask:
+    history = PurchaseHistory("orders_90", "recency_days", "recency_days", HORIZON)
+    return task_as_of(as_of, directions={"recency_days": 1, "orders_90": -1}, purchases=history)
+
+
+def trained(registry: FolderRegistry, candidates: list[TrainerSettings], as_of: date) -> Evaluation:
+    """A night of training with a weak baseline."""
+    given = task(as_of)
+    found = evaluate_candidates(given, [OneFeatureTrainer(1), *trainers_of(candidates)], registry, as_of)
+    promote_or_keep(given, found, registry, Notices(), run_id="r", who="w")
+    return found
+
+
+def test_it_is_judged_refit_renewed_and_rolled_back_to(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    found = trained(registry, [MEAN], AS_OF)
+    assert found.candidate.name == "mean"
+    assert found.report.passed, found.report.markdown(picture=False)
+    assert registry.ledger("churn")[-1].judged == "1", "its refit serves"
+    first = loadable_champion("churn", registry).model
+    recipe = Recipe.model_validate_json(first.extras[RECIPE])
+    assert set(recipe.chosen) == {"0.rounds", "1.steps"}
+    rows = task(AS_OF).newest
+    matrix = first.encoder.matrix(rows)
+    assert np.ptp(first.model.raw(matrix) - first.model.contributions(matrix).sum(axis=1)) < 1e-4
+
+    # A week later a candidate of other settings is no better: the mean is made again from its recipe, with its columns.
+    again = trained(registry, [MEAN], AS_OF + timedelta(days=7))
+    assert "there is nothing else to beat" in again.says("champion")
+    assert registry.champion("churn") == "4"
+    put_in_charge(registry, "churn", "2", action="rollback", why="w", who="ann", run_id="", metrics={})
+    back = loadable_champion("churn", registry)
+    assert back.version == "2"
+    assert np.array_equal(back.model.score(rows), first.score(rows))
+
+
+def test_a_champion_that_is_a_mean_is_compared_by_its_settings_when_others_are_named(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    trained(registry, [MEAN], AS_OF)
+    other = TrainerSettings.model_validate({"kind": "xgboost", "max_rounds": 20, "folds": 2})
+    found = trained(registry, [other], AS_OF + timedelta(days=7))
+    assert "(its judged settings, trained on the same rows)" in found.says("champion")
+
+
+def test_a_task_that_declares_no_purchases_says_so(tmp_path: Path) -> None:
+    trainer = LogisticRegressionTrainerConfig(bgnbd=True, folds=2).open()
+    with pytest.raises(TesseraError, match=r"`bgnbd: true`, and its application does not declare a purchase history"):
+        evaluate_candidates(task_as_of(), [OneFeatureTrainer(1), trainer], FolderRegistry(tmp_path), AS_OF)
