@@ -25,4 +25,4 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) < 220
+    assert len((ROOT / "README.md").read_text().splitlines()) < 200
