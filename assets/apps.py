@@ -10,9 +10,6 @@ from models.errors import TesseraError, choose_from
 
 APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND)
 
-#: Contracted table -> contracted tables whose rows are judged by it: catalogue prices judge orders.
-_JUDGED_BY = {"products": ("orders",)}
-
 
 def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:
     """Return the application of that name.
@@ -31,8 +28,3 @@ def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:
             f"There is no application {name!r}{that}.", expected=choose_from(name, known), todo="Correct the name."
         )
     return known[name]
-
-
-def dependants(table: str) -> tuple[str, ...]:
-    """Lake tables whose rows are made from a contracted table: a reingestion of it drops or recomputes them."""
-    return (*_JUDGED_BY.get(table, ()), *(app.features for app in APPS if table in app.made_from))

@@ -27,8 +27,8 @@ from models.evaluation.bootstrap import interval
 from models.evaluation.metrics import measure
 from models.settings import TrainerSettings
 from resources.stack.loader import ROOT, Stack, load_stack
+from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import trainers_of
 
 TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True}
 PURCHASES = {"kind": "logistic_regression", "logarithms": True, "bgnbd": True}

@@ -17,7 +17,7 @@ from models.contracts.checking import check_rows
 from models.features.churn import CATEGORIES, FEATURES, churn_features, churn_labels, training_cutoffs
 from models.training.dataset import Split, split
 from resources.stack.loader import ROOT, Stack, load_stack
-from resources.trainer.recipes import trainers_of
+from resources.stack.recipes import trainers_of
 
 DRAWS = 500
 SHOPS = {"online-retail": ("Online Retail", date(2011, 8, 31)), "local": ("simulated shop", date(2026, 1, 31))}

@@ -30,8 +30,8 @@ from models.tasks.binary import BINARY
 from models.training.candidates import choose, fit_candidates
 from models.training.dataset import Split, split
 from resources.stack.loader import ROOT, Stack, load_stack
+from resources.stack.recipes import trainers_of
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
-from resources.trainer.recipes import trainers_of
 
 SHOPS = {"local": ("Simulated shop", date(2026, 1, 31)), "online-retail": ("Online Retail", date(2011, 8, 31))}
 RESAMPLING = Resampling(n=2000, seed=20, confidence=0.95)

@@ -40,8 +40,8 @@ from models.settings import ChurnSettings, TrainerSettings
 from models.training.model_package import LoadedModel, load
 from resources.registry.fake import FolderRegistry
 from resources.stack.loader import ROOT, Stack, load_stack
+from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import trainers_of
 
 ARMS = ("before", "judged", "refit")
 RESAMPLING = Resampling(n=1000, seed=20, confidence=0.95)

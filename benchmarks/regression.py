@@ -26,7 +26,7 @@ from models.evaluation.regression_metrics import measure_interval, measure_numbe
 from models.training.model import IntervalModel
 from resources.registry.fake import FolderRegistry
 from resources.stack.loader import ROOT, Stack, load_stack
-from resources.trainer.recipes import trainers_of
+from resources.stack.recipes import trainers_of
 
 LAST_KNOWN, WEEKS = date(2011, 8, 31), 16
 

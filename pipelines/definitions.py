@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.apps import APPS
 from assets.shop import assets as shop
+from assets.stages.dependants import Dependants
 from pipelines import automation, maintenance
 from pipelines.executor import in_process
 from resources.privacy import close_to_others, create_privately
@@ -21,7 +22,9 @@ def build_definitions(stack: Stack) -> dg.Definitions:
     An application is defined by `pipelines/<app>.py`, which is imported only for profiles that run it.
     """
     shared = dg.Definitions(
-        assets=automation.assets_of(shop, stack), resources=stack_resources(stack), executor=in_process
+        assets=automation.assets_of(shop, stack),
+        resources=stack_resources(stack) | {"dependants": Dependants(APPS)},
+        executor=in_process,
     )
     apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]
     return dg.Definitions.merge(shared, *apps, maintenance.definitions(stack))

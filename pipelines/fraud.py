@@ -8,7 +8,6 @@ from assets.fraud import assets as fraud
 from assets.fraud.app import FRAUD
 from assets.fraud.stream import catch_up
 from assets.fraud.stream.processor import GROUP
-from assets.shop import assets as shop
 from pipelines import automation
 from resources.home import doing_now
 from resources.stack.loader import Stack
@@ -21,7 +20,11 @@ _FAILURES, _PAUSE = 3, timedelta(hours=1)
 _FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
 _UNDER_WAY = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
 
-_ROWS = dg.AssetSelection.groups("payments") | dg.AssetSelection.assets(shop.customers, fraud.features)
+_ROWS = (
+    dg.AssetSelection.groups("payments")
+    | dg.AssetSelection.assets(["shop", "customers"])
+    | dg.AssetSelection.assets(fraud.feedback, fraud.features)
+)
 
 NIGHTLY = automation.job(
     "fraud_nightly",

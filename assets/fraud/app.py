@@ -37,6 +37,7 @@ FRAUD = App(
     features="fraud_features",
     training_set="fraud_training_set",
     golden_ids=_golden_customers,
+    history_days=lambda settings: settings.fraud.history_days,
     raises_alerts=True,
     streams=True,
     output=_OUTPUT,

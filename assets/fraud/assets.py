@@ -1,8 +1,9 @@
 """Fraud: which card payments were not made by the card's owner. Read top to bottom = the lineage.
 
-payments, labels -> window features -> training set with mature labels -> candidate -> gate -> champion -> scores ->
-publication -> missing alerts -> quality, once labels are known. The stream scores the same payments as they come; what
-its model was given is compared with the features. The modules beside this one hold the steps' bodies.
+payments, labels, feedback of analysts -> window features -> training set with mature labels -> candidate -> gate ->
+champion -> scores -> publication -> missing alerts -> quality, once labels are known. The stream scores the same
+payments as they come; what its model was given is compared with the features. The modules beside this one hold the
+steps' bodies.
 """
 
 from datetime import date
@@ -12,6 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.fraud import features as fraud_features
+from assets.fraud import feedback as alert_feedback
 from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_skew
@@ -42,8 +44,23 @@ _OWNERS = ["team:data-science"]
 
 
 @dg.asset(
+    key=["fraud", "feedback"],
+    partitions_def=daily,
+    group_name="fraud",
+    kinds={"lake"},
+    owners=["team:payments"],
+)
+def feedback(
+    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource
+) -> dg.MaterializeResult:
+    """Analysts' labels of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
+    rows = alert_feedback.copied(lake.open(), stream_store.open(), date.fromisoformat(context.partition_key))
+    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "answers": rows})
+
+
+@dg.asset(
     key=["fraud", "features"],
-    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"]],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["fraud", "feedback"]],
     partitions_def=daily,
     group_name="fraud",
     kinds={"engine", "lake"},
@@ -182,7 +199,7 @@ def online_skew(
 
 @dg.asset(
     key=["fraud", "performance"],
-    deps=[["shop", "payments"], ["shop", "payment_labels"], ["shop", "payment_feedback"], ["fraud", "alerts"]],
+    deps=[["shop", "payments"], ["shop", "payment_labels"], ["fraud", "feedback"], ["fraud", "alerts"]],
     partitions_def=daily,
     group_name="fraud",
     kinds={"engine", "lake"},

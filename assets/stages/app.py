@@ -48,6 +48,7 @@ class App:
         features: lake table of its features.
         training_set: lake table of its training sets, one day (`as_of`) per model.
         golden_ids: ids of the entities whose features are the golden set of a model with these training rows.
+        history_days: days before the day of a run whose rows it needs; None: `settings.ingestion.history_days`.
         service: its features by entity; None if it has no Feast service.
         output: contract of the scores that it publishes to the sink; None if it publishes none.
         raises_alerts: it raises alerts that people label.
@@ -61,6 +62,7 @@ class App:
     features: str
     training_set: str
     golden_ids: Callable[[pa.Table], list[str]]
+    history_days: Callable[[Settings], int] | None = None
     service: FeatureService | None = None
     output: OutputContract | None = None
     raises_alerts: bool = False

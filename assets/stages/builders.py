@@ -9,10 +9,12 @@ from pydantic import Field
 
 from assets.partitions import daily
 from assets.stages.blocking import or_stop
+from assets.stages.dependants import Dependants
 from assets.stages.ingestion.completeness_log import quarantine_of
 from assets.stages.ingestion.run import Filling, Ingested, ingest
 from models.contracts import DELIVERED_ON, Column, Contract
 from models.ingestion import IngestionConfig
+from models.settings import Settings
 from resources.stack.ports import LakeResource, SettingsResource, SourceResource
 
 QUARANTINED_SHARE = "quarantined_share"
@@ -20,13 +22,24 @@ QUARANTINED_SHARE = "quarantined_share"
 _NOTES_SHOWN = 3
 
 
+class IngestConfig(dg.Config):
+    """Run configuration of an ingested table."""
+
+    reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
+
+
 def contracted_table(
-    contract: Contract, *, group: str, deps: Sequence[Sequence[str]] = ()
-) -> Callable[..., dg.AssetsDefinition]:
-    """Return the decorator of an asset that holds the rows of a contracted table, with its blocking check."""
+    contract: Contract, *, group: str, description: str, deps: Sequence[Sequence[str]] = ()
+) -> dg.AssetsDefinition:
+    """Return the asset that holds the rows of a contracted table, with its blocking check.
+
+    Its rows are those that the source delivers and that keep the contract; the others are quarantined.
+    """
     key = dg.AssetKey(["shop", contract.table])
-    return dg.asset(
+
+    @dg.asset(
         key=key,
+        description=description,
         deps=[dg.AssetKey(list(dep)) for dep in deps],
         partitions_def=daily,
         group_name=group,
@@ -47,38 +60,37 @@ def contracted_table(
             )
         ],
     )
+    def table(
+        context: dg.AssetExecutionContext,
+        config: IngestConfig,
+        source: SourceResource,
+        lake: LakeResource,
+        settings: SettingsResource,
+        dependants: dg.ResourceParam[Dependants],
+    ) -> Iterator[dg.MaterializeResult]:
+        yield from _ingested(context, contract.table, source, lake, settings.open(), config, dependants)
+
+    return table
 
 
-class IngestConfig(dg.Config):
-    """Run configuration of an ingested table."""
-
-    reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
-
-
-def ingested(
+def _ingested(
     context: dg.AssetExecutionContext,
     table: str,
     source: SourceResource,
     lake: LakeResource,
-    settings: SettingsResource,
+    settings: Settings,
     run_config: IngestConfig,
-    *,
-    history_days: int | None = None,
+    dependants: Dependants,
 ) -> Iterator[dg.MaterializeResult]:
     """Ingest the run's day into `table`; yield the result with its check.
-
-    `history_days`: days before it that must be in the lake; None: as the settings say.
 
     Raises:
         TesseraError: too many rows are in quarantine.
     """
-    config = settings.open().ingestion
-    if history_days is not None:
-        config = config.model_copy(update={"history_days": history_days})
+    history_days = dependants.history_days(table, settings)
+    config = settings.ingestion.model_copy(update={"history_days": history_days})
     day = date.fromisoformat(context.partition_key)
-    from assets.apps import dependants
-
-    filling = Filling(source.settings(), run_config.reingest, dependants(table))
+    filling = Filling(source.settings(), run_config.reingest, dependants.tables(table))
     report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
     context.log.info(_sentence(report))
     yield from or_stop(

@@ -73,7 +73,7 @@ def standing(task: TrainingTask, contenders: Sequence[Contender], registry: Regi
 def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe) -> Contender:
     """Return the contender that has these settings, or a new one."""
     from models.training.candidates import fit_candidates
-    from resources.trainer.recipes import trainer_of
+    from resources.stack.recipes import trainer_of
 
     for contender in contenders:
         if recipe.same_settings(contender.trainer.recipe):

@@ -47,7 +47,7 @@ class Packed:
         Raises if it cannot be used.
         """
         from models.training.golden import verified_package
-        from resources.registry.package_files import safe_files
+        from models.training.package_files import safe_files
 
         if self.unsaved:
             raise self.unsaved

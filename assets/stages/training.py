@@ -133,7 +133,7 @@ class ChampionRun:
             rows: makes the training set.
             training_task: makes of it the application's training task.
         """
-        from resources.trainer.recipes import trainers_of
+        from resources.stack.recipes import trainers_of
 
         models = self.registry.open()
         with models.lock(self.app):
@@ -304,7 +304,7 @@ def _promote(
 
 def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Trainer]:
     """Return all trainers, the baseline's first: of the candidates, the first of its name takes its place."""
-    from resources.trainer.recipes import trainers_of
+    from resources.stack.recipes import trainers_of
 
     (default,) = trainers_of([task.baseline_trainer])
     baseline = next((trainer for trainer in trainers if trainer.name == default.name), default)

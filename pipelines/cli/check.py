@@ -14,7 +14,7 @@ from resources.health import Health
 from resources.home import writable_home
 from resources.source.port import Source
 from resources.stack.loader import Stack, active_stack
-from resources.trainer.recipes import trainers_of
+from resources.stack.recipes import trainers_of
 
 
 def check(*, as_json: bool = False) -> int:

@@ -17,8 +17,8 @@ from models.training.model_package import ModelCard, load, save
 from models.training.recipe import Recipe
 from resources.conformance.suite import Conformance, needs
 from resources.stack.loader import opened
+from resources.stack.recipes import described, recipe_of, trainer_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import described, recipe_of, trainer_of
 
 _NAMES = ("signal", "sparse", "constant", "never_known", "noise")
 

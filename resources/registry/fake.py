@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
 from models.ledger import LedgerEntry
+from models.training.package_files import safe_files
 from resources.health import Health
 from resources.registry.ledgered import LedgeredRegistry
-from resources.registry.package_files import safe_files
 from resources.registry.port import VersionInfo
 
 

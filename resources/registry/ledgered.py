@@ -13,9 +13,9 @@ from typing_extensions import override
 
 from models.errors import TesseraError
 from models.ledger import Action, LedgerEntry, next_moment, refusal
+from models.training.package_files import package_digest
 from resources.registry.ledger_file import LedgerFile
 from resources.registry.package_cache import PackageCache
-from resources.registry.package_files import package_digest
 from resources.registry.port import Registry
 
 

@@ -20,11 +20,11 @@ from typing_extensions import override
 
 from models.errors import TesseraError, choose_from
 from models.ledger import LedgerEntry
+from models.training.package_files import safe_files
 from resources.health import Health
 from resources.registry.ledgered import LedgeredRegistry
 from resources.registry.mlflow_connection import MLflowConnection, sqlite_uri
 from resources.registry.mlflow_model import PACKAGE, write_mlflow_model
-from resources.registry.package_files import safe_files
 from resources.registry.port import VersionInfo
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from models.errors import TesseraError
-from resources.registry.package_files import package_digest, verify
+from models.training.package_files import package_digest, verify
 
 
 class PackageCache:

@@ -13,8 +13,8 @@ from models.training.columns import Columns
 from models.training.model import Fit, Groups, Labels, Matrix
 from models.training.recipe import Recipe
 from resources.health import Health
+from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import trainers_of
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 from models.training.columns import UNKNOWN, Columns
 from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
+from resources.stack.recipes import recipe_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import recipe_of
 
 
 class XGBoostTrainerConfig(dg.Config):

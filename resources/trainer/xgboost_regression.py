@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 from models.tasks.task import TaskName
 from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
+from resources.stack.recipes import recipe_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import recipe_of
 
 
 class XGBoostRegressionTrainerConfig(dg.Config):

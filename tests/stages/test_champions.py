@@ -13,9 +13,9 @@ from models.errors import TesseraError
 from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
 from resources.registry.fake import FolderRegistry
+from resources.stack.recipes import trainers_of
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import trainers_of
 from tests.learning_world import (
     AS_OF,
     ChangedModel,

@@ -14,8 +14,8 @@ from models.settings import TrainerSettings
 from models.training.columns import PurchaseHistory
 from models.training.recipe import RECIPE, Recipe
 from resources.registry.fake import FolderRegistry
+from resources.stack.recipes import trainers_of
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
-from resources.trainer.recipes import trainers_of
 from tests.learning_world import AS_OF, HORIZON, Notices, OneFeatureTrainer, task_as_of
 
 TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True, "max_rounds": 40, "folds": 2}

@@ -33,7 +33,7 @@ from models.training.model_package import LoadedModel
 from resources.lake.delta import DeltaLake
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
-from resources.trainer.recipes import trainers_of
+from resources.stack.recipes import trainers_of
 from tests.learning_world import Notices
 
 pytestmark = pytest.mark.real

@@ -14,9 +14,9 @@ from models.ledger import champion_before, champions_before, refusal
 from models.training.agreement import RefitConfig
 from models.training.model import Fit, Groups, Labels, Matrix
 from resources.registry.fake import FolderRegistry
+from resources.stack.recipes import described, recipe_of
 from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import described, recipe_of
 from tests.learning_world import (
     AS_OF,
     GATE,

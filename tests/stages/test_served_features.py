@@ -16,6 +16,7 @@ from assets.churn import assets as churn
 from assets.churn import features as churn_features
 from assets.churn import skew as churn_skew
 from assets.shop import assets as shop
+from assets.stages.dependants import Dependants
 from models.settings import Settings
 from resources.engine.local import LocalEngineConfig
 from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
@@ -93,6 +94,7 @@ class Shop:
             "lake": TemporaryLake(backend=DeltaLakeConfig(path=str(self.folder / "lake"))),
             "feature_store": Store(backend=self.config),
             "settings": Defaults(),
+            "dependants": Dependants(),
         }
         result = dg.materialize(list(assets), partition_key=day.isoformat(), resources=resources)
         assert result.success

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from assets.shop import assets as shop
 from assets.stages.builders import QUARANTINED_SHARE, column_schema
+from assets.stages.dependants import Dependants
 from models.contracts import CUSTOMERS, ORDERS, PRODUCTS
 from models.ingestion import IngestionConfig
 from models.settings import Settings
@@ -59,7 +60,12 @@ def run(folder: Path, source: SourceResource, limit: float) -> tuple[dg.ExecuteI
     result = dg.materialize(
         [shop.customers, shop.products, shop.orders, built_on_orders],
         partition_key=DAY.isoformat(),
-        resources={"source": source, "lake": lake, "settings": ChosenSettings(max_quarantined_share=limit)},
+        resources={
+            "source": source,
+            "lake": lake,
+            "settings": ChosenSettings(max_quarantined_share=limit),
+            "dependants": Dependants(),
+        },
         raise_on_error=False,
     )
     return result, lake.open()

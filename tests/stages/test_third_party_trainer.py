@@ -13,8 +13,8 @@ from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
 from models.training.model_package import load
 from resources.registry.fake import FolderRegistry, FolderRegistryConfig
+from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
-from resources.trainer.recipes import trainers_of
 from tests.learning_world import AS_OF, Notices, OneFeatureTrainer, task_as_of
 
 THIRD_PARTY = Path(__file__).resolve().parents[1] / "conformance" / "third_party"

@@ -24,7 +24,7 @@ from resources.lake.delta import DeltaLake
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
 from resources.stack.loader import ROOT, Stack, load_stack
-from resources.trainer.recipes import trainers_of
+from resources.stack.recipes import trainers_of
 from tests.learning_world import Notices
 
 DAY = date(2025, 5, 31)

@@ -13,11 +13,11 @@ from models.training.columns import Columns, PurchaseHistory
 from models.training.mean_model import MeanModel, mean_of
 from models.training.model import Fit
 from models.training.model_package import MANIFEST, load, save
+from models.training.package_files import safe_files
 from models.training.recipe import Recipe
-from resources.registry.package_files import safe_files
 from resources.stack.loader import Stack, load_stack
+from resources.stack.recipes import trainer_of, trainers_of
 from resources.trainer.mean import MeanTrainer, MeanTrainerConfig
-from resources.trainer.recipes import trainer_of, trainers_of
 from tests.unit.training.test_package import CARD, ENCODER
 
 THIRD_PARTY = Path(__file__).resolve().parents[2] / "conformance" / "third_party"
