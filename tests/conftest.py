@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,22 @@ def shared_data() -> Path:
             pytest.fail(f"{SHARED_DATA} is missing in CI")
         pytest.skip(f"real data sets are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_script_directory() -> Iterator[None]:
+    """Read Alembic's migrations once: Dagster and MLflow do so for each database, and take a quarter of a second."""
+    from alembic.script import ScriptDirectory
+
+    original, known = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
+
+    def from_config(config: Any) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        return known.get(place) or known.setdefault(place, original(config))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(scope="session")

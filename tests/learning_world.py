@@ -86,6 +86,7 @@ def task_as_of(as_of: date = AS_OF, *, gate: BinaryGateConfig = GATE, **changes:
         "drift": DriftConfig(),
         "whole": lambda: whole(table, features=FEATURES, horizon_days=HORIZON),
         "tonight": tonight,
+        "picture": False,
     }
     return TrainingTask(**{**values, **changes})
 

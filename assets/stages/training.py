@@ -246,7 +246,7 @@ class _Evaluator:
             plain_features=tuple(self.task.baselines.values()),
             trained_baseline=baseline.name,
         )
-        return run_gate(evidence, self.task.gate, kind)
+        return run_gate(evidence, self.task.gate, kind, picture=self.task.picture)
 
 
 def promote_or_keep(

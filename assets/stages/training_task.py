@@ -60,6 +60,7 @@ class TrainingTask:
         history: history behind the rows `newest`, where features grow with it.
         directions: feature -> direction in which predictions may move as it grows; for candidates that ask for it.
         purchases: the features that tell a purchase history; for candidates that ask for it.
+        picture: whether the gate's report shows curves (about half a CPU second).
     """
 
     app: str
@@ -82,6 +83,7 @@ class TrainingTask:
     history: HomeHistory | None = None
     directions: Mapping[str, Direction] = field(default_factory=dict[str, "Direction"])
     purchases: PurchaseHistory | None = None
+    picture: bool = True
 
     def columns(self, encoder: Encoder) -> Columns:
         """Return the meaning of the columns of this encoder's matrices."""

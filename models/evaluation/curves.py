@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 COLOURS = ("#2456a6", "#e07b39", "#7a7a7a", "#b8b8b8", "#c9b458")
 INK = "#333333"
+#: All axes go from 0 to 1: a layout that measures its labels finds the same, and takes twice the time.
+MARGINS = {"left": 0.05, "right": 0.99, "bottom": 0.13, "top": 0.91, "wspace": 0.19}
 
 
 def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
@@ -28,9 +30,9 @@ def curves_png(labels: Labels, scores: Mapping[str, Vector]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11.4, 3.8), dpi=100, layout="constrained")
+    figure = Figure(figsize=(11.4, 3.8), dpi=100)
     FigureCanvasAgg(figure)
-    roc, recall, calibration = figure.subplots(1, 3)
+    roc, recall, calibration = figure.subplots(1, 3, gridspec_kw=MARGINS)
     for index, (name, values) in enumerate(scores.items()):
         style: dict[str, Any] = {"color": COLOURS[index % len(COLOURS)], "lw": 1.2 if index else 2.2}
         style["zorder"] = 10 - index

@@ -37,6 +37,14 @@ class EngineConformance(Conformance):
         reader = engine.query(_multiplied, {"numbers": pa.table({"n": [1, 3, 2]})}, times=2)
         assert reader.read_all().to_pydict() == {"n": [6, 4, 2]}
 
+    def test_each_query_has_its_own_parameters_and_columns(self, engine: Engine) -> None:
+        numbers = {"numbers": pa.table({"n": [1, 2]})}
+        found = [engine.query(_multiplied, numbers, times=times).read_all() for times in (2, 3, 2.0, 2)]
+        assert [table["n"].to_pylist() for table in found] == [[4, 2], [6, 3], [4, 2], [4, 2]]
+        assert [pa.types.is_floating(table["n"].type) for table in found] == [False, False, True, False]
+        wider = engine.query(_multiplied, {"numbers": pa.table({"m": ["x"], "n": [1.5]})}, times=2).read_all()
+        assert wider.to_pydict() == {"m": ["x"], "n": [3.0]}
+
     def test_many_rows_come_in_several_batches_and_in_order(self, engine: Engine) -> None:
         numbers = pa.table({"n": range(300_000)})
         batches = list(engine.query(_multiplied, {"numbers": numbers}, times=1))

@@ -24,7 +24,7 @@ from models.erasure.tombstones import ENTITIES, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
 from resources.health import Health
 from resources.lake.local_copies import LocalCopies
-from resources.lake.manifest import listed
+from resources.lake.manifest import NAME, listed
 from resources.lake.object_store import object_store
 from resources.lake.parts import is_intact, write_parts
 from resources.lake.port import DayRows, ErasableLake, RetainedLake, unwatched
@@ -134,7 +134,8 @@ class DeltaLake(ErasableLake, RetainedLake):
 
     @override
     def exists(self, table: str) -> bool:
-        return self._open(table) is not None
+        # What has a manifest exists, whatever became of Delta's log: the next reader restores it.
+        return self._files(table).get_file_info(NAME).type == pa_fs.FileType.File or self._open(table) is not None
 
     @override
     def version(self, table: str) -> int:
