@@ -52,9 +52,14 @@ class LocalEngine(Engine):
         self, expression: Callable[..., ir.Table], tables: Mapping[str, ds.Dataset | pa.Table], **parameters: Any
     ) -> pa.RecordBatchReader:
         """See the port. Rows come in the expression's own order (`order_by`), else in any."""
-        schemas = tuple((name, table.schema) for name, table in tables.items())
-        typed = tuple((name, type(value), value) for name, value in parameters.items())
-        sql, schema = _compiled(expression, schemas, typed)
+        import ibis
+
+        unbound = {
+            name: ibis.table(ibis.Schema.from_pyarrow(table.schema), name=name) for name, table in tables.items()
+        }
+        result = expression(**unbound, **parameters)
+        schema = _micros(result.schema().to_pyarrow())
+        sql = _sql(result.op())
         connection = self._connect()
         for name, table in tables.items():
             connection.register(name, table)
@@ -84,20 +89,11 @@ class LocalEngine(Engine):
 
 
 @lru_cache(maxsize=64)
-def _compiled(
-    expression: Callable[..., ir.Table],
-    schemas: tuple[tuple[str, pa.Schema], ...],
-    parameters: tuple[tuple[str, type, Any], ...],
-) -> tuple[str, pa.Schema]:
-    """Return the SQL of an expression, and the schema of its rows. Compiling wide features takes about a second.
-
-    Types are part of the key: 1, 1.0 and True are equal, and are not the same in SQL.
-    """
+def _sql(expression: Any) -> str:
+    """Return the SQL of an operation of ibis; equal ones are compiled once, for wide features take about a second."""
     import ibis
 
-    tables = {name: ibis.table(ibis.Schema.from_pyarrow(schema), name=name) for name, schema in schemas}
-    result = expression(**tables, **{name: value for name, _, value in parameters})
-    return str(ibis.to_sql(result, dialect="duckdb")), _micros(result.schema().to_pyarrow())
+    return str(ibis.to_sql(expression.to_expr(), dialect="duckdb"))
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
