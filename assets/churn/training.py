@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
@@ -20,7 +19,6 @@ from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 
 if TYPE_CHECKING:
-    from models.scoring.growth import HomeHistory
     from models.training.columns import Direction
 
 APP = app.CHURN.name
@@ -45,6 +43,7 @@ PURCHASES = ("purchase_days_total", "recency_days", "tenure_days")
 def cutoff_plan(settings: ChurnSettings) -> CutoffPlan:
     """Return how churn's training rows are made under these settings."""
     from models.features.churn import CATEGORIES, FEATURES, churn_labels
+    from models.features.churn_definitions import HISTORY_FEATURE, LOOK_BACK_DAYS
 
     return CutoffPlan(
         app=app.CHURN,
@@ -60,6 +59,8 @@ def cutoff_plan(settings: ChurnSettings) -> CutoffPlan:
         counts=lambda rows: {"churn_rate": float(np.mean(rows["churned"].to_numpy()))},
         directions=DIRECTIONS,
         purchases=PURCHASES,
+        history=HISTORY_FEATURE,
+        look_back_days=LOOK_BACK_DAYS,
     )
 
 
@@ -76,20 +77,4 @@ def training_set(lake: Lake, engine: Engine, store: FeatureStore, settings: Chur
 
 def training_task(rows: CutoffRows, settings: ChurnSettings) -> TrainingTask:
     """Build churn's training task from this training set."""
-    history = home_history(rows.newest, rows.cutoffs.holdout, settings.population_days, rows.first_day)
-    return cutoff_task(cutoff_plan(settings), rows, settings, settings.gate, history)
-
-
-def home_history(rows: pa.Table, day: date, population_days: int, first_day: date | None = None) -> HomeHistory:
-    """History behind feature rows of `day`: since the lake's first day, or since a customer's first order before it.
-
-    Orders that were delivered long after they were placed are older than the lake's first day. No feature looks as it
-    will later before the home can hold customers who last bought `population_days` ago.
-    """
-    from models.features.churn_definitions import HISTORY_FEATURE, LOOK_BACK_DAYS
-    from models.scoring.growth import history_of
-
-    longest = math.ceil(max(rows[HISTORY_FEATURE].to_pylist(), default=0))
-    since = (day - first_day).days + 1 if first_day is not None else 0
-    look_back_days = {name: max(days, population_days) for name, days in LOOK_BACK_DAYS.items()}
-    return history_of(HISTORY_FEATURE, look_back_days, day, max(since, longest))
+    return cutoff_task(cutoff_plan(settings), rows, settings, settings.gate)

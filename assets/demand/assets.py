@@ -15,7 +15,7 @@ from models.settings import Settings
 def cutoff_plan(settings: Settings) -> CutoffPlan:
     """Return how demand's training rows are made under these settings."""
     from models.features.demand import demand_features, demand_labels
-    from models.features.demand_definitions import BASELINES, FEATURES
+    from models.features.demand_definitions import BASELINES, FEATURES, HISTORY_FEATURE, look_back_days
 
     days = {"population_days": settings.demand.population_days, "horizon_days": settings.demand.horizon_days}
     return CutoffPlan(
@@ -29,6 +29,8 @@ def cutoff_plan(settings: Settings) -> CutoffPlan:
         baselines=BASELINES,
         slices=("units_last_4", "tenure_days"),
         service="demand_v1",
+        history=HISTORY_FEATURE,
+        look_back_days=look_back_days(settings.demand.horizon_days),
         counts=lambda rows: {"mean_units": float(rows["units"].to_numpy().mean())},
     )
 

@@ -6,6 +6,7 @@ cut-off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -54,6 +55,8 @@ class CutoffPlan:
         counts: further numbers of the training set for Dagster.
         directions: feature -> direction in which predictions may move as it grows.
         purchases: columns of purchase days, recency and tenure, where the features tell a purchase history.
+        history: column of the days since the first event that is held of an entity; it grows with a young home.
+        look_back_days: feature -> days of history that a home must hold before the feature looks as it will later.
     """
 
     app: App
@@ -69,6 +72,8 @@ class CutoffPlan:
     counts: Callable[[pa.Table], Mapping[str, float]] = lambda _: {}
     directions: Mapping[str, Direction] = field(default_factory=dict[str, "Direction"])
     purchases: tuple[str, str, str] | None = None
+    history: str | None = None
+    look_back_days: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,7 @@ def cutoff_rows(
     return CutoffRows(rows, cutoffs, tonight, again, known[0], plan.counts(rows))
 
 
-def cutoff_task(
-    plan: CutoffPlan,
-    found: CutoffRows,
-    settings: CutoffSettings,
-    gate: GateConfig,
-    history: HomeHistory | None = None,
-) -> TrainingTask:
+def cutoff_task(plan: CutoffPlan, found: CutoffRows, settings: CutoffSettings, gate: GateConfig) -> TrainingTask:
     """Build the training task of these rows: trained before the hold-out, evaluated on it, refit on all of them."""
     from models.tasks.named import task_of
     from models.training.columns import PurchaseHistory
@@ -186,10 +185,27 @@ def cutoff_task(
         refit=settings.refit,
         whole=lambda: whole(found.rows, **columns),
         tonight=found.tonight,
-        history=history,
+        history=home_history(plan, found.newest, holdout, settings.population_days, found.first_day),
         directions=plan.directions,
         purchases=PurchaseHistory(*plan.purchases, settings.horizon_days) if plan.purchases else None,
     )
+
+
+def home_history(
+    plan: CutoffPlan, rows: pa.Table, day: date, population_days: int, first_day: date
+) -> HomeHistory | None:
+    """Return the history behind feature rows of `day`: since `first_day`, or since an entity's first event before it.
+
+    Orders that were delivered long after they were placed are older than the lake's first day. No feature looks as it
+    will later before the home can hold entities that were last active `population_days` ago.
+    """
+    from models.scoring.growth import history_of
+
+    if plan.history is None:
+        return None
+    longest = math.ceil(max(rows[plan.history].to_pylist(), default=0))
+    look_back_days = {name: max(days, population_days) for name, days in plan.look_back_days.items()}
+    return history_of(plan.history, look_back_days, day, max((day - first_day).days + 1, longest))
 
 
 def stored(lake: Lake, table: str, rows: pa.Table, as_of: date) -> pa.Table:

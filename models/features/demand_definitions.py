@@ -26,6 +26,19 @@ DEFINITIONS: tuple[Feature, ...] = (
 FEATURES: tuple[str, ...] = tuple(feature.name for feature in DEFINITIONS)
 #: Baselines: units of the last period; those of the same days a year ago, or of the last period for younger products.
 BASELINES = {"last period": "units_last_1", "seasonal naive": "seasonal_naive"}
+#: Days since the first order that is held of a product: it grows with a young home.
+HISTORY_FEATURE = "tenure_days"
+
+
+def look_back_days(horizon_days: int) -> dict[str, int]:
+    """Return the days of history that a home must hold before each feature looks as it will later."""
+    oldest = dict.fromkeys(("recency_days", HISTORY_FEATURE), YEAR_DAYS + 1)  # the cut-off's own day and those before
+    longest = dict.fromkeys(("units_max_day", "price_mean"), WINDOWS[-1])
+    windows = {f"{what}_last_{n}": n for what in ("units", "lines", "days_sold") for n in WINDOWS}
+    periods = longest | windows | {f"units_{n}_before": n + 1 for n in BEFORE}
+    days = oldest | {"same_period_last_year": YEAR_DAYS}
+    return days | {name: count * horizon_days for name, count in periods.items()}
+
 
 PAGE = """## Demand
 

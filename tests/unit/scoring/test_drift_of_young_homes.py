@@ -10,40 +10,58 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.churn.training import home_history
-from models.features.churn import CATEGORIES, FEATURES, churn_features
+from assets.churn import training as churn_assets
+from assets.demand import assets as demand_assets
+from assets.stages.cutoff_training import CutoffPlan, home_history
 from models.features.churn_definitions import DEFINITIONS, LOOK_BACK_DAYS
 from models.scoring.config import DriftConfig
 from models.scoring.drift import DriftMeter, DriftReference, DriftReport, drift_reference
 from models.scoring.growth import history_of
+from models.settings import ChurnSettings, Settings
 from resources.engine.local import LocalEngine
 from resources.source.simulated import SimulatedSourceConfig
 
 FIRST = date(2025, 1, 1)
 CONFIG = DriftConfig()
-NAMES = [*FEATURES, *CATEGORIES]
+CHURN, DEMAND = churn_assets.cutoff_plan(ChurnSettings()), demand_assets.cutoff_plan(Settings())
 #: Days since FIRST of the reference and of the night.
 PAIRS = [(60, 151), (180, 271), (300, 391)]
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> dict[int, pa.Table]:
-    """Features of the simulated shop by days since its first."""
-    folder: Path = tmp_path_factory.mktemp("engine")
+def orders() -> pa.Table:
+    """Orders of the simulated shop."""
     source = SimulatedSourceConfig(customers=500, first_day=FIRST.isoformat(), seed=7).open()
     sound = source.read("orders", FIRST, FIRST + timedelta(days=391)).read_all()
-    orders = sound.filter(pc.and_(pc.is_valid(sound["customer_id"]), pc.is_valid(sound["quantity"])))
+    return sound.filter(pc.and_(pc.is_valid(sound["customer_id"]), pc.is_valid(sound["quantity"])))
+
+
+@pytest.fixture(scope="module")
+def shop(orders: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> dict[int, pa.Table]:
+    """Features of customers by days since the first."""
+    return computed(CHURN, orders, tmp_path_factory.mktemp("engine"))
+
+
+@pytest.fixture(scope="module")
+def assortment(orders: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> dict[int, pa.Table]:
+    """Features of products by days since the first."""
+    return computed(DEMAND, orders, tmp_path_factory.mktemp("engine"))
+
+
+def computed(plan: CutoffPlan, orders: pa.Table, folder: Path) -> dict[int, pa.Table]:
     offsets = sorted({offset for pair in PAIRS for offset in pair})
     days = pa.table({"feature_date": pa.array([FIRST + timedelta(days=n) for n in offsets], pa.date32())})
-    tables = {"orders": orders, "cutoffs": days}
-    rows = LocalEngine(1, 500, folder).query(churn_features, tables, population_days=180).read_all()
+    tables, table = {"orders": orders, "cutoffs": days}, plan.table
+    rows = LocalEngine(1, 500, folder).query(table.expression, tables, **table.parameters).read_all()
     return {n: rows.filter(pc.field("feature_date") == FIRST + timedelta(days=n)) for n in offsets}
 
 
-def compared(reference: pa.Table, before: int, night: pa.Table, after: int) -> DriftReport:
+def compared(reference: pa.Table, before: int, night: pa.Table, after: int, plan: CutoffPlan = CHURN) -> DriftReport:
     """The night against the reference, as it comes back from a model package."""
-    day = FIRST + timedelta(days=before)
-    known = drift_reference(reference, NAMES, CONFIG, home_history(reference, day, 180, FIRST))
+    day, population_days = FIRST + timedelta(days=before), plan.table.parameters["population_days"]
+    known = drift_reference(
+        reference, plan.features, CONFIG, home_history(plan, reference, day, population_days, FIRST)
+    )
     again = DriftReference.model_validate_json(known.model_dump_json())
     meter = DriftMeter(again, CONFIG, FIRST + timedelta(days=after))
     list(meter.watch(night.to_batches(max_chunksize=200)))
@@ -63,6 +81,15 @@ def test_first_nights_of_the_simulated_shop_raise_no_alarm(shop: dict[int, pa.Ta
     assert tenure.psi > 0.25, "the shift is shown as it is"
     assert f"home younger than 365 days ({before + 1} at the reference)" in tenure.note
     assert report.max_psi == max(row.judged_psi for row in report.features) < 0.5
+
+
+@pytest.mark.parametrize(("before", "after"), PAIRS)
+def test_first_nights_of_its_products_raise_no_alarm(assortment: dict[int, pa.Table], before: int, after: int) -> None:
+    report = compared(assortment[before], before, assortment[after], after, DEMAND)
+    assert drifted(report) == []
+    tenure = next(row for row in report.features if row.feature == "tenure_days")
+    assert tenure.psi > 0.25, "the shift is shown as it is"
+    assert "home younger than" in tenure.note
 
 
 def test_a_flood_of_new_customers_in_a_young_home_warns(shop: dict[int, pa.Table]) -> None:
@@ -122,6 +149,7 @@ def test_however_customers_came_growing_older_is_no_drift(days: int, later: int,
 
 def test_every_feature_has_a_look_back() -> None:
     assert set(LOOK_BACK_DAYS) == {feature.name for feature in DEFINITIONS}
+    assert set(DEMAND.look_back_days) == set(DEMAND.features)
 
 
 def _tenures(values: np.ndarray) -> pa.Table:
