@@ -27,7 +27,7 @@ class LogisticRegressionTrainerConfig(dg.Config):
     )
     logarithms: bool = Field(
         default=False,
-        description="Take the logarithm of each feature, `sign(x) log(1 + |x|)`: of counts and money, mostly.",
+        description="Take the logarithm of each feature, `sign(x) log1p(abs(x))`: for counts and money.",
     )
     bgnbd: bool = Field(
         default=False,
