@@ -59,7 +59,8 @@ class LocalEngine(Engine):
         }
         result = expression(**unbound, **parameters)
         schema = _micros(result.schema().to_pyarrow())
-        sql = _sql(result.op())
+        operation: Any = result.op()
+        sql = _sql(operation)
         connection = self._connect()
         for name, table in tables.items():
             connection.register(name, table)
