@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,12 @@ class Store(FeatureStoreResource):
         return FeastStore(self.backend, CLOCKS[self.backend.path])
 
 
+@cache
+def instance_of_all() -> dg.DagsterInstance:
+    """One for every run, since nothing here asks what ran before."""
+    return dg.DagsterInstance.ephemeral()
+
+
 @dataclass
 class Shop:
     """A home of the test: its lake, its feature store, and a clock."""
@@ -96,7 +103,9 @@ class Shop:
             "settings": Defaults(),
             "dependants": Dependants(),
         }
-        result = dg.materialize(list(assets), partition_key=day.isoformat(), resources=resources)
+        result = dg.materialize(
+            list(assets), partition_key=day.isoformat(), resources=resources, instance=instance_of_all()
+        )
         assert result.success
         return result
 

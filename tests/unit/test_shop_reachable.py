@@ -138,12 +138,13 @@ def _brute_force(case: Case, place: int) -> float:
     orders = [(row["day"].toordinal(), row["len"], row["order_id"] in back) for row in bought.iter_rows(named=True)]
     joined, cutoff = customer["signed_up_on"].toordinal(), CUTOFF.toordinal()
     country = behaviour.COUNTRIES.index(customer["country"])
+    bought_on = np.array([day for day, _, _ in orders])
     total = nothing = 0.0
     for habit in range(2):
         hazard = behaviour.hazard_per_day()[country, habit]
         for life in range(1, behaviour.LONGEST_LIFETIME_DAYS + 1):
             gone = joined + life
-            if gone <= max(day for day, _, _ in orders):
+            if gone <= bought_on.max():
                 continue
             days = np.arange(max(joined + 1, FIRST.toordinal()), min(gone, cutoff + HORIZON + 1))
             rate = behaviour.demand(days)[habit] * behaviour.fade(gone - days)
@@ -151,7 +152,7 @@ def _brute_force(case: Case, place: int) -> float:
             shape = _likelihood_of_orders(orders, gone, cutoff)
             prior = behaviour.HABIT_SHARE[habit] * hazard * (1 - hazard) ** (life - 1)
             prior /= 1 - (1 - hazard) ** behaviour.LONGEST_LIFETIME_DAYS
-            counted = np.array([sum(order[0] == day for order in orders) for day in days[days <= cutoff]])
+            counted = (days[days <= cutoff][:, None] == bought_on).sum(axis=1)
             for share, speed in zip(behaviour.RATE_SHARE, behaviour.RATES, strict=True):
                 poisson = np.exp(-speed * past) * (speed * past) ** counted
                 weight = prior * share * shape * poisson.prod()

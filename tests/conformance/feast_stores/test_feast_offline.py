@@ -131,7 +131,7 @@ class TestEntityRows:
         entities = pa.table({KEY: [f"c{key}" for key in keys], MOMENT: moments, "row": range(count)})
         # Feast's Postgres store would upload a frame row by row, for half a minute.
         given = repo.entity_sql(entities) if repo.offline == "postgres" else entities
-        for _ in range(3):
+        for _ in range(2):
             with quiet():
                 found = repo.historical(given, view).to_arrow()
             assert found["row"].to_pylist() == list(range(count))

@@ -18,12 +18,12 @@ from tests.unit.feature_store.asof_feast import T, asked, feast, rows_file, view
 
 pytestmark = pytest.mark.slow
 
-CUSTOMERS, EVENTS = 40_000, 100
+CUSTOMERS, EVENTS = 40_000, 60
 
 
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """4 million rows; what is sorted of them (key, event, tie-breaker, place) is 160 MB, and as much again follows."""
+    """2.4 million rows; what is sorted of them (key, event, tie-breaker, place) is 96 MB, and as much again follows."""
     path = tmp_path_factory.mktemp("history") / "rows.parquet"
     rows = f"""
         SELECT range % {CUSTOMERS} AS customer_id,
@@ -36,7 +36,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-#: One row per customer and hour, half an hour after a feature: 2 million rows, 50 hours.
+#: One row per customer and hour, half an hour after a feature: 1.2 million rows, 30 hours.
 ASKED = f"""
     SELECT range % {CUSTOMERS} AS customer_id, make_timestamptz((range // {CUSTOMERS} * 2 * 3600 + 1800) * 1000000)
         AS event_timestamp, range AS number
