@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
+from functools import cache
 
 import dagster as dg
 
@@ -45,7 +46,13 @@ def fresh_within(hours: int, stack: Stack) -> dg.FreshnessPolicy:
     """
     deadline = datetime.combine(date.min, stack.calendar.nightly_at) + timedelta(hours=hours)
     since_the_day_ended = min(deadline - datetime.combine(date.min, datetime.min.time()), _DAY)
-    return dg.FreshnessPolicy.cron(f"{deadline.minute} {deadline.hour} * * *", since_the_day_ended)
+    return _daily_policy(f"{deadline.minute} {deadline.hour} * * *", since_the_day_ended)
+
+
+@cache
+def _daily_policy(cron: str, window: timedelta) -> dg.FreshnessPolicy:
+    """Return the policy; Dagster tries a thousand ticks of each one that it makes."""
+    return dg.FreshnessPolicy.cron(cron, window)
 
 
 def _icons(kind: str, app: str, stack: Stack) -> list[str]:

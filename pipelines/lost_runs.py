@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import dagster as dg
-import psutil
 
 from models.errors import TesseraError
 from pipelines.run_locks import Holder, holder, remove_records
@@ -110,6 +109,8 @@ def _never_began(instance: dg.DagsterInstance, record: dg.RunRecord, *, serving:
     """
     if "Sqlite" not in type(instance.run_storage).__name__:
         return False
+    import psutil
+
     if record.update_timestamp.timestamp() < psutil.boot_time() - _CLOCK_SECONDS:
         return True
     # A worker that is alive nevertheless refuses to execute a run that has failed meanwhile.

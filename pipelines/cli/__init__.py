@@ -6,8 +6,10 @@ import sys
 def main() -> None:
     """Run one command. Whatever ends it, end it in a few plain lines and a conventional exit code."""
     from pipelines.cli.ending import ended, open_standard_streams
+    from pipelines.garbage import collect_rarely
     from resources.privacy import create_privately
 
+    collect_rarely()
     create_privately()
     open_standard_streams()  # before anything opens a file, and before a console asks how wide they are
     from pipelines.cli.commands import app

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-import duckdb
 import pyarrow as pa
 from pydantic import ConfigDict, Field
 
@@ -17,6 +16,7 @@ from resources.engine.port import Engine
 from resources.health import Health
 
 if TYPE_CHECKING:
+    import duckdb
     import ibis.expr.types as ir
     import pyarrow.dataset as ds
 
@@ -68,6 +68,8 @@ class LocalEngine(Engine):
 
     def check(self) -> Health:
         """Run a small query within the configured limits."""
+        import duckdb
+
         try:
             with self._connect() as connection:
                 connection.execute("SELECT sum(range) FROM range(1000)").fetchall()
@@ -76,6 +78,8 @@ class LocalEngine(Engine):
         return Health(True, f"DuckDB {duckdb.__version__}, {self._threads} threads, {self._memory_limit_mb} MB")
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
         self._temp_directory.mkdir(parents=True, exist_ok=True)
         settings: dict[str, str | bool | int | float | list[str]] = {
             "threads": self._threads,
@@ -98,6 +102,8 @@ def _sql(expression: Any) -> str:
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    import duckdb
+
     try:
         for batch in connection.sql(sql).to_arrow_reader(_ROWS_PER_BATCH):
             yield batch.cast(schema)

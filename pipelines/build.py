@@ -1,0 +1,29 @@
+"""The definitions of a profile: every asset, job, schedule, sensor and resource."""
+
+from functools import lru_cache
+from importlib import import_module
+
+import dagster as dg
+
+from assets.apps import APPS
+from assets.shop import assets as shop
+from assets.stages.dependants import Dependants
+from pipelines import automation, maintenance
+from pipelines.executor import in_process
+from resources.stack.loader import Stack
+from resources.stack.ports import stack_resources
+
+
+@lru_cache(maxsize=1)
+def build_definitions(stack: Stack) -> dg.Definitions:
+    """Everything that Dagster knows of a profile; several stacks may live in one process.
+
+    An application is defined by `pipelines/<app>.py`, which is imported only for profiles that run it.
+    """
+    shared = dg.Definitions(
+        assets=automation.assets_of(shop, stack),
+        resources=stack_resources(stack) | {"dependants": Dependants(APPS)},
+        executor=in_process,
+    )
+    apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]
+    return dg.Definitions.merge(shared, *apps, maintenance.definitions(stack))
