@@ -135,6 +135,7 @@ class TestFeatureStore:
         feature_file(tmp_path / "1", "part.parquet", [("a", T, 11.0)])
         assert self.recency(store, entities, old, new) == [11.0, 2.0]
 
+    @pytest.mark.slow
     def test_threads_with_different_versions_do_not_mix(self, store: FeatureStore, tmp_path: Path) -> None:
         files = [feature_file(tmp_path / str(n), "part.parquet", [("a", T, float(n))]) for n in range(6)]
         with ThreadPoolExecutor(3) as pool:
@@ -150,6 +151,7 @@ class TestFeatureStore:
         rows=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 400)), max_size=40, unique=True, min_size=1),
         questions=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 500)), min_size=1, max_size=40),
     )
+    @pytest.mark.slow
     def test_joins_equal_a_plain_loop(
         self, store: FeatureStore, folder: Path, rows: list[tuple[str, int]], questions: list[tuple[str, int]]
     ) -> None:
@@ -272,6 +274,7 @@ class TestOnline:
         clock.now += MICROSECOND
         assert self.found(store, "a") == [("OUTSIDE_MAX_AGE", T, None)]
 
+    @pytest.mark.slow
     def test_threads_read_what_is_there_while_one_writes(self, store: FeatureStore, tmp_path: Path) -> None:
         names = [f"c{number}" for number in range(50)]
         files = [feature_file(tmp_path, f"{n}.parquet", [(name, T, float(n)) for name in names]) for n in range(5)]
@@ -373,6 +376,7 @@ class TestOnline:
             store.materialize("churn_customer", T - DAY, T, files=[file])
         assert self.recency(store, "a") == [2.0]
 
+    @pytest.mark.slow
     def test_many_entities(self, store: FeatureStore, tmp_path: Path) -> None:
         names = [f"c{number}" for number in range(2500)]
         file = feature_file(tmp_path, "a.parquet", [(name, T, float(n)) for n, name in enumerate(names)])

@@ -146,6 +146,7 @@ class TestMLflowRegistry(LedgeredRegistryTests):
 
     @pytest.fixture
     def reopen(self, tmp_path: Path, mlflow_database: Path) -> Open:
+@pytest.mark.slow
         (tmp_path / FOLDER).mkdir()
         shutil.copy(mlflow_database, tmp_path / FOLDER)
         return MLflowRegistryConfig(path=str(tmp_path / FOLDER)).open

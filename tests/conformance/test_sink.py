@@ -254,6 +254,7 @@ class PublishingMachine(RuleBasedStateMachine):
         self.seen = history
 
 
+@pytest.mark.slow
 def test_any_sequence_keeps_pointer_and_history_right(tmp_path_factory: pytest.TempPathFactory) -> None:
     class Machine(PublishingMachine):
         def __init__(self) -> None:

@@ -62,6 +62,7 @@ def python(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_loading_brings_no_heavy_package() -> None:
     modules, collections, is_enabled, frozen = json.loads(python("-c", LOADED).splitlines()[-1])
     assert (HEAVY | SERVERS) & {name.split(".")[0] for name in modules} == set()

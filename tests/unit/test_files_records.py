@@ -100,6 +100,7 @@ def refused(location: object, cache: Path, **table: Any) -> TesseraError:
 
 
 class TestIds:
+    @pytest.mark.slow
     def test_ids_are_one_text_in_files_of_any_type(self, tmp_path: Path, cache: Path) -> None:
         types = {
             "a": pa.array([101, 102, 103]),
@@ -172,6 +173,7 @@ class TestFolders:
         source = opened(tmp_path, cache, columns={"country": "land", "order_line_id": "land"})
         assert sorted(judged(source).kept["country"].to_pylist()) == ["Côte", "Spain"]
 
+    @pytest.mark.slow
     def test_files_that_nothing_reads_are_named(self, tmp_path: Path, cache: Path) -> None:
         written(tmp_path / "a.csv", line(1))
         odd = ["b.csv.tmp", "b.tsv", "_c.csv", ".d.csv", "e.csv.part", "old/f.csv"]
@@ -468,6 +470,7 @@ class TestTimes:
         found = {row["order_line_id"]: f"{row['ordered_at'].astimezone(UTC):%m-%d %H:%M}" for row in kept}
         assert found == {"l0": "10-25 01:30", "l1": "03-29 01:30", "l2": "10-25 01:30"}
 
+    @pytest.mark.slow
     def test_days_before_2000_are_data_and_the_limit_is_a_setting(self, tmp_path: Path, cache: Path) -> None:
         days = ["1969-12-31", "1970-01-01", "1970-01-02", "1999-12-31", "2026-03-01"]
         written(tmp_path / "a.csv", *(line(day, ordered_at=day) for day in days))

@@ -170,6 +170,7 @@ class TestValues:
 
 
 class TestDeliveryDays:
+    @pytest.mark.slow
     def test_a_row_without_a_readable_day_goes_with_the_row_above(self, tmp_path: Path) -> None:
         _csv(
             tmp_path / "in" / "a.csv",
@@ -186,6 +187,7 @@ class TestDeliveryDays:
         assert [row["order_id"] for row in _rows(source, DAY, DAY)] == ["1", "4", "5", "6"]
         assert [row["order_id"] for row in _rows(source)] == ["1", "4", "5", "6", "2", "3"]
 
+    @pytest.mark.slow
     def test_such_rows_stay_where_they_were_when_later_days_arrive(self, tmp_path: Path) -> None:
         lines = [_line(1, "?"), _line(2, DAY), _line(3, "?")]
         source = _source(tmp_path / "in", tmp_path)
@@ -293,6 +295,7 @@ class TestUrls:
             server.shutdown()
             thread.join()
 
+    @pytest.mark.slow
     def test_a_file_is_fetched_once_until_it_changes(self, served: tuple[str, Path, list[str]], tmp_path: Path) -> None:
         url, folder, asked = served
         _csv(folder / "orders.csv", _line(1, DAY))

@@ -33,6 +33,7 @@ def run(stack: Stack) -> str:
 
 
 @pytest.mark.parametrize("use", [lambda s: s.open("lake"), writable_home, run], ids=["port", "command", "asset"])
+@pytest.mark.slow
 def test_a_new_home_is_numbered_at_first_use_and_opened_ever_after(use: object, tmp_path: Path) -> None:
     home = tmp_path / "home"
     for _ in range(2):

@@ -55,6 +55,7 @@ def test_any_text_survives_as_one_line_each(reasons: list[str]) -> None:
 
 
 @given(st.lists(words, min_size=2, max_size=6), st.data())
+@pytest.mark.slow
 def test_every_change_before_the_last_line_names_a_line(reasons: list[str], data: st.DataObject) -> None:
     lines = _lines(reasons)
     at = data.draw(st.integers(0, len(lines) - 2))

@@ -73,6 +73,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     return run.status
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_process_fails_with_a_sentence_and_a_notice(
     instance: dg.DagsterInstance, notices: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_the_run_of_a_killed_process_fails_with_a_sentence_and_a_notice(
 
 
 @pytest.mark.parametrize("began", WITHOUT_PROCESS)
+@pytest.mark.slow
 def test_whatever_a_lost_run_was_about_to_do_it_ends(instance: dg.DagsterInstance, began: dg.DagsterRunStatus) -> None:
     run_id = begun(instance, began)
     left_behind(instance, run_id)
@@ -122,6 +124,7 @@ def test_a_lost_run_leaves_its_pool_to_the_next(instance: dg.DagsterInstance) ->
 
 
 @pytest.mark.parametrize("serving", [False, True])
+@pytest.mark.slow
 def test_no_run_is_ended_that_may_be_alive(instance: dg.DagsterInstance, serving: bool) -> None:
     """Each status, with a process that lives, with one of another machine, and with none that is known."""
     statuses = [*WITHOUT_PROCESS, S.SUCCESS, S.FAILURE, S.CANCELED]

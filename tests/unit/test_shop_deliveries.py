@@ -48,6 +48,7 @@ def clean(shop: Shop) -> pl.DataFrame:
 
 
 class TestDefects:
+    @pytest.mark.slow
     def test_good_rows_are_what_happened_each_once(self, shop: Shop, clean: pl.DataFrame) -> None:
         rows = _delivered(shop, "orders").drop("_original")
         prices = _delivered(shop, "products").select("product_id", "list_price")
@@ -61,6 +62,7 @@ class TestDefects:
         expected = clean.filter(pl.col("delivered_on") <= LAST)
         assert good.sort("order_line_id").equals(expected.sort("order_line_id"))
 
+    @pytest.mark.slow
     def test_bad_rows_are_counted_exactly_by_kind(self, shop: Shop) -> None:
         rows = _delivered(shop, "orders")
         prices = _delivered(shop, "products").select("product_id", "list_price")
@@ -76,6 +78,7 @@ class TestDefects:
         assert shop.defect_counts("orders", FIRST, LAST) == found
         assert min(found.values()) > 30
 
+    @pytest.mark.slow
     def test_the_contract_puts_aside_exactly_the_bad_rows(self, shop: Shop, clean: pl.DataFrame) -> None:
         days = [FIRST + timedelta(days=number) for number in range(60)]
         raw = pa.concat_tables([shop.delivered("orders", day) for day in days])
@@ -102,6 +105,7 @@ class TestDefects:
         assert set(late.unique()) == {0, 1, 2, 3}
         assert (late > 0).mean() == pytest.approx(MANY.late, abs=0.03)
 
+    @pytest.mark.slow
     def test_without_defects_the_delivery_is_what_happened(self) -> None:
         shop = Shop(customers=300, seed=11, first_day=FIRST, defects=NONE)
         rows = _delivered(shop, "orders").drop("_original")
@@ -116,6 +120,7 @@ class TestDefects:
         for table in ("customers", "products", "payment_labels"):
             assert shop.defect_counts(table, FIRST, LAST) == {}
 
+    @pytest.mark.slow
     def test_a_quantity_that_is_no_number_stands_in_the_original(self, shop: Shop) -> None:
         rows = _delivered(shop, "orders").filter(pl.col("quantity").is_null())
         texts = [json.loads(original)["quantity"] for original in rows["_original"]]

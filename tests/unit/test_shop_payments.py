@@ -66,6 +66,7 @@ class TestPublishedRates:
         assert amount.min() >= 0
         assert np.array_equal(amount, np.round(amount, 2))
 
+    @pytest.mark.slow
     def test_times_of_the_day(self, paid: list[Paid]) -> None:
         second = _all(paid, "second")
         assert (second.mean(), second.std()) == pytest.approx(PUBLISHED_SECONDS, rel=0.01)

@@ -358,6 +358,7 @@ def summary(stack: Stack) -> Any:
     cut=st.none() | st.integers(0, 20),
     other=st.sampled_from(OTHER) | st.text(max_size=4) | st.integers(),
 )
+@pytest.mark.slow
 def test_a_changed_file_is_refused_or_means_the_same_or_what_it_says(
     tmp_path: Path, place: tuple[Any, ...], cut: int | None, other: Any
 ) -> None:

@@ -319,6 +319,7 @@ def test_no_row_is_lost_and_what_is_kept_keeps_the_contract(contract: Contract, 
 
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(any_row(ORDERS), max_size=10))
+@pytest.mark.slow
 def test_what_is_kept_stays_kept_when_it_is_delivered_alone(rows: list[dict[str, Any]]) -> None:
     kept = check_rows(ORDERS, raw_rows("orders", rows)).kept
     again = check_rows(ORDERS, raw_rows("orders", kept.to_pylist()))

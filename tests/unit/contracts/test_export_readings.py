@@ -66,6 +66,7 @@ def test_dates_of_a_year_are_read_as_they_were_written(form: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.dates(date(2000, 1, 1), date(2049, 12, 31)), min_size=1, max_size=30), st.sampled_from(FORMS[:7]))
+@pytest.mark.slow
 def test_dates_are_never_taken_for_others(days: list[date], form: str) -> None:
     """One day after the twelfth tells the order of day and month."""
     texts = [f"{datetime(day.year, day.month, day.day):{form}}" for day in days]

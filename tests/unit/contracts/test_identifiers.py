@@ -100,6 +100,7 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 @pytest.mark.parametrize("kind", COLUMNS)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_a_column_gives_the_texts_of_its_values(kind: str, data: st.DataObject) -> None:
     arrow, values = COLUMNS[kind]
     given_values = data.draw(st.lists(st.one_of(st.none(), values), max_size=6))

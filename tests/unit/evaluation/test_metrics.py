@@ -37,6 +37,7 @@ def judged(draw: st.DrawFn) -> tuple[Labels, Vector]:
 
 @given(judged())
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_equal_to_scikit_learn_ties_included(pair: tuple[Labels, Vector]) -> None:
     labels, scores = pair
     assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)

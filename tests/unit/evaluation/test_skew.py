@@ -310,6 +310,7 @@ def online(rows: Sequence[Stored], materialized: Sequence[int], customer: str, h
 
 @settings(max_examples=60, deadline=None)
 @given(shop=shops())
+@pytest.mark.slow
 def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
     shop: tuple[list[Stored], list[int], list[tuple[str, int]]],
 ) -> None:
@@ -325,6 +326,7 @@ def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
 
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
+@pytest.mark.slow
 def test_causes_are_disjoint_and_complete(data: st.DataObject) -> None:
     """Whatever is served: a row differs for one cause, and exactly where it is not what offline has."""
     numbers = st.none() | st.sampled_from([0.0, 1.0, 2.0])

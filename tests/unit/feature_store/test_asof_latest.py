@@ -124,6 +124,7 @@ def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
     ),
     st.tuples(st.integers(0, 6), st.integers(0, 6)),
 )
+@pytest.mark.slow
 def test_equals_a_plain_loop(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[tuple[int | None, int | None, int | None]],

@@ -45,6 +45,7 @@ def histories(draw: st.DrawFn) -> Rows:
 
 
 @given(histories(), st.lists(st.integers(-2, 2), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_all_rows_are_ordered_by_event_then_creation(rows: Rows, offsets: list[int]) -> None:
     moments = sorted({event + offset for (event, _), offset in product(rows, offsets)} | {-200 * YEAR, 200 * YEAR})
     found = compared(chosen(rows, known_only=False), rows, moments)
@@ -55,6 +56,7 @@ def test_all_rows_are_ordered_by_event_then_creation(rows: Rows, offsets: list[i
 
 
 @given(histories(), st.lists(st.integers(-2, 2), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_known_rows_are_ordered_by_event_then_creation_or_go_over_the_frontier(rows: Rows, offsets: list[int]) -> None:
     order = chosen(rows, known_only=True)
     known = [(event, created) for event, created in rows if created is not None]

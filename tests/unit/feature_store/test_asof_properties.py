@@ -128,6 +128,7 @@ def test_joins_equal_a_plain_loop(
     rows=st.lists(st.tuples(st.sampled_from([1, 2, None]), st.integers(0, 30)), max_size=20, unique=True),
     questions=st.lists(st.tuples(st.sampled_from([1, 2, 3, None]), st.integers(-1, 31)), min_size=1, max_size=20),
 )
+@pytest.mark.slow
 def test_joins_of_a_view_without_creations_equal_a_plain_loop(
     store: FeatureStore, rows: list[tuple[int | None, int]], questions: list[tuple[int | None, int]]
 ) -> None:

@@ -92,6 +92,7 @@ def random_rows(count: int, customers: int, seed: int = 7) -> pa.Table:
 
 @pytest.mark.parametrize("zone", [None, "UTC"])
 @pytest.mark.parametrize("created", ["made", ""])
+@pytest.mark.slow
 def test_tables_are_as_feasts_engine_and_store_write_them(tmp_path: Path, created: str, zone: str | None) -> None:
     rows = random_rows(3_000, 700)
     if not created:  # then ties have no winner

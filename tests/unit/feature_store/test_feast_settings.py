@@ -87,6 +87,7 @@ def test_secrets_reach_feast_and_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert yaml.safe_load(written)["registry"]["path"] == "${FEAST_REGISTRY_URL}"
 
 
+@pytest.mark.slow
 def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path) as port, Redis(port=port) as client:
         client.config_set("requirepass", "hunter2")

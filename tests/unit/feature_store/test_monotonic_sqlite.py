@@ -210,6 +210,7 @@ def test_rows_are_read_in_the_order_of_the_keys_with_duplicates_and_unknown_ones
     assert list(stored.features["orders"]) == [two, None, one, two]
 
 
+@pytest.mark.slow
 def test_more_keys_than_sqlite_has_variables(feast: FeatureStore, activity: FeatureView) -> None:
     names = [f"{at:06d}" for at in range(40_000)]
     assert online(feast).write_rows(feast.config, activity, columns(names, [1] * 40_000, [NOON] * 40_000)) == 40_000

@@ -184,6 +184,7 @@ def test_what_was_stored_as_another_type_is_converted_or_refused(count: int) -> 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.binary(max_size=14), min_size=60, max_size=60), st.sampled_from(READ_AS_COLUMNS))
+@pytest.mark.slow
 def test_bytes_of_any_shape_are_read_as_protobuf_reads_them(cells: list[bytes], type: pa.DataType) -> None:
     outcomes = []
     for worth_a_column in (1, 10**9):
@@ -208,6 +209,7 @@ KEYS: dict[str, tuple[FeastType, pa.DataType, st.SearchStrategy[Any]]] = {
 
 @settings(max_examples=80, deadline=None)
 @given(data=st.data(), names=st.lists(st.sampled_from(["b", "a", "ä", "customer"]), unique=True, max_size=3))
+@pytest.mark.slow
 def test_entity_keys_are_feasts(data: st.DataObject, names: list[str]) -> None:
     kinds = [KEYS[data.draw(st.sampled_from(sorted(KEYS)))] for _ in names]
     rows = data.draw(st.lists(st.tuples(*(values for _, _, values in kinds)), min_size=1, max_size=5))

@@ -122,6 +122,7 @@ for number in range(100):
 """
 
 
+@pytest.mark.slow
 def test_processes_write_what_waits_when_they_end(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _PROCESS, str(tmp_path / "served.db")]
     started = [subprocess.Popen([*command, name], cwd=Path(__file__).parents[3]) for name in ("a", "b", "c")]

@@ -113,6 +113,7 @@ def test_a_product_is_new_if_first_bought_in_the_window(
     assert (found["products_90"].to_pylist(), found["new_product_share_90"].to_pylist()) == ([products], [share])
 
 
+@pytest.mark.slow
 def test_what_is_older_than_the_history_changes_no_byte(tmp_path: Path) -> None:
     """A home that happens to hold more history gives the same features, so the same scores."""
     day = FIRST_DAY + timedelta(days=500)

@@ -27,6 +27,7 @@ def test_key_and_entity_change_the_digest() -> None:
 
 
 @given(ids=st.lists(st.none() | st.just("") | IDS, max_size=30), gone=st.sets(IDS, max_size=4), cut=st.integers(0, 30))
+@pytest.mark.slow
 def test_exactly_the_forgotten_are_found(ids: list[str | None], gone: set[str], cut: int) -> None:
     everybody = [*ids, *sorted(gone), *ids]
     forgotten = Forgotten("customer", KEY, [Forgotten("customer", KEY).tombstone(id) for id in gone])

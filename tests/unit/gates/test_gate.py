@@ -139,6 +139,7 @@ def value(report: GateReport, name: str) -> float:
 # --- what is good passes ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_good_model_passes_every_check(world: World) -> None:
     report = judge(world.evidence)
     assert report.passed, report.markdown(picture=False)
@@ -152,6 +153,7 @@ def test_the_first_model_needs_no_champion_to_beat_and_the_report_says_so(world:
     assert "there is no champion yet" in report.markdown(picture=False)
 
 
+@pytest.mark.slow
 def test_the_same_evidence_gives_the_same_decision_numbers_and_picture(world: World) -> None:
     first, second = judge(world.evidence, picture=True), judge(world.evidence, picture=True)
     for a, b in zip(first.checks, second.checks, strict=True):
@@ -337,6 +339,7 @@ def test_unseen_labels_that_look_past_the_hold_out_are_found(world: World) -> No
 @pytest.mark.parametrize(
     ("label_end", "cutoffs"), [(HOLDOUT + timedelta(days=1), CUTOFFS), (HOLDOUT, (*CUTOFFS, HOLDOUT))]
 )
+@pytest.mark.slow
 def test_unseen_a_champion_that_knows_the_hold_out_cannot_be_compared(
     world: World, label_end: date, cutoffs: tuple[date, ...]
 ) -> None:
@@ -364,6 +367,7 @@ def canary(rows: pa.Table, name: str) -> pa.Table:
 @pytest.mark.parametrize(
     "name", ["days_to_next_purchase", "orders_in_next_30_days", "almost_the_label", "known_to_be_back"]
 )
+@pytest.mark.slow
 def test_leakage_a_feature_from_after_the_cut_off_is_found(world: World, name: str) -> None:
     """By its AUC; by sorting a third of the rows without error; by being missing exactly where it counts."""
     made = divided(canary(table(), name), (*FEATURES, name))
@@ -446,6 +450,7 @@ def test_a_report_without_checks_has_not_passed() -> None:
 # --- the report -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_report_shows_checks_models_slices_and_the_picture(world: World) -> None:
     report = judge(world.evidence, picture=True)
     text = report.markdown()

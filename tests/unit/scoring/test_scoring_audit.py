@@ -165,6 +165,7 @@ def test_scores_on_another_scale_are_stopped_even_with_a_new_model() -> None:
 
 
 @given(seed=st.integers(0, 10_000), few=st.integers(5, 60))
+@pytest.mark.slow
 def test_small_sets_of_one_distribution_are_not_stopped(seed: int, few: int) -> None:
     rng = np.random.default_rng(seed)
     rows = score_rows(rng.beta(2, 3, few).tolist())

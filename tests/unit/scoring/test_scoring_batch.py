@@ -91,6 +91,7 @@ def test_scores_are_those_of_the_model_on_the_whole_matrix(features: pa.Table, s
 
 @settings(max_examples=20, deadline=None)
 @given(chunk=st.integers(1, 3_000), batch=st.integers(1, 3_000), budget=st.integers(0, 60))
+@pytest.mark.slow
 def test_chunks_and_batches_do_not_change_a_row(
     features: pa.Table, scorer: Scored, chunk: int, batch: int, budget: int
 ) -> None:
