@@ -141,12 +141,12 @@ class LedgeredRegistryTests(RegistryConformance):
             register(registry, package, app)
 
 
+@pytest.mark.slow
 class TestMLflowRegistry(LedgeredRegistryTests):
     config = MLflowRegistryConfig
 
     @pytest.fixture
     def reopen(self, tmp_path: Path, mlflow_database: Path) -> Open:
-@pytest.mark.slow
         (tmp_path / FOLDER).mkdir()
         shutil.copy(mlflow_database, tmp_path / FOLDER)
         return MLflowRegistryConfig(path=str(tmp_path / FOLDER)).open
