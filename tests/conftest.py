@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from resources.feature_store.feast.session import without_type_checks
+from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
 
 # How long an example takes says how busy the machine is, nothing about the code.
@@ -94,10 +95,18 @@ def one_script_directory() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database with its tables and nothing else: making them takes most of a second."""
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """Makes folders that all workers share; tests copy them."""
+    place = tmp_path_factory.getbasetemp()
+    return Once(place if worker_id == "master" else place.parent)
+
+
+@pytest.fixture(scope="session")
+def mlflow_database(once: Once) -> Path:
+    """An MLflow database with its tables and nothing else: making them takes seconds."""
     from resources.registry.mlflow_registry import MLflowRegistryConfig
 
-    folder = tmp_path_factory.mktemp("mlflow")
-    assert MLflowRegistryConfig(path=str(folder)).open().check().ok
-    return folder / "mlflow.db"
+    def fill(folder: Path) -> None:
+        assert MLflowRegistryConfig(path=str(folder)).open().check().ok
+
+    return once.folder("mlflow", fill) / "mlflow.db"

@@ -3,7 +3,6 @@
 # Feast is only partly typed.
 # pyright: basic
 
-import multiprocessing
 import random
 import signal
 from pathlib import Path
@@ -15,12 +14,7 @@ from feature_registry_process import names
 
 from resources.feature_store.feast import session as feast_session
 from resources.feature_store.feast.store import FeastStoreConfig
-
-#: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    ["tests.faults.preloaded_feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"]
-)
+from tests.fork_server import PROCESSES
 
 
 @pytest.mark.parametrize("registry", ["sqlite", "postgres"])
@@ -40,7 +34,7 @@ def test_a_killed_process_leaves_a_registry_that_works(
 
 
 def _said_by_a_killed_process(config: FeastStoreConfig, prefix: str, said: Path) -> list[str]:
-    process = _PROCESSES.Process(target=feature_registry_process.register_forever, args=(config, prefix, said))
+    process = PROCESSES.Process(target=feature_registry_process.register_forever, args=(config, prefix, said))
     process.start()
     try:
         while not said.exists() or len(said.read_text().split()) < 3:

@@ -1,6 +1,5 @@
 """Whoever writes the registry waits for others that do, and says so when it waited too long; nobody waits to read."""
 
-import multiprocessing
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +13,13 @@ from models.errors import TesseraError
 from resources.feature_store.feast import session as feast_session
 from resources.feature_store.feast import store as feast_store
 from tests.faults.applying_process import DAYS, FIRST, SHARED, VIEWS, main
+from tests.fork_server import PROCESSES
 from tests.servers.postgres_server import PostgresDatabase
 
 # pyright: basic
 
 ENTITIES = pa.table({"customer_id": ["a"]})
 WORKERS = 3
-#: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(
-    ["tests.faults.preloaded_feast", "feast.infra.registry.sql", "resources.feature_store.feast.store"]
-)
 
 
 def test_a_new_folder_is_made_by_one_process_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +68,7 @@ def register(folders: Sequence[Path], registry: str, tmp_path: Path) -> None:
     moments = pa.array([FIRST], pa.timestamp("us", "UTC"))
     pq.write_table(pa.table({"customer_id": ["a"], "event_timestamp": moments, "shared_value": [1.0]}), file)
     started = [
-        _PROCESSES.Process(target=main, args=(str(folder), registry, str(worker), str(go), str(file)))
+        PROCESSES.Process(target=main, args=(str(folder), registry, str(worker), str(go), str(file)))
         for worker, folder in enumerate(folders)
     ]
     for process in started:

@@ -1,42 +1,55 @@
 """A writer that is killed at any moment leaves the version before or the version after, and readers never notice."""
 
+import itertools
 import os
-import subprocess
-import sys
+import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import date
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from resources.lake import table_log
 from resources.lake.delta import DeltaLake
+from tests.fork_server import PROCESSES
 
 ROWS, DAY, OTHER = 60_000, date(2024, 5, 1), date(2024, 5, 2)
 #: Seconds after the first commit; a write takes about 0.03 s, so each falls at another moment of one.
 KILL_AFTER_S = (0.05, 0.173, 0.311, 0.478)
 
-# Writes numbered generations of one day over and over, and reports each one that is committed.
-WRITER = f"""
-import itertools, sys
-from datetime import date
-import pyarrow as pa
-from resources.lake.delta import DeltaLake
 
-lake = DeltaLake(sys.argv[1])
-day = date.fromisoformat("{DAY}")
-for generation in itertools.count(int(sys.argv[2])):
-    rows = pa.table({{"generation": [generation] * {ROWS}, "n": list(range({ROWS})), "day": pa.array([day] * {ROWS})}})
-    lake.replace("t", rows.to_reader(max_chunksize=5000), by="day", first=day, last=day)
-    print(generation, flush=True)
-"""
+def write_generations(folder: Path, said: Connection, first: int = 1) -> None:
+    """Write numbered generations of one day over and over, and report each one that is committed."""
+    lake = DeltaLake(str(folder))
+    for generation in itertools.count(first):
+        rows = pa.table({"generation": [generation] * ROWS, "n": list(range(ROWS)), "day": pa.array([DAY] * ROWS)})
+        lake.replace("t", rows.to_reader(max_chunksize=5000), by="day", first=DAY, last=DAY)
+        said.send(generation)
 
 
-def start_writer(folder: Path, generation: int) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(folder), str(generation)], stdout=subprocess.PIPE, text=True, env=environment
-    )
+def die_before_the_first_commit(folder: Path, said: Connection) -> None:
+    table_log.create_table_with_add_actions = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+    write_generations(folder, said)
+
+
+def started(does: Callable[[Path, Connection], None], folder: Path) -> tuple[BaseProcess, Connection]:
+    """A process, and what it reports."""
+    reports, said = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=does, args=(folder, said), daemon=True)
+    process.start()
+    said.close()
+    return process, reports
+
+
+def all_of(reports: Connection) -> Iterator[int]:
+    with suppress(EOFError):
+        while True:
+            yield reports.recv()
 
 
 def generation_seen(lake: DeltaLake) -> int:
@@ -53,16 +66,15 @@ def test_killed_writer_leaves_a_whole_version(tmp_path: Path, kill_after_s: floa
     lake = DeltaLake(str(tmp_path))
     other = pa.table({"generation": [0], "n": [0], "day": [OTHER]})
     lake.replace("t", other, by="day", first=OTHER, last=OTHER)
-    with start_writer(tmp_path, 1) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "1\n", "no write was completed before the kill"
-
-        seen = [generation_seen(lake)]
-        until = time.monotonic() + kill_after_s
-        while time.monotonic() < until:
-            seen.append(generation_seen(lake))
-        writer.kill()
-        committed = [1, *map(int, writer.stdout.read().split())]
+    writer, reports = started(write_generations, tmp_path)
+    assert reports.recv() == 1, "no write was completed before the kill"
+    seen = [generation_seen(lake)]
+    until = time.monotonic() + kill_after_s
+    while time.monotonic() < until:
+        seen.append(generation_seen(lake))
+    writer.kill()
+    writer.join()
+    committed = [1, *all_of(reports)]
 
     left = generation_seen(lake)
     assert seen == sorted(seen)
@@ -79,14 +91,9 @@ def test_killed_writer_leaves_a_whole_version(tmp_path: Path, kill_after_s: floa
 
 def test_killed_first_write_leaves_no_table(tmp_path: Path) -> None:
     """Killed after its file is written and before the commit: nobody sees a table, and the next writer makes it."""
-    script = WRITER.replace(
-        "lake = DeltaLake",
-        "import os, resources.lake.table_log as d\n"
-        "d.create_table_with_add_actions = lambda *_, **__: os.kill(os.getpid(), 9)\nlake = DeltaLake",
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path), "1"], env=environment, check=False)
-    assert killed.returncode == -9
+    process, _ = started(die_before_the_first_commit, tmp_path)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert list(tmp_path.glob("t/day=*/*.parquet"))
     lake = DeltaLake(str(tmp_path))
     assert not lake.exists("t")

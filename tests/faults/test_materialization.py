@@ -1,10 +1,8 @@
 """Materializations at once and killed ones, on one SQLite file: the newest rows stand, whole, in the end."""
 
-import multiprocessing
 import random
 import signal
 import sqlite3
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -12,18 +10,11 @@ from typing import Any
 import pytest
 
 from tests.faults.materializing_process import WINDOW, materialize_days, opened
+from tests.fork_server import PROCESSES
 from tests.unit.feature_store.materialized import CUSTOMER, FIRST, view, write
 
 DAYS, CUSTOMERS = 6, 600
 FEATURES = ["amount", "orders", "city"]
-
-
-@pytest.fixture(scope="module")
-def processes() -> BaseContext:
-    """Starts processes that have Feast imported already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.faults.preloaded_feast", "tests.faults.materializing_process"])
-    return context
 
 
 @pytest.fixture
@@ -40,8 +31,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(processes: BaseContext, folder: Path, days: list[int], **options: bool) -> BaseProcess:
-    process: Any = processes.Process(target=materialize_days, args=(folder, days), kwargs=options, daemon=True)  # pyright: ignore
+def started(folder: Path, days: list[int], **options: bool) -> BaseProcess:
+    process: Any = PROCESSES.Process(target=materialize_days, args=(folder, days), kwargs=options, daemon=True)  # pyright: ignore
     process.start()
     return process
 
@@ -60,12 +51,12 @@ def newest(folder: Path) -> int:
     return max(int(day) for days in content(folder).values() for day in days)
 
 
-def test_several_materializations_at_once_leave_the_newest_rows(processes: BaseContext, folder: Path) -> None:
+def test_several_materializations_at_once_leave_the_newest_rows(folder: Path) -> None:
     opened(folder).provider.teardown_infra("shop", [], [])
     assert not list(folder.glob("online.db*"))
     random.seed(7)
     backfills = [random.sample(range(DAYS), DAYS) for _ in range(3)]
-    workers = [started(processes, folder, days, new_file=True) for days in backfills]
+    workers = [started(folder, days, new_file=True) for days in backfills]
     for worker in workers:
         worker.join(120)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
@@ -74,11 +65,9 @@ def test_several_materializations_at_once_leave_the_newest_rows(processes: BaseC
 
 
 @pytest.mark.parametrize("day", [1, 2, 3])
-def test_a_killed_materialization_leaves_whole_rows_and_the_next_one_completes_it(
-    processes: BaseContext, folder: Path, day: int
-) -> None:
+def test_a_killed_materialization_leaves_whole_rows_and_the_next_one_completes_it(folder: Path, day: int) -> None:
     materialize_days(folder, [0])
-    worker = started(processes, folder, [1, 2, 3] * 1000)
+    worker = started(folder, [1, 2, 3] * 1000)
     while newest(folder) < day:  # or later: on a busy machine, a day may be over between two looks
         assert worker.is_alive()
     worker.kill()

@@ -3,7 +3,6 @@
 # Feast is only partly typed.
 # pyright: basic
 
-import multiprocessing
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -19,12 +18,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from postgres_process import FEATURES, KEYS, WIDE, rows
 
 from resources.feature_store.online.postgres import MonotonicPostgresOnlineStore
+from tests.fork_server import PROCESSES
 from tests.servers.postgres_server import PostgresDatabase
 from tests.unit.feature_store.postgres_views import LOYALTY, apply, config, encoded, execute, key, table, view
 
-#: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.faults.preloaded_feast", "resources.feature_store.online.postgres"])
 _PATIENCE_SECONDS = 60
 
 
@@ -168,10 +165,10 @@ def _numbers_found(place: Any) -> list[int | None]:
 
 
 def test_a_killed_writer_leaves_every_row_whole_and_the_next_one_completes_them(watched: _Watched) -> None:
-    store, start = MonotonicPostgresOnlineStore(), _PROCESSES.Event()
+    store, start = MonotonicPostgresOnlineStore(), PROCESSES.Event()
     store.write_rows(watched.place, WIDE, rows(1))
     with watched.holding(KEYS[-1], "shop_wide"):
-        process = _PROCESSES.Process(target=postgres_process.write, args=(watched.place, [2], start))
+        process = PROCESSES.Process(target=postgres_process.write, args=(watched.place, [2], start))
         process.start()
         start.set()
         watched.until_waiting(1)
@@ -193,9 +190,9 @@ def test_a_killed_writer_leaves_every_row_whole_and_the_next_one_completes_them(
 def test_processes_that_write_at_once_leave_the_newest_row_of_each_entity(watched: _Watched) -> None:
     numbers = list(range(1, 10))
     shuffled = random.Random(7).sample(numbers, len(numbers))  # noqa: S311
-    start = _PROCESSES.Event()
+    start = PROCESSES.Event()
     processes = [
-        _PROCESSES.Process(target=postgres_process.write, args=(watched.place, shuffled[part::2], start))
+        PROCESSES.Process(target=postgres_process.write, args=(watched.place, shuffled[part::2], start))
         for part in range(2)
     ]
     for process in processes:

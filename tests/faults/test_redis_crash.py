@@ -3,7 +3,6 @@
 # Feast is only partly typed.
 # pyright: basic
 
-import multiprocessing
 import random
 import select
 import signal
@@ -20,11 +19,8 @@ from redis import ConnectionError
 from redis_process import FEATURES, KEYS, WIDE, rows
 
 from resources.feature_store.online.redis import MonotonicRedisOnlineStore
+from tests.fork_server import PROCESSES
 from tests.unit.feature_store.redis_views import config
-
-#: Each process is a fork of one server that imported Feast (5 CPU seconds) and did nothing else.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["tests.faults.preloaded_feast", "resources.feature_store.online.redis"])
 
 
 def _rows_found(url: str) -> list[int | None]:
@@ -41,7 +37,7 @@ def _rows_found(url: str) -> list[int | None]:
 @contextmanager
 def _writing_forever(url: str, first: int) -> Iterator[None]:
     """Inside, the process writes; afterwards it is dead, wherever it was. Not before its first row was stored."""
-    process = _PROCESSES.Process(target=redis_process.write_forever, args=(url, first))
+    process = PROCESSES.Process(target=redis_process.write_forever, args=(url, first))
     process.start()
     try:
         store, settings = MonotonicRedisOnlineStore(), config(url)
@@ -73,9 +69,9 @@ def test_a_killed_writer_leaves_every_row_whole_and_the_next_one_completes_them(
 def test_two_writers_at_once_leave_the_newest_row_of_each_entity(fresh_redis: str) -> None:
     numbers = list(range(1, 17))
     shuffled = random.Random(7).sample(numbers, len(numbers))  # noqa: S311
-    start = _PROCESSES.Event()
+    start = PROCESSES.Event()
     processes = [
-        _PROCESSES.Process(target=redis_process.write, args=(fresh_redis, part, start))
+        PROCESSES.Process(target=redis_process.write, args=(fresh_redis, part, start))
         for part in (shuffled[::2], shuffled[1::2])
     ]
     for process in processes:

@@ -1,7 +1,6 @@
 """The registry when its process dies in the middle, and when several processes use it at once."""
 
 import json
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -15,10 +14,7 @@ import registry_process
 from models.errors import TesseraError
 from resources.registry.mlflow_registry import MLflowRegistryConfig
 from resources.registry.port import Registry
-
-#: Each process is a fork of one server that imported MLflow (5 CPU seconds) and did nothing else.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "resources.registry.mlflow_registry"])
+from tests.fork_server import PROCESSES
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,7 +26,7 @@ def _quiet_server() -> Iterator[None]:
 
 
 def _start(does: Callable[..., None], *arguments: Any) -> BaseProcess:
-    process = _PROCESSES.Process(target=does, args=arguments)
+    process = PROCESSES.Process(target=does, args=arguments)
     process.start()
     return process
 
@@ -153,7 +149,7 @@ class TestKilled:
         impatient.set_champion("churn", "1", action="promote", why="w", who="ann", run_id="", metrics={})
 
     def test_a_live_holder_is_named_after_the_timeout(self, home: Path, package: Path) -> None:
-        held, free = _PROCESSES.Event(), _PROCESSES.Event()
+        held, free = PROCESSES.Event(), PROCESSES.Event()
         holder = _start(registry_process.hold_the_lock, home, package, held, free)
         assert held.wait(60)
         try:
