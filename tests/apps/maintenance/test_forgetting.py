@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 from threading import Event as Flag
 from typing import Any
@@ -55,9 +56,18 @@ NEXT = LAST + timedelta(days=1)
 ABOUT = {"why": "asked for it", "who": "ana"}
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("filled") / "home"
+    fill(folder)
+    return folder
+
+
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    return fill(tmp_path / "home")
+def parts(filled: Path, tmp_path: Path) -> Parts:
+    """A home of its own, with everything in it."""
+    copytree(filled, tmp_path / "home")
+    return opened(tmp_path / "home")
 
 
 def forgotten(parts: Parts, folder: Path, id: str = ID) -> Erasure:
@@ -321,9 +331,8 @@ class Renamed(FakeSource):
     ],
 )
 def test_refused_rows_are_found_by_what_their_source_calls_the_customer(
-    tmp_path: Path, original: str | None, names: dict[str, str], goes: bool
+    parts: Parts, original: str | None, names: dict[str, str], goes: bool
 ) -> None:
-    parts = fill(tmp_path / "home")
     source = Renamed({"orders": raw_rows("orders", [])}, FIRST)
     source.names = names
     refused = {"delivered_on": NEXT, "key": None, "reasons": ["x"], "original": original, "run_id": "r"}
@@ -335,9 +344,8 @@ def test_refused_rows_are_found_by_what_their_source_calls_the_customer(
 
 
 @pytest.mark.parametrize("id", ['o\'neil "x" \\ ü', "a.c", "17850", "-3", "(", "[a-z]"])
-def test_any_id_can_be_forgotten(tmp_path: Path, id: str) -> None:
+def test_any_id_can_be_forgotten(parts: Parts, tmp_path: Path, id: str) -> None:
     lines = [line("1", id, FIRST), line("2", id, FIRST, quantity=0), line("3", "abc", FIRST, quantity=0)]
-    parts = fill(tmp_path / "home")
     source = FakeSource({"orders": raw_rows("orders", lines)}, FIRST)
     other = replace(parts, lake=DeltaLake(str(tmp_path / "lake")), source=source)
     ingest("orders", source, other.lake, FIRST, CONFIG, "r")
