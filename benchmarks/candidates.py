@@ -1,21 +1,22 @@
 """Churn's candidates against what customers did afterwards, night by night: single models and their mean.
 
 On each night every candidate is trained on all rows whose labels were known (as a refit is), and that night's features
-are scored. *Published* is what gate and registry make of a list of candidates: today's, or the mean alone. The settings
-were chosen on Online Retail's nights themselves, so its section says what they can do there, and the simulated shop's,
-where nothing was chosen, if it carries over. AUC is the mean over the nights that every row has scores of, weighted by
-customers; intervals are paired, over customers: all nights of a customer are drawn together. CPU seconds are those of
-one fit with its five folds, the mean over the nights.
+are scored. *Published* is what gate and registry make of a list of candidates: the former one, or the mean alone. The
+settings were chosen on Online Retail's nights themselves, so its section says what they can do there, and the simulated
+shop's, where nothing was chosen, if it carries over. AUC is the mean over the nights that every row has scores of,
+weighted by customers; intervals are paired, over customers: all nights of a customer are drawn together. CPU seconds
+are those of one fit with its five folds, the mean over the nights.
 """
 
 import argparse
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.churn import features as churn_features
 from assets.churn import training as churn_training
@@ -41,7 +42,9 @@ CANDIDATES = {
     "mean of these two": {"kind": "mean", "of": [TREES, PURCHASES]},
 }
 MEAN = "mean of these two"
-PUBLISHED, PUBLISHED_MEAN = "published: today's list", "published: the mean"
+#: Churn's candidates before the mean.
+FORMER = [{"kind": "xgboost"}, {"kind": "hist_gradient_boosting"}]
+PUBLISHED, PUBLISHED_MEAN = "published: the former list", "published: the mean"
 ARMS = (*CANDIDATES, PUBLISHED, PUBLISHED_MEAN)
 AGAINST = (PUBLISHED, "xgboost")
 
@@ -94,12 +97,13 @@ def _measured(shop: Shop, stack: Stack) -> Measured:
 
 def _add_published(found: Measured, shop: Shop, stack: Stack) -> None:
     """Add what would have been published; nights on which the gate let no first model pass are left out."""
-    mean = [TrainerSettings.model_validate(CANDIDATES[MEAN])]
-    now = {night.day: night for night in published_nights(shop, stack)}
-    then = {night.day: night for night in published_nights(shop, stack, mean, "registry-of-the-mean")}
-    found.nights = [night for night in found.nights if night.day in now and night.day in then]
-    for night in found.nights:
-        night.scores |= {PUBLISHED: now[night.day].scores["refit"], PUBLISHED_MEAN: then[night.day].scores["refit"]}
+    for name, listed in ((PUBLISHED, FORMER), (PUBLISHED_MEAN, [CANDIDATES[MEAN]])):
+        candidates = [TrainerSettings.model_validate(one) for one in listed]
+        registry = f"registry-{len(listed)}"
+        scored = {night.day: night.scores["refit"] for night in published_nights(shop, stack, candidates, registry)}
+        found.nights = [night for night in found.nights if night.day in scored]
+        for night in found.nights:
+            night.scores[name] = scored[night.day]
 
 
 def _score(trainer: Trainer, task: TrainingTask, seconds: list[float]) -> np.ndarray:
@@ -142,7 +146,7 @@ def _section(shop: Shop, measured: Measured) -> list[str]:
     return lines
 
 
-def _lead(one: str, other: str, values: Mapping[str, float], drawn: Mapping[str, Sequence[float]]) -> str:
+def _lead(one: str, other: str, values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]]) -> str:
     if one == other:
         return ""
     lead = np.asarray(drawn[one]) - np.asarray(drawn[other])

@@ -59,9 +59,25 @@ class CutoffSettings(AppSettings):
     drift: DriftConfig = DriftConfig()
 
 
+#: Trees that move with silence and purchases in one direction only, and a line that knows BG/NBD; together they are
+#: ahead of either (docs/decisions/mean-of-models.md).
+CHURN_CANDIDATE = TrainerSettings.model_validate(
+    {
+        "kind": "mean",
+        "of": [
+            {"kind": "xgboost", "max_depth": 2, "monotone": True},
+            {"kind": "logistic_regression", "logarithms": True, "bgnbd": True},
+        ],
+    }
+)
+
+
 class ChurnSettings(CutoffSettings):
     """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=(CHURN_CANDIDATE,), min_length=1, description="Trainers of the candidates, simplest first."
+    )
     population_days: int = Field(
         default=180,
         ge=1,

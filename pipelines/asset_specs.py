@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
@@ -58,12 +59,19 @@ def _daily_policy(cron: str, window: timedelta) -> dg.FreshnessPolicy:
 def _icons(kind: str, app: str, stack: Stack) -> list[str]:
     if kind == "trainer":
         candidates = getattr(getattr(stack.settings, app, None), "candidates", ())
-        return [_icon("trainer", one.kind) for one in candidates]
+        return [_icon("trainer", name) for one in candidates for name in _trainers(one.model_dump())]
     if kind not in stack.table:
         return [kind]
     found = [_icon(kind, stack.kind(kind))]
     online = getattr(stack.config(kind), "online_store", None)
     return [*found, _icon("online", str(online.get("type", "sqlite")))] if isinstance(online, Mapping) else found
+
+
+def _trainers(candidate: Mapping[str, Any]) -> list[str]:
+    """Return the kind of a candidate's trainer, or those of the trainers whose mean it is."""
+    if candidate["kind"] != "mean":
+        return [candidate["kind"]]
+    return [name for part in candidate["of"] for name in _trainers(part)]
 
 
 def _icon(port: str, kind: str) -> str:

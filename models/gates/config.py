@@ -149,7 +149,7 @@ class RegressionGateConfig(GateConfig, frozen=True):
         description="Largest rank correlation of a single feature with the label, in either direction; more is a leak.",
     )
     max_feature_lead: float = Field(
-        default=0.25,
+        default=0.18,
         gt=0,
         le=1,
         description="Rank correlation by which a single feature may be ahead of those that the simple baselines go by.",

@@ -112,6 +112,10 @@ def places(kind: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[str
     return found
 
 
+def candidate(written: str) -> tuple[str, str]:
+    return "churn: {cut", f"churn: {{candidates: [{written}], cut"
+
+
 @pytest.mark.parametrize(
     ("changes", "line", "says", "meant"),
     [
@@ -120,10 +124,10 @@ def places(kind: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[str
         ([("  registry:", "  registy:")], "registy:", "'registy'", "'registry'"),
         ([("churn: {cut", "churn: {horizon_dyas: 3, cut")], "horizon_dyas", "churn.horizon_dyas", "'horizon_days'"),
         ([("gate: {top", "gate: {min_qualty: 1, top")], "min_qualty", "fraud.gate.min_qualty", "'min_quality'"),
-        ([("{kind: xgboost}", "{kind: xgbost}")], "kind: xgbost", "'xgbost'", "'xgboost'"),
-        ([("{kind: xgboost}", "{kind: xgboost, max_dpth: 2}")], "max_dpth", "candidates.0.max_dpth", "'max_depth'"),
+        ([candidate("{kind: xgbost}")], "kind: xgbost", "'xgbost'", "'xgboost'"),
+        ([candidate("{kind: xgboost, max_dpth: 2}")], "max_dpth", "candidates.0.max_dpth", "'max_depth'"),
         (
-            [("{kind: xgboost}", "{kind: xgboost, max_depth: 0}")],
+            [candidate("{kind: xgboost, max_depth: 0}")],
             "max_depth",
             "greater than or equal to 1",
             "docs/stack.md",
