@@ -183,11 +183,11 @@ def _slowest(batches: Mapping[str, np.ndarray]) -> str:
 
 
 def _state(home: Path, events: int, rss_mb: float) -> State:
-    file = home / "fraud_stream.db"
+    file = home / "streams.db"
     with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as connection:
-        counts = "SELECT (SELECT count(*) FROM payment), (SELECT count(*) FROM scored)"
+        counts = "SELECT (SELECT count(*) FROM fraud_payment), (SELECT count(*) FROM fraud_scored)"
         payments, scored = connection.execute(counts).fetchone()
-        query = "SELECT key, count(*), avg(length(packed)), max(length(packed)) FROM history GROUP BY key"
+        query = "SELECT key, count(*), avg(length(packed)), max(length(packed)) FROM fraud_history GROUP BY key"
         keys = {key: (count, mean, most) for key, count, mean, most in connection.execute(query)}
     connection.close()
     return State(events, rss_mb, file.stat().st_size / 2**20, payments, scored, keys)

@@ -109,8 +109,10 @@ def worker(stack: Stack) -> None:
     """For `{"through", "limit", "log"}`: scores until that offset is committed, and says what it took."""
     from assets.fraud.stream.champion import FraudChampion
     from assets.fraud.stream.lake_context import fraud_processor
+    from assets.fraud.stream.state import FraudState
 
-    events, store, champion = stack.open("events"), stack.open("stream_store"), FraudChampion(stack.open("registry"))
+    events, store, champion = stack.open("events"), stack.open("state_store"), FraudChampion(stack.open("registry"))
+    store = FraudState(store, stack.open("alert_store"))
     stream = fraud_processor(events, store, stack.open("lake"), stack.open("engine"), stack.settings.fraud)
     watch = _Watch(events, store)
     for asked in _asked():

@@ -8,10 +8,11 @@ from assets.fraud import assets as fraud
 from assets.fraud.app import FRAUD
 from assets.fraud.stream import catch_up
 from assets.fraud.stream.processor import GROUP
+from assets.fraud.stream.state import FraudState
 from pipelines import automation
 from resources.home import doing_now
 from resources.stack.loader import Stack
-from resources.stack.ports import EventsResource, HomeResource, RegistryResource, StreamStoreResource
+from resources.stack.ports import EventsResource, HomeResource, RegistryResource, StateStoreResource
 
 #: Tag of a run: the offsets it takes in.
 _OFFSETS = "tessera/offsets"
@@ -61,7 +62,7 @@ CATCH_UP = automation.job(
 def fraud_events(
     context: dg.SensorEvaluationContext,
     events: EventsResource,
-    stream_store: StreamStoreResource,
+    state_store: StateStoreResource,
     registry: RegistryResource,
     home: HomeResource,
 ) -> dg.SensorResult | dg.SkipReason:
@@ -70,7 +71,7 @@ def fraud_events(
         return dg.SkipReason(f"{under_way} runs are under way.")
     if who := doing_now(home, catch_up.LOCK):
         return dg.SkipReason(f"Events are taken in by {who}.")
-    queue, (position, _) = events.open(), stream_store.open().position()
+    queue, (position, _) = events.open(), FraudState(state_store.open()).position()
     newest, waiting = queue.newest_offset(), queue.backlog(GROUP)
     due = catch_up.due(newest=newest, waiting=waiting, position=position, cursor=context.cursor)
     if not due.runs:

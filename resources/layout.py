@@ -12,7 +12,7 @@ LAYOUT = 2
 FILE = "layout.json"
 
 #: What a home of the first layout, which had no number, held as soon as anything was written to it.
-_DATA = ("lake", "scores", "mlflow", "feast", "events.db", "fraud_stream.db")
+_DATA = ("lake", "scores", "mlflow", "feast", "events.db", "streams.db")
 
 
 def check_layout(home: Path) -> None:

@@ -116,7 +116,7 @@ class Profile:
         self._app(app, that="raises_alerts")
         begin = date.min if first is None else _day(first)
         end = _day(last) if last is not None else date.max if first is None else begin
-        return frame(alert_table(listed_alerts(self.ports.stream_store, begin, end)))
+        return frame(alert_table(listed_alerts(self.ports.alert_store, begin, end)))
 
     def quarantine(self, table: str, day: Day | None = None) -> pd.DataFrame:
         """Return rows of a contracted table that broke their contract, with the reasons, the newest delivery first."""

@@ -28,7 +28,8 @@ from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta_sink import DeltaSink
 from resources.source.fake import FakeSource, raw_rows
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
+from resources.state_store.sqlite_state_store import SqliteStateStore
+from tests.fraud_store import FraudStore
 
 FIRST = date(2026, 1, 1)
 LAST = date(2026, 1, 6)
@@ -113,7 +114,7 @@ def opened(folder: Path, last: date = LAST) -> Parts:
         DeltaSink(str(folder / "scores"), rows_per_file=2),
         FakeSource(deliveries(last), FIRST),
         SqliteEventsConfig(path=str(folder / "events.db")).open(),
-        SqliteStreamStore(folder / "fraud_stream.db"),
+        SqliteStateStore(folder / "streams.db"),
         LogNotifier(folder / "notices.jsonl"),
     )
 
@@ -177,7 +178,7 @@ def payment(number: int, customer: str, *, amount: float | str = 900.0) -> Event
 
 def worker(parts: Parts) -> FraudProcessor:
     """A worker of the payment stream."""
-    return FraudProcessor(parts.events, parts.stream_store, PaymentLimits(), context=LakeStones(parts.lake))
+    return FraudProcessor(parts.events, FraudStore(parts.state_store), PaymentLimits(), context=LakeStones(parts.lake))
 
 
 def _stream(parts: Parts) -> None:
@@ -187,7 +188,7 @@ def _stream(parts: Parts) -> None:
     parts.events.publish([payment(number, customers[number % 3], amount="?") for number in range(12, 15)])
     for alert in worker(parts).process(HighAmounts(), limit=1000).alerts:
         notify_alert(parts.notifier, alert)
-        parts.stream_store.answer(alert.alert_id, "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
+        FraudStore(parts.state_store).answer(alert.alert_id, "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
     for customer in customers:
         parts.events.reject_body(f'{{"subject": "{customer}", "da', "no JSON")
     parts.events.publish([payment(number, customers[number % 3]) for number in range(20, 29)])
@@ -248,8 +249,11 @@ def state(parts: Parts) -> dict[str, Any]:
         for record in parts.sink.history(APP, day)
     ]
     scores = {day: parts.sink.scores(APP, day)[1].read_all().to_pylist() for day in parts.sink.published_days(APP)}
-    alerts, heard = parts.stream_store.find(FIRST, LAST), parts.stream_store.feedback(FIRST, date(2026, 1, 7))
-    stream = [alerts, heard, parts.stream_store.scored(FIRST, LAST).to_pylist()]
+    alerts, heard = (
+        FraudStore(parts.state_store).find(FIRST, LAST),
+        FraudStore(parts.state_store).feedback(FIRST, date(2026, 1, 7)),
+    )
+    stream = [alerts, heard, FraudStore(parts.state_store).scored(FIRST, LAST).to_pylist()]
     queue = {group: parts.events.backlog(group) for group in (*parts.events.groups(), "new")}
     letters = [letter.body for letter in parts.events.dead_letters()]
     return {

@@ -38,8 +38,8 @@ from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
 from resources.sink.port import Sink
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore, SqliteStreamStoreConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
+from tests.fraud_store import FraudStore
 
 FIRST, DAY = date(2018, 6, 25), date(2018, 8, 10)
 #: The last days, whose scores are looked at.
@@ -80,8 +80,8 @@ class World:
         return SqliteEventsConfig(path=str(self.folder / "events.db")).open()
 
     @property
-    def store(self) -> SqliteStreamStore:
-        return SqliteStreamStoreConfig(path=str(self.folder / "fraud_stream.db")).open()
+    def store(self) -> FraudStore:
+        return FraudStore(self.folder / "streams.db")
 
     @property
     def model(self) -> FraudModel:

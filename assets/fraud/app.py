@@ -10,11 +10,19 @@ from models.scoring.output import OutputColumn, OutputContract
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from models.stream_state import StreamState
+
 
 def _golden_customers(rows: pa.Table) -> list[str]:
     from assets.fraud.training import golden_customers
 
     return golden_customers(rows)
+
+
+def _state() -> StreamState:
+    from models.fraud.stream_state import FRAUD_STATE
+
+    return FRAUD_STATE
 
 
 #: One row per payment, by time; the stream's scores, bit for bit, so float64.
@@ -39,6 +47,7 @@ FRAUD = App(
     golden_ids=_golden_customers,
     history_days=lambda settings: settings.fraud.history_days,
     raises_alerts=True,
+    state=_state,
     streams=True,
     output=_OUTPUT,
 )

@@ -22,6 +22,7 @@ from assets.fraud.notifications import notify_alert
 from assets.fraud.stream import catch_up as fraud_catch_up
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_processor
+from assets.fraud.stream.state import FraudState
 from assets.partitions import daily
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
@@ -29,6 +30,7 @@ from assets.stages.publishing_assets import publication_asset, scores_asset
 from assets.stages.training import ChampionRun
 from resources.home import only_one
 from resources.stack.ports import (
+    AlertStoreResource,
     EngineResource,
     EventsResource,
     HomeResource,
@@ -37,7 +39,7 @@ from resources.stack.ports import (
     RegistryResource,
     SettingsResource,
     SinkResource,
-    StreamStoreResource,
+    StateStoreResource,
 )
 
 _OWNERS = ["team:data-science"]
@@ -51,10 +53,10 @@ _OWNERS = ["team:data-science"]
     owners=["team:payments"],
 )
 def feedback(
-    context: dg.AssetExecutionContext, lake: LakeResource, stream_store: StreamStoreResource
+    context: dg.AssetExecutionContext, lake: LakeResource, alert_store: AlertStoreResource
 ) -> dg.MaterializeResult:
     """Analysts' labels of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
-    rows = alert_feedback.copied(lake.open(), stream_store.open(), date.fromisoformat(context.partition_key))
+    rows = alert_feedback.copied(lake.open(), alert_store.open(), date.fromisoformat(context.partition_key))
     return dg.MaterializeResult(metadata={"dagster/row_count": rows, "answers": rows})
 
 
@@ -111,7 +113,7 @@ publication = publication_asset("fraud")
     deps=[["fraud", "publication"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"stream_store"},
+    kinds={"alert_store"},
     owners=_OWNERS,
 )
 def alerts(
@@ -119,12 +121,12 @@ def alerts(
     lake: LakeResource,
     sink: SinkResource,
     registry: RegistryResource,
-    stream_store: StreamStoreResource,
+    alert_store: AlertStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """The day's alerts, one per card: those that the stream raised, and those that it would have raised."""
     day, budget = date.fromisoformat(context.partition_key), settings.open().fraud.alerts_per_day
-    stores = (lake.open(), sink.open(), registry.open(), stream_store.open())
+    stores = (lake.open(), sink.open(), registry.open(), alert_store.open())
     found = fraud_scoring.add_missing_alerts(*stores, day, budget=budget)
     return dg.MaterializeResult(metadata=found.metadata())
 
@@ -140,7 +142,7 @@ class Offsets(dg.Config):
     key=["fraud", "stream_catch_up"],
     deps=[["fraud", "champion"]],
     group_name="fraud",
-    kinds={"stream_store"},
+    kinds={"state_store"},
     owners=_OWNERS,
     pool="fraud_stream",
 )
@@ -148,7 +150,8 @@ def stream_catch_up(
     context: dg.AssetExecutionContext,
     config: Offsets,
     events: EventsResource,
-    stream_store: StreamStoreResource,
+    state_store: StateStoreResource,
+    alert_store: AlertStoreResource,
     lake: LakeResource,
     engine: EngineResource,
     registry: RegistryResource,
@@ -157,12 +160,12 @@ def stream_catch_up(
     home: HomeResource,
 ) -> dg.MaterializeResult:
     """Events that no worker took in: scored and alerted as `tessera stream fraud` does; taken in again, no change."""
-    queue, store = events.open(), stream_store.open()
+    queue, state = events.open(), FraudState(state_store.open(), alert_store.open())
     doing = f"run {context.run.run_id} of {context.run.job_name}"
     with only_one(home, fraud_catch_up.LOCK, doing):
         champion = FraudChampion(registry.open())
-        begin = partial(fraud_processor, queue, store, lake.open(), engine.open(), settings.open().fraud)
-        caught = fraud_catch_up.catch_up(begin, queue, store, champion, first=config.first, last=config.last)
+        begin = partial(fraud_processor, queue, state, lake.open(), engine.open(), settings.open().fraud)
+        caught = fraud_catch_up.catch_up(begin, queue, state, champion, first=config.first, last=config.last)
     unheard = [why for alert in caught.alerts if (why := notify_alert(notifier.open(), alert))]
     return dg.MaterializeResult(metadata=caught.metadata() | {"notices that failed": len(unheard)})
 
@@ -172,7 +175,7 @@ def stream_catch_up(
     deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream_catch_up"]],
     partitions_def=daily,
     group_name="fraud",
-    kinds={"stream_store", "lake"},
+    kinds={"state_store", "lake"},
     owners=_OWNERS,
     check_specs=[
         dg.AssetCheckSpec(
@@ -187,13 +190,13 @@ def online_skew(
     context: dg.AssetExecutionContext,
     lake: LakeResource,
     sink: SinkResource,
-    stream_store: StreamStoreResource,
+    state_store: StateStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """Every payment that the stream scored on the day, held against what training would have seen."""
     day = date.fromisoformat(context.partition_key)
     limits = settings.open().fraud.skew
-    compared = fraud_skew.compare(lake.open(), sink.open(), stream_store.open(), limits, day)
+    compared = fraud_skew.compare(lake.open(), sink.open(), FraudState(state_store.open()), limits, day)
     return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
 
 
@@ -218,11 +221,11 @@ def performance(
     engine: EngineResource,
     registry: RegistryResource,
     sink: SinkResource,
-    stream_store: StreamStoreResource,
+    alert_store: AlertStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
     """Performance of the scores and alerts of seven days ago, by the labels known at the end of the partition's day."""
     day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
-    stores = (lake.open(), engine.open(), registry.open(), sink.open(), stream_store.open())
+    stores = (lake.open(), engine.open(), registry.open(), sink.open(), alert_store.open())
     found = fraud_performance.measure(*stores, fraud, as_of=day)
     return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from assets.fraud import features as fraud_features
 from assets.fraud import scoring as fraud_scoring
+from assets.fraud.stream.state import FraudState
 from assets.stages.skew import CHECK, Compared, examples_of
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
 from resources.lake.port import Lake
 from resources.sink.port import Sink
-from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
     from models.evaluation.skew import Offline
@@ -59,7 +59,7 @@ class Streamed:
         return self.compared.check()
 
 
-def compare(lake: Lake, sink: Sink, store: StreamStore, config: SkewConfig, day: date) -> Streamed:
+def compare(lake: Lake, sink: Sink, store: FraudState, config: SkewConfig, day: date) -> Streamed:
     """The payments of `day` (UTC) in the stream's store against the lake; examples of what differs in the lake.
 
     A payment that only one side has differs in every feature: `extra` if it is the stream's, else `missing`.

@@ -25,6 +25,7 @@ from assets.maintenance.erasure_scope import (
     erasable_events,
     erasable_lake,
     erasable_sink,
+    erasable_states,
     require_known_columns,
     scored_apps,
     searched,
@@ -44,7 +45,7 @@ from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
-from resources.stream_store.port import StreamStore
+from resources.state_store.port import StateStore
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -83,7 +84,7 @@ class Parts:
     sink: Sink
     source: Source
     events: Events
-    stream_store: StreamStore
+    state_store: StateStore
     notifier: Notifier
 
 
@@ -194,7 +195,9 @@ class _Erasing:
     def stream(self) -> None:
         """Erase the state, alerts and feedback of the payment stream; a running worker starts anew without them."""
         if self._streams:
-            self._counting("stream", lambda: {_STREAM: self._parts.stream_store.forget(self._id)})
+            store, states = erasable_states(self._parts.state_store, self._entity)
+            erased = partial(store.erase, column=self._column, id=self._id)
+            self._counting("stream", lambda: {_STREAM: sum(map(erased, states))})
 
     def notices(self) -> None:
         """Notices of the entity's alerts that the home keeps."""

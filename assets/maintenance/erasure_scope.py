@@ -10,9 +10,11 @@ from assets.stages.ingestion.completeness_log import quarantine_of
 from models.contracts import CONTRACTS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
+from models.stream_state import StreamState
 from resources.events.port import ErasableEvents, Events
 from resources.lake.port import ErasableLake, Lake
 from resources.sink.port import ErasableSink, Sink
+from resources.state_store.port import ErasableStateStore, StateStore
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow has no static types, and makes the functions of `pyarrow.compute` when it is imported.
@@ -108,6 +110,26 @@ def erasable_sink(sink: Sink, entity: str) -> ErasableSink:
             todo="Take these scores out of the sink, and run `tessera forget` again.",
         )
     return sink
+
+
+def erasable_states(store: StateStore, entity: str) -> tuple[ErasableStateStore, list[StreamState]]:
+    """Return the state store, which can remove what names one entity, and every stream that an application declares.
+
+    Raises:
+        TesseraError: the adapter cannot, or it holds the state of another stream.
+    """
+    if not isinstance(store, ErasableStateStore):
+        raise _cannot("state store", store, f"the state of one {entity}")
+    declared = {state.name: state for state in (app.state() for app in APPS if app.state)}
+    strange = [name for name in store.streams() if name not in declared]
+    if strange:
+        raise TesseraError(
+            f"The state store holds the state of {', '.join(strange)}, a stream that no application here declares:"
+            f" nobody can say where it names the {entity}. The erasure stops before it removes anything more.",
+            expected=f"streams {', '.join(sorted(declared))}",
+            todo="Take its tables out of the store, and run `tessera forget` again.",
+        )
+    return store, [*declared.values()]
 
 
 def scored_apps(sink: ErasableSink, entity: str) -> list[str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.settings import Settings
+    from models.stream_state import StreamState
     from resources.engine.port import Engine
     from resources.lake.port import Lake
 
@@ -52,6 +53,7 @@ class App:
         service: its features by entity; None if it has no Feast service.
         output: contract of the scores that it publishes to the sink; None if it publishes none.
         raises_alerts: it raises alerts that people label.
+        state: the state of its stream, which an erasure reaches; None if it has none.
         streams: `tessera stream` scores its events as they come.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
@@ -66,6 +68,7 @@ class App:
     service: FeatureService | None = None
     output: OutputContract | None = None
     raises_alerts: bool = False
+    state: Callable[[], StreamState] | None = None
     streams: bool = False
     erases: tuple[str, ...] = ("customer",)
 

@@ -45,7 +45,7 @@ def alerts(
     """
     known_app(app, [one for one in APPS if one.raises_alerts])
     span = _span(day, first, last)
-    store: AlertStore = active_ports().stream_store
+    store: AlertStore = active_ports().alert_store
     found = listed_alerts(store, *span)
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
@@ -69,7 +69,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     """
     given, name = _verdict(verdict), _name(who)
     ports = active_ports()
-    store: AlertStore = ports.stream_store
+    store: AlertStore = ports.alert_store
     before = store.alerts([alert_id]).get(alert_id)
     alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
     said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]

@@ -44,4 +44,4 @@ def _ingest(ports: Ports, first: date, last: date) -> None:
             ingest(table, ports.source, ports.lake, last, config, "tessera features")
     # What analysts said since the nightly job looked.
     seen = first - timedelta(days=LOOKBACK_DAYS)
-    alert_feedback.copied_days(ports.lake, ports.stream_store, seen, last)
+    alert_feedback.copied_days(ports.lake, ports.alert_store, seen, last)

@@ -15,6 +15,7 @@ from assets.fraud.stream.catch_up import LOCK
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_processor
 from assets.fraud.stream.processor import FraudProcessor
+from assets.fraud.stream.state import FraudState
 from assets.fraud.training import APP
 from models.errors import TesseraError
 from models.fraud.alerts import Alert
@@ -104,7 +105,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
 
 
 def _worker(ports: Ports) -> FraudProcessor:
-    return fraud_processor(ports.events, ports.stream_store, ports.lake, ports.engine, ports.stack.settings.fraud)
+    state = FraudState(ports.state_store, ports.alert_store)
+    return fraud_processor(ports.events, state, ports.lake, ports.engine, ports.stack.settings.fraud)
 
 
 def _follow(champion: FraudChampion, notifier: Notifier) -> None:

@@ -13,6 +13,11 @@ from resources.health import Health
 class AlertStore(ABC):
     """Alerts by id and day, and the feedback of analysts; an alert and its feedback change in one transaction."""
 
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Database or file of the alerts, without secrets: two stores of one place hold the same alerts."""
+
     @abstractmethod
     def alerts(self, ids: Sequence[str]) -> Mapping[str, Alert]:
         """Return those of the alerts that were raised."""

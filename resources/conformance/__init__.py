@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from resources.conformance.regression_trainer import RegressionTrainerConformance
     from resources.conformance.sink import SinkConformance
     from resources.conformance.source import SourceConformance
-    from resources.conformance.stream_store import StreamStoreConformance
+    from resources.conformance.state_store import StateStoreConformance
     from resources.conformance.trainer import TrainerConformance
 
 __all__ = [
@@ -33,7 +33,7 @@ __all__ = [
     "RegressionTrainerConformance",
     "SinkConformance",
     "SourceConformance",
-    "StreamStoreConformance",
+    "StateStoreConformance",
     "TrainerConformance",
 ]
 

@@ -38,6 +38,9 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         "retained": "Attempts that no record names are removed when they are old.",
     },
     "registry": {"retaggable": "The tags of a registered version can be corrected."},
+    "state_store": {
+        "erasable": "State and alerts of an erased person leave the store, also what other rows hold of them."
+    },
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

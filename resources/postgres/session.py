@@ -128,8 +128,7 @@ def _connection(place: Place) -> Connection:
         connection.isolation_level = IsolationLevel.READ_COMMITTED
         settings = {"search_path": place.schema, **dict.fromkeys(_PLANS, "off"), **place.settings}
         _execute(connection, "; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
-        if not _has_tables(connection, place):
-            _make_tables(connection, place)
+        add_tables(connection, place)
         undo.pop_all()
     return connection
 
@@ -139,7 +138,18 @@ def _close(connection: Connection, process: int) -> None:
         connection.close()
 
 
-def _make_tables(connection: Connection, place: Place) -> None:
+def without_password(url: str) -> str:
+    """Return host, port and database of an address as libpq takes it."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    parts = conninfo_to_dict(url)
+    return f"{parts.get('host', '')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def add_tables(connection: Connection, place: Place) -> None:
+    """Make the tables of a place that are not there, and its schema."""
+    if _has_tables(connection, place):
+        return
     with connection.transaction():
         _execute(connection, f"SELECT pg_advisory_xact_lock({_MAKING})")
         if not _has_tables(connection, place):  # else another was faster

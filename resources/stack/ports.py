@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from models.settings import Settings
+from resources.alert_store.port import AlertStore
 from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
@@ -35,7 +36,7 @@ from resources.stack.run_config import adapter_of_run, changed_settings
 from resources.stack.secrets import environment_value
 from resources.stack.strictness import SecretReference
 from resources.stack.table import Port
-from resources.stream_store.port import StreamStore
+from resources.state_store.port import StateStore
 
 T = TypeVar("T")
 #: A resource that takes any key.
@@ -93,9 +94,14 @@ class Ports:
         return self.stack.open("events")
 
     @cached_property
-    def stream_store(self) -> StreamStore:
-        """State and alerts of a stream."""
-        return self.stack.open("stream_store")
+    def state_store(self) -> StateStore:
+        """Keyed state of streams."""
+        return self.stack.open("state_store")
+
+    @cached_property
+    def alert_store(self) -> AlertStore:
+        """Alerts, and what analysts say of them."""
+        return self.stack.open("alert_store")
 
 
 def active_ports() -> Ports:
@@ -174,8 +180,12 @@ class EventsResource(PortResource[Events]):
     """The events port: a queue of events for consumer groups, ordered per subject."""
 
 
-class StreamStoreResource(PortResource[StreamStore]):
-    """The stream store port: window state, alerts and the read position of a stream."""
+class StateStoreResource(PortResource[StateStore]):
+    """The state store port: keyed state of streams, with the position of each."""
+
+
+class AlertStoreResource(PortResource[AlertStore]):
+    """The alert store port: alerts and the feedback of analysts."""
 
 
 class SettingsResource(dg.ConfigurableResource):

@@ -210,7 +210,7 @@ def _check_ports(profile: RawProfile, table: Mapping[str, Port]) -> None:
 def _with_defaults(values: Mapping[str, Any], table: Mapping[str, Port]) -> dict[str, Any]:
     """Add the default adapter of each port that is not named; the default source also gives the first day."""
     given = values.get("ports", {})
-    ports = {name: given.get(name, dict(port.default)) for name, port in table.items()}
+    ports = {name: given.get(name, given.get(port.follows, dict(port.default))) for name, port in table.items()}
     calendar = values.get("calendar", {})
     if "source" not in given and isinstance(calendar, dict) and "first_day" not in calendar:
         calendar = {"first_day": FIRST_DAY, **calendar}

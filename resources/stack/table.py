@@ -13,11 +13,13 @@ class Port:
         default: the adapter of a profile that does not name the port, as it would stand in `stack.yaml`.
         adapters: kind -> dotted path of the config class, of the adapters that ship with Tessera.
         resource: dotted path of the port as a Dagster resource.
+        follows: port whose adapter a profile that does not name this one gets, if it names that one; "" if none.
     """
 
     default: Mapping[str, Any]
     adapters: Mapping[str, str] = field(default_factory=dict)
     resource: str = "resources.stack.ports.PortResource"
+    follows: str = ""
 
 
 #: Name -> port, in the order of messages and pages. `${first_day}` is that of the calendar.
@@ -72,13 +74,23 @@ PORTS: Mapping[str, Port] = {
         },
         "resources.stack.ports.EventsResource",
     ),
-    "stream_store": Port(
-        {"kind": "sqlite", "path": "${home}/fraud_stream.db"},
+    "state_store": Port(
+        {"kind": "sqlite", "path": "${home}/streams.db"},
         {
-            "sqlite": "resources.stream_store.sqlite_stream_store.SqliteStreamStoreConfig",
-            "postgres": "resources.stream_store.postgres_stream_store.PostgresStreamStoreConfig",
+            "sqlite": "resources.state_store.sqlite_state_store.SqliteStateStoreConfig",
+            "postgres": "resources.state_store.postgres_state_store.PostgresStateStoreConfig",
         },
-        "resources.stack.ports.StreamStoreResource",
+        "resources.stack.ports.StateStoreResource",
+    ),
+    # One adapter keeps state and alerts, for one transaction changes both: docs/decisions/alerts-beside-state.md.
+    "alert_store": Port(
+        {"kind": "sqlite", "path": "${home}/streams.db"},
+        {
+            "sqlite": "resources.state_store.sqlite_state_store.SqliteStateStoreConfig",
+            "postgres": "resources.state_store.postgres_state_store.PostgresStateStoreConfig",
+        },
+        "resources.stack.ports.AlertStoreResource",
+        follows="state_store",
     ),
 }
 

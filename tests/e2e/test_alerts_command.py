@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from shop_home import Home
 
+from assets.fraud.stream.state import Batch
 from models.fraud.alerts import Alert, Feedback
 from models.fraud.event_parsing import LABEL, label_of
 from pipelines.cli import main
 from resources.stack.loader import active_stack
-from resources.stream_store.port import Batch, StreamStore
+from tests.fraud_store import FraudStore
 
 DAY = date(2018, 8, 8)
 
@@ -35,8 +36,8 @@ class Terminal:
             patch.setenv(name, value)
 
     @property
-    def store(self) -> StreamStore:
-        return self.home.opened().open("stream_store")
+    def store(self) -> FraudStore:
+        return FraudStore(self.home.opened().open("state_store"))
 
     def says(self, *arguments: str, code: int = 0, columns: int = 140) -> str:
         """What `tessera` prints when it ends with `code`."""
@@ -213,6 +214,6 @@ class TestLabel:
         assert [number for _, _, number, _ in labels(raised)] == [1, 2]
 
 
-def join(store: StreamStore, joined: Alert) -> None:
+def join(store: FraudStore, joined: Alert) -> None:
     """What the worker does when another payment of the card scores high."""
     store.commit(Batch(position=1, newest=1, alerts={joined.alert_id: joined}, generation=store.generation()))

@@ -225,7 +225,7 @@ def test_every_part_of_the_profile_answers(trained: Home) -> None:
     for part in ("home", "source: simulated", "lake: delta", "registry: mlflow", "sink: delta", "notifier: log"):
         assert part in parts
     assert "events: sqlite" in parts
-    assert "stream_store: sqlite" in parts
+    assert "state_store: sqlite" in parts
     found = json.loads(trained.tessera("check", "--json").out)
     assert found["ok"] is True
     assert {part["part"]: part["kind"] for part in found["parts"]}.items() >= {"home": None, "lake": "delta"}.items()

@@ -11,6 +11,7 @@ from shop_home import DAY, Home
 
 from assets.fraud.notifications import notify_alert
 from assets.fraud.stream.processor import FraudProcessor
+from assets.fraud.stream.state import FraudState
 from models.erasure.record import Erasure
 from models.fraud.event_parsing import PaymentLimits
 
@@ -35,12 +36,12 @@ def customer(trained: Home, tmp_path: Path) -> str:
 
 def pays(home: Home, customer: str) -> None:
     """Payments of theirs were scored, raised an alert, and were refused; one waits."""
-    events, store, lake, notifier = (
-        home.opened().open(port) for port in ("events", "stream_store", "lake", "notifier")
-    )
+    events, store, lake, notifier = (home.opened().open(port) for port in ("events", "state_store", "lake", "notifier"))
     events.publish([payment(1, customer), payment(2, customer, amount="much")])
     (alert,) = (
-        FraudProcessor(events, store, PaymentLimits(), context=LakeStones(lake)).process(HighAmounts(), limit=9).alerts
+        FraudProcessor(events, FraudState(store), PaymentLimits(), context=LakeStones(lake))
+        .process(HighAmounts(), limit=9)
+        .alerts
     )
     notify_alert(notifier, alert)
     events.publish([payment(3, customer)])
@@ -50,7 +51,7 @@ def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_pat
     home.tessera("run", "churn_online", "--date", D)
     pays(home, customer)
     where = {path.split("/")[0] for path in places_with(home.folder, customer)}
-    assert {"lake", "scores", "feast", "events.db", "fraud_stream.db", "notices.jsonl"} <= where
+    assert {"lake", "scores", "feast", "events.db", "streams.db", "notices.jsonl"} <= where
 
     card = home.tessera("forget", "customer", customer, "--yes", "--why", "request 17 of 2026-03-02").out
     assert places_with(home.folder, customer) == []

@@ -63,10 +63,12 @@ def test_train_replay_stream(home: Path) -> None:
     )
     said = tessera(home, "stream", "fraud", "--until-empty")
     assert "0 events refused" in said
-    with sqlite3.connect(home / "home" / "fraud_stream.db") as connection:
-        (payments,) = connection.execute("SELECT count(*) FROM payment WHERE NOT is_seed").fetchone()
-        (known,) = connection.execute("SELECT count(*) FROM payment WHERE is_seed").fetchone()
-        (scored,) = connection.execute("SELECT count(*) FROM scored WHERE model_version = ?", (champion,)).fetchone()
+    with sqlite3.connect(home / "home" / "streams.db") as connection:
+        (payments,) = connection.execute("SELECT count(*) FROM fraud_payment WHERE NOT is_seed").fetchone()
+        (known,) = connection.execute("SELECT count(*) FROM fraud_payment WHERE is_seed").fetchone()
+        (scored,) = connection.execute(
+            "SELECT count(*) FROM fraud_scored WHERE model_version = ?", (champion,)
+        ).fetchone()
         alerts = connection.execute("SELECT alert_id, reasons FROM alert").fetchall()
     assert payments == scored > 2000
     assert known > 100_000, "the windows begin with the weeks before, which the lake knows"

@@ -92,7 +92,7 @@ def test_alerts_of_a_day_or_of_all(home: Home) -> None:
         Alert(f"{day:%Y%m%d}-u1", day, "u1", (202603010000340,), at, 0.9, 0.95, "1", {"amount": 2.5})
         for day in (DAY, DAY + timedelta(days=1))
     ]
-    home.opened().open("stream_store").add_alerts(raised)
+    home.opened().open("alert_store").add_alerts(raised)
     shop = tessera.open("local", home=home.folder, stack=home.stack)
     assert shop.alerts("fraud")["alert_id"].tolist() == ["20260301-u1", "20260302-u1"]
     (found,) = shop.alerts("fraud", DAY).to_dict("records")

@@ -14,14 +14,15 @@ from forgetting_home import payment, places_with
 from scoring_world import DAY, World
 from shop_home import Home
 
+from assets.fraud.stream.state import FraudState
 from models.features.fraud_definitions import FEATURES
 from models.fraud.threshold import ALERTING, threshold_text
 from models.training.encoding import Encoder
 from models.training.model_package import ModelCard, save
 from resources.events.sqlite_events import SqliteEvents
 from resources.sink.delta_sink import DeltaSink
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+from tests.fraud_store import FraudStore
 
 NEXT = DAY + timedelta(days=1)
 CUSTOMER = "c00000"
@@ -129,13 +130,13 @@ def test_stream(home: Home, signal_at: SignalAt) -> None:
     home.opened().open("events").publish(events)
     one_batch = "100 events: 100 payments scored"
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal_at(number, SqliteStreamStore, "commit")
+        signal_at(number, FraudState, "commit")
         assert home.tessera("stream", "fraud", "--limit", "100").out.startswith(one_batch)
-        signal_at(number, SqliteStreamStore, "commit")
+        signal_at(number, FraudState, "commit")
         assert stopped(home, number, "stream", "fraud", "--limit", "100", "--until-empty").startswith(one_batch)
     assert home.tessera("stream", "fraud", "--until-empty").out.startswith(one_batch)
     day = events[0].time.date()
-    assert home.opened().open("stream_store").scored(day, day).num_rows == len(events)
+    assert FraudStore(home.opened().open("state_store")).scored(day, day).num_rows == len(events)
 
 
 def _promote_fraud(world: World) -> None:

@@ -27,7 +27,7 @@ from resources.notifier.log import LogNotifier
 from resources.sink.delta_sink import DeltaSink
 from resources.sink.publication_log import PublicationLog
 from resources.sink.score_table import ScoreTable
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
+from resources.state_store.sqlite_state_store import SqliteStateStore
 from resources.tombstones import TombstoneFolder
 
 
@@ -74,7 +74,7 @@ def watched(last: int) -> Steps:
         (ScoreTable, "remove_unreferenced"),
         (SqliteEvents, "_forget_letters"),
         (SqliteEvents, "_scrub"),
-        (SqliteStreamStore, "forget"),
+        (SqliteStateStore, "erase"),
         (LogNotifier, "forget"),
         (Path, "unlink"),
     ]

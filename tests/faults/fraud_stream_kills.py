@@ -76,7 +76,7 @@ def histories(folder: Path) -> dict[tuple[str, str], bytes]:
     reach = {"customer_id": CUSTOMER_REACH, "terminal_id": TERMINAL_REACH, EARLY_LABELS: TERMINAL_REACH}
     newest, found = opened(folder)[1].position()[1], {}
     with sqlite3.connect(folder / "stream.db") as connection:
-        for key, value, packed in connection.execute("SELECT key, value, packed FROM history"):
+        for key, value, packed in connection.execute("SELECT key, value, packed FROM fraud_history"):
             history = KeyHistory.from_bytes(packed)
             history.drop_before(newest - reach[key] - late)
             if history.ids:

@@ -14,7 +14,7 @@ from assets.fraud.stream.processor import FraudProcessor
 from models.features.fraud_definitions import FEATURES
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.sqlite_events import SqliteEvents
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
+from tests.fraud_store import FraudStore
 
 _AMOUNT, _RATIO, _RISK = (FEATURES.index(name) for name in ("amount", "amount_over_mean_30d", "terminal_risk_30d"))
 
@@ -35,10 +35,10 @@ class Formula:
         return {"amount": row[_AMOUNT] / 60, "terminal_risk_30d": 9 * row[_RISK]}
 
 
-def opened(folder: Path, *, lease_seconds: float = 0.2) -> tuple[SqliteEvents, SqliteStreamStore]:
+def opened(folder: Path, *, lease_seconds: float = 0.2) -> tuple[SqliteEvents, FraudStore]:
     return (
         SqliteEvents(folder / "events.db", lease_seconds, 10**9),
-        SqliteStreamStore(folder / "stream.db"),
+        FraudStore(folder / "stream.db"),
     )
 
 

@@ -6,16 +6,16 @@ from assets.fraud.stream.processor import FraudProcessor
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.port import Events
 from resources.events.postgres_events import PostgresEventsConfig
-from resources.stream_store.port import StreamStore
-from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
+from resources.state_store.postgres_state_store import PostgresStateStoreConfig
 from tests.faults.fraud_stream_process import KEPT_DAYS, Formula
+from tests.fraud_store import FraudStore
 
 
-def opened(url: str) -> tuple[Events, StreamStore]:
-    return PostgresEventsConfig(url=url).open(), PostgresStreamStoreConfig(url=url).open()
+def opened(url: str) -> tuple[Events, FraudStore]:
+    return PostgresEventsConfig(url=url).open(), FraudStore(PostgresStateStoreConfig(url=url).open())
 
 
-def work(events: Events, store: StreamStore, limit: int) -> None:
+def work(events: Events, store: FraudStore, limit: int) -> None:
     """Until none is left that can be read."""
     stream = FraudProcessor(events, store, PaymentLimits(), keep_scores_days=KEPT_DAYS)
     while step := stream.process(Formula(), limit=limit).events:

@@ -18,6 +18,7 @@ from forgetting_home import ID, fill, opened, places_with, state
 
 from assets.maintenance.erasure import forget
 from models.erasure.record import Erasure
+from tests.fraud_store import FraudStore
 
 HERE = Path(__file__).resolve().parent
 
@@ -156,6 +157,6 @@ def test_writers_that_read_before_do_not_bring_the_entity_back(tmp_path: Path) -
     assert [writer.returncode for writer in writers] == [0, 0]
     assert all(line.startswith("written") for line in said)
     assert record.rows > 0
-    assert parts.stream_store.forget(ID) == 0
+    assert FraudStore(parts.state_store).erase(ID) == 0
     parts.events.forget(ID)  # what was published afterwards, and waits to be dropped or pruned
     assert places_with(tmp_path / "home", ID) == []

@@ -16,23 +16,25 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from assets.fraud.stream.state import Batch
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from models.fraud.alerts import Scored, raised_by
 from models.fraud.event_parsing import LABEL
-from resources.stream_store.port import Batch, StreamStore, Superseded
-from resources.stream_store.postgres_stream_store import PostgresStreamStoreConfig
+from resources.state_store.port import Superseded
+from resources.state_store.postgres_state_store import PostgresStateStoreConfig
 from tests.faults import fraud_stream_process
 from tests.faults.postgres_stream_process import opened, work
+from tests.fraud_store import FraudStore
 from tests.fraud_world import shuffled_and_doubled
 from tests.servers.postgres_server import PostgresDatabase
 from tests.unit.features.handbook import replayed
 
 LIMIT = 17
 FIRST, LAST = date(2018, 4, 1), date(2018, 7, 1)
-Open = Callable[[], StreamStore]
+Open = Callable[[], FraudStore]
 PAID = Payment(1, "c1", "t1", 1_533_729_600_000_000, 2000)
 
 
@@ -43,11 +45,11 @@ def url(postgres_database: PostgresDatabase) -> str:
 
 @pytest.fixture
 def open_store(url: str) -> Open:
-    return PostgresStreamStoreConfig(url=url).open
+    return lambda: FraudStore(PostgresStateStoreConfig(url=url).open())
 
 
 @pytest.fixture
-def store(open_store: Open) -> StreamStore:
+def store(open_store: Open) -> FraudStore:
     return open_store()
 
 
@@ -82,7 +84,7 @@ def called_fraud(paid: Event) -> Event:
     )
 
 
-def known_of(store: StreamStore, given: list[Event]) -> dict[str, Any]:
+def known_of(store: FraudStore, given: list[Event]) -> dict[str, Any]:
     payments = store.payments([one.data["transaction_id"] for one in given])
     keys = sorted({(kind, getattr(one, kind)) for one in payments.values() for kind in ("customer_id", "terminal_id")})
     histories = store.histories(keys)
@@ -96,17 +98,17 @@ def known_of(store: StreamStore, given: list[Event]) -> dict[str, Any]:
 
 
 class TestLostConnections:
-    def test_between_calls_one_call_fails_and_says_so(self, url: str, store: StreamStore) -> None:
+    def test_between_calls_one_call_fails_and_says_so(self, url: str, store: FraudStore) -> None:
         store.commit(Batch(position=3, newest=PAID.micros, payments=[PAID]))
         disconnect(url)
         with pytest.raises(TesseraError) as lost:
             store.position()
         assert "The Postgres of the stream's state does not work" in lost.value.what
         assert "tessera_stream" in lost.value.expected
-        assert "stream_store in stack.yaml" in lost.value.todo
+        assert "state_store in stack.yaml" in lost.value.todo
         assert (store.position(), store.payments([1])) == ((3, PAID.micros), {1: PAID})
 
-    def test_in_a_seed_nothing_of_it_is_stored(self, url: str, store: StreamStore) -> None:
+    def test_in_a_seed_nothing_of_it_is_stored(self, url: str, store: FraudStore) -> None:
         """And nothing that comes after it is stored through another connection."""
         names = ("transaction_id", "customer_id", "terminal_id", "micros", "cents")
         known = pa.RecordBatch.from_pydict({name: [getattr(PAID, name)] for name in names})
@@ -122,10 +124,10 @@ class TestLostConnections:
             seeded()
         assert (store.position(), store.payments([1])) == ((0, 0), {})
 
-    def test_in_the_middle_of_a_batch_nothing_of_it_is_stored(self, url: str, store: StreamStore) -> None:
+    def test_in_the_middle_of_a_batch_nothing_of_it_is_stored(self, url: str, store: FraudStore) -> None:
         store.check()
         with psycopg.connect(url) as blocking, ThreadPoolExecutor(1) as pool:
-            blocking.execute("LOCK TABLE tessera_stream.scored")
+            blocking.execute("LOCK TABLE tessera_stream.fraud_scored")
             storing = pool.submit(store.commit, Batch(position=1, newest=1, payments=[PAID]))
             until_waiting(url)
             disconnect(url)
@@ -135,7 +137,7 @@ class TestLostConnections:
 
 
 class TestOthers:
-    def test_whoever_waits_for_an_erasure_notices_it(self, url: str, store: StreamStore) -> None:
+    def test_whoever_waits_for_an_erasure_notices_it(self, url: str, store: FraudStore) -> None:
         loaded = store.generation()
         with psycopg.connect(url) as forgetting, ThreadPoolExecutor(1) as pool:
             forgetting.execute("UPDATE tessera_stream.progress SET generation = generation + 1")
@@ -146,7 +148,7 @@ class TestOthers:
                 storing.result()
         assert store.payments([1]) == {}
 
-    def test_of_two_workers_one_ends(self, store: StreamStore, open_store: Open) -> None:
+    def test_of_two_workers_one_ends(self, store: FraudStore, open_store: Open) -> None:
         other = open_store()
         assert store.generation() == other.generation() == 0
         store.commit(Batch(position=1, newest=1, payments=[PAID]))
@@ -162,22 +164,22 @@ class TestOthers:
             found = list(pool.map(lambda _: open_store().check(), range(6)))
         assert [one.says for one in found if not one.ok] == []
 
-    def test_streams_of_one_database_are_apart(self, url: str, store: StreamStore) -> None:
+    def test_streams_of_one_database_are_apart(self, url: str, store: FraudStore) -> None:
         store.commit(Batch(position=1, newest=1, payments=[PAID]))
-        other = PostgresStreamStoreConfig(url=url, schema_name="another").open()
+        other = FraudStore(PostgresStateStoreConfig(url=url, schema_name="another").open())
         assert (other.position(), other.payments([1])) == ((0, 0), {})
 
-    def test_a_schema_with_tables_of_others_is_left_alone(self, url: str, store: StreamStore) -> None:
+    def test_a_schema_with_tables_of_others_is_left_alone(self, url: str, store: FraudStore) -> None:
         with psycopg.connect(url) as connection:
-            connection.execute("CREATE SCHEMA tessera_stream CREATE TABLE payment (x INTEGER)")
-        with pytest.raises(TesseraError, match='"payment" already exists'):
+            connection.execute("CREATE SCHEMA tessera_stream CREATE TABLE alert (x INTEGER)")
+        with pytest.raises(TesseraError, match='"alert" already exists'):
             store.position()
         with psycopg.connect(url) as connection:
             assert connection.execute(
                 "SELECT count(*) FROM pg_tables WHERE schemaname = 'tessera_stream'"
             ).fetchone() == (1,)
 
-    def test_an_analyst_reads_alerts_in_sql(self, url: str, store: StreamStore) -> None:
+    def test_an_analyst_reads_alerts_in_sql(self, url: str, store: FraudStore) -> None:
         at = datetime(2018, 8, 8, 12, tzinfo=UTC)
         alert = raised_by(Scored(PAID, [], 0.9, "7"), {"terminal_risk_30d": 1.5, "amount": 0.25})
         store.add_alerts([alert])
@@ -190,21 +192,21 @@ class TestOthers:
                 (at.date(), "c1", 1, at, "fraud", at, "ann", "terminal_risk_30d", 0.25)
             ]
 
-    def test_files_hold_nothing_of_whom_was_forgotten(self, url: str, store: StreamStore) -> None:
+    def test_files_hold_nothing_of_whom_was_forgotten(self, url: str, store: FraudStore) -> None:
         paid = [Payment(n, f"c{n % 2}-secret", "t1", PAID.micros + n, n) for n in range(1, 400)]
         batch = Batch(position=1, newest=1, payments=paid, histories={("customer_id", "c1-secret"): KeyHistory()})
         batch.histories["customer_id", "c1-secret"].insert(PAID.micros, 1, 1)
         store.commit(batch)
         assert b"c1-secret" in files_of(url)
-        assert store.forget("c1-secret") == 200 + 1
+        assert store.erase("c1-secret") == 200 + 1
         assert b"c1-secret" not in files_of(url)
         assert b"c0-secret" in files_of(url)
 
 
 def test_the_lock_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(TesseraError, match=r"'stream_store' of kind 'postgres'.*requirements/postgres\.lock"):
-        PostgresStreamStoreConfig().open()
+    with pytest.raises(TesseraError, match=r"'state_store' of kind 'postgres'.*requirements/postgres\.lock"):
+        PostgresStateStoreConfig().open()
 
 
 def files_of(url: str) -> bytes:

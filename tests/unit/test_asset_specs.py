@@ -40,7 +40,7 @@ def test_kinds_are_the_adapters_of_the_profile(tmp_path: Path) -> None:
 
 def test_another_adapter_is_another_kind(tmp_path: Path) -> None:
     ports = {
-        "stream_store": {"kind": "postgres", "url": "postgresql://h/d"},
+        "state_store": {"kind": "postgres", "url": "postgresql://h/d"},
         "events": {"kind": "redis", "url": "redis://h"},
         "feature_store": {"kind": "feast", "online_store": {"type": "redis", "connection_string": "h:1"}},
         "sink": {"kind": "resources.sink.delta.DeltaSinkConfig", "path": "scores"},

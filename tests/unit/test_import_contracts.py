@@ -53,14 +53,14 @@ PLANTED = {
     ],
     "adapters are reached only through their port": [
         ("assets.stages.training", "resources.trainer.xgboost"),
-        ("assets.fraud.feedback", "resources.stream_store.sqlite_stream_store"),
+        ("assets.fraud.feedback", "resources.state_store.sqlite_state_store"),
         ("pipelines.cli.events", "resources.events.sqlite_events"),
         ("pipelines.cli.init", "resources.sink.delta_sink"),
         ("tessera.profile", "resources.lake.delta"),
     ],
     "an adapter knows other ports, and none of their adapters": [
         ("resources.sink.delta_sink", "resources.lake.parts"),
-        ("resources.stream_store.sqlite_stream_store", "resources.events.sqlite_events"),
+        ("resources.state_store.sqlite_state_store", "resources.events.sqlite_events"),
         ("resources.engine.local", "resources.lake.delta"),
         ("resources.stack.loader", "resources.lake.delta"),
         ("resources.conformance.lake", "resources.lake.delta"),

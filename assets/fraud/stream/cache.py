@@ -6,11 +6,12 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
+from assets.fraud.stream.state import FraudState
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, Payment, changed_ids
 from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.fraud.event_parsing import Label
-from resources.stream_store.port import Key, StreamStore
+from models.fraud.stream_state import HistoryKey
 
 #: Histories held in memory, of each kind; beyond it the longest unused are read again from the store.
 _CACHED_KEYS = 100_000
@@ -19,7 +20,7 @@ _CACHED_KEYS = 100_000
 class HistoryCache:
     """Histories of one kind of key, read when first asked for; a new key has an empty one."""
 
-    def __init__(self, kind: str, store: StreamStore) -> None:
+    def __init__(self, kind: str, store: FraudState) -> None:
         self._kind, self._store = kind, store
         self._held: OrderedDict[str, KeyHistory] = OrderedDict()
         self._changed: set[str] = set()
@@ -39,7 +40,7 @@ class HistoryCache:
         self._held[value] = history
         self._changed.add(value)
 
-    def drain(self, *, since: int) -> dict[Key, KeyHistory]:
+    def drain(self, *, since: int) -> dict[HistoryKey, KeyHistory]:
         """Return and reset the histories changed since the last call, without rows before a timestamp (µs)."""
         changed = {(self._kind, value): self._held[value] for value in self._changed}
         self._changed.clear()
@@ -53,7 +54,7 @@ class HistoryCache:
 class PaymentCache:
     """Known payments; whatever was asked for is held until the batch ends."""
 
-    def __init__(self, store: StreamStore) -> None:
+    def __init__(self, store: FraudState) -> None:
         self._store = store
         self._held: dict[int, Payment | None] = {}
         self._fresh: list[Payment] = []

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.fraud.stream.batch_result import BatchResult
 from assets.fraud.stream.processor import GROUP, FraudProcessor, Scorer
+from assets.fraud.stream.state import FraudState
 from models.errors import TesseraError
 from resources.events.port import Events
-from resources.stream_store.port import StreamStore
 
 if TYPE_CHECKING:
     from models.fraud.alerts import Alert
@@ -120,7 +120,7 @@ class CaughtUp:
 
 
 def catch_up(
-    begin: Callable[[], FraudProcessor], events: Events, store: StreamStore, scorer: Scorer, *, first: int, last: int
+    begin: Callable[[], FraudProcessor], events: Events, store: FraudState, scorer: Scorer, *, first: int, last: int
 ) -> CaughtUp:
     """Process every waiting event up to offset `last`; the caller holds the lock `LOCK`.
 

@@ -14,7 +14,7 @@ from models.events import Event
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
 from models.fraud.event_parsing import PaymentLimits, Unusable, customer_of
-from resources.stream_store.port import Key
+from models.fraud.stream_state import HistoryKey
 
 _FORGOTTEN_SECONDS, _REGISTER_SECONDS = 5.0, 60.0
 
@@ -24,12 +24,12 @@ class Seed:
     """Payments before a timestamp: the initial state of a new stream.
 
     Attributes:
-        payments: in the form of `StreamStore.seeding`.
+        payments: in the form of `FraudState.seeding`.
         histories: of both kinds of keys, with the rows of these payments.
     """
 
     payments: Iterable[pa.RecordBatch]
-    histories: Iterable[tuple[Key, KeyHistory]]
+    histories: Iterable[tuple[HistoryKey, KeyHistory]]
 
 
 class StreamContext(Protocol):

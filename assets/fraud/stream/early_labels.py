@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from assets.fraud.stream.state import FraudState
 from models.features.label_statement import statement
 from models.features.window_state import KeyHistory
 from models.fraud.event_parsing import Label
-from resources.stream_store.port import Key, StreamStore
+from models.fraud.stream_state import HistoryKey
 
 #: Kind of the histories that hold them, by payment: a row is held since its moment, and its id is the statement.
 EARLY_LABELS = "early_label"
@@ -18,7 +19,7 @@ _HELD_AT_MOST = 100
 class EarlyLabels:
     """Labels of payments that the stream does not know. What was asked for is held in memory until the batch ends."""
 
-    def __init__(self, store: StreamStore) -> None:
+    def __init__(self, store: FraudState) -> None:
         self._store = store
         self._held: dict[int, KeyHistory | None] = {}
         self._changed: set[int] = set()
@@ -55,7 +56,7 @@ class EarlyLabels:
         self._changed.add(number)
         return [Label(number, said >> 1, bool(said & 1)) for said in history.ids]
 
-    def drain(self, *, since: int) -> dict[Key, KeyHistory]:
+    def drain(self, *, since: int) -> dict[HistoryKey, KeyHistory]:
         """Return and reset the labels changed since the last call, without those held since before a timestamp (µs)."""
         changed = {_key(number): self._held[number] or KeyHistory() for number in self._changed}
         for history in changed.values():
@@ -64,5 +65,5 @@ class EarlyLabels:
         return changed
 
 
-def _key(number: int) -> Key:
+def _key(number: int) -> HistoryKey:
     return EARLY_LABELS, str(number)

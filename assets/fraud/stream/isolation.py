@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from assets.fraud.stream.state import FraudState
 from models.errors import RefusedValue, TesseraError
 from models.features.fraud_definitions import FEATURES
-from resources.stream_store.port import StreamStore, Superseded
+from resources.state_store.port import Superseded
 
 #: A database, disk, queue, registry or package that does not answer, and a lack of memory: no event is at fault.
 _OUTSIDE = (TesseraError, OSError, MemoryError, ImportError, Superseded)
@@ -25,7 +26,7 @@ def may_be_of_an_event(error: Exception) -> bool:
     return isinstance(error, RefusedValue) or not isinstance(error, _OUTSIDE)
 
 
-def require_sound(scorer: _Scores, store: StreamStore, error: Exception) -> None:
+def require_sound(scorer: _Scores, store: FraudState, error: Exception) -> None:
     """Raise `error` if the stream fails without the event too: then the event is not at fault.
 
     Raises:

@@ -8,21 +8,22 @@ from typing import Any
 from assets.fraud import feedback as alert_feedback
 from assets.fraud.stream.context import Seed
 from assets.fraud.stream.processor import FraudProcessor
+from assets.fraud.stream.state import FraudState
 from models.errors import TesseraError
 from models.features.window_state import KeyHistory
 from models.features.windows import MICROS_PER_DAY
+from models.fraud.stream_state import HistoryKey
 from models.settings import FraudSettings
 from models.timestamps import to_datetime
 from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.lake.port import Lake
-from resources.stream_store.port import Key, StreamStore
 
 _PAYMENTS, _LABELS, _CUSTOMERS = "payments", "payment_labels", "customers"
 
 
 def fraud_processor(
-    events: Events, store: StreamStore, lake: Lake, engine: Engine, settings: FraudSettings
+    events: Events, store: FraudState, lake: Lake, engine: Engine, settings: FraudSettings
 ) -> FraudProcessor:
     """Return the processor over these stores, as the worker and Dagster's runs use it.
 
@@ -72,7 +73,7 @@ class LakeContext:
         ids = self._lake.scan(_CUSTOMERS).to_table(columns=["customer_id"])["customer_id"]
         return frozenset(ids.unique().to_pylist())
 
-    def _histories(self, first: int, before: int) -> Iterator[tuple[Key, KeyHistory]]:
+    def _histories(self, first: int, before: int) -> Iterator[tuple[HistoryKey, KeyHistory]]:
         from models.features.fraud_seed import histories, seed_rows
 
         for key in ("customer_id", "terminal_id"):

@@ -1,7 +1,7 @@
 """One batch of payment events: window features, scores, alerts, and how far the stream was read, in one transaction.
 
 Plain classes, usable without Dagster: the worker (`tessera stream fraud`) and Dagster's catch-up runs share them.
-Whatever dies before `StreamStore.commit` leaves nothing behind, and the events come again; whatever dies after it finds
+Whatever dies before `FraudState.commit` leaves nothing behind, and the events come again; whatever dies after it finds
 the payments known, and the events change nothing. So each payment has its effect exactly once.
 
 Whatever one event causes ends in the dead letters: when a batch raises, its events are processed one by one, and the
@@ -24,6 +24,7 @@ from assets.fraud.stream.cache import HistoryCache, PaymentCache, look_up
 from assets.fraud.stream.context import CustomerFilter, EmptyContext, StreamContext
 from assets.fraud.stream.early_labels import EarlyLabels
 from assets.fraud.stream.isolation import may_be_of_an_event, reason_of, require_sound
+from assets.fraud.stream.state import Batch, FraudState
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
@@ -41,7 +42,7 @@ from models.fraud.event_parsing import (
     payment_of,
 )
 from resources.events.port import Delivered, Events
-from resources.stream_store.port import Batch, StreamStore, Superseded
+from resources.state_store.port import Superseded
 
 GROUP = "fraud"
 
@@ -95,7 +96,7 @@ class FraudProcessor:
     def __init__(
         self,
         events: Events,
-        store: StreamStore,
+        store: FraudState,
         limits: PaymentLimits,
         *,
         context: StreamContext | None = None,

@@ -26,9 +26,8 @@ from models.fraud.labels import FEEDBACK, event_of, feedback_rows
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.lake.delta import DeltaLakeConfig
 from resources.lake.port import Lake
-from resources.stream_store.port import StreamStore
-from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
 from tests.faults.fraud_stream_process import Formula
+from tests.fraud_store import FraudStore
 from tests.unit.features.orders import engine
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -141,7 +140,7 @@ def lake_with(
 def online(folder: Path, early: list[Event], late: list[Event], *, again: bool) -> dict[int, list[float]]:
     """What the stream scored last for each payment; with `again`, what came early comes a second time with the rest."""
     queue = SqliteEventsConfig(path=str(folder / "events.db")).open()
-    store = SqliteStreamStoreConfig(path=str(folder / "stream.db")).open()
+    store = FraudStore(folder / "stream.db")
     limits = PaymentLimits(max_late_days=90, max_jump_days=90)
     stream = FraudProcessor(queue, store, limits, clock=lambda: NOW, keep_scores_days=90)
     queue.publish(early)
@@ -263,12 +262,12 @@ class TestCopied:
         return DeltaLakeConfig(path=str(tmp_path / "lake")).open()
 
     @pytest.fixture
-    def store(self, tmp_path: Path) -> StreamStore:
-        store = SqliteStreamStoreConfig(path=str(tmp_path / "stream.db")).open()
+    def store(self, tmp_path: Path) -> FraudStore:
+        store = FraudStore(tmp_path / "stream.db")
         store.add_alerts([raised(1, "c1"), raised(2, "c2")])
         return store
 
-    def test_the_answers_of_a_day_and_no_others(self, lake: Lake, store: StreamStore) -> None:
+    def test_the_answers_of_a_day_and_no_others(self, lake: Lake, store: FraudStore) -> None:
         midnight = datetime(2018, 6, 3, tzinfo=UTC)
         store.answer("20180601-c1", "ok", who="ana", at=midnight - timedelta(microseconds=1))
         store.answer("20180601-c1", "fraud", who="bo", at=midnight)
@@ -283,17 +282,17 @@ class TestCopied:
             {**vars(answer(1, midnight)), "who": "bo"},
         ]
 
-    def test_an_empty_store_takes_nothing_out_of_the_lake(self, lake: Lake, store: StreamStore, tmp_path: Path) -> None:
+    def test_an_empty_store_takes_nothing_out_of_the_lake(self, lake: Lake, store: FraudStore, tmp_path: Path) -> None:
         day = date(2018, 6, 2)
         store.answer("20180601-c1", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
         assert alert_feedback.copied(lake, store, day) == 1
-        other = SqliteStreamStoreConfig(path=str(tmp_path / "another.db")).open()
+        other = FraudStore(tmp_path / "another.db")
         assert alert_feedback.copied(lake, other, day) == 1
         other.add_alerts([raised(2, "c2")])
         other.answer("20180601-c2", "fraud", who="ana", at=datetime(2018, 6, 2, 8, tzinfo=UTC))
         assert alert_feedback.copied(lake, other, day) == 2
 
-    def test_who_was_forgotten_does_not_come_back(self, lake: Lake, store: StreamStore) -> None:
+    def test_who_was_forgotten_does_not_come_back(self, lake: Lake, store: FraudStore) -> None:
         day = date(2018, 6, 2)
         for customer in ("c1", "c2"):
             store.answer(f"20180601-{customer}", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))

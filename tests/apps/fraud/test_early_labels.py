@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from assets.fraud.stream.early_labels import EARLY_LABELS
 from assets.fraud.stream.processor import FraudProcessor
+from assets.fraud.stream.state import Batch
 from models.events import Event
 from models.features.fraud_online import TERMINAL_REACH, Payment
 from models.features.windows import MICROS_PER_DAY as DAY
 from models.fraud.event_parsing import PaymentLimits
 from models.timestamps import to_datetime, to_epoch_micros
 from resources.events.sqlite_events import SqliteEventsConfig
-from resources.stream_store.port import Batch
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from tests.faults.fraud_stream_process import Formula
+from tests.fraud_store import FraudStore
 from tests.unit.features.test_label_histories import Said, offline, online
 
 T0 = to_epoch_micros(datetime(2026, 3, 1, 10, tzinfo=UTC))
@@ -51,9 +51,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.events = SqliteEventsConfig(path=str(self.folder / "events.db")).open()
-        self.store = SqliteStreamStore(self.folder / "stream.db")
+        self.store = FraudStore(self.folder / "stream.db")
 
-    def stream(self, store: SqliteStreamStore | None = None) -> FraudProcessor:
+    def stream(self, store: FraudStore | None = None) -> FraudProcessor:
         kept = self.keep_scores_days
         return FraudProcessor(self.events, store or self.store, self.limits, keep_scores_days=kept, clock=lambda: NOW)
 
@@ -64,12 +64,14 @@ class World:
 
     def features(self) -> dict[int, list[float]]:
         with sqlite3.connect(self.folder / "stream.db") as connection:
-            found = connection.execute("SELECT transaction_id, features FROM scored").fetchall()
+            found = connection.execute("SELECT transaction_id, features FROM fraud_scored").fetchall()
         return {number: list(memoryview(packed).cast("d")) for number, packed in found}
 
     def held(self) -> list[str]:
         with sqlite3.connect(self.folder / "stream.db") as connection:
-            return [row[0] for row in connection.execute("SELECT value FROM history WHERE key = ?", (EARLY_LABELS,))]
+            return [
+                row[0] for row in connection.execute("SELECT value FROM fraud_history WHERE key = ?", (EARLY_LABELS,))
+            ]
 
 
 MOMENTS = st.builds(
@@ -115,7 +117,7 @@ def test_a_label_without_its_payment_is_a_dead_letter_and_is_not_held_forever(wo
 
 
 def test_a_crash_leaves_the_label_held_or_in_the_queue(world: World) -> None:
-    class Dying(SqliteStreamStore):
+    class Dying(FraudStore):
         def commit(self, batch: Batch) -> None:
             raise KeyboardInterrupt
 

@@ -23,6 +23,7 @@ from resources.notifier.log import LogNotifierConfig
 from resources.registry.fake import FolderRegistry
 from resources.registry.port import Registry
 from resources.stack.ports import (
+    AlertStoreResource,
     EngineResource,
     EventsResource,
     HomeResource,
@@ -30,18 +31,23 @@ from resources.stack.ports import (
     NotifierResource,
     RegistryResource,
     SettingsResource,
-    StreamStoreResource,
+    StateStoreResource,
 )
-from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
+from resources.state_store.sqlite_state_store import SqliteStateStoreConfig
 from tests.apps.fraud.test_fraud_stream import NOON, in_charge, packed, payment
+from tests.fraud_store import FraudStore
 
 
 class Queue(EventsResource):
     backend: SqliteEventsConfig
 
 
-class Store(StreamStoreResource):
-    backend: SqliteStreamStoreConfig
+class Store(StateStoreResource):
+    backend: SqliteStateStoreConfig
+
+
+class Alerts(AlertStoreResource):
+    backend: SqliteStateStoreConfig
 
 
 class EmptyLake(LakeResource):
@@ -75,7 +81,8 @@ class Home:
         self.folder, self.instance = folder, instance
         self.resources: dict[str, Any] = {
             "events": Queue(backend=SqliteEventsConfig(path=str(folder / "events.db"))),
-            "stream_store": Store(backend=SqliteStreamStoreConfig(path=str(folder / "stream.db"))),
+            "state_store": Store(backend=SqliteStateStoreConfig(path=str(folder / "stream.db"))),
+            "alert_store": Alerts(backend=SqliteStateStoreConfig(path=str(folder / "stream.db"))),
             "lake": EmptyLake(backend=DeltaLakeConfig(path=str(folder / "lake"))),
             "engine": OneThread(backend=LocalEngineConfig(threads=1, temp_directory=str(folder / "tmp"))),
             "registry": Folder(path=str(folder / "registry")),
@@ -84,11 +91,11 @@ class Home:
             "home": HomeResource(path=str(folder / "home")),
         }
         self.events = self.resources["events"].open()
-        self.store = self.resources["stream_store"].open()
+        self.store = FraudStore(self.resources["state_store"].open())
 
     def tick(self, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
         sensor = defs.resolve_sensor_def("fraud_events")
-        asked = {name: self.resources[name] for name in ("events", "stream_store", "registry", "home")}
+        asked = {name: self.resources[name] for name in ("events", "state_store", "registry", "home")}
         with dg.build_sensor_context(instance=self.instance, cursor=cursor, resources=asked) as context:
             return sensor(context)  # pyright: ignore[reportReturnType]
 
@@ -233,8 +240,9 @@ class TestSensor:
         served.events.publish(payments(1, 40))
         served.run(asked(served.tick(None)))
         before = served.state()
-        another = SqliteStreamStoreConfig(path=str(served.folder / "another.db"))
-        served.resources["stream_store"], served.store = Store(backend=another), another.open()
+        another = SqliteStateStoreConfig(path=str(served.folder / "another.db"))
+        served.resources |= {"state_store": Store(backend=another), "alert_store": Alerts(backend=another)}
+        served.store = FraudStore(another.open())
         assert served.run(asked(served.tick("0")))["payments"] == 40
         assert served.state() == before
 

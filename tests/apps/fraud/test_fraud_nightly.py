@@ -50,7 +50,7 @@ def streamed(scored: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def in_store(world: World, statement: str, *values: Any) -> None:
-    with sqlite3.connect(world.folder / "fraud_stream.db") as connection:
+    with sqlite3.connect(world.folder / "streams.db") as connection:
         connection.execute(statement, values)
 
 
@@ -180,7 +180,7 @@ class TestSkew:
     def test_payments_of_one_side_only_are_told_apart(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
         one, two, three = world.store.scored(DAY, DAY)["transaction_id"].to_pylist()[:3]
-        in_store(world, "DELETE FROM scored WHERE transaction_id = ?", one)
+        in_store(world, "DELETE FROM fraud_scored WHERE transaction_id = ?", one)
         world.lake.remove("fraud_features", pc.field("transaction_id").isin([two, three]))
         found = self.compared(world)
         assert (found.rows["only online"], found.rows["only offline"]) == (2, 1)

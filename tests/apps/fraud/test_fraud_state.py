@@ -11,13 +11,13 @@ from assets.fraud.stream.processor import FraudProcessor
 from models.events import Event
 from models.fraud.event_parsing import PaymentLimits
 from resources.events.sqlite_events import SqliteEvents
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from tests.faults.fraud_stream_process import Formula
+from tests.fraud_store import FraudStore
 
 NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
 
 
-class Counting(SqliteStreamStore):
+class Counting(FraudStore):
     """A store that counts what it is asked."""
 
     asked = 0

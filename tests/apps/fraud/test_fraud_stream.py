@@ -14,6 +14,7 @@ import pytest
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.context import CustomerFilter, EmptyContext
 from assets.fraud.stream.processor import BatchResult, FraudProcessor, Scorer
+from assets.fraud.stream.state import Batch
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
@@ -25,10 +26,9 @@ from models.training.encoding import Encoder
 from models.training.model_package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.registry.fake import FolderRegistry
-from resources.stream_store.port import Batch
-from resources.stream_store.sqlite_stream_store import SqliteStreamStoreConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
 from tests.faults.fraud_stream_process import Formula
+from tests.fraud_store import FraudStore
 
 NOW = datetime(2018, 8, 20, 12, tzinfo=UTC)
 NOON = datetime(2018, 8, 8, 12, tzinfo=UTC)
@@ -64,11 +64,14 @@ class World:
     def __init__(self, folder: Path, limits: PaymentLimits | None = None) -> None:
         self.folder = folder
         self.events = SqliteEventsConfig(path=str(folder / "events.db")).open()
-        self.beside = SqliteStreamStoreConfig(path=str(folder / "stream.db"))
-        self.store, self.town = self.beside.open(), Town()
+        self.store, self.town = self.beside(), Town()
         self.stream = FraudProcessor(
             self.events, self.store, limits or PaymentLimits(), context=self.town, clock=lambda: NOW
         )
+
+    def beside(self) -> FraudStore:
+        """The store, as another process opens it."""
+        return FraudStore(self.folder / "stream.db")
 
     def feed(self, *events: Event, scorer: Scorer | None = None) -> BatchResult:
         self.events.publish(list(events))
@@ -248,7 +251,7 @@ def test_who_is_forgotten_while_the_worker_scores_does_not_come_back(world: Worl
 
     def forget() -> None:
         world.town.gone.add("c1")
-        world.beside.open().forget("c1")
+        world.beside().erase("c1")
 
     step = world.feed(payment(3, amount=900.0), payment(4, customer="c2"), scorer=Meanwhile(forget))
     assert (step.events, step.payments, step.forgotten, step.alerts) == (2, 1, 1, [])
@@ -265,7 +268,7 @@ def test_an_alert_labelled_while_a_payment_joins_it_keeps_its_label(world: World
     world.feed(payment(1, amount=900.0))
 
     def answer() -> None:
-        world.beside.open().answer("20180808-c1", "fraud", who="ann", at=NOW)
+        world.beside().answer("20180808-c1", "fraud", who="ann", at=NOW)
 
     world.feed(payment(2, amount=950.0), scorer=Meanwhile(answer))
     (alert,) = world.store.find(NOON.date(), NOON.date())
@@ -276,7 +279,7 @@ def test_an_alert_added_while_its_card_raises_one_is_joined(world: World) -> Non
     world.feed(payment(1, amount=900.0), payment(9, customer="c9"))
     (raised,) = world.store.find(NOON.date(), NOON.date())
     other = replace(raised, alert_id="20180808-c9", customer_id="c9", transactions=(9,))
-    scorer = Meanwhile(lambda: world.beside.open().add_alerts([other]))
+    scorer = Meanwhile(lambda: world.beside().add_alerts([other]))
     step = world.feed(payment(10, customer="c9", amount=900.0), scorer=scorer)
     assert (step.payments, step.alerts) == (1, [])
     assert world.store.alerts(["20180808-c9"])["20180808-c9"].transactions == (9, 10)
@@ -322,7 +325,7 @@ def test_the_store_does_not_grow_with_the_days(tmp_path: Path) -> None:
     days_kept, scores_kept = range(45, 50), 15  # 7 late, 37 of windows; a batch a day looks through some histories only
     assert all(payments / 12 in days_kept and scored == 12 * scores_kept for payments, scored in kept[-6:])
     with sqlite3.connect(tmp_path / "stream.db") as connection:
-        (histories,) = connection.execute("SELECT count(*) FROM history").fetchone()
+        (histories,) = connection.execute("SELECT count(*) FROM fraud_history").fetchone()
     assert (histories - 5) / 6 in days_kept
     old = label(100 * 10, at=start + timedelta(days=17))
     assert world.feed(old).refused == 1

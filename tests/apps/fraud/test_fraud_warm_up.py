@@ -19,8 +19,8 @@ from models.features.windows import MICROS_PER_DAY
 from models.fraud.event_parsing import PAYMENT, PaymentLimits
 from resources.lake.delta import DeltaLakeConfig
 from resources.lake.port import Lake
-from resources.stream_store.port import StreamStore
 from tests.faults.fraud_stream_process import Formula, opened
+from tests.fraud_store import FraudStore
 from tests.unit.features.handbook import replayed
 from tests.unit.features.orders import engine
 
@@ -70,7 +70,7 @@ def write(lake: Lake, events: list[Event]) -> None:
         lake.replace(table, pa.Table.from_pylist(rows), by=day, first=FIRST, last=CUT.date())
 
 
-def streamed(folder: Path, around: StreamContext, *batches: list[Event]) -> tuple[StreamStore, list[BatchResult]]:
+def streamed(folder: Path, around: StreamContext, *batches: list[Event]) -> tuple[FraudStore, list[BatchResult]]:
     """What a stream in these surroundings knows after the events, a step at least for each list."""
     events, store = opened(folder)
     stream = FraudProcessor(events, store, PaymentLimits(), context=around, keep_scores_days=DAYS_KEPT)

@@ -18,15 +18,16 @@ from typing_extensions import override
 from assets.fraud.stream.catch_up import catch_up
 from assets.fraud.stream.context import EmptyContext, Seed
 from assets.fraud.stream.processor import FraudProcessor, Scorer
+from assets.fraud.stream.state import Batch
 from models.errors import RefusedValue, TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
 from models.features.window_state import KeyHistory
 from models.fraud.event_parsing import PaymentLimits
+from models.fraud.stream_state import HistoryKey
 from resources.events.sqlite_events import SqliteEventsConfig
-from resources.stream_store.port import Batch, Key
-from resources.stream_store.sqlite_stream_store import SqliteStreamStore
 from tests.faults.fraud_stream_process import Formula
+from tests.fraud_store import FraudStore
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -58,7 +59,7 @@ class Allergic(Formula):
         return super().scores(rows)
 
 
-class Store(SqliteStreamStore):
+class Store(FraudStore):
     """A store that raises when a poisonous payment is committed; `always`: at every commit."""
 
     error: Exception | None = None
@@ -87,7 +88,7 @@ class World:
 
     def scored(self) -> list[int]:
         with sqlite3.connect(self.folder / "stream.db") as connection:
-            return [number for (number,) in connection.execute("SELECT transaction_id FROM scored ORDER BY 1")]
+            return [number for (number,) in connection.execute("SELECT transaction_id FROM fraud_scored ORDER BY 1")]
 
     def reasons(self) -> list[str]:
         return [letter.reason for letter in self.events.dead_letters()]
@@ -202,7 +203,7 @@ def test_a_new_stream_that_isolates_its_first_batch_begins_with_the_time_of_all_
 class BrokenLake(EmptyContext):
     @override
     def before(self, micros: int, *, days: float) -> Seed:
-        def histories() -> Iterator[tuple[Key, KeyHistory]]:
+        def histories() -> Iterator[tuple[HistoryKey, KeyHistory]]:
             raise Boom("no such file")
             yield
 
@@ -321,7 +322,7 @@ def test_whatever_is_published_is_processed_or_a_dead_letter_and_good_events_are
 def accounted_for(folder: Path, refused: int) -> int:
     """Number of events in the queue, each of which is a dead letter or names a payment that was stored."""
     with sqlite3.connect(folder / "events.db") as queue, sqlite3.connect(folder / "stream.db") as state:
-        paid = {number for (number,) in state.execute("SELECT transaction_id FROM payment")}
+        paid = {number for (number,) in state.execute("SELECT transaction_id FROM fraud_payment")}
         letters = [number for (number,) in queue.execute("SELECT number FROM dead_letter")]
         assert letters.count(None) == refused
         events = queue.execute("SELECT number, data FROM event").fetchall()

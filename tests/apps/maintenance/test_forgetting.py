@@ -51,6 +51,7 @@ from resources.lake.delta import DeltaLake
 from resources.lake.port import DayRows
 from resources.sink.port import Sink
 from resources.source.fake import FakeSource, raw_rows
+from tests.fraud_store import FraudStore
 
 NEXT = LAST + timedelta(days=1)
 ABOUT = {"why": "asked for it", "who": "ana"}
@@ -256,9 +257,9 @@ def test_payments_of_others_are_scored_as_if_the_entity_had_never_paid(tmp_path:
             if events is weeks_later and not never:
                 home.lake.leave_tombstone("customer", ID, day=LAST, why="")
                 assert home.events.forget(ID) == 4 + 1 + 1
-                assert home.stream_store.forget(ID) > 0
+                assert FraudStore(home.state_store).erase(ID) > 0
             stream.process(HighAmounts(), limit=100)
-        scored[name] = home.stream_store.scored(LAST, LAST + timedelta(days=30)).to_pylist()
+        scored[name] = FraudStore(home.state_store).scored(LAST, LAST + timedelta(days=30)).to_pylist()
     assert scored["forgotten"][-1]["transaction_id"] == 20_003
     assert scored["forgotten"][-1] == scored["never there"][-1]
 
@@ -293,9 +294,9 @@ def test_a_worker_and_a_publisher_do_not_bring_the_entity_back(parts: Parts, tmp
         publisher.result()
         assert runner.result() > 0, "what was published afterwards was dropped"
     assert record.places["stream: fraud"].rows > 0
-    assert parts.stream_store.forget(ID) == 0
+    assert FraudStore(parts.state_store).erase(ID) == 0
     numbers = [*range(12), *range(20, 29), *range(100, 100 + sum(sent))]
-    scored = parts.stream_store.scored(FIRST, LAST + timedelta(days=30))["transaction_id"].to_pylist()
+    scored = FraudStore(parts.state_store).scored(FIRST, LAST + timedelta(days=30))["transaction_id"].to_pylist()
     assert scored == [n for n in numbers if n % 3 != numbers[0] % 3]
     parts.events.delete_group("other")
     parts.events.prune(before=datetime.now(UTC) + timedelta(hours=1))

@@ -1,25 +1,29 @@
-"""The tests of the stream store port."""
+"""The state of the fraud stream, on every state store that ships."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from assets.fraud.stream.state import Batch
 from models.errors import RefusedValue, TesseraError
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from resources.conformance.alert_store import DAY, NOON, AlertStoreConformance, alert, micros, payment, scored
-from resources.stream_store.port import Batch, StreamStore, Superseded
+from resources.conformance.alert_store import DAY, NOON, alert, micros, payment, scored
+from resources.state_store.port import Superseded
+from resources.state_store.postgres_state_store import PostgresStateStoreConfig
+from tests.fraud_store import FraudStore
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow has no static types.
 
-Open = Callable[[], StreamStore]
+Open = Callable[[], FraudStore]
 
 
 def history(*paid: Payment) -> KeyHistory:
@@ -30,7 +34,7 @@ def history(*paid: Payment) -> KeyHistory:
     return found
 
 
-def paid(store: StreamStore, *payments: Payment, alerts: bool = True) -> None:
+def paid(store: FraudStore, *payments: Payment, alerts: bool = True) -> None:
     """Commit the payments, scored, as a worker does: with the histories of both keys, and an alert for each card."""
     batch = Batch(position=store.position()[0] + len(payments), generation=store.generation())
     batch.newest = max(store.position()[1], *(one.micros for one in payments))
@@ -52,29 +56,30 @@ def rows(one: KeyHistory) -> list[tuple[int, int, int, int]]:
     return list(zip(one.micros, one.ids, one.values, one.known, strict=True))
 
 
-class StreamStoreConformance(AlertStoreConformance):
-    """The tests that every stream store must pass, as an alert store too. A harness overrides the fixture `opened`."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """A function that opens the state, the same one each time, as another process would."""
+    if request.param == "sqlite":
+        return lambda: FraudStore(tmp_path / "stream.db")
+    url = request.getfixturevalue("postgres_database").url
+    return lambda: FraudStore(PostgresStateStoreConfig(url=url).open())
 
-    port: ClassVar = "stream_store"
 
-    @pytest.fixture
-    def opened(self) -> Open:
-        """A function that opens the store under test, the same one each time, as another process would."""
-        raise NotImplementedError("The harness overrides the fixture `opened`.")
+@pytest.fixture
+def store(opened: Open) -> FraudStore:
+    """The state, empty at first."""
+    return opened()
 
-    @pytest.fixture
-    def store(self, opened: Open) -> StreamStore:
-        """The store under test, empty at first."""
-        return opened()
 
-    def test_at_first_it_knows_nothing(self, store: StreamStore) -> None:
+class TestFraudState:
+    def test_at_first_it_knows_nothing(self, store: FraudStore) -> None:
         assert (store.position(), store.generation()) == ((0, 0), 0)
         assert store.payments([1]) == store.histories([("customer_id", "c1")]) == store.alerts(["x"]) == {}
         assert store.find(DAY, DAY) == store.alert_days() == store.feedback(DAY, DAY) == []
         assert store.scored(DAY, DAY).num_rows == 0
-        assert (store.forget("c1"), store.prune(NOON)) == (0, 0)
+        assert store.erase("c1") == 0
 
-    def test_what_a_batch_changed_is_there_for_whoever_opens_it(self, store: StreamStore, opened: Open) -> None:
+    def test_what_a_batch_changed_is_there_for_whoever_opens_it(self, store: FraudStore, opened: Open) -> None:
         one, two = payment(1), payment(2, customer="c2", at=NOON + timedelta(seconds=1))
         paid(store, one, two)
         other = opened()
@@ -88,7 +93,7 @@ class StreamStoreConformance(AlertStoreConformance):
         }
         assert other.alerts(["20180808-c1", "20180808-c3"]) == {"20180808-c1": alert(one)}
 
-    def test_a_batch_that_cannot_be_stored_changes_nothing(self, store: StreamStore) -> None:
+    def test_a_batch_that_cannot_be_stored_changes_nothing(self, store: FraudStore) -> None:
         paid(store, payment(1))
         before = (
             store.position(),
@@ -104,7 +109,7 @@ class StreamStoreConformance(AlertStoreConformance):
         )
         assert (after, store.payments([2])) == (before, {})
 
-    def test_what_was_scored_comes_as_columns(self, store: StreamStore) -> None:
+    def test_what_was_scored_comes_as_columns(self, store: FraudStore) -> None:
         late = payment(1, at=NOON + timedelta(hours=1))
         same = payment(3, customer="c3", terminal="t3")
         other = [payment(8, at=NOON - timedelta(days=1)), payment(9, at=NOON + timedelta(days=1))]
@@ -122,14 +127,14 @@ class StreamStoreConformance(AlertStoreConformance):
         assert [found[name][1].as_py() for name in FEATURES] == list(scored(same).features)
         assert store.scored(DAY - timedelta(days=1), DAY + timedelta(days=1)).num_rows == 5
 
-    def test_a_payment_scored_again_has_its_newest_score(self, store: StreamStore) -> None:
+    def test_a_payment_scored_again_has_its_newest_score(self, store: FraudStore) -> None:
         paid(store, payment(1))
         store.commit(Batch(position=2, newest=1, scored=[scored(payment(1), 0.25)]))
         assert store.scored(DAY, DAY)["score"].to_pylist() == [0.25]
 
     @pytest.mark.parametrize("value", [{"transaction_id": 1}, {"terminal_id": None}, {"cents": None}])
     def test_a_value_that_the_database_refuses_is_no_failure_of_the_store(
-        self, store: StreamStore, value: dict[str, Any]
+        self, store: FraudStore, value: dict[str, Any]
     ) -> None:
         paid(store, payment(1))
         before = store.position()
@@ -142,7 +147,7 @@ class StreamStoreConformance(AlertStoreConformance):
         assert store.position()[0] == before[0] + 1
 
     def test_a_worker_that_joins_a_payment_leaves_what_was_said_meanwhile(
-        self, store: StreamStore, opened: Open
+        self, store: FraudStore, opened: Open
     ) -> None:
         first, second = payment(1), payment(2)
         paid(store, first)
@@ -155,7 +160,7 @@ class StreamStoreConformance(AlertStoreConformance):
         store.answer("20180808-c1", "fraud", who="ann", at=NOON + timedelta(hours=1))
         assert [one.transaction_id for one in store.feedback(DAY, DAY)] == [1, 2], "and the payment that joined"
 
-    def test_alerts_added_beside_the_worker(self, store: StreamStore, opened: Open) -> None:
+    def test_alerts_added_beside_the_worker(self, store: FraudStore, opened: Open) -> None:
         paid(store, payment(1))
         loaded, added = store.generation(), alert(payment(2, customer="c2"))
         assert opened().add_alerts([alert(payment(9), score=0.99), added]) == 1
@@ -165,12 +170,12 @@ class StreamStoreConformance(AlertStoreConformance):
         assert (opened().add_alerts([added]), opened().add_alerts([])) == (0, 0)
         store.commit(Batch(position=2, newest=1, generation=loaded + 1))
 
-    def test_a_forgotten_customer_is_nowhere(self, store: StreamStore, opened: Open) -> None:
+    def test_a_forgotten_customer_is_nowhere(self, store: FraudStore, opened: Open) -> None:
         paid(store, payment(1), payment(2, customer="c2"), payment(3, terminal="t2"))
         store.answer("20180808-c1", "fraud", who="ann", at=NOON)
         worker = Batch(position=4, newest=1, generation=store.generation())
         worker.histories = {("customer_id", "c1"): history(payment(1), payment(3))}
-        assert opened().forget("c1") == 2 + 2 + 1 + 2 + 1 + 2
+        assert opened().erase("c1") == 2 + 2 + 1 + 2 + 1 + 2
         with pytest.raises(Superseded):
             store.commit(worker)
         assert list(store.payments([1, 2, 3])) == [2]
@@ -179,27 +184,15 @@ class StreamStoreConformance(AlertStoreConformance):
         assert store.feedback(DAY, DAY) == []
         keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1"), ("terminal_id", "t2")]
         assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[1]: [2], keys[2]: [2]}
-        assert opened().forget("c1") == 0
+        assert opened().erase("c1") == 0
 
-    def test_a_worker_notices_also_when_nothing_was_known_of_whom_was_forgotten(self, store: StreamStore) -> None:
+    def test_a_worker_notices_also_when_nothing_was_known_of_whom_was_forgotten(self, store: FraudStore) -> None:
         loaded = store.generation()
-        assert store.forget("c1") == 0
+        assert store.erase("c1") == 0
         with pytest.raises(Superseded):
             store.commit(Batch(position=1, newest=1, generation=loaded))
 
-    def test_what_is_pruned_no_window_sees(self, store: StreamStore) -> None:
-        old = [payment(number, customer=f"c{number}", at=NOON - timedelta(days=50)) for number in (1, 2)]
-        paid(store, *old, payment(3, customer="c1"))
-        loaded = store.generation()
-        assert store.prune(NOON - timedelta(days=40)) == 2 + 2
-        assert list(store.payments([1, 2, 3])) == [3]
-        keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1")]
-        assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[0]: [3], keys[2]: [3]}
-        assert len(store.find(DAY - timedelta(days=50), DAY)) == 3, "alerts stay"
-        with pytest.raises(Superseded):
-            store.commit(Batch(position=9, newest=1, generation=loaded))
-
-    def test_a_seed_lasts_with_the_first_batch_or_not_at_all(self, store: StreamStore, opened: Open) -> None:
+    def test_a_seed_lasts_with_the_first_batch_or_not_at_all(self, store: FraudStore, opened: Open) -> None:
         seed, first = payment(1), payment(2)
         columns = {
             "transaction_id": [1], "customer_id": ["c1"], "terminal_id": ["t1"], "micros": [seed.micros],
@@ -223,7 +216,7 @@ class StreamStoreConformance(AlertStoreConformance):
         store.commit(Batch(position=2, newest=2, scored=[scored(seed)]))
         assert other.unscored([1, 2]) == frozenset()
 
-    def test_what_may_go_goes_bit_by_bit_with_the_batches(self, store: StreamStore) -> None:
+    def test_what_may_go_goes_bit_by_bit_with_the_batches(self, store: FraudStore) -> None:
         old = [
             payment(
                 number, customer=f"c{number % 50}", terminal=f"t{number}", at=NOON - timedelta(days=50, seconds=number)
@@ -245,7 +238,7 @@ class StreamStoreConformance(AlertStoreConformance):
         found = {key: list(one.ids) for key, one in store.histories([*keys, ("terminal_id", "t1")]).items()}
         assert found == {("customer_id", "c7"): [9000], ("terminal_id", "t1"): [9000]}
 
-    def test_scores_may_go_before_their_payments(self, store: StreamStore) -> None:
+    def test_scores_may_go_before_their_payments(self, store: FraudStore) -> None:
         paid(store, payment(1, at=NOON - timedelta(days=20)), payment(2), alerts=False)
         keep = micros(NOON) - 14 * MICROS_PER_DAY
         store.commit(Batch(position=9, newest=micros(NOON), keep_from=1, keep_scored_from=keep))
@@ -253,7 +246,7 @@ class StreamStoreConformance(AlertStoreConformance):
         assert store.scored(DAY - timedelta(days=30), DAY)["transaction_id"].to_pylist() == [2]
         assert store.unscored([1]) == frozenset(), "it was scored, even if what was said is gone"
 
-    def test_it_says_how_it_is(self, store: StreamStore) -> None:
+    def test_it_says_how_it_is(self, store: FraudStore) -> None:
         paid(store, payment(1))
         found = store.check()
         assert found.ok

@@ -1,20 +1,15 @@
-"""Conversion of a stream's records to SQL rows and back, shared by the database adapters."""
+"""Conversion of alerts and feedback to SQL rows and back, and their messages, shared by the database adapters."""
 
 from __future__ import annotations
 
 import json
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from models.errors import TesseraError, choose_from
-from models.features.fraud_definitions import FEATURES
-from models.fraud.alerts import Alert, Feedback, Scored
+from models.fraud.alerts import Alert, Feedback
 from models.timestamps import to_datetime, to_epoch_micros
 
 _SUGGESTED = 10
@@ -22,18 +17,6 @@ _SUGGESTED = 10
 ALERT_COLUMNS = (
     "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
 )
-#: Of a row of `scored` joined with its payment.
-SCORED = pa.schema(
-    [
-        ("transaction_id", pa.int64()),
-        ("customer_id", pa.string()),
-        ("terminal_id", pa.string()),
-        ("event_timestamp", pa.timestamp("us", "UTC")),
-        ("score", pa.float64()),
-        ("model_version", pa.string()),
-    ]
-)
-FEATURE_BYTES = 8 * len(FEATURES)
 
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
@@ -73,21 +56,6 @@ def feedback_of(row: tuple[Any, ...]) -> Feedback:
     """Build feedback from a row: transaction_id, customer_id, alert_id, is_fraud, labelled_us, who."""
     number, customer, alert, is_fraud, at, who = row
     return Feedback(number, customer, alert, bool(is_fraud), to_datetime(at), who)
-
-
-def scored_row(one: Scored) -> tuple[int, int, float, str, bytes]:
-    """micros, transaction_id, score, model_version, features."""
-    payment = one.payment
-    return payment.micros, payment.transaction_id, one.score, one.model_version, array("d", one.features).tobytes()
-
-
-def scored_table(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
-    """Rows of the columns of `SCORED` (moments as µs), each with its features packed behind them."""
-    columns = list(zip(*rows, strict=True)) or [()] * (len(SCORED) + 1)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns[:-1], SCORED, strict=True)]
-    features = np.frombuffer(b"".join(columns[-1]), np.float64).reshape(-1, len(FEATURES))
-    arrays += [pa.array(features[:, at]) for at in range(len(FEATURES))]
-    return pa.table(arrays, names=[*SCORED.names, *FEATURES])
 
 
 def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:

@@ -1,0 +1,1 @@
+"""The state store port and its adapters, which keep alerts as well."""

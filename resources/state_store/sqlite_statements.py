@@ -1,0 +1,97 @@
+"""SQL statements of the SQLite state store; those of a stream follow from the tables that it declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from models.stream_state import StateTable, StreamState
+from resources.state_store.alert_rows import ALERT_COLUMNS
+
+# ruff: noqa: S608 - names that the project declares, no values
+
+_TYPES = {"int": "INTEGER", "float": "REAL", "text": "TEXT", "bytes": "BLOB"}
+TABLES = """
+CREATE TABLE alert (
+    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, customer_id TEXT NOT NULL, transactions TEXT NOT NULL,
+    raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL,
+    model_version TEXT NOT NULL, reasons TEXT NOT NULL, label TEXT
+) WITHOUT ROWID;
+CREATE INDEX alert_by_day ON alert (day);
+CREATE TABLE feedback (
+    alert_id TEXT, transaction_id INTEGER, is_fraud INTEGER, customer_id TEXT NOT NULL, labelled_us INTEGER NOT NULL,
+    who TEXT NOT NULL, PRIMARY KEY (alert_id, transaction_id, is_fraud)
+) WITHOUT ROWID;
+CREATE INDEX feedback_by_moment ON feedback (labelled_us);
+CREATE TABLE progress (
+    stream TEXT PRIMARY KEY, position INTEGER NOT NULL, newest INTEGER NOT NULL, generation INTEGER NOT NULL
+);
+"""
+ADD_ALERT = f"INSERT INTO alert ({ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
+JOINED = "DO UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
+ALERTS = f"SELECT {ALERT_COLUMNS} FROM alert"
+SAID = "SELECT 1 FROM feedback WHERE alert_id = ? AND is_fraud = ?"
+#: Workers of every stream have to load again.
+SUPERSEDE = "UPDATE progress SET generation = generation + 1"
+SET_POSITION = "UPDATE progress SET position = ?, newest = ? WHERE stream = ? AND generation = ?"
+ALERT_TABLES = ("alert", "feedback")
+
+
+def tables_of(stream: StreamState) -> dict[str, str]:
+    """Name -> statement that makes it, of the tables of a stream and their indexes."""
+    made = {name_of(stream, table): _create(stream, table) for table in stream.tables}
+    indexes = {
+        f"{name_of(stream, table)}_by_time": f"CREATE INDEX {name_of(stream, table)}_by_time ON "
+        f"{name_of(stream, table)} ({table.at})"
+        for table in stream.tables
+        if table.at != table.names[0]
+    }
+    return made | indexes
+
+
+def name_of(stream: StreamState, table: StateTable) -> str:
+    """Return the name of a stream's table in the database."""
+    return f"{stream.name}_{table.name}"
+
+
+def _create(stream: StreamState, table: StateTable) -> str:
+    columns = ", ".join(f"{name} {_TYPES[type_]} NOT NULL" for name, type_ in table.columns.items())
+    # With a rowid, a missing key that is a number would become a new number instead of being refused.
+    return f"CREATE TABLE {name_of(stream, table)} ({columns}, PRIMARY KEY ({', '.join(table.key)})) WITHOUT ROWID"
+
+
+@dataclass(frozen=True)
+class Statements:
+    """The statements of one table."""
+
+    select: str
+    between: str
+    put: str
+    add: str
+    remove: str
+    old: str
+    oldest: str
+    remove_through: str
+    has_old: str
+
+
+@lru_cache(maxsize=64)
+def statements(stream: StreamState, name: str) -> Statements:
+    """Return the statements of a table of a stream."""
+    table = stream.table(name)
+    at, into = table.at, name_of(stream, table)
+    values = f"INSERT INTO {into} VALUES ({', '.join('?' * len(table.columns))})"
+    changed = ", ".join(f"{one} = excluded.{one}" for one in table.names[table.key_columns :])
+    this = " AND ".join(f"{one} = ?" for one in table.key)
+    order = ", ".join(dict.fromkeys((at, *table.key)))
+    return Statements(
+        select=f"SELECT * FROM {into} WHERE {this}",
+        between=f"SELECT * FROM {into} WHERE {at} >= ? AND {at} < ? ORDER BY {order}",
+        put=f"{values} ON CONFLICT DO UPDATE SET {changed}",
+        add=values,
+        remove=f"DELETE FROM {into} WHERE {this}",
+        old=f"SELECT * FROM {into} WHERE {at} < ? ORDER BY {at} LIMIT ?",
+        oldest=f"SELECT {at} FROM {into} WHERE {at} < ? ORDER BY {at} LIMIT 1 OFFSET ?",
+        remove_through=f"DELETE FROM {into} WHERE {at} <= ?",
+        has_old=f"SELECT 1 FROM {into} WHERE {at} < ? LIMIT 1",
+    )

@@ -1,1 +1,0 @@
-"""The stream store port and its adapter."""
