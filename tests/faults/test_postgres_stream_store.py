@@ -125,9 +125,9 @@ class TestLostConnections:
         assert (store.position(), store.payments([1])) == ((0, 0), {})
 
     def test_in_the_middle_of_a_batch_nothing_of_it_is_stored(self, url: str, store: FraudStore) -> None:
-        store.check()
+        store.position()
         with psycopg.connect(url) as blocking, ThreadPoolExecutor(1) as pool:
-            blocking.execute("LOCK TABLE tessera_stream.fraud_scored")
+            blocking.execute("LOCK TABLE tessera_stream.fraud_payment")
             storing = pool.submit(store.commit, Batch(position=1, newest=1, payments=[PAID]))
             until_waiting(url)
             disconnect(url)

@@ -16,6 +16,7 @@ from pipelines.definitions import build_definitions
 from resources.stack.loader import ROOT, Stack, load_stack
 from resources.stack.ports import Ports, stack_resources
 from resources.stack.table import PORTS, Port
+from resources.state_store.port import require_one_transaction
 
 SHIPPED = yaml.safe_load((ROOT / "stack.yaml").read_text())["profiles"]["local"]
 SHOP = {"kind": "simulated", "customers": 20, "first_day": "2026-01-01"}
@@ -53,11 +54,21 @@ def test_nothing_at_all_is_the_shipped_stack(tmp_path: Path) -> None:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(named=st.sets(st.sampled_from(sorted(PORTS))))
+@given(named=st.sets(st.sampled_from(sorted(SHIPPED["ports"]))))
 def test_a_port_that_is_left_out_is_its_default_whatever_else_is_named(tmp_path: Path, named: set[str]) -> None:
     calendar = {"first_day": "2025-01-01"}
     stack = stack_of(tmp_path, {"calendar": calendar, "ports": {port: SHIPPED["ports"][port] for port in named}})
     assert configs(stack) == configs(stack_of(tmp_path, {}))
+
+
+def test_alerts_are_kept_where_the_state_is_unless_they_are_named(tmp_path: Path) -> None:
+    state, other = ({"kind": "sqlite", "path": str(tmp_path / name)} for name in ("state.db", "other.db"))
+    follows = Ports(stack_of(tmp_path, {"ports": {"state_store": state}}))
+    assert follows.alert_store.place == follows.state_store.alerts_beside.place == str(tmp_path / "state.db")
+    named = Ports(stack_of(tmp_path, {"ports": {"state_store": state, "alert_store": other}}))
+    assert named.alert_store.place == str(tmp_path / "other.db")
+    with pytest.raises(TesseraError, match=r"stores them in .*state\.db"):
+        require_one_transaction(named.state_store, named.alert_store)
 
 
 def test_the_simulated_shop_begins_with_the_calendar(tmp_path: Path) -> None:
