@@ -69,7 +69,7 @@ class StateStore(ABC):
 
     @abstractmethod
     def generation(self, stream: StreamState) -> int:
-        """Return raised by whoever changes, beside the worker, what a worker may hold in memory."""
+        """Return the generation: a change beside the worker of what it may hold in memory raises it."""
 
     @abstractmethod
     def seeding(self, stream: StreamState, rows: Iterable[tuple[str, Iterable[Row]]]) -> AbstractContextManager[None]:

@@ -61,7 +61,7 @@ class Batch:
 
 
 class FraudState:
-    """What the fraud stream keeps, by `models.fraud.stream_state.FRAUD_STATE`."""
+    """Histories, payments, scores and alerts of the fraud stream in a state store, as `FRAUD_STATE` declares them."""
 
     def __init__(self, store: StateStore, alerts: AlertStore | None = None) -> None:
         """Take the store, and the alerts that people read: they must be those of the store's transactions.
@@ -95,7 +95,7 @@ class FraudState:
         return self.store.position(FRAUD_STATE)
 
     def generation(self) -> int:
-        """Return raised by whoever changes, beside the worker, what a worker may hold in memory."""
+        """Return the generation: a change beside the worker of what it may hold in memory raises it."""
         return self.store.generation(FRAUD_STATE)
 
     def seeding(
