@@ -62,7 +62,7 @@ def contents(folder: Path) -> dict[str, list[tuple]]:
     """All that the stream says of the days that it keeps. (Which older rows are left depends on where batches end.)"""
     newest = opened(folder)[1].position()[1]
     of_days = f" WHERE micros >= {newest - KEPT_DAYS * MICROS_PER_DAY}"
-    asked = {"payment": of_days, "scored": of_days, "alert": "", "progress": ""}
+    asked = {"fraud_payment": of_days, "fraud_scored": of_days, "alert": "", "progress": ""}
     with sqlite3.connect(folder / "stream.db") as connection:
         return {
             table: connection.execute(f"SELECT * FROM {table}{where} ORDER BY 1, 2").fetchall()  # noqa: S608
