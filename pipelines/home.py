@@ -12,6 +12,7 @@ import dagster as dg
 import yaml
 
 from models.errors import TesseraError
+from pipelines.storage_speed import keep_engines, read_migrations_once
 from resources.home import writable_home
 from resources.stack.loader import ROOT, Stack
 
@@ -83,7 +84,9 @@ def dagster_instance(stack: Stack) -> Iterator[dg.DagsterInstance]:
     """
     folder = dagster_home(stack)
     os.environ["DAGSTER_HOME"] = str(folder)
+    read_migrations_once()
     with _opened(folder) as instance:
+        keep_engines(instance)
         yield instance
 
 
