@@ -32,23 +32,20 @@ class Said:
 def tessera(arguments: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> Said:
     """Run `tessera` in `folder` with exactly this environment; an exception that it lets through is raised."""
     out, err = io.StringIO(), io.StringIO()
-    with (
-        _as_a_process(["tessera", *arguments], environment, folder),
-        _stack_of(environment),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        code = _exit_code()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = exit_code(arguments, environment, folder)
     return Said(code, out.getvalue(), err.getvalue())
 
 
-def _exit_code() -> int:
+def exit_code(arguments: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> int:
+    """Run the same on this process's own streams."""
     from pipelines.cli import main
 
-    try:
-        main()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    with _as_a_process(["tessera", *arguments], environment, folder), _stack_of(environment):
+        try:
+            main()
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
 
 

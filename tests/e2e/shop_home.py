@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from forked import Forked
 from in_process import Said
 from in_process import tessera as tessera_here
 
@@ -41,6 +42,21 @@ LENIENT: dict[str, Any] = {
     "max_calibration_gap": 1.0,
     "max_slice_drop": 1.0,
 }
+#: A shop of four months with one quick candidate, for tests that need a home and nights, but no good model.
+YOUNG: dict[str, Any] = {
+    "settings": {
+        "ingestion": {"history_days": 120},
+        "churn": {
+            "horizon_days": 28,
+            "population_days": 90,
+            "max_training_cutoffs": 3,
+            "candidates": [{"kind": "logistic_regression"}],
+            "gate": LENIENT | {"n_bootstrap": 100, "confidence": 0.999},
+        },
+    }
+}
+#: The day that the young home has scored.
+YOUNG_DAY = date(2025, 1, 1) + timedelta(days=119)
 _BIN = Path(sys.executable).parent
 _FORBIDDEN = "Traceback"
 
@@ -73,6 +89,10 @@ class Home:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def fork(self, *arguments: str | Path, **more: str) -> Forked:
+        """`tessera` as a process that runs while the test goes on, without the seconds in which one imports."""
+        return Forked([str(argument) for argument in arguments], self.environment(more))
 
     def tessera(self, *arguments: str | Path, code: int = 0, **more: str) -> Said:
         """A command from start to end, in this process; it must end with `code` and never show a traceback."""
@@ -118,11 +138,11 @@ class Home:
         return replace(self, folder=folder)
 
     def with_stack(self, file: Path, change: Mapping[str, Any]) -> "Home":
-        """This home under another stack file: `SMALL`, and `change` laid over it."""
-        return replace(self, stack=write_stack(file, change))
+        """This home under another stack file: its own, and `change` laid over it."""
+        return replace(self, stack=_laid_over(self.stack, file, change))
 
 
-def ended(process: "subprocess.Popen[str]", code: int = 0) -> Said:
+def ended(process: "subprocess.Popen[str] | Forked", code: int = 0) -> Said:
     """What a started command said in the end."""
     out, err = process.communicate(timeout=900)
     return _as_expected(Said(process.returncode, out, err), code)
@@ -134,11 +154,15 @@ def _as_expected(said: Said, code: int) -> Said:
     return said
 
 
-def write_stack(file: Path, change: Mapping[str, Any] | None = None) -> Path:
-    """The shipped `stack.yaml`, a small shop and then `change` laid over its profile `local`; ports replaced whole."""
-    document = yaml.safe_load((ROOT / "stack.yaml").read_text())
+def write_stack(file: Path, *changes: Mapping[str, Any]) -> Path:
+    """The shipped `stack.yaml`, a small shop and then `changes` laid over its profile `local`; ports replaced whole."""
+    return _laid_over(ROOT / "stack.yaml", file, SMALL, *changes)
+
+
+def _laid_over(below: Path, file: Path, *changes: Mapping[str, Any]) -> Path:
+    document = yaml.safe_load(below.read_text())
     local = document["profiles"]["local"]
-    for part in (SMALL, change or {}):
+    for part in changes:
         local["ports"] |= deepcopy(dict(part.get("ports", {})))
         for application, settings in part.get("settings", {}).items():
             local["settings"][application] = _merged(local["settings"][application], settings)

@@ -200,7 +200,7 @@ class TestLabel:
         """Killed after the alert is answered and before the stream is told."""
         dying = {"kind": "tests.faults.dying_events.DyingEventsConfig", "path": "${home}/events.db"}
         home = raised.home.with_stack(tmp_path / "stack.yaml", {"ports": {"events": dying}})
-        process = home.start("alerts", "label", "20180808-596", "fraud", "--who", "ana")
+        process = home.fork("alerts", "label", "20180808-596", "fraud", "--who", "ana")
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
         before = all_feedback(raised)

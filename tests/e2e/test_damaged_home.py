@@ -3,15 +3,23 @@
 from datetime import timedelta
 from pathlib import Path
 
-from shop_home import DAY, Home
+import pytest
+from shop_home import YOUNG_DAY as DAY
+from shop_home import Home
 
 NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture(scope="session")
+def trained(young: Home) -> Home:
+    """Here, every home is one of the young shop."""
+    return young
 
 
 def test_the_night_after_a_damage_publishes_what_an_undamaged_home_does(home: Home, tmp_path: Path) -> None:
     damaged = home.copy(tmp_path / "damaged")
     lake = damaged.opened().open("lake")
-    for table, day in (("orders", DAY - timedelta(days=40)), ("churn_features", DAY)):
+    for table, day in (("orders", DAY - timedelta(days=20)), ("churn_features", DAY)):
         (file,) = (Path(name) for name in lake.files(table, first=day, last=day))
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     for table in ("orders", "ingested_orders"):

@@ -1,7 +1,9 @@
 """`tessera events` as a user calls it: files of events, the past replayed, what nobody could use."""
 
 import json
+import sys
 from datetime import UTC, datetime
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import duckdb
@@ -63,13 +65,14 @@ class TestPublish:
         (tmp_path / "nothing").touch()
         assert empty.tessera("events", "publish", tmp_path / "nothing").out.startswith("0 published")
 
-    def test_a_pipe_that_is_read_twice_adds_nothing_the_second_time(self, empty: Home, tmp_path: Path) -> None:
+    def test_standard_input_that_comes_twice_adds_nothing_the_second_time(
+        self, empty: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         text = "".join(event.to_json() + "\n" for event in GIVEN[:3])
         said = []
         for _ in range(2):
-            process = empty.start("events", "publish", "-", stdin=-1)
-            process.stdin.write(text)
-            said.append(ended(process).out)
+            monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(text.encode())))
+            said.append(empty.tessera("events", "publish", "-").out)
         assert said == ["3 published, 0 already there, 0 refused.\n", "0 published, 3 already there, 0 refused.\n"]
 
     def test_a_line_of_a_slow_pipe_is_published_at_once(self, empty: Home) -> None:
@@ -150,7 +153,7 @@ class TestReplay:
         home, count = self.home(tmp_path, stack), 2 * len(payments_in(handbook, "= DATE '2018-04-02'"))
         speed = 7 * 86_400 / 3
         day = ("--from", "2018-04-02", "--to", "2018-04-02", "--speed", str(speed))
-        process, queue = home.start("events", "replay", *day, TESSERA_DATA_DIR=str(handbook)), queue_of(home)
+        process, queue = home.fork("events", "replay", *day, TESSERA_DATA_DIR=str(handbook)), queue_of(home)
         seen: list[tuple[datetime, datetime]] = []
         while len(seen) < count and process.poll() in (None, 0):
             found = queue.read("g", limit=3, wait_seconds=0.05)

@@ -3,10 +3,11 @@
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
-from shop_home import DAY, Home, ended
+from forked import Forked
+from shop_home import YOUNG_DAY as DAY
+from shop_home import Home, ended
 
 from pipelines.home import dagster_home
 
@@ -14,7 +15,18 @@ NEXT = DAY + timedelta(days=1)
 NIGHTLY = ("run", "churn_nightly", "--date")
 
 
-def kill_once_there(process: "Popen[str]", folder: Path) -> None:
+@pytest.fixture(scope="session")
+def trained(young: Home) -> Home:
+    """Here, every home is one of the young shop."""
+    return young
+
+
+@pytest.fixture(scope="session")
+def small_stack(young_stack: Path) -> Path:
+    return young_stack
+
+
+def kill_once_there(process: Forked, folder: Path) -> None:
     """Kills the process with SIGKILL once `folder` has a new file: the same place of the work on any machine."""
     before = files(folder)
     while process.poll() is None and not files(folder) - before:
@@ -31,7 +43,7 @@ def files(folder: Path) -> set[Path]:
 def test_killed_first_runs_leave_nothing_wrong_behind(empty: Home, trained: Home) -> None:
     """Killed while it ingests, right before it trains, and then left alone: the bytes of an undisturbed home."""
     for table in ("orders", "churn_training_set"):
-        kill_once_there(empty.start(*NIGHTLY, DAY.isoformat()), empty.folder / "lake" / table)
+        kill_once_there(empty.fork(*NIGHTLY, DAY.isoformat()), empty.folder / "lake" / table)
         assert empty.published(DAY) is None
     empty.tessera(*NIGHTLY, DAY.isoformat())
     assert empty.digest(DAY) == trained.digest(DAY)
@@ -49,7 +61,7 @@ def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
     for process in both:
         ended(process)
     for place in ("lake/orders", "lake/churn_features"):
-        kill_once_there(home.start(*NIGHTLY, NEXT.isoformat()), home.folder / place)
+        kill_once_there(home.fork(*NIGHTLY, NEXT.isoformat()), home.folder / place)
         assert home.digest(DAY) == trained.digest(DAY)
     home.tessera(*NIGHTLY, NEXT.isoformat())
     assert home.digest(NEXT) == other.digest(NEXT)
@@ -57,7 +69,7 @@ def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
 
 
 def test_a_home_is_worked_in_by_one_command_at_a_time(home: Home) -> None:
-    first = home.start(*NIGHTLY, DAY.isoformat())
+    first = home.fork(*NIGHTLY, DAY.isoformat())
     holder = home.folder / "locks" / "run.holder"
     while not holder.exists():
         assert first.poll() is None, first.communicate()

@@ -7,7 +7,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from forgetting_home import places_with
-from shop_home import DAY, LENIENT, Home
+from shop_home import YOUNG_DAY as DAY
+from shop_home import Home
 
 #: Orders of the small shop, written as each shop system exports them.
 EXPORTS = {
@@ -36,6 +37,17 @@ EXPORTS = {
         ",",
     ),
 }
+
+
+@pytest.fixture(scope="session")
+def trained(young: Home) -> Home:
+    """Here, every home is one of the young shop."""
+    return young
+
+
+@pytest.fixture(scope="session")
+def small_stack(young_stack: Path) -> Path:
+    return young_stack
 
 
 @pytest.fixture
@@ -79,7 +91,7 @@ def test_an_export_is_scored_in_three_commands(
     if name != "uci":
         shutil.copytree(trained.folder / "mlflow", empty.folder / "mlflow")
         shutil.copy(trained.folder / "layout.json", empty.folder)
-    home = empty.with_stack(tmp_path / "own.yaml", {"settings": {"churn": {"gate": LENIENT}}})
+    home = empty.with_stack(tmp_path / "own.yaml", {})
     said = home.tessera("init", "orders", export(name), "--name", name, COLUMNS="200").out
     assert f"tessera check --profile {name}" in said
     run = next(line for line in said.splitlines() if "tessera run" in line).split("tessera ")[1].split()
@@ -97,10 +109,10 @@ def test_an_export_is_scored_in_three_commands(
 
 
 def _active(orders: duckdb.DuckDBPyConnection) -> int:
-    """Customers with a purchase in the 180 days up to DAY."""
+    """Customers with a purchase in the 90 days up to DAY."""
     found = orders.execute(
         """SELECT count(DISTINCT customer_id) FROM orders WHERE quantity > 0
-        AND ordered_at >= $day - INTERVAL 179 DAY AND ordered_at < $day + INTERVAL 1 DAY""",
+        AND ordered_at >= $day - INTERVAL 89 DAY AND ordered_at < $day + INTERVAL 1 DAY""",
         {"day": DAY},
     ).fetchone()
     return found[0]

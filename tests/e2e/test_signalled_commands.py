@@ -12,7 +12,7 @@ import pytest
 import scoring_world
 from forgetting_home import payment, places_with
 from scoring_world import DAY, World
-from shop_home import Home
+from shop_home import Home, write_stack
 
 from assets.fraud.stream.state import FraudState
 from models.features.fraud_definitions import FEATURES
@@ -41,7 +41,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home with features, scores and champions of both applications, and no MLflow."""
     folder = tmp_path_factory.mktemp("signals")
     (folder / "home").mkdir()
-    home = Home(folder / "home", folder).with_stack(folder / "stack.yaml", CHANGES)
+    home = Home(folder / "home", write_stack(folder / "stack.yaml", CHANGES))
     home.opened().open("notifier")  # makes it a home of this layout
     world = scoring_world.made(home.folder)
     assert world.run().success

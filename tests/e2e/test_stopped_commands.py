@@ -78,7 +78,7 @@ def notices(home: Home) -> list[str]:
 def ended_by(number: signal.Signals, home: Home, mark: Path, day: str) -> tuple[int, str]:
     """Exit code and standard error of a nightly run that gets the signal while it waits in a step."""
     mark.unlink(missing_ok=True)
-    process: Popen[str] = home.start("run", "churn_nightly", "--date", day, **settings(mark))
+    process = home.fork("run", "churn_nightly", "--date", day, **settings(mark))
     until(mark.exists)
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
