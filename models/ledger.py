@@ -1,4 +1,4 @@
-"""The append-only record of who put which model in charge, when and why.
+"""The ledger: an append-only record of every change of champion, with time, actor and reason.
 
 On disk it is one JSON object per line. Each line carries the sha256 of the line before it, so an edited, removed or
 inserted line shows; the last line is covered by its own digest, kept elsewhere by whoever stores the ledger.
@@ -25,7 +25,7 @@ NOTHING_BEFORE = ""
 class LedgerEntry(BaseModel):
     """One change of the champion. `at` is UTC; `previous` is the sha256 of the entry before, so edits show.
 
-    `package` is the sha256 that names all files of `to_version`, empty when nothing is in charge: scoring can check
+    `package` is the sha256 that names all files of `to_version`, empty when there is no champion: scoring can check
     what it loads against the ledger alone. `gate` is the gate's verdict on `to_version` as the registry held it, empty
     if it was never judged. `refusal` is why it would have been refused, had a person not passed it with a reason
     (`why`); empty for everything else. `judged` is the version that the gate judged, where `to_version` is its refit.
@@ -51,22 +51,22 @@ class LedgerEntry(BaseModel):
     @model_validator(mode="after")
     def _names_a_version_unless_it_retires(self) -> Self:
         if (self.action == "retire") != (self.to_version is None):
-            raise ValueError(f"{self.action!r} cannot put {self.to_version!r} in charge")
+            raise ValueError(f"{self.action!r} cannot make {self.to_version!r} champion")
         return self
 
 
 def champion_at(ledger: Sequence[LedgerEntry], moment: datetime) -> str | None:
-    """Return the version that was in charge at `moment` (UTC), by the ledger; None before the first entry."""
+    """Return the version that was champion at `moment` (UTC), by the ledger; None before the first entry."""
     before = [entry for entry in ledger if entry.at <= moment]
     return before[-1].to_version if before else None
 
 
 def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: str) -> str:
-    """Return the reason why `version` may not be put in charge unless a person insists; "" if there is none.
+    """Return the reason why `version` may not be promoted unless a person insists; "" if there is none.
 
     Args:
         ledger: every change of the champion so far, oldest first.
-        version: to be put in charge.
+        version: to be promoted.
         action: `promote` or `rollback`; only a former champion can be rolled back to.
         gate: the gate's verdict on it; "" if it was never judged.
     """
@@ -100,11 +100,11 @@ def passed_by_hand(ledger: Sequence[LedgerEntry]) -> str:
     standing = ledger[-1] if ledger else None
     if standing is None or not standing.refusal:
         return ""
-    return f"version {standing.to_version}, put in charge by hand although {standing.refusal}: {standing.why}"
+    return f"version {standing.to_version}, made champion by hand although {standing.refusal}: {standing.why}"
 
 
 def champions_before(ledger: Sequence[LedgerEntry]) -> list[str]:
-    """Return the version in charge, then those that were in charge before it, newest first; empty when nothing is.
+    """Return the champion, then its predecessors, newest first; empty if there is no champion.
 
     A rollback leaves out what it went back over, and retiring leaves out everything before.
     """
@@ -164,5 +164,5 @@ def _broken(where: str, number: int, what: str) -> TesseraError:
     return TesseraError(
         f"Line {number} of the ledger {where} {what}.",
         expected="lines that were only ever appended",
-        todo="Restore the file from a backup; until then no model is put in charge.",
+        todo="Restore the file from a backup; until then no model is promoted.",
     )

@@ -116,8 +116,8 @@ class FraudSettings(AppSettings):
     Detection, chapter 5.
     """
 
-    train_days: int = Field(default=7, ge=1, description="Days of payments that a model learns from.")
-    holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is judged on.")
+    train_days: int = Field(default=7, ge=1, description="Days of payments that a model is trained on.")
+    holdout_days: int = Field(default=7, ge=1, description="Days of payments that a model is evaluated on (hold-out).")
     alerts_per_day: int = Field(
         default=100, ge=1, description="Number of cards that analysts can look at in a day: the daily budget of alerts."
     )
@@ -125,7 +125,7 @@ class FraudSettings(AppSettings):
         default=0.9, ge=0, le=1, description="Share of a day's payments that have a label when it is time; warns below."
     )
     keep_scores_days: int = Field(
-        default=14, ge=8, description="The stream's store keeps what was said of the payments of these last days."
+        default=14, ge=8, description="Days for which the stream keeps scores, features and alerts of a payment."
     )
     payments: PaymentLimits = PaymentLimits()
     gate: FraudGateConfig = FraudGateConfig()
@@ -158,7 +158,7 @@ class StorageSettings(BaseModel):
         "tables remember 30 days.",
     )
     keep_event_days: int = Field(
-        default=30, ge=1, description="Settled events can be replayed, and dead letters looked at, for this long."
+        default=30, ge=1, description="Days for which acknowledged events can be replayed and dead letters inspected."
     )
 
 

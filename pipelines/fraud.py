@@ -14,7 +14,7 @@ from resources.home import doing_now
 from resources.stack.loader import Stack
 from resources.stack.ports import EventsResource, HomeResource, RegistryResource, StateStoreResource
 
-#: Tag of a run: the offsets it takes in.
+#: Tag of a run: the offsets it processes.
 _OFFSETS = "tessera/offsets"
 #: After so many failures in a row, runs are asked for only so often.
 _FAILURES, _PAUSE = 3, timedelta(hours=1)
@@ -33,8 +33,8 @@ NIGHTLY = automation.job(
     _ROWS
     | dg.AssetSelection.assets(fraud.champion, fraud.scores, fraud.publication)
     | dg.AssetSelection.assets(fraud.alerts, fraud.online_skew, fraud.performance),
-    "Ingest payments, labels and answers, compute features, train if there is no champion, score the day, audit, "
-    "publish, add missing alerts, compare with the stream, judge the day whose labels have come.",
+    "Ingest payments, labels and analysts' feedback, compute features, train if there is no champion, score the day, "
+    "audit, publish, add missing alerts, compare with the stream, evaluate the day whose labels have matured.",
 )
 TRAINING = automation.job(
     "fraud_training",
@@ -47,16 +47,16 @@ CATCH_UP = automation.job(
     "fraud_catch_up",
     FRAUD.name,
     dg.AssetSelection.assets(fraud.stream_catch_up),
-    "Take in the events of some offsets, as a worker would; those taken in before change nothing.",
+    "Process the events of a range of offsets, as a worker would; events that were processed before change nothing.",
 )
 
 
 @dg.sensor(
     job=CATCH_UP,
     minimum_interval_seconds=60,
-    description="Takes in events that no worker (`tessera stream fraud`) takes in. To take events in again, set "
-    "the cursor to the offset before the first of them, 0 for all that are kept: what had its effect does not "
-    "have it again. Clear it to begin where the stream stands.",
+    description="Requests runs for events that no worker (`tessera stream fraud`) processes. To process events "
+    "again, set the cursor to the offset before the first of them, 0 for all that are kept; events that had their "
+    "effect do not have it again. Clear the cursor to continue from the stream's position.",
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def fraud_events(
@@ -66,11 +66,11 @@ def fraud_events(
     registry: RegistryResource,
     home: HomeResource,
 ) -> dg.SensorResult | dg.SkipReason:
-    """One run for each batch of offsets that nobody took in or asked for, unless somebody is taking events in."""
+    """Request one run per range of unprocessed offsets, unless a worker or run is processing events now."""
     if under_way := _runs_under_way(context):
         return dg.SkipReason(f"{under_way} runs are under way.")
     if who := doing_now(home, catch_up.LOCK):
-        return dg.SkipReason(f"Events are taken in by {who}.")
+        return dg.SkipReason(f"Events are being processed by {who}.")
     queue, (position, _) = events.open(), FraudState(state_store.open()).position()
     newest, waiting = queue.newest_offset(), queue.backlog(GROUP)
     due = catch_up.due(newest=newest, waiting=waiting, position=position, cursor=context.cursor)
@@ -79,7 +79,7 @@ def fraud_events(
     if _fails(context):
         return dg.SkipReason(f"{waiting:,} events wait, and the last {_FAILURES} runs failed: next try after an hour.")
     if registry.open().champion(FRAUD.name) is None:
-        return dg.SkipReason(f"{len(due.runs)} runs are due, but no fraud model is in charge: run fraud_training.")
+        return dg.SkipReason(f"{len(due.runs)} runs are due, but there is no fraud champion: run fraud_training.")
     requests = [_catch_up(context, *offsets) for offsets in due.runs]
     return dg.SensorResult(requests, cursor=due.cursor.model_dump_json())
 

@@ -11,6 +11,7 @@ from itertools import islice
 
 import dagster as dg
 
+from assets.stages import metadata_keys as keys
 from assets.stages.ingestion.completeness_log import DayCounts, complete_days
 from models.contracts import CONTRACTS
 from resources.lake.port import Lake
@@ -55,5 +56,5 @@ def _materialization(key: dg.AssetKey, day: date, counts: DayCounts) -> dg.Asset
         key,
         description="Ingested by the run of a later day.",
         partition=day.isoformat(),
-        metadata={"rows kept": counts.kept, "rows quarantined": counts.quarantined},
+        metadata={keys.ROWS_KEPT: counts.kept, keys.ROWS_QUARANTINED: counts.quarantined},
     )

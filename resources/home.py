@@ -1,4 +1,4 @@
-"""The folder that holds everything a profile makes, and who does what in it at this moment."""
+"""The home: the folder of a profile's data, and the locks of processes that work in it."""
 
 import errno
 import os

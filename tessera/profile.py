@@ -1,4 +1,4 @@
-"""What a profile holds, read as pandas DataFrames and Python objects."""
+"""Data of a profile as pandas DataFrames and Python objects."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Profile:
         chosen = registry.champion(name) if version is None else str(version)
         if chosen is None:
             raise TesseraError(
-                f"No model of {app} is in charge.", expected="a champion", todo=f"Run `tessera run {app}_training`."
+                f"There is no champion of {app}.", expected="a champion", todo=f"Run `tessera run {app}_training`."
             )
         return load(registry.fetch(name, chosen), trusted=registry.trusted_packages)
 

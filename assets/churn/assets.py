@@ -14,6 +14,7 @@ from assets.churn import scoring as churn_scoring
 from assets.churn import skew as churn_skew
 from assets.churn import training as churn_training
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.publishing_assets import publication_asset, scores_asset
@@ -62,7 +63,7 @@ def champion(
     settings: SettingsResource,
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
-    """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
+    """Train, evaluate and promote; with a champion and `train: if_no_champion`, only reports it."""
     churn = settings.open().churn
     run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates)
     yield from run.results(
@@ -95,7 +96,7 @@ def online_features(
     """The day's features in the online store, for applications that ask for one customer at a time."""
     day = date.fromisoformat(context.partition_key)
     served = churn_features.materialize(lake.open(), feature_store.open(), day)
-    return dg.MaterializeResult(metadata={"dagster/row_count": served})
+    return dg.MaterializeResult(metadata={keys.ROW_COUNT: served})
 
 
 @dg.asset(

@@ -1,4 +1,4 @@
-"""Steps behind `churn/served_features`: what was served online on a day, held against what training would have seen."""
+"""Steps behind `churn/served_features`: features served online on a day, compared with those of training."""
 
 from __future__ import annotations
 

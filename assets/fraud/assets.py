@@ -24,6 +24,7 @@ from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_processor
 from assets.fraud.stream.state import FraudState
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.publishing_assets import publication_asset, scores_asset
@@ -57,7 +58,7 @@ def feedback(
 ) -> dg.MaterializeResult:
     """Analysts' labels of alerted payments on the day (`tessera alerts label`): labels beside those of the source."""
     rows = alert_feedback.copied(lake.open(), alert_store.open(), date.fromisoformat(context.partition_key))
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows, "answers": rows})
+    return dg.MaterializeResult(metadata={keys.ROW_COUNT: rows, keys.LABELS: rows})
 
 
 @dg.asset(
@@ -71,7 +72,7 @@ def feedback(
 def features(context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource) -> dg.MaterializeResult:
     """Window features of each payment of the day: one row per payment, one partition per day."""
     rows = fraud_features.write(lake.open(), engine.open(), date.fromisoformat(context.partition_key))
-    return dg.MaterializeResult(metadata={"dagster/row_count": rows})
+    return dg.MaterializeResult(metadata={keys.ROW_COUNT: rows})
 
 
 @champion_of(
@@ -88,7 +89,7 @@ def champion(
     settings: SettingsResource,
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
-    """Trains, judges and promotes; with a champion in charge and `train: if_no_champion`, only says who it is."""
+    """Train, evaluate and promote; with a champion and `train: if_no_champion`, only reports it."""
     fraud = settings.open().fraud
     run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates)
     yield from run.results(
@@ -159,7 +160,7 @@ def stream_catch_up(
     settings: SettingsResource,
     home: HomeResource,
 ) -> dg.MaterializeResult:
-    """Events that no worker took in: scored and alerted as `tessera stream fraud` does; taken in again, no change."""
+    """Score events that no worker has processed, exactly as `tessera stream fraud` does. Idempotent."""
     queue, state = events.open(), FraudState(state_store.open(), alert_store.open())
     doing = f"run {context.run.run_id} of {context.run.job_name}"
     with only_one(home, fraud_catch_up.LOCK, doing):
@@ -167,7 +168,7 @@ def stream_catch_up(
         begin = partial(fraud_processor, queue, state, lake.open(), engine.open(), settings.open().fraud)
         caught = fraud_catch_up.catch_up(begin, queue, state, champion, first=config.first, last=config.last)
     unheard = [why for alert in caught.alerts if (why := notify_alert(notifier.open(), alert))]
-    return dg.MaterializeResult(metadata=caught.metadata() | {"notices that failed": len(unheard)})
+    return dg.MaterializeResult(metadata=caught.metadata() | {keys.NOTICES_FAILED: len(unheard)})
 
 
 @dg.asset(
@@ -181,8 +182,8 @@ def stream_catch_up(
         dg.AssetCheckSpec(
             served_skew.CHECK,
             asset=["fraud", "online_skew"],
-            description="What the stream's model was given, against the offline features: other values, payments that "
-            "only one side has, other scores.",
+            description="Features that the stream's model was given, compared with the offline features: other values, "
+            "payments that only one side has, other scores.",
         )
     ],
 )
@@ -193,7 +194,7 @@ def online_skew(
     state_store: StateStoreResource,
     settings: SettingsResource,
 ) -> dg.MaterializeResult:
-    """Every payment that the stream scored on the day, held against what training would have seen."""
+    """Every payment that the stream scored on the day, compared with the features that training would have seen."""
     day = date.fromisoformat(context.partition_key)
     limits = settings.open().fraud.skew
     compared = fraud_skew.compare(lake.open(), sink.open(), FraudState(state_store.open()), limits, day)

@@ -87,7 +87,7 @@ def alert_threshold(loaded: LoadedModel, named: str = "The fraud model") -> floa
         raise TesseraError(
             f"{named} {lacks}.",
             expected="a model of the features in models/features/fraud_definitions.py, with an alert threshold",
-            todo="Train again, or put another version in charge: `tessera rollback fraud`.",
+            todo="Train again, or make another version champion: `tessera rollback fraud`.",
         )
     return threshold_of(loaded.extras[ALERTING])
 
@@ -101,7 +101,7 @@ def require_champion(registry: Registry) -> str:
     version = registry.champion(APP)
     if version is None:
         raise TesseraError(
-            "No fraud model is in charge.",
+            "There is no fraud champion.",
             expected="a champion",
             todo="Train one: `tessera run fraud_training --date YYYY-MM-DD`.",
         )

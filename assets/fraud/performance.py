@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import training as fraud_training
 from assets.fraud.model import FraudModel
+from assets.stages import metadata_keys as keys
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.settings import FraudSettings
 from resources.alert_store.port import AlertStore
@@ -65,15 +66,19 @@ class RealizedPerformance:
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster: numbers that plot, and the context needed to read them."""
-        shown: dict[str, Any] = {"paid on": self.day.isoformat(), "payments": self.known.payments}
+        shown: dict[str, Any] = {keys.PAID_ON: self.day.isoformat(), keys.PAYMENTS: self.known.payments}
         if self.known.labelled_share is not None:
-            shown |= {"labelled_share": round(self.known.labelled_share, 6), "frauds": self.known.frauds}
+            shown |= {keys.LABELLED_SHARE: round(self.known.labelled_share, 6), keys.FRAUDS: self.known.frauds}
         if self.scores is None:
-            return shown | {"note": f"no scores of {self.day}: run `tessera run fraud_nightly --date {self.day}`"}
+            return shown | {keys.NOTE: f"no scores of {self.day}: run `tessera run fraud_nightly --date {self.day}`"}
         measured = {name: getattr(self.scores, name) for name in _MEASURED}
         shown |= {name: round(value, 6) for name, value in measured.items() if value is not None}
-        shown |= {"alerts": self.scores.alerts, "scored": self.scores.payments, "model_version": self.model_version}
-        note = {"note": "the model learnt from labels of this day: it looks better than it is"}
+        shown |= {
+            keys.ALERTS: self.scores.alerts,
+            keys.SCORED: self.scores.payments,
+            keys.MODEL_VERSION: self.model_version,
+        }
+        note = {keys.NOTE: "the model learnt from labels of this day: it looks better than it is"}
         return shown | note if self.knew_labels else shown
 
     def check(self) -> dg.AssetCheckResult:
@@ -87,7 +92,7 @@ class RealizedPerformance:
             passed=share is None or share >= self.min_labelled_share,
             severity=dg.AssetCheckSeverity.WARN,
             description=says,
-            metadata={"labelled_share": share or 0.0, "limit": self.min_labelled_share},
+            metadata={keys.LABELLED_SHARE: share or 0.0, keys.LIMIT: self.min_labelled_share},
         )
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from assets.fraud.app import FRAUD
 from assets.fraud.model import FraudModel, alert_threshold
+from assets.stages import metadata_keys as keys
 from assets.stages.scoring_task import ScoringTask
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
@@ -77,10 +78,10 @@ class Backfilled:
     def metadata(self) -> dict[str, int]:
         """Return the metadata shown in Dagster: numbers that plot."""
         return {
-            "alerts": self.alerts,
-            "already raised": self.before,
-            "added": self.added,
-            "budget": self.budget,
+            keys.ALERTS: self.alerts,
+            keys.ALREADY_RAISED: self.before,
+            keys.ADDED: self.added,
+            keys.BUDGET: self.budget,
         }
 
 
@@ -90,7 +91,7 @@ def add_missing_alerts(
     """Raise an alert for every card of `day` whose published scores call for one and that has none.
 
     What the stream raised, and what was labelled, stays as it is. Thresholds and reasons are those of the model that
-    gave the scores, whoever is in charge now.
+    gave the scores, whoever is the champion now.
     """
     standing = {alert.alert_id for alert in store.find(day, day)}
     missing = [alert for alert in _called_for(lake, sink, registry, day) if alert.alert_id not in standing]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from assets.fraud import features as fraud_features
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud.stream.state import FraudState
+from assets.stages import metadata_keys as keys
 from assets.stages.skew import CHECK, Compared, examples_of
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
@@ -45,14 +46,15 @@ class Streamed:
 
     def check(self) -> dg.AssetCheckResult:
         """Return the check of the features: a warning if no stream ran, an error if equal rows score differently."""
-        if not self.rows["streamed"]:
-            paid = self.rows["only offline"]
+        if not self.rows[keys.STREAMED]:
+            paid = self.rows[keys.ONLY_OFFLINE]
             says = f"no stream scored any of the {paid:,} payments of this day: nothing was compared"
             return dg.AssetCheckResult(
                 check_name=CHECK, passed=not paid, severity=dg.AssetCheckSeverity.WARN, description=says
             )
-        if self.rows["scores differing"] and not self.compared.report.largest_share():
-            says = f"{self.rows['scores differing']:,} payments have another score offline, from the same model and row"
+        if self.rows[keys.SCORES_DIFFERING] and not self.compared.report.largest_share():
+            count = self.rows[keys.SCORES_DIFFERING]
+            says = f"{count:,} payments have another score offline, from the same model and row"
             return dg.AssetCheckResult(
                 check_name=CHECK, passed=False, severity=dg.AssetCheckSeverity.ERROR, description=says
             )
@@ -75,10 +77,10 @@ def compare(lake: Lake, sink: Sink, store: FraudState, config: SkewConfig, day: 
         lake.repair(TABLE)
         lake.replace(TABLE, examples_of(report, served, _KEYS, DAY, day), by=DAY, first=day, last=day)
     rows = {
-        "streamed": online.num_rows,
-        "only online": online.num_rows - int(both.sum()),
-        "only offline": served.num_rows - online.num_rows,
-        "scores differing": _scores_differing(online, fraud_scoring.published_scores(sink, day)),
+        keys.STREAMED: online.num_rows,
+        keys.ONLY_ONLINE: online.num_rows - int(both.sum()),
+        keys.ONLY_OFFLINE: served.num_rows - online.num_rows,
+        keys.SCORES_DIFFERING: _scores_differing(online, fraud_scoring.published_scores(sink, day)),
     }
     return Streamed(Compared(report, config), rows)
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from assets.fraud import features as fraud_features
 from assets.fraud import feedback as alert_feedback
 from assets.fraud.app import FRAUD
+from assets.stages import metadata_keys as keys
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.settings import FraudSettings
@@ -65,10 +66,10 @@ class TrainingSet:
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster."""
         return {
-            "dagster/row_count": self.rows.num_rows,
-            "fraud_share": round(float(np.mean(self.rows["is_fraud"].to_numpy(zero_copy_only=False))), 5),
-            "trained on": f"{self.days.train_first} to {self.days.train_last}",
-            "holdout": _holdout(self.days),
+            keys.ROW_COUNT: self.rows.num_rows,
+            keys.FRAUD_SHARE: round(float(np.mean(self.rows["is_fraud"].to_numpy(zero_copy_only=False))), 5),
+            keys.TRAINED_ON: f"{self.days.train_first} to {self.days.train_last}",
+            keys.HOLDOUT: _holdout(self.days),
         }
 
 

@@ -1,4 +1,4 @@
-"""Keeps storage from growing for ever: files that no table uses any more are removed, and events of long ago."""
+"""Storage upkeep: remove files that no table uses any more, and old events."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.apps import APPS
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from resources.events.port import RetainedEvents
 from resources.lake.port import Lake, RetainedLake
 from resources.sink.port import RetainedSink, Sink
@@ -25,7 +26,7 @@ def vacuum(lake: LakeResource, sink: SinkResource, settings: SettingsResource) -
     They belonged to older versions of a table, to scores that were never published, or to writers that were killed.
     """
     removed = remove_unused(lake.open(), sink.open(), keep_hours=settings.open().storage.keep_hours)
-    return dg.MaterializeResult(metadata={"files removed": sum(removed.values()), **removed})
+    return dg.MaterializeResult(metadata={keys.FILES_REMOVED: sum(removed.values()), **removed})
 
 
 def remove_unused(lake: Lake, sink: Sink, *, keep_hours: int) -> dict[str, int]:
@@ -53,6 +54,6 @@ def old_events(events: EventsResource, settings: SettingsResource) -> dg.Materia
     """
     queue = events.open()
     if not isinstance(queue, RetainedEvents):
-        return dg.MaterializeResult(metadata={"events removed": 0})
+        return dg.MaterializeResult(metadata={keys.EVENTS_REMOVED: 0})
     before = datetime.now(UTC) - timedelta(days=settings.open().storage.keep_event_days)
-    return dg.MaterializeResult(metadata={"events removed": queue.prune(before=before)})
+    return dg.MaterializeResult(metadata={keys.EVENTS_REMOVED: queue.prune(before=before)})

@@ -1,4 +1,4 @@
-"""Erases one entity from everything a home holds; plain functions, usable without Dagster.
+"""Erase one entity from everything a home holds; plain functions, usable without Dagster.
 
 The order makes it sound whatever else runs: the tombstone comes first, and every store asks for tombstones under the
 lock under which it writes. So a run that had read rows of the entity before either writes them before the removal,

@@ -1,4 +1,4 @@
-"""Files of a home that are no tables and still hold a text: what other tools wrote, copies of a source's files."""
+"""Search the files of a home that are not tables for an identifier: logs of other tools, copies of source files."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An attempt at the scores of a day as Dagster and the sink are told of it."""
+"""An attempt at the scores of a day, as metadata for Dagster and as a verdict for the sink."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from assets.stages import metadata_keys as keys
 from models.publishing import AuditVerdict, Publication
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ class AttemptInfo:
     def metadata(self) -> dict[str, Any]:
         """Numbers that plot, and the drift of each feature as a table, for Dagster."""
         shown: dict[str, Any] = {
-            "dagster/row_count": self.draft.rows,
+            keys.ROW_COUNT: self.draft.rows,
             **{name: number for name, number in self.draft.counts.items() if name != "scored"},
             **{name: round(value, 4) for name, value in self.audit.metrics.items()},
-            "model_version": self.draft.model_version,
-            "degradation": self.draft.degradation,
-            **({"steps": "; ".join(self.draft.steps)} if self.draft.steps else {}),
-            "features_of": self.draft.features_of.isoformat(),
-            "attempt": self.draft.attempt,
+            keys.MODEL_VERSION: self.draft.model_version,
+            keys.DEGRADATION: self.draft.degradation,
+            **({keys.STEPS: "; ".join(self.draft.steps)} if self.draft.steps else {}),
+            keys.FEATURES_OF: self.draft.features_of.isoformat(),
+            keys.ATTEMPT: self.draft.attempt,
         }
         if self.drift is None:
             return shown
@@ -41,10 +42,10 @@ class AttemptInfo:
         notes = "; ".join(f"{row.feature} {row.note}" for row in self.drift.features if row.note)
         return {
             **shown,
-            "max_psi": round(most.judged_psi, 4),
-            "max_psi_feature": most.feature,
-            **({"not_compared": notes} if notes else {}),
-            "drift": _drift_table(self.drift),
+            keys.MAX_PSI: round(most.judged_psi, 4),
+            keys.MAX_PSI_FEATURE: most.feature,
+            **({keys.NOT_COMPARED: notes} if notes else {}),
+            keys.DRIFT: _drift_table(self.drift),
         }
 
     def verdict(self) -> AuditVerdict:

@@ -58,7 +58,7 @@ def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> AttemptInfo:
 
     Args:
         night: the stores and the day.
-        worst: the last rung of the ladder that may be taken. Beyond `WORST_OF_A_NIGHT`, a set that the audit blocks is
+        worst: the last score source that may be used. Beyond `WORST_OF_A_NIGHT`, a set that the audit blocks is
             followed by the next source; before, it ends the ladder.
 
     Raises:

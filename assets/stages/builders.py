@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from assets.stages.blocking import or_stop
 from assets.stages.dependants import Dependants
 from assets.stages.ingestion.completeness_log import quarantine_of
@@ -46,10 +47,10 @@ def contracted_table(
         owners=[contract.owner],
         kinds={"lake", "polars"},
         metadata={
-            "dagster/column_schema": column_schema(contract),
-            "contract": f"{contract.table} {contract.version}",
-            "key": contract.key,
-            "fresh within": f"{contract.freshness_hours} h",
+            keys.COLUMN_SCHEMA: column_schema(contract),
+            keys.CONTRACT: f"{contract.table} {contract.version}",
+            keys.CONTRACT_KEY: contract.key,
+            keys.FRESH_WITHIN: f"{contract.freshness_hours} h",
         },
         check_specs=[
             dg.AssetCheckSpec(
@@ -106,23 +107,23 @@ def _ingested(
 def ingestion_metadata(report: Ingested) -> dict[str, Any]:
     """Numbers that plot over the days, and a table of reasons."""
     if not report.provided:
-        return {"note": "not provided by this source", "rows in": 0, "rows kept": 0, "rows quarantined": 0}
+        return {keys.NOTE: "not provided by this source", keys.ROWS_IN: 0, keys.ROWS_KEPT: 0, keys.ROWS_QUARANTINED: 0}
     reasons = [dg.TableRecord({"reason": reason, "rows": rows}) for reason, rows in report.reasons.most_common()]
     schema = dg.TableSchema([dg.TableColumn("reason", "string"), dg.TableColumn("rows", "int")])
     return {
-        "rows in": report.rows_in,
-        "rows kept": report.rows_kept,
-        "rows quarantined": report.rows_quarantined,
-        "quarantined share": report.share,
-        "rows late": report.rows_late,
+        keys.ROWS_IN: report.rows_in,
+        keys.ROWS_KEPT: report.rows_kept,
+        keys.ROWS_QUARANTINED: report.rows_quarantined,
+        keys.QUARANTINED_SHARE: report.share,
+        keys.ROWS_LATE: report.rows_late,
         **_elsewhere(report),
-        "days ingested": report.days,
-        **({"rows forgotten": report.rows_forgotten} if report.rows_forgotten else {}),
-        **({"ids trimmed": report.ids_trimmed} if report.ids_trimmed else {}),
+        keys.DAYS_INGESTED: report.days,
+        **({keys.ROWS_ERASED: report.rows_forgotten} if report.rows_forgotten else {}),
+        **({keys.IDS_TRIMMED: report.ids_trimmed} if report.ids_trimmed else {}),
         **_held(report),
-        "seconds": report.seconds,
-        "reasons": dg.MetadataValue.table(reasons, schema=schema),
-        "quarantine": quarantine_of(report.table),
+        keys.SECONDS: report.seconds,
+        keys.REASONS: dg.MetadataValue.table(reasons, schema=schema),
+        keys.QUARANTINE: quarantine_of(report.table),
     }
 
 
@@ -133,21 +134,21 @@ def _held(report: Ingested) -> dict[str, Any]:
         return {}
     unread = [f"{file.name}: {file.reason}" for file in held.unread]
     return {
-        "rows in the source": held.rows,
-        "files read": held.files,
-        **({"files not read": dg.MetadataValue.json(unread)} if unread else {}),
-        **({"notes": dg.MetadataValue.json(held.oddities())} if held.oddities() else {}),
+        keys.ROWS_IN_SOURCE: held.rows,
+        keys.FILES_READ: held.files,
+        **({keys.FILES_NOT_READ: dg.MetadataValue.json(unread)} if unread else {}),
+        **({keys.NOTES: dg.MetadataValue.json(held.oddities())} if held.oddities() else {}),
     }
 
 
 def _elsewhere(report: Ingested) -> dict[str, int]:
     """Rows that the source holds and that are neither kept nor quarantined by this run, where there are any."""
     counts = {
-        "rows already held": report.rows_held,
-        "rows excluded": report.rows_excluded,
-        "rows waiting": report.rows_waiting,
-        "rows before the history": report.rows_before,
-        "files vanished": len(report.vanished),
+        keys.ROWS_ALREADY_HELD: report.rows_held,
+        keys.ROWS_EXCLUDED: report.rows_excluded,
+        keys.ROWS_WAITING: report.rows_waiting,
+        keys.ROWS_BEFORE_HISTORY: report.rows_before,
+        keys.FILES_VANISHED: len(report.vanished),
     }
     return {name: count for name, count in counts.items() if count}
 
@@ -193,7 +194,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 group_name=app,
                 kinds={"trainer", "registry"},
                 owners=owners,
-                description="The best of the baseline and the profile's trainers, judged by the gate on "
+                description="The best of the baseline and the profile's trainers, evaluated by the gate on "
                 f"{judged_on}. The gate report has its curves.",
             ),
             dg.AssetSpec(
@@ -202,7 +203,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
                 group_name=app,
                 kinds={"registry"},
                 owners=owners,
-                description="The model in charge. A candidate takes over only if it passes every gate.",
+                description="The champion: the version that scores. A candidate replaces it only through the gate.",
             ),
         ],
         check_specs=[
@@ -238,9 +239,9 @@ def _check(report: Ingested, config: IngestionConfig) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR,
         description=_share(report, config) + _sentence(report),
         metadata={
-            "quarantined share": report.share,
-            "quarantined share of all days": report.share_of_window,
-            "limit": config.max_quarantined_share,
+            keys.QUARANTINED_SHARE: report.share,
+            keys.QUARANTINED_SHARE_OF_ALL_DAYS: report.share_of_window,
+            keys.LIMIT: config.max_quarantined_share,
         },
     )
 
@@ -262,7 +263,7 @@ def _sentence(report: Ingested) -> str:
     return (
         f"{report.table}: {report.rows_in} rows in, {report.rows_kept} kept, {report.rows_quarantined} quarantined"
         + (f" ({most})" if most else "")
-        + "".join(f", {name} {count}" for name, count in _elsewhere(report).items())
+        + "".join(f", {name.replace('_', ' ')} {count}" for name, count in _elsewhere(report).items())
         + (f", {report.rows_forgotten} of forgotten entities dropped" if report.rows_forgotten else "")
         + (f", {report.ids_trimmed} ids trimmed of blanks" if report.ids_trimmed else "")
         + "".join(f"; {note}" for note in report.holdings.oddities()[:_NOTES_SHOWN])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.stages import metadata_keys as keys
 from assets.stages.app import App
 from assets.stages.feature_days import DAY, FeatureTable, cutoff_table, missing_days, write_features
 from assets.stages.training_task import TrainingTask
@@ -100,11 +101,11 @@ class CutoffRows:
         """Numbers for Dagster."""
         days = [*self.cutoffs.train, self.cutoffs.holdout]
         return {
-            "dagster/row_count": self.rows.num_rows,
-            "cutoffs": len(self.cutoffs.train),
-            "holdout": self.cutoffs.holdout.isoformat(),
+            keys.ROW_COUNT: self.rows.num_rows,
+            keys.CUTOFFS: len(self.cutoffs.train),
+            keys.HOLDOUT: self.cutoffs.holdout.isoformat(),
             **{name: round(value, 4) for name, value in self.counts.items()},
-            "days": ", ".join(day.isoformat() for day in days),
+            keys.DAYS: ", ".join(day.isoformat() for day in days),
         }
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.stages import metadata_keys as keys
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
@@ -47,7 +48,7 @@ class WrittenFeatures:
 
     def metadata(self) -> dict[str, Any]:
         """Numbers for Dagster."""
-        return {"dagster/row_count": sum(self.rows.values()), "features": self.features, "lake_version": self.version}
+        return {keys.ROW_COUNT: sum(self.rows.values()), keys.FEATURES: self.features, keys.LAKE_VERSION: self.version}
 
 
 def write_features(

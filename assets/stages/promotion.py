@@ -55,7 +55,7 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
     return Verified(version, loaded, rows)
 
 
-def put_in_charge(
+def make_champion(
     registry: Registry,
     app: str,
     version: str,
@@ -96,7 +96,7 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
     Versions that were rolled back from are left out.
 
     Raises:
-        TesseraError: nothing is in charge, or no champion of the ledger can be used.
+        TesseraError: there is no champion, or no champion of the ledger can be used.
     """
     problems: list[Unusable] = []
     for found in champions(app, registry):
@@ -105,7 +105,7 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
         problems.append(found)
     if not problems:
         raise TesseraError(
-            f"No model of {app} is in charge.", expected="a champion", todo=f"Run `tessera run {app}_training`."
+            f"There is no champion of {app}.", expected="a champion", todo=f"Run `tessera run {app}_training`."
         )
     raise TesseraError(
         f"No champion of {app} can be used: " + "; ".join(f"version {one.version}: {one.why}" for one in problems),

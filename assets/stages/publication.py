@@ -1,4 +1,4 @@
-"""Publish the audited scores of a day: one pointer moves, and people are told of each step down the ladder.
+"""Publish the audited scores of a day: one pointer moves, and people are notified of each step down the ladder.
 
 A day that stands published keeps its rows: worse scores never take their place, and those of another model only after
 a person publishes them (`tessera publish`). Rows of the same model, made anew from corrected features, do.
@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.publishing import LADDER, Publication, last_set
 from resources.notifier.port import Level, Notifier
@@ -34,14 +35,14 @@ class Published:
         """The publication record, for Dagster."""
         standing = self.publication
         return {
-            "dagster/row_count": standing.rows,
-            "verdict": self.verdict,
-            "degradation": standing.degradation,
-            "model_version": standing.model_version,
-            "digest": standing.digest,
-            "published_by_run": standing.run_id,
-            "why": standing.why,
-            "publication": dg.MetadataValue.json(standing.model_dump(mode="json")),
+            keys.ROW_COUNT: standing.rows,
+            keys.VERDICT: self.verdict,
+            keys.DEGRADATION: standing.degradation,
+            keys.MODEL_VERSION: standing.model_version,
+            keys.DIGEST: standing.digest,
+            keys.PUBLISHED_BY_RUN: standing.run_id,
+            keys.REASON: standing.why,
+            keys.PUBLICATION: dg.MetadataValue.json(standing.model_dump(mode="json")),
         }
 
 
@@ -129,8 +130,8 @@ def _is_readable(sink: Sink, standing: Publication) -> bool:
 
 def _tell_steps(notifier: Notifier, draft: Publication) -> None:
     """One notice for each step down."""
-    rungs = [step.partition(":")[0] for step in draft.steps]
-    for step, following in zip(draft.steps, [*rungs[1:], draft.degradation], strict=True):
+    sources = [step.partition(":")[0] for step in draft.steps]
+    for step, following in zip(draft.steps, [*sources[1:], draft.degradation], strict=True):
         of = f" of {draft.features_of}" if following == draft.degradation else ""
         notify(
             notifier,

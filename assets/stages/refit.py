@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Serving:
-    """The version to put in charge.
+    """The version to promote.
 
     Attributes:
         version: a refit, or the judged version itself.

@@ -129,7 +129,7 @@ class _Models:
             none = False
             yield FailedSource("fresh", f"the registry cannot be read: {error.what}")
         if none:
-            yield FailedSource("fresh", f"no model of {self._app} is in charge")
+            yield FailedSource("fresh", f"there is no champion of {self._app}")
 
 
 def _last_good(sink: Sink, app: str, day: date) -> Iterator[LastGoodScores]:

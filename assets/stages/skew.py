@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pyarrow as pa
 
+from assets.stages import metadata_keys as keys
 from models.evaluation.config import SkewConfig
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class Compared:
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster: the largest share by cause, which plots, and every feature."""
-        kept = {"examples in the lake": self.report.examples.num_rows}
-        return self._shares() | kept | {"features": _feature_table(self.report.features)}
+        kept = {keys.EXAMPLES_IN_LAKE: self.report.examples.num_rows}
+        return self._shares() | kept | {keys.FEATURE_SKEW: _feature_table(self.report.features)}
 
     def check(self) -> dg.AssetCheckResult:
         """Fails above any limit of the settings: an error for values, a warning for what only came late."""
@@ -49,16 +50,16 @@ class Compared:
             description="; ".join(_sentence(excess) for excess in excesses) or self._verdict(),
             metadata={
                 **self._shares(),
-                "features": _feature_table(tuple(named.values()) or self.report.features[:_NAMED]),
-                "limits": dg.MetadataValue.json(self.config.model_dump(exclude={"examples_per_feature"})),
+                keys.FEATURE_SKEW: _feature_table(tuple(named.values()) or self.report.features[:_NAMED]),
+                keys.LIMITS: dg.MetadataValue.json(self.config.model_dump(exclude={"examples_per_feature"})),
             },
         )
 
     def _shares(self) -> dict[str, Any]:
         from models.evaluation.skew import CAUSES
 
-        shares = {f"{cause}_share": round(self.report.largest_share(cause), 6) for cause in CAUSES}
-        return {"rows compared": self.report.compared, **shares}
+        shares = {keys.share_key(cause): round(self.report.largest_share(cause), 6) for cause in CAUSES}
+        return {keys.ROWS_COMPARED: self.report.compared, **shares}
 
     def _verdict(self) -> str:
         if not self.report.compared:

@@ -128,8 +128,8 @@ def _model(registry: Registry, record: Publication) -> dict[str, Any]:
         "trained_as_of": tags.get("as_of"),
         "kind": tags.get("kind"),
         "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not judged",
-        "in_charge_since": promoted[-1].at if promoted else None,
-        "put_in_charge_by": promoted[-1].who if promoted else None,
+        "champion_since": promoted[-1].at if promoted else None,
+        "promoted_by": promoted[-1].who if promoted else None,
     }
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import dagster as dg
 
+from assets.stages import metadata_keys as keys
 from assets.stages.champion_refit import Contender, Standing, standing
 from assets.stages.packaging import Packed, pack, registered
-from assets.stages.promotion import put_in_charge
+from assets.stages.promotion import make_champion
 from assets.stages.refit import Serving, notify_refused_refit, serving
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
@@ -80,11 +81,11 @@ class Evaluation:
         """Return the metadata shown in Dagster: numbers that plot, the gate report with its curves."""
         return {
             **_shown(self.metrics),
-            "kind": self.candidate.name,
-            "version": self.version or "not registered",
-            "holdout": self.holdout,
-            "against champion": self.says("champion"),
-            "gate report": dg.MetadataValue.md(self.report.markdown()),
+            keys.KIND: self.candidate.name,
+            keys.VERSION: self.version or "not registered",
+            keys.HOLDOUT: self.holdout,
+            keys.AGAINST_CHAMPION: self.says("champion"),
+            keys.GATE_REPORT: dg.MetadataValue.md(self.report.markdown()),
         }
 
 
@@ -255,7 +256,7 @@ def promote_or_keep(
     """Promote the passing version, refit on all mature rows, or keep the champion; return the resulting champion.
 
     Raises:
-        TesseraError: the gate is closed and no model is in charge.
+        TesseraError: the gate is closed and there is no champion.
     """
     app = task.app
     if evaluation.passing is not None:
@@ -269,15 +270,15 @@ def promote_or_keep(
             undelivered = notify_refused_refit(notifier, task, served, evaluation.as_of, run_id)
             verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
-        return _in_charge(app, registry, verdict)
+        return _champion_result(app, registry, verdict)
     stopped = ", ".join(evaluation.report.stopped_by)
     if registry.champion(app) is None:
         raise TesseraError(
             f"The candidate ({evaluation.named}) was stopped by the gate: {stopped}.",
-            expected="a first model that passes every check, since none is in charge",
+            expected="a first model that passes every check, since there is none",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )
-    return _in_charge(app, registry, f"stays: candidate {evaluation.named} was stopped by {stopped}", evaluation)
+    return _champion_result(app, registry, f"stays: candidate {evaluation.named} was stopped by {stopped}", evaluation)
 
 
 def _promote(
@@ -289,7 +290,7 @@ def _promote(
         f"on {passed.holdout}; {passed.says('champion')}"
     )
     why += f"; {served.says}" if served.says else ""
-    put_in_charge(
+    make_champion(
         registry,
         task.app,
         served.version,
@@ -312,11 +313,13 @@ def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Tra
 
 
 def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:
-    """Return the model in charge, on a night without training."""
-    return _in_charge(app, registry, "stays: no training was due")
+    """Return the champion, on a night without training."""
+    return _champion_result(app, registry, "stays: no training was due")
 
 
-def _in_charge(app: str, registry: Registry, verdict: str, refused: Evaluation | None = None) -> dg.MaterializeResult:
+def _champion_result(
+    app: str, registry: Registry, verdict: str, refused: Evaluation | None = None
+) -> dg.MaterializeResult:
     """Return the champion's numbers. A refused challenger is worth a warning: the champion goes on.
 
     They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.
@@ -340,16 +343,16 @@ def _in_charge(app: str, registry: Registry, verdict: str, refused: Evaluation |
     )
     metadata = {
         **_shown(promoted[-1] if promoted else {}),
-        "version": str(version),
-        "in charge since": dg.MetadataValue.timestamp(standing.at),
-        "because": standing.why,
-        "verdict": verdict,
+        keys.VERSION: str(version),
+        keys.CHAMPION_SINCE: dg.MetadataValue.timestamp(standing.at),
+        keys.REASON: standing.why,
+        keys.VERDICT: verdict,
     }
     if by_hand := passed_by_hand(ledger):
-        metadata["by hand"] = by_hand
+        metadata[keys.BY_HAND] = by_hand
     return dg.MaterializeResult(asset_key=[app, "champion"], metadata=metadata, check_results=[gate])
 
 
 def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
-    """As many digits as people can use; the registry keeps all of them."""
+    """Round to 4 digits for display; the registry keeps full precision."""
     return {name: round(value, 4) for name, value in metrics.items()}

@@ -70,15 +70,15 @@ def top_precision(context: GateContext, model: str, k: int) -> float:
     return entity_precision_at(held.labels, context.scores(model), held.groups, days, k)
 
 
-def top(context: GateContext) -> GateCheck:
+def precision_at_k(context: GateContext) -> GateCheck:
     """Check that the top k of a day hold no fewer positives than the champion's, within the allowed drop."""
     limits = limits_of(context)
     k, drop = limits.top_per_day, limits.max_top_drop
     if k is None:
-        return GateCheck("top", True, None, None, "not asked: nobody looks at the first of a day")
+        return GateCheck("precision_at_k", True, None, None, "not asked: nobody looks at the first of a day")
     mine, theirs = (top_precision(context, name, k) for name in (CANDIDATE, context.reference))
     says = f"precision among the first {k} of a day {mine:.4f}, {context.reference} {theirs:.4f}"
-    return GateCheck("top", mine - theirs >= -drop, mine - theirs, -drop, says)
+    return GateCheck("precision_at_k", mine - theirs >= -drop, mine - theirs, -drop, says)
 
 
 def calibration(context: GateContext) -> GateCheck:

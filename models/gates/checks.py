@@ -15,11 +15,11 @@ _LATENCY_ROWS = 2_000
 _LATENCY_REPEATS = 5
 
 
-def floor(context: GateContext) -> GateCheck:
+def absolute_floor(context: GateContext) -> GateCheck:
     """Check that the lower end of the metric's interval reaches the floor."""
     found, limit = context.quality(CANDIDATE), context.config.min_quality
     says = f"{context.metric} {found}; the lower end must reach {limit:g}"
-    return GateCheck("floor", found.low >= limit, found.low, limit, says)
+    return GateCheck("absolute_floor", found.low >= limit, found.low, limit, says)
 
 
 def baseline(context: GateContext) -> GateCheck:
@@ -87,7 +87,7 @@ def loads(context: GateContext) -> GateCheck:
     return GateCheck("loads", scored > 0, float(scored), 1.0, f"loaded, {scored} golden rows scored as in training")
 
 
-def unseen(context: GateContext) -> GateCheck:
+def holdout_unseen(context: GateContext) -> GateCheck:
     """Check that neither candidate nor champion was trained on anything that the hold-out's labels depend on."""
     split, day = context.split, context.holdout_day
     shared = len(_keys(split.train) & _keys(split.holdout))
@@ -97,11 +97,11 @@ def unseen(context: GateContext) -> GateCheck:
     if standing is not None:
         problems += _overlaps(f"version {standing.version}", standing.label_end, standing.train_cutoffs, day)
     says = "; ".join(problems) or f"all training labels ended by {split.label_end}, the hold-out begins after {day}"
-    return GateCheck("unseen", not problems, float(shared), 0.0, says)
+    return GateCheck("holdout_unseen", not problems, float(shared), 0.0, says)
 
 
 #: Checks that compare with the champion alone: a candidate that only these stop is sound, but no better.
-COMPARISONS = frozenset({"champion", "top", "slices"})
+COMPARISONS = frozenset({"champion", "precision_at_k", "slices"})
 
 
 def has_seen(label_end: date, cutoffs: tuple[date, ...], holdout: date) -> bool:

@@ -25,7 +25,7 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
         default=0.005, ge=0, description="Metric by which a simple baseline may be ahead, if chance explains it."
     )
     max_slice_drop: float = Field(
-        default=0.05, ge=0, description="Metric a slice may lose to the model in charge (or the trained baseline)."
+        default=0.05, ge=0, description="Metric a slice may lose to the champion (or the trained baseline)."
     )
     min_slice_rows: int = Field(
         default=150, ge=1, description="Rows below which a slice is shown, but decides nothing."
@@ -49,12 +49,12 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
     max_champion_jump: float = Field(
         default=0.2,
         gt=0,
-        description="Metric by which a candidate may be ahead of the model in charge; likewise.",
+        description="Metric by which a candidate may be ahead of the champion; likewise.",
     )
     max_control_z: float = Field(
         default=5.0,
         gt=0,
-        description="Standard errors by which the metric learnt from shuffled labels may exceed chance.",
+        description="Standard errors by which the metric of a model trained on shuffled labels may exceed chance.",
     )
 
 
@@ -74,7 +74,7 @@ class BinaryGateConfig(GateConfig, frozen=True):
     max_top_drop: float = Field(
         default=0.02,
         ge=0,
-        description="Precision among them that may be lost to the model in charge (or the baseline).",
+        description="Precision among them that may be lost to the champion (or the baseline).",
     )
     max_ece: float = Field(
         default=0.08, gt=0, description="Largest expected calibration error (ECE) beyond the one that chance explains."
@@ -83,7 +83,7 @@ class BinaryGateConfig(GateConfig, frozen=True):
         default=0.10, gt=0, description="Largest difference between mean probability and churn rate over the hold-out."
     )
     max_slice_drop: float = Field(
-        default=0.05, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
+        default=0.05, ge=0, description="AUC a slice may lose to the champion (or the trained baseline)."
     )
     max_feature_auc: float = Field(
         default=0.95,
@@ -114,10 +114,12 @@ class BinaryGateConfig(GateConfig, frozen=True):
         default=0.04,
         gt=0,
         le=0.5,
-        description="AUC by which a candidate may be ahead of the model in charge; likewise.",
+        description="AUC by which a candidate may be ahead of the champion; likewise.",
     )
     max_control_z: float = Field(
-        default=5.0, gt=0, description="Standard errors by which the AUC learnt from shuffled labels may exceed 0.5."
+        default=5.0,
+        gt=0,
+        description="Standard errors by which the AUC of a model trained on shuffled labels may exceed 0.5.",
     )
 
 
@@ -133,7 +135,7 @@ class RegressionGateConfig(GateConfig, frozen=True):
     max_slice_drop: float = Field(
         default=0.25,
         ge=0,
-        description="D² a slice may lose to the model in charge (or the trained baseline). Where numbers are small, a "
+        description="D² a slice may lose to the champion (or the trained baseline). Where numbers are small, a "
         "tenth of a unit is as much as this.",
     )
     min_coverage: float = Field(
@@ -198,7 +200,7 @@ class FraudGateConfig(BinaryGateConfig, frozen=True):
         default=100, ge=1, description="Cards looked at per day; their precision must not fall. None: not asked."
     )
     max_slice_drop: float = Field(
-        default=0.10, ge=0, description="AUC a slice may lose to the model in charge (or the trained baseline)."
+        default=0.10, ge=0, description="AUC a slice may lose to the champion (or the trained baseline)."
     )
     max_jump: float = Field(
         default=0.22,

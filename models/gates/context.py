@@ -66,7 +66,7 @@ class GateContext:
 
     @property
     def champion(self) -> Champion | None:
-        """The model in charge; None if there is none yet."""
+        """The champion; None if there is none yet."""
         champion = require(self.evidence.champion, "the champion, nor word that there is none")
         return None if isinstance(champion, NoChampion) else champion
 

@@ -25,14 +25,14 @@ class NoChampion:
 
 @dataclass(frozen=True)
 class Champion:
-    """The model in charge, or its judged settings trained on the candidate's rows.
+    """The champion, or its judged settings trained on the candidate's rows.
 
     Attributes:
-        version: in charge.
+        version: of the champion.
         label_end: last day that any label looked at which `score` learnt from.
         train_cutoffs: days of the cut-offs that it learnt from.
         score: gives the probability of each row of a table of features.
-        says: what is compared, in words; empty for the model in charge as it is.
+        says: what is compared, in words; empty for the champion as it is.
         is_renewed: the candidate has its settings, trained on newer rows.
     """
 
@@ -53,7 +53,7 @@ class GateEvidence:
         model: the candidate.
         split: rows it learnt from, rows it did not.
         baselines: probabilities of the hold-out rows by simple models, that of `trained_baseline` among them.
-        champion: the model in charge, or `NoChampion()`.
+        champion: the champion, or `NoChampion()`.
         control: what the candidate's trainer made of shuffled labels.
         size_bytes: of the candidate's package.
         loads: reads the package back as a night will; gives the number of golden rows that it scores as in training, or
@@ -77,5 +77,5 @@ class GateEvidence:
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:
-    """Return the model in charge, from its package."""
+    """Return the champion, from its package."""
     return Champion(version, loaded.card.label_end, loaded.card.train_cutoffs, loaded.score)

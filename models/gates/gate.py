@@ -1,4 +1,4 @@
-"""The gate: nothing is put in charge unless every check was made and passed."""
+"""The gate: no model is promoted unless every check was made and passed."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -11,14 +11,14 @@ from models.tasks.task import Task
 from models.training.dataset import Split
 
 
-def varied(context: GateContext) -> GateCheck:
+def features_vary(context: GateContext) -> GateCheck:
     """Check that at least one feature is not the same in every training row."""
     rows = context.split.train.rows
     first = rows[:1]
     same = ((rows == first) | (np.isnan(rows) & np.isnan(first))).all(axis=0)
     several = int((~same).sum())
     says = f"{several} of {same.size} features have more than one value in the training rows"
-    return GateCheck("varied", several > 0, float(several), 1.0, says)
+    return GateCheck("features_vary", several > 0, float(several), 1.0, says)
 
 
 def check_sufficient(app: str, split: Split, config: GateConfig, task: Task) -> None:

@@ -12,7 +12,9 @@ class ScoringConfig(BaseModel):
 
     batch_rows: int = Field(default=65_536, ge=1, description="Rows per chunk; results do not depend on it.")
     contact_budget: int = Field(default=1_000, ge=0, description="At most this many entities are marked `contact`.")
-    min_contact_score: float = Field(default=0.5, ge=0, le=1, description="Below this probability nobody is contacted.")
+    min_contact_score: float = Field(
+        default=0.5, ge=0, le=1, description="Entities below this probability are not contacted."
+    )
     max_reasons_rows: int = Field(
         default=1_000, ge=0, description="At most this many contacts, the highest, get reasons."
     )

@@ -38,7 +38,7 @@ class BinaryClassification(Task):
     @property
     def sufficient(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
         """Entities of both classes, and features that vary."""
-        return (binary.classes, sufficiency.varied)
+        return (binary.classes, sufficiency.features_vary)
 
     @property
     def checks(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
@@ -46,15 +46,15 @@ class BinaryClassification(Task):
         return (
             binary.rows,
             *self.sufficient,
-            shared.unseen,
+            shared.holdout_unseen,
             leakage_checks.recomputed,
             binary.leakage,
             leakage_checks.identity,
-            shared.floor,
+            shared.absolute_floor,
             shared.baseline,
             shared.champion,
             leakage_checks.jump,
-            binary.top,
+            binary.precision_at_k,
             shared.slices,
             binary.calibration,
             shared.latency,

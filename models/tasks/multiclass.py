@@ -38,7 +38,7 @@ class MulticlassClassification(Task):
     @property
     def sufficient(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
         """Entities of every class, and features that vary."""
-        return (multiclass.classes, sufficiency.varied)
+        return (multiclass.classes, sufficiency.features_vary)
 
     @property
     def checks(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
@@ -46,11 +46,11 @@ class MulticlassClassification(Task):
         return (
             multiclass.rows,
             *self.sufficient,
-            shared.unseen,
+            shared.holdout_unseen,
             leakage_checks.recomputed,
             multiclass.leakage,
             leakage_checks.identity,
-            shared.floor,
+            shared.absolute_floor,
             shared.baseline,
             shared.champion,
             leakage_checks.jump,

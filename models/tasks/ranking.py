@@ -37,7 +37,7 @@ class Ranking(Task):
     @property
     def sufficient(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
         """Entities with relevant and irrelevant items, and features that vary."""
-        return (ranking.relevance, sufficiency.varied)
+        return (ranking.relevance, sufficiency.features_vary)
 
     @property
     def checks(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
@@ -45,11 +45,11 @@ class Ranking(Task):
         return (
             ranking.rows,
             *self.sufficient,
-            shared.unseen,
+            shared.holdout_unseen,
             leakage_checks.recomputed,
             ranking.leakage,
             leakage_checks.identity,
-            shared.floor,
+            shared.absolute_floor,
             shared.baseline,
             shared.champion,
             leakage_checks.jump,

@@ -42,7 +42,7 @@ class Regression(Task):
     @property
     def sufficient(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
         """Entities with different labels, and features that vary."""
-        return (regression.entities, sufficiency.varied)
+        return (regression.entities, sufficiency.features_vary)
 
     @property
     def checks(self) -> tuple[Callable[[GateContext], GateCheck], ...]:
@@ -50,11 +50,11 @@ class Regression(Task):
         return (
             regression.rows,
             *self.sufficient,
-            shared.unseen,
+            shared.holdout_unseen,
             leakage_checks.recomputed,
             regression.leakage,
             leakage_checks.identity,
-            shared.floor,
+            shared.absolute_floor,
             shared.baseline,
             shared.champion,
             leakage_checks.jump,

@@ -14,7 +14,9 @@ class RefitConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = Field(default=True, description="Judged settings are refit on all mature rows, hold-out included.")
+    enabled: bool = Field(
+        default=True, description="Refit the evaluated settings on all mature rows, hold-out included."
+    )
     min_rank_correlation: float = Field(
         default=0.95, ge=-1, le=1, description="Spearman correlation with the judged model's scores of tonight's rows."
     )
@@ -22,7 +24,7 @@ class RefitConfig(BaseModel):
         default=0.02,
         ge=0,
         le=1,
-        description="Largest difference of the two mean scores of tonight's rows; of numbers, as a share of the mean.",
+        description="Largest difference of the mean scores of tonight's rows; for regression, as a share of the mean.",
     )
 
 

@@ -115,5 +115,5 @@ def _check_trees(booster: HistGradientBoostingClassifier, file: Path) -> None:
             raise TesseraError(
                 f"{file} holds a tree that points outside itself.",
                 expected="a whole file",
-                todo="Do not load it. Put an earlier version in charge with `tessera rollback`.",
+                todo="Do not load it. Make an earlier version champion with `tessera rollback`.",
             )

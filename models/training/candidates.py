@@ -49,7 +49,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that asks to be put in charge. `folds`: for each metric, one value per fold; all share these folds."""
+    """A trained model proposed for promotion. `folds`: for each metric, one value per fold; all share these folds."""
 
     name: str
     fit: Fit

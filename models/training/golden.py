@@ -1,6 +1,6 @@
 """The golden set of a model package: rows with the scores that the model gave when it was trained.
 
-A package that was read back may go in charge only if it still gives these scores.
+A package that was read back may become champion only if it still gives these scores.
 """
 
 import json
@@ -42,7 +42,7 @@ def verified_package(folder: Path, trusted: Collection[str] = ()) -> tuple[Loade
         raise TesseraError(
             f"The model package {folder} cannot be used: {type(error).__name__}: {error}.",
             expected="a package that loads and scores its golden set",
-            todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+            todo="Make an earlier version champion with `tessera rollback`, or train again.",
         ) from error
 
 

@@ -270,7 +270,7 @@ def _refused(folder: Path, why: str) -> TesseraError:
     return TesseraError(
         f"The model package {folder} is refused: {why}.",
         expected="exactly what was saved",
-        todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+        todo="Make an earlier version champion with `tessera rollback`, or train again.",
     )
 
 

@@ -127,7 +127,7 @@ def skops_io() -> ModuleType:
 
 
 _TRUSTED_TYPES = "skops.io._trusted_types"
-_TODO = "Do not load it. Put an earlier version in charge with `tessera rollback`, and find out who wrote this file."
+_TODO = "Do not load it. Make an earlier version champion with `tessera rollback`, and find out who wrote this file."
 
 
 def _nodes(value: object) -> Iterator[dict[str, Any]]:

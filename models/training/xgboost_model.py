@@ -84,7 +84,7 @@ def read_booster(folder: Path, *, threads: int = 1) -> xgb.Booster:
         raise TesseraError(
             f"{folder / BOOSTER_FILE} is no XGBoost model.",
             expected="a booster in UBJ format",
-            todo="Put an earlier version in charge with `tessera rollback`, or train again.",
+            todo="Make an earlier version champion with `tessera rollback`, or train again.",
         ) from error
     booster.set_param({"nthread": threads})
     return booster

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assets.apps import APPS
+from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from pipelines.cli.console import literal
@@ -81,17 +82,18 @@ def _steps(outcome: Outcome) -> str:
 
 
 #: Rows of the source that are neither kept nor quarantined, where there are any.
-_BESIDE = ("rows already held", "rows excluded", "rows waiting", "rows before the history", "files vanished")
+_BESIDE = (keys.ROWS_ALREADY_HELD, keys.ROWS_EXCLUDED, keys.ROWS_WAITING, keys.ROWS_BEFORE_HISTORY, keys.FILES_VANISHED)
 
 
 def _ingested(found: dict[str, Any]) -> str:
-    if "quarantined share" not in found:
-        return str(found["note"])
+    if keys.QUARANTINED_SHARE not in found:
+        return str(found[keys.NOTE])
     return (
-        f"{found['rows in']:,} rows in, {found['rows kept']:,} kept, {found['rows quarantined']:,} in quarantine "
-        f"({found['quarantined share']:.1%}), {found['days ingested']} days"
-        + "".join(f", {name} {found[name]:,}" for name in _BESIDE if name in found)
-        + _odd(found.get("notes", []))
+        f"{found[keys.ROWS_IN]:,} rows in, {found[keys.ROWS_KEPT]:,} kept, "
+        f"{found[keys.ROWS_QUARANTINED]:,} in quarantine "
+        f"({found[keys.QUARANTINED_SHARE]:.1%}), {found[keys.DAYS_INGESTED]} days"
+        + "".join(f", {name.replace('_', ' ')} {found[name]:,}" for name in _BESIDE if name in found)
+        + _odd(found.get(keys.NOTES, []))
     )
 
 
@@ -102,20 +104,20 @@ def _odd(notes: list[str]) -> str:
 
 
 def _features(found: dict[str, Any]) -> str:
-    return f"{found['dagster/row_count']:,} customers x {found['features']} features"
+    return f"{found[keys.ROW_COUNT]:,} customers x {found[keys.FEATURES]} features"
 
 
 def _training(found: dict[str, Any]) -> str:
     return (
-        f"{found['dagster/row_count']:,} rows at {found['cutoffs']} past cut-offs, "
-        f"{found['churn_rate']:.1%} churned, judged at {found['holdout']}"
+        f"{found[keys.ROW_COUNT]:,} rows at {found[keys.CUTOFFS]} past cut-offs, "
+        f"{found[keys.CHURN_RATE]:.1%} churned, judged at {found[keys.HOLDOUT]}"
     )
 
 
 def _payments(found: dict[str, Any]) -> str:
     return (
-        f"{found['dagster/row_count']:,} payments, {found['fraud_share']:.2%} fraud, trained on {found['trained on']}, "
-        f"judged on {found['holdout']}"
+        f"{found[keys.ROW_COUNT]:,} payments, {found[keys.FRAUD_SHARE]:.2%} fraud, "
+        f"trained on {found[keys.TRAINED_ON]}, judged on {found[keys.HOLDOUT]}"
     )
 
 
@@ -135,13 +137,13 @@ _METRICS = {
 
 def _candidate(found: dict[str, Any]) -> str:
     measured = ", ".join(f"{words} {found[name]:.3f}" for name, words in _METRICS.items() if name in found)
-    if "precision_at_top_per_day" in found:
-        measured += f", precision at the top of a day {found['precision_at_top_per_day']:.3f}"
-    return f"{found['kind']}: {measured} on unseen {found['holdout']}; {found['against champion']}"
+    if keys.PRECISION_AT_TOP_PER_DAY in found:
+        measured += f", precision at the top of a day {found[keys.PRECISION_AT_TOP_PER_DAY]:.3f}"
+    return f"{found[keys.KIND]}: {measured} on unseen {found[keys.HOLDOUT]}; {found[keys.AGAINST_CHAMPION]}"
 
 
 def _champion(found: dict[str, Any]) -> Text:
-    return Text.assemble(literal(f"version {found['version']}", "bold"), " ", literal(found["verdict"]))
+    return Text.assemble(literal(f"version {found[keys.VERSION]}", "bold"), " ", literal(found[keys.VERDICT]))
 
 
 def _by_hand(app: str, stack: Stack) -> str:
@@ -153,64 +155,66 @@ def _by_hand(app: str, stack: Stack) -> str:
 
 
 def _scores(found: dict[str, Any]) -> str:
-    rows = f"{found['dagster/row_count']:,} scored, {found['contacts']:,} to contact, mean {found['mean_score']:.3f}"
-    return f"{rows}, {found['degradation']}"
+    rows = f"{found[keys.ROW_COUNT]:,} scored, {found[keys.CONTACTS]:,} to contact, mean {found[keys.MEAN_SCORE]:.3f}"
+    return f"{rows}, {found[keys.DEGRADATION]}"
 
 
 def _drift(found: dict[str, Any]) -> str:
-    if "max_psi" not in found:
+    if keys.MAX_PSI not in found:
         return "not measured: these scores were made before, from other features"
-    largest = f"largest PSI {found['max_psi']:.2f} ({found['max_psi_feature']})"
-    return f"{largest}; {found['not_compared']}" if "not_compared" in found else largest
+    largest = f"largest PSI {found[keys.MAX_PSI]:.2f} ({found[keys.MAX_PSI_FEATURE]})"
+    return f"{largest}; {found[keys.NOT_COMPARED]}" if keys.NOT_COMPARED in found else largest
 
 
 def _published(found: dict[str, Any]) -> Text:
-    return Text.assemble(literal(found["verdict"], "bold"), f", digest {found['digest'][:12]}")
+    return Text.assemble(literal(found[keys.VERDICT], "bold"), f", digest {found[keys.DIGEST][:12]}")
 
 
 def _online(found: dict[str, Any]) -> str:
-    return f"features of {found['dagster/row_count']:,} customers in the online store"
+    return f"features of {found[keys.ROW_COUNT]:,} customers in the online store"
 
 
 def _served(found: dict[str, Any]) -> str:
-    if not found["rows compared"]:
+    if not found[keys.ROWS_COMPARED]:
         return "nothing that was served that day is in the log"
-    worst = f"{found['value_share']:.2%} wrong, {found['stale_share']:.2%} stale, {found['missing_share']:.2%} missing"
-    return f"{found['rows compared']:,} logged rows against training: {worst} in the worst feature"
+    causes = {"wrong": keys.VALUE_SHARE, "stale": keys.STALE_SHARE, "missing": keys.MISSING_SHARE}
+    worst = ", ".join(f"{found[key]:.2%} {words}" for words, key in causes.items())
+    return f"{found[keys.ROWS_COMPARED]:,} logged rows against training: {worst} in the worst feature"
 
 
 def _payments_scored(found: dict[str, Any]) -> str:
-    mean = f", mean {found['mean_score']:.4f}" if "mean_score" in found else ""
+    mean = f", mean {found[keys.MEAN_SCORE]:.4f}" if keys.MEAN_SCORE in found else ""
     return (
-        f"{found['dagster/row_count']:,} payments by version {found['model_version']}{mean}, "
-        f"{found['over_threshold']:,} over the threshold, {found['degradation']}"
+        f"{found[keys.ROW_COUNT]:,} payments by version {found[keys.MODEL_VERSION]}{mean}, "
+        f"{found[keys.OVER_THRESHOLD]:,} over the threshold, {found[keys.DEGRADATION]}"
     )
 
 
 def _alerts(found: dict[str, Any]) -> str:
     return (
-        f"{found['alerts']:,} cards: {found['already raised']:,} were alerted before, {found['added']:,} added; "
-        f"{found['budget']:,} can be looked at"
+        f"{found[keys.ALERTS]:,} cards alerted: {found[keys.ALREADY_RAISED]:,} before, {found[keys.ADDED]:,} added; "
+        f"review budget {found[keys.BUDGET]:,}"
     )
 
 
 def _streamed(found: dict[str, Any]) -> str:
-    if not found["streamed"]:
+    if not found[keys.STREAMED]:
         return "no stream scored any payment of this day"
     return (
-        f"{found['streamed']:,} payments against the offline features: {found['value_share']:.2%} wrong in the worst "
-        f"feature, {found['scores differing']:,} other scores, {found['only online']:,} only online, "
-        f"{found['only offline']:,} only offline"
+        f"{found[keys.STREAMED]:,} payments against the offline features: "
+        f"{found[keys.VALUE_SHARE]:.2%} wrong in the worst feature, "
+        f"{found[keys.SCORES_DIFFERING]:,} other scores, "
+        f"{found[keys.ONLY_ONLINE]:,} only online, {found[keys.ONLY_OFFLINE]:,} only offline"
     )
 
 
 def _performance(found: dict[str, Any]) -> str:
-    if not found["payments"]:
-        return f"no payments on {found['paid on']}"
-    known = f"{found['paid on']}: {found['labelled_share']:.1%} labelled, {found['frauds']:,} frauds"
+    if not found[keys.PAYMENTS]:
+        return f"no payments on {found[keys.PAID_ON]}"
+    known = f"{found[keys.PAID_ON]}: {found[keys.LABELLED_SHARE]:.1%} labelled, {found[keys.FRAUDS]:,} frauds"
     measured = [f"{words} {found[name]:.3f}" for name, words in _QUALITY.items() if name in found]
     return "; ".join(
-        [known, *([", ".join(measured)] if measured else []), *([found["note"]] if "note" in found else [])]
+        [known, *([", ".join(measured)] if measured else []), *([found[keys.NOTE]] if keys.NOTE in found else [])]
     )
 
 
@@ -223,11 +227,11 @@ _QUALITY = {
 
 
 def _vacuumed(found: dict[str, Any]) -> str:
-    return f"{found['files removed']:,} files removed that no table used any more"
+    return f"{found[keys.FILES_REMOVED]:,} files removed that no table used any more"
 
 
 def _pruned(found: dict[str, Any]) -> str:
-    return f"{found['events removed']:,} events removed that every group acknowledged long ago"
+    return f"{found[keys.EVENTS_REMOVED]:,} events removed that every group acknowledged long ago"
 
 
 _SECTIONS = (
@@ -254,18 +258,18 @@ _SECTIONS = (
 
 
 def _rows_at_cutoffs(found: dict[str, Any]) -> str:
-    return f"{found['dagster/row_count']:,} rows at {found['cutoffs']} past cut-offs, judged at {found['holdout']}"
+    return f"{found[keys.ROW_COUNT]:,} rows at {found[keys.CUTOFFS]} past cut-offs, judged at {found[keys.HOLDOUT]}"
 
 
 def _rows_scored(found: dict[str, Any]) -> str:
     means = [f", {name.replace('_', ' ')} {found[name]:.3f}" for name in found if name.startswith("mean_")]
-    return f"{found['dagster/row_count']:,} scored{''.join(means)}, {found['degradation']}"
+    return f"{found[keys.ROW_COUNT]:,} scored{''.join(means)}, {found[keys.DEGRADATION]}"
 
 
 #: Applications whose lines stand above; those of any other are the same for all.
 _TOLD_ONE_BY_ONE = {key.partition("/")[0] for key, *_ in _SECTIONS}
 _GENERAL = (
-    ("features", "features", lambda found: f"{found['dagster/row_count']:,} rows x {found['features']} features"),
+    ("features", "features", lambda found: f"{found[keys.ROW_COUNT]:,} rows x {found[keys.FEATURES]} features"),
     ("training_set", "training", _rows_at_cutoffs),
     ("candidate", "candidate", _candidate),
     ("champion", "champion", _champion),

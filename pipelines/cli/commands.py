@@ -80,7 +80,7 @@ def _command(function: Callable[..., None]) -> Callable[..., None]:
 def run(job: str, date: str | None, reingest: tuple[str, ...], verbose: bool) -> None:
     """Run a JOB (churn_nightly, ...) for one day and show its card.
 
-    The exit code is 0 only if the job did what it is for: for churn_nightly, the day's scores stand published.
+    The exit code is 0 only if the job did what it is for: for churn_nightly, the day's scores are published.
     """
     from pipelines.cli import run as running
 
@@ -104,7 +104,11 @@ def backfill(job: str, first: str, last: str, verbose: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", metavar="PROFILE", help="Name of the profile; default: that of the file.")
 @click.option(
-    "--column", "columns", multiple=True, metavar="CONTRACT=NAME", help="A column of the contract is this one's."
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="CONTRACT=NAME",
+    help="Name of the file's column for a column of the contract.",
 )
 @click.option("--currency", metavar="CODE", help="ISO 4217 code, where the file names no currency.")
 @click.option(
@@ -112,7 +116,7 @@ def backfill(job: str, first: str, last: str, verbose: bool) -> None:
 )
 @click.option("--replace", is_flag=True, help="Write the profile anew if there is one of that name.")
 def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
-    """Write a profile that reads your own orders from FILE, after a look at it: TABLE is `orders`."""
+    """Write a profile that reads your own orders from FILE. TABLE is `orders`."""
     from pipelines.cli import init as command
 
     command.init(table, file, command.Wishes(replace=replace, **wishes))
@@ -146,7 +150,7 @@ def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
 @_APP
 @_JSON
 def models(app: str, as_json: bool) -> None:
-    """Model versions of APP, the champion, their metrics, and the ledger of every change."""
+    """List model versions of APP with their metrics, the champion, and the ledger of every change."""
     from pipelines.cli import registry
 
     registry.models(app, as_json=as_json)
@@ -158,7 +162,7 @@ def models(app: str, as_json: bool) -> None:
 @_WHY
 @_EVEN_IF_REFUSED
 def rollback(app: str, to: str | None, why: str | None, even_if_refused: bool) -> None:
-    """Put a former champion of APP in charge, after it was loaded and scored its golden set.
+    """Make a former champion of APP champion again, after it scored its golden set as when it was trained.
 
     A version that never was champion, or that the gate stopped, is refused without --even-if-refused and --why.
     """
@@ -173,7 +177,7 @@ def rollback(app: str, to: str | None, why: str | None, even_if_refused: bool) -
 @_WHY
 @_EVEN_IF_REFUSED
 def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> None:
-    """Put a version of APP in charge that passed the gate, or that you pass yourself, with a reason.
+    """Make a version of APP champion: one that passed the gate, or one that you pass yourself with a reason.
 
     It is loaded and scores its golden set first. What the gate stopped is refused without --even-if-refused and --why.
     """
@@ -188,9 +192,9 @@ def promote(app: str, version: str, why: str | None, even_if_refused: bool) -> N
 @_WHY
 @click.option("--even-if-refused", is_flag=True, help="Publish a set whose only fault is a shift of the scores.")
 def publish(app: str, date: str | None, why: str | None, even_if_refused: bool) -> None:
-    """Publish audited scores that wait for a day of APP, or again what was last published and then withdrawn.
+    """Publish the waiting audited scores of APP for a day, or those that were last withdrawn.
 
-    A day that stands published keeps its scores when another champion scores it again; those wait for this command.
+    A published day keeps its scores when another champion scores it again; the new ones wait for this command.
 
     What the audit blocked is refused. If it blocked nothing but a shift against earlier scores, and the shift is real,
     --even-if-refused and --why publish it: the record keeps both, and `tessera scores` shows them.
@@ -219,7 +223,7 @@ def unpublish(app: str, date: str | None, why: str) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .parquet or .csv file.")
 @click.option("--online", is_flag=True, help="What is served now; `--entities` needs no event_timestamp then.")
 def features(app: str, entities: Path | None, first: str | None, last: str | None, out: Path, online: bool) -> None:
-    """Features of APP: churn for each entity, as they were known at its timestamp; fraud for each payment of days."""
+    """Write features of APP: churn by entity, as known at its timestamp; fraud by payment, for a range of days."""
     from pipelines.cli import features as featuring
 
     featuring.features(app, entities, first, last, out, online=online)
@@ -231,7 +235,7 @@ def features(app: str, entities: Path | None, first: str | None, last: str | Non
 @click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
 @_JSON
 def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) -> None:
-    """Rows of TABLE that broke their contract, the newest first: how many, the reasons, and the original text."""
+    """List quarantined rows of TABLE, newest first, with their count, reasons and original text."""
     from pipelines.cli import quarantine as quarantined
 
     quarantined.show(table, date, out, as_json=as_json)
@@ -242,7 +246,7 @@ def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) ->
 @click.argument("id")
 @click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names nobody.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--even-if-unknown", is_flag=True, help="Keep out an id that nobody has yet.")
+@click.option("--even-if-unknown", is_flag=True, help="Erase an id that no row has yet.")
 def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:
     """Erase the ENTITY (customer) with this ID everywhere and for good, and write a proof.
 
@@ -255,7 +259,7 @@ def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> 
 
 @app.group()
 def events() -> None:
-    """Events of the profile's queue: publish, replay the past, what waits, what nobody could use."""
+    """Publish, replay and inspect events."""
 
 
 @events.command("publish")
@@ -332,7 +336,7 @@ class _Alerts(click.Group):
 
 @app.group(cls=_Alerts)
 def alerts() -> None:
-    """Cards that an analyst should look at, and what the analyst says of them.
+    """List and label alerts.
 
     Without a command, `list` is meant: `tessera alerts --open`.
     """
@@ -344,7 +348,7 @@ def alerts() -> None:
 @click.option("--date", metavar="YYYY-MM-DD", help="UTC day of the payments; default: all days.")
 @click.option("--from", "first", metavar="YYYY-MM-DD", help="First day.")
 @click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day, included.")
-@click.option("--open", "only_open", is_flag=True, help="Those with a payment that nobody has labelled yet.")
+@click.option("--open", "only_open", is_flag=True, help="Only alerts with a payment that has no label yet.")
 @click.option("--out", type=click.Path(path_type=Path), help="A .parquet or .csv file with all of them.")
 @_JSON
 def list_alerts(
@@ -362,9 +366,9 @@ def list_alerts(
 @click.argument("label", metavar="fraud|ok")
 @click.option("--who", metavar="NAME", help="Kept with the label; default: the user of this machine.")
 def label_alert(id: str, label: str, who: str | None) -> None:
-    """Say of the alert ID that its payments were fraud, or that they were ok.
+    """Label the payments of alert ID as fraud or ok.
 
-    Windows count them as fraud from then on, and models learn from it. Run it again if it was interrupted.
+    Features count the label from then on, and models are trained on it. Run it again if it was interrupted.
     """
     from pipelines.cli import alerts as alerting
 
@@ -385,7 +389,7 @@ def stream(app: str, limit: int, until_empty: bool) -> None:
 @_command
 @_JSON
 def check(as_json: bool) -> None:
-    """Ask every part of the profile whether it works: ok, or what is wrong and what to do."""
+    """Check every part of the profile; print ok, or the fault and its remedy."""
     from pipelines.cli import check as checking
 
     raise SystemExit(checking.check(as_json=as_json))

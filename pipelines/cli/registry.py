@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from assets.apps import APPS
-from assets.stages.promotion import put_in_charge
+from assets.stages.promotion import make_champion
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, Action, champion_before, passed_by_hand
 from pipelines.cli.arguments import known_app
@@ -47,31 +47,31 @@ def models(app: str, *, as_json: bool = False) -> None:
 
 
 def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool) -> None:
-    """Put `to`, or else the last champion before the present one that the gate let pass, in charge.
+    """Promote `to`, or else the last champion before the present one that the gate let pass.
 
     Raises:
-        TesseraError: there is no such version, it is in charge already, it does not score the golden set, it never
+        TesseraError: there is no such version, it is the champion already, it does not score the golden set, it never
             was champion, or the gate stopped it and nobody insists.
     """
     registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):
         target = to or _before(registry, app)
-        _put_in_charge(registry, app, target, "rollback", why or "rolled back by hand", even_if_refused, given=why)
+        _make_champion(registry, app, target, "rollback", why or "rolled back by hand", even_if_refused, given=why)
 
 
 def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -> None:
-    """Put `version` in charge, which passed the gate, or which a person passes with a reason.
+    """Promote `version`, which passed the gate, or which a person passes with a reason.
 
     Raises:
-        TesseraError: there is no such version, it is in charge already, it does not score the golden set, or the gate
+        TesseraError: there is no such version, it is the champion already, its golden set scores otherwise, or the gate
             did not let it pass and nobody insists.
     """
     registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):
-        _put_in_charge(registry, app, version, "promote", why or "promoted by hand", even_if_refused, given=why)
+        _make_champion(registry, app, version, "promote", why or "promoted by hand", even_if_refused, given=why)
 
 
-def _put_in_charge(
+def _make_champion(
     registry: Registry, app: str, target: str, action: Action, why: str, insists: bool, *, given: str | None
 ) -> None:
     present = registry.champion(app)
@@ -87,7 +87,7 @@ def _put_in_charge(
             f"Version {target} is champion already.", expected="another version", todo=f"See `tessera models {app}`."
         )
     _check_reason(insists, given)
-    entry, verified = put_in_charge(
+    entry, verified = make_champion(
         registry,
         app,
         target,

@@ -170,7 +170,7 @@ class RegistryConformance(Conformance):
         assert ledger[0].package
         assert (ledger[3].package, reopen().champion("churn")) == ("", None)
 
-    def test_a_version_that_the_gate_stopped_is_put_in_charge_by_no_caller_unless_a_person_insists_with_a_reason(
+    def test_a_version_that_the_gate_stopped_is_promoted_by_no_caller_unless_a_person_insists_with_a_reason(
         self, registry: Registry, package: Path
     ) -> None:
         register(registry, package)
@@ -192,7 +192,7 @@ class RegistryConformance(Conformance):
         with pytest.raises(TesseraError, match="the gate stopped it"):
             registry.set_champion("churn", stopped, action="rollback", why="w", **call)
 
-    def test_a_version_that_no_gate_judged_is_put_in_charge_by_a_person_with_a_reason_alone(
+    def test_a_version_that_no_gate_judged_is_promoted_by_a_person_with_a_reason_alone(
         self, registry: Registry, package: Path
     ) -> None:
         version = registry.register("churn", package, parameters={}, metrics={}, tags={"kind": "linear"}, report="")
@@ -230,7 +230,7 @@ class RegistryConformance(Conformance):
             registry.fetch("churn", version)
         assert (registry.champion("churn"), len(registry.ledger("churn"))) == ("1", 1)
 
-    def test_nothing_can_be_retired_when_nothing_is_in_charge(self, registry: Registry) -> None:
+    def test_nothing_can_be_retired_without_a_champion(self, registry: Registry) -> None:
         with pytest.raises(TesseraError):
             promote(registry, None, "retire")
 

@@ -1,4 +1,4 @@
-"""The ledger as a file: appended and synced to disk, read with its chain checked, torn lines kept aside."""
+"""The ledger as a file: appended and synced to disk, read with its chain checked, torn lines quarantined."""
 
 import logging
 import os

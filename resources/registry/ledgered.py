@@ -195,13 +195,13 @@ class LedgeredRegistry(Registry):
 def _refused(app: str, version: str | None, action: str, reason: str, insists: bool) -> TesseraError:
     if insists:
         return TesseraError(
-            f"No reason is given for putting version {version} of {app} in charge although {reason}.",
+            f"No reason is given for promoting version {version} of {app} although {reason}.",
             expected="a sentence that the ledger keeps and every card shows",
             todo='Add `--why "..."`.',
         )
     command = f"tessera rollback {app} --to" if action == "rollback" else f"tessera promote {app} --version"
     return TesseraError(
-        f"Version {version} of {app} is not put in charge: {reason}.",
+        f"Version {version} of {app} is not promoted: {reason}.",
         expected="a version that passed the gate" + (" and was champion before" if action == "rollback" else ""),
         todo=f'See `tessera models {app}`; to insist: `{command} {version} --even-if-refused --why "..."`.',
     )

@@ -50,7 +50,7 @@ class MLflowRegistryConfig(dg.Config):
     kind: Literal["mlflow"] = "mlflow"
     path: str = Field(
         description="Folder of ledger, locks and cache, and, without `tracking_uri`, of the database and the artifacts."
-        " Whoever promotes must see the same folder."
+        " Every process that promotes must use the same folder."
     )
     tracking_uri: str = Field(
         default="", description="MLflow server (http://host:5000) or database; empty: SQLite under `path`."
@@ -65,9 +65,7 @@ class MLflowRegistryConfig(dg.Config):
         description="Python packages of third parties whose models may be loaded, e.g. of a trainer that candidates"
         " name by its dotted path. Keep a name here as long as a version of its models may serve.",
     )
-    lock_timeout_seconds: float = Field(
-        default=600, gt=0, description="Whoever promotes waits this long for another promotion."
-    )
+    lock_timeout_seconds: float = Field(default=600, gt=0, description="A promotion waits this long for another one.")
 
     def open(self) -> MLflowRegistry:
         """Return the registry; MLflow is imported, and its database made, only when something needs it.
@@ -209,7 +207,7 @@ class MLflowRegistry(LedgeredRegistry):
                 raise TesseraError(
                     f"The ledger of {app} and MLflow do not belong together: MLflow remembers another last line.",
                     expected="a ledger that only ever grew, beside its own MLflow",
-                    todo=f"Restore {self._folder} as a whole from a backup; until then no model is put in charge.",
+                    todo=f"Restore {self._folder} as a whole from a backup; until then no model is promoted.",
                 )
             if model is None:
                 return

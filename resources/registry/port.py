@@ -55,7 +55,7 @@ class Registry(ABC):
     def fetch_anew(self, app: str, version: str) -> Path:
         """Return the same as `fetch`, handed out by the registry itself: an adapter with a cache must override it.
 
-        A version is put in charge only after it was fetched this way: an intact copy must not hide that the registry's
+        A version is promoted only after it was fetched this way: an intact copy must not hide that the registry's
         own is broken.
 
         Raises:
@@ -79,7 +79,7 @@ class Registry(ABC):
 
     @abstractmethod
     def champion(self, app: str) -> str | None:
-        """Return the version in charge by the ledger, or None. Cheap: nothing but the ledger is read.
+        """Return the champion by the ledger, or None. Cheap: nothing but the ledger is read.
 
         Raises:
             TesseraError: the ledger was changed.
@@ -99,14 +99,14 @@ class Registry(ABC):
         even_if_refused: bool = False,
         judged: str | None = None,
     ) -> LedgerEntry:
-        """Return the ledger's new entry, after `version` is in charge; the standing entry when it is in charge already.
+        """Return the ledger's new entry, after `version` was promoted; the newest entry if it is the champion already.
 
         Ledger first, alias second: what a crash between the two left is completed by the next call that asks the
         registry itself (any but `champion` and `ledger`, which the crash cannot make wrong).
 
         Args:
             app: the application.
-            version: None retires the champion, so that nothing is in charge.
+            version: None retires the champion, so that there is no champion.
             action: `promote`, `rollback` or `retire`.
             why: one sentence.
             who: the person, or the job.

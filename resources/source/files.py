@@ -207,7 +207,7 @@ class FilesSourceConfig(dg.Config):
     cache: str = Field(default="var/cache/source", description="Folder for copies of remote files.")
     earliest_day: str = Field(
         default=EARLIEST_DAY.isoformat(),
-        description="Rows that say they happened before this day (UTC) go to quarantine.",
+        description="Rows with a time before this day (UTC) go to quarantine.",
     )
 
     @field_validator("earliest_day")

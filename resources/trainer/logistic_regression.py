@@ -1,4 +1,4 @@
-"""Logistic regression: the baseline that every other model must justify itself against."""
+"""Logistic regression: the baseline of binary classifiers."""
 
 import importlib.metadata
 from copy import copy

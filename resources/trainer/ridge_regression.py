@@ -1,4 +1,4 @@
-"""Ridge regression: the baseline that every other model of numbers must justify itself against."""
+"""Ridge regression: the baseline of regression models."""
 
 import importlib.metadata
 from typing import Literal

@@ -152,7 +152,7 @@ def test_a_home_in_which_nothing_ran_is_refused_and_not_made(nothing: Path, trai
         (lambda shop: shop.features("churn", at("2031-08-03")), "Nothing is known yet at the end of 2031-08-02"),
         (lambda shop: shop.quarantine("ordres"), "no contracted table 'ordres'.*did you mean 'orders'"),
         (lambda shop: shop.model("churn", "99"), "99"),
-        (lambda shop: shop.model("fraud"), "No model of fraud is in charge"),
+        (lambda shop: shop.model("fraud"), "There is no champion of fraud"),
     ],
 )
 def test_what_is_not_there_is_told_in_three_parts(shop: Profile, call: object, says: str) -> None:

@@ -93,7 +93,7 @@ def test_a_person_may_insist_and_every_card_says_so_until_the_next_promotion(
     assert "Version 3 is champion (was 2)" in said
     entry = stack.open("registry").ledger("churn")[-1]
     assert (entry.why, entry.refusal) == ("the jump is [real]", "the gate stopped it (leakage, jump)")
-    sentence = "version 3, put in charge by hand although the gate stopped it (leakage, jump): the jump is [real]"
+    sentence = "version 3, made champion by hand although the gate stopped it (leakage, jump): the jump is [real]"
     assert f"champion: {sentence}" in tessera("models", "churn")
     for job in ("churn_nightly", "churn_fallback", "churn_training", "churn_online"):
         assert sentence in shown_card(job, stack)

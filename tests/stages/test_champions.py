@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.stages.promotion import loadable_champion, put_in_charge, verified
+from assets.stages.promotion import loadable_champion, make_champion, verified
 from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
 from models.settings import TrainerSettings
@@ -87,7 +87,7 @@ class TestPromotion:
         assert "model.skops" in found.says("loads")
         assert registry.versions("churn")[0].tags["gate"] == "stopped by loads"
         with pytest.raises(TesseraError):
-            put_in_charge(registry, "churn", "1", action="rollback", why="w", who="w", run_id="", metrics={})
+            make_champion(registry, "churn", "1", action="rollback", why="w", who="w", run_id="", metrics={})
         with pytest.raises(TesseraError):
             promote(registry, "1")
         assert (registry.champion("churn"), list(registry.ledger("churn"))) == (None, [])
@@ -148,7 +148,7 @@ class TestNights:
             loadable_champion("churn", three)
 
     def test_without_a_champion_training_is_advised(self, registry: FolderRegistry) -> None:
-        with pytest.raises(TesseraError, match=r"No model of churn is in charge.*churn_training"):
+        with pytest.raises(TesseraError, match=r"There is no champion of churn.*churn_training"):
             loadable_champion("churn", registry)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assets.stages.promotion import loadable_champion, put_in_charge
+from assets.stages.promotion import loadable_champion, make_champion
 from assets.stages.training import Evaluation, evaluate_candidates, promote_or_keep
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
@@ -53,7 +53,7 @@ def test_it_is_judged_refit_renewed_and_rolled_back_to(tmp_path: Path) -> None:
     again = trained(registry, [MEAN], AS_OF + timedelta(days=7))
     assert "there is nothing else to beat" in again.says("champion")
     assert registry.champion("churn") == "4"
-    put_in_charge(registry, "churn", "2", action="rollback", why="w", who="ann", run_id="", metrics={})
+    make_champion(registry, "churn", "2", action="rollback", why="w", who="ann", run_id="", metrics={})
     back = loadable_champion("churn", registry)
     assert back.version == "2"
     assert np.array_equal(back.model.score(rows), first.score(rows))

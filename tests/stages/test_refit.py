@@ -103,7 +103,7 @@ def test_what_the_champion_is_compared_by_has_never_seen_the_hold_out(night: Nig
     found = night.train(SIMILAR, as_of=AS_OF + WEEK)
     numbers = found.report.metrics
     assert abs(numbers["candidate"]["auc"] - numbers["champion"]["auc"]) < 0.002
-    assert "unseen" not in found.report.stopped_by
+    assert "holdout_unseen" not in found.report.stopped_by
 
 
 def test_a_champion_that_has_seen_the_hold_out_closes_the_gate(night: Night) -> None:
@@ -111,8 +111,8 @@ def test_a_champion_that_has_seen_the_hold_out_closes_the_gate(night: Night) -> 
     night.train(OneFeatureTrainer(2))
     assert "recipe.json" not in verified(night.registry, "churn", "2").model.extras
     found = night.train(LINEAR, as_of=AS_OF + WEEK)
-    assert "unseen" in found.report.stopped_by
-    assert "version 2 learnt from labels up to 2025-09-01" in found.says("unseen")
+    assert "holdout_unseen" in found.report.stopped_by
+    assert "version 2 learnt from labels up to 2025-09-01" in found.says("holdout_unseen")
     assert night.champion == "2"
 
 

@@ -17,6 +17,7 @@ from assets.churn import assets as churn
 from assets.churn import features as churn_features
 from assets.churn import skew as churn_skew
 from assets.shop import assets as shop
+from assets.stages import metadata_keys as keys
 from assets.stages.dependants import Dependants
 from models.settings import Settings
 from resources.engine.local import LocalEngineConfig
@@ -205,7 +206,7 @@ def undone(home: Shop, change: Callable[[pa.Table], pa.Table]) -> None:
 
 def by_feature(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The table of the metadata, without features that differ nowhere or only lag."""
-    records = {record.data["feature"]: record.data for record in found["features"].records}
+    records = {record.data["feature"]: record.data for record in found[keys.FEATURE_SKEW].records}
     return {name: data for name, data in records.items() if data["different"] > data["lag"]}
 
 
@@ -217,10 +218,10 @@ class TestFaithfulPath:
         assert (
             check.description == f"{found['rows compared']} served rows: no feature differs in more rows than allowed"
         )
-        assert found["rows compared"] > 500
+        assert found[keys.ROWS_COMPARED] > 500
         assert found["lag_share"] > 0.3, "the hours before the job of the night are part of it"
         assert [found[f"{cause}_share"] for cause in ("value", "extra", "missing", "stale")] == [0, 0, 0, 0]
-        assert len(found["features"].records) == len(FEATURES)
+        assert len(found[keys.FEATURE_SKEW].records) == len(FEATURES)
         assert not home.lake.scan(churn_skew.TABLE).count_rows()
 
     def test_rows_that_come_late_change_no_features_of_the_past(self, home: Shop) -> None:
@@ -246,7 +247,7 @@ class TestFaithfulPath:
 
     def test_a_person_who_was_forgotten_meanwhile_is_nobody_to_compare(self, home: Shop) -> None:
         one, other = home.customers(DAYS[1])[:2]
-        rows = home.check(DAYS[2])[1]["rows compared"]
+        rows = home.check(DAYS[2])[1][keys.ROWS_COMPARED]
         start = datetime.combine(DAYS[2], time.min, tzinfo=UTC)
         asked = home.store.served("churn_v1", start, start + DAY)["customer_id"].to_pylist()
         # Ended in the middle: the lake has forgotten both, the store only one, so the other is still in the log.
@@ -256,11 +257,11 @@ class TestFaithfulPath:
         assert home.store.forget("customer", one)["served_log"] > 0
         check, found = home.check(DAYS[2])
         assert check.passed, check.description
-        assert found["rows compared"] == rows - asked.count(one) - asked.count(other) < rows - 2
+        assert found[keys.ROWS_COMPARED] == rows - asked.count(one) - asked.count(other) < rows - 2
         home.online_features(DAYS[-1])
         home.ask(NEXT, NOON, [one])
         check, found = home.check(NEXT)
-        assert (check.passed, found["rows compared"]) == (True, 0)
+        assert (check.passed, found[keys.ROWS_COMPARED]) == (True, 0)
 
 
 class TestBroken:
@@ -338,7 +339,7 @@ class TestBroken:
         stale = [name for name, data in shown.items() if data["stale"] / data["compared"] > 0.01]
         assert len(named) == 5
         assert f" and {len(stale) - 5} more" in words
-        (table,) = [value.value for name, value in check.metadata.items() if name == "features"]
+        (table,) = [value.value for name, value in check.metadata.items() if name == keys.FEATURE_SKEW]
         assert {record.data["feature"] for record in table.records} >= set(stale)
 
 
@@ -347,7 +348,7 @@ class TestNothingServed:
         check, found = home.check(NEXT)
         assert check.passed
         assert check.description == "nothing was compared: no row that was served that day is in the log"
-        assert check.metadata["rows compared"].value == found["rows compared"] == 0
+        assert check.metadata[keys.ROWS_COMPARED].value == found[keys.ROWS_COMPARED] == 0
 
     def test_what_was_found_before_stays_when_the_log_is_gone(self, home: Shop) -> None:
         home.ask(NEXT, NOON, home.customers(DAYS[-1]))
@@ -356,5 +357,5 @@ class TestNothingServed:
         for file in (home.folder / "feast").glob("served.db*"):
             file.unlink()
         check, found = Shop(home.folder).check(NEXT)
-        assert (check.passed, found["rows compared"]) == (True, 0)
+        assert (check.passed, found[keys.ROWS_COMPARED]) == (True, 0)
         assert home.lake.scan(churn_skew.TABLE).count_rows() == kept > 0

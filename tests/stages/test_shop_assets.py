@@ -10,6 +10,7 @@ import pytest
 from pydantic import ConfigDict
 
 from assets.shop import assets as shop
+from assets.stages import metadata_keys as keys
 from assets.stages.builders import QUARANTINED_SHARE, column_schema
 from assets.stages.dependants import Dependants
 from models.contracts import CUSTOMERS, ORDERS, PRODUCTS
@@ -106,14 +107,21 @@ class TestSimulatedShop:
             "quantity cannot be read as int32": kinds["unreadable_quantity"],
             "unit_price is far from the list price": kinds["wrong_unit"],
         }
-        assert found["rows in"] == len(delivered)
-        assert found["rows quarantined"] == sum(reasons.values()) == lake.scan("quarantine_orders").count_rows()
-        assert found["rows kept"] == lake.scan("orders").count_rows()
+        assert found[keys.ROWS_IN] == len(delivered)
+        assert found[keys.ROWS_QUARANTINED] == sum(reasons.values()) == lake.scan("quarantine_orders").count_rows()
+        assert found[keys.ROWS_KEPT] == lake.scan("orders").count_rows()
 
     def test_numbers_plot(self, shop_run: tuple[dg.ExecuteInProcessResult, Lake]) -> None:
         for table in TABLES:
             found = metadata(shop_run[0], table)
-            numbers = ["rows in", "rows kept", "rows quarantined", "quarantined share", "rows late", "seconds"]
+            numbers = [
+                keys.ROWS_IN,
+                keys.ROWS_KEPT,
+                keys.ROWS_QUARANTINED,
+                keys.QUARANTINED_SHARE,
+                keys.ROWS_LATE,
+                "seconds",
+            ]
             assert all(isinstance(found[name], int | float) for name in numbers)
 
 
@@ -141,9 +149,9 @@ def test_tables_that_the_source_does_not_provide_are_no_failure(tmp_path: Path) 
     assert result.success
     assert metadata(result, "products") == {
         "note": "not provided by this source",
-        "rows in": 0,
-        "rows kept": 0,
-        "rows quarantined": 0,
+        keys.ROWS_IN: 0,
+        keys.ROWS_KEPT: 0,
+        keys.ROWS_QUARANTINED: 0,
     }
     assert not lake.exists("products")
     assert lake.scan("orders").count_rows() > 0

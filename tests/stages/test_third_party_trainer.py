@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assets.stages.promotion import loadable_champion, put_in_charge
+from assets.stages.promotion import loadable_champion, make_champion
 from assets.stages.training import evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
 from models.settings import TrainerSettings
@@ -48,12 +48,12 @@ def test_a_model_of_another_package_is_judged_serves_and_is_rolled_back_to(light
     ours = trainers_of([TrainerSettings.model_validate({"kind": "xgboost", "max_rounds": 60, "folds": 2})])
     theirs = task_as_of(later, refit=RefitConfig(enabled=False))
     again = evaluate_candidates(theirs, [OneFeatureTrainer(0), *ours], registry, later)
-    put_in_charge(
+    make_champion(
         registry, "churn", str(again.version), action="promote", why="w", who="ann", run_id="", metrics={},
         even_if_refused=True,
     )  # fmt: skip
     night = registry_of(tmp_path, "acme_lightgbm")
-    put_in_charge(
+    make_champion(
         night, "churn", champion.to_version or "", action="rollback", why="w", who="ann", run_id="", metrics={}
     )
     assert np.array_equal(loadable_champion("churn", night).model.score(task.newest), scores)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from assets.stages import metadata_keys as keys
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete
 from pipelines.ingested_days import ingested_days, unrecorded
 from resources.lake.delta import DeltaLakeConfig
@@ -65,5 +66,5 @@ def test_the_sensor_reports_some_days_at_a_time_with_their_rows(tmp_path: Path) 
             events = [event for event in result.asset_events if isinstance(event, dg.AssetMaterialization)]
             assert len(reported(instance, events)) == expected
             assert {event.asset_key for event in events} == {ORDERS}
-            assert all(event.metadata["rows quarantined"].value == 2 for event in events)
+            assert all(event.metadata[keys.ROWS_QUARANTINED].value == 2 for event in events)
         assert isinstance(sensor(context), dg.SkipReason)

@@ -89,7 +89,7 @@ def test_every_number_is_read_back_from_standard_json(value: float) -> None:
 @pytest.mark.parametrize(("action", "version"), [("promote", None), ("rollback", None), ("retire", "1")])
 def test_only_retiring_leaves_nothing_in_charge(action: str, version: str | None) -> None:
     values = {**_entry(0, NOTHING_BEFORE).model_dump(), "action": action, "to_version": version}
-    with pytest.raises(ValidationError, match="cannot put"):
+    with pytest.raises(ValidationError, match="cannot make"):
         LedgerEntry.model_validate(values)
 
 

@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from assets.fraud.stream.batch_result import BatchResult
 from assets.fraud.stream.processor import GROUP, FraudProcessor, Scorer
 from assets.fraud.stream.state import FraudState
+from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from resources.events.port import Events
 
 if TYPE_CHECKING:
     from models.fraud.alerts import Alert
 
-#: The lock of whoever takes in events: one worker, or one run.
+#: The lock of the process that processes events: one worker, or one run.
 LOCK = "stream"
 #: Offsets of one run, and of one transaction.
 RUN_OFFSETS, _BATCH_EVENTS = 50_000, 500
@@ -48,7 +49,7 @@ class Due:
 def due(*, newest: int, waiting: int, position: int, cursor: str | None, per_run: int = RUN_OFFSETS) -> Due:
     """Return the offset ranges still to process: new events, or everything after a rewound cursor.
 
-    Where that is nothing and events wait all the same (a run failed), one run takes in what waits.
+    Where that is nothing and events wait all the same (a run failed), one run processes what waits.
 
     Args:
         newest: offset of the newest event.
@@ -79,7 +80,7 @@ def _processed_through(cursor: str | None, position: int) -> int:
     except ValidationError:
         raise TesseraError(
             f"The cursor {cursor!r} of the sensor is no offset.",
-            expected="a number: events after that offset are taken in again; 0 for all that are kept",
+            expected="a number: events after that offset are processed again; 0 for all that are kept",
             todo="Set it to a number, or clear it to begin where the stream stands.",
         ) from None
     return last.asked if last.asked < last.stream_at else max(last.asked, position)
@@ -100,13 +101,13 @@ class CaughtUp:
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster: numbers that plot."""
         return {
-            "events": self.events,
-            "payments": self.payments,
-            "scored again": self.scored_again,
-            "refused": self.refused,
-            "of forgotten customers": self.forgotten,
-            "alerts": len(self.alerts),
-            "position": self.position,
+            keys.EVENTS: self.events,
+            keys.PAYMENTS: self.payments,
+            keys.SCORED_AGAIN: self.scored_again,
+            keys.REJECTED: self.refused,
+            keys.ERASED: self.forgotten,
+            keys.ALERTS: len(self.alerts),
+            keys.POSITION: self.position,
         }
 
     def add(self, result: BatchResult) -> None:
@@ -131,7 +132,7 @@ def catch_up(
         begin: makes a worker that goes on where the store stands; after the replay, so that it comes in order.
         events: the queue.
         store: what the worker writes.
-        scorer: the model in charge.
+        scorer: the champion.
         first: offset of the first event.
         last: offset of the last event.
     """

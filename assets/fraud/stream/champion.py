@@ -1,4 +1,4 @@
-"""The fraud model in charge, as the stream asks it; follows the registry without a restart."""
+"""The fraud champion of the stream; follows the registry without a restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class FraudChampion:
     """The `Scorer` of whoever is champion; asks the registry again at most every `refresh_seconds`.
 
     Attributes:
-        version: in charge here.
+        version: of the champion it scores with.
         threshold: score from which a payment raises an alert.
         explains: whether the model gives reasons.
         refused: why the newest champion is not followed; "" if it is.
@@ -35,9 +35,9 @@ class FraudChampion:
         self.refresh()
 
     def follow(self) -> str:
-        """News of who is in charge, "" if there are none; never ends who scores.
+        """Follow the registry; return a message if the champion changed or cannot be used, else "". Never raises.
 
-        A champion that cannot be served, or a registry that does not answer, leaves the model before in charge: scores
+        A champion that cannot be served, or a registry that does not answer, leaves the former champion scoring: scores
         of yesterday's champion are better than none. `refused` then says why; it is news once.
         """
         try:
@@ -46,7 +46,7 @@ class FraudChampion:
         except TesseraError as error:
             is_known, self.refused = error.what == self.refused, error.what
             return "" if is_known else f"{error} Version {self.version} goes on scoring."
-        return f"version {self.version} is in charge now"
+        return f"version {self.version} is the champion now"
 
     def refresh(self) -> bool:
         """Load a new champion and return True, if there is one; cheap: a package is read only on a change.

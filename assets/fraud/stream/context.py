@@ -104,7 +104,7 @@ class CustomerFilter:
             self._ask_register()
 
     def refresh(self) -> None:
-        """As `ask`, unless that was a moment ago."""
+        """Refresh the erased customers if they were read more than 5 s ago."""
         if self._clock() - self._asked_at >= _FORGOTTEN_SECONDS:
             self.ask()
 

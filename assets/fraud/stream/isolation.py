@@ -1,4 +1,4 @@
-"""Faults of single events against faults of the stream's surroundings: only the former may end in the dead letters."""
+"""Tell faults of single events, which go to the dead letters, from faults of the systems around the stream."""
 
 from __future__ import annotations
 

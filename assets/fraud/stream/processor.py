@@ -1,4 +1,4 @@
-"""One batch of payment events: window features, scores, alerts, and how far the stream was read, in one transaction.
+"""One batch of payment events: window features, scores, alerts and the read position, in one transaction.
 
 Plain classes, usable without Dagster: the worker (`tessera stream fraud`) and Dagster's catch-up runs share them.
 Whatever dies before `FraudState.commit` leaves nothing behind, and the events come again; whatever dies after it finds
@@ -48,7 +48,7 @@ GROUP = "fraud"
 
 
 class Scorer(Protocol):
-    """The model in charge."""
+    """The champion."""
 
     version: str
     threshold: float
@@ -113,7 +113,7 @@ class FraudProcessor:
         self._begin()
 
     def _begin(self) -> None:
-        """Read how far the stream is. Whatever was not acknowledged comes again, and in order."""
+        """Load the committed position. Unacknowledged events are redelivered in order."""
         self._events.reclaim(GROUP)  # what an alert was raised with depends on the order
         self._generation = self._store.generation()
         self._customers.ask()
@@ -130,7 +130,7 @@ class FraudProcessor:
         redelivered one by one when the batch raised an error that an event can cause.
 
         Args:
-            scorer: the model in charge.
+            scorer: the champion.
             limit: events at most.
             wait_seconds: how long to wait for the first one.
         """

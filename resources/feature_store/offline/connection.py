@@ -1,4 +1,4 @@
-"""A DuckDB per job: in memory, limited, and gone afterwards."""
+"""One in-memory DuckDB connection per job, with limits, closed afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which order an ASOF join goes through the rows of a key: what it compares with the moment of an entity row.
+"""Row order within a key of an ASOF join, which decides between rows of equal timestamps.
 
 Rows are ordered by (event, created), and a row may match from its event on, or, if only what was known counts, from
 max(event, created) on. One 64-bit number that says the same is found for most histories; a join on it takes less time

@@ -291,7 +291,7 @@ def test_a_champion_put_in_charge_against_the_gate_is_named_down_the_ladder(worl
     for day, degradation in ((NEXT, "stale_features"), (late, "last_good_scores")):
         draft = score(world.night(day), "last_good_scores").draft
         assert draft.degradation == degradation
-        assert f"version {version}, put in charge by hand although" in draft.why
+        assert f"version {version}, made champion by hand although" in draft.why
         assert draft.why.endswith(": sale")
         publish(world.sink, world.night().notifier, "churn", day)
 

@@ -207,7 +207,7 @@ class TestSensor:
 
     def test_without_a_model_events_wait(self, home: Home) -> None:
         home.events.publish(payments(1, 3))
-        assert "no fraud model is in charge" in says(home.tick(None))
+        assert "there is no fraud champion" in says(home.tick(None))
 
     def test_events_are_taken_in_once_whoever_asks(self, served: Home) -> None:
         served.events.publish(payments(1, 40))
@@ -249,7 +249,7 @@ class TestSensor:
     def test_a_worker_is_left_alone(self, served: Home) -> None:
         served.events.publish(payments(1, 4))
         with only_one(served.resources["home"], LOCK, "`tessera stream fraud`"):
-            assert "Events are taken in by `tessera stream fraud`, process" in says(served.tick(None))
+            assert "Events are being processed by `tessera stream fraud`, process" in says(served.tick(None))
             with pytest.raises(TesseraError, match="is locked: `tessera stream fraud`"):
                 served.run(dg.RunRequest(run_config=_config(1, 4)))
         assert asked(served.tick(None)).run_key == "fraud:1-4"

@@ -16,6 +16,7 @@ from assets.fraud import features as fraud_features
 from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_skew
+from assets.stages import metadata_keys as keys
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
 from models.fraud.alerts import Alert
@@ -87,8 +88,8 @@ def test_stream_and_batch_give_equal_scores_bit_for_bit(scored: World, tmp_path:
     for day in DAYS:
         compared = fraud_skew.compare(world.lake, world.sink, world.store, SkewConfig(), day)
         assert compared.compared.report.largest_share() == 0
-        assert (compared.rows["only online"], compared.rows["only offline"]) == (0, 0)
-        assert compared.rows["scores differing"] == 0
+        assert (compared.rows[keys.ONLY_ONLINE], compared.rows[keys.ONLY_OFFLINE]) == (0, 0)
+        assert compared.rows[keys.SCORES_DIFFERING] == 0
         assert compared.check().passed
 
 
@@ -183,7 +184,7 @@ class TestSkew:
         in_store(world, "DELETE FROM fraud_scored WHERE transaction_id = ?", one)
         world.lake.remove("fraud_features", pc.field("transaction_id").isin([two, three]))
         found = self.compared(world)
-        assert (found.rows["only online"], found.rows["only offline"]) == (2, 1)
+        assert (found.rows[keys.ONLY_ONLINE], found.rows[keys.ONLY_OFFLINE]) == (2, 1)
         assert {cause for cause in ("extra", "missing") if found.compared.report.largest_share(cause)} == {
             "extra",
             "missing",

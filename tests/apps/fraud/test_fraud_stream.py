@@ -362,7 +362,7 @@ def in_charge(registry: FolderRegistry, package: Path) -> str:
 
 def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path / "registry")
-    with pytest.raises(TesseraError, match="No fraud model is in charge"):
+    with pytest.raises(TesseraError, match="There is no fraud champion"):
         FraudChampion(registry)
     seconds = [0.0]
     swapped = [FEATURES[3], FEATURES[0]]
@@ -387,7 +387,7 @@ def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_pat
     assert (champion.follow(), "reads shoe_size" in champion.refused) == ("", True), "said once"
     registry.set_champion("fraud", first, action="rollback", why="test", who="test", run_id="", metrics={})
     seconds[0] = 24.0
-    assert champion.follow() == f"version {first} is in charge now"
+    assert champion.follow() == f"version {first} is the champion now"
     assert (champion.refused, champion.threshold) == ("", 0.25)
     in_charge(registry, packed(tmp_path / "four", swapped, {}))
     with pytest.raises(TesseraError, match=r"has no alerting\.json"):

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from assets.apps import APPS
 from assets.maintenance import assets as storage
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.events import Event
 from models.settings import Settings, StorageSettings
@@ -89,10 +90,10 @@ def test_every_table_is_visited_and_old_files_of_old_versions_go(
         if replaced:
             with days_ago(monkeypatch, replaced, tmp_path):
                 written(lake, table, 2)
-    expected = {"files removed": 1, "lake/lately": 0, "lake/long_ago": 1, "lake/never": 0}
+    expected = {keys.FILES_REMOVED: 1, "lake/lately": 0, "lake/long_ago": 1, "lake/never": 0}
     expected |= {f"scores/{app.name}": 0 for app in APPS}
     assert run(tmp_path) == expected
-    assert run(tmp_path) == expected | {"files removed": 0, "lake/long_ago": 0}
+    assert run(tmp_path) == expected | {keys.FILES_REMOVED: 0, "lake/long_ago": 0}
     values = {table: lake.scan(table).to_table()["value"].to_pylist() for table in lake.tables()}
     assert values == {"lately": [2], "long_ago": [2], "never": [1]}
 
@@ -155,4 +156,4 @@ def test_events_of_long_ago_go_once_everybody_settled_them(tmp_path: Path, monke
         queue.acknowledge("group", settled)
         result = dg.materialize([storage.old_events], partition_key=key, resources=resources)
         (event,) = result.asset_materializations_for_node("storage__events")
-        assert event.metadata["events removed"].value == removed
+        assert event.metadata[keys.EVENTS_REMOVED].value == removed

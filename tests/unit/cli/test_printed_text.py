@@ -59,7 +59,7 @@ def say_card(text: str) -> None:
             "max_psi": 1, "max_psi_feature": text,
         },
         "churn/publication": {"verdict": text, "digest": text},
-        "fraud/performance": {"payments": 1, "paid on": text, "labelled_share": 0.1, "frauds": 1, "note": text},
+        "fraud/performance": {"payments": 1, "paid_on": text, "labelled_share": 0.1, "frauds": 1, "note": text},
     }  # fmt: skip
     outcome = Outcome("churn_nightly", DAY, "run", metadata=metadata, failed_checks={text: text}, complaint=text)
     console.out.print(card(outcome, load_stack(ROOT / "stack.yaml", "local", "/h[/b]", {})))

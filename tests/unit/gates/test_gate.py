@@ -176,15 +176,15 @@ def test_rows_a_class_with_too_few_rows_decides_nothing(world: World) -> None:
 
 
 def test_floor_a_model_that_hardly_ranks_is_stopped(world: World) -> None:
-    area = value(judge(world.evidence), "floor")
+    area = value(judge(world.evidence), "absolute_floor")
     assert judge(world.evidence, min_quality=area - 0.001).passed
-    assert judge(world.evidence, min_quality=area + 0.001).stopped_by == ("floor",)
+    assert judge(world.evidence, min_quality=area + 0.001).stopped_by == ("absolute_floor",)
 
 
 def test_floor_noise_is_stopped_by_the_default_floor_and_by_the_comparisons(world: World) -> None:
     noise = np.random.default_rng(5).uniform(0.3, 0.6, CUSTOMERS)
     stopped = judge(distorted(world, lambda p, x: np.resize(noise, p.size)), max_ece=1.0).stopped_by
-    assert {"floor", "baseline", "champion"} <= set(stopped)
+    assert {"absolute_floor", "baseline", "champion"} <= set(stopped)
 
 
 def test_baseline_a_model_that_one_feature_beats_is_stopped(world: World) -> None:
@@ -203,8 +203,8 @@ def test_top_a_model_whose_first_few_are_wrong_is_stopped(world: World) -> None:
 
     evidence = replace(distorted(world, last_shall_be_first), champion=NoChampion())
     lenient = {"baseline_margin": 0.5, "max_slice_drop": 1.0, "max_ece": 1.0, "min_quality": 0.5}
-    assert "top" not in judge(evidence, **lenient).stopped_by
-    assert "top" in judge(evidence, top_per_day=20, **lenient).stopped_by
+    assert "precision_at_k" not in judge(evidence, **lenient).stopped_by
+    assert "precision_at_k" in judge(evidence, top_per_day=20, **lenient).stopped_by
     assert judge(world.evidence, top_per_day=20).passed
 
 
@@ -327,13 +327,13 @@ def test_unseen_hold_out_rows_among_the_training_rows_are_found(world: World) ->
     made = world.split
     both = replace(made, train=appended(made.train, made.holdout))
     report = judge(replace(world.evidence, split=both))
-    assert report.stopped_by == ("unseen",)
+    assert report.stopped_by == ("holdout_unseen",)
     assert f"{CUSTOMERS} hold-out rows were trained on" in report.markdown(picture=False)
 
 
 def test_unseen_labels_that_look_past_the_hold_out_are_found(world: World) -> None:
     late = replace(world.split, label_end=HOLDOUT + timedelta(days=1))
-    assert judge(replace(world.evidence, split=late)).stopped_by == ("unseen",)
+    assert judge(replace(world.evidence, split=late)).stopped_by == ("holdout_unseen",)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_unseen_a_champion_that_knows_the_hold_out_cannot_be_compared(
     champion = world.evidence.champion
     assert isinstance(champion, Champion)
     informed = replace(champion, label_end=label_end, train_cutoffs=cutoffs)
-    assert judge(replace(world.evidence, champion=informed)).stopped_by == ("unseen",)
+    assert judge(replace(world.evidence, champion=informed)).stopped_by == ("holdout_unseen",)
 
 
 def canary(rows: pa.Table, name: str) -> pa.Table:
@@ -404,9 +404,9 @@ def test_a_candidate_that_does_not_score_is_stopped_with_its_error_named(
     world: World, change: Callable[[Vector, Matrix], Vector], message: str
 ) -> None:
     report = judge(distorted(world, change))
-    assert {"floor", "baseline", "champion", "slices", "calibration"} <= set(report.stopped_by)
+    assert {"absolute_floor", "baseline", "champion", "slices", "calibration"} <= set(report.stopped_by)
     assert message in report.markdown()
-    assert {"rows", "unseen", "leakage", "size"} & set(report.stopped_by) == set()
+    assert {"rows", "holdout_unseen", "leakage", "size"} & set(report.stopped_by) == set()
 
 
 def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) -> None:
@@ -421,10 +421,10 @@ def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) 
 @pytest.mark.parametrize(
     ("piece", "stopped"),
     [
-        ("model", {"floor", "baseline", "champion", "jump", "slices", "calibration", "latency"}),
-        ("split", LIMITS_OF_NOTHING - {"size", "loads", "top"}),
+        ("model", {"absolute_floor", "baseline", "champion", "jump", "slices", "calibration", "latency"}),
+        ("split", LIMITS_OF_NOTHING - {"size", "loads", "precision_at_k"}),
         ("baselines", {"baseline", "jump"}),
-        ("champion", {"champion", "jump", "slices", "unseen"}),
+        ("champion", {"champion", "jump", "slices", "holdout_unseen"}),
         ("control", {"leakage"}),
         ("size_bytes", {"size"}),
         ("loads", {"loads"}),
