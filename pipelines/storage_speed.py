@@ -1,4 +1,4 @@
-"""What Dagster's SQLite storage makes anew for every event and database, kept for the life of a process."""
+"""Caches for what Dagster's SQLite storage makes anew for every event and database, one per process."""
 
 from __future__ import annotations
 
