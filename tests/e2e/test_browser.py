@@ -16,8 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home
+from shop_home import DAY, Home
 
 from tests.servers.ports import free_port
 
@@ -36,12 +35,6 @@ QUIET = [
 ]
 NEXT = DAY + timedelta(days=1)
 PATIENCE_MS = 180_000
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
 
 
 @contextmanager
