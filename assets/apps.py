@@ -28,3 +28,9 @@ def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:
             f"There is no application {name!r}{that}.", expected=choose_from(name, known), todo="Correct the name."
         )
     return known[name]
+
+
+def app_of_job(job: str) -> str:
+    """Return the name of the application that a job works for, e.g. `demand` for `demand_nightly`; empty for none."""
+    names = (app.name for app in APPS if job.startswith(f"{app.name}_"))
+    return max(names, key=len, default="")

@@ -72,6 +72,19 @@ CHURN_CANDIDATE = TrainerSettings.model_validate(
 )
 
 
+class RegressionSettings(CutoffSettings):
+    """Settings of applications that predict numbers at cut-offs. All days are calendar days, UTC."""
+
+    candidates: tuple[TrainerSettings, ...] = Field(
+        default=(TrainerSettings(kind="xgboost_regression"),),
+        min_length=1,
+        description="Trainers of the candidates, simplest first: `[{kind: xgboost_regression}]`.",
+    )
+    gate: RegressionGateConfig = RegressionGateConfig()
+    #: A week more of sales moves the mean of the predictions by some percent (docs/benchmarks.md).
+    refit: RefitConfig = RefitConfig(max_mean_shift=0.15)
+
+
 class ChurnSettings(CutoffSettings):
     """Definition of churn and settings of its training. All days are calendar days, UTC."""
 
@@ -91,22 +104,14 @@ class ChurnSettings(CutoffSettings):
     skew: SkewConfig = SkewConfig()
 
 
-class DemandSettings(CutoffSettings):
+class DemandSettings(RegressionSettings):
     """Definition of demand and settings of its training. All days are calendar days, UTC."""
 
-    candidates: tuple[TrainerSettings, ...] = Field(
-        default=(TrainerSettings(kind="xgboost_regression"),),
-        min_length=1,
-        description="Trainers of the candidates, simplest first: `[{kind: xgboost_regression}]`.",
-    )
     population_days: int = Field(
         default=91, ge=1, le=365, description="A product is in scope with a sale in these last days."
     )
     horizon_days: int = Field(default=7, ge=1, description="Demand: units ordered in this many days after the cut-off.")
     min_history_days: int = Field(default=56, ge=1, description="History that the first training cut-off must have.")
-    gate: RegressionGateConfig = RegressionGateConfig()
-    #: A week more of sales moves the mean of the predictions by some percent (docs/benchmarks.md).
-    refit: RefitConfig = RefitConfig(max_mean_shift=0.15)
 
 
 class FraudSettings(AppSettings):

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import over_days
+from assets.stages.app import App
 from pipelines.asset_specs import of_profile
 from resources.stack.loader import Stack
 from resources.stack.ports import SourceResource
@@ -27,6 +28,41 @@ def job(
     ops = {"ops": {step: {"config": values} for step, values in config.items()}} if config else None
     return dg.define_asset_job(
         name, selection=selection, description=description, config=ops, tags={**_TAGS, APP_TAG: app}
+    )
+
+
+def batch_application(app: App, module: ModuleType, stack: Stack, *, after: timedelta) -> dg.Definitions:
+    """Assets, jobs and schedules of an application that is trained at past cut-offs and published every night.
+
+    Args:
+        app: its record.
+        module: declares its assets: features, champion, scores and publication.
+        stack: of the profile.
+        after: later than the beginning of the night; challengers follow two and a half hours later.
+    """
+    learning = dg.AssetSelection.groups("shop") | dg.AssetSelection.assets(module.features, module.champion)
+    nightly = job(
+        f"{app.name}_nightly",
+        app.name,
+        learning | dg.AssetSelection.assets(module.scores, module.publication),
+        "Ingest, compute features, train if there is no champion, predict, audit, publish.",
+    )
+    training = job(
+        f"{app.name}_training",
+        app.name,
+        learning,
+        "Train a challenger on the newest weeks; it becomes champion only if it passes the gate.",
+        config={f"{app.name}__champion": {"train": "always"}},
+    )
+    night, monday = "Every night: the day that just ended.", "Every Monday: a challenger for the champion."
+    later = after + timedelta(hours=2, minutes=30)
+    return dg.Definitions(
+        assets=assets_of(module, stack),
+        jobs=[nightly, training],
+        schedules=[
+            daily(nightly, stack, night, after=after, needs=app.made_from),
+            weekly(training, stack, monday, weekday=1, after=later, needs=app.made_from),
+        ],
     )
 
 

@@ -6,21 +6,13 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from assets.stages.app import App, FeatureService
+from assets.stages.app import App, FeatureService, golden_customers
 from models.scoring.output import binary_output
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
-
-
-def _golden_customers(rows: pa.Table) -> list[str]:
-    from assets.stages.cutoff_training import golden_entities
-
-    return golden_entities(rows, "customer_id")
 
 
 def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequence[date]) -> object:
@@ -36,7 +28,7 @@ CHURN = App(
     made_from=("orders",),
     features="churn_features",
     training_set="churn_training_set",
-    golden_ids=_golden_customers,
+    golden_ids=golden_customers,
     service=SERVICE,
     output=binary_output("customer_id", decisions=("leave", "contact")),
 )

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from resources.lake.port import Lake
 
 
+def golden_customers(rows: pa.Table) -> list[str]:
+    """Return the customers in the golden set of a model with these training rows: `App.golden_ids` of most."""
+    from assets.stages.cutoff_training import golden_entities
+
+    return golden_entities(rows, "customer_id")
+
+
 @dataclass(frozen=True)
 class FeatureService:
     """Features of an application that Feast joins and serves by entity.

@@ -1,8 +1,7 @@
 """Features and labels of the demand model: units of a product, as ibis expressions over the table `orders`.
 
-Cut-off t(D) is the last microsecond of day D (UTC). A period is as long as the horizon, 7 days by default; the last
-one ends with D. A line counts from the day on which it was both placed and delivered. Returns are not subtracted:
-demand is what is ordered.
+A period is as long as the horizon, 7 days by default; the last one ends with the day of the cut-off
+(`models/features/purchases.py`). Returns are not subtracted: demand is what is ordered.
 """
 
 # ibis gives the columns of a table no static types.
@@ -15,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from models.features.demand_definitions import BEFORE, FEATURES, WINDOWS, YEAR_DAYS
+from models.features.purchases import end_of_day, number, purchases_after, purchases_before
 
 
 def demand_features(orders: Any, cutoffs: Any, *, population_days: int, horizon_days: int) -> ir.Table:
@@ -22,13 +22,13 @@ def demand_features(orders: Any, cutoffs: Any, *, population_days: int, horizon_
 
     Columns: `product_id`, `feature_date`, `event_timestamp` (t, µs UTC), `FEATURES`, `seasonal_naive`.
     """
-    known = _known_sales(orders, cutoffs)
+    known = purchases_before(orders, cutoffs, "product_id", history_days=YEAR_DAYS)  # nothing older shapes a feature
     age, units, period, longest = known.age, known.units, horizon_days, horizon_days * WINDOWS[-1]
     sums: dict[str, Any] = {}
     for n in WINDOWS:
         within = age < n * period
         sums |= {f"units_last_{n}": units.sum(where=within), f"lines_last_{n}": known.lines.sum(where=within)}
-        sums[f"days_sold_last_{n}"] = known.day.nunique(where=within)
+        sums[f"days_sold_last_{n}"] = known.count(where=within)
     for n in BEFORE:
         sums[f"units_{n}_before"] = units.sum(where=(age >= n * period) & (age < (n + 1) * period))
     found: Any = known.group_by("product_id", "feature_date").agg(
@@ -44,51 +44,13 @@ def demand_features(orders: Any, cutoffs: Any, *, population_days: int, horizon_
     return found.select(
         "product_id",
         "feature_date",
-        event_timestamp=_cutoff(found.feature_date),
-        **{name: _number(found[name]) for name in FEATURES},
-        seasonal_naive=_number(ibis.ifelse(has_year, found.same_period_last_year, found.units_last_1)),
+        event_timestamp=end_of_day(found.feature_date),
+        **{name: number(found[name]) for name in FEATURES},
+        seasonal_naive=number(ibis.ifelse(has_year, found.same_period_last_year, found.units_last_1)),
     ).order_by(["feature_date", "product_id"])
 
 
 def demand_labels(orders: Any, entities: Any, *, horizon_days: int, as_of: date) -> ir.Table:
     """`entities` with `units` (float64) ordered in `(event_timestamp, + horizon_days]` and delivered by `as_of`."""
-    lines = orders.filter(~orders.is_return, orders.delivered_on <= ibis.literal(as_of))
-    cutoffs = entities.select("product_id", "event_timestamp").distinct()
-    within = lines.inner_join(
-        cutoffs,
-        [
-            lines.product_id == cutoffs.product_id,
-            lines.ordered_at > cutoffs.event_timestamp,
-            lines.ordered_at <= cutoffs.event_timestamp + ibis.interval(days=horizon_days),
-        ],
-    )
-    sold = within.group_by(cutoffs.product_id, cutoffs.event_timestamp).agg(units=within.quantity.abs().sum())
-    found = entities.left_join(sold, ["product_id", "event_timestamp"])
-    return found.select(*entities.columns, units=_number(found.units))
-
-
-def _known_sales(orders: Any, cutoffs: Any) -> Any:
-    """Units, lines and value (cents) of each cut-off, product and day, from purchases known by then; `age` in days."""
-    bought = orders.filter(~orders.is_return)
-    placed = bought.ordered_at.date()
-    lines = bought.select(
-        "product_id",
-        day=placed.epoch_days(),
-        known_on=ibis.greatest(bought.delivered_on, placed),
-        units=bought.quantity.cast("int64").abs(),
-        cents=(bought.quantity.abs() * bought.unit_price * 100).round().cast("int64"),
-    )
-    known = lines.inner_join(cutoffs.select("feature_date"), [lines.known_on <= cutoffs.feature_date])
-    days = known.group_by("product_id", "feature_date", "day").agg(
-        units=known.units.sum(), cents=known.cents.sum(), lines=known.count()
-    )
-    aged = days.mutate(age=days.feature_date.epoch_days() - days.day)
-    return aged.filter(aged.age >= 0, aged.age <= YEAR_DAYS)  # nothing older shapes a feature
-
-
-def _number(column: Any) -> Any:
-    return column.fill_null(0).cast("float64")
-
-
-def _cutoff(day: Any) -> Any:
-    return day.cast("timestamp('UTC')") + ibis.interval(days=1) - ibis.interval(microseconds=1)
+    found = purchases_after(orders, entities, "product_id", horizon_days=horizon_days, as_of=as_of)
+    return found.select(*entities.columns, units=number(found.units))

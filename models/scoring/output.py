@@ -140,10 +140,13 @@ class OutputContract:
             )
 
 
-def binary_output(entity: str, *, decisions: Sequence[str]) -> OutputContract:
-    """Probability of the positive class, what follows from it, and the reasons (NULL where none are given)."""
+def binary_output(entity: str, *, decisions: Sequence[str] = ()) -> OutputContract:
+    """Probability of the positive class; with `decisions`, what follows from it and why (NULL where not given)."""
+    score = OutputColumn("score", "float32", "Probability of the positive class.", at_least=0, at_most=1)
+    if not decisions:
+        return OutputContract((OutputColumn(entity, "string"),), (score,), entity, "score")
     payload = (
-        OutputColumn("score", "float32", "Probability of the positive class.", at_least=0, at_most=1),
+        score,
         OutputColumn("decision", "string", "What follows from the score.", one_of=tuple(decisions)),
         OutputColumn("reasons", "list<string>", "What raises the score most, largest first.", nullable=True),
     )

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from assets.apps import APPS
+from assets.apps import APPS, app_of_job
 from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
@@ -60,7 +60,7 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
             lines.append((name, write(found[key])))
     for key, name, write in _GENERAL:
         lines += [(name, write(found[f"{app}/{key}"])) for app in _APPS - _TOLD_ONE_BY_ONE if f"{app}/{key}" in found]
-    if by_hand := _by_hand(outcome.job.partition("_")[0], stack):
+    if by_hand := _by_hand(app_of_job(outcome.job), stack):
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
     blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
     lines += [

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
@@ -120,6 +120,17 @@ def init(table: str, file: Path, replace: bool, **wishes: Any) -> None:
     from pipelines.cli import init as command
 
     command.init(table, file, command.Wishes(replace=replace, **wishes))
+
+
+@app.command()
+@_APP
+@click.option("--task", type=click.Choice(["binary", "regression"]), required=True, help="Kind of prediction.")
+@click.option("--dry-run", is_flag=True, help="List what would be written.")
+def new(app: str, task: Literal["binary", "regression"], dry_run: bool) -> None:
+    """Write the skeleton of an application APP into this clone, with tests that pass before a line is changed."""
+    from pipelines.cli import new as command
+
+    command.new(app, task, dry_run=dry_run)
 
 
 @_command

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from assets.apps import app_of_job
 from models.errors import TesseraError
 from pipelines.cli.console import literal
 from pipelines.cli.hints import given_environment
@@ -27,7 +28,7 @@ def next_step(outcome: Outcome, stack: Stack) -> Text:
 
 
 def _after_success(outcome: Outcome) -> tuple[str, str]:
-    app, day = outcome.job.partition("_")[0], outcome.day
+    app, day = app_of_job(outcome.job), outcome.day
     if outcome.job.endswith("_training"):
         return f"models {app}", f"(the gate's report: make dev, asset {app}/candidate)"
     if outcome.job in {"churn_nightly", "churn_fallback"}:
@@ -36,6 +37,8 @@ def _after_success(outcome: Outcome) -> tuple[str, str]:
         return "features churn --entities customers.csv --out served.csv --online", "(a file with customer_id)"
     if app == "fraud":
         return f"alerts --date {day}", "(or the UI: make dev)"
+    if app:
+        return f"scores {app} --date {day}", "(or the UI: make dev)"
     return "check", "(or the UI: make dev)"
 
 

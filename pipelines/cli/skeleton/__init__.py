@@ -1,0 +1,1 @@
+"""Skeletons of new applications: `tessera new`."""

@@ -1,0 +1,73 @@
+"""What `tessera new` writes works before a line is changed: in a copy of the project, both tasks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from in_process import tessera
+
+from pipelines.cli.skeleton.rendering import APPS, SETTINGS, new_files
+from resources.stack.loader import ROOT
+
+ROOMS = ("tessera", "pipelines", "assets", "resources", "models", "feature_repo", "tests", "docs")
+FILES = ("pyproject.toml", "stack.yaml", "dagster.yaml", "workspace.yaml")
+SKELETONS = {"repeat_buyers": "binary", "zonal_sales": "regression"}
+#: Tests of ours that look at every application.
+OF_ALL_APPS = (
+    "tests/unit/test_definitions.py::test_the_graph_is_the_known_one",
+    "tests/unit/test_build_definitions.py::test_every_application_has_a_record_and_settings",
+    "tests/unit/features/test_page.py",
+    "tests/unit/test_plain_english.py",
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("new application")]
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A copy of the project with one application of each task."""
+    folder = tmp_path_factory.mktemp("project")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in FILES:
+        shutil.copy(ROOT / file, folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TESSERA_")}
+    for app, task in SKELETONS.items():
+        said = tessera(["new", app, "--task", task], environment, folder)
+        assert said.code == 0, said.err
+    yield folder
+    shutil.rmtree(folder)
+
+
+def run(copy: Path, *arguments: str) -> None:
+    """A module of Python in the copy, whose packages count before the installed ones."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+def test_its_tests_and_those_of_all_applications_pass(copy: Path) -> None:
+    run(copy, "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/apps/{app}" for app in SKELETONS), *OF_ALL_APPS)
+
+
+def test_it_is_in_house_style_and_typed(copy: Path) -> None:
+    files = [path for app, task in SKELETONS.items() for path in new_files(app, task)]  # pyright: ignore[reportArgumentType]
+    run(copy, "ruff", "check", "--no-cache", ".")
+    run(copy, "ruff", "format", "--no-cache", "--check", ".")
+    typed = [path for path in files if not path.startswith("tests")]
+    run(copy, "basedpyright", "--level", "error", "--pythonpath", sys.executable, *typed, APPS, SETTINGS)
+
+
+def test_the_generated_pages_know_it(copy: Path) -> None:
+    run(copy, "pipelines.docs", "--check")
+    assert all(f"`{app}/publication`" in (copy / "docs" / "assets.md").read_text() for app in SKELETONS)
