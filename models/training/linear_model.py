@@ -56,7 +56,8 @@ class LinearModel:
         total[:, self._indicated] += terms[:, features + self._inputs.added :]
         if purchases := self._inputs.purchases:
             parts = purchases.shapley(self._value_of_added, purchases.history(rows))
-            np.add.at(total, (slice(None), list(purchases.places)), parts)  # one column may be named twice
+            for place, part in zip(purchases.places, parts.T, strict=True):
+                total[:, place] += part
         return total.astype(np.float32)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
