@@ -13,8 +13,8 @@ from in_process import tessera
 from pipelines.cli.skeleton.rendering import APPS, SETTINGS, new_files
 from resources.stack.loader import ROOT
 
-ROOMS = ("tessera", "pipelines", "assets", "resources", "models", "feature_repo", "tests", "docs")
-FILES = ("pyproject.toml", "stack.yaml", "dagster.yaml", "workspace.yaml")
+ROOMS = ("tessera", "pipelines", "assets", "resources", "models", "feature_repo", "benchmarks", "tests", "docs")
+FILES = ("pyproject.toml", "stack.yaml", "dagster.yaml", "workspace.yaml", "README.md", "CONTRIBUTING.md")
 SKELETONS = {"repeat_buyers": "binary", "zonal_sales": "regression"}
 #: Tests of ours that look at every application.
 OF_ALL_APPS = (

@@ -32,9 +32,9 @@ def check_name(name: str, clone: Path) -> None:
             if len(nearest := _snake_case(name)) > 1 and nearest != name
             else "Choose another name.",
         )
-    for taken in _meanings(name, clone):
+    for meaning in _meanings(name, clone):
         raise TesseraError(
-            f"An application cannot be called {name!r}: {taken}.",
+            f"An application cannot be called {name!r}: {meaning}.",
             expected="a name of its own",
             todo="Choose another name.",
         )
