@@ -27,7 +27,7 @@ def lines_of(file: Path, form: Format) -> Iterator[Iterator[str]]:
     try:
         head = _head(file)
         encoding = _checked_encoding(file, head, codec(form.encoding))
-        with _opened(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
+        with opened(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
             yield _without_mark(text)
     except UnicodeDecodeError as error:
         raise _misread(file, form.encoding, error) from error
@@ -43,7 +43,8 @@ def _without_mark(text: io.TextIOWrapper) -> Iterator[str]:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """Provide the bytes of a file, decompressed if they are gzip's, whatever the file is called."""
     with file.open("rb") as raw:
         packed = raw.read(2) == _GZIP
         raw.seek(0)
@@ -55,7 +56,7 @@ def _opened(file: Path) -> Iterator[BinaryIO]:
 
 
 def _head(file: Path) -> bytes:
-    with _opened(file) as stream:
+    with opened(file) as stream:
         head = stream.read(_HEAD_BYTES)
     if kind := foreign(head):
         raise broken(file, "csv", f"it is {kind}")
@@ -64,20 +65,26 @@ def _head(file: Path) -> bytes:
 
 def _checked_encoding(file: Path, head: bytes, encoding: str) -> str:
     """Name of the encoding to decode with; raises TesseraError where the bytes contradict the settings."""
-    likely = _marked(head) or _wide(head)
-    if encoding in ("utf-16", "utf-16-le", "utf-16-be") and head:
-        if not likely.startswith("utf-16"):
+    likely = likely_encoding(head)
+    wide = encoding[: len("utf-16")]
+    if wide in ("utf-16", "utf-32") and head:
+        if not likely.startswith(wide):
             raise _other_encoding(file, encoding, likely or "utf-8")
-        if encoding != "utf-16" and likely != "utf-16" and likely != encoding:
+        if encoding != wide and likely != wide and likely != encoding:
             raise _other_encoding(file, encoding, likely)
-        return likely if encoding == "utf-16" else encoding
-    if likely and likely not in ("utf-8", encoding) and not encoding.startswith("utf-32"):
+        return likely if encoding == wide else encoding
+    if likely and likely not in ("utf-8", encoding):
         raise _other_encoding(file, encoding, likely)
     if encoding == "utf-8":
         return "utf-8-sig"
     if not encoding.startswith("utf") and _is_utf8(file):
         raise _other_encoding(file, encoding, "utf-8")
     return encoding
+
+
+def likely_encoding(head: bytes) -> str:
+    """Encoding that the first bytes of a file tell by their mark or zero bytes, else an empty text."""
+    return _marked(head) or _wide(head)
 
 
 def _marked(head: bytes) -> str:
@@ -89,9 +96,11 @@ def _marked(head: bytes) -> str:
 
 
 def _wide(head: bytes) -> str:
-    """`utf-16-le` or `utf-16-be` where every other byte of the first line is zero, else an empty text."""
+    """UTF-32, or UTF-16 of either order, where three or two of four bytes of the first line are zero, else nothing."""
     first = head[: max(head.find(b"\n"), 0) or 512]
     even, odd = first[::2].count(0), first[1::2].count(0)
+    if min(even, odd) * 4 >= len(first) > 0 and (even + odd) * 8 >= 5 * len(first):
+        return "utf-32-le" if first[::4].count(0) < first[3::4].count(0) else "utf-32-be"
     if not first or max(even, odd) * 4 < len(first):
         return ""
     return "utf-16-le" if odd > even else "utf-16-be"
@@ -101,7 +110,7 @@ def _is_utf8(file: Path) -> bool:
     """Return True if the file is UTF-8 and more than ASCII: text in another encoding is never so by chance."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     ascii_only = True
-    with _opened(file) as stream:
+    with opened(file) as stream:
         try:
             while block := stream.read(_BLOCK_BYTES):
                 ascii_only = ascii_only and block.isascii()
@@ -127,7 +136,7 @@ def _undecodable(file: Path, encoding: str) -> tuple[int, bytes]:
     """Return number and bytes of the first line that cannot be decoded; (0, b"") where lines cannot be told apart."""
     if encoding.startswith(("utf-16", "utf-32")):
         return 0, b""
-    with _opened(file) as stream:
+    with opened(file) as stream:
         for number, line in enumerate(stream, 1):
             if not _decodes(line, encoding):
                 return number, line

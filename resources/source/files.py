@@ -45,8 +45,15 @@ class FilesSource(Source):
         """
         days = [day for day in (table.first_day() for table in self._tables.values()) if day is not None]
         if not days:
+            names = ", ".join(sorted(self._tables))
+            if not any(table.rows() for table in self._tables.values()):
+                raise TesseraError(
+                    f"The files of {names} hold no row.",
+                    expected="rows below the header lines",
+                    todo="Deliver files with rows; `location` of each table in stack.yaml says where.",
+                )
             raise TesseraError(
-                f"No row of {', '.join(sorted(self._tables))} has a readable day.",
+                f"No row of {names} has a readable day.",
                 expected="dates or times in the column of the event",
                 todo="Check its expression under `columns` in stack.yaml, or give `delivered_on`.",
             )

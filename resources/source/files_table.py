@@ -113,6 +113,12 @@ class FilesTable:
         with self._connected(files) as (connection, shapes):
             return self._read_facts(connection, files, shapes)[0].first_day
 
+    def rows(self) -> int:
+        """Return the number of rows in all files."""
+        files = self.files()
+        with self._connected(files) as (connection, shapes):
+            return self._read_facts(connection, files, shapes)[0].rows
+
     def days(self) -> tuple[date, date] | None:
         """Return the first and the last day of delivery; None if no row says when it happened."""
         with self._dated(self.files(), _today) as (connection, parts):

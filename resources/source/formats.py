@@ -12,7 +12,8 @@ Kind = Literal["parquet", "csv", "xlsx"]
 
 #: Encodings of CSV files that can be set; other spellings of Python's (`latin1`, `UTF8`) name them too.
 ENCODINGS = (
-    *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1", "iso8859-2", "iso8859-15"),
+    *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"),
+    *("latin-1", "iso8859-2", "iso8859-15"),
     *(f"cp125{number}" for number in range(8)),
     *("cp437", "cp850", "mac-roman", "koi8-r", "shift_jis", "cp932", "euc_jp", "euc_kr", "gb18030", "gbk", "big5"),
 )

@@ -63,6 +63,12 @@ def propose(
         TesseraError: a column that orders need cannot be told, or nothing reads its dates.
     """
     found = _found(raw, given or {})
+    if not raw.num_rows:
+        raise TesseraError(
+            "The file has a header line and no row below it.",
+            expected="at least one order, from which dates and numbers are told",
+            todo="Export the orders again, one line for each item.",
+        )
     sample = _Sample(raw)
     date, date_words = _date(sample, found["ordered_at"], dates)
     price, quantity = (sample.number(found[name]) for name in ("unit_price", "quantity"))

@@ -2,18 +2,17 @@
 
 import codecs
 import csv
-import gzip
-from collections import Counter
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from models.errors import TesseraError
+from resources.source.csv_text import likely_encoding, opened
 from resources.source.formats import Format, foreign
 
 _DELIMITERS = (",", ";", "\t", "|")
 _HEAD_BYTES, _CHUNK_BYTES = 256 * 1024, 1024 * 1024
 _RECORDS = 200
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
 def sniff(file: Path) -> Format:
@@ -30,6 +29,8 @@ def sniff(file: Path) -> Format:
     head = _head(file, _HEAD_BYTES)
     if not head.strip():
         raise _unreadable(file, "it is empty")
+    if not head.strip(b"\0"):
+        raise _unreadable(file, "it holds zero bytes only")
     if kind := foreign(head):
         raise _unreadable(file, f"it is {kind}")
     encoding = _encoding(file, head)
@@ -38,36 +39,36 @@ def sniff(file: Path) -> Format:
 
 def _head(file: Path, size: int) -> bytes:
     try:
-        with _opened(file) as content:
+        with opened(file) as content:
             return content.read(size)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(file, getattr(error, "strerror", None) or str(error)) from error
 
 
-def _opened(file: Path):
-    return gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb")
-
-
 def _encoding(file: Path, head: bytes) -> str:
-    """UTF-8 if every byte fits it, UTF-16 by its mark or its zero bytes, else the Western code page of Windows."""
-    for mark, encoding in _BOMS:
-        if head.startswith(mark):
-            return encoding
-    zeros = Counter(place % 2 for place, byte in enumerate(head[:4096]) if byte == 0)
-    if zeros:
-        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    """UTF-8 if every byte fits it, UTF-16 or UTF-32 by mark or zero bytes, else the Western code page of Windows."""
+    if likely := likely_encoding(head):
+        return likely
+    decoder, encoding, lines = codecs.getincrementaldecoder("utf-8")(), "utf-8", 1
+    for chunk in _chunks(file):
+        if (zero := chunk.find(0)) >= 0:
+            line = lines + chunk.count(b"\n", 0, zero)
+            raise _unreadable(file, f"line {line} holds zero bytes")
+        lines += chunk.count(b"\n")
+        encoding = encoding if _fits(decoder, chunk) else "cp1252"
+    return encoding if _fits(decoder, b"", final=True) else "cp1252"
+
+
+def _fits(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:
     try:
-        for chunk in _chunks(file):
-            decoder.decode(chunk)
-        decoder.decode(b"", final=True)
+        decoder.decode(chunk, final)
     except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+        return False
+    return True
 
 
 def _chunks(file: Path) -> Iterator[bytes]:
-    with _opened(file) as content:
+    with opened(file) as content:
         while chunk := content.read(_CHUNK_BYTES):
             yield chunk
 

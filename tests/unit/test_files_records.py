@@ -395,6 +395,10 @@ class TestEncodings:
             ("utf-16-be", "utf-16"),
             ("utf-16-le", "utf-16-le"),
             ("utf-16-be", "UTF-16BE"),
+            ("utf-32", "utf-32"),
+            ("utf-32-le", "utf-32"),
+            ("utf-32-be", "utf-32"),
+            ("utf-32-be", "utf-32-be"),
             ("cp1252", "cp1252"),
             ("cp1252", "windows-1252"),
             ("gb18030", "gb18030"),
@@ -417,6 +421,10 @@ class TestEncodings:
             ("utf-8", "latin-1", "utf-8"),
             ("utf-8", "utf-16", "utf-8"),
             ("utf-16-be", "utf-16-le", "utf-16-be"),
+            ("utf-32", "utf-8", "utf-32"),
+            ("utf-32-le", "utf-16", "utf-32-le"),
+            ("utf-32-be", "utf-32-le", "utf-32-be"),
+            ("utf-8", "utf-32", "utf-8"),
         ],
     )
     def test_another_encoding_is_told_with_the_likely_setting(

@@ -404,6 +404,11 @@ class TestMistakes:
         with pytest.raises(TesseraError, match="No row of orders has a readable day"):
             _source(tmp_path / "a.csv", tmp_path).first_day()
 
+    def test_files_that_are_header_lines_only(self, tmp_path: Path) -> None:
+        _csv(tmp_path / "a.csv")
+        with pytest.raises(TesseraError, match="The files of orders hold no row"):
+            _source(tmp_path / "a.csv", tmp_path).first_day()
+
     def test_a_mapping_of_an_unknown_column(self, tmp_path: Path) -> None:
         with pytest.raises(TesseraError, match="did you mean 'customer_id'"):
             _source(tmp_path, tmp_path, columns={"costumer_id": "CustomerID"})
