@@ -57,7 +57,8 @@ def pays(home: Home, customer: str) -> None:
 def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_path: Path) -> None:
     home.tessera("run", "churn_online", "--date", D)
     pays(home, customer)
-    where = {path.split("/")[0] for path in places_with(home.folder, customer)}
+    # Until the connection of `pays` is closed, its rows may be in SQLite's log only.
+    where = {path.split("/")[0].removesuffix("-wal") for path in places_with(home.folder, customer)}
     assert {"lake", "scores", "feast", "events.db", "streams.db", "notices.jsonl"} <= where
 
     card = home.tessera("forget", "customer", customer, "--yes", "--why", "request 17 of 2026-03-02").out

@@ -170,7 +170,7 @@ class TestSkew:
         given = [row[name] for name in FEATURES]
         given[FEATURES.index("terminal_risk_7d")] += 1e-12
         number, packed = row["transaction_id"], array("d", given).tobytes()
-        in_store(world, "UPDATE scored SET features = ? WHERE transaction_id = ?", packed, number)
+        in_store(world, "UPDATE fraud_scored SET features = ? WHERE transaction_id = ?", packed, number)
         check = self.compared(world).check()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert "another value than the same row has offline: terminal_risk_7d (1 of" in str(check.description)
@@ -193,7 +193,7 @@ class TestSkew:
 
     def test_another_score_from_an_equal_row_is_an_error(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
-        in_store(world, "UPDATE scored SET score = score / 2 WHERE transaction_id % 2 = 0")
+        in_store(world, "UPDATE fraud_scored SET score = score / 2 WHERE transaction_id % 2 = 0")
         check = self.compared(world).check()
         assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
         assert "another score offline" in str(check.description)
