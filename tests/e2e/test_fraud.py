@@ -10,6 +10,7 @@ import duckdb
 import pytest
 import yaml
 from in_process import tessera as tessera_here
+from shop_home import SMALL_TRAINERS
 
 from resources.stack.loader import ROOT
 
@@ -28,8 +29,7 @@ def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack = yaml.safe_load((ROOT / "stack.yaml").read_text())
     profile = stack["profiles"]["fraud-handbook"]
     profile["calendar"] = {"first_day": "2018-07-01"}
-    candidates = [{"kind": "xgboost"}, {"kind": "logistic_regression"}]
-    profile["settings"]["fraud"] |= {"gate": GATE, "alerts_per_day": 30, "candidates": candidates}
+    profile["settings"]["fraud"] |= {"gate": GATE, "alerts_per_day": 30, "candidates": SMALL_TRAINERS}
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack))
     return folder
 

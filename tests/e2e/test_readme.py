@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from in_process import tessera
-from shop_home import LENIENT, SMALL_TRAINERS, Home, ended, write_stack
+from shop_home import SMALL_TRAINERS, YOUNG, Home, ended, write_stack
 
 from resources.stack.loader import ROOT
 
@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_every_command_ends_well(project: Path, tmp_path: Path) -> None:
-    stack = write_stack(tmp_path / "stack.yaml", {"settings": {"churn": {"gate": LENIENT}}})
+    stack = write_stack(tmp_path / "stack.yaml", YOUNG)
     home = Home(tmp_path / "home", stack)
     ours = [line for line in commands() if not line.startswith(ELSEWHERE) and not _is_of_fraud(line)]
     assert ours[0] == "make run"
@@ -60,7 +60,7 @@ def test_every_command_of_fraud_ends_well(project: Path, tmp_path: Path) -> None
     document = yaml.safe_load((ROOT / "stack.yaml").read_text())
     local = document["profiles"]["local"]
     local["settings"]["churn"]["candidates"] = SMALL_TRAINERS
-    local["settings"]["fraud"] |= {"gate": FAST_GATE}
+    local["settings"]["fraud"] |= {"gate": FAST_GATE, "candidates": SMALL_TRAINERS}
     (tmp_path / "stack.yaml").write_text(yaml.safe_dump(document))
     home = Home(tmp_path / "home", tmp_path / "stack.yaml")
     ours = [line for line in commands() if _is_of_fraud(line) and not line.startswith(ELSEWHERE)]
