@@ -216,7 +216,8 @@ class TestFaithfulPath:
         check, found = home.check(day)
         assert check.passed
         assert (
-            check.description == f"{found['rows compared']} served rows: no feature differs in more rows than allowed"
+            check.description
+            == f"{found[keys.ROWS_COMPARED]} served rows: no feature differs in more rows than allowed"
         )
         assert found[keys.ROWS_COMPARED] > 500
         assert found["lag_share"] > 0.3, "the hours before the job of the night are part of it"
