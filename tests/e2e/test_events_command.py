@@ -153,7 +153,8 @@ class TestReplay:
         home, count = self.home(tmp_path, stack), 2 * len(payments_in(handbook, "= DATE '2018-04-02'"))
         speed = 7 * 86_400 / 3
         day = ("--from", "2018-04-02", "--to", "2018-04-02", "--speed", str(speed))
-        process, queue = home.fork("events", "replay", *day, TESSERA_DATA_DIR=str(handbook)), queue_of(home)
+        queue = queue_of(home)  # first: a consumer that comes late sees the first events late, and the week shorter
+        process = home.fork("events", "replay", *day, TESSERA_DATA_DIR=str(handbook))
         seen: list[tuple[datetime, datetime]] = []
         while len(seen) < count and process.poll() in (None, 0):
             found = queue.read("g", limit=3, wait_seconds=0.05)
