@@ -40,7 +40,7 @@ def test_the_text_is_read_back_whatever_it_was_encoded_in(
         (HEADER.encode() + b"1,a,2025-01-01,mug,1,2\n" + bytes(50), "line 3 holds zero bytes"),
         (HEADER.encode() + b"1,a,2025-01-01,m\0g,1,2\n", "line 2 holds zero bytes"),
         (bytes(64), "zero bytes"),
-        (gzip.compress(gzip.compress(HEADER.encode())), "compressed with gzip twice"),
+        (gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0), "compressed with gzip twice"),
         (b"\xef\xbb\xbf", "no two columns"),
         (b"", "it is empty"),
     ],
