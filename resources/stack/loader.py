@@ -136,11 +136,18 @@ class Stack:
         """Return the adapter of `port`, ready to use outside a Dagster run.
 
         Raises:
-            TesseraError: a setting is wrong, a secret's environment variable is not set, or the home is of another
-                layout.
+            TesseraError: a setting is wrong, a secret's environment variable is not set, the home is of another
+                layout, or what the config opens is no adapter.
         """
         check_layout(self.home)
-        return opened(self._config(port, environment_value))
+        found = opened(self._config(port, environment_value))
+        if not callable(getattr(found, "check", None)):
+            raise TesseraError(
+                f"{self.kind(port)!r} of port {port!r} opens a {type(found).__name__}, which has no `check`.",
+                expected=f"an adapter with the methods of the port {port!r}",
+                todo="Correct `open` of its config class; docs/swapping.md shows what an adapter needs.",
+            )
+        return found
 
     def values(self, port: str) -> dict[str, Any]:
         """Return the adapter's settings that the profile gives, checked; secrets are references."""

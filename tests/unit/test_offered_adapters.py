@@ -20,13 +20,17 @@ CODE = """
     from resources.notifier.log import LogNotifierConfig
     from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
 
+    class Pager(tuple):
+        def check(self):
+            return None
+
     class PagerConfig(dg.Config):
         "Pages whoever is on duty."
         team: str
         urgent: bool = False
 
         def open(self):
-            return ("pager", self.team, self.urgent)
+            return Pager(("pager", self.team, self.urgent))
 
     class PlainTrainerConfig(LogisticRegressionTrainerConfig):
         "Ours under another name."
@@ -131,3 +135,20 @@ def test_two_packages_with_one_name_are_told_apart_by_their_paths(offered: Path)
         assert "other_adapters.PagerConfig" in raised.value.todo
     finally:
         sys.path.remove(str(offered / "again"))
+
+
+class OpensNothing(dg.Config):
+    """A config whose author forgot what `open` returns; it needs no `kind` of its own."""
+
+    path: str = ""
+
+    def open(self) -> None:
+        return None
+
+
+def test_a_config_that_opens_no_adapter_is_named(tmp_path: Path) -> None:
+    ports = {"sink": {"kind": f"{__name__}.OpensNothing", "path": "x"}}
+    (tmp_path / "stack.yaml").write_text(yaml.safe_dump({"profiles": {"mine": {"home": "home", "ports": ports}}}))
+    stack = load_stack(tmp_path / "stack.yaml", None, None, {})
+    with pytest.raises(TesseraError, match=r"OpensNothing' of port 'sink' opens a NoneType, which has no `check`"):
+        stack.open("sink")

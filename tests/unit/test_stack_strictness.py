@@ -50,6 +50,9 @@ class LooseConfig(dg.Config):
         """Itself."""
         return self
 
+    def check(self) -> None:
+        """Nothing to check."""
+
 
 LOOSE = f"{__name__}.LooseConfig"
 
