@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,21 @@ without_type_checks().__enter__()
 def pytest_configure(config: pytest.Config) -> None:
     """Tell at the end what each directory cost."""
     config.pluginmanager.register(WorkerSeconds())
+
+
+#: One for each test of this process, see `tmp_path`.
+_FOLDERS = count()
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """A folder whose path no other test of this process has.
+
+    pytest gives the path of a removed folder again, and MLflow keeps what it opened by the path of the database.
+    """
+    folder = tmp_path / str(next(_FOLDERS))
+    folder.mkdir()
+    return folder
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -38,13 +37,9 @@ def _killed(does: Callable[..., None], *arguments: Any) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-#: Of the homes: MLflow keeps a database open by its path, and pytest gives the path of a removed folder again.
-_NUMBERS = count()
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    return tmp_path / f"mlflow-{next(_NUMBERS)}"
+    return tmp_path / "mlflow"
 
 
 @pytest.fixture
