@@ -8,38 +8,39 @@ weighted by customers; intervals are paired, over customers: all nights of a cus
 are those of one fit with its five folds, the mean over the nights.
 """
 
-import argparse
-import os
-import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from assets.churn import features as churn_features
 from assets.churn import training as churn_training
-from assets.stages.ingestion.run import ingest
 from assets.stages.training_task import TrainingTask
-from benchmarks.refit import RESAMPLING, SHOPS, Night, Shop, labels_of, published_nights, within
-from benchmarks.report import replace_section
-from models.evaluation.bootstrap import interval
+from benchmarks.refit import (
+    Night,
+    Shop,
+    counted,
+    customers_and_labels,
+    labels_of,
+    lead,
+    prepared,
+    published_nights,
+    within,
+    write_sections,
+)
 from models.evaluation.metrics import measure
-from models.settings import TrainerSettings
-from resources.stack.loader import ROOT, Stack, load_stack
+from models.settings import CHURN_CANDIDATE, TrainerSettings
+from resources.stack.loader import Stack
 from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
 
-TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True}
-PURCHASES = {"kind": "logistic_regression", "logarithms": True, "bgnbd": True}
+TREES, PURCHASES = CHURN_CANDIDATE.parts
 CANDIDATES = {
     "xgboost": {"kind": "xgboost"},
     "hist_gradient_boosting": {"kind": "hist_gradient_boosting"},
     "logistic_regression": {"kind": "logistic_regression"},
     "depth 2, monotone": TREES,
     "logistic, BG/NBD": PURCHASES,
-    "mean of these two": {"kind": "mean", "of": [TREES, PURCHASES]},
+    "mean of these two": CHURN_CANDIDATE.model_dump(),
 }
 MEAN = "mean of these two"
 #: Churn's candidates before the mean.
@@ -59,29 +60,18 @@ class Measured:
 
 def main() -> None:
     """Measure the shops and write a section of each."""
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
-    arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one")
-    options = arguments.parse_args()
-    for shop in SHOPS:
-        if options.shop in (None, shop.profile):
-            with tempfile.TemporaryDirectory(prefix="tessera-candidates-") as home:
-                stack = load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ)
-                found = _measured(shop, stack)
-                _add_published(found, shop, stack)
-                body = "\n".join(_section(shop, found))
-            print(body)
-            if not options.dry:
-                libraries = ["xgboost", "scikit-learn", "scipy"]
-                replace_section(f"candidates-{shop.profile}", body, libraries=libraries)
+    write_sections("candidates", _body, libraries=["xgboost", "scikit-learn", "scipy"])
+
+
+def _body(shop: Shop, stack: Stack) -> str:
+    found = _measured(shop, stack)
+    _add_published(found, shop, stack)
+    return "\n".join(_section(shop, found))
 
 
 def _measured(shop: Shop, stack: Stack) -> Measured:
+    settings = prepared(shop, stack)
     lake, engine, store = stack.open("lake"), stack.open("engine"), stack.open("feature_store")
-    settings = stack.settings.churn.model_copy(update=shop.changes)
-    for table in ("customers", "products", "orders"):
-        ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
-    churn_features.write_features(lake, engine, settings, shop.nights)
     trainers = {name: trainers_of([TrainerSettings.model_validate(one)])[0] for name, one in CANDIDATES.items()}
     found = Measured()
     for day in shop.nights:
@@ -119,17 +109,14 @@ def _score(trainer: Trainer, task: TrainingTask, seconds: list[float]) -> np.nda
 
 def _section(shop: Shop, measured: Measured) -> list[str]:
     nights = measured.nights
-    ids = np.concatenate([night.ids for night in nights])
-    customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
-    labels = np.concatenate([night.labels for night in nights])
+    customers, labels = customers_and_labels(nights)
     values, drawn = within(nights, customers, ARMS)
     lines = [
         f"## Candidates for churn: {shop.title}",
         "",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "",
-        f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
-        f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned.",
+        counted(nights, customers, labels),
         "",
         f"| candidate | AUC within nights | over {AGAINST[0]}, 95 % | over {AGAINST[1]}, 95 % | pooled AUC | Brier "
         "| CPU s |",
@@ -137,21 +124,13 @@ def _section(shop: Shop, measured: Measured) -> list[str]:
     ]
     for name in sorted(ARMS, key=lambda name: -values[name]):
         pooled = measure(labels, np.concatenate([night.scores[name] for night in nights]))
-        leads = [_lead(name, other, values, drawn) for other in AGAINST]
+        leads = [lead(name, other, values, drawn) for other in AGAINST]
         seconds = f"{np.mean(measured.seconds[name]):.1f}" if name in measured.seconds else ""
         lines.append(
             f"| {name} | {values[name]:.4f} | {' | '.join(leads)} | {pooled['auc']:.4f} | {pooled['brier']:.4f} "
             f"| {seconds} |"
         )
     return lines
-
-
-def _lead(one: str, other: str, values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]]) -> str:
-    if one == other:
-        return ""
-    lead = np.asarray(drawn[one]) - np.asarray(drawn[other])
-    found = interval(values[one] - values[other], lead, RESAMPLING.confidence)
-    return f"{found.value:+.4f} ({found.low:+.4f} .. {found.high:+.4f})"
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -87,30 +87,44 @@ class Night:
 
 def main() -> None:
     """Measure the shops and write a section of each."""
+    write_sections("refit", _body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
+
+
+def write_sections(name: str, body: Callable[[Shop, Stack], str], *, libraries: Sequence[str]) -> None:
+    """Measure each shop that is asked for, in a home of its own; print its section, and write it unless told not to."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
     arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one")
     options = arguments.parse_args()
     for shop in SHOPS:
         if options.shop in (None, shop.profile):
-            started = time.process_time()
-            with tempfile.TemporaryDirectory(prefix="tessera-refit-") as home:
-                stack = load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ)
-                body = "\n".join(_section(shop, published_nights(shop, stack)))
-            body += f"\n\n{time.process_time() - started:.0f} CPU s."
-            print(body)
+            with tempfile.TemporaryDirectory(prefix=f"tessera-{name}-") as home:
+                found = body(shop, load_stack(ROOT / "stack.yaml", shop.profile, home, os.environ))
+            print(found)
             if not options.dry:
-                replace_section(f"refit-{shop.profile}", body, libraries=["xgboost", "scikit-learn", "feast", "duckdb"])
+                replace_section(f"{name}-{shop.profile}", found, libraries=libraries)
+
+
+def _body(shop: Shop, stack: Stack) -> str:
+    started = time.process_time()
+    lines = _section(shop, published_nights(shop, stack))
+    return "\n".join(lines) + f"\n\n{time.process_time() - started:.0f} CPU s."
+
+
+def prepared(shop: Shop, stack: Stack) -> ChurnSettings:
+    """Ingest the shop and write its nights' features, unless that is done; return churn's settings there."""
+    lake, settings = stack.open("lake"), stack.settings.churn.model_copy(update=shop.changes)
+    for table in ("customers", "products", "orders"):
+        ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
+    churn_features.write_features(lake, stack.open("engine"), settings, shop.nights)
+    return settings
 
 
 def published_nights(
     shop: Shop, stack: Stack, candidates: Sequence[TrainerSettings] = (), registry: str = "registry"
 ) -> list[Night]:
     """Train, judge and score the shop's nights, with the profile's candidates or these, in a registry of that name."""
-    lake, settings = stack.open("lake"), stack.settings.churn.model_copy(update=shop.changes)
-    for table in ("customers", "products", "orders"):
-        ingest(table, stack.open("source"), lake, shop.last_known, stack.settings.ingestion, "benchmark")
-    churn_features.write_features(lake, stack.open("engine"), settings, shop.nights)
+    settings = prepared(shop, stack)
     trainers = trainers_of(candidates or settings.candidates)
     work = _Work(stack, settings, trainers, FolderRegistry(stack.home / registry))
     nights = [work.night(day, shop.last_known) for day in shop.nights]
@@ -177,10 +191,23 @@ def labels_of(stack: Stack, settings: ChurnSettings, tonight: pa.Table, known: d
     return np.array([churned[name] for name in tonight["customer_id"].to_pylist()], dtype=np.int8)
 
 
-def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
+def customers_and_labels(nights: Sequence[Night]) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+    """Return a number for the customer of each score, and what the customer did, night after night."""
     ids = np.concatenate([night.ids for night in nights])
-    customers = np.unique(ids, return_inverse=True)[1].astype(np.int64)
     labels = np.concatenate([night.labels for night in nights])
+    return np.unique(ids, return_inverse=True)[1].astype(np.int64), labels
+
+
+def counted(nights: Sequence[Night], customers: NDArray[np.int64], labels: NDArray[np.int8]) -> str:
+    """Nights, scores, customers and churn in words."""
+    return (
+        f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
+        f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned."
+    )
+
+
+def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
+    customers, labels = customers_and_labels(nights)
     pooled = {arm: np.concatenate([night.scores[arm] for night in nights]) for arm in ARMS}
     drawn = resampled(AUC, labels, customers, pooled, RESAMPLING)
     means, means_drawn = within(nights, customers, ARMS)
@@ -190,17 +217,17 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
         "",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "",
-        f"{len(nights)} nights from {nights[0].day} to {nights[-1].day}, {len(labels):,} scores of "
-        f"{customers.max() + 1:,} customers, {labels.mean():.1%} churned.",
+        counted(nights, customers, labels),
         "",
         "| published | AUC within nights | 95 % | over before, 95 % | pooled AUC | over before, 95 % | mean score |",
         "|---|---|---|---|---|---|---|",
     ]
     for arm in ARMS:
         own = interval(means[arm], means_drawn[arm], RESAMPLING.confidence)
+        leads = lead(arm, "before", means, means_drawn), lead(arm, "before", together, drawn)
         lines.append(
-            f"| {arm} | {own.value:.4f} | {own.low:.4f} .. {own.high:.4f} | {_lead(arm, means, means_drawn)} | "
-            f"{together[arm]:.4f} | {_lead(arm, together, drawn)} | {pooled[arm].mean():.3f} |"
+            f"| {arm} | {own.value:.4f} | {own.low:.4f} .. {own.high:.4f} | {leads[0]} | "
+            f"{together[arm]:.4f} | {leads[1]} | {pooled[arm].mean():.3f} |"
         )
     gain = _gain("refit", "judged", means, means_drawn)
     return [*lines, "", f"Refit over judged, within nights: {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})."]
@@ -241,10 +268,11 @@ def _gain(one: str, other: str, found: dict[str, float], drawn: Scores) -> Inter
     return interval(found[one] - found[other], drawn[one] - drawn[other], RESAMPLING.confidence)
 
 
-def _lead(arm: str, found: dict[str, float], drawn: Scores) -> str:
-    if arm == "before":
+def lead(one: str, other: str, found: dict[str, float], drawn: Scores) -> str:
+    """Lead of one arm over another, with its interval; nothing over itself."""
+    if one == other:
         return ""
-    gain = _gain(arm, "before", found, drawn)
+    gain = _gain(one, other, found, drawn)
     return f"{gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})"
 
 
