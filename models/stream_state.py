@@ -50,6 +50,16 @@ class StateTable:
         """The names of the columns of its key."""
         return self.names[: self.key_columns]
 
+    @cached_property
+    def values(self) -> tuple[str, ...]:
+        """The names of the columns that are not in its key."""
+        return self.names[self.key_columns :]
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        """The names of the columns by which its rows are listed: the timestamp, then the key."""
+        return tuple(dict.fromkeys((self.at, *self.key)))
+
     def key_of(self, row: Row) -> Key:
         """Return the key of a row."""
         return row[: self.key_columns]
@@ -83,3 +93,7 @@ class StreamState:
     def table(self, name: str) -> StateTable:
         """Return one of its tables."""
         return next(one for one in self.tables if one.name == name)
+
+    def stored_name(self, table: StateTable) -> str:
+        """Return the name of one of its tables in a database that holds those of many streams."""
+        return f"{self.name}_{table.name}"

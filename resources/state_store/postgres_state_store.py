@@ -200,7 +200,7 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
         """Provide the connection; the tables of the stream are there."""
         with self._session.answering() as connection:
             if stream.name not in self._ready:
-                marks = [sql.name_of(stream, table) for table in stream.tables]
+                marks = [stream.stored_name(table) for table in stream.tables]
                 add_tables(connection, replace(self._place, tables=sql.tables_of(stream), marks=marks))
                 self._check_layout(connection, stream)
                 self._ready.add(stream.name)
@@ -213,10 +213,10 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
             TesseraError: they are others.
         """
         for table in stream.tables:
-            found = tables.run(connection, sql.COLUMNS, [self._schema, sql.name_of(stream, table)]).fetchall()
+            found = tables.run(connection, sql.COLUMNS, [self._schema, stream.stored_name(table)]).fetchall()
             if [name for (name,) in found] != [*table.names]:
                 raise TesseraError(
-                    f"Table {sql.name_of(stream, table)!r} of the stream's state in schema {self._schema!r} has"
+                    f"Table {stream.stored_name(table)!r} of the stream's state in schema {self._schema!r} has"
                     " a layout that this version does not read.",
                     expected=f"columns {', '.join(table.names)}",
                     todo="Choose another `schema_name` of state_store in stack.yaml, or take the schema away.",

@@ -76,11 +76,6 @@ ERASE_ALERTS = ("DELETE FROM alert WHERE customer_id = %s", "DELETE FROM feedbac
 ABOUT = "SELECT current_database(), current_setting('server_version'), (SELECT count(*) FROM alert)"
 
 
-def name_of(stream: StreamState, table: StateTable) -> str:
-    """Return the name of a stream's table in the database."""
-    return f"{stream.name}_{table.name}"
-
-
 def tables_of(stream: StreamState) -> str:
     """Return the statements that make the tables of a stream, and its row of `progress`."""
     made = [_create(stream, table) for table in stream.tables]
@@ -89,13 +84,13 @@ def tables_of(stream: StreamState) -> str:
 
 def scrub(stream: StreamState) -> str:
     """Return the statement that writes the tables anew: nothing is left in their files; others wait meanwhile."""
-    tables = ", ".join(name_of(stream, table) for table in stream.tables)
+    tables = ", ".join(stream.stored_name(table) for table in stream.tables)
     return f"VACUUM (FULL, ANALYZE) {tables}, alert, feedback"
 
 
 def _create(stream: StreamState, table: StateTable) -> str:
     """Most packed values are one or two KB: kept in their row, not compressed, which would take longer than storing."""
-    name = name_of(stream, table)
+    name = stream.stored_name(table)
     columns = ", ".join(f"{one} {_TYPES[type_][0]}" for one, type_ in table.columns.items())
     packed = [one for one, type_ in table.columns.items() if type_ == "bytes"]
     made = f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
@@ -123,18 +118,17 @@ class Statements:
 def statements(stream: StreamState, name: str) -> Statements:
     """Return the statements of a table of a stream."""
     table = stream.table(name)
-    into, at, key = name_of(stream, table), table.at, ", ".join(table.key)
+    into, at, key = stream.stored_name(table), table.at, ", ".join(table.key)
     arrays = {one: f"%b::{_TYPES[type_][1]}[]" for one, type_ in table.columns.items()}
     keys = f"unnest({', '.join(arrays[one] for one in table.key)}) AS asked ({key})"
     same = " AND ".join(f"{into}.{one} = asked.{one}" for one in table.key)
     values = f"INSERT INTO {into} SELECT * FROM unnest({', '.join(arrays.values())})"
-    changed = ", ".join(f"{one} = excluded.{one}" for one in table.names[table.key_columns :])
+    changed = ", ".join(f"{one} = excluded.{one}" for one in table.values)
     own = ", ".join(f"{into}.{one}" for one in table.names)
     after = f"AND NOT EXISTS (SELECT 1 FROM {_after(stream, table)} < %(before)s)" if table.after else ""
     return Statements(
         select=f"SELECT {own} FROM {into} JOIN {keys} USING ({key})",
-        between=f"SELECT * FROM {into} WHERE {at} >= %s AND {at} < %s "
-        f"ORDER BY {', '.join(dict.fromkeys((at, *table.key)))}",
+        between=f"SELECT * FROM {into} WHERE {at} >= %s AND {at} < %s ORDER BY {', '.join(table.order)}",
         put=f"{values} ON CONFLICT ({key}) DO UPDATE SET {changed}",
         add=values,
         remove=f"DELETE FROM {into} USING {keys} WHERE {same}",
@@ -149,4 +143,4 @@ def statements(stream: StreamState, name: str) -> Statements:
 
 def _after(stream: StreamState, table: StateTable) -> str:
     earlier = stream.table(table.after)
-    return f"{name_of(stream, earlier)} WHERE {earlier.at}"
+    return f"{stream.stored_name(earlier)} WHERE {earlier.at}"

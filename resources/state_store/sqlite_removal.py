@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from models.stream_state import Cut, Row, StateTable, StreamState
-from resources.state_store.sqlite_statements import ALERT_TABLES, Statements, name_of, statements
+from resources.state_store.sqlite_statements import ALERT_TABLES, Statements, statements
 
 
 def remove_old(connection: sqlite3.Connection, stream: StreamState, keep_from: Mapping[str, int], size: int) -> None:
@@ -50,7 +50,7 @@ def erase(connection: sqlite3.Connection, stream: StreamState, column: str, id: 
     named = [table for table in stream.tables if column in table.columns]
     query = "SELECT * FROM {} WHERE {} = ?"
     found = {
-        one.name: connection.execute(query.format(name_of(stream, one), column), (id,)).fetchall() for one in named
+        one.name: connection.execute(query.format(stream.stored_name(one), column), (id,)).fetchall() for one in named
     }
     removed = 0
     for (name, key), cut in stream.mixed(column, id, found).items():

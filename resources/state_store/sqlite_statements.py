@@ -39,25 +39,20 @@ ALERT_TABLES = ("alert", "feedback")
 
 def tables_of(stream: StreamState) -> dict[str, str]:
     """Name -> statement that makes it, of the tables of a stream and their indexes."""
-    made = {name_of(stream, table): _create(stream, table) for table in stream.tables}
+    names = {stream.stored_name(table): table for table in stream.tables}
+    made = {name: _create(name, table) for name, table in names.items()}
     indexes = {
-        f"{name_of(stream, table)}_by_time": f"CREATE INDEX {name_of(stream, table)}_by_time ON "
-        f"{name_of(stream, table)} ({table.at})"
-        for table in stream.tables
+        f"{name}_by_time": f"CREATE INDEX {name}_by_time ON {name} ({table.at})"
+        for name, table in names.items()
         if table.at != table.names[0]
     }
     return made | indexes
 
 
-def name_of(stream: StreamState, table: StateTable) -> str:
-    """Return the name of a stream's table in the database."""
-    return f"{stream.name}_{table.name}"
-
-
-def _create(stream: StreamState, table: StateTable) -> str:
-    columns = ", ".join(f"{name} {_TYPES[type_]} NOT NULL" for name, type_ in table.columns.items())
+def _create(name: str, table: StateTable) -> str:
+    columns = ", ".join(f"{one} {_TYPES[type_]} NOT NULL" for one, type_ in table.columns.items())
     # With a rowid, a missing key that is a number would become a new number instead of being refused.
-    return f"CREATE TABLE {name_of(stream, table)} ({columns}, PRIMARY KEY ({', '.join(table.key)})) WITHOUT ROWID"
+    return f"CREATE TABLE {name} ({columns}, PRIMARY KEY ({', '.join(table.key)})) WITHOUT ROWID"
 
 
 @dataclass(frozen=True)
@@ -79,11 +74,11 @@ class Statements:
 def statements(stream: StreamState, name: str) -> Statements:
     """Return the statements of a table of a stream."""
     table = stream.table(name)
-    at, into = table.at, name_of(stream, table)
+    at, into = table.at, stream.stored_name(table)
     values = f"INSERT INTO {into} VALUES ({', '.join('?' * len(table.columns))})"
-    changed = ", ".join(f"{one} = excluded.{one}" for one in table.names[table.key_columns :])
+    changed = ", ".join(f"{one} = excluded.{one}" for one in table.values)
     this = " AND ".join(f"{one} = ?" for one in table.key)
-    order = ", ".join(dict.fromkeys((at, *table.key)))
+    order = ", ".join(table.order)
     return Statements(
         select=f"SELECT * FROM {into} WHERE {this}",
         between=f"SELECT * FROM {into} WHERE {at} >= ? AND {at} < ? ORDER BY {order}",
