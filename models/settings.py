@@ -1,5 +1,8 @@
 """Settings of the applications, as a profile of `stack.yaml` gives them: typed, frozen, unknown keys refused."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.evaluation.config import SkewConfig
@@ -17,6 +20,11 @@ class TrainerSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     kind: str
+
+    @property
+    def parts(self) -> Sequence[Mapping[str, Any]]:
+        """Settings of the trainers whose mean it is, as they are written; none of another kind."""
+        return (self.model_extra or {}).get("of", ()) if self.kind == "mean" else ()
 
 
 #: A candidate is chosen only if no earlier one of the list, and not the baseline, is as good.

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from functools import cache
-from typing import Any
 
 import dagster as dg
 
 from models.contracts import CONTRACTS
+from models.settings import TrainerSettings
 from resources.stack.loader import Stack
 
 #: Kind of an adapter or trainer -> the name under which Dagster has an icon.
@@ -59,7 +59,7 @@ def _daily_policy(cron: str, window: timedelta) -> dg.FreshnessPolicy:
 def _icons(kind: str, app: str, stack: Stack) -> list[str]:
     if kind == "trainer":
         candidates = getattr(getattr(stack.settings, app, None), "candidates", ())
-        return [_icon("trainer", name) for one in candidates for name in _trainers(one.model_dump())]
+        return [_icon("trainer", name) for one in candidates for name in _trainers(one)]
     if kind not in stack.table:
         return [kind]
     found = [_icon(kind, stack.kind(kind))]
@@ -67,11 +67,10 @@ def _icons(kind: str, app: str, stack: Stack) -> list[str]:
     return [*found, _icon("online", str(online.get("type", "sqlite")))] if isinstance(online, Mapping) else found
 
 
-def _trainers(candidate: Mapping[str, Any]) -> list[str]:
+def _trainers(candidate: TrainerSettings) -> list[str]:
     """Return the kind of a candidate's trainer, or those of the trainers whose mean it is."""
-    if candidate["kind"] != "mean":
-        return [candidate["kind"]]
-    return [name for part in candidate["of"] for name in _trainers(part)]
+    parts = [TrainerSettings.model_validate(part) for part in candidate.parts]
+    return [name for part in parts for name in _trainers(part)] or [candidate.kind]
 
 
 def _icon(port: str, kind: str) -> str:

@@ -177,7 +177,7 @@ class Stack:
             raise TesseraError(f"{where}: {error.what}", expected=error.expected, todo=error.todo) from None
         given = {key: value for key, value in values.items() if key != "kind"}
         config_of(found, self._checked(found, given, place), place, self, lambda name: dg.EnvVar(name))
-        for number, part in enumerate(values["of"] if values["kind"] == "mean" else ()):
+        for number, part in enumerate(TrainerSettings.model_validate(values).parts):
             inner = (*place, "of", number)
             self._check_candidate(inner, self._checked(TrainerSettings, part, inner))
 
