@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from pipelines.storage_speed import read_migrations_once
 from resources.feature_store.feast.session import without_type_checks
 from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
@@ -95,19 +95,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_script_directory() -> Iterator[None]:
-    """Read Alembic's migrations once: Dagster and MLflow do so for each database, and take a quarter of a second."""
-    from alembic.script import ScriptDirectory
-
-    original, known = ScriptDirectory.from_config, dict[str, ScriptDirectory]()
-
-    def from_config(config: Any) -> ScriptDirectory:
-        place = config.get_main_option("script_location")
-        return known.get(place) or known.setdefault(place, original(config))
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", from_config)
-        yield
+def one_script_directory() -> None:
+    """Read Alembic's migrations once, as the product does, also for the databases that tests open without it."""
+    read_migrations_once()
 
 
 @pytest.fixture(scope="session")
