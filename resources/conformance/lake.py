@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
 from models.errors import TesseraError
 from resources.conformance.suite import Conformance, needs
+from resources.duckdb_connection import connect
 from resources.lake.port import DayRows, ErasableLake, Lake, RetainedLake
 
 # pyright: basic, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
@@ -184,10 +184,9 @@ class LakeConformance(Conformance):
         lake.replace("t", pa.concat_tables([rows(A, 2), rows(B, 3)]), by="day", first=A, last=B)
         paths = [path.removeprefix("file://") for path in lake.files("t")]
         assert all(Path(path).is_absolute() for path in paths)
-        found = duckdb.sql(
-            "SELECT day, count(*) FROM read_parquet($paths) GROUP BY day ORDER BY day", params={"paths": paths}
-        )
-        assert found.fetchall() == [(A, 2), (B, 3)]
+        with connect() as connection:
+            counts = "SELECT day, count(*) FROM read_parquet($paths) GROUP BY day ORDER BY day"
+            assert connection.execute(counts, {"paths": paths}).fetchall() == [(A, 2), (B, 3)]
 
     def test_nanoseconds_and_other_strings_become_what_the_table_holds(self, lake: Lake) -> None:
         given = rows(A, 3)

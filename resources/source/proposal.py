@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +22,7 @@ from models.contracts.readings import (
     year_is_sound,
 )
 from models.errors import TesseraError, choose_from
+from resources.duckdb_connection import connect
 from resources.source.cancellations import cancellations
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -208,8 +208,7 @@ class _Sample:
 
     def __init__(self, raw: pa.Table) -> None:
         self._raw = raw
-        self._connection = duckdb.connect(config={"threads": 1, "autoload_known_extensions": False})
-        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection = connect(threads=1)
         self._connection.register("rows", raw)
 
     def kind(self, column: str) -> str:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
+from resources.duckdb_connection import connect
 from resources.source.formats import Format, broken
 from resources.source.spool import BEYOND, FILE, INTERNAL, PROBLEM, ROW, TEXT, Spool, header
 from resources.source.values import name, text
@@ -193,7 +194,7 @@ def unreadable(shapes: Sequence[Shape], error: Exception) -> TesseraError:
     """Build the error for a failed DuckDB scan: names the first Parquet file that cannot be read by itself, if any."""
     for file in (file for shape in shapes if not shape.is_text for file in shape.files):
         try:
-            with duckdb.connect() as connection:
+            with connect() as connection:
                 connection.execute(f"SELECT count(hash(rows)) FROM ({_parquet([file])}) rows")
         except duckdb.Error as reason:
             return broken(file, "parquet", _first_line(reason))

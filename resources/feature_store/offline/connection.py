@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from models.errors import TesseraError
+from resources.duckdb_connection import Setting, connect
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ def opened(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
     if limits.temp_directory is not None:
         Path(limits.temp_directory).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="asof-", dir=limits.temp_directory) as folder:
-        settings: dict[str, str | bool | int | float | list[str]] = {
+        settings: dict[str, Setting] = {
             "memory_limit": f"{limits.memory_limit_mb}MB",
             "threads": limits.threads,
             "temp_directory": folder,
@@ -37,8 +38,8 @@ def opened(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
             # A SELECT of the user must not find Python variables of ours.
             "python_enable_replacements": False,
         }
-        with duckdb.connect(config=settings) as connection, _explained(limits):
-            connection.execute("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true")
+        with connect(**settings) as connection, _explained(limits):
+            connection.execute("SET parquet_metadata_cache = true")
             yield connection
 
 
