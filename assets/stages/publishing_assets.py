@@ -7,6 +7,7 @@ import dagster as dg
 
 from assets.partitions import daily
 from assets.stages.blocking import or_stop
+from assets.stages.champion_result import verdict_metadata
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from models.publishing import Degradation
 from models.settings import Settings
@@ -97,12 +98,12 @@ def publication_asset(app: str) -> dg.AssetsDefinition:
         "same rows again change nothing; those of another model wait for `tessera publish`.",
     )
     def publication(
-        context: dg.AssetExecutionContext, sink: SinkResource, notifier: NotifierResource
+        context: dg.AssetExecutionContext, sink: SinkResource, notifier: NotifierResource, registry: RegistryResource
     ) -> dg.MaterializeResult:
         from assets.stages.publication import publish
 
         published = publish(sink.open(), notifier.open(), app, date.fromisoformat(context.partition_key))
-        return dg.MaterializeResult(metadata=published.metadata())
+        return dg.MaterializeResult(metadata={**published.metadata(), **verdict_metadata(registry.open(), app)})
 
     return publication
 

@@ -6,9 +6,9 @@ An application brings a `TrainingTask`; nothing here knows an application's name
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
@@ -16,13 +16,14 @@ import dagster as dg
 
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_refit import Contender, Standing, standing
+from assets.stages.champion_result import champion_result, shown
 from assets.stages.packaging import Packed, pack, registered
 from assets.stages.promotion import make_champion
 from assets.stages.refit import Serving, notify_refused_refit, serving
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
+from models.gate_verdict import GateVerdict
 from models.gates.closing import failure_of
-from models.ledger import passed_by_hand
 from models.settings import TrainerSettings
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
@@ -77,10 +78,24 @@ class Evaluation:
         """Its version in words."""
         return f"version {self.version}" if self.version else "not registered"
 
+    def verdict(self, app: str, run_id: str) -> GateVerdict:
+        """Return the gate's verdict, as the registry keeps it."""
+        return GateVerdict(
+            app=app,
+            day=self.as_of,
+            at=datetime.now(UTC),
+            run_id=run_id,
+            version=self.version,
+            candidate=self.candidate.name,
+            checks=len(self.report.checks),
+            reasons={check.name: check.says for check in self.report.checks if not check.passed},
+            renewal=self.renewal.verdict(app, run_id) if self.renewal else None,
+        )
+
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster: numbers that plot, the gate report with its curves."""
         return {
-            **_shown(self.metrics),
+            **shown(self.metrics),
             keys.KIND: self.candidate.name,
             keys.VERSION: self.version or "not registered",
             keys.HOLDOUT: self.holdout,
@@ -253,12 +268,15 @@ class _Evaluator:
 def promote_or_keep(
     task: TrainingTask, evaluation: Evaluation, registry: Registry, notifier: Notifier, *, run_id: str, who: str
 ) -> dg.MaterializeResult:
-    """Promote the passing version, refit on all mature rows, or keep the champion; return the resulting champion.
+    """Record the verdict, promote the passing version or keep the champion; return the resulting champion.
+
+    What serves is a refit on all mature rows, where that is wanted.
 
     Raises:
         TesseraError: the gate is closed and there is no champion.
     """
     app = task.app
+    registry.record_verdict(evaluation.verdict(app, run_id))
     if evaluation.passing is not None:
         passed, version = evaluation.passing
         served = serving(task, passed.contender, version, registry, evaluation.as_of)
@@ -270,7 +288,7 @@ def promote_or_keep(
             undelivered = notify_refused_refit(notifier, task, served, evaluation.as_of, run_id)
             verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
-        return _champion_result(app, registry, verdict)
+        return champion_result(app, registry, verdict, passed.report.checks)
     stopped = ", ".join(evaluation.report.stopped_by)
     if registry.champion(app) is None:
         raise TesseraError(
@@ -278,7 +296,8 @@ def promote_or_keep(
             expected="a first model that passes every check, since there is none",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )
-    return _champion_result(app, registry, f"stays: candidate {evaluation.named} was stopped by {stopped}", evaluation)
+    verdict = f"stays: candidate {evaluation.named} was stopped by {stopped}"
+    return champion_result(app, registry, verdict, evaluation.report.checks)
 
 
 def _promote(
@@ -313,46 +332,5 @@ def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Tra
 
 
 def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:
-    """Return the champion, on a night without training."""
-    return _champion_result(app, registry, "stays: no training was due")
-
-
-def _champion_result(
-    app: str, registry: Registry, verdict: str, refused: Evaluation | None = None
-) -> dg.MaterializeResult:
-    """Return the champion's numbers. A refused challenger is worth a warning: the champion goes on.
-
-    They are taken from the ledger alone: most nights train nothing, and need not pay for loading MLflow.
-    """
-    ledger = registry.ledger(app)
-    standing = ledger[-1]
-    version = standing.to_version
-    promoted = [entry.metrics for entry in ledger if entry.to_version == version and entry.action == "promote"]
-    says = (
-        {check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in refused.report.checks}
-        if refused
-        else {}
-    )
-    gate = dg.AssetCheckResult(
-        check_name="gate",
-        asset_key=[app, "champion"],
-        passed=refused is None,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=verdict,
-        metadata=says,
-    )
-    metadata = {
-        **_shown(promoted[-1] if promoted else {}),
-        keys.VERSION: str(version),
-        keys.CHAMPION_SINCE: dg.MetadataValue.timestamp(standing.at),
-        keys.REASON: standing.why,
-        keys.VERDICT: verdict,
-    }
-    if by_hand := passed_by_hand(ledger):
-        metadata[keys.BY_HAND] = by_hand
-    return dg.MaterializeResult(asset_key=[app, "champion"], metadata=metadata, check_results=[gate])
-
-
-def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Round to 4 digits for display; the registry keeps full precision."""
-    return {name: round(value, 4) for name, value in metrics.items()}
+    """Return the champion, on a night without training; the check keeps showing the last verdict."""
+    return champion_result(app, registry, "stays: no training was due")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -60,13 +61,15 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
             lines.append((name, write(found[key])))
     for key, name, write in _GENERAL:
         lines += [(name, write(found[f"{app}/{key}"])) for app in _APPS - _TOLD_ONE_BY_ONE if f"{app}/{key}" in found]
+    verdicts = _last_verdicts(found)
+    lines += verdicts.values()
     if by_hand := _by_hand(app_of_job(outcome.job), stack):
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
     blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
     lines += [
         (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(runnable(says))))
         for name, says in outcome.failed_checks.items()
-        if name not in blocked
+        if name not in blocked | verdicts.keys()
     ]
     if outcome.complaint:
         lines.append((literal("stopped", "red"), literal(runnable(outcome.complaint), "red")))
@@ -144,6 +147,17 @@ def _candidate(found: dict[str, Any]) -> str:
 
 def _champion(found: dict[str, Any]) -> Text:
     return Text.assemble(literal(f"version {found[keys.VERSION]}", "bold"), " ", literal(found[keys.VERDICT]))
+
+
+def _last_verdicts(found: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, Text]]:
+    """Return the line of the last gate verdict, by the check's name, of each application that trained nothing."""
+    lines: dict[str, tuple[str, Text]] = {}
+    for app in sorted(_APPS):
+        shown = found.get(f"{app}/champion") or found.get(f"{app}/publication") or {}
+        if keys.GATE_VERDICT in shown and f"{app}/candidate" not in found:
+            colour = "yellow" if keys.GATE_REASONS in shown else ""
+            lines[f"{app}/champion: gate"] = ("last gate", literal(shown[keys.GATE_VERDICT], colour))
+    return lines
 
 
 def _by_hand(app: str, stack: Stack) -> str:

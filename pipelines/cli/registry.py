@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from assets.apps import APPS
+from assets.stages.champion_result import last_verdict
 from assets.stages.promotion import make_champion
 from models.errors import TesseraError, choose_from
 from models.ledger import PASSED, Action, champion_before, passed_by_hand
@@ -23,10 +24,15 @@ def models(app: str, *, as_json: bool = False) -> None:
     """Print the versions, newest first, and the ledger, newest last."""
     registry = active_ports().registry
     versions = registry.versions(known_app(app, APPS))
+    verdict, sentence = last_verdict(registry, app)
     if as_json:
         ledger = [entry.model_dump(mode="json") for entry in registry.ledger(app)]
-        print_json({"versions": [*map(asdict, versions)], "ledger": ledger})
+        last = verdict and {**verdict.model_dump(mode="json"), "passed_checks": verdict.passed_checks}
+        print_json({"versions": [*map(asdict, versions)], "ledger": ledger, "last_verdict": last})
         return
+    if sentence:
+        out.print(literal(f"last gate verdict: {sentence}", "" if verdict and verdict.passed else "yellow"))
+        out.print()
     if not versions:
         out.print(runnable(f"{app} has no model yet: `tessera run {app}_nightly` trains one."))
         return

@@ -5,13 +5,14 @@ import math
 import shutil
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from models.errors import TesseraError
+from models.gate_verdict import GateVerdict
 from models.ledger import champion_at, entry_line
 from resources.conformance.suite import Conformance, needs
 from resources.registry.port import Registry
@@ -169,6 +170,18 @@ class RegistryConformance(Conformance):
         assert math.isnan(ledger[0].metrics["slice"])
         assert ledger[0].package
         assert (ledger[3].package, reopen().champion("churn")) == ("", None)
+
+    def test_the_last_gate_verdict_of_each_application_is_kept(self, reopen: Open) -> None:
+        assert reopen().last_verdict("churn") is None
+        about: dict[str, Any] = {"day": date(2026, 1, 5), "at": datetime.now(UTC), "run_id": "r", "candidate": "linear"}
+        passed = GateVerdict(app="churn", version="2", checks=3, reasons={}, **about)
+        renewed = GateVerdict(
+            app="churn", version=None, checks=3, reasons={"champion": "no better"}, renewal=passed, **about
+        )
+        for verdict in (passed, renewed):
+            reopen().record_verdict(verdict)
+            assert reopen().last_verdict("churn") == verdict
+        assert reopen().last_verdict("fraud") is None
 
     def test_a_version_that_the_gate_stopped_is_promoted_by_no_caller_unless_a_person_insists_with_a_reason(
         self, registry: Registry, package: Path

@@ -12,11 +12,13 @@ from filelock import BaseFileLock, FileLock, Timeout
 from typing_extensions import override
 
 from models.errors import TesseraError
+from models.gate_verdict import GateVerdict
 from models.ledger import Action, LedgerEntry, next_moment, refusal
 from models.training.package_files import package_digest
 from resources.registry.ledger_file import LedgerFile
 from resources.registry.package_cache import PackageCache
 from resources.registry.port import Registry
+from resources.registry.verdict_file import read_verdict, write_verdict
 
 
 class LedgeredRegistry(Registry):
@@ -143,6 +145,14 @@ class LedgeredRegistry(Registry):
             return entry
 
     @override
+    def record_verdict(self, verdict: GateVerdict) -> None:
+        write_verdict(self._verdict_path(verdict.app), verdict)
+
+    @override
+    def last_verdict(self, app: str) -> GateVerdict | None:
+        return read_verdict(self._verdict_path(app))
+
+    @override
     @contextmanager
     def lock(self, app: str) -> Iterator[None]:
         with self._held(f"{_checked_name(app)}.lock"):
@@ -186,6 +196,9 @@ class LedgeredRegistry(Registry):
         """Return the package digest with which `version` last became champion, None if it never did."""
         digests = [entry.package for entry in self.ledger(app) if entry.to_version == version]
         return digests[-1] if digests else None
+
+    def _verdict_path(self, app: str) -> Path:
+        return self._folder / "verdicts" / f"{_checked_name(app)}.json"
 
     def _ledger_file(self, app: str) -> LedgerFile:
         path = self._folder / "ledger" / f"{_checked_name(app)}.jsonl"

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.gate_verdict import GateVerdict
 from models.ledger import LedgerEntry
 from resources.health import Health
 
@@ -127,6 +128,22 @@ class Registry(ABC):
 
         Raises:
             TesseraError: a line was changed, removed or inserted; its number is named.
+        """
+
+    @abstractmethod
+    def record_verdict(self, verdict: GateVerdict) -> None:
+        """Keep the gate's verdict as the last one of its application; the caller holds the lock.
+
+        Raises:
+            TesseraError: it cannot be written.
+        """
+
+    @abstractmethod
+    def last_verdict(self, app: str) -> GateVerdict | None:
+        """Return the last verdict that was recorded, None before the first. Cheap: most nights ask for it.
+
+        Raises:
+            TesseraError: what is kept is no verdict.
         """
 
     @abstractmethod
