@@ -23,10 +23,17 @@ _MOST = 3  # that Dagster shows of one asset
 _DAY = timedelta(days=1)
 
 
-def of_profile(assets: Iterable[dg.AssetsDefinition], stack: Stack) -> list[dg.AssetsDefinition]:
+def of_profile(
+    assets: Iterable[dg.AssetsDefinition], stack: Stack, nightly_after: timedelta = timedelta()
+) -> list[dg.AssetsDefinition]:
     """Return the assets as the profile makes them.
 
     A port's name among the kinds of an asset, or `trainer`, stands for the adapters that the profile names.
+
+    Args:
+        assets: of one module.
+        stack: of the profile.
+        nightly_after: the application's nightly job starts so much later than nights begin.
     """
 
     def changed(spec: dg.AssetSpec) -> dg.AssetSpec:
@@ -35,17 +42,29 @@ def of_profile(assets: Iterable[dg.AssetsDefinition], stack: Stack) -> list[dg.A
         room, table = spec.key.path[0], spec.key.path[-1]
         if room == "shop" and table in CONTRACTS:
             return spec.replace_attributes(freshness_policy=fresh_within(CONTRACTS[table].freshness_hours, stack))
-        return spec
+        return _with_deadline(spec, stack, nightly_after) if table == "publication" else spec
 
     return [asset.map_asset_specs(changed) for asset in assets]
 
 
-def fresh_within(hours: int, stack: Stack) -> dg.FreshnessPolicy:
-    """Return the policy of a table whose rows must be there so many hours after a night begins.
+def _with_deadline(spec: dg.AssetSpec, stack: Stack, nightly_after: timedelta) -> dg.AssetSpec:
+    """Return a publication with its deadline, and with what to do when it is overdue."""
+    app, hours = spec.key.path[0], stack.calendar.publish_within_hours
+    due = datetime.combine(date.min, stack.calendar.nightly_at) + nightly_after + timedelta(hours=hours)
+    way_out = (
+        f"Overdue when a night published nothing by {due:%H:%M} UTC (`calendar.publish_within_hours` in stack.yaml): "
+        f"open the last run of {app}_nightly, correct what stopped it, then `tessera run {app}_nightly --date DAY`."
+    )
+    policy = fresh_within(hours, stack, nightly_after)
+    return spec.replace_attributes(freshness_policy=policy, description=f"{spec.description} {way_out}")
+
+
+def fresh_within(hours: int, stack: Stack, after: timedelta = timedelta()) -> dg.FreshnessPolicy:
+    """Return the policy of an asset that must be there so many hours after a night begins, or `after` that.
 
     Each night has to bring it anew: at the deadline, what was ingested before the day ended is too old.
     """
-    deadline = datetime.combine(date.min, stack.calendar.nightly_at) + timedelta(hours=hours)
+    deadline = datetime.combine(date.min, stack.calendar.nightly_at) + after + timedelta(hours=hours)
     since_the_day_ended = min(deadline - datetime.combine(date.min, datetime.min.time()), _DAY)
     return _daily_policy(f"{deadline.minute} {deadline.hour} * * *", since_the_day_ended)
 

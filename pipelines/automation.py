@@ -57,7 +57,7 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
     night, monday = "Every night: the day that just ended.", "Every Monday: a challenger for the champion."
     later = after + timedelta(hours=2, minutes=30)
     return dg.Definitions(
-        assets=assets_of(module, stack),
+        assets=assets_of(module, stack, nightly_after=after),
         jobs=[nightly, training],
         schedules=[
             daily(nightly, stack, night, after=after, needs=app.made_from),
@@ -95,11 +95,11 @@ def weekly(
     return _schedule(job, _cron(stack, after, str(weekday)), description, stack.name, needs, job.name)
 
 
-def assets_of(module: ModuleType, stack: Stack) -> list[dg.AssetsDefinition]:
-    """The assets that a module declares, over the days of the profile, and as its adapters make them."""
+def assets_of(module: ModuleType, stack: Stack, nightly_after: timedelta = timedelta()) -> list[dg.AssetsDefinition]:
+    """The assets that a module declares, over the days of the profile, and as its adapters and calendar make them."""
     found = dg.load_assets_from_modules([module])
     declared = (one for one in found if isinstance(one, dg.AssetsDefinition))
-    return of_profile(over_days(declared, stack.calendar.first_day), stack)
+    return of_profile(over_days(declared, stack.calendar.first_day), stack, nightly_after)
 
 
 def _cron(stack: Stack, after: timedelta, weekday: str = "*") -> str:

@@ -90,7 +90,7 @@ def definitions(stack: Stack) -> dg.Definitions:
     training, half = "Every Monday: a challenger for the fraud champion.", timedelta(minutes=30)
     needs = FRAUD.made_from
     return dg.Definitions(
-        assets=automation.assets_of(fraud, stack),
+        assets=automation.assets_of(fraud, stack, nightly_after=half),
         jobs=[NIGHTLY, TRAINING, CATCH_UP],
         schedules=[
             automation.daily(NIGHTLY, stack, nightly, after=half, needs=needs),

@@ -51,6 +51,13 @@ class Calendar(BaseModel):
     nightly_at: time = Field(
         default=time(2, 0), description="Time of day (UTC) at which churn_nightly starts; the other jobs follow it."
     )
+    publish_within_hours: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="Hours after the start of a nightly job by which its day must be published; else the "
+        "publication shows as overdue.",
+    )
 
     @field_validator("first_day", mode="before")
     @classmethod
