@@ -79,7 +79,7 @@ class FieldType:
 
     @cached_property
     def holds_objects(self) -> bool:
-        """Whether its column holds Python objects: texts and records, and integers and flags that may be missing."""
+        """True if its column holds Python objects: texts and records, and integers and flags that may be missing."""
         return self.name != "vector" and (
             DTYPES[self.name].kind == "O" or (self.nullable and self.name in ("integer", "flag"))
         )

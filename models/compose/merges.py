@@ -21,7 +21,7 @@ class Merge(Protocol):
 
     @property
     def partial(self) -> bool:
-        """Whether it also makes one of some of the branches."""
+        """True if it also makes one of some of the branches."""
         ...
 
     def gives(self, branches: Mapping[str, Fields]) -> Fields:

@@ -56,7 +56,7 @@ class Step(ABC):
 
     @property
     def blocking(self) -> bool:
-        """Whether it waits for others, so that it is worth a thread of its own."""
+        """True if it waits for others, so that it is worth a thread of its own."""
         return any(step.blocking for step in self.steps)
 
     @abstractmethod
@@ -108,7 +108,7 @@ class Leaf(Step):
 
     @property
     def blocking(self) -> bool:
-        """Whether it waits for others."""
+        """True if it waits for others."""
         return self.waits
 
     def run(self, batch: Batch, call: Call) -> Outcome:
