@@ -87,7 +87,7 @@ class Budget:
 
 @dataclass
 class Spending:
-    """What is left of a budget; safe to use from several threads.
+    """Remainder of a budget; safe to use from several threads.
 
     A step reserves what it expects to spend before it runs, and settles what it did spend afterwards.
     """

@@ -48,7 +48,7 @@ class StepRun(NamedTuple):
 
 @dataclass
 class Call:
-    """What travels with a request through all steps.
+    """Context of a request through all steps.
 
     Attributes:
         spending: what is left of the budget.
