@@ -96,11 +96,12 @@ class Profile:
             entities: ids, or a DataFrame with the entity's column; rows and their order are kept.
         """
         from assets.stages.point_in_time import entity_rows
+        from resources.feature_store.port import online_part
 
         _, service = self._served(app)
         is_ids = isinstance(entities, list | tuple)
         rows = pa.table({service.entity: pa.array(entities)}) if is_ids else table(entities)
-        found = self.ports.feature_store.online(service.name, entity_rows(rows, service.entity))
+        found = online_part(self.ports.feature_store).online(service.name, entity_rows(rows, service.entity))
         return frame(found)
 
     def feature_table(self, app: str, first: Day, last: Day | None = None) -> pd.DataFrame:

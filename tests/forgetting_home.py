@@ -20,7 +20,7 @@ from models.fraud.event_parsing import PAYMENT, PaymentLimits
 from models.ingestion import IngestionConfig
 from resources.conformance.score_sets import APP, audit_and_publish, publication, reader, score_rows
 from resources.events.sqlite_events import SqliteEventsConfig
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.port import ErasableFeatureStore
 from resources.health import Health
 from resources.lake.delta import DeltaLake
 from resources.lake.port import Lake
@@ -38,7 +38,7 @@ ID, OTHERS, LINES = "c000003", ("c000001", "c000002"), 6
 CONFIG = IngestionConfig(history_days=30, redelivery_days=2)
 
 
-class OnlineFile(FeatureStore):
+class OnlineFile(ErasableFeatureStore):
     """The online side of a feature store, as one JSON file: view -> ids. It forgets, and that is all it does."""
 
     def __init__(self, file: Path) -> None:
@@ -57,7 +57,7 @@ class OnlineFile(FeatureStore):
     def _joins(self, *_: Any, **__: Any) -> NoReturn:
         raise NotImplementedError("this test double joins and serves nothing")
 
-    historical = materialize = online = served = _joins
+    historical = materialize = online = _joins
 
     def check(self) -> Health:
         return Health(True, "a file")

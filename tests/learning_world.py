@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -207,9 +207,6 @@ class Notices(Notifier):
         if self._deaf:
             raise TesseraError("nobody listens.", expected="somebody", todo="Call.")
         self.said.append((level, subject, body))
-
-    def forget(self, is_named: Callable[[str], bool]) -> int:
-        return 0
 
     def check(self) -> Health:
         return Health(ok=True, says="listens")

@@ -96,7 +96,8 @@ def online_features(
     """The day's features in the online store, for applications that ask for one customer at a time."""
     day = date.fromisoformat(context.partition_key)
     served = churn_features.materialize(lake.open(), feature_store.open(), day)
-    return dg.MaterializeResult(metadata={keys.ROW_COUNT: served})
+    note = {keys.NOTE: "The feature store of this profile serves no features online."} if served is None else {}
+    return dg.MaterializeResult(metadata={keys.ROW_COUNT: served or 0, **note})
 
 
 @dg.asset(

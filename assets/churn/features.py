@@ -10,7 +10,7 @@ from assets.stages import feature_days
 from assets.stages.feature_days import DAY, FeatureTable, WrittenFeatures
 from models.settings import ChurnSettings
 from resources.engine.port import Engine
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.port import FeatureStore, OnlineFeatureStore
 from resources.lake.port import Lake
 
 __all__ = ["DAY", "TABLE", "VIEW", "materialize", "write_features"]
@@ -33,8 +33,13 @@ def write_features(lake: Lake, engine: Engine, settings: ChurnSettings, days: Se
     return feature_days.write_features(lake, engine, feature_table(settings), days, len(FEATURES))
 
 
-def materialize(lake: Lake, store: FeatureStore, day: date) -> int:
-    """Copy the features of `day` into the online store; newer ones stay. Returns the number of customers."""
+def materialize(lake: Lake, store: FeatureStore, day: date) -> int | None:
+    """Copy the features of `day` into the online store; newer ones stay.
+
+    Returns the number of customers; None: the store serves no features online.
+    """
+    if not isinstance(store, OnlineFeatureStore):
+        return None
     store.apply()
     files = lake.files(TABLE, first=day, last=day)
     start = datetime.combine(day, time.min, tzinfo=UTC)

@@ -13,7 +13,7 @@ from assets.churn import features as churn_features
 from assets.churn.training import SERVICE
 from assets.stages.skew import Compared, examples_of
 from models.evaluation.config import SkewConfig
-from resources.feature_store.port import FeatureStore, moment_column
+from resources.feature_store.port import FeatureStore, LoggedFeatureStore, moment_column
 from resources.lake.port import Lake
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ _SERVED_AT = "served_at"
 def compare(lake: Lake, store: FeatureStore, config: SkewConfig, day: date) -> Compared:
     """Compare the features served on `day` (UTC) with those of training; write examples of differences to the lake.
 
-    A day whose served rows are not in the log (any more) keeps the examples that were written for it before.
+    A day whose served rows are not in the log (any more) keeps the examples that were written for it before. Of a
+    feature store that keeps no log, nothing is compared.
     """
-    from models.evaluation.skew import skew
+    from models.evaluation.skew import nothing_compared, skew
 
+    if not isinstance(store, LoggedFeatureStore):
+        return Compared(nothing_compared(), config)
     store.apply()
     start = datetime.combine(day, time.min, tzinfo=UTC)
     served = store.served(SERVICE, start, start + timedelta(days=1))

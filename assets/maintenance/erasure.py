@@ -23,6 +23,7 @@ from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
 from assets.maintenance.erasure_scope import (
     erasable_events,
+    erasable_features,
     erasable_lake,
     erasable_sink,
     erasable_states,
@@ -41,7 +42,7 @@ from models.fraud.alerts import is_alert_of
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import DayRows, Lake
-from resources.notifier.port import Notifier
+from resources.notifier.port import ErasableNotifier, Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
@@ -113,10 +114,13 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     Raises:
         TesseraError: a store does not answer or cannot erase, or the entity was found again afterwards.
     """
+    lake = erasable_lake(parts.lake, entity)
     erasable_sink(parts.sink, entity)
     erasable_events(parts.events, entity)
-    require_known_columns(parts.lake, entity, id)
-    stone = erasable_lake(parts.lake, entity).leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
+    erasable_features(parts.feature_store, entity)
+    erasable_states(parts.state_store, entity)
+    require_known_columns(lake, entity, id)
+    stone = lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
     work = _Erasing(parts, journal, record, entity, id)
@@ -147,10 +151,11 @@ class _Erasing:
 
     def online(self) -> None:
         """Erase the entity from the online stores and the log of served features."""
-        store = self._parts.feature_store
-        store.apply()
-        removed = partial(store.forget, self._entity, self._id)
-        self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
+        store = erasable_features(self._parts.feature_store, self._entity)
+        if store is not None:
+            store.apply()
+            removed = partial(store.forget, self._entity, self._id)
+            self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
         views = [name.removeprefix("online: ") for name in self._record.places if name.startswith("online: ")]
         self._record.searched["online views"] = views
 
@@ -201,9 +206,10 @@ class _Erasing:
 
     def notices(self) -> None:
         """Notices of the entity's alerts that the home keeps."""
-        if self._streams:
+        notifier = self._parts.notifier
+        if self._streams and isinstance(notifier, ErasableNotifier):
             named = partial(is_alert_of, customer_id=self._id)
-            self._counting("notices", lambda: {"notices": self._parts.notifier.forget(named)})
+            self._counting("notices", lambda: {"notices": notifier.forget(named)})
 
     def verify(self) -> None:
         """Everything is searched once more; events that were published meanwhile are removed, and reported.

@@ -12,6 +12,7 @@ from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
 from models.stream_state import StreamState
 from resources.events.port import ErasableEvents, Events
+from resources.feature_store.port import ErasableFeatureStore, FeatureStore, OnlineFeatureStore
 from resources.lake.port import ErasableLake, Lake
 from resources.sink.port import ErasableSink, Sink
 from resources.state_store.port import ErasableStateStore, StateStore
@@ -87,6 +88,19 @@ def erasable_events(events: Events, entity: str) -> ErasableEvents:
     if isinstance(events, ErasableEvents):
         return events
     raise _cannot("queue of events", events, f"the events of one {entity}")
+
+
+def erasable_features(store: FeatureStore, entity: str) -> ErasableFeatureStore | None:
+    """Return the feature store, which can remove the rows of one entity; None: it serves nothing online and keeps none.
+
+    Raises:
+        TesseraError: it serves features online, and cannot remove them.
+    """
+    if isinstance(store, ErasableFeatureStore):
+        return store
+    if isinstance(store, OnlineFeatureStore):
+        raise _cannot("feature store", store, f"the features of one {entity}")
+    return None
 
 
 def erasable_sink(sink: Sink, entity: str) -> ErasableSink:

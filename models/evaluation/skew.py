@@ -112,6 +112,11 @@ class SkewReport:
         return tuple(sorted(above, key=lambda feature: (-feature.share(cause), feature.feature)))
 
 
+def nothing_compared() -> SkewReport:
+    """Build the report of a day without served rows to compare."""
+    return SkewReport(0, (), _no_examples())
+
+
 def skew(served: pa.Table, offline: Offline, view: str, features: Sequence[str], config: SkewConfig) -> SkewReport:
     """Return the served features of one view against what training would have seen.
 

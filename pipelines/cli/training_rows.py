@@ -11,7 +11,7 @@ from assets.stages.feature_days import missing_days
 from assets.stages.point_in_time import MOMENT, entity_rows, feature_days, joined, with_moments
 from pipelines.cli.console import err, out
 from pipelines.cli.tables import read_table, write_table
-from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, status_column
+from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, online_part, status_column
 from resources.stack.ports import Ports, active_ports
 
 _SAYS = {PRESENT: "served", NOT_FOUND: "unknown", OUTSIDE_MAX_AGE: "too old to be served"}
@@ -41,9 +41,9 @@ def served(service: FeatureService, entities: Path, file: Path) -> None:
     """Write the entities, in their order, with what is served of them now and how each view was found.
 
     Raises:
-        TesseraError: unreadable file, missing column, or nothing is registered yet.
+        TesseraError: unreadable file, missing column, nothing is registered yet, or nothing is served online.
     """
-    store = active_ports().feature_store
+    store = online_part(active_ports().feature_store)
     found = store.online(service.name, entity_rows(read_table(entities, ids=[service.entity]), service.entity))
     write_table(found, file)
     marks = found[status_column(service.view)].to_pylist()

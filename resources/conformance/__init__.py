@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from resources.conformance.alert_store import AlertStoreConformance
     from resources.conformance.engine import EngineConformance
     from resources.conformance.events import EventsConformance
+    from resources.conformance.feature_store import FeatureStoreConformance
     from resources.conformance.lake import LakeConformance
     from resources.conformance.notifier import NotifierConformance
+    from resources.conformance.online_feature_store import OnlineFeatureStoreConformance
     from resources.conformance.registry import RegistryConformance
     from resources.conformance.regression_trainer import RegressionTrainerConformance
     from resources.conformance.sink import SinkConformance
@@ -27,8 +29,10 @@ __all__ = [
     "AlertStoreConformance",
     "EngineConformance",
     "EventsConformance",
+    "FeatureStoreConformance",
     "LakeConformance",
     "NotifierConformance",
+    "OnlineFeatureStoreConformance",
     "RegistryConformance",
     "RegressionTrainerConformance",
     "SinkConformance",

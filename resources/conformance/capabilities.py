@@ -41,6 +41,12 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "state_store": {
         "erasable": "State and alerts of an erased person leave the store, also what other rows hold of them."
     },
+    "feature_store": {
+        "online": "The newest features of an entity are served, as a point-in-time join at that moment has them.",
+        "pushable": "Rows are brought online as they are made; the newest of an entity wins, wherever it came from.",
+        "logged": "A share of the rows that were served can be read again.",
+        "erasable": "The rows of an erased person leave the online store and the log, and no write brings them back.",
+    },
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

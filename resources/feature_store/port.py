@@ -1,4 +1,4 @@
-"""The feature store port: register, join point in time, serve online, and erase features."""
+"""The feature store port: register definitions and join point in time; some stores also serve features online."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -6,12 +6,13 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from models.errors import TesseraError
 from resources.health import Health
 
 #: What `<view>__status` says: a row is known and young enough; none is known; the newest is older than the view's ttl.
 PRESENT, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"
 
-#: The key of `FeatureStore.forget` for the rows removed from the log of what was served.
+#: The key of `ErasableFeatureStore.forget` for the rows removed from the log of what was served.
 SERVED_LOG = "served_log"
 
 
@@ -26,7 +27,11 @@ def moment_column(view: str) -> str:
 
 
 class FeatureStore(ABC):
-    """Definitions (entities, views, services), point-in-time joins and the online store."""
+    """Definitions (entities, views, services) and point-in-time joins over files of the lake.
+
+    Some stores also serve features (`OnlineFeatureStore`), take pushed rows (`PushableFeatureStore`), log what was
+    served (`LoggedFeatureStore`) and erase (`ErasableFeatureStore`).
+    """
 
     @abstractmethod
     def apply(self) -> Sequence[str]:
@@ -47,10 +52,21 @@ class FeatureStore(ABC):
         """
 
     @abstractmethod
+    def check(self) -> Health:
+        """Report if the registry, and the online store if there is one, respond right now."""
+
+
+class OnlineFeatureStore(FeatureStore):
+    """A feature store that serves the newest features of an entity."""
+
+    @abstractmethod
     def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
         """Bring online, for each entity, its newest row of `view` in `(start, end]`, unless a newer one is stored.
 
-        Who was forgotten stays forgotten.
+        Of rows of one moment the one created last is the newest. Erased entities stay erased.
+
+        Raises:
+            TesseraError: unknown view, or no files.
         """
 
     @abstractmethod
@@ -59,11 +75,34 @@ class FeatureStore(ABC):
 
         After the entity columns come the features, and for each view `<view>__status` (`PRESENT`, `NOT_FOUND` or
         `OUTSIDE_MAX_AGE`) and `<view>__event_timestamp` (µs, UTC; NULL where nothing was found). Features of a view
-        that is not PRESENT are NULL. A sampled share of these rows can be read again with `served`.
+        that is not PRESENT are NULL.
 
         Raises:
             TesseraError: unknown service, missing column.
         """
+
+
+class PushableFeatureStore(OnlineFeatureStore):
+    """A feature store that takes rows as they are made, beside those that are materialized."""
+
+    @abstractmethod
+    def push(self, view: str, rows: pa.Table) -> int:
+        """Return number of entities whose row was brought online, each unless a newer one is stored.
+
+        The history that `historical` reads is not changed. Rows of erased entities are left out.
+
+        Args:
+            view: a feature view.
+            rows: entity keys, `event_timestamp` (UTC), all features of the view, and `created_timestamp` (UTC) if it
+                is known; in any order. Of several rows of one entity the newest counts.
+
+        Raises:
+            TesseraError: unknown view, a column is missing or of another type, or a row without key or moment.
+        """
+
+
+class LoggedFeatureStore(OnlineFeatureStore):
+    """A feature store that logs a sampled share of the rows that it serves."""
 
     @abstractmethod
     def served(self, service: str, first: datetime, last: datetime) -> pa.Table:
@@ -76,20 +115,36 @@ class FeatureStore(ABC):
             TesseraError: unknown service.
         """
 
+
+class ErasableFeatureStore(OnlineFeatureStore):
+    """A feature store that can remove all rows of one entity, for good."""
+
     @abstractmethod
     def forget(self, entity: str, id: str) -> Mapping[str, int]:
-        """Rows removed per feature view online, and under `served_log` from the log.
+        """Rows removed per feature view online, and under `served_log` from the log if there is one.
 
-        Tombstones (digests, not ids) keep later materializations and log entries from bringing the entity back.
+        Tombstones (digests, not ids) keep later writes, whoever makes them and from whatever, from bringing the entity
+        back. May be called again after it was interrupted.
 
         Args:
             entity: the entity's name, e.g. `customer`.
             id: its key, e.g. `C000017`.
 
         Raises:
-            TesseraError: unknown entity; an online store that cannot forget.
+            TesseraError: unknown entity, or the adapter's storage cannot remove rows.
         """
 
-    @abstractmethod
-    def check(self) -> Health:
-        """Report if the registry and the online store respond right now."""
+
+def online_part(store: FeatureStore) -> OnlineFeatureStore:
+    """Return the store, which serves features online.
+
+    Raises:
+        TesseraError: the adapter does not.
+    """
+    if isinstance(store, OnlineFeatureStore):
+        return store
+    raise TesseraError(
+        f"The feature store ({type(store).__name__}) serves no features online.",
+        expected="an adapter with the capability `online` (docs/adapters.md)",
+        todo="Choose such an adapter in stack.yaml, or read features at a moment: `tessera features --out FILE`.",
+    )

@@ -16,14 +16,14 @@ from typing_extensions import override
 from models.errors import TesseraError
 from resources.health import Health
 from resources.notifier.notice import notice_json
-from resources.notifier.port import Level, Notifier
+from resources.notifier.port import ErasableNotifier, Level
 
 _LOGGER = logging.getLogger(__name__)
 _WAIT_SECONDS = 30.0
 _SEVERITY: dict[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-class LogNotifier(Notifier):
+class LogNotifier(ErasableNotifier):
     """Appends each notice as one line to a JSON-lines file, and logs its subject.
 
     A line is on disk when `notify` returns; lines of concurrent writers never mix.

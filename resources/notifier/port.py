@@ -11,7 +11,10 @@ Level = Literal["info", "warning", "error"]
 
 
 class Notifier(ABC):
-    """Delivers short notices to people. Losing one must never stop a run: the caller decides what an error means."""
+    """Delivers short notices to people. Losing one must never stop a run: the caller decides what an error means.
+
+    A notifier that keeps what it delivered is an `ErasableNotifier`; what others delivered is out of reach.
+    """
 
     @abstractmethod
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
@@ -28,15 +31,17 @@ class Notifier(ABC):
         """
 
     @abstractmethod
+    def check(self) -> Health:
+        """Report if notices can be delivered right now; sends none."""
+
+
+class ErasableNotifier(Notifier):
+    """A notifier that keeps its notices and can remove those about one person."""
+
+    @abstractmethod
     def forget(self, is_named: Callable[[str], bool]) -> int:
         """Return number of notices removed: those that have a value in their context for which `is_named` says yes.
 
-        What was delivered to somebody else is out of reach.
-
         Raises:
-            TesseraError: notices are kept, and cannot be written.
+            TesseraError: the notices cannot be written.
         """
-
-    @abstractmethod
-    def check(self) -> Health:
-        """Report if notices can be delivered right now; sends none."""

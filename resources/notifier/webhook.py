@@ -4,7 +4,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
@@ -62,10 +62,6 @@ class WebhookNotifier(Notifier):
                 expected="an answer with a status below 300",
                 todo="Look at the receiver, or correct `notifier.url` in stack.yaml.",
             )
-
-    @override
-    def forget(self, is_named: Callable[[str], bool]) -> int:
-        return 0  # none is kept
 
     @override
     def check(self) -> Health:

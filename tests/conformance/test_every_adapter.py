@@ -14,11 +14,7 @@ from resources import conformance
 from resources.conformance.capabilities import CAPABILITIES, Gap
 from resources.conformance.suite import Conformance, needs
 from resources.stack.adapters import adapter_class
-from resources.stack.loader import ROOT
 from resources.stack.table import KINDS
-
-#: Ports whose tests are still one parametrised module, which names each adapter's config class or kind.
-PARAMETRISED = {"feature_store"}
 
 
 def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformance]]:
@@ -30,10 +26,6 @@ def harnesses(kind: type[Conformance] = Conformance) -> Iterator[type[Conformanc
 @pytest.mark.parametrize(("port", "kind"), [(port, kind) for port, kinds in KINDS.items() for kind in kinds])
 def test_every_adapter_has_a_harness(port: str, kind: str) -> None:
     config = adapter_class(port, kind)
-    if port in PARAMETRISED:
-        tests = (ROOT / "tests" / "conformance" / f"test_{port}.py").read_text()
-        assert config.__name__ in tests or f'"{kind}"' in tests
-        return
     importlib.import_module(f"test_{port}")
     assert config in [getattr(harness, "config", None) for harness in harnesses() if harness.port == port]
 

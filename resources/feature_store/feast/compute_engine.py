@@ -113,7 +113,9 @@ class BulkEngine(LocalComputeEngine):
 
     def _write(self, view: FeatureView, rows: pa.Table) -> None:
         if isinstance(self.online_store, BulkOnlineStore):
-            self.online_store.write_rows(self.repo_config, view, _encoded_rows(view, rows))
+            source: Any = _source(view)
+            encoded = encoded_rows(view, rows, source.timestamp_field, source.created_timestamp_column)
+            self.online_store.write_rows(self.repo_config, view, encoded)
             return
         join_keys = {field.name: field.dtype.to_value_type() for field in view.entity_columns}
         for batch in rows.combine_chunks().to_batches(max_chunksize=_ROWS_PER_CALL):
@@ -152,12 +154,22 @@ def _batches(job: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
     return iter(job.to_arrow().combine_chunks().to_batches(max_chunksize=batch_rows))
 
 
-def _encoded_rows(view: FeatureView, rows: pa.Table) -> EncodedRows:
-    source, keys = _source(view), view.entity_columns
-    created = source.created_timestamp_column
+def encoded_rows(view: FeatureView, rows: pa.Table, moment: str, created: str | None) -> EncodedRows:
+    """Encode rows, one per entity, named as in the view.
+
+    Args:
+        view: whose rows they are.
+        rows: entity keys, features and times.
+        moment: column of the event times.
+        created: column of the created times, if there is one.
+
+    Raises:
+        TesseraError: a key is NULL, or a value does not fit its type.
+    """
+    keys = view.entity_columns
     return EncodedRows(
         entity_keys=entity_keys([field.name for field in keys], rows, [field.dtype for field in keys]),
-        event_timestamps=_microseconds(rows.column(source.timestamp_field)),
+        event_timestamps=_microseconds(rows.column(moment)),
         created_timestamps=_microseconds(rows.column(created)) if created else [None] * rows.num_rows,
         features={field.name: encoded(rows.column(field.name), field.dtype) for field in view.features},
     )

@@ -26,7 +26,12 @@ from resources.feature_store.feast.session import FeastSession
 from resources.feature_store.feast.settings import feast_settings
 from resources.feature_store.offline.pinned_files import pinned
 from resources.feature_store.online.bulk_store import BulkOnlineStore
-from resources.feature_store.port import SERVED_LOG, FeatureStore
+from resources.feature_store.port import (
+    SERVED_LOG,
+    ErasableFeatureStore,
+    LoggedFeatureStore,
+    PushableFeatureStore,
+)
 from resources.health import Health
 
 _MOMENT = "event_timestamp"
@@ -81,7 +86,7 @@ class FeastStoreConfig(dg.Config):
         return FeastStore(self)
 
 
-class FeastStore(FeatureStore):
+class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore):
     """Feast behind the port. Reads wait for nobody; what writes the registry waits for others that do.
 
     Args:
@@ -143,8 +148,17 @@ class FeastStore(FeatureStore):
                 record(session.feast, view, start, end)
 
     @override
+    def push(self, view: str, rows: pa.Table) -> int:
+        """See the port. Needs one of our online stores: Feast's own overwrite newer rows."""
+        from resources.feature_store.feast.pushing import push
+
+        session = self._session
+        with answering():
+            return push(session.feast, session.online_store, session.view(view), rows)
+
+    @override
     def online(self, service: str, entities: pa.Table) -> pa.Table:
-        """See the port."""
+        """See the port. A sampled share of the rows (`logged_share`) is logged."""
         from resources.feature_store.feast.online_reads import read_online
 
         with answering():

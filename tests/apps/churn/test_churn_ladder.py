@@ -200,9 +200,6 @@ class Dying(Notifier):
     def notify(self, *_: object) -> None:
         raise KeyboardInterrupt
 
-    def forget(self, is_named: object) -> int:
-        return 0
-
     def check(self) -> Health:
         return Health(ok=True, says="")
 

@@ -47,10 +47,14 @@ from models.errors import TesseraError
 from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
 from resources.conformance.score_sets import APP, digest, reader, some_rows
+from resources.events.port import Events
+from resources.feature_store.port import FeatureStore, OnlineFeatureStore
 from resources.lake.delta import DeltaLake
-from resources.lake.port import DayRows
+from resources.lake.port import DayRows, Lake
+from resources.notifier.port import Notifier
 from resources.sink.port import Sink
 from resources.source.fake import FakeSource, raw_rows
+from resources.state_store.port import StateStore
 from tests.fraud_store import FraudStore
 
 NEXT = LAST + timedelta(days=1)
@@ -141,10 +145,6 @@ def test_what_no_application_lists_goes_too_and_the_proof_says_what_was_searched
 
 
 def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed(parts: Parts, tmp_path: Path) -> None:
-    class NoErasure(Sink):
-        write_attempt = read_attempt = record_audit = audits = publish = None
-        unpublish = published = history = published_days = check = None
-
     def stops(given: Parts, says: str) -> None:
         before = places_with(tmp_path / "home", ID)
         with pytest.raises(TesseraError, match=says):
@@ -152,7 +152,14 @@ def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed
         assert places_with(tmp_path / "home", ID) == before
         assert len(parts.lake.forgotten("customer")) == 0
 
-    stops(replace(parts, sink=NoErasure()), r"sink \(NoErasure\) cannot remove the scores of one customer")
+    for part, port, holds in (
+        ("sink", Sink, r"sink \(Unerasable\) cannot remove the scores of one customer"),
+        ("lake", Lake, r"lake \(Unerasable\) cannot remove the rows of one customer"),
+        ("events", Events, r"queue of events \(Unerasable\) cannot remove the events of one customer"),
+        ("state_store", StateStore, r"state store \(Unerasable\) cannot remove the state of one customer"),
+        ("feature_store", OnlineFeatureStore, r"feature store \(Unerasable\) cannot remove the features of one custom"),
+    ):
+        stops(replace(parts, **{part: with_nothing_but(port)}), holds)
     strange = pa.table({"card": ["x", ID], "day": [LAST, LAST]})
     parts.lake.replace("team_notes", strange, by="day", first=LAST, last=LAST)
     stops(parts, r"team_notes \(column 'card'\)\. The erasure stops")
@@ -160,6 +167,19 @@ def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed
     rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
     parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
     stops(parts, r"scores of retired, .* without a column 'customer_id'")
+
+
+def with_nothing_but(port: type) -> Any:
+    """An adapter of the port that has none of its optional abilities."""
+    return type("Unerasable", (port,), dict.fromkeys(port.__abstractmethods__))()
+
+
+def test_what_serves_no_features_and_keeps_no_notices_has_nothing_to_erase(parts: Parts, tmp_path: Path) -> None:
+    kept = {"feature_store": with_nothing_but(FeatureStore), "notifier": with_nothing_but(Notifier)}
+    record = forgotten(replace(parts, **kept), tmp_path)
+    assert record.searched["online views"] == []
+    assert {"notices", "online: churn_customer"}.isdisjoint(record.places)
+    assert record.places["lake: orders"].rows == 12
 
 
 def test_published_scores_go_on_without_the_entity(parts: Parts, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 import dagster as dg
 
 from resources.health import Health
-from resources.notifier.port import Level, Notifier
+from resources.notifier.port import ErasableNotifier, Level
 
 
 class TableNotifierConfig(dg.Config):
@@ -22,7 +22,7 @@ class TableNotifierConfig(dg.Config):
         return TableNotifier(self.file)
 
 
-class TableNotifier(Notifier):
+class TableNotifier(ErasableNotifier):
     def __init__(self, file: str) -> None:
         self.file = file
 
