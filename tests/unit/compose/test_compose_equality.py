@@ -72,7 +72,7 @@ def shown(found: Outcome) -> list[object]:
     return [(records.get(row), found.failures.get(row), found.notes.get(row, ())) for row in range(found.n)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_one_record_and_a_batch_go_one_way(data: st.DataObject) -> None:
     step = data.draw(compositions(_Names()))
