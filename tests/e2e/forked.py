@@ -1,4 +1,4 @@
-"""`tessera` in a process of its own that need not import anything: for tests that kill, signal or watch one."""
+"""`tessera` or `dg` in a process of its own that need not import anything: for tests that kill, signal or watch one."""
 
 import os
 import sys
@@ -14,9 +14,9 @@ from tests.fork_server import PROCESSES
 class Forked:
     """A command that runs while the test goes on, with what tests use of `subprocess.Popen`."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._said = Path(tempfile.mkdtemp(prefix="tessera-forked-"))
-        self._process = PROCESSES.Process(target=_run, args=(arguments, environment, self._said), daemon=True)
+        self._process = PROCESSES.Process(target=_run, args=(command, environment, self._said), daemon=True)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -41,9 +41,9 @@ class Forked:
         return (self._said / "out").read_text(), (self._said / "err").read_text()
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], said: Path) -> None:
+def _run(command: Sequence[str], environment: Mapping[str, str], said: Path) -> None:
     for number, name in ((1, "out"), (2, "err")):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
     sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.exit(exit_code(arguments, environment))
+    sys.exit(exit_code(command, environment))

@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,20 +33,28 @@ def tessera(arguments: Sequence[str], environment: Mapping[str, str], folder: Pa
     """Run `tessera` in `folder` with exactly this environment; an exception that it lets through is raised."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = exit_code(arguments, environment, folder)
+        code = exit_code(["tessera", *arguments], environment, folder)
     return Said(code, out.getvalue(), err.getvalue())
 
 
-def exit_code(arguments: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> int:
-    """Run the same on this process's own streams."""
-    from pipelines.cli import main
-
-    with _as_a_process(["tessera", *arguments], environment, folder), _stack_of(environment):
+def exit_code(command: Sequence[str], environment: Mapping[str, str], folder: Path = ROOT) -> int:
+    """Run `tessera`, or Dagster's `dg`, on this process's own streams."""
+    with _as_a_process(list(command), environment, folder), _stack_of(environment):
         try:
-            main()
+            _program(command[0])()
         except SystemExit as ended:
             return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
+
+
+def _program(name: str) -> Callable[[], object]:
+    if name == "dg":
+        from dagster_dg_cli.cli import main as dg
+
+        return dg
+    from pipelines.cli import main
+
+    return main
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -19,19 +21,17 @@ from in_process import tessera as tessera_here
 from models.publishing import Publication
 from resources.stack.loader import ROOT, Stack, load_stack
 
-#: The day that the trained home has scored.
+#: The day that the trained home has scored, and the first of its shop.
 DAY = date(2026, 3, 1)
+FIRST_DAY = DAY - timedelta(days=119)
 #: A model that is trained in a fraction of the time, for tests in which it does not matter which model it is.
 SMALL_TRAINERS: list[dict[str, Any]] = [
     {"kind": "xgboost", "folds": 2, "max_rounds": 100, "learning_rate": 0.1},
     {"kind": "logistic_regression"},
 ]
-#: Settings that make a first run cheap, laid over the shipped profile.
-SMALL: dict[str, Any] = {
-    "ports": {
-        "source": {"kind": "simulated", "customers": 700, "seed": 7, "first_day": "2025-01-01"},
-        "engine": {"kind": "local", "threads": 1, "memory_limit_mb": 1000, "temp_directory": "${home}/tmp"},
-    },
+#: What any small stack has: a small shop, such trainers, one thread.
+FEW: dict[str, Any] = {
+    "ports": {"engine": {"kind": "local", "threads": 1, "memory_limit_mb": 1000, "temp_directory": "${home}/tmp"}},
     "settings": {"churn": {"candidates": SMALL_TRAINERS, "max_training_cutoffs": 3, "gate": {"n_bootstrap": 200}}},
 }
 #: For tests that do not ask whether a small shop's model is good.
@@ -42,7 +42,7 @@ LENIENT: dict[str, Any] = {
     "max_calibration_gap": 1.0,
     "max_slice_drop": 1.0,
 }
-#: A shop of four months with one quick candidate, for tests that need a home and nights, but no good model.
+#: Four months of orders and one quick candidate, for tests that need a home and nights, but no good model.
 YOUNG: dict[str, Any] = {
     "settings": {
         "ingestion": {"history_days": 120},
@@ -55,10 +55,18 @@ YOUNG: dict[str, Any] = {
         },
     }
 }
-#: The day that the young home has scored.
-YOUNG_DAY = date(2025, 1, 1) + timedelta(days=119)
+#: A shop that is four months old on DAY, with rows to refuse on that day and the next.
+SHOP: dict[str, Any] = {"kind": "simulated", "customers": 700, "seed": 27, "first_day": FIRST_DAY.isoformat()}
 _BIN = Path(sys.executable).parent
 _FORBIDDEN = "Traceback"
+#: Where MLflow remembers folders.
+_PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +98,9 @@ class Home:
             text=True,
         )
 
-    def fork(self, *arguments: str | Path, **more: str) -> Forked:
-        """`tessera` as a process that runs while the test goes on, without the seconds in which one imports."""
-        return Forked([str(argument) for argument in arguments], self.environment(more))
+    def fork(self, *arguments: str | Path, program: str = "tessera", **more: str) -> Forked:
+        """A command as a process that runs while the test goes on, without the seconds in which one imports."""
+        return Forked([program, *map(str, arguments)], self.environment(more))
 
     def tessera(self, *arguments: str | Path, code: int = 0, **more: str) -> Said:
         """A command from start to end, in this process; it must end with `code` and never show a traceback."""
@@ -133,13 +141,17 @@ class Home:
         return published.digest
 
     def copy(self, folder: Path) -> "Home":
-        """The same home once more, to change."""
+        """The same home once more, to change; in its own MLflow, models lie in its own folder."""
         shutil.copytree(self.folder, folder)
+        with closing(sqlite3.connect(folder / "mlflow" / "mlflow.db")) as connection, connection:
+            for table, column in _PLACES:
+                moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - names of ours
+                connection.execute(moved, (f"{self.folder}/", f"{folder}/"))
         return replace(self, folder=folder)
 
     def with_stack(self, file: Path, change: Mapping[str, Any]) -> "Home":
         """This home under another stack file: its own, and `change` laid over it."""
-        return replace(self, stack=_laid_over(self.stack, file, change))
+        return replace(self, stack=laid_over(self.stack, file, change))
 
 
 def ended(process: "subprocess.Popen[str] | Forked", code: int = 0) -> Said:
@@ -156,12 +168,13 @@ def _as_expected(said: Said, code: int) -> Said:
 
 def write_stack(file: Path, *changes: Mapping[str, Any]) -> Path:
     """The shipped `stack.yaml`, a small shop and then `changes` laid over its profile `local`; ports replaced whole."""
-    return _laid_over(ROOT / "stack.yaml", file, SMALL, *changes)
+    return laid_over(ROOT / "stack.yaml", file, FEW, YOUNG, {"ports": {"source": SHOP}}, *changes)
 
 
-def _laid_over(below: Path, file: Path, *changes: Mapping[str, Any]) -> Path:
+def laid_over(below: Path, file: Path, *changes: Mapping[str, Any], profile: str = "local") -> Path:
+    """A stack file like `below`, with `changes` laid over one of its profiles."""
     document = yaml.safe_load(below.read_text())
-    local = document["profiles"]["local"]
+    local = document["profiles"][profile]
     for part in changes:
         local["ports"] |= deepcopy(dict(part.get("ports", {})))
         for application, settings in part.get("settings", {}).items():

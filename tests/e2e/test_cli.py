@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from shop_home import DAY, YOUNG_DAY, Home
+from shop_home import DAY, Home
 
 from assets.churn import features as churn_features
 from resources.source.simulated import SimulatedSource
@@ -19,8 +19,8 @@ D = DAY.isoformat()
 COLUMNS = ["customer_id", "score", "decision", "reasons", "model_version", "day"]
 
 
-def before(days: int, day: date = DAY) -> date:
-    return day - timedelta(days=days)
+def before(days: int) -> date:
+    return DAY - timedelta(days=days)
 
 
 def features_of(home: Home, day: date) -> pa.Table:
@@ -43,19 +43,19 @@ def test_the_card_says_on_one_screen_what_was_published(trained: Home) -> None:
     assert f"version {champion(trained)} promoted" in card, "version 1, which was judged, or its refit, version 2"
 
 
-def test_a_second_run_publishes_the_same_bytes_and_says_so(young_home: Home, tmp_path: Path) -> None:
-    first = young_home.published(YOUNG_DAY)
+def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path: Path) -> None:
+    first = home.published(DAY)
     parquet, csv = (
-        young_home.scores(YOUNG_DAY, tmp_path / "1.parquet"),
-        young_home.scores(YOUNG_DAY, tmp_path / "1.csv"),
+        home.scores(DAY, tmp_path / "1.parquet"),
+        home.scores(DAY, tmp_path / "1.csv"),
     )
-    card = young_home.tessera("run", "churn_nightly", "--date", YOUNG_DAY.isoformat()).out
+    card = home.tessera("run", "churn_nightly", "--date", DAY.isoformat()).out
     assert "identical to what run" in card
     assert "no training was due" in card
     assert "training_set" not in card
-    assert young_home.published(YOUNG_DAY) == first
-    assert young_home.scores(YOUNG_DAY, tmp_path / "2.parquet") == parquet
-    assert young_home.scores(YOUNG_DAY, tmp_path / "2.csv") == csv
+    assert home.published(DAY) == first
+    assert home.scores(DAY, tmp_path / "2.parquet") == parquet
+    assert home.scores(DAY, tmp_path / "2.csv") == csv
 
 
 def test_scores_are_one_row_for_each_active_customer(trained: Home, tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_quarantine_holds_every_defect_of_the_shop_and_nothing_else(trained: Hom
     assert says.startswith(f"{of_day:,} rows of orders are in quarantine for {D}.")
 
 
-def test_days_come_out_the_same_in_whatever_order_they_are_run(young_home: Home, empty_young: Home) -> None:
+def test_days_come_out_the_same_in_whatever_order_they_are_run(home: Home, empty: Home) -> None:
     """One home ingested a day before its earlier days are run; the other, with the same model, never saw that day."""
-    home, empty, one, two = young_home, empty_young, before(1, YOUNG_DAY), before(2, YOUNG_DAY)
+    one, two = before(1), before(2)
     shutil.copytree(home.folder / "mlflow", empty.folder / "mlflow")
     shutil.copy(home.folder / "layout.json", empty.folder)
     period = ["--from", two.isoformat(), "--to", one.isoformat()]
@@ -110,7 +110,7 @@ def test_days_come_out_the_same_in_whatever_order_they_are_run(young_home: Home,
         assert home.published(day).degradation == empty.published(day).degradation == "fresh"
         assert home.published(day).rows == empty.published(day).rows > 500
         assert home.digest(day) == empty.digest(day)
-    assert home.digest(YOUNG_DAY), "the later day stays published"
+    assert home.digest(DAY), "the later day stays published"
 
 
 def test_a_withdrawn_day_comes_back_as_it_was(home: Home, tmp_path: Path) -> None:
@@ -126,23 +126,20 @@ def test_a_withdrawn_day_comes_back_as_it_was(home: Home, tmp_path: Path) -> Non
     assert history[1].why == "wrong prices"
 
 
-def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty_young: Home) -> None:
-    empty, day = empty_young, YOUNG_DAY.isoformat()
+def test_a_challenger_is_judged_and_any_version_can_be_put_back(home: Home, empty: Home) -> None:
     assert "has no model yet" in empty.tessera("models", "churn").out
-    said = empty.tessera("run", "churn_training", "--date", day).out
-    first = champion(empty)
-    assert f"version {first} promoted" in said
-    assert empty.published(YOUNG_DAY) is None, "training publishes nothing"
-    assert f"names no champion before {first}" in empty.refuses("rollback", "churn")
-    card = empty.tessera("run", "churn_training", "--date", day).out
+    first, published = champion(home), home.opened().open("sink").history("churn", DAY)
+    assert f"names no champion before {first}" in home.refuses("rollback", "churn")
+    card = home.tessera("run", "churn_training", "--date", D).out
+    assert home.opened().open("sink").history("churn", DAY) == published, "training publishes nothing"
     # Same day, same rows, same settings: there is nothing newer to put in charge.
     assert f"version {first} stays: candidate version 3 was stopped by champion" in card
-    assert "no version '9'" in empty.refuses("rollback", "churn", "--to", "9")
+    assert "no version '9'" in home.refuses("rollback", "churn", "--to", "9")
     insist = ("--why", "complaints", "--even-if-refused")
-    back = empty.tessera("rollback", "churn", "--to", "3", *insist).out
+    back = home.tessera("rollback", "churn", "--to", "3", *insist).out
     assert f"Version 3 is champion (was {first})" in back
-    assert f"Version {first} is champion (was 3)" in empty.tessera("rollback", "churn").out
-    versions, ledger = empty.tessera("models", "churn").out.split("ledger")
+    assert f"Version {first} is champion (was 3)" in home.tessera("rollback", "churn").out
+    versions, ledger = home.tessera("models", "churn").out.split("ledger")
     listed = [line.split()[0] for line in versions.splitlines()[1:] if line.strip() and line[0].isdigit()]
     assert listed == ["3", "2", "1"]
     assert "refit of" in versions
@@ -150,7 +147,7 @@ def test_a_challenger_is_judged_and_any_version_can_be_put_back(empty_young: Hom
     assert f"{first} -> 3" in ledger
     assert "complaints" in ledger
     assert f"3 -> {first}" in ledger
-    found = json.loads(empty.tessera("models", "churn", "--json").out)
+    found = json.loads(home.tessera("models", "churn", "--json").out)
     assert [one["version"] for one in found["versions"] if one["champion"]] == [first]
     assert [one["to_version"] for one in found["ledger"]][-2:] == ["3", first]
 

@@ -4,16 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home
+from shop_home import DAY, Home
 
 NEXT = DAY + timedelta(days=1)
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
 
 
 def test_the_night_after_a_damage_publishes_what_an_undamaged_home_does(home: Home, tmp_path: Path) -> None:

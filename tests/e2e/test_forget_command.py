@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from forgetting_home import HighAmounts, LakeStones, payment, places_with
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home
+from shop_home import DAY, Home
 
 from assets.fraud.notifications import notify_alert
 from assets.fraud.stream.processor import FraudProcessor
@@ -17,12 +16,6 @@ from models.erasure.record import Erasure
 from models.fraud.event_parsing import PaymentLimits
 
 D, NEXT = DAY.isoformat(), DAY + timedelta(days=1)
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
 
 
 @pytest.fixture

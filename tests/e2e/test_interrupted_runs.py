@@ -6,24 +6,12 @@ from pathlib import Path
 
 import pytest
 from forked import Forked
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home, ended
+from shop_home import DAY, Home, ended
 
 from pipelines.home import dagster_home
 
 NEXT = DAY + timedelta(days=1)
 NIGHTLY = ("run", "churn_nightly", "--date")
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
-
-
-@pytest.fixture(scope="session")
-def small_stack(young_stack: Path) -> Path:
-    return young_stack
 
 
 def kill_once_there(process: Forked, folder: Path) -> None:
@@ -57,7 +45,7 @@ def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
     other = trained.copy(tmp_path / "other")
     launch = ("launch", "--job", "churn_nightly", "--partition", NEXT.isoformat())
     instance = {"DAGSTER_HOME": str(dagster_home(other.opened()))}
-    both = [other.start(*launch, program="dg", **instance) for _ in range(2)]
+    both = [other.fork(*launch, program="dg", **instance) for _ in range(2)]
     for process in both:
         ended(process)
     for place in ("lake/orders", "lake/churn_features"):

@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pyarrow.compute as pc
 import pytest
-from shop_home import Home
+from shop_home import FEW, Home, laid_over
 
 from resources.stack.loader import ROOT
 
@@ -35,9 +35,9 @@ def auc(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((below + upto).sum() / 2 / (len(churned) * len(stayed)))
 
 
-def test_one_command_publishes_scores_of_real_customers(folder: Path, small_stack: Path, tmp_path: Path) -> None:
+def test_one_command_publishes_scores_of_real_customers(folder: Path, tmp_path: Path) -> None:
     assert COMMAND in (ROOT / "README.md").read_text()
-    home = Home(tmp_path / "home", small_stack, PROFILE)
+    home = Home(tmp_path / "home", laid_over(ROOT / "stack.yaml", tmp_path / "stack.yaml", FEW), PROFILE)
     card = home.tessera("run", "churn_nightly", "--date", LAST.isoformat(), TESSERA_DATA_DIR=str(folder)).out
     assert " promoted" in card
     with duckdb.connect() as connection:

@@ -7,8 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from forgetting_home import places_with
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home
+from shop_home import DAY, Home
 
 #: Orders of the small shop, written as each shop system exports them.
 EXPORTS = {
@@ -37,17 +36,6 @@ EXPORTS = {
         ",",
     ),
 }
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
-
-
-@pytest.fixture(scope="session")
-def small_stack(young_stack: Path) -> Path:
-    return young_stack
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 from forgetting_home import places_with
-from shop_home import YOUNG_DAY as DAY
-from shop_home import Home
+from shop_home import DAY, Home
 
 #: Tables of the lake that hold e-mail addresses: the register, and what of it was refused. Nothing else may.
 REGISTER = ("lake/customers/", "lake/quarantine_customers/")
@@ -21,12 +20,6 @@ def test_nothing_in_a_home_can_be_read_by_others(empty: Home) -> None:
     empty.tessera("check")
     assert len(list(empty.folder.rglob("*"))) > 3
     assert open_to_others(empty.folder) == []
-
-
-@pytest.fixture(scope="session")
-def trained(young: Home) -> Home:
-    """Here, every home is one of the young shop."""
-    return young
 
 
 @pytest.fixture

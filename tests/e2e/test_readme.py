@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from in_process import tessera
-from shop_home import SMALL_TRAINERS, YOUNG, Home, ended, write_stack
+from shop_home import SMALL_TRAINERS, Home, ended, write_stack
 
 from resources.stack.loader import ROOT
 
@@ -44,7 +44,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_every_command_ends_well(project: Path, tmp_path: Path) -> None:
-    stack = write_stack(tmp_path / "stack.yaml", YOUNG)
+    stack = write_stack(tmp_path / "stack.yaml")
     home = Home(tmp_path / "home", stack)
     ours = [line for line in commands() if not line.startswith(ELSEWHERE) and not _is_of_fraud(line)]
     assert ours[0] == "make run"
