@@ -143,10 +143,12 @@ class Home:
     def copy(self, folder: Path) -> "Home":
         """The same home once more, to change; in its own MLflow, models lie in its own folder."""
         shutil.copytree(self.folder, folder)
-        with closing(sqlite3.connect(folder / "mlflow" / "mlflow.db")) as connection, connection:
-            for table, column in _PLACES:
-                moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - names of ours
-                connection.execute(moved, (f"{self.folder}/", f"{folder}/"))
+        models = folder / "mlflow" / "mlflow.db"
+        if models.exists():
+            with closing(sqlite3.connect(models)) as connection, connection:
+                for table, column in _PLACES:
+                    moved = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"  # noqa: S608 - names of ours
+                    connection.execute(moved, (f"{self.folder}/", f"{folder}/"))
         return replace(self, folder=folder)
 
     def with_stack(self, file: Path, change: Mapping[str, Any]) -> "Home":

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from shop_home import DAY, Home
 
 NEXT = DAY + timedelta(days=1)
