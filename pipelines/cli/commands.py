@@ -269,6 +269,46 @@ def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> 
 
 
 @app.group()
+def evaluate() -> None:
+    """Evaluate the compositions for texts on your own benchmark; choices are made on a part of the training rows."""
+
+
+_FILE = click.Path(path_type=Path)
+
+
+@evaluate.command("intents")
+@_PROFILE
+@click.option("--train", required=True, type=_FILE, help="CSV or Parquet: text, label; `oos`: out of scope.")
+@click.option("--test", required=True, type=_FILE, help="The same columns; nothing is chosen on it.")
+@click.option(
+    "--embedder",
+    type=click.Choice(["minilm", "hashed"]),
+    default="minilm",
+    show_default=True,
+    help="hashed: no weights.",
+)
+@click.option(
+    "--retention",
+    type=click.FloatRange(0.5, 1.0),
+    default=0.95,
+    show_default=True,
+    help="Share of texts in scope that thresholds keep, unless 30 `oos` training rows or more choose it.",
+)
+@click.option(
+    "--price-per-cpu-hour", type=click.FloatRange(0.0), default=0.05, show_default=True, help="EUR, for the costs."
+)
+@_JSON
+def evaluate_intents(train: Path, test: Path, as_json: bool, **wishes: Any) -> None:
+    """Train the intent models and their composition on one file, and evaluate them on another.
+
+    Prints accuracy, in-scope accuracy and out-of-scope recall at the threshold, cost and CPU per text.
+    """
+    from pipelines.cli import evaluate as evaluating
+
+    evaluating.intents(train, test, as_json=as_json, **wishes)
+
+
+@app.group()
 def events() -> None:
     """Publish, replay and inspect events."""
 

@@ -108,9 +108,9 @@ def _records(text: str, sign: str) -> list[list[str]]:
 
 def _unreadable(file: Path, why: str) -> TesseraError:
     return TesseraError(
-        f"{str(file)!r} cannot be used as an export of orders: {why}.",
+        f"{str(file)!r} cannot be read as a table: {why}.",
         expected="a CSV file with a header line, an Excel workbook (.xlsx) or a Parquet file",
-        todo="Export the orders again, one line for each item, as CSV.",
+        todo="Export it again as CSV, with one line for each row.",
     )
 
 

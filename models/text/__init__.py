@@ -1,0 +1,1 @@
+"""Texts: embedders, intents, out-of-scope detection, language, sentiment, retrieval and personal data in texts."""

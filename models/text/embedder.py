@@ -1,0 +1,69 @@
+"""The interface of an embedder, and the identity that an index stores with its vectors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: float32, one row per text.
+Embeddings = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EmbedderIdentity:
+    """Identity of an embedder; vectors of two embedders can be compared only if all of it is equal.
+
+    Attributes:
+        name: of the model, as people know it.
+        digest: of the weights, hexadecimal; of the settings for an embedder without weights; "" if it cannot be known,
+            as behind an endpoint.
+        dimension: of a vector.
+        is_normalised: vectors have unit length, so that dot product and cosine similarity are the same.
+    """
+
+    name: str
+    digest: str
+    dimension: int
+    is_normalised: bool = True
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        """Name, digest and dimension, as an index stores them."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Return one vector per text, float32, shape `(n_texts, dimension)`; an empty text has a vector, too."""
+        ...
+
+
+def encodable(text: str) -> str:
+    """Replace what UTF-8 cannot hold: halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
+class RememberingEmbedder:
+    """Keeps the vectors of texts in memory, so that each different text is embedded once."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        """That of the embedder."""
+        return self._embedder.identity
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Return one vector per text; only those that are new are embedded."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self._embedder.embed(new), strict=True))
+        if not texts:
+            return np.empty((0, self.identity.dimension), np.float32)
+        return np.stack([self._vectors[text] for text in texts])

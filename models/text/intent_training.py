@@ -1,0 +1,188 @@
+"""Training of the shipped intent composition: every choice is made on validation rows split from the training rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.errors import TesseraError
+from models.text.embedder import Embedder
+from models.text.intents import (
+    FusedIntents,
+    IntentModel,
+    Scores,
+    TextLabels,
+    fit_embedding_intents,
+    fit_linear_intents,
+    fused,
+)
+from models.text.out_of_scope import OUT_OF_SCOPE, chosen_retention, confidence, threshold_by_retention
+from models.text.splitting import text_folds
+
+#: Weights of the margins that are tried.
+WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+#: Each fold holds one of so many parts of the rows; folds are used until so many rows are validated.
+FOLDS, ENOUGH_ROWS = 5, 2000
+LINEAR, EMBEDDED, FUSED = "linear", "embedded", "fused"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings of one model, chosen on validation rows, and what they reach there.
+
+    Attributes:
+        model: `linear`, `embedded` or `fused`.
+        threshold: texts of a lower confidence are out of scope.
+        retention: share of the validation texts in scope that reach the threshold.
+        accuracy: on validation rows in scope, nothing refused.
+        in_scope_accuracy: share of them that are answered and right.
+        out_of_scope_recall: share of the training file's out-of-scope texts that are refused; None without any.
+    """
+
+    model: str
+    threshold: float
+    retention: float
+    accuracy: float
+    in_scope_accuracy: float
+    out_of_scope_recall: float | None
+
+
+@dataclass(frozen=True)
+class TrainedIntents:
+    """The composition and its two children, trained on all rows in scope, with what was chosen for each.
+
+    Attributes:
+        models: name -> model.
+        choices: name -> what was chosen.
+        weight: of the margins in the fusion.
+        weight_accuracy: weight -> accuracy on validation rows.
+        validation_rows: number of rows that choices were made on.
+    """
+
+    models: Mapping[str, IntentModel]
+    choices: Mapping[str, Choice]
+    weight: float
+    weight_accuracy: Mapping[float, float]
+    validation_rows: int
+
+
+@dataclass(frozen=True)
+class _Validation:
+    """Scores of rows by models that were not trained on them; of out-of-scope rows, by those of the first fold."""
+
+    labels: TextLabels
+    right: NDArray[np.int64]
+    scores: Mapping[str, Scores]
+    out_of_scope: Mapping[str, Scores]
+
+
+def train_intents(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    embedder: Embedder,
+    *,
+    retention: float = 0.95,
+    seed: int = 0,
+    progress: Callable[[str], None] = lambda _: None,
+) -> TrainedIntents:
+    """Return the composition of a TF-IDF model and a head on `embedder`, and both children.
+
+    Rows labelled `oos` train no model; they choose the retention, if there are enough of them.
+
+    Args:
+        texts: one per row; none empty.
+        labels: one per row.
+        embedder: its weights stay as they are.
+        retention: share of validation texts in scope that thresholds keep, unless `oos` rows choose it.
+        seed: of the split.
+        progress: told what is being done.
+
+    Raises:
+        TesseraError: fewer than two labels that have two different texts each.
+    """
+    inside = [row for row, label in enumerate(labels) if label != OUT_OF_SCOPE]
+    outside = [text for text, label in zip(texts, labels, strict=True) if label == OUT_OF_SCOPE]
+    known, intents = [texts[row] for row in inside], [labels[row] for row in inside]
+    _check_labels(known, intents)
+    seen = _validated(known, intents, outside, embedder, seed, progress)
+    reached = {w: _accuracy(seen, fused(seen.scores[LINEAR], seen.scores[EMBEDDED], w)) for w in WEIGHTS}
+    weight = max(WEIGHTS, key=lambda each: reached[each])
+    progress("train on all rows")
+    linear, embedded = fit_linear_intents(known, intents), fit_embedding_intents(embedder, known, intents)
+    models: dict[str, IntentModel] = {LINEAR: linear, EMBEDDED: embedded, FUSED: FusedIntents(linear, embedded, weight)}
+    choices = {name: _choice(name, seen, weight, retention) for name in models}
+    return TrainedIntents(models, choices, weight, reached, seen.right.size)
+
+
+def _check_labels(texts: Sequence[str], labels: Sequence[str]) -> None:
+    different: dict[str, set[str]] = {}
+    for text, label in zip(texts, labels, strict=True):
+        different.setdefault(label, set()).add(text)
+    if sum(len(found) > 1 for found in different.values()) < 2:
+        raise TesseraError(
+            f"{len(different)} labels in scope with {len(texts)} texts cannot be trained and validated.",
+            expected="two labels or more that have two different texts each; `oos` is the label of texts out of scope",
+            todo="Add labelled texts to the training file.",
+        )
+
+
+def _validated(
+    texts: Sequence[str],
+    labels: Sequence[str],
+    outside: Sequence[str],
+    embedder: Embedder,
+    seed: int,
+    progress: Callable[[str], None],
+) -> _Validation:
+    """Return scores of the rows of some folds by children that were trained on the other folds."""
+    folds, right = text_folds(texts, labels, k=FOLDS, seed=seed), np.array(labels)
+    used = min(FOLDS, max(1, -(-ENOUGH_ROWS * FOLDS // len(texts))))
+    known = np.unique(right)
+    parts: list[dict[str, Scores]] = []
+    outer: dict[str, Scores] = {}
+    for fold in range(used):
+        progress(f"validate, fold {fold + 1} of {used}")
+        rows, held = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
+        fitted = [texts[row] for row in rows], [labels[row] for row in rows]
+        children = {LINEAR: fit_linear_intents(*fitted), EMBEDDED: fit_embedding_intents(embedder, *fitted)}
+        parts.append({name: _aligned(one, [texts[row] for row in held], known) for name, one in children.items()})
+        if not outer:
+            outer = {name: _aligned(one, outside, known) for name, one in children.items()} if outside else {}
+    scores = {name: np.concatenate([part[name] for part in parts]) for name in (LINEAR, EMBEDDED)}
+    order = np.concatenate([np.flatnonzero(folds == fold) for fold in range(used)])
+    return _Validation(known, np.searchsorted(known, right[order]), scores, outer)
+
+
+def _aligned(model: IntentModel, texts: Sequence[str], labels: TextLabels) -> Scores:
+    """Return scores with a column for each of `labels`; one that the model does not know is the lowest of its row."""
+    scores = model.scores(texts)
+    columns = np.repeat(scores.min(axis=1, keepdims=True), labels.size, axis=1)
+    columns[:, np.searchsorted(labels, model.labels)] = scores
+    return columns
+
+
+def _accuracy(seen: _Validation, scores: Scores) -> float:
+    return float((scores.argmax(axis=1) == seen.right).mean())
+
+
+def _choice(name: str, seen: _Validation, weight: float, retention: float) -> Choice:
+    scores, outside = _of(name, seen.scores, weight), _of(name, seen.out_of_scope, weight)
+    held, is_right = confidence(scores), scores.argmax(axis=1) == seen.right
+    beyond = confidence(outside) if outside.size else np.empty(0)
+    kept = chosen_retention(held, is_right, beyond, retention)
+    threshold = threshold_by_retention(held, kept)
+    return Choice(
+        name,
+        threshold,
+        kept,
+        float(is_right.mean()),
+        float((is_right & (held >= threshold)).mean()),
+        float((beyond < threshold).mean()) if beyond.size else None,
+    )
+
+
+def _of(name: str, scores: Mapping[str, Scores], weight: float) -> Scores:
+    if not scores:
+        return np.empty((0, 0))
+    return fused(scores[LINEAR], scores[EMBEDDED], weight) if name == FUSED else scores[name]

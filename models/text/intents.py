@@ -1,0 +1,125 @@
+"""Intent models: a TF-IDF model, a head on an embedder, and their fusion."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.text.embedder import Embedder
+
+# scikit-learn has no static types.
+# pyright: basic
+
+#: Words, and signs that are none of a word: a text without words keeps something that can be told apart.
+_WORDS_AND_SIGNS = r"(?u)\b\w+\b|[^\w\s]"
+#: Of so many texts, pieces of words that stand in one of them only are left out: most pieces do.
+_MANY = 1000
+#: One column per label; the higher, the surer. Margins of one model and logits of another do not compare.
+Scores = NDArray[np.float64]
+TextLabels = NDArray[np.str_]
+
+
+class IntentModel(Protocol):
+    """Gives each text a score per label."""
+
+    @property
+    def labels(self) -> TextLabels:
+        """The labels it knows, ascending: the columns of its scores."""
+        ...
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return one score per text and label, shape `(n_texts, n_labels)`."""
+        ...
+
+
+def predicted(model: IntentModel, scores: Scores) -> TextLabels:
+    """Return the label of the highest score of each row."""
+    return model.labels[scores.argmax(axis=1)]
+
+
+class LinearIntents:
+    """TF-IDF of words 1-2 and characters 2-5, and one linear support vector machine per label: no weights needed."""
+
+    def __init__(self, features: Any, classifier: Any) -> None:
+        self._features, self._classifier = features, classifier
+
+    @property
+    def labels(self) -> TextLabels:
+        """The labels of the training rows, ascending."""
+        return self._classifier.classes_
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return margins, shape `(n_texts, n_labels)`."""
+        return _scores_of(self._classifier, self._features.transform(texts))
+
+
+class EmbeddingIntents:
+    """Multinomial logistic regression on the vectors of an embedder."""
+
+    def __init__(self, embedder: Embedder, classifier: Any) -> None:
+        self._embedder, self._classifier = embedder, classifier
+
+    @property
+    def labels(self) -> TextLabels:
+        """The labels of the training rows, ascending."""
+        return self._classifier.classes_
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return logits, shape `(n_texts, n_labels)`."""
+        return _scores_of(self._classifier, self._embedder.embed(texts))
+
+
+class FusedIntents:
+    """Weighted sum of the margins of a TF-IDF model and the logits of a head on an embedder.
+
+    Spelling and meaning fail on different texts. The sum keeps the size of both: its maximum says how sure the model
+    is, also of a text that belongs to no label.
+    """
+
+    def __init__(self, linear: IntentModel, embedded: IntentModel, weight: float) -> None:
+        self.linear, self.embedded, self.weight = linear, embedded, weight
+
+    @property
+    def labels(self) -> TextLabels:
+        """The labels of the training rows, ascending."""
+        return self.linear.labels
+
+    def scores(self, texts: Sequence[str]) -> Scores:
+        """Return weighted sums, shape `(n_texts, n_labels)`."""
+        return fused(self.linear.scores(texts), self.embedded.scores(texts), self.weight)
+
+
+def fused(margins: Scores, logits: Scores, weight: float) -> Scores:
+    """Return `weight` times the margins plus the logits, centred on the mean of each row."""
+    return weight * margins + logits - logits.mean(axis=1, keepdims=True)
+
+
+def fit_linear_intents(texts: Sequence[str], labels: Sequence[str]) -> LinearIntents:
+    """Return a TF-IDF model of at least two labels."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+    from sklearn.svm import LinearSVC
+
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORDS_AND_SIGNS, sublinear_tf=True)
+    rarest = 2 if len(texts) >= _MANY else 1
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=rarest, sublinear_tf=True)
+    features = FeatureUnion([("words", words), ("characters", characters)])
+    rows = features.fit_transform(list(texts))
+    return LinearIntents(features, LinearSVC(C=0.5, random_state=0).fit(rows, np.array(labels)))
+
+
+def fit_embedding_intents(
+    embedder: Embedder, texts: Sequence[str], labels: Sequence[str], *, inverse_penalty: float = 20.0
+) -> EmbeddingIntents:
+    """Return a head of at least two labels on the vectors of an embedder, whose weights stay as they are."""
+    from sklearn.linear_model import LogisticRegression
+
+    head = LogisticRegression(C=inverse_penalty, max_iter=1000)
+    return EmbeddingIntents(embedder, head.fit(embedder.embed(texts), np.array(labels)))
+
+
+def _scores_of(classifier: Any, rows: Any) -> Scores:
+    """Return decision values with a column per label, also of two labels, for which scikit-learn gives one column."""
+    values = np.asarray(classifier.decision_function(rows), np.float64)
+    return np.column_stack([-values, values]) if values.ndim == 1 else values

@@ -1,0 +1,75 @@
+"""Language of a text, among those that an application supports: py3langid, whose model is in its package."""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import TesseraError, choose_from
+
+
+@dataclass(frozen=True)
+class DetectedLanguage:
+    """A language and its probability among the supported ones; `is_default` if the text told too little."""
+
+    language: str
+    confidence: float
+    is_default: bool
+
+
+class LanguageDetector:
+    """Detects one of the supported languages (ISO 639-1 codes), or gives the default for a text that tells too little.
+
+    Args:
+        languages: supported ones; what is asked about is taken to be in one of them.
+        default: the language of texts with fewer letters than `min_letters`, or of a confidence below `min_confidence`.
+        min_letters: letters that a text needs; one is enough in scripts that only one supported language uses.
+        min_confidence: 0 to 1.
+
+    Raises:
+        TesseraError: an unknown language, or a default that is not supported.
+    """
+
+    def __init__(
+        self, languages: Sequence[str], default: str, *, min_letters: int = 4, min_confidence: float = 0.0
+    ) -> None:
+        if default not in languages:
+            raise TesseraError(
+                f"The default language {default!r} is not a supported one.",
+                expected=choose_from(default, languages),
+                todo="Correct the default, or support it.",
+            )
+        self.languages, self.default = tuple(sorted(set(languages))), default
+        self._min_letters, self._min_confidence = min_letters, min_confidence
+        self._identifier = _identifier(self.languages)
+
+    def detect(self, text: str) -> DetectedLanguage:
+        """Return the language of a text."""
+        letters = sum(1 for one in text if unicodedata.category(one).startswith("L"))
+        if not letters or (letters < self._min_letters and text.isascii()):
+            return DetectedLanguage(self.default, 0.0, True)
+        language, confidence = self._identifier.classify(text)
+        if confidence < self._min_confidence:
+            return DetectedLanguage(self.default, float(confidence), True)
+        return DetectedLanguage(str(language), float(confidence), False)
+
+
+def _identifier(languages: Sequence[str]) -> Any:
+    try:
+        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+    except ImportError:
+        raise TesseraError(
+            "The package 'py3langid' is not installed, which detects languages.",
+            expected="the extra `text`",
+            todo="Run `make setup-text`.",
+        ) from None
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    unknown = sorted(set(languages) - set(identifier.labels))
+    if unknown:
+        raise TesseraError(
+            f"The language {unknown[0]!r} is unknown to the detector.",
+            expected=choose_from(unknown[0], identifier.labels),
+            todo="Write its ISO 639-1 code, as `en` or `de`.",
+        )
+    identifier.set_languages(languages)
+    return identifier

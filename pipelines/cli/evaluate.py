@@ -1,0 +1,153 @@
+"""`tessera evaluate`: the compositions for texts on somebody's own benchmark."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.errors import TesseraError
+from models.evaluation.bootstrap import Interval
+from models.text.embedder import Embedder
+from models.text.intent_evaluation import IntentEvaluation, LabelledTexts, ModelResult, evaluate_intents
+from models.text.intent_training import FUSED
+from models.text.out_of_scope import FEWEST_KNOWN, OUT_OF_SCOPE
+from pipelines.cli.console import err, listing, literal, out
+from pipelines.cli.tables import print_json
+from resources.source.columns import text_columns
+
+_WORDS = {"linear": "linear: TF-IDF + SVM", "embedded": "embedder + regression", "fused": "composition: both fused"}
+
+
+def intents(
+    train: Path, test: Path, embedder: str, retention: float, price_per_cpu_hour: float, *, as_json: bool = False
+) -> None:
+    """Train the intent composition on one file, evaluate it on the other, and print it beside its children.
+
+    Raises:
+        TesseraError: a file cannot be read, has too few labels, or the embedder is not installed.
+    """
+    rows, held = _labelled(train), _labelled(test)
+    if all(label == OUT_OF_SCOPE for label in held.labels):
+        raise TesseraError(
+            f"{str(test)!r} holds no row in scope.",
+            expected=f"test rows with labels other than {OUT_OF_SCOPE!r}",
+            todo="Add rows with the labels of the training file.",
+        )
+    with _progress() as progress:
+        found = evaluate_intents(
+            rows,
+            held,
+            opened_embedder(embedder),
+            retention=retention,
+            price_per_cpu_hour=price_per_cpu_hour,
+            progress=progress,
+        )
+    if as_json:
+        print_json(_as_json(found, embedder, price_per_cpu_hour))
+    else:
+        _show(found, price_per_cpu_hour)
+
+
+def opened_embedder(kind: str) -> Embedder:
+    """Return the embedder of a kind that needs no settings."""
+    if kind == "hashed":
+        from models.text.hashed import HashedEmbedder
+
+        return HashedEmbedder()
+    from models.text.minilm import load_minilm
+
+    return load_minilm()
+
+
+def _labelled(file: Path) -> LabelledTexts:
+    columns = text_columns(file, ("text", "label"))
+    if not columns["text"]:
+        raise TesseraError(
+            f"{str(file)!r} holds no row.", expected="rows with a text and its label", todo="Add rows to the file."
+        )
+    return LabelledTexts(columns["text"], [label.strip() for label in columns["label"]])
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Show what is being done: a spinner on a terminal, else a line for each step."""
+    if not err.is_terminal:
+        yield lambda what: err.print(f"{what} ...")
+        return
+    with err.status("") as status:
+        yield lambda what: status.update(literal(what))
+
+
+def _show(found: IntentEvaluation, price: float) -> None:
+    outside = f" and {found.train_rows[1]:,} out of scope" if found.train_rows[1] else ""
+    out.print(
+        f"Trained on {found.train_rows[0]:,} texts with {found.labels} labels{outside}; choices made on "
+        f"{found.trained.validation_rows:,} of them by models that had not seen these."
+    )
+    out.print(f"Tested on {found.test_rows[0]:,} texts in scope and {found.test_rows[1]:,} out of scope.")
+    columns = ("model", "accuracy", "composition leads by", "threshold keeps", "in scope", "out-of-scope recall")
+    cells = ([_WORDS[name], *_cells(one)] for name, one in found.results.items())
+    out.print(listing([*columns, "CPU ms per text", "EUR per 1,000"], cells))
+    chosen = found.results[FUSED].choice
+    out.print(
+        f"Chosen on validation rows: margins weigh {found.trained.weight:g} (accuracy {chosen.accuracy:.4f}); the "
+        f"threshold {chosen.threshold:.3f} keeps {chosen.retention:.1%} of texts in scope."
+    )
+    out.print(
+        "accuracy: test texts in scope, nothing refused. in scope: answered at the threshold, and right. Intervals: "
+        f"95 %, bootstrap over test texts. CPU costs {price:g} EUR per hour, an assumption: --price-per-cpu-hour."
+    )
+    for note in _notes(found):
+        err.print(f"Note: {note}")
+
+
+def _cells(one: ModelResult) -> list[str]:
+    recall = one.out_of_scope_recall
+    return [
+        _interval(one.accuracy),
+        "" if one.lead is None else f"{one.lead.value:+.4f} ({one.lead.low:+.4f} .. {one.lead.high:+.4f})",
+        f"{one.choice.retention:.1%}",
+        _interval(one.in_scope_accuracy),
+        "no such rows" if recall is None else _interval(recall),
+        f"{one.cpu_ms_per_text:.2f}",
+        f"{one.eur_per_1000:.6f}",
+    ]
+
+
+def _interval(found: Interval) -> str:
+    return f"{found.value:.4f} ({found.low:.4f} .. {found.high:.4f})"
+
+
+def _notes(found: IntentEvaluation) -> list[str]:
+    notes: list[str] = []
+    if found.unknown_labels:
+        named = ", ".join(repr(label) for label in found.unknown_labels[:5])
+        notes.append(f"{len(found.unknown_labels)} test labels have no training row, and count as wrong: {named}.")
+    if found.shared_texts:
+        notes.append(f"{found.shared_texts:,} test texts are training texts, too: they flatter every model.")
+    if not found.test_rows[1]:
+        notes.append(f"no test row is labelled {OUT_OF_SCOPE!r}: out-of-scope recall cannot be measured.")
+    if 0 < found.train_rows[1] < FEWEST_KNOWN:
+        notes.append(f"{found.train_rows[1]} training rows out of scope are too few to choose the threshold by them.")
+    return notes
+
+
+def _as_json(found: IntentEvaluation, embedder: str, price: float) -> Mapping[str, Any]:
+    models = {
+        name: {**asdict(one), "role": "composition" if name == FUSED else "child"}
+        for name, one in found.results.items()
+    }
+    return {
+        "composition": FUSED,
+        "embedder": embedder,
+        "train": {"in_scope": found.train_rows[0], "out_of_scope": found.train_rows[1]},
+        "test": {"in_scope": found.test_rows[0], "out_of_scope": found.test_rows[1]},
+        "labels": found.labels,
+        "validation_rows": found.trained.validation_rows,
+        "weight": found.trained.weight,
+        "validation_accuracy_by_weight": {str(w): value for w, value in found.trained.weight_accuracy.items()},
+        "models": models,
+        "eur_per_cpu_hour": price,
+        "notes": _notes(found),
+    }
