@@ -6,17 +6,23 @@ from resources.feature_store.feast.session import load_feast
 from resources.registry.mlflow_connection import _be_strict
 
 _SLOW = (
+    "assets.fraud.stream.processor",
+    "assets.maintenance.erasure",
     "assets.stages.ingestion.table",
     "feast.infra.registry.sql",
     "mlflow.store.tracking.sqlalchemy_store",
+    "pandas",
     "pipelines.churn",
     "pipelines.cli.commands",
     "pipelines.cli.run",
     "resources.feature_store.feast.store",
     "resources.feature_store.online.postgres",
     "resources.feature_store.online.redis",
+    "resources.events.sqlite_events",
     "resources.lake.delta",
     "resources.registry.mlflow_registry",
+    "resources.sink.delta_sink",
+    "resources.state_store.sqlite_state_store",
 )
 
 load_feast()

@@ -1,25 +1,35 @@
-"""Processes that forget a customer, and that can be told to die right before the n-th thing they do to the disk.
+"""Processes of `test_forgetting_crashes`.
 
-For each line `FOLDER STEP` on its input it starts a process of its own that forgets `forgetting_home.ID` in the home
-FOLDER and kills itself with SIGKILL right before its STEP-th change (STEP -1: never). The answer is one line: its exit
-code as `subprocess` gives it, and what it did, one word for each change.
-
-Processes are forked, because importing everything takes seconds; nothing here has started a thread by then.
+One forgets `forgetting_home.ID` in a home and kills itself with SIGKILL right before its n-th change to the disk
+(-1: never); others write meanwhile what they had read before.
 """
 
 import functools
 import os
 import signal
-import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd  # noqa: F401 - pyarrow imports it on first use, in each process anew
-from forgetting_home import ID, OnlineFile, opened
+from forgetting_home import (
+    CONFIG,
+    FIRST,
+    ID,
+    LAST,
+    HighAmounts,
+    OnlineFile,
+    features,
+    opened,
+    payment,
+    training_rows,
+    worker,
+)
 
 from assets.maintenance.erasure import forget
 from assets.maintenance.erasure_journal import ErasureJournal
 from assets.stages.ingestion import completeness_log as ingestion_record
+from assets.stages.ingestion.run import ingest
+from models.errors import TesseraError
+from resources.conformance.score_sets import APP, reader, score_rows
 from resources.events.sqlite_events import SqliteEvents
 from resources.lake import removal, transactions
 from resources.lake.delta import DeltaLake
@@ -83,31 +93,40 @@ def watched(last: int) -> Steps:
     return steps
 
 
-def forked(folder: Path, last: int) -> tuple[int, str]:
-    """Exit code (negative: the signal that ended it) and the changes that were made."""
-    read, write = os.pipe()
-    process = os.fork()
-    if not process:
-        steps = watched(last)
-        forget(opened(folder), folder, "customer", ID, why="asked for it", who="ana")
-        steps.step("end")
-        os.write(write, " ".join(steps.done).encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as answer:
-        changes = answer.read()
-    _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), changes
+def forget_watched(folder: Path, last: int, said: Path) -> None:
+    """Forget, and write down what was changed."""
+    steps = watched(last)
+    forget(opened(folder), folder, "customer", ID, why="asked for it", who="ana")
+    steps.step("end")
+    said.write_text(" ".join(steps.done))
 
 
-def main() -> None:
-    """Serve until the input ends."""
-    for line in sys.stdin:
-        folder, last = line.split()
-        code, changes = forked(Path(folder), int(last))
-        sys.stdout.write(f"{code} {changes}\n")
-        sys.stdout.flush()
+def write_stubbornly(folder: Path, said: Path, enough: Path, *, as_worker: bool) -> None:
+    """Write again and again what was read before anybody was forgotten, ingest every day anew, and publish payments.
 
-
-if __name__ == "__main__":
-    main()
+    A worker scores them, too, which holds in memory what it read before.
+    """
+    parts = opened(folder)
+    old, rows = features(LAST), score_rows([0.1, 0.2, 0.3, 0.4, 0.5])
+    trained = training_rows(LAST, old["customer_id"].to_pylist())
+    stream = worker(parts) if as_worker else None
+    parts.events.publish([payment(100, ID, amount=1.0)])
+    if stream:
+        stream.process(HighAmounts(), limit=3)
+    said.write_text("ready")
+    after = 0
+    for number in range(9):
+        after += enough.exists()  # two rounds more, each a whole one
+        if after > 2:
+            break
+        parts.events.publish([payment(101 + number, ID)])
+        if stream:
+            stream.process(HighAmounts(), limit=3)
+        parts.lake.replace("churn_features", old.slice(number % 2), by="feature_date", first=LAST, last=LAST)
+        parts.lake.replace("churn_training_set", trained.slice(number % 2), by="as_of", first=LAST, last=LAST)
+        ingest("orders", parts.source, parts.lake, FIRST if number % 2 else LAST, CONFIG, f"run {number}")
+        try:
+            parts.sink.write_attempt(APP, LAST, f"b{number}", reader(rows))
+        except TesseraError as error:
+            if "Somebody was forgotten" not in str(error):
+                raise

@@ -30,6 +30,8 @@ _START_SECONDS = 60
 _MEMORY = Path("/dev/shm")  # noqa: S108 - only `mkdtemp` makes something in it
 _PLENTY_BYTES = 2 * 1024**3
 _PREFIX = "tessera-postgres-"
+#: The first version that can be told how to make a database, and that does it more slowly if it is not.
+_COPIES_FILES = 15
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def postgres_url(postgres_server: PostgresDatabase) -> str:
 def postgres_database(postgres_server: PostgresDatabase) -> Iterator[PostgresDatabase]:
     """A database that no other test has seen; whoever is still connected at the end is thrown out."""
     name = f"test_{secrets.token_hex(6)}"
-    _execute(postgres_server, f"CREATE DATABASE {name}")
+    _execute(postgres_server, f"CREATE DATABASE {name} {_copying()}")
     yield replace(postgres_server, database=name)
     _execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -99,6 +101,13 @@ def _programs() -> Path | None:
     if not found:
         return Path(on_path).parent if on_path else None
     return max(found, key=lambda path: int(path.parent.parent.name)).parent
+
+
+def _copying() -> str:
+    """From Postgres 15 on, a new database is written page by page into the log, unless its files are to be copied."""
+    programs = _programs()
+    version = programs.parent.name if programs else ""
+    return "STRATEGY file_copy" if version.isdigit() and int(version) >= _COPIES_FILES else ""
 
 
 def _new_folder() -> Path:

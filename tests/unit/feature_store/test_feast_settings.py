@@ -87,7 +87,14 @@ def test_secrets_reach_feast_and_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert yaml.safe_load(written)["registry"]["path"] == "${FEAST_REGISTRY_URL}"
 
 
+@pytest.fixture
+def impatient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of Redis that does not wait between its attempts: it would for eight seconds."""
+    monkeypatch.setattr("redis.backoff.ExponentialWithJitterBackoff.compute", lambda *_: 0.0)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("impatient_redis")
 def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path) as port, Redis(port=port) as client:
         client.config_set("requirepass", "hunter2")
@@ -110,6 +117,7 @@ def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monk
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("impatient_redis")
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     port = free_port()
     FeastStoreConfig(path=str(tmp_path)).open().apply()
