@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from resources.conformance.source import SourceConformance
     from resources.conformance.state_store import StateStoreConformance
     from resources.conformance.trainer import TrainerConformance
+    from resources.conformance.vectors import VectorsConformance
 
 __all__ = [
     "AlertStoreConformance",
@@ -39,6 +40,7 @@ __all__ = [
     "SourceConformance",
     "StateStoreConformance",
     "TrainerConformance",
+    "VectorsConformance",
 ]
 
 

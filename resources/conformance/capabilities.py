@@ -47,6 +47,9 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         "logged": "A share of the rows that were served can be read again.",
         "erasable": "The rows of an erased person leave the online store and the log, and no write brings them back.",
     },
+    "vectors": {
+        "erasable": "The rows of an erased person leave every version of an index, and no build brings them back."
+    },
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

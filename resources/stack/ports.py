@@ -37,6 +37,7 @@ from resources.stack.secrets import environment_value
 from resources.stack.strictness import SecretReference
 from resources.stack.table import Port
 from resources.state_store.port import StateStore
+from resources.vectors.port import Vectors
 
 T = TypeVar("T")
 #: A resource that takes any key.
@@ -102,6 +103,11 @@ class Ports:
     def alert_store(self) -> AlertStore:
         """Alerts, and what analysts say of them."""
         return self.stack.open("alert_store")
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Vector indexes."""
+        return self.stack.open("vectors")
 
 
 def active_ports() -> Ports:
@@ -186,6 +192,10 @@ class StateStoreResource(PortResource[StateStore]):
 
 class AlertStoreResource(PortResource[AlertStore]):
     """The alert store port: alerts and the feedback of analysts."""
+
+
+class VectorsResource(PortResource[Vectors]):
+    """The vectors port: vector indexes, their versions and the one that is served."""
 
 
 class SettingsResource(dg.ConfigurableResource):

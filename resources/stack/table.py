@@ -92,6 +92,11 @@ PORTS: Mapping[str, Port] = {
         "resources.stack.ports.AlertStoreResource",
         follows="state_store",
     ),
+    "vectors": Port(
+        {"kind": "qdrant_edge", "path": "${home}/vectors"},
+        {"qdrant_edge": "resources.vectors.qdrant_edge.QdrantEdgeConfig"},
+        "resources.stack.ports.VectorsResource",
+    ),
 }
 
 #: Kind -> the config class of a trainer, as `settings.<app>.candidates` names them.

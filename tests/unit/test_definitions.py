@@ -23,7 +23,7 @@ from resources.stack.ports import SourceResource
 
 HEAVY = {
     *("feast", "mlflow", "xgboost", "sklearn", "scipy", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"),
-    *("duckdb", "psutil"),
+    *("duckdb", "psutil", "qdrant_client", "qdrant_edge"),
 }
 SERVERS = {"redis", "psycopg"}
 #: Prints the modules of a process that loaded the definitions, and how often it collected garbage meanwhile.

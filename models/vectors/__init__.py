@@ -1,0 +1,1 @@
+"""Vector search without a store: tokens, BM25 weights, filters, fusion, exact search."""

@@ -1,0 +1,232 @@
+"""One shard of Qdrant's engine in this process: built once from rows, then only read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import qdrant_edge as edge
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from models.errors import TesseraError
+from models.vectors.bm25 import SparseVector
+from models.vectors.filters import Filter
+from models.vectors.fusion import Hit
+from models.vectors.rows import sparse_vectors, vectors_of
+from models.vectors.spec import IndexSpec, PayloadType
+from models.vectors.values import Value
+from resources.durability import sync_all
+from resources.vectors.edge_files import VersionFolder
+from resources.vectors.index import IndexVersion, Searcher
+from resources.vectors.qdrant_filters import DENSE, ID, WORDS, Conditions
+
+_DISTANCES = {"cosine": edge.Distance.Cosine, "dot": edge.Distance.Dot, "euclid": edge.Distance.Euclid}
+_FIELDS: Mapping[PayloadType, edge.PayloadSchemaType] = {
+    "text": edge.PayloadSchemaType.Keyword,
+    "texts": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "timestamp": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+    "boolean": edge.PayloadSchemaType.Integer,  # 0 and 1: `MatchValue(True)` of 0.9.0 finds nothing
+}
+_AT_ONCE = 1000
+#: Qdrant's thresholds are KB of vectors; a shard below this one gets no graph.
+_NEVER_KB, _AT_ONCE_KB, _SCAN_KB = 2**40, 1, 10_000
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Settings of the approximate index (HNSW).
+
+    Attributes:
+        from_rows: an index with fewer rows gets none: all of them are compared.
+        m: links per row.
+        ef_construct: rows looked at to find them.
+        ef: rows looked at in a search, at least.
+        threads: that build it, and that search.
+    """
+
+    from_rows: int
+    m: int
+    ef_construct: int
+    ef: int
+    threads: int
+
+
+def build_shard(folder: Path, rows: pa.Table, spec: IndexSpec, graph: Graph) -> None:
+    """Write a shard with these rows (`models.vectors.rows.stored_schema`) into a folder that is not there yet."""
+    has_graph = 0 < graph.from_rows <= len(rows)
+    threshold = _AT_ONCE_KB if has_graph else _NEVER_KB
+    hnsw = edge.HnswIndexConfig(
+        graph.m, graph.ef_construct, _SCAN_KB if graph.from_rows > _AT_ONCE else 1, graph.threads
+    )
+    config = edge.EdgeConfig(
+        vectors={DENSE: edge.EdgeVectorParams(spec.space.dimension, _DISTANCES[spec.space.metric], hnsw_config=hnsw)},
+        sparse_vectors={WORDS: edge.EdgeSparseVectorParams()} if spec.tokenizer else None,
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=threshold, default_segment_number=1),
+        max_search_threads=graph.threads,
+        wal_enabled=False,  # or no two processes could read it at once
+    )
+    folder.mkdir(parents=True)
+    shard = edge.EdgeShard.create(str(folder), config)
+    for name, kind in spec.payload.items():
+        if kind in _FIELDS:
+            shard.update(edge.UpdateOperation.create_field_index(name, _FIELDS[kind]))
+    for start in range(0, len(rows), _AT_ONCE):
+        shard.update(edge.UpdateOperation.upsert_points(_points(rows.slice(start, _AT_ONCE), start, spec)))
+    shard.optimize()
+    shard.flush()
+    shard.close()
+    sync_all((path for path in folder.rglob("*") if path.is_file()), folder)
+
+
+def _points(rows: pa.Table, first: int, spec: IndexSpec) -> list[edge.Point]:
+    dense = vectors_of(rows).tolist()
+    words = sparse_vectors(rows) if spec.tokenizer else []
+    payloads = rows.select(["id", *spec.payload]).to_pylist()
+    found: list[edge.Point] = []
+    for at, payload in enumerate(payloads):
+        vector: dict[str, Any] = {DENSE: dense[at]}
+        if words and len(words[at]):
+            vector[WORDS] = edge.SparseVector(words[at].terms.tolist(), words[at].weights.tolist())
+        kept = {name: _stored(value) for name, value in payload.items() if value is not None and name != "id"}
+        found.append(edge.Point(first + at, vector, {**kept, ID: payload["id"]}))
+    return found
+
+
+def _stored(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else value
+
+
+class EdgeConditions(Conditions):
+    """Conditions of `qdrant_edge`."""
+
+    @override
+    def match(self, field: str, value: Value) -> Any:
+        return edge.FieldCondition(field, match=edge.MatchValue(_stored(value)))  # pyright: ignore[reportArgumentType]
+
+    @override
+    def match_any(self, field: str, values: Sequence[Value]) -> Any:
+        return edge.FieldCondition(field, match=edge.MatchAny([*values]))  # pyright: ignore[reportArgumentType]
+
+    @override
+    def range(self, field: str, limits: Mapping[str, Value]) -> Any:
+        return edge.FieldCondition(field, range=edge.RangeFloat(**limits))  # pyright: ignore[reportArgumentType]
+
+    @override
+    def empty(self, field: str) -> Any:
+        return edge.IsEmptyCondition(field)
+
+    @override
+    def group(
+        self, must: Sequence[Any] | None = None, should: Sequence[Any] | None = None, must_not: Any | None = None
+    ) -> Any:
+        return edge.Filter(
+            must=[*must] if must else None,
+            should=[*should] if should else None,
+            must_not=[*must_not] if must_not else None,
+        )
+
+
+class EdgeSearcher(Searcher):
+    """Searches the shard of one version; opens it again when an erasure has replaced it."""
+
+    def __init__(self, version: IndexVersion, folder: VersionFolder, graph: Graph) -> None:
+        self._version = version
+        self._folder = folder
+        self._graph = graph
+        self._sign = -1.0 if version.spec.space.metric == "euclid" else 1.0
+        self._truths = [name for name, kind in version.spec.payload.items() if kind == "boolean"]
+        self._opened: tuple[object, edge.EdgeShard] | None = None
+        self._shard()
+
+    @override
+    def nearest(
+        self, vectors: NDArray[np.float32], k: int, where: Filter | None, *, exact: bool
+    ) -> Sequence[Sequence[Hit]]:
+        condition = EdgeConditions().filter(where)
+        params = edge.SearchParams(hnsw_ef=max(self._graph.ef, k), exact=exact)
+        return self._answers(
+            [
+                edge.QueryRequest(
+                    k, query=edge.Query.Nearest(one, DENSE), filter=condition, params=params, with_payload=True
+                )
+                for one in vectors.tolist()
+            ],
+            self._sign,
+        )
+
+    @override
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
+        condition = EdgeConditions().filter(where)
+        asked = [at for at, one in enumerate(queries) if len(one)]
+        requests: list[edge.QueryRequest] = []
+        for at in asked:
+            vector = edge.SparseVector(queries[at].terms.tolist(), queries[at].weights.tolist())
+            nearest = edge.Query.Nearest(vector, WORDS)
+            requests.append(edge.QueryRequest(k, query=nearest, filter=condition, with_payload=True))
+        found = dict(zip(asked, self._answers(requests, 1.0), strict=True))
+        return [found.get(at, []) for at in range(len(queries))]
+
+    def _answers(self, requests: Sequence[edge.QueryRequest], sign: float) -> list[list[Hit]]:
+        shard = self._shard()
+        if len(requests) == 1:
+            answers = [shard.query(requests[0])]
+        else:
+            answers = shard.query_batch(edge.QueryBatchRequest([*requests])) if requests else []
+        found: list[list[Hit]] = []
+        for points in answers:
+            hits: list[Hit] = []
+            for point in points:
+                payload: dict[str, Any] = point.payload or {}
+                for name in self._truths:
+                    if name in payload:
+                        payload[name] = bool(payload[name])
+                hits.append(Hit(payload.pop(ID), sign * point.score, payload))
+            found.append(hits)
+        return found
+
+    def _shard(self) -> edge.EdgeShard:
+        stamp = self._stamp()
+        if self._opened is None or self._opened[0] != stamp:
+            self._opened = self._loaded()
+        return self._opened[1]
+
+    def _stamp(self) -> object:
+        """Return a value that changes when the version's record does; a forked process opens its own."""
+        try:
+            record = os.stat(self._folder.record_file)  # noqa: PTH116 - once for each search
+        except FileNotFoundError:
+            raise TesseraError(
+                f"{self._version.title} was removed.",
+                expected="a version that is there",
+                todo="Open the collection again.",
+            ) from None
+        return record.st_ino, record.st_mtime_ns, os.getpid()
+
+    def _loaded(self) -> tuple[object, edge.EdgeShard]:
+        for attempt in range(_ATTEMPTS):
+            stamp = self._stamp()
+            folder = self._folder.shard(self._folder.read())
+            try:
+                return stamp, edge.EdgeShard.load(str(folder))
+            except Exception as error:
+                # An erasure may have replaced the shard since its record was read.
+                if self._stamp() == stamp or attempt == _ATTEMPTS - 1:
+                    raise _unreadable(self._version, folder, error) from error
+        raise AssertionError("unreachable")
+
+
+def _unreadable(version: IndexVersion, folder: Path, error: Exception) -> TesseraError:
+    return TesseraError(
+        f"{version.title} in {folder} cannot be read: {error}.",
+        expected="a shard as Qdrant Edge wrote it",
+        todo="Build the index again, or publish another version.",
+    )
