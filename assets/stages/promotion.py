@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import TesseraError
@@ -14,6 +15,7 @@ from models.ledger import Action, LedgerEntry, champions_before
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
+    from models.compose.package import LoadedComposition
     from models.training.model_package import LoadedModel
 
 
@@ -23,6 +25,15 @@ class Verified:
 
     version: str
     model: LoadedModel
+    golden_rows: int
+
+
+@dataclass(frozen=True)
+class VerifiedComposition:
+    """A composition that was loaded from the registry and answered `golden_rows` golden records as when saved."""
+
+    version: str
+    composition: LoadedComposition
     golden_rows: int
 
 
@@ -55,6 +66,19 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
     return Verified(version, loaded, rows)
 
 
+def verified_composition(
+    registry: Registry, app: str, version: str, resources: Mapping[str, Any] | None = None
+) -> VerifiedComposition:
+    """Return the composition as the registry hands it out, after it answered its golden records as when it was saved.
+
+    `resources`: name -> what its parts need, e.g. the language model.
+
+    Raises:
+        TesseraError: it cannot be fetched or loaded, or answers a golden record differently.
+    """
+    return _composition(registry.fetch_anew(app, version), registry, version, resources)
+
+
 def make_champion(
     registry: Registry,
     app: str,
@@ -67,14 +91,17 @@ def make_champion(
     metrics: Mapping[str, float],
     even_if_refused: bool = False,
     judged: str | None = None,
-) -> tuple[LedgerEntry, Verified]:
+    resources: Mapping[str, Any] | None = None,
+) -> tuple[LedgerEntry, Verified | VerifiedComposition]:
     """Return ledger's entry, after `version` was verified and is champion; the arguments are those of `set_champion`.
+
+    `resources`: name -> what the parts of a composition need.
 
     Raises:
         TesseraError: the version cannot be used; the champion is unchanged.
     """
     with registry.lock(app):
-        found = verified(registry, app, version)
+        found = _verified_anew(registry, app, version, resources)
         further: dict[str, Any] = {"even_if_refused": True} if even_if_refused else {}
         further |= {"judged": judged} if judged else {}
         entry = registry.set_champion(
@@ -88,6 +115,39 @@ def make_champion(
             **further,
         )
     return entry, found
+
+
+def champion_composition(
+    registry: Registry, app: str, resources: Mapping[str, Any] | None = None
+) -> VerifiedComposition:
+    """Return the champion, which is a composition, after it answered its golden records.
+
+    Raises:
+        TesseraError: there is no champion, or it cannot be used.
+    """
+    version = registry.champion(app)
+    if version is None:
+        raise TesseraError(f"There is no champion of {app}.", expected="a champion", todo="Build and promote one.")
+    return _composition(registry.fetch(app, version), registry, version, resources)
+
+
+def _verified_anew(
+    registry: Registry, app: str, version: str, resources: Mapping[str, Any] | None
+) -> Verified | VerifiedComposition:
+    from models.compose.package import is_composition
+
+    if is_composition(registry.fetch_anew(app, version)):
+        return verified_composition(registry, app, version, resources)
+    return verified(registry, app, version)
+
+
+def _composition(
+    folder: Path, registry: Registry, version: str, resources: Mapping[str, Any] | None
+) -> VerifiedComposition:
+    from models.compose.package import golden_answers, load_composition
+
+    loaded = load_composition(folder, resources=resources, trusted=registry.trusted_packages)
+    return VerifiedComposition(version, loaded, golden_answers(loaded))
 
 
 def loadable_champion(app: str, registry: Registry) -> Loadable:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,9 @@ def write_mlflow_model(folder: Path, package: Path, *, run_id: str, model_id: st
 
 
 def _signature(manifest: dict[str, Any]) -> Any:
-    """Return the matrix columns as MLflow's signature; None for a package without an encoder."""
+    """Return the matrix columns as MLflow's signature, or the fields of a composition; None for any other package."""
+    if manifest.get("kind") == "composition":
+        return _signature_of_fields(manifest["takes"], manifest["gives"])
     if "encoder" not in manifest:
         return None
     from mlflow.models import ModelSignature
@@ -49,3 +52,30 @@ def _signature(manifest: dict[str, Any]) -> Any:
     names = Encoder.from_json(manifest["encoder"]).feature_names
     columns: list[Any] = [ColSpec(DataType.float, name, required=False) for name in names]
     return ModelSignature(inputs=Schema(columns), outputs=Schema([ColSpec(DataType.float)]))
+
+
+def _signature_of_fields(takes: Mapping[str, str], gives: Mapping[str, str]) -> Any:
+    """Return contracts of a composition as MLflow's signature."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, Array, ColSpec, DataType, Schema
+
+    types: dict[str, Any] = {
+        "text": DataType.string,
+        "texts": Array(DataType.string),
+        "number": DataType.double,
+        "integer": DataType.long,
+        "flag": DataType.boolean,
+        "timestamp": DataType.datetime,
+        "record": AnyType(),
+        "vector": Array(DataType.float),
+    }
+
+    def schema(fields: Mapping[str, str]) -> Any:
+        # `vector(384)?`: the width is no part of MLflow's types, the question mark says that it may be missing.
+        columns: list[Any] = [
+            ColSpec(types[kind.rstrip("?").partition("(")[0]], name, required=not kind.endswith("?"))
+            for name, kind in fields.items()
+        ]
+        return Schema(columns)
+
+    return ModelSignature(inputs=schema(takes), outputs=schema(gives))

@@ -1,0 +1,321 @@
+"""A composition as a package: its declaration, its parts as they were, its golden records, a checksum of everything.
+
+Parts are copied into the package, each with the version of the registry that it was taken from: nothing that happens
+to a child later changes the composition, and it loads where its children were deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.compose.batch import from_records
+from models.compose.call import new_call
+from models.compose.declared import declared
+from models.compose.merges import Merge
+from models.compose.step import Step
+from models.errors import TesseraError, choose_from
+
+MANIFEST = "manifest.json"
+KIND = "composition"
+FORMAT = 1
+#: Numbers of a golden record may differ by so much.
+_TOLERANCE = 1e-6
+_TODO = "Make an earlier version champion with `tessera rollback`, or build the composition again."
+
+
+class Part(Protocol):
+    """A model, a prompt or a rule of a composition, which can be kept as files and used as a step.
+
+    `loader`: the dotted path `module:function` of a function of (folder, what `save` returned, resources) that reads it
+    again; of a third party's package, the profile must trust it. `needs`: names of the resources that it uses, e.g.
+    `language_model`.
+    """
+
+    loader: str
+    needs: tuple[str, ...]
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        """Write its files to `folder` (exists, empty), in formats that run no code when read; return JSON."""
+        ...
+
+    def step(self, name: str) -> Step:
+        """Return it as a step of this name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Version of the registry that a part was taken from, with the checksum of that version's package."""
+
+    app: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Composition:
+    """A declaration with its parts.
+
+    Attributes:
+        name: of the composition.
+        declaration: as `models.compose.declared` reads it.
+        parts: name in the declaration -> part.
+        pins: name -> version that the part was taken from; parts that are no version of their own have none.
+        merges: merges by the names in the declaration.
+    """
+
+    name: str
+    declaration: Mapping[str, Any]
+    parts: Mapping[str, Part]
+    pins: Mapping[str, Pin] = field(default_factory=dict[str, Pin])
+    merges: Mapping[str, Merge] = field(default_factory=dict[str, Merge])
+
+    def step(self) -> Step:
+        """Build it.
+
+        Raises:
+            TesseraError: the declaration has a mistake, or contracts disagree.
+        """
+        steps = {name: part.step(name) for name, part in self.parts.items()}
+        return declared(self.name, dict(self.declaration), steps, self.merges)
+
+
+@dataclass(frozen=True)
+class LoadedComposition:
+    """A composition that was read back, every checksum right."""
+
+    composition: Composition
+    step: Step
+    sha256: str
+    golden: Sequence[Mapping[str, Any]]
+    extras: Mapping[str, str]
+
+
+def save_composition(
+    folder: Path,
+    composition: Composition,
+    golden: Sequence[Mapping[str, Any]],
+    extras: Mapping[str, str] | None = None,
+) -> str:
+    """Return the package's sha256, after `folder` (created; must be empty) holds it. Equal parts give equal bytes.
+
+    Args:
+        folder: of the package.
+        composition: to be kept; its merges must be declared, not named.
+        golden: records of which the package keeps the answers; it is loaded only where it still gives them.
+        extras: file name -> text of further files, e.g. how it was calibrated.
+
+    Raises:
+        TesseraError: the folder is not empty, a golden record fails, or a merge is no part of the declaration.
+    """
+    if composition.merges:
+        raise TesseraError(
+            f"{composition.name} has merges of its own: {sorted(composition.merges)}.",
+            expected="merges that the declaration spells out (gather, vote, mean)",
+            todo="Make the merge a step behind a gathering fan-out.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
+    step = composition.step()
+    answers = _answers(step, golden)
+    parts = {name: _saved(folder / name, part) for name, part in composition.parts.items()}
+    for name, text in (extras or {}).items():
+        with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of a part
+            file.write(text)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "kind": KIND,
+        "name": composition.name,
+        "declaration": composition.declaration,
+        "takes": step.takes.as_text(),
+        "gives": step.gives.as_text(),
+        "parts": parts,
+        "pins": {name: vars(pin) for name, pin in composition.pins.items()},
+        "golden": [{"record": dict(one), "answer": found} for one, found in zip(golden, answers, strict=True)],
+        "extras": sorted(extras or {}),
+        "libraries": {},
+        "files": {name: _sha256((folder / name).read_bytes()) for name in _files(folder)},
+    }
+    manifest["sha256"] = _digest(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    return str(manifest["sha256"])
+
+
+def is_composition(folder: Path) -> bool:
+    """Return whether a package holds a composition; one whose manifest cannot be read does not."""
+    try:
+        found = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and found.get("kind") == KIND
+
+
+def load_composition(
+    folder: Path,
+    *,
+    resources: Mapping[str, Any] | None = None,
+    sha256: str | None = None,
+    trusted: Collection[str] = (),
+) -> LoadedComposition:
+    """Return the composition in `folder`, after every file was found to be the one that was saved.
+
+    Args:
+        folder: made by `save_composition`.
+        resources: name -> what parts need, e.g. the language model's port.
+        sha256: of the package, as known from elsewhere (the registry); None: only the package's own is checked.
+        trusted: packages of third parties whose loaders may run.
+
+    Raises:
+        TesseraError: a file is missing, added or changed, a part cannot be read, or needs what is not there.
+    """
+    manifest = _read(folder)
+    _check(folder, manifest, sha256)
+    parts = {name: _part(folder, name, one, resources or {}, trusted) for name, one in manifest["parts"].items()}
+    pins = {name: Pin(**pin) for name, pin in manifest["pins"].items()}
+    composition = Composition(str(manifest["name"]), manifest["declaration"], parts, pins)
+    step = composition.step()
+    if step.takes.as_text() != manifest["takes"] or step.gives.as_text() != manifest["gives"]:
+        raise _refused(folder, "its parts take or give other fields than when it was saved")
+    extras = {name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]}
+    return LoadedComposition(composition, step, str(manifest["sha256"]), manifest["golden"], extras)
+
+
+def golden_answers(loaded: LoadedComposition) -> int:
+    """Return the number of golden records that the composition answers as it did when it was saved.
+
+    Raises:
+        TesseraError: there is none, or any answer differs.
+    """
+    if not loaded.golden:
+        raise TesseraError(
+            f"{loaded.composition.name} has no golden records.", expected="some, with their answers", todo=_TODO
+        )
+    found = _answers(loaded.step, [one["record"] for one in loaded.golden])
+    for place, (one, answer) in enumerate(zip(loaded.golden, found, strict=True)):
+        if not _equal(one["answer"], answer):
+            raise TesseraError(
+                f"{loaded.composition.name} answers its golden record {place} with {answer}, and did with "
+                f"{one['answer']}.",
+                expected=f"the same answer, numbers to {_TOLERANCE:g}",
+                todo=_TODO,
+            )
+    return len(found)
+
+
+def _answers(step: Step, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the answers as JSON values; a record that fails is no golden record."""
+    found = step.run(from_records(records, step.takes), new_call())
+    if found.failures:
+        place, failure = next(iter(found.failures.items()))
+        raise TesseraError(
+            f"{step.name} fails on golden record {place}: {failure}.",
+            expected="an answer to each golden record",
+            todo="Correct the part, or choose another record.",
+        )
+    return [{name: _plain(value) for name, value in record.items()} for record in found.batch.records()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [float(one) for one in value]
+    return value if isinstance(value, str | int | float | list | dict | None) else str(value)
+
+
+def _equal(expected: Any, found: Any) -> bool:
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return expected.keys() == found.keys() and all(_equal(expected[name], found[name]) for name in expected)
+    if isinstance(expected, list) and isinstance(found, list | tuple):
+        return len(expected) == len(found) and all(map(_equal, expected, found))
+    if isinstance(expected, float) and isinstance(found, float):
+        return abs(expected - found) <= _TOLERANCE
+    return bool(expected == found)
+
+
+def _saved(folder: Path, part: Part) -> dict[str, Any]:
+    folder.mkdir()
+    return {"loader": part.loader, "needs": list(part.needs), "saved": dict(part.save(folder))}
+
+
+def _part(
+    folder: Path, name: str, saved: Mapping[str, Any], resources: Mapping[str, Any], trusted: Collection[str]
+) -> Part:
+    loader = str(saved["loader"])
+    top = loader.partition(":")[0].partition(".")[0]
+    if top not in ("models", "resources") and top not in trusted:
+        raise TesseraError(
+            f"Part {name!r} of {folder} is read by {loader!r}, and the profile does not trust the package {top!r}.",
+            expected="a part of ours, or of a package that `registry.trusted_packages` names",
+            todo=f"If you trust it, add it in stack.yaml: registry: {{trusted_packages: [{top}]}}.",
+        )
+    missing = [need for need in saved["needs"] if need not in resources]
+    if missing:
+        raise TesseraError(
+            f"Part {name!r} of {folder} needs {missing[0]!r}.",
+            expected=choose_from(missing[0], resources),
+            todo="Open the composition with the ports of a profile that has it.",
+        )
+    read = _imported(folder, loader)
+    return read(folder / name, saved["saved"], {need: resources[need] for need in saved["needs"]})
+
+
+def _imported(folder: Path, loader: str) -> Callable[..., Part]:
+    module, _, path = loader.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise TesseraError(
+            f"{folder} is read by {loader!r}, which cannot be imported: {error}.",
+            expected="the package that the part was made with",
+            todo="Install it again, or roll back to an earlier version.",
+        ) from error
+    return found
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise _refused(folder, f"its {MANIFEST} cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or (manifest.get("kind"), manifest.get("format")) != (KIND, FORMAT):
+        raise _refused(folder, f"its {MANIFEST} is none of a {KIND} of format {FORMAT}")
+    return manifest
+
+
+def _check(folder: Path, manifest: Mapping[str, Any], sha256: str | None) -> None:
+    stated = manifest.get("sha256")
+    if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
+        raise _refused(folder, f"its {MANIFEST} was changed")
+    present = set(_files(folder)) - {MANIFEST}
+    if present != set(manifest["files"]):
+        raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
+    for name, expected in manifest["files"].items():
+        if _sha256((folder / name).read_bytes()) != expected:
+            raise _refused(folder, f"the file {name!r} was changed")
+
+
+def _refused(folder: Path, why: str) -> TesseraError:
+    return TesseraError(f"The package {folder} is refused: {why}.", expected="exactly what was saved", todo=_TODO)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    everything = {key: value for key, value in manifest.items() if key != "sha256"}
+    return _sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
