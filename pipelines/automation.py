@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import over_days
+from assets.shop import assets as shop
 from assets.stages.app import App
 from pipelines.asset_specs import of_profile
 from resources.stack.loader import Stack
@@ -28,6 +29,21 @@ def job(
     ops = {"ops": {step: {"config": values} for step, values in config.items()}} if config else None
     return dg.define_asset_job(
         name, selection=selection, description=description, config=ops, tags={**_TAGS, APP_TAG: app}
+    )
+
+
+def checks_of(app: App, module: ModuleType) -> Job:
+    """The job `<app>_checks`: the checks of an application and of the tables that it is made from, run alone."""
+    tables = [getattr(shop, table) for table in app.made_from]
+    assets = [one for one in (*vars(module).values(), *tables) if isinstance(one, dg.AssetsDefinition)]
+    # Of an asset whose checks cannot be selected (the gate is part of training), none runs alone.
+    checks = [key for one in assets if one.can_subset for key in one.check_keys]
+    return job(
+        f"{app.name}_checks",
+        app.name,
+        dg.AssetSelection.checks(*checks),
+        "Run checks alone, for the last published day or the `day` of their config: quarantine, audit, drift, skew. "
+        "Nothing is ingested, trained, scored or published, and nothing is blocked.",
     )
 
 
@@ -58,7 +74,7 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
     later = after + timedelta(hours=2, minutes=30)
     return dg.Definitions(
         assets=assets_of(module, stack, nightly_after=after),
-        jobs=[nightly, training],
+        jobs=[nightly, training, checks_of(app, module)],
         schedules=[
             daily(nightly, stack, night, after=after, needs=app.made_from),
             weekly(training, stack, monday, weekday=1, after=later, needs=app.made_from),

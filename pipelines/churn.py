@@ -72,7 +72,7 @@ def definitions(stack: Stack) -> dg.Definitions:
     needs = CHURN.made_from
     return dg.Definitions(
         assets=automation.assets_of(churn, stack),
-        jobs=[NIGHTLY, TRAINING, FALLBACK, ONLINE],
+        jobs=[NIGHTLY, TRAINING, FALLBACK, ONLINE, automation.checks_of(CHURN, churn)],
         schedules=[
             automation.daily(NIGHTLY, stack, nightly, needs=needs, name="churn_nightly_schedule"),
             automation.daily(ONLINE, stack, online, after=hours, needs=needs),

@@ -91,7 +91,7 @@ def definitions(stack: Stack) -> dg.Definitions:
     needs = FRAUD.made_from
     return dg.Definitions(
         assets=automation.assets_of(fraud, stack, nightly_after=half),
-        jobs=[NIGHTLY, TRAINING, CATCH_UP],
+        jobs=[NIGHTLY, TRAINING, CATCH_UP, automation.checks_of(FRAUD, fraud)],
         schedules=[
             automation.daily(NIGHTLY, stack, nightly, after=half, needs=needs),
             automation.weekly(TRAINING, stack, training, weekday=1, after=5 * half, needs=needs),

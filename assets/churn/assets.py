@@ -17,6 +17,7 @@ from assets.partitions import daily
 from assets.stages import metadata_keys as keys
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.publishing_assets import publication_asset, scores_asset
 from assets.stages.training import ChampionRun
 from resources.stack.ports import (
@@ -26,6 +27,7 @@ from resources.stack.ports import (
     NotifierResource,
     RegistryResource,
     SettingsResource,
+    SinkResource,
 )
 
 _OWNERS = ["team:data-science"]
@@ -100,14 +102,11 @@ def online_features(
     return dg.MaterializeResult(metadata={keys.ROW_COUNT: served or 0, **note})
 
 
-@dg.asset(
-    key=["churn", "served_features"],
+@checked_asset(
+    ["churn", "served_features"],
     deps=[["churn", "features"], ["churn", "online_features"]],
-    partitions_def=daily,
-    group_name="churn",
     kinds={"feature_store", "lake"},
-    owners=_OWNERS,
-    check_specs=[
+    checks=[
         dg.AssetCheckSpec(
             served_skew.CHECK,
             asset=["churn", "served_features"],
@@ -117,11 +116,14 @@ def online_features(
 )
 def served_features(
     context: dg.AssetExecutionContext,
+    config: CheckedDay,
     lake: LakeResource,
+    sink: SinkResource,
     feature_store: FeatureStoreResource,
     settings: SettingsResource,
-) -> dg.MaterializeResult:
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Sampled features served online during the day, compared with the features that training would have seen."""
-    day = date.fromisoformat(context.partition_key)
+    day = day_of(context, config, lambda: sink.open().published_days("churn"))
     compared = churn_skew.compare(lake.open(), feature_store.open(), settings.open().churn.skew, day)
-    return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+    found = dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+    yield from of_selection(context, [found])

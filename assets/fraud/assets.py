@@ -27,6 +27,7 @@ from assets.partitions import daily
 from assets.stages import metadata_keys as keys
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.publishing_assets import publication_asset, scores_asset
 from assets.stages.training import ChampionRun
 from resources.home import only_one
@@ -171,14 +172,11 @@ def stream_catch_up(
     return dg.MaterializeResult(metadata=caught.metadata() | {keys.NOTICES_FAILED: len(unheard)})
 
 
-@dg.asset(
-    key=["fraud", "online_skew"],
+@checked_asset(
+    ["fraud", "online_skew"],
     deps=[["fraud", "features"], ["fraud", "publication"], ["fraud", "stream_catch_up"]],
-    partitions_def=daily,
-    group_name="fraud",
     kinds={"state_store", "lake"},
-    owners=_OWNERS,
-    check_specs=[
+    checks=[
         dg.AssetCheckSpec(
             served_skew.CHECK,
             asset=["fraud", "online_skew"],
@@ -189,26 +187,25 @@ def stream_catch_up(
 )
 def online_skew(
     context: dg.AssetExecutionContext,
+    config: CheckedDay,
     lake: LakeResource,
     sink: SinkResource,
     state_store: StateStoreResource,
     settings: SettingsResource,
-) -> dg.MaterializeResult:
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Every payment that the stream scored on the day, compared with the features that training would have seen."""
-    day = date.fromisoformat(context.partition_key)
+    day = day_of(context, config, lambda: sink.open().published_days("fraud"))
     limits = settings.open().fraud.skew
     compared = fraud_skew.compare(lake.open(), sink.open(), FraudState(state_store.open()), limits, day)
-    return dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+    found = dg.MaterializeResult(metadata=compared.metadata(), check_results=[compared.check()])
+    yield from of_selection(context, [found])
 
 
-@dg.asset(
-    key=["fraud", "performance"],
+@checked_asset(
+    ["fraud", "performance"],
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["fraud", "feedback"], ["fraud", "alerts"]],
-    partitions_def=daily,
-    group_name="fraud",
     kinds={"engine", "lake"},
-    owners=_OWNERS,
-    check_specs=[
+    checks=[
         dg.AssetCheckSpec(
             fraud_performance.CHECK,
             asset=["fraud", "performance"],
@@ -218,15 +215,17 @@ def online_skew(
 )
 def performance(
     context: dg.AssetExecutionContext,
+    config: CheckedDay,
     lake: LakeResource,
     engine: EngineResource,
     registry: RegistryResource,
     sink: SinkResource,
     alert_store: AlertStoreResource,
     settings: SettingsResource,
-) -> dg.MaterializeResult:
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Performance of the scores and alerts of seven days ago, by the labels known at the end of the partition's day."""
-    day, fraud = date.fromisoformat(context.partition_key), settings.open().fraud
+    day = day_of(context, config, lambda: sink.open().published_days("fraud"))
     stores = (lake.open(), engine.open(), registry.open(), sink.open(), alert_store.open())
-    found = fraud_performance.measure(*stores, fraud, as_of=day)
-    return dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])
+    found = fraud_performance.measure(*stores, settings.open().fraud, as_of=day)
+    result = dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])
+    yield from of_selection(context, [result])

@@ -65,23 +65,29 @@ class AttemptInfo:
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """The audit, which blocks publishing, and drift, which only warns."""
-        failed = [check for check in self.audit.checks if not check.passed]
-        audit = dg.AssetCheckResult(
+        return checks_of(self.audit, self.drift)
+
+
+def checks_of(audit: AuditReport, drift: DriftReport | None) -> list[dg.AssetCheckResult]:
+    """Return the checks `audit` and `drift` of scores; drift only warns, and passes where it was not measured."""
+    failed = [check for check in audit.checks if not check.passed]
+    drifted = [row.feature for row in drift.features if row.drifted] if drift else []
+    return [
+        dg.AssetCheckResult(
             check_name="audit",
-            passed=self.audit.passed,
+            passed=audit.passed,
             severity=dg.AssetCheckSeverity.ERROR,
             description="; ".join(f"{check.name}: {check.says}" for check in failed) or "every check passed",
-            metadata={check.name: check.says for check in self.audit.checks},
-        )
-        drifted = [row.feature for row in self.drift.features if row.drifted] if self.drift else []
-        drift = dg.AssetCheckResult(
+            metadata={check.name: check.says for check in audit.checks},
+        ),
+        dg.AssetCheckResult(
             check_name="drift",
             passed=not drifted,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
-            metadata={row.feature: row.note for row in self.drift.features if row.note} if self.drift else {},
-        )
-        return [audit, drift]
+            metadata={row.feature: row.note for row in drift.features if row.note} if drift else {},
+        ),
+    ]
 
 
 def _drift_table(drift: DriftReport) -> dg.TableMetadataValue:

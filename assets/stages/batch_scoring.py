@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pyarrow as pa
 
-from assets.stages.attempt_info import AttemptInfo
-from assets.stages.publication import notify
+from assets.stages.attempt_info import AttemptInfo, checks_of
+from assets.stages.publication import last_or_waiting, notify
 from assets.stages.score_sources import FailedSource, LastGoodScores, ModelSource, ScoreSource, blocked, sources
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from assets.stages.training_task import DRIFT
@@ -79,6 +81,47 @@ def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> AttemptInfo:
             reason = made.verdict().failures() if isinstance(made, AttemptInfo) else made
         steps.append(failed or FailedSource(source.degradation, reason))
     raise _nothing_left(night, steps, told=is_fallback)
+
+
+def recheck(night: Night) -> list[dg.AssetCheckResult]:
+    """Audit the day's set once more, and measure the drift of its features; nothing is written.
+
+    The set is the one that was published last, else the one that waits.
+
+    Raises:
+        TesseraError: the day has no scores, or their model is not the one that the registry has.
+    """
+    draft, _ = last_or_waiting(night.sink, night.app, night.day)
+    if draft is None:
+        raise TesseraError(
+            f"There are no scores of {night.app} for {night.day} to check.",
+            expected="a day that was scored",
+            todo=f"Choose another day, or run `tessera run {night.app}_nightly --date {night.day}`.",
+        )
+    limits, attempt = _limits(night.task.audit, draft.steps), draft.attempt
+    if draft.degradation == "last_good_scores":
+        rows = partial(night.sink.read_attempt, night.app, night.day, attempt)
+        return checks_of(_audited(night, attempt, lambda: _scope_of(night, rows(), draft), limits, []), None)
+    source = _source_of(night, draft)
+    report = _audited(night, attempt, lambda: _scope(night, source), limits, _earlier(night, source))
+    meter = _drift_meter(night.task, source)
+    for _ in meter.watch(_feature_batches(night, source)) if meter else ():
+        pass
+    return checks_of(report, meter.report() if meter else None)
+
+
+def _source_of(night: Night, draft: Publication) -> ModelSource:
+    from models.training.model_package import load
+
+    registry, version = night.registry, draft.model_version
+    model = load(registry.fetch(night.app, version), trusted=registry.trusted_packages)
+    if model.sha256 != draft.model_package:
+        raise TesseraError(
+            f"The scores of {night.app} for {night.day} were made by another version {version} than the registry has.",
+            expected="the registry that the scores were made with",
+            todo=f"Restore the registry, or run `tessera run {night.app}_nightly --date {night.day}`.",
+        )
+    return ModelSource(draft.degradation, draft.features_of, version, model)
 
 
 def _attempt(
@@ -165,6 +208,14 @@ def _scope(night: Night, source: ModelSource) -> Expected:
     return Expected(entities, source.model.sha256, source.model.card.feature_version)
 
 
+def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publication) -> Expected:
+    """Entities of score rows: scores that are published once more have no feature rows of the day."""
+    from models.scoring.audit import Expected
+
+    entities = (batch.column(night.task.app.contract.entity) for batch in rows)
+    return Expected(entities, published.model_package, published.feature_version)
+
+
 def _tell_losses(night: Night) -> None:
     """Published scores that storage has lost, told every night until they are published again."""
     losses = night.sink.repair(night.app)
@@ -221,8 +272,8 @@ def _digest(rows: pa.RecordBatchReader) -> str:
     return digest.hexdigest()
 
 
-def _limits(limits: AuditConfig, steps: Sequence[FailedSource]) -> AuditConfig:
-    """After a step down, another model gets no wider limit: the shift that stopped the night may be in the features."""
+def _limits(limits: AuditConfig, steps: Sequence[object]) -> AuditConfig:
+    """After a step down, another model gets no wider limit: the shift may be in the features."""
     return limits.model_copy(update={"psi_block_new_model": limits.psi_block}) if steps else limits
 
 
@@ -272,14 +323,11 @@ def _earlier(night: Night, source: ModelSource) -> Iterator[Publication]:
 
 def _republish_last(night: Night, earlier: Publication, steps: Sequence[FailedSource]) -> AttemptInfo:
     """The last good scores once more, as an attempt of the day, audited against themselves."""
-    from models.scoring.audit import Expected
-
     sink, attempt = night.sink, earlier.attempt
     sink.write_attempt(night.app, night.day, attempt, sink.published_rows(earlier))
 
     def expected() -> Expected:
-        entities = (batch.column(night.task.app.contract.entity) for batch in sink.published_rows(earlier))
-        return Expected(entities, earlier.model_package, earlier.feature_version)
+        return _scope_of(night, sink.published_rows(earlier), earlier)
 
     report = _audited(night, attempt, expected, night.task.audit, [earlier])
     now = {

@@ -10,9 +10,10 @@ from pydantic import Field
 from assets.partitions import daily
 from assets.stages import metadata_keys as keys
 from assets.stages.blocking import or_stop
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.dependants import Dependants
-from assets.stages.ingestion.completeness_log import quarantine_of
-from assets.stages.ingestion.run import Filling, Ingested, ingest
+from assets.stages.ingestion.completeness_log import complete_days, quarantine_of
+from assets.stages.ingestion.run import Filling, Ingested, ingest, ingested_before
 from models.contracts import DELIVERED_ON, Column, Contract
 from models.ingestion import IngestionConfig
 from models.settings import Settings
@@ -23,7 +24,7 @@ QUARANTINED_SHARE = "quarantined_share"
 _NOTES_SHOWN = 3
 
 
-class IngestConfig(dg.Config):
+class IngestConfig(CheckedDay):
     """Run configuration of an ingested table."""
 
     reingest: bool = Field(default=False, description="Drop the table and what is made of it; ingest it anew.")
@@ -38,12 +39,11 @@ def contracted_table(
     """
     key = dg.AssetKey(["shop", contract.table])
 
-    @dg.asset(
-        key=key,
+    @checked_asset(
+        key.path,
         description=description,
-        deps=[dg.AssetKey(list(dep)) for dep in deps],
-        partitions_def=daily,
-        group_name=group,
+        deps=deps,
+        group=group,
         owners=[contract.owner],
         kinds={"lake", "polars"},
         metadata={
@@ -52,7 +52,7 @@ def contracted_table(
             keys.CONTRACT_KEY: contract.key,
             keys.FRESH_WITHIN: f"{contract.freshness_hours} h",
         },
-        check_specs=[
+        checks=[
             dg.AssetCheckSpec(
                 QUARANTINED_SHARE,
                 asset=key,
@@ -68,8 +68,12 @@ def contracted_table(
         lake: LakeResource,
         settings: SettingsResource,
         dependants: dg.ResourceParam[Dependants],
-    ) -> Iterator[dg.MaterializeResult]:
-        yield from _ingested(context, contract.table, source, lake, settings.open(), config, dependants)
+    ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+        if context.selected_asset_keys:
+            results = _ingested(context, contract.table, source, lake, settings.open(), config, dependants)
+        else:
+            results = _rechecked(context, contract.table, lake, settings.open(), config, dependants)
+        yield from of_selection(context, results)
 
     return table
 
@@ -94,8 +98,29 @@ def _ingested(
     filling = Filling(source.settings(), run_config.reingest, dependants.tables(table))
     report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
     context.log.info(_sentence(report))
-    yield from or_stop(
-        dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=[_check(report, config)]),
+    metadata = ingestion_metadata(report)
+    yield from _or_stop(dg.MaterializeResult(metadata=metadata, check_results=[_check(report, config)]), table, config)
+
+
+def _rechecked(
+    context: dg.AssetExecutionContext,
+    table: str,
+    lake: LakeResource,
+    settings: Settings,
+    run_config: IngestConfig,
+    dependants: Dependants,
+) -> Iterator[dg.MaterializeResult]:
+    """Yield the check of what the lake holds of a day that was ingested; nothing is read from the source."""
+    config = settings.ingestion.model_copy(update={"history_days": dependants.history_days(table, settings)})
+    stored = lake.open()
+    day = day_of(context, run_config, lambda: sorted(complete_days(stored, table)))
+    report = ingested_before(table, stored, day, config)
+    yield from _or_stop(dg.MaterializeResult(check_results=[_check(report, config)]), table, config)
+
+
+def _or_stop(result: dg.MaterializeResult, table: str, config: IngestionConfig) -> Iterator[dg.MaterializeResult]:
+    return or_stop(
+        result,
         f"shop/{table}",
         QUARANTINED_SHARE,
         expected=f"at most {config.max_quarantined_share:.2%} of the rows in quarantine",

@@ -1,6 +1,6 @@
 """The assets `<app>/scores` and `<app>/publication`, for every application that publishes scores of a day."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import dagster as dg
@@ -8,6 +8,7 @@ import dagster as dg
 from assets.partitions import daily
 from assets.stages.blocking import or_stop
 from assets.stages.champion_result import verdict_metadata
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection, selected
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from models.publishing import Degradation
 from models.settings import Settings
@@ -16,7 +17,7 @@ from resources.stack.ports import LakeResource, NotifierResource, RegistryResour
 _OWNERS = ["team:data-science"]
 
 
-class ScoresConfig(dg.Config):
+class ScoresConfig(CheckedDay):
     """Worst source of scores that a run may take."""
 
     worst: Degradation = WORST_OF_A_NIGHT
@@ -33,7 +34,7 @@ def scores_asset(
         description: of the asset.
         kinds: shown in Dagster.
     """
-    key = dg.AssetKey([app, "scores"])
+    key = [app, "scores"]
     checks = [
         dg.AssetCheckSpec(
             "audit",
@@ -48,15 +49,8 @@ def scores_asset(
         ),
     ]
 
-    @dg.asset(
-        key=key,
-        deps=[[app, "features"], [app, "champion"]],
-        partitions_def=daily,
-        group_name=app,
-        kinds=set(kinds),
-        owners=_OWNERS,
-        check_specs=checks,
-        description=description,
+    @checked_asset(
+        key, deps=[[app, "features"], [app, "champion"]], checks=checks, kinds=kinds, description=description
     )
     def scores(
         context: dg.AssetExecutionContext,
@@ -66,20 +60,21 @@ def scores_asset(
         sink: SinkResource,
         notifier: NotifierResource,
         settings: SettingsResource,
-    ) -> Iterator[dg.MaterializeResult]:
-        from assets.stages.batch_scoring import Night, score
+    ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+        from assets.stages.batch_scoring import Night, recheck, score
 
-        day = date.fromisoformat(context.partition_key)
         stores = (lake.open(), registry.open(), sink.open(), notifier.open())
+        day = day_of(context, config, lambda: stores[2].published_days(app))
         night = Night(task(settings.open()), *stores, day, context.run.run_id)
-        made = score(night, config.worst)
-        yield from or_stop(
-            dg.MaterializeResult(metadata=made.metadata(), check_results=made.checks()),
-            f"{app}/scores",
-            "audit",
-            expected="rows that pass every check of the audit",
-            todo=_way_out(night.task, day),
-        )
+        if context.selected_asset_keys:
+            made = score(night, config.worst)
+            result = dg.MaterializeResult(metadata=made.metadata(), check_results=made.checks())
+            todo = _way_out(night.task, day)
+        else:
+            result = dg.MaterializeResult(check_results=selected(context, recheck(night)))
+            todo = f"Nothing was changed; `tessera unpublish {app} --date {day}` withdraws what was published."
+        expected = "rows that pass every check of the audit"
+        yield from of_selection(context, or_stop(result, f"{app}/scores", "audit", expected=expected, todo=todo))
 
     return scores
 

@@ -71,6 +71,11 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
         for name, says in outcome.failed_checks.items()
         if name not in blocked | verdicts.keys()
     ]
+    if not found:  # checks that ran alone
+        lines += [
+            (literal("check", "green"), Text.assemble(literal(name, "green"), " ", literal(says)))
+            for name, says in outcome.passed_checks.items()
+        ]
     if outcome.complaint:
         lines.append((literal("stopped", "red"), literal(runnable(outcome.complaint), "red")))
     lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))

@@ -41,6 +41,9 @@ class Outcome:
     steps: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     failed_checks: dict[str, str] = field(default_factory=dict)
+    passed_checks: dict[str, str] = field(default_factory=dict)
+    #: Number of failed checks that are more than a warning.
+    errors: int = 0
     complaint: str = ""
     #: Asset and name of each blocking check that failed.
     blocked: list[tuple[str, str]] = field(default_factory=list)
@@ -51,8 +54,8 @@ class Outcome:
 def run(job: str, day_text: str | None, *, verbose: bool, reingest: Sequence[str] = ()) -> int:
     """Run a job for one day; print its card. 0 if it did what it is for, else 1."""
     stack = active_stack()
-    day = known_day(day_text, stack)
     _known_job(job, stack)
+    day = known_day(day_text or _day_to_check(job, stack), stack)
     asked = _reingesting(job, reingest)
     with only_one(stack, "run", f"`tessera run {job}` for {day}"), dagster_instance(stack) as instance:
         end_lost(instance, stack)
@@ -89,12 +92,20 @@ def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = Fals
     logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
 
 
+def _day_to_check(job: str, stack: Stack) -> str | None:
+    """Return the last published day, for a job of checks; None leaves the day to the command."""
+    app = next((app for app in APPS if job == f"{app.name}_checks"), None)
+    days = stack.open("sink").published_days(app.name) if app else ()
+    return days[-1].isoformat() if days else None
+
+
 def _known_job(name: str, stack: Stack) -> None:
     from pipelines.definitions import build_definitions
 
     defs = build_definitions(stack)
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
-    names = sorted(found for found, job in jobs.items() if job.partitions_def is not None)
+    checks = {f"{app.name}_checks" for app in APPS}
+    names = sorted(found for found, job in jobs.items() if job.partitions_def or found in checks)
     if name in jobs and name not in names:
         raise TesseraError(
             f"The job {name!r} works on no day, but on what a sensor finds.",
@@ -135,18 +146,21 @@ def execute(
     outcome = Outcome(job, day, str(uuid.uuid4()))
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"
+    # A job of checks alone has no partitions: each of its steps is told the day.
+    partition = day.isoformat() if definition.partitions_def else None
+    ops = ops if partition else {step: {"config": {"day": day.isoformat()}} for step in steps}
     started = time.monotonic()
     quiet = nullcontext() if verbose else without_lines_of_dagster()
     with quiet, held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
         instance.add_event_listener(outcome.run_id, follow)
         result = definition.execute_in_process(
-            partition_key=day.isoformat(),
+            partition_key=partition,
             instance=instance,
             run_id=outcome.run_id,
             raise_on_error=False,
             # A given run_config replaces the one the job was defined with, so the job's own must be part of it.
             run_config={
-                **(own := definition.get_run_config_for_partition_key(day.isoformat())),
+                **(own := definition.get_run_config_for_partition_key(partition) if partition else {}),
                 "ops": {**own.get("ops", {}), **(ops or {})},
                 "loggers": {"console": {"config": {"log_level": level}}},
             },
@@ -162,6 +176,8 @@ def execute(
     outcome.success = result.success
     for event in result.all_events:
         _take(outcome, event)
+    # Checks that run alone block nothing: the command says by its exit code that one found an error.
+    outcome.success = outcome.success and (partition is not None or not outcome.errors)
     return outcome
 
 
@@ -173,8 +189,11 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
         outcome.metadata[done.asset_key.to_user_string()] = {k: v.value for k, v in done.metadata.items()}
     elif event.event_type_value == "ASSET_CHECK_EVALUATION":
         check = event.asset_check_evaluation_data
-        if not check.passed:
-            name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+        name = f"{check.asset_key.to_user_string()}: {check.check_name}"
+        if check.passed:
+            outcome.passed_checks[name] = str(check.description or "passed")
+        else:
+            outcome.errors += check.severity == dg.AssetCheckSeverity.ERROR
             outcome.failed_checks[name] = str(check.description or "")
             if check.blocking and check.severity == dg.AssetCheckSeverity.ERROR:
                 outcome.blocked.append((check.asset_key.to_user_string(), check.check_name))

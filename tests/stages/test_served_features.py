@@ -23,8 +23,16 @@ from models.settings import Settings
 from resources.engine.local import LocalEngineConfig
 from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
 from resources.lake.delta import DeltaLakeConfig
+from resources.sink.delta import DeltaSinkConfig
 from resources.source.simulated import SimulatedSourceConfig
-from resources.stack.ports import EngineResource, FeatureStoreResource, LakeResource, SettingsResource, SourceResource
+from resources.stack.ports import (
+    EngineResource,
+    FeatureStoreResource,
+    LakeResource,
+    SettingsResource,
+    SinkResource,
+    SourceResource,
+)
 
 # pyright: basic, reportAttributeAccessIssue=false
 
@@ -82,6 +90,10 @@ def instance_of_all() -> dg.DagsterInstance:
     return dg.DagsterInstance.ephemeral()
 
 
+class TemporarySink(SinkResource):
+    backend: DeltaSinkConfig
+
+
 @dataclass
 class Shop:
     """A home of the test: its lake, its feature store, and a clock."""
@@ -95,17 +107,20 @@ class Shop:
         self.store = FeastStore(self.config, self.clock)
         CLOCKS[self.config.path] = self.clock
 
-    def run(self, day: date, *assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
-        resources = {
+    def resources(self) -> dict[str, Any]:
+        return {
             "source": Source(),
             "engine": Engine(backend=LocalEngineConfig(threads=1, temp_directory=str(self.folder / "tmp"))),
             "lake": TemporaryLake(backend=DeltaLakeConfig(path=str(self.folder / "lake"))),
             "feature_store": Store(backend=self.config),
             "settings": Defaults(),
             "dependants": Dependants(),
+            "sink": TemporarySink(backend=DeltaSinkConfig(path=str(self.folder / "scores"))),
         }
+
+    def run(self, day: date, *assets: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
         result = dg.materialize(
-            list(assets), partition_key=day.isoformat(), resources=resources, instance=instance_of_all()
+            list(assets), partition_key=day.isoformat(), resources=self.resources(), instance=instance_of_all()
         )
         assert result.success
         return result
@@ -136,6 +151,17 @@ class Shop:
         (check,) = result.get_asset_check_evaluations()
         assert check.check_name == "skew"
         return check, {name: value.value for name, value in event.metadata.items()}
+
+    def check_alone(self, day: date) -> dg.AssetCheckEvaluation:
+        """The check of a day without its asset."""
+        key = dg.AssetCheckKey(churn.served_features.key, "skew")
+        job = dg.define_asset_job("alone", dg.AssetSelection.checks(key))
+        defs = dg.Definitions([churn.served_features], jobs=[job], resources=self.resources())
+        config = {"ops": {"churn__served_features": {"config": {"day": day.isoformat()}}}}
+        result = defs.resolve_job_def("alone").execute_in_process(run_config=config, instance=instance_of_all())
+        assert result.asset_materializations_for_node("churn__served_features") == []
+        (check,) = result.get_asset_check_evaluations()
+        return check
 
     def logged(self) -> None:
         """Nothing that was served waits to be logged any more, which takes seconds otherwise."""
@@ -244,6 +270,8 @@ class TestFaithfulPath:
         first = home.check(NEXT)
         version = home.lake.version(churn_skew.TABLE)
         assert home.check(NEXT)[0].description == first[0].description
+        alone = home.check_alone(NEXT)
+        assert (alone.passed, alone.description) == (first[0].passed, first[0].description)
         assert home.lake.version(churn_skew.TABLE) == version
 
     def test_a_person_who_was_forgotten_meanwhile_is_nobody_to_compare(self, home: Shop) -> None:

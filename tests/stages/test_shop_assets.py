@@ -39,6 +39,11 @@ class OrdersOnly(SimulatedShop):
         return FakeSource({"orders": rows}, FIRST)
 
 
+class NoSource(SimulatedShop):
+    def open(self) -> FakeSource:
+        raise AssertionError("the source is read")
+
+
 class TemporaryLake(LakeResource):
     backend: DeltaLakeConfig
 
@@ -123,6 +128,30 @@ class TestSimulatedShop:
                 "seconds",
             ]
             assert all(isinstance(found[name], int | float) for name in numbers)
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(0.05, True), (0.001, False)])
+def test_the_quarantined_share_is_checked_again_without_reading_the_source(
+    shop_run: tuple[dg.ExecuteInProcessResult, Lake], limit: float, passes: bool
+) -> None:
+    ran, lake = shop_run
+    checks = {check.asset_key.path[-1]: check for check in ran.get_asset_check_evaluations()}
+    share = checks["orders"].metadata[keys.QUARANTINED_SHARE_OF_ALL_DAYS].value
+    before = lake.version("orders")
+    job = dg.define_asset_job("alone", dg.AssetSelection.checks(dg.AssetCheckKey(shop.orders.key, QUARANTINED_SHARE)))
+    resources = {
+        "source": NoSource(),
+        "lake": TemporaryLake(backend=DeltaLakeConfig(path=lake._root)),
+        "settings": ChosenSettings(max_quarantined_share=limit),
+        "dependants": Dependants(),
+    }
+    defs = dg.Definitions([shop.orders], jobs=[job], resources=resources)
+    result = defs.resolve_job_def("alone").execute_in_process(raise_on_error=False)
+    (check,) = result.get_asset_check_evaluations()
+    assert (result.success, check.passed) == (passes, passes)
+    assert check.metadata[keys.QUARANTINED_SHARE_OF_ALL_DAYS].value == share > 0.001
+    assert "rows in, " in str(check.description)
+    assert lake.version("orders") == before
 
 
 def test_too_many_bad_rows_stop_the_run_before_anything_is_built_on_them(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from assets.stages.ingestion.arrivals import Arrival, Arrivals, Night, arrivals_of, goes_on, look, record, recorded
 from assets.stages.ingestion.completeness_log import (
+    DayCounts,
     complete_days,
     mark_incomplete,
     quarantine_of,
@@ -185,6 +186,22 @@ def ingest(
     report.holdings = source.holdings(table)
     report.seconds = time.monotonic() - started
     return report
+
+
+def ingested_before(table: str, lake: Lake, day: date, config: IngestionConfig) -> Ingested:
+    """Report what the lake holds of `table` for `day`, as it was ingested."""
+    counts = complete_days(lake, table).get(day, DayCounts(0, 0))
+    return Ingested(
+        table,
+        provided=lake.exists(record_of(table)),
+        days=1,
+        rows_in=counts.kept + counts.quarantined + counts.held,
+        rows_kept=counts.kept,
+        rows_quarantined=counts.quarantined,
+        rows_held=counts.held,
+        share_of_newest=_share_of(table, lake, day, config.redelivery_days - 1),
+        share_of_window=_share_of(table, lake, day, config.history_days),
+    )
 
 
 def days_to_read(contract: Contract, lake: Lake, start: date, day: date, config: IngestionConfig | None) -> set[date]:
