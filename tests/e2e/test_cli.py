@@ -58,14 +58,14 @@ def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path:
     assert home.scores(DAY, tmp_path / "2.csv") == csv
 
 
-def test_checks_run_alone_for_the_last_published_day_and_publish_nothing(young_home: Home) -> None:
-    first = young_home.published(YOUNG_DAY)
-    card = young_home.tessera("run", "churn_checks").out
+def test_checks_run_alone_for_the_last_published_day_and_publish_nothing(home: Home) -> None:
+    first = home.published(DAY)
+    card = home.tessera("run", "churn_checks").out
     for check in ("churn/scores: audit", "churn/scores: drift", "churn/served_features: skew", "shop/orders: quar"):
         assert check in card
-    assert f"churn_checks {YOUNG_DAY}" in " ".join(card.split())
+    assert f"churn_checks {DAY}" in " ".join(card.split())
     assert "training_set" not in card
-    assert young_home.published(YOUNG_DAY) == first
+    assert home.published(DAY) == first
 
 
 def test_scores_are_one_row_for_each_active_customer(trained: Home, tmp_path: Path) -> None:
