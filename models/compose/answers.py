@@ -28,7 +28,7 @@ class Answers:
         self._by = by
         self._n = n
         self._columns: dict[str, Column] = {}
-        self._names = np.empty(n, dtype=object)
+        self._names: Column = np.empty(n, dtype=object)
         self._notes: dict[int, tuple[Failure, ...]] = {}
         self.answered = np.zeros(n, dtype=np.bool_)
 

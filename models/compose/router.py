@@ -127,11 +127,21 @@ class Router(Step):
 
     def run(self, batch: Batch, call: Call) -> Outcome:
         """Return the outcome of each record."""
+        first = self._steps[0].run(batch, call)
+        if first.rows is None and not self._rule.escalates(0, first.batch).any():
+            by = np.full(batch.n, self._steps[0].name, dtype=object)
+            columns = {name: first.batch.columns[name] for name in self._answer.types}
+            return Outcome(Batch({**columns, f"{self.name}_by": by}, batch.n), batch.n, None, {}, first.notes)
+        return self._escalated(batch, call, first)
+
+    def _escalated(self, batch: Batch, call: Call, found: Outcome) -> Outcome:
+        """Return the outcome where the cheapest step, which found `found`, is not good enough for every record."""
         answers = Answers(self._answer, f"{self.name}_by", batch.n)
         failures: dict[int, Failure] = {}
         places = np.arange(batch.n)
         for place, step in enumerate(self._steps):
-            found = step.run(batch if places.size == batch.n else batch.take(places), call)
+            if place:
+                found = step.run(batch if places.size == batch.n else batch.take(places), call)
             lost = {int(places[row]): failure for row, failure in found.failures.items()}
             failures.update(lost)
             answers.note({row: (failure,) for row, failure in lost.items()})
@@ -141,7 +151,7 @@ class Router(Step):
             if place + 1 == len(self._steps):
                 break
             more = self._rule.escalates(place, found.batch) if kept.size else np.empty(0, dtype=np.bool_)
-            places = np.union1d(kept[more], np.fromiter(lost, dtype=np.int64, count=len(lost)))
+            places = np.sort(np.concatenate([kept[more], np.fromiter(lost, dtype=np.int64, count=len(lost))]))
             if not self._keeps_cheaper:
                 answers.answered[places] = False
             if places.size == 0:

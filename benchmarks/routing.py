@@ -1,0 +1,260 @@
+"""A router between a cheap and a dear intent model, calibrated by replay: what it costs, and what it costs in quality.
+
+The cheap model (TF-IDF and a linear classifier) answers first; where the lead of its answer over the second one is
+below a threshold, the dear one is asked, which embeds the text. The threshold is chosen on folds of the training texts
+by models that did not see them: the cheapest one that is within half a point of always asking the dear model, with
+confidence. Test texts decide nothing.
+
+The textbook example puts assigned prices on both (0.002 and 0.06 USD a request) and draws 500 test texts 200 times.
+"""
+
+import argparse
+import csv
+import gzip
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.report import replace_section
+from models.compose.batch import from_records
+from models.compose.budget import Estimate
+from models.compose.call import new_call
+from models.compose.replay import Choice, Replay, calibrated, cheapest_near_dear, share_z
+from models.compose.replay_picture import calibration_table, frontier_png
+from models.text.embedder import RememberingEmbedder
+from models.text.intent_steps import TEXT, intent_replay, intent_router, intent_step
+from models.text.intents import FusedIntents, IntentModel, fit_embedding_intents, fit_linear_intents
+from models.text.minilm import load_minilm
+from models.text.splitting import text_folds
+from resources.stack.loader import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
+PICTURE = ROOT / "docs" / "pictures" / "router-banking77.png"
+CHEAP_USD, DEAR_USD, DRAWS, SIZE = 0.002, 0.06, 200, 500
+MARGIN, FOLDS = 0.005, 5
+#: Half of what a text may lose: the choice has an error of its own, and the promise is about other texts.
+CHOSEN_WITHIN = 0.0
+WEIGHT = 4.0
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Labelled texts."""
+
+    texts: list[str]
+    labels: list[str]
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A calibrated router on test texts, in CPU milliseconds."""
+
+    name: str
+    dear: str
+    chosen: Choice
+    calibration: Replay
+    test: Replay
+    against_embedding: NDArray[np.float64]
+    agrees: bool
+
+
+def main() -> None:
+    """Measure both sets and write the section."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    options = arguments.parse_args()
+    routed = [measured(name, *sets) for name, sets in (("banking77", banking77()), ("clinc150", clinc150()))]
+    body = _section(routed)
+    print(body)
+    if not options.dry:
+        PICTURE.write_bytes(
+            frontier_png(
+                routed[0].test,
+                _on(routed[0].test, routed[0].chosen.threshold),
+                quality="accuracy on test texts",
+                cost="CPU ms per text",
+            )
+        )
+        replace_section("routing", body, libraries=["scikit-learn", "numpy", "tokenizers"])
+
+
+def banking77() -> tuple[Texts, Texts]:
+    """Return the official training and test texts."""
+    return _read("banking77/train.csv.gz", "text", "category"), _read("banking77/test.csv.gz", "text", "category")
+
+
+def clinc150() -> tuple[Texts, Texts]:
+    """Return training and test texts that are in scope."""
+    with gzip.open(DATA / "clinc150" / "clinc150_full.csv.gz", "rt", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["intent"] != "oos"]
+    parts = {part: [row for row in rows if row["split"] == part] for part in ("train", "test")}
+    train, test = (Texts([r["text"] for r in rows], [r["intent"] for r in rows]) for rows in parts.values())
+    return train, test
+
+
+def measured(name: str, train: Texts, test: Texts) -> Routed:
+    """Calibrate a router on the training texts and replay it on the test texts."""
+    embedder = RememberingEmbedder(load_minilm())
+    embed_ms = _cpu_ms(lambda: load_minilm().embed(test.texts[:200]), 200)
+    calibration = _calibration(train, embedder, embed_ms)
+    chosen = cheapest_near_dear(calibration, margin=CHOSEN_WITHIN)
+    linear, embedded, both = _fitted(train, embedder)
+    cheap_ms = _cpu_ms(lambda: linear.scores(test.texts), len(test.texts))
+    scores = {
+        model: one.scores(test.texts) for model, one in (("linear", linear), ("embedded", embedded), ("both", both))
+    }
+    right = np.searchsorted(linear.labels, test.labels)
+    replay = intent_replay(scores["linear"], scores["both"], right, cheap_cost=cheap_ms, dear_cost=embed_ms + cheap_ms)
+    escalated = replay.score < chosen.threshold
+    quality = np.where(escalated, replay.dear, replay.cheap)
+    alone = (scores["embedded"].argmax(axis=1) == right).astype(np.float64)
+    return Routed(
+        name, "fused", chosen, calibration, replay, quality - alone, _router_agrees(linear, both, chosen, test)
+    )
+
+
+def _calibration(train: Texts, embedder: RememberingEmbedder, embed_ms: float) -> Replay:
+    folds = text_folds(train.texts, train.labels, k=FOLDS, seed=0)
+    labels = np.unique(train.labels)
+    parts: list[Replay] = []
+    for fold in range(FOLDS):
+        kept, held = _part(train, folds != fold), _part(train, folds == fold)
+        linear, _, both = _fitted(kept, embedder)
+        known = np.isin(held.labels, linear.labels)
+        if linear.labels.size != labels.size or not known.all():
+            raise SystemExit("a label has too few texts for the folds")
+        right = np.searchsorted(linear.labels, held.labels)
+        scores = linear.scores(held.texts), both.scores(held.texts)
+        parts.append(intent_replay(*scores, right, cheap_cost=0.1, dear_cost=embed_ms))
+    return Replay(
+        *(
+            np.concatenate([getattr(part, field) for part in parts])
+            for field in vars(parts[0])
+            if field in Replay.__dataclass_fields__
+        )
+    )
+
+
+def _fitted(train: Texts, embedder: RememberingEmbedder) -> tuple[IntentModel, IntentModel, IntentModel]:
+    linear = fit_linear_intents(train.texts, train.labels)
+    embedded = fit_embedding_intents(embedder, train.texts, train.labels)
+    return linear, embedded, FusedIntents(linear, embedded, WEIGHT)
+
+
+def _router_agrees(cheap: IntentModel, dear: IntentModel, chosen: Choice, test: Texts) -> bool:
+    """Run the router itself on a part of the texts, one by one and as a batch: both are what the replay says."""
+    steps = intent_step("linear", cheap), intent_step("fused", dear, cost=Estimate(row_ms=7))
+    router = intent_router("intent", *steps, chosen.threshold, chosen.share)
+    records = [{"text": text} for text in test.texts[:100]]
+    together = router.run(from_records(records, TEXT), new_call()).batch.records()
+    alone = [router.run(from_records([one], TEXT), new_call()).batch.records()[0] for one in records]
+    return [(one["intent"], one["intent_by"]) for one in together] == [
+        (one["intent"], one["intent_by"]) for one in alone
+    ]
+
+
+def _textbook(routed: Routed) -> tuple[list[list[str]], NDArray[np.float64], float]:
+    """Return rows of the table, the differences of quality over the draws, and the cost share."""
+    rng = np.random.default_rng(7)
+    replay = routed.test
+    draws = [rng.choice(replay.n, SIZE, replace=False) for _ in range(DRAWS)]
+    escalated = replay.score < routed.chosen.threshold
+    quality = {
+        "always cheap": replay.cheap,
+        "always dear": replay.dear,
+        "routed": np.where(escalated, replay.dear, replay.cheap),
+    }
+    usd = {
+        "always cheap": np.full(replay.n, CHEAP_USD),
+        "always dear": np.full(replay.n, DEAR_USD),
+        "routed": CHEAP_USD + escalated * DEAR_USD,
+    }
+    ms = {
+        "always cheap": replay.cheap_cost,
+        "always dear": replay.dear_cost,
+        "routed": replay.cheap_cost + escalated * replay.dear_cost,
+    }
+    rows = [
+        [
+            name,
+            *(
+                _spread([values[name][draw].sum() if unit else values[name][draw].mean() for draw in draws], form)
+                for values, unit, form in ((quality, 0, "{:.3f}"), (usd, 1, "{:.2f}"), (ms, 0, "{:.2f}"))
+            ),
+        ]
+        for name in quality
+    ]
+    lost = np.array([(quality["routed"] - quality["always dear"])[draw].mean() for draw in draws])
+    return rows, lost, float(usd["routed"].sum() / usd["always dear"].sum())
+
+
+def _spread(values: list[float], form: str) -> str:
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975])
+    return f"{form.format(middle)} ({form.format(low)} to {form.format(high)})"
+
+
+def _section(routed: list[Routed]) -> str:
+    parts = [
+        "## Router between two intent models",
+        "Chosen on folds of the training texts, measured on the test texts; cost in CPU milliseconds per text.",
+    ]
+    for one in routed:
+        found = calibrated(one.test, one.chosen.threshold)
+        z = share_z(one.chosen.share, one.calibration.n, int((one.test.score < one.chosen.threshold).sum()), one.test.n)
+        against = _interval(one.against_embedding)
+        parts += [
+            f"### {one.name}",
+            calibration_table(found),
+            f"Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} of the cost of embedding "
+            f"every text. Share escalated in calibration {one.chosen.share:.1%}, {z:+.1f} standard errors from the "
+            f"test texts'. One by one and as a batch the router gives {'equal' if one.agrees else '**different**'} "
+            "answers.",
+        ]
+        rows, lost, share = _textbook(one)
+        low = np.quantile(lost, 0.025)
+        parts += [
+            f"Assigned prices of {CHEAP_USD} and {DEAR_USD} USD, {DRAWS} draws of {SIZE} test texts, median and 95 % "
+            "of the draws:",
+            "| | accuracy | USD for 500 | CPU ms per text |\n|---|---|---|---|\n"
+            + "\n".join("| " + " | ".join(row) + " |" for row in rows),
+            f"Routed costs {share:.1%} of always dear; its accuracy less that of always dear over the draws: "
+            f"{lost.mean():+.4f}, 95 % of the draws above {low:+.4f}.",
+        ]
+    parts.append(f"![Frontier on banking77](pictures/{PICTURE.name})")
+    return "\n\n".join(parts)
+
+
+def _on(replay: Replay, threshold: float) -> Choice:
+    found = calibrated(replay, threshold, resamples=2)
+    return Choice(threshold, found.share.value, found.quality.value, found.cost.value)
+
+
+def _interval(differences: NDArray[np.float64]) -> str:
+    error = 1.96 * differences.std(ddof=1) / np.sqrt(differences.size)
+    return f"{differences.mean():+.4f} [{differences.mean() - error:+.4f}, {differences.mean() + error:+.4f}]"
+
+
+def _cpu_ms(work: Callable[[], object], n: int) -> float:
+    begin = time.process_time()
+    work()
+    return (time.process_time() - begin) * 1000 / n
+
+
+def _part(whole: Texts, chosen: NDArray[np.bool_]) -> Texts:
+    rows = np.flatnonzero(chosen)
+    return Texts([whole.texts[row] for row in rows], [whole.labels[row] for row in rows])
+
+
+def _read(path: str, text: str, label: str) -> Texts:
+    with gzip.open(DATA / Path(path), "rt", encoding="utf-8") as file:
+        rows = list(csv.DictReader(io.StringIO(file.read())))
+    return Texts([row[text] for row in rows], [row[label] for row in rows])
+
+
+if __name__ == "__main__":
+    main()
