@@ -29,6 +29,7 @@ from resources.registry.fake import FolderRegistry
 from resources.sink.delta_sink import DeltaSink
 from resources.source.fake import FakeSource, raw_rows
 from resources.state_store.sqlite_state_store import SqliteStateStore
+from resources.vectors.qdrant_edge import QdrantEdgeConfig
 from tests.fraud_store import FraudStore
 
 FIRST = date(2026, 1, 1)
@@ -116,6 +117,7 @@ def opened(folder: Path, last: date = LAST) -> Parts:
         SqliteEventsConfig(path=str(folder / "events.db")).open(),
         SqliteStateStore(folder / "streams.db"),
         LogNotifier(folder / "notices.jsonl"),
+        QdrantEdgeConfig(path=str(folder / "vectors")).open(),
     )
 
 

@@ -47,6 +47,7 @@ from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Source
 from resources.state_store.port import StateStore
+from resources.vectors.port import Vectors
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -87,6 +88,7 @@ class Parts:
     events: Events
     state_store: StateStore
     notifier: Notifier
+    vectors: Vectors
 
 
 def survey(lake: Lake, source: Source, entity: str, id: str) -> dict[str, int]:
@@ -127,6 +129,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     work.online()
     work.training_sets()
     work.tables()
+    work.vectors()
     work.scores()
     work.queue()
     work.stream()
@@ -184,6 +187,13 @@ class _Erasing:
                 if name in contracted:
                     recount(lake, name)
 
+    def vectors(self) -> None:
+        """Rows of every version of every vector index; whoever builds one now writes none of the entity."""
+        erased = partial(self._parts.vectors.forget, self._entity, self._id)
+        about = {"day": datetime.now(UTC).date(), "why": self._record.why}
+        self._counting("vectors", lambda: {f"vectors: {name}": rows for name, rows in erased(**about).items()})
+        self._record.searched["vector indexes"] = [*self._parts.vectors.collections()]
+
     def scores(self) -> None:
         """Remove the entity's rows from every attempt of every application that scores it or ever did."""
         sink = erasable_sink(self._parts.sink, self._entity)
@@ -221,9 +231,11 @@ class _Erasing:
         sink = erasable_sink(self._parts.sink, self._entity)
         self._record.searched |= searched(self._parts.lake, sink, self._parts.events, self._entity)
         left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
-        events, state = self._rows(_QUEUE), self._rows(_STREAM)
+        events, state, vectors = self._rows(_QUEUE), self._rows(_STREAM), self._vector_rows()
         self.queue()
         self.stream()
+        self.vectors()
+        left += [name for name, rows in self._vector_rows().items() if rows > vectors.get(name, 0)]
         left += [_STREAM] if self._rows(_STREAM) > state else []
         if left:
             raise TesseraError(
@@ -236,6 +248,9 @@ class _Erasing:
             f"{late} events of the entity were published during the removal and removed, too: somebody publishes them."
         )
         self.late = [says] if late else []
+
+    def _vector_rows(self) -> dict[str, int]:
+        return {name: place.rows for name, place in self._record.places.items() if name.startswith("vectors: ")}
 
     def _rows(self, name: str) -> int:
         return self._record.places[name].rows if name in self._record.places else 0

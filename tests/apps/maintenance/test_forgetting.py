@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from threading import Event as Flag
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -40,12 +41,14 @@ from assets.fraud.stream.processor import GROUP
 from assets.maintenance.erasure import Parts, forget, survey
 from assets.stages.ingestion.completeness_log import complete_days
 from assets.stages.ingestion.run import days_to_read, ingest
+from assets.stages.vector_index.build import VectorIndexPlan, build_index
 from models.contracts import ORDERS
 from models.erasure.record import Erasure, Place
 from models.erasure.tombstones import Tombstone
 from models.errors import TesseraError
 from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
+from models.vectors.spec import IndexSpec, VectorSpace
 from resources.conformance.score_sets import APP, digest, reader, some_rows
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore, OnlineFeatureStore
@@ -142,6 +145,21 @@ def test_what_no_application_lists_goes_too_and_the_proof_says_what_was_searched
     assert record.searched["online views"] == ["churn_customer"]
     assert "billing" in record.searched["groups of the queue, beside its dead letters"]
     assert "- applications with scores: churn, retired" in file.with_suffix(".md").read_text()
+
+
+def test_vectors_go_from_every_version_and_no_build_brings_them_back(parts: Parts, tmp_path: Path) -> None:
+    rows = pa.table({"id": [f"ticket of {ID}", "other"], "text": ["x", "y"], "subject": [ID, OTHERS[0]]})
+    rows = rows.append_column("vector", pa.array([[1.0, 0.5], [0.5, 1.0]]))
+    space = VectorSpace(embedder="toy", digest="1", dimension=2, metric="cosine")
+    for tokenizer in ("words-1", "grams-1"):
+        spec = IndexSpec(space=space, subject="customer", tokenizer=tokenizer)
+        build_index(parts.vectors, rows, VectorIndexPlan("tickets", spec, embed=lambda _: np.empty((0, 2), np.float32)))
+    record = forgotten(parts, tmp_path)
+    assert record.places["vectors: tickets"] == Place(rows=2)
+    assert record.searched["vector indexes"] == ["tickets"]
+    assert places_with(tmp_path / "home", ID) == []
+    assert [*parts.vectors.rows("tickets", 1)["id"].to_pylist(), parts.vectors.current("tickets")] == ["other", 2]
+    assert forgotten(parts, tmp_path).places["vectors: tickets"] == Place(rows=0)
 
 
 def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed(parts: Parts, tmp_path: Path) -> None:

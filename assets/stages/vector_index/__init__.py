@@ -1,0 +1,1 @@
+"""Vector indexes as assets: built, compared with exact search, then served."""

@@ -1,0 +1,203 @@
+"""Build a new version of a vector index, and serve it if approximate search finds what exact search finds.
+
+A version never changes, so that a reader sees the index before or the one after. Texts whose digest the served version
+knows are not embedded again. What equals the served version is not built again.
+"""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow has no static types, and makes the functions of `pyarrow.compute` when it is imported.
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from assets.stages.vector_index.recall_gate import RecallGate, require_recall
+from models.errors import TesseraError
+from models.vectors.bm25 import Bm25, fitted
+from models.vectors.rows import checked_vectors, row_schema, vectors_of
+from models.vectors.spec import IndexSpec
+from resources.vectors.port import Vectors
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+
+_ROWS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class VectorIndexPlan:
+    """A vector index that an asset keeps up to date.
+
+    Attributes:
+        collection: its name.
+        spec: space of the embedder's vectors, payload, subject, tokenizer.
+        embed: makes one vector of each text.
+        gate: how much of exact search approximate search has to find.
+        keep: versions kept for a rollback, beside the one that is served.
+        texts_at_once: number of texts that `embed` is given.
+    """
+
+    collection: str
+    spec: IndexSpec
+    embed: Embed
+    gate: RecallGate = field(default_factory=RecallGate)
+    keep: int = 2
+    texts_at_once: int = 256
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """The outcome of one build.
+
+    Attributes:
+        number: of the version that is served now.
+        rows: that it has.
+        embedded: texts that were embedded.
+        copied: rows whose vectors were taken from the version before.
+        recall: mean share of exact hits that approximate search found, 0 to 1.
+        is_new: the version was built by this call; otherwise the served one had these rows already.
+        removed: versions that nobody needs any more.
+    """
+
+    number: int
+    rows: int
+    embedded: int
+    copied: int
+    recall: float
+    is_new: bool
+    removed: Sequence[int] = ()
+
+    def metadata(self) -> dict[str, int | float]:
+        """Return the numbers for the asset's metadata."""
+        counts = {"index_version": self.number, "rows": self.rows, "texts_embedded": self.embedded}
+        return {**counts, "vectors_copied": self.copied, "recall_at_k": self.recall, "is_new": int(self.is_new)}
+
+
+def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltIndex:
+    """Return what is served now: a new version with these rows, or the one before if it has them already.
+
+    Args:
+        store: keeps the index.
+        rows: columns `id`, `text`, as the index has them `subject` and payload, and `vector` if they have vectors
+            already; one row per id.
+        plan: of the index.
+
+    Raises:
+        TesseraError: approximate search finds too little, or rows are missing in the store: the pointer stays where it
+            was, and the version is removed.
+        RefusedValue: a row does not fit the description.
+    """
+    wanted, embedded = _with_vectors(store, _with_digests(rows, plan), plan)
+    wanted = _kept(store, wanted, plan.spec)
+    current = store.current(plan.collection)
+    if current is not None and _is_served(store, wanted, plan):
+        index = store.open(plan.collection)
+        return BuiltIndex(current, index.version.rows, embedded, 0, require_recall(index, wanted, plan.gate), False)
+    number = _written(store, wanted, plan)
+    found = _gated(store, plan, number, wanted)
+    store.publish(plan.collection, number)
+    removed = store.vacuum(plan.collection, keep=plan.keep)
+    copied = 0 if "vector" in rows.schema.names else len(wanted) - embedded
+    return BuiltIndex(number, len(wanted), embedded, copied, found, True, removed)
+
+
+def _with_digests(rows: pa.Table, plan: VectorIndexPlan) -> pa.Table:
+    for name in ("id", "text"):
+        if name not in rows.schema.names:
+            raise TesseraError(
+                f"The rows of the vector index {plan.collection!r} have no column {name!r}.",
+                expected="columns `id` and `text`, and those of the payload",
+                todo="Correct the table that it is built from.",
+            )
+    if rows["text"].null_count:
+        raise TesseraError(
+            f"{rows['text'].null_count} rows of the vector index {plan.collection!r} have no text.",
+            expected="a text in each row, '' if it has none",
+            todo="Correct the table that it is built from.",
+        )
+    digests = [hashlib.sha256(text.encode()).hexdigest() for text in rows["text"].cast(pa.string()).to_pylist()]
+    return rows.append_column("digest", pa.array(digests, pa.string()))
+
+
+def _with_vectors(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> tuple[pa.Table, int]:
+    """Return the rows with a vector each, and the number of texts that were embedded."""
+    if "vector" in rows.schema.names:
+        return rows, 0
+    known = _known(store, plan)
+    digests = rows["digest"].to_pylist()
+    texts_of = dict(zip(digests, rows["text"].to_pylist(), strict=True))
+    missing = {digest: text for digest, text in texts_of.items() if digest not in known}
+    names, texts = [*missing], [*missing.values()]
+    for start in range(0, len(texts), plan.texts_at_once):
+        part = texts[start : start + plan.texts_at_once]
+        made = checked_vectors(plan.embed(part), plan.spec.space.dimension, plan.spec.space.metric, "Text")
+        known |= dict(zip(names[start : start + plan.texts_at_once], made, strict=True))
+    empty = np.empty((0, plan.spec.space.dimension), np.float32)
+    matrix = np.stack([known[digest] for digest in digests]) if digests else empty
+    column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), plan.spec.space.dimension)
+    return rows.append_column("vector", column), len(texts)
+
+
+def _known(store: Vectors, plan: VectorIndexPlan) -> dict[str, NDArray[np.float32]]:
+    """Return digest -> vector of the served version, if it is of the same space."""
+    if store.current(plan.collection) is None or store.version(plan.collection).spec.space != plan.spec.space:
+        return {}
+    rows = store.rows(plan.collection)
+    found = zip(rows["digest"].to_pylist(), vectors_of(rows), strict=True)
+    return {digest: vector for digest, vector in found if digest is not None}
+
+
+def _kept(store: Vectors, rows: pa.Table, spec: IndexSpec) -> pa.Table:
+    """Return the rows without those of erased subjects, ascending by id."""
+    others = store.forgotten(spec.subject).others(rows, "subject") if spec.subject else rows
+    return others.sort_by("id")
+
+
+def _is_served(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> bool:
+    version = store.version(plan.collection)
+    if version.spec != plan.spec or version.rows != len(rows):
+        return False
+    served = store.rows(plan.collection)
+    names = [name for name in served.schema.names if name != "vector"]
+    as_served = {name: rows[name] if name in rows.schema.names else pa.nulls(len(rows)) for name in names}
+    schema = pa.schema([row_schema(plan.spec).field(name) for name in names])
+    if not pa.table(as_served).cast(schema).equals(served.select(names)):
+        return False
+    space = plan.spec.space
+    return bool(np.array_equal(checked_vectors(rows["vector"], space.dimension, space.metric), vectors_of(served)))
+
+
+def _written(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> int:
+    bm25: Bm25 | None = None
+    if plan.spec.tokenizer:
+        bm25 = fitted(rows["text"].to_pylist(), plan.spec.tokenizer)
+    else:
+        rows = rows.drop_columns(["text"])
+    number = store.begin(plan.collection, plan.spec, bm25)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        store.upsert(plan.collection, number, rows.slice(start, _ROWS_AT_ONCE))
+    store.seal(plan.collection, number)
+    return number
+
+
+def _gated(store: Vectors, plan: VectorIndexPlan, number: int, rows: pa.Table) -> float:
+    """Return the recall of the new version; one that does not pass is removed."""
+    try:
+        stored, expected = set(store.rows(plan.collection, number)["id"].to_pylist()), set(rows["id"].to_pylist())
+        gone = set(rows["id"].to_pylist()) - set(_kept(store, rows, plan.spec)["id"].to_pylist())
+        if stored != expected - gone:
+            raise TesseraError(
+                f"Version {number} of {plan.collection!r} has {len(stored)} rows; {len(expected - gone - stored)} are"
+                " missing in the store. It is not served.",
+                expected=f"the {len(expected - gone)} rows that were written",
+                todo="Build the index again; if it repeats, look at the store.",
+            )
+        return require_recall(store.open(plan.collection, number), _kept(store, rows, plan.spec), plan.gate)
+    except TesseraError:
+        store.remove(plan.collection, number)
+        raise
