@@ -28,6 +28,9 @@ MAX_PIECES = 256
 #: Word pieces that go through the encoder together.
 _PIECES_AT_ONCE = 4096
 
+#: Of the published model; other weights are refused when they are loaded.
+IDENTITY = EmbedderIdentity(NAME, FILES["model.safetensors"], 384)
+
 Floats = NDArray[np.float32]
 
 
@@ -42,7 +45,7 @@ class MiniLM:
         self._weights, self._tokenizer = weights, tokenizer
         self._layers, self._heads = int(config["num_hidden_layers"]), int(config["num_attention_heads"])
         self._epsilon = float(config["layer_norm_eps"])
-        self.identity = EmbedderIdentity(NAME, FILES["model.safetensors"], int(config["hidden_size"]))
+        self.identity = IDENTITY
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """Return one vector of unit length per text, shape `(n_texts, 384)`."""

@@ -274,19 +274,20 @@ def evaluate() -> None:
 
 
 _FILE = click.Path(path_type=Path)
-
-
-@evaluate.command("intents")
-@_PROFILE
-@click.option("--train", required=True, type=_FILE, help="CSV or Parquet: text, label; `oos`: out of scope.")
-@click.option("--test", required=True, type=_FILE, help="The same columns; nothing is chosen on it.")
-@click.option(
+_EMBEDDER = click.option(
     "--embedder",
     type=click.Choice(["minilm", "hashed"]),
     default="minilm",
     show_default=True,
     help="hashed: no weights.",
 )
+
+
+@evaluate.command("intents")
+@_PROFILE
+@click.option("--train", required=True, type=_FILE, help="CSV or Parquet: text, label; `oos`: out of scope.")
+@click.option("--test", required=True, type=_FILE, help="The same columns; nothing is chosen on it.")
+@_EMBEDDER
 @click.option(
     "--retention",
     type=click.FloatRange(0.5, 1.0),
@@ -306,6 +307,19 @@ def evaluate_intents(train: Path, test: Path, as_json: bool, **wishes: Any) -> N
     from pipelines.cli import evaluate as evaluating
 
     evaluating.intents(train, test, as_json=as_json, **wishes)
+
+
+@evaluate.command("retrieval")
+@_PROFILE
+@click.option("--corpus", required=True, type=_FILE, help="CSV or Parquet: id, text.")
+@click.option("--queries", required=True, type=_FILE, help="The same columns.")
+@click.option("--out", required=True, type=_FILE, help="A .parquet or .csv file: query_id, id, rank.")
+@_EMBEDDER
+def evaluate_retrieval(corpus: Path, queries: Path, out: Path, embedder: str) -> None:
+    """Search a corpus for each query by BM25 and vectors, fused, and write the ten best documents."""
+    from pipelines.cli import evaluate as evaluating
+
+    evaluating.retrieval(corpus, queries, out, embedder)
 
 
 @app.group()

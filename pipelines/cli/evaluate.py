@@ -1,10 +1,13 @@
 """`tessera evaluate`: the compositions for texts on somebody's own benchmark."""
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Interval
@@ -12,10 +15,13 @@ from models.text.embedder import Embedder
 from models.text.intent_evaluation import IntentEvaluation, LabelledTexts, ModelResult, evaluate_intents
 from models.text.intent_training import FUSED
 from models.text.out_of_scope import FEWEST_KNOWN, OUT_OF_SCOPE
-from pipelines.cli.console import err, listing, literal, out
-from pipelines.cli.tables import print_json
+from models.text.retrieval import HybridRetriever
+from pipelines.cli.console import counted, err, listing, literal, out, working
+from pipelines.cli.tables import print_json, write_table
 from resources.source.columns import text_columns
 
+#: Documents that are written for a query.
+RETRIEVED = 10
 _WORDS = {"linear": "linear: TF-IDF + SVM", "embedded": "embedder + regression", "fused": "composition: both fused"}
 
 
@@ -49,6 +55,51 @@ def intents(
         _show(found, price_per_cpu_hour)
 
 
+def retrieval(corpus: Path, queries: Path, file: Path, embedder: str) -> None:
+    """Write the ten best documents of each query.
+
+    Raises:
+        TesseraError: a file cannot be read or written, has no row, or two rows of one id.
+    """
+    documents, asked = _identified(corpus), _identified(queries)
+    opened = opened_embedder(embedder)
+    with working(f"index {counted(len(documents['id']), 'document')}"):
+        retriever = HybridRetriever(documents["text"], opened)
+    started = time.process_time()
+    with working(f"search {len(asked['id']):,} queries"):
+        found = retriever.search(asked["text"], RETRIEVED)
+    cpu_ms = (time.process_time() - started) / len(found) * 1000
+    hits = [
+        (query, documents["id"][hit.document], hit.rank)
+        for query, each in zip(asked["id"], found, strict=True)
+        for hit in each
+    ]
+    columns = [list(column) for column in zip(*hits, strict=True)]
+    write_table(pa.table(dict(zip(("query_id", "id", "rank"), columns, strict=True))), file)
+    out.print(f"{len(hits):,} rows, up to {RETRIEVED} for each of {len(found):,} queries, written to {file}.")
+    out.print(f"BM25 and vectors of passages ({opened.identity.name}), fused: {cpu_ms:.2f} CPU ms per query.")
+
+
+def _identified(file: Path) -> dict[str, list[str]]:
+    columns = text_columns(file, ("id", "text"))
+    _refuse_without_rows(file, columns["text"], "rows with an id and a text")
+    seen: set[str] = set()
+    for one in columns["id"]:
+        if one in seen:
+            raise TesseraError(
+                f"{str(file)!r} has two rows with the id {one!r}.",
+                expected="an id for each row",
+                todo="Correct the ids.",
+            )
+        seen.add(one)
+    return columns
+
+
+def _refuse_without_rows(file: Path, texts: Sequence[str], expected: str) -> None:
+    if not texts:
+        raise TesseraError(f"{str(file)!r} holds no row.", expected=expected, todo="Add rows to the file.")
+
+
 def opened_embedder(kind: str) -> Embedder:
     """Return the embedder of a kind that needs no settings."""
     if kind == "hashed":
@@ -62,10 +113,7 @@ def opened_embedder(kind: str) -> Embedder:
 
 def _labelled(file: Path) -> LabelledTexts:
     columns = text_columns(file, ("text", "label"))
-    if not columns["text"]:
-        raise TesseraError(
-            f"{str(file)!r} holds no row.", expected="rows with a text and its label", todo="Add rows to the file."
-        )
+    _refuse_without_rows(file, columns["text"], "rows with a text and its label")
     return LabelledTexts(columns["text"], [label.strip() for label in columns["label"]])
 
 

@@ -12,10 +12,12 @@ from models.errors import TesseraError
 
 if TYPE_CHECKING:
     from resources.conformance.alert_store import AlertStoreConformance
+    from resources.conformance.embedder import EmbedderConformance
     from resources.conformance.engine import EngineConformance
     from resources.conformance.events import EventsConformance
     from resources.conformance.feature_store import FeatureStoreConformance
     from resources.conformance.lake import LakeConformance
+    from resources.conformance.language_model import LanguageModelConformance
     from resources.conformance.notifier import NotifierConformance
     from resources.conformance.online_feature_store import OnlineFeatureStoreConformance
     from resources.conformance.registry import RegistryConformance
@@ -28,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlertStoreConformance",
+    "EmbedderConformance",
     "EngineConformance",
     "EventsConformance",
     "FeatureStoreConformance",
     "LakeConformance",
+    "LanguageModelConformance",
     "NotifierConformance",
     "OnlineFeatureStoreConformance",
     "RegistryConformance",

@@ -50,6 +50,10 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "vectors": {
         "erasable": "The rows of an erased person leave every version of an index, and no build brings them back."
     },
+    "language_model": {
+        "free_text": "Questions without documents are answered.",
+        "structured": "Answers are JSON that fits a schema.",
+    },
     "notifier": {"erasable": "Notices are kept, and those that name an erased person are removed."},
 }
 

@@ -20,10 +20,12 @@ from pydantic_core import to_jsonable_python
 
 from models.settings import Settings
 from resources.alert_store.port import AlertStore
+from resources.embedder.port import GuardedEmbedder
 from resources.engine.port import Engine
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
+from resources.language_model.port import GuardedLanguageModel
 from resources.layout import check_layout
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
@@ -108,6 +110,16 @@ class Ports:
     def vectors(self) -> Vectors:
         """Vector indexes."""
         return self.stack.open("vectors")
+
+    @cached_property
+    def embedder(self) -> GuardedEmbedder:
+        """Vectors of texts."""
+        return self.stack.open("embedder")
+
+    @cached_property
+    def language_model(self) -> GuardedLanguageModel:
+        """Answers in text or JSON."""
+        return self.stack.open("language_model")
 
 
 def active_ports() -> Ports:
@@ -196,6 +208,14 @@ class AlertStoreResource(PortResource[AlertStore]):
 
 class VectorsResource(PortResource[Vectors]):
     """The vectors port: vector indexes, their versions and the one that is served."""
+
+
+class EmbedderResource(PortResource[GuardedEmbedder]):
+    """The embedder port: vectors of texts."""
+
+
+class LanguageModelResource(PortResource[GuardedLanguageModel]):
+    """The language model port: answers in text, or as JSON by a schema."""
 
 
 class SettingsResource(dg.ConfigurableResource):

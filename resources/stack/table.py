@@ -97,6 +97,24 @@ PORTS: Mapping[str, Port] = {
         {"qdrant_edge": "resources.vectors.qdrant_edge.QdrantEdgeConfig"},
         "resources.stack.ports.VectorsResource",
     ),
+    "embedder": Port(
+        {"kind": "hashed"},
+        {
+            "hashed": "resources.embedder.hashed.HashedEmbedderConfig",
+            "minilm": "resources.embedder.minilm.MiniLMEmbedderConfig",
+            "openai_compatible": "resources.embedder.openai_compatible.OpenAIEmbedderConfig",
+        },
+        "resources.stack.ports.EmbedderResource",
+    ),
+    "language_model": Port(
+        {"kind": "extractive"},
+        {
+            "extractive": "resources.language_model.extractive.ExtractiveModelConfig",
+            "openai_compatible": "resources.language_model.openai_compatible.OpenAIModelConfig",
+            "anthropic": "resources.language_model.anthropic.AnthropicModelConfig",
+        },
+        "resources.stack.ports.LanguageModelResource",
+    ),
 }
 
 #: Kind -> the config class of a trainer, as `settings.<app>.candidates` names them.

@@ -1,0 +1,200 @@
+"""One call to a model under a policy: budget, rate limit, tries in one layer, time limit, cost and trace span."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from opentelemetry import trace
+
+from models.compose.budget import Clock, Estimate, Spending
+from resources.calls.failure import CallFailed, CallRefused
+from resources.calls.policy import CallPolicy
+from resources.calls.usage import Usage
+
+T = TypeVar("T")
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answered(Generic[T]):
+    """An answer of an adapter, with the tokens that it counts; 0 where nothing is paid by tokens."""
+
+    value: T
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Guard:
+    """Makes calls under a policy.
+
+    Args:
+        name: of the model, in messages and spans.
+        operation: `embeddings` or `chat`, in spans.
+        policy: limits and prices.
+        is_remote: the model is on another machine: timeouts end calls, and its price must be told.
+        clock: seconds.
+        sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        operation: str,
+        policy: CallPolicy,
+        *,
+        is_remote: bool,
+        clock: Clock = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._name, self._operation, self.policy, self._is_remote = name, operation, policy, is_remote
+        self._clock, self._sleep = clock, sleep
+        self.usage = Usage()
+        self._times: deque[float] = deque()
+        self._lock = threading.Lock()
+        self._warned = False
+
+    def call(
+        self,
+        work: Callable[[float], Answered[T]],
+        *,
+        tokens: int,
+        most_output: int = 0,
+        spending: Spending | None = None,
+    ) -> T:
+        """Return the answer of `work`, which is given its time limit in seconds.
+
+        Args:
+            work: one try.
+            tokens: estimate of what is sent.
+            most_output: limit of what is answered.
+            spending: budget of the request; a call that would go over it is not made.
+
+        Raises:
+            CallRefused: the budget does not suffice, or there is no price that it could be compared with.
+            CallFailed: every try failed.
+        """
+        with trace.get_tracer("tessera").start_as_current_span(f"{self._operation} {self._name}") as span:
+            span.set_attribute("gen_ai.operation.name", self._operation)
+            span.set_attribute("gen_ai.request.model", self._name)
+            answer = self._tried(work, self._price(tokens, most_output), spending)
+            span.set_attribute("gen_ai.usage.input_tokens", answer.input_tokens)
+            span.set_attribute("gen_ai.usage.output_tokens", answer.output_tokens)
+            return answer.value
+
+    def _tried(
+        self, work: Callable[[float], Answered[T]], most_eur: float | None, spending: Spending | None
+    ) -> Answered[T]:
+        for number in range(1, self.policy.tries + 1):
+            self._reserve(most_eur, spending)
+            self._wait_for_turn(spending)
+            try:
+                answer = self._within_time(work, self._seconds(spending))
+            except CallFailed as failure:
+                # what was not answered was not paid; it was a call all the same
+                self._settle(most_eur, 0.0, spending)
+                pause = failure.retry_after_seconds or self.policy.first_pause_seconds * 2 ** (number - 1)
+                if not failure.is_temporary or number == self.policy.tries or not _has_time(spending, pause):
+                    raise
+                self._sleep(pause)
+                continue
+            self._count(answer, most_eur, spending)
+            return answer
+        raise AssertionError("unreachable")
+
+    def _price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Return EUR; None if it is unknown."""
+        policy = self.policy
+        if not self._is_remote and policy.input_eur_per_million_tokens is None:
+            return 0.0
+        prices = policy.input_eur_per_million_tokens, policy.output_eur_per_million_tokens
+        if prices[0] is None or (prices[1] is None and output_tokens):
+            return None
+        return (prices[0] * input_tokens + (prices[1] or 0.0) * output_tokens) / 1e6
+
+    def _reserve(self, most_eur: float | None, spending: Spending | None) -> None:
+        if spending is None:
+            return
+        if most_eur is None and spending.budget.money_eur is not None:
+            raise CallRefused(
+                f"The price of {self._name} is unknown, and the budget allows {spending.budget.money_eur:g} EUR.",
+                expected="prices in the settings of the model",
+                todo="Set `calls: {input_eur_per_million_tokens, output_eur_per_million_tokens}`.",
+            )
+        estimate = Estimate(row_eur=most_eur or 0.0, row_calls=1)
+        reason = spending.refusal(estimate, 1)
+        if reason or not spending.reserve(estimate, 1):
+            raise CallRefused(
+                f"{self._name} was not called: {reason or spending.shortage(estimate)}.",
+                expected="a call within the budget",
+                todo="Raise the budget, or ask a cheaper model.",
+            )
+
+    def _settle(self, reserved: float | None, paid: float | None, spending: Spending | None) -> None:
+        self.usage.add(calls=1)
+        if spending is not None:
+            spending.settle(money_eur=(paid or 0.0) - (reserved or 0.0))
+
+    def _count(self, answer: Answered[T], reserved: float | None, spending: Spending | None) -> None:
+        paid = self._price(answer.input_tokens, answer.output_tokens)
+        self._settle(reserved, paid, spending)
+        self.usage.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, money_eur=paid or 0.0)
+        if paid is None:
+            self.usage.add(unpriced_calls=1)
+            if not self._warned:
+                self._warned = True
+                _LOGGER.warning("The price of %s is unknown: its calls are counted, their cost is not.", self._name)
+
+    def _wait_for_turn(self, spending: Spending | None) -> None:
+        """Wait until another call is within the rate limit."""
+        if not self.policy.calls_per_minute:
+            return
+        with self._lock:
+            now = self._clock()
+            while self._times and self._times[0] <= now - 60:
+                self._times.popleft()
+            pause = self._times[0] + 60 - now if len(self._times) >= self.policy.calls_per_minute else 0.0
+            if not _has_time(spending, pause):
+                raise CallFailed(
+                    f"{self._name} may be called {self.policy.calls_per_minute} times a minute, and the next call is "
+                    f"due in {pause:.0f} s, after the deadline.",
+                    is_temporary=True,
+                )
+            if pause:
+                self._sleep(pause)
+                self._times.popleft()
+            self._times.append(self._clock())
+
+    def _seconds(self, spending: Spending | None) -> float:
+        left = None if spending is None else spending.remaining_ms()
+        return self.policy.timeout_seconds if left is None else min(self.policy.timeout_seconds, max(left, 1.0) / 1000)
+
+    def _within_time(self, work: Callable[[float], Answered[T]], seconds: float) -> Answered[T]:
+        """Return the answer if it comes in time; a call to another machine that hangs is left to its thread."""
+        if not self._is_remote:
+            return work(seconds)
+        answers: list[Answered[T]] = []
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                answers.append(work(seconds))
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+                failures.append(error)
+
+        thread = threading.Thread(target=run, daemon=True, name=f"call {self._name}")
+        thread.start()
+        thread.join(seconds)
+        if failures:
+            raise failures[0]
+        if not answers:
+            raise CallFailed(f"{self._name} gave no answer within {seconds:g} s.", is_temporary=True)
+        return answers[0]
+
+
+def _has_time(spending: Spending | None, seconds: float) -> bool:
+    left = None if spending is None else spending.remaining_ms()
+    return left is None or left > seconds * 1000

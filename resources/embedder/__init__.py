@@ -1,0 +1,1 @@
+"""The embedder port: vectors of texts."""

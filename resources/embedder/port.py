@@ -1,0 +1,106 @@
+"""The embedder port, and the wrapper that every adapter of it gets."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from models.compose.budget import Spending
+from models.compose.cache import MemoryCache
+from models.text.embedder import EmbedderIdentity, Embeddings
+from models.text.pii import redact
+from resources.calls.guard import Answered, Guard
+from resources.calls.policy import CallPolicy
+from resources.calls.usage import Usage
+from resources.health import Health
+
+#: Characters of a token, on average over English texts; a budget is compared with an estimate.
+_CHARACTERS_PER_TOKEN = 3
+
+
+class Embedder(ABC):
+    """Turns texts into vectors. An adapter makes one call; `guarded` adds what every call needs.
+
+    Attributes:
+        is_remote: texts leave this machine.
+    """
+
+    is_remote: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def identity(self) -> EmbedderIdentity:
+        """Name, digest and dimension; an index stores it and refuses the vectors of another one."""
+
+    @abstractmethod
+    def embed_once(self, texts: Sequence[str], timeout_seconds: float) -> Answered[Embeddings]:
+        """Return one vector per text, float32, shape `(n_texts, dimension)`, and the tokens that were paid.
+
+        Raises:
+            CallFailed: the model gave no answer, or no vectors; it says if another try may help.
+        """
+
+    @abstractmethod
+    def check(self) -> Health:
+        """Report if the embedder is ready; asks no paid service."""
+
+
+class GuardedEmbedder:
+    """An embedder with cache, batches, budget, rate limit, tries, time limit, redaction, cost and trace spans."""
+
+    def __init__(self, adapter: Embedder, policy: CallPolicy, guard: Guard | None = None) -> None:
+        self._adapter, self._policy = adapter, policy
+        self._guard = guard or Guard(adapter.identity.name, "embeddings", policy, is_remote=adapter.is_remote)
+        self._cache = MemoryCache(policy.cache_entries)
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        """That of the adapter."""
+        return self._adapter.identity
+
+    @property
+    def usage(self) -> Usage:
+        """Calls, tokens and money since it was opened."""
+        return self._guard.usage
+
+    def embed(self, texts: Sequence[str], spending: Spending | None = None) -> Embeddings:
+        """Return one vector per text, float32, shape `(n_texts, dimension)`; equal texts are embedded once.
+
+        Raises:
+            CallRefused: the budget does not suffice for the next batch; batches before it were paid and are kept.
+            CallFailed: every try of a batch failed.
+        """
+        sent = [self._sent(text) for text in texts]
+        vectors = {key: value["vector"] for key, value in self._cache.get(list(dict.fromkeys(sent))).items()}
+        self.usage.add(cached=sum(text in vectors for text in sent))
+        new = [text for text in dict.fromkeys(sent) if text not in vectors]
+        for start in range(0, len(new), self._policy.batch_size):
+            batch = new[start : start + self._policy.batch_size]
+            found = self._guard.call(
+                lambda seconds, batch=batch: self._adapter.embed_once(batch, seconds),
+                tokens=sum(math.ceil(len(text) / _CHARACTERS_PER_TOKEN) for text in batch),
+                spending=spending,
+            )
+            added = dict(zip(batch, found, strict=True))
+            vectors |= added
+            if self._policy.cache_entries:
+                self._cache.put({text: {"vector": vector} for text, vector in added.items()})
+        if not sent:
+            return np.empty((0, self.identity.dimension), np.float32)
+        return np.stack([vectors[text] for text in sent])
+
+    def check(self) -> Health:
+        """Report if the embedder is ready."""
+        return self._adapter.check()
+
+    def _sent(self, text: str) -> str:
+        """Return what the adapter is given: without personal data if it is on another machine."""
+        if not (self._adapter.is_remote and self._policy.redact):
+            return text
+        masked = redact(text, self._policy.region)
+        self.usage.add(redactions=len(masked.originals))
+        return masked.text

@@ -1,0 +1,1 @@
+"""The language model port: answers in text, or as JSON by a schema."""
