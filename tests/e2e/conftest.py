@@ -1,12 +1,29 @@
 """Trained homes for all tests here: made once for all workers, and copied."""
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shop_home import DAY, Home, write_stack
 
 from tests.once import Once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_of_mlflow(mlflow_database: Path) -> Iterator[None]:
+    """A copy of its tables for each database that MLflow makes in this process: its 60 migrations take seconds."""
+    from mlflow.store.db import utils
+
+    def copied(engine: Any) -> None:
+        with closing(sqlite3.connect(mlflow_database)) as tables, engine.connect() as connection:
+            tables.backup(connection.connection.driver_connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", copied)
+        yield
 
 
 @pytest.fixture(scope="session")

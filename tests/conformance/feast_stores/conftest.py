@@ -3,8 +3,10 @@
 import secrets
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
+import jinja2
 import psycopg
 import pytest
 
@@ -14,6 +16,24 @@ from resources.conformance.suite import must_fail
 from tests.conformance.feast_stores.other_process import OtherProcess, started
 from tests.conformance.feast_stores.stores import Servers
 from tests.servers.postgres_server import PostgresDatabase
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_template() -> Iterator[None]:
+    """Feast's Postgres store compiles the same large template for every query; here, once."""
+    from feast.infra.offline_stores.contrib.postgres_offline_store import postgres
+
+    @cache
+    def compiled(source: str) -> jinja2.Template:
+        return jinja2.Environment(loader=jinja2.BaseLoader()).from_string(source)  # noqa: S701 - as Feast does: SQL
+
+    class Kept(jinja2.Environment):
+        def from_string(self, source: Any, *_: Any, **__: Any) -> jinja2.Template:
+            return compiled(source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres, "Environment", Kept)
+        yield
 
 
 @pytest.fixture(scope="session")
