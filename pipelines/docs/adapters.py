@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from resources.conformance.capabilities import CAPABILITIES, Gap, gaps_of
+from resources.conformance.capabilities import CAPABILITIES, Gap, gaps_of, tested_of
 from resources.stack.adapters import adapter_class, kinds_of
 from resources.stack.table import KINDS
 
@@ -22,6 +22,7 @@ def adapters_page(ports: Mapping[str, Iterable[str]] | None = None) -> str:
     for port, kinds in (ports or {port: kinds_of(port) for port in KINDS}).items():
         gaps = {kind: gaps_of(adapter_class(port, kind)) for kind in kinds}
         parts += [f"## {port}\n", *_table(CAPABILITIES.get(port, {}), gaps), ""]
+        parts += [f"`{kind}` is {says}.\n" for kind in kinds if (says := tested_of(adapter_class(port, kind)))]
     return "\n".join(parts)
 
 

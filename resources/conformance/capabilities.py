@@ -61,3 +61,8 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
 def gaps_of(config: type) -> Mapping[str, Gap]:
     """Capability -> gap, as the adapter's config class declares them in its class variable `gaps`."""
     return cast(Mapping[str, Gap], getattr(config, "gaps", {}))
+
+
+def tested_of(config: type) -> str:
+    """How far the adapter was tested, if that is less than with the real thing; "" otherwise."""
+    return cast(str, getattr(config, "tested", ""))

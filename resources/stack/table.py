@@ -94,7 +94,10 @@ PORTS: Mapping[str, Port] = {
     ),
     "vectors": Port(
         {"kind": "qdrant_edge", "path": "${home}/vectors"},
-        {"qdrant_edge": "resources.vectors.qdrant_edge.QdrantEdgeConfig"},
+        {
+            "qdrant_edge": "resources.vectors.qdrant_edge.QdrantEdgeConfig",
+            "qdrant": "resources.vectors.qdrant.QdrantConfig",
+        },
         "resources.stack.ports.VectorsResource",
     ),
     "embedder": Port(
