@@ -59,6 +59,10 @@ class RememberingEmbedder:
         """That of the embedder."""
         return self._embedder.identity
 
+    def remember(self, texts: Sequence[str], vectors: Embeddings) -> None:
+        """Keep vectors that were computed before by the same embedder."""
+        self._vectors.update(zip(texts, vectors, strict=True))
+
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """Return one vector per text; only those that are new are embedded."""
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]

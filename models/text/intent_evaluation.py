@@ -89,6 +89,7 @@ def evaluate_intents(
     retention: float,
     price_per_cpu_hour: float,
     seed: int = 0,
+    remembered: RememberingEmbedder | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> IntentEvaluation:
     """Return results of the composition and its children, which are trained here.
@@ -100,12 +101,13 @@ def evaluate_intents(
         retention: share of validation texts in scope that thresholds keep, unless `oos` training rows choose it.
         price_per_cpu_hour: EUR.
         seed: of the split.
+        remembered: the embedder with the vectors that it has computed before; None: none.
         progress: told what is being done.
 
     Raises:
         TesseraError: the training rows have too few labels.
     """
-    remembered = RememberingEmbedder(embedder)
+    remembered = remembered or RememberingEmbedder(embedder)
     progress(f"embed {len(train.texts):,} training texts")
     remembered.embed(train.texts)
     trained = train_intents(train.texts, train.labels, remembered, retention=retention, seed=seed, progress=progress)

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from models.errors import TesseraError, choose_from
@@ -54,7 +55,9 @@ class LanguageDetector:
         return DetectedLanguage(str(language), float(confidence), False)
 
 
-def _identifier(languages: Sequence[str]) -> Any:
+@lru_cache(maxsize=8)
+def _identifier(languages: tuple[str, ...]) -> Any:
+    """Return the classifier of these languages; its model takes a second to read."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
