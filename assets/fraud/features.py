@@ -41,8 +41,8 @@ def _tables(lake: Lake, first: date) -> dict[str, Any]:
     # What was delivered since the windows of `first` begin; of what came later, windows take none.
     seen = first - timedelta(days=LOOKBACK_DAYS)
     return {
-        "payments": lake.scan("payments", first=seen),
-        "labels": lake.scan("payment_labels", first=seen),
+        "payments": lake.refer("payments", first=seen),
+        "labels": lake.refer("payment_labels", first=seen),
         "feedback": alert_feedback.answers(lake, first=seen),
     }
 

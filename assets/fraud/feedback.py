@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from resources.alert_store.port import AlertStore
-from resources.lake.port import Lake
-
-if TYPE_CHECKING:
-    import pyarrow.dataset as ds
+from resources.lake.port import Lake, TableRef
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -53,8 +49,8 @@ def _copy(lake: Lake, store: AlertStore, first: date, last: date) -> int:
     return lake.scan(TABLE, first=first, last=last).count_rows()
 
 
-def answers(lake: Lake, *, first: date, last: date | None = None) -> ds.Dataset | pa.Table:
+def answers(lake: Lake, *, first: date, last: date | None = None) -> TableRef | pa.Table:
     """Feedback of analysts on these days: columns of `models.fraud.labels.FEEDBACK`; empty before the first."""
     from models.fraud.labels import FEEDBACK
 
-    return lake.scan(TABLE, first=first, last=last) if lake.exists(TABLE) else FEEDBACK.empty_table()
+    return lake.refer(TABLE, first=first, last=last) if lake.exists(TABLE) else FEEDBACK.empty_table()

@@ -21,8 +21,8 @@ def history(lake: Lake, engine: Engine, first: date, last: date) -> Iterator[Eve
 
     labelled = last + timedelta(days=LABEL_DAYS)
     tables = {
-        "payments": lake.scan("payments", first=first),
-        "labels": lake.scan("payment_labels", first=first, last=labelled),
+        "payments": lake.refer("payments", first=first),
+        "labels": lake.refer("payment_labels", first=first, last=labelled),
         "feedback": alert_feedback.answers(lake, first=first, last=labelled),
     }
     for batch in engine.query(payment_history, tables, first=first, last=last):

@@ -133,7 +133,7 @@ def statements(lake: Lake, engine: Engine, first: date, last: date) -> pa.Table:
 
 def _said(lake: Lake, first: date, last: date) -> dict[str, Any]:
     return {
-        "labels": lake.scan("payment_labels", first=first, last=last),
+        "labels": lake.refer("payment_labels", first=first, last=last),
         "feedback": alert_feedback.answers(lake, first=first, last=last),
     }
 

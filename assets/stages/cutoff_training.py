@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from assets.stages import metadata_keys as keys
 from assets.stages.app import App
-from assets.stages.feature_days import DAY, FeatureTable, cutoff_table, missing_days, write_features
+from assets.stages.feature_days import FeatureTable, cutoff_table, missing_days, write_features
 from assets.stages.training_task import TrainingTask
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
@@ -229,7 +229,7 @@ def recomputed_rows(
     erased = lake.forgotten(persons[plan.entity]) if plan.entity in persons else ()
     found = Recomputed()
     for day in sampled(days, count):
-        tables = {"orders": lake.scan("orders"), "cutoffs": cutoff_table([day])}
+        tables = {"orders": lake.refer("orders"), "cutoffs": cutoff_table([day])}
         expression = known_orders(plan.table.expression, cutoff_moment(day), day)
         honest = engine.query(expression, tables, **plan.table.parameters).read_all()
         at_day = rows.filter(pc.field("event_timestamp") == cutoff_moment(day))
@@ -259,10 +259,9 @@ def _labelled(
     *,
     only_keys: bool,
 ) -> pa.Table:
-    columns = [plan.entity, "event_timestamp"] if only_keys else None
-    chosen = pc.field(DAY).isin(pa.array(days, pa.date32()))
-    entities = lake.scan(plan.table.name).to_table(columns=columns, filter=chosen)
-    tables = {"orders": lake.scan("orders", last=as_of), "entities": entities}
+    entities = lake.refer(plan.table.name, days=days)
+    entities = entities.only(plan.entity, "event_timestamp") if only_keys else entities
+    tables = {"orders": lake.refer("orders", last=as_of), "entities": entities}
     labels = engine.query(plan.labels, tables, horizon_days=horizon_days, as_of=as_of).read_all()
     return labels.sort_by([("event_timestamp", "ascending"), (plan.entity, "ascending")])
 

@@ -62,7 +62,7 @@ def write_features(
     every = sorted({*days, *lake.repair(table.name)})
     version = lake.version(table.name)
     for group in (every[start : start + _DAYS_AT_ONCE] for start in range(0, len(every), _DAYS_AT_ONCE)):
-        tables = {"orders": lake.scan("orders", last=group[-1]), "cutoffs": cutoff_table(group)}
+        tables = {"orders": lake.refer("orders", last=group[-1]), "cutoffs": cutoff_table(group)}
         computed = engine.query(table.expression, tables, **table.parameters).read_all()
         for day in group:
             of_day = computed.filter(pc.field(DAY) == day)  # in the order of the expression: ascending by entity

@@ -1,6 +1,9 @@
 """The tests of the engine port."""
 
-from datetime import UTC, datetime, timedelta
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,15 +11,39 @@ import ibis
 import ibis.expr.types as ir
 import psutil
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TesseraError
 from resources.conformance.suite import Conformance, needs
 from resources.engine.port import Engine
+from resources.lake.port import DataFile, TableRef
 
 T = datetime(2024, 3, 31, 22, 30, tzinfo=UTC)
+
+
+DAY, NEXT = date(2024, 3, 31), date(2024, 4, 1)
+
+
+def reference(folder: Path, table: str, rows: Mapping[date, Sequence[int]]) -> TableRef:
+    """Write rows `day`, `n` and `text`, one file per day without the column `day`, and return a reference to them."""
+    schema = pa.schema([("day", pa.date32()), ("n", pa.int64()), ("text", pa.string())])
+    files: list[DataFile] = []
+    for day, numbers in rows.items():
+        path = folder / table / f"day={day}" / "part.parquet"
+        path.parent.mkdir(parents=True)
+        pq.write_table(pa.table({"n": numbers, "text": [str(number) for number in numbers]}), path)
+        files.append(DataFile(str(path), day))
+    return TableRef(table, 1, "day", schema, tuple(files))
+
+
+def _every_row(orders: Any) -> ir.Table:
+    return orders.order_by("day", "n")
+
+
+def _query(engine: Engine, expression: Any, orders: TableRef) -> list[tuple[Any, ...]]:
+    found = engine.query(expression, {"orders": orders}).read_all()
+    return [tuple(row[name] for name in ("day", "n", "text")) for row in found.to_pylist()]
 
 
 def _multiplied(numbers: Any, *, times: int) -> ir.Table:
@@ -66,11 +93,38 @@ class EngineConformance(Conformance):
         found = engine.query(lambda times: times.select(hour=times["at"].hour()), {"times": times})
         assert found.read_all().to_pydict() == {"hour": [23]}
 
-    def test_it_reads_data_sets_of_many_files(self, engine: Engine, tmp_path: Path) -> None:
-        for part in range(3):
-            pq.write_table(pa.table({"n": [part]}), tmp_path / f"{part}.parquet")
-        found = engine.query(_multiplied, {"numbers": ds.dataset(tmp_path, format="parquet")}, times=1)
-        assert found.read_all().to_pydict() == {"n": [2, 1, 0]}
+    def test_it_reads_the_files_of_a_reference(self, engine: Engine, tmp_path: Path) -> None:
+        orders = reference(tmp_path, "orders", {DAY: [3, 1], NEXT: [2]})
+        assert _query(engine, _every_row, orders) == [(DAY, 1, "1"), (DAY, 3, "3"), (NEXT, 2, "2")]
+        later = replace(orders, files=orders.files[1:])
+        assert _query(engine, _every_row, later) == [(NEXT, 2, "2")]
+        assert _query(engine, _every_row, replace(orders, files=())) == []
+
+    def test_a_reference_from_another_process_is_read_by_its_addresses(self, engine: Engine, tmp_path: Path) -> None:
+        orders = pickle.loads(pickle.dumps(reference(tmp_path, "orders", {DAY: [1], NEXT: [2]})))  # noqa: S301 - of this test
+        assert _query(engine, _every_row, orders) == [(DAY, 1, "1"), (NEXT, 2, "2")]
+
+    def test_columns_that_a_reference_does_not_name_do_not_exist(self, engine: Engine, tmp_path: Path) -> None:
+        numbers = reference(tmp_path, "numbers", {DAY: [1, 2]}).only("n")
+        found = engine.query(lambda numbers: numbers, {"numbers": numbers}).read_all()
+        assert found.sort_by("n").to_pydict() == {"n": [1, 2]}
+        joined = engine.query(lambda numbers: numbers.join(numbers.view(), "n"), {"numbers": numbers}).read_all()
+        assert joined.column_names == ["n"]
+
+    def test_references_and_tables_are_joined(self, engine: Engine, tmp_path: Path) -> None:
+        tables = {"orders": reference(tmp_path, "orders", {DAY: [1, 2]}), "wanted": pa.table({"n": [2, 5]})}
+        found = engine.query(lambda orders, wanted: orders.join(wanted, "n").select("n", "text"), tables)
+        assert found.read_all().to_pydict() == {"n": [2], "text": ["2"]}
+
+    def test_files_that_a_filter_excludes_are_not_needed(self, engine: Engine, tmp_path: Path) -> None:
+        """A filter on the day reaches the reading of files: the other one could not be read."""
+        orders = reference(tmp_path, "orders", {DAY: [1], NEXT: [2]})
+        Path(orders.files[0].address).write_bytes(b"no Parquet")
+
+        def of_next_day(orders: Any) -> ir.Table:
+            return orders.filter(orders.day == ibis.date(NEXT)).select("n")
+
+        assert engine.query(of_next_day, {"orders": orders}).read_all().to_pydict() == {"n": [2]}
 
     def test_readers_that_are_dropped_early_leave_nothing_behind(self, engine: Engine) -> None:
         numbers = {"numbers": pa.table({"n": range(200_000)})}

@@ -1,14 +1,16 @@
 """The tests of the lake port."""
 
+import pickle
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from models.errors import TesseraError
@@ -187,6 +189,47 @@ class LakeConformance(Conformance):
         with connect() as connection:
             counts = "SELECT day, count(*) FROM read_parquet($paths) GROUP BY day ORDER BY day"
             assert connection.execute(counts, {"paths": paths}).fetchall() == [(A, 2), (B, 3)]
+
+    def test_a_reference_says_to_any_reader_of_parquet_what_the_rows_are(self, lake: Lake) -> None:
+        """Its addresses, days and schema are enough, in another process too, also for columns that files lack."""
+        lake.replace("t", pa.concat_tables([rows(d, 2) for d in (A, B, C)]), by="day", first=A, last=C)
+        ref = pickle.loads(pickle.dumps(lake.refer("t")))  # noqa: S301 - of this test
+        assert (ref.table, ref.version, ref.by, ref.schema.names) == ("t", lake.version("t"), "day", SCHEMA.names)
+        assert [file.day for file in ref.files] == [A, B, C]
+        read = []
+        for file in ref.files:
+            of_day = pq.ParquetFile(file.address.removeprefix("file://")).read()
+            if "day" not in of_day.column_names:
+                of_day = of_day.append_column("day", pa.array([file.day] * of_day.num_rows, pa.date32()))
+            read.append(of_day.select(SCHEMA.names).cast(SCHEMA))
+        assert pa.concat_tables(read).equals(all_rows(lake).select(SCHEMA.names))
+        assert ref.dataset().to_table().select(SCHEMA.names).cast(SCHEMA).equals(pa.concat_tables(read))
+
+    def test_references_can_be_limited_to_days_and_columns(self, lake: Lake) -> None:
+        with pytest.raises(TesseraError, match="no table"):
+            lake.refer("t")
+        lake.replace("t", pa.concat_tables([rows(d, 2) for d in (A, B, C)]), by="day", first=A, last=C)
+        limited: list[tuple[dict[str, Any], list[date]]] = [
+            ({"first": B}, [B, C]),
+            ({"last": A}, [A]),
+            ({"days": [C, A]}, [A, C]),
+            ({"days": {A, B}, "first": B}, [B]),
+            ({"days": []}, []),
+        ]
+        for limits, days in limited:
+            ref = lake.refer("t", **limits)
+            assert [file.day for file in ref.files] == days
+            assert ref.dataset().to_table(columns=["day"])["day"].unique().to_pylist() == days
+        assert lake.refer("t").only("key").schema.names == ["key"]
+        with pytest.raises(TesseraError, match=r"no column 'kee'.*did you mean 'key'"):
+            lake.refer("t").only("kee")
+
+    def test_a_reference_stays_that_of_its_version(self, lake: Lake) -> None:
+        lake.replace("t", rows(A, 2), by="day", first=A, last=A)
+        ref = lake.refer("t")
+        lake.replace("t", rows(A, 3), by="day", first=A, last=A)
+        assert ref.dataset().to_table().num_rows == 2
+        assert lake.refer("t") != ref
 
     def test_nanoseconds_and_other_strings_become_what_the_table_holds(self, lake: Lake) -> None:
         given = rows(A, 3)

@@ -15,11 +15,11 @@ from models.errors import TesseraError
 from resources.duckdb_connection import connect
 from resources.engine.port import Engine
 from resources.health import Health
+from resources.lake.port import TableRef
 
 if TYPE_CHECKING:
     import duckdb
     import ibis.expr.types as ir
-    import pyarrow.dataset as ds
 
 _ROWS_PER_BATCH = 65_536
 
@@ -50,7 +50,7 @@ class LocalEngine(Engine):
         self._temp_directory = temp_directory
 
     def query(
-        self, expression: Callable[..., ir.Table], tables: Mapping[str, ds.Dataset | pa.Table], **parameters: Any
+        self, expression: Callable[..., ir.Table], tables: Mapping[str, TableRef | pa.Table], **parameters: Any
     ) -> pa.RecordBatchReader:
         """See the port. Rows come in the expression's own order (`order_by`), else in any."""
         import ibis
@@ -64,7 +64,7 @@ class LocalEngine(Engine):
         sql = _sql(operation)
         connection = self._connect()
         for name, table in tables.items():
-            connection.register(name, table)
+            _register(connection, name, table)
         return pa.RecordBatchReader.from_batches(schema, _rows(connection, sql, schema))
 
     def check(self) -> Health:
@@ -96,6 +96,23 @@ def _sql(expression: Any) -> str:
     import ibis
 
     return str(ibis.to_sql(expression.to_expr(), dialect="duckdb"))
+
+
+def _register(connection: duckdb.DuckDBPyConnection, name: str, table: TableRef | pa.Table) -> None:
+    """Make rows readable under a name; DuckDB reads of a dataset only the columns and rows that a query needs."""
+    if not isinstance(table, TableRef):
+        connection.register(name, table)
+        return
+    dataset = table.dataset()
+    if dataset.schema.names == table.schema.names:
+        connection.register(name, dataset)
+    else:  # `*` of an expression means the columns of the reference
+        columns = ", ".join(map(_quoted, table.schema.names))
+        connection.from_arrow(dataset).project(columns).create_view(name)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

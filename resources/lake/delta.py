@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from hashlib import sha256
@@ -27,7 +27,7 @@ from resources.lake.local_copies import LocalCopies
 from resources.lake.manifest import NAME, listed
 from resources.lake.object_store import object_store
 from resources.lake.parts import is_intact, write_parts
-from resources.lake.port import DayRows, ErasableLake, RetainedLake, unwatched
+from resources.lake.port import DataFile, DayRows, ErasableLake, RetainedLake, TableRef, unwatched
 from resources.lake.removal import rewrite_without
 from resources.lake.schema import conformed, lake_schema
 from resources.lake.table_log import TableLog
@@ -113,9 +113,19 @@ class DeltaLake(ErasableLake, RetainedLake):
 
     @override
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
+        return self._dataset(table, self._readable(table, first, last), first, last)
+
+    def _dataset(
+        self,
+        table: str,
+        standing: DeltaTable,
+        first: date | None,
+        last: date | None,
+        days: Collection[date] | None = None,
+    ) -> ds.Dataset:
+        import pyarrow.compute as pc
         from pyarrow.dataset import ParquetFragmentScanOptions  # brings pandas, which loading definitions must not
 
-        standing = self._readable(table, first, last)
         by = standing.metadata().partition_columns[0]
         limits = [(by, sign, day) for sign, day in ((">=", first), ("<=", last)) if day is not None]
         dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
@@ -123,7 +133,8 @@ class DeltaLake(ErasableLake, RetainedLake):
             pre_buffer=True, page_checksum_verification=True
         )
         # The log lists files in no particular order; sums of floats must not depend on it.
-        fragments = sorted(dataset.get_fragments(), key=lambda fragment: fragment.path)
+        only = None if days is None else pc.field(by).isin(pa.array(days, pa.date32()))
+        fragments = sorted(dataset.get_fragments(only), key=lambda fragment: fragment.path)
         return type(dataset)(fragments, dataset.schema, dataset.format, dataset.filesystem)
 
     @override
@@ -167,6 +178,23 @@ class DeltaLake(ErasableLake, RetainedLake):
             return [f"{self._uri(table)}/{path}" for path in paths]
         sizes = {path: file.size for path, file in listed(standing, by).items()}
         return self._copies.of(table, self._files(table), paths, sizes)
+
+    @override
+    def refer(
+        self,
+        table: str,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        days: Collection[date] | None = None,
+    ) -> TableRef:
+        standing = self._readable(table, first, last)
+        by = standing.metadata().partition_columns[0]
+        found = listing(standing, by, first or date.min, last or date.max)
+        wanted = sorted(found) if days is None else sorted(set(days).intersection(found))
+        files = [DataFile(f"{self._uri(table)}/{path}", day) for day in wanted for path in sorted(found[day])]
+        dataset = self._dataset(table, standing, first, last, days)
+        return TableRef(table, standing.version(), by, dataset.schema, tuple(files), dataset)
 
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from models.erasure.tombstones import Forgotten, Tombstone
+from models.errors import TesseraError, choose_from
 from resources.health import Health
 
 if TYPE_CHECKING:
@@ -23,6 +25,86 @@ DayRows = Mapping[date, int]
 
 def unwatched(_planned: DayRows) -> None:
     """For callers that need no plan."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One Parquet file of a table.
+
+    Attributes:
+        address: its absolute path, or its address in an object store, e.g. `s3://bucket/lake/orders/...`.
+        day: value of the table's date column in all of its rows; the file itself need not have that column.
+    """
+
+    address: str
+    day: date
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """Rows of one version of a table, by reference: nothing is read until an engine does, wherever that runs.
+
+    It can be pickled. It holds no secrets: an engine elsewhere opens the addresses with credentials of its own.
+
+    Attributes:
+        table: name of the table.
+        version: number of the version.
+        by: the date column.
+        schema: columns to read, in order, and their types.
+        files: files that hold the rows, in the order of the rows.
+    """
+
+    table: str
+    version: int
+    by: str
+    schema: pa.Schema
+    files: tuple[DataFile, ...]
+    _dataset: Any = field(default=None, compare=False, repr=False)
+
+    def only(self, *columns: str) -> TableRef:
+        """Return the reference to these columns alone.
+
+        Raises:
+            TesseraError: there is no such column.
+        """
+        for name in columns:
+            if name not in self.schema.names:
+                raise TesseraError(
+                    f"Table {self.table!r} has no column {name!r}.",
+                    expected=choose_from(name, self.schema.names),
+                    todo="Correct the name.",
+                )
+        return replace(self, schema=pa.schema([self.schema.field(name) for name in columns]))
+
+    def dataset(self) -> ds.Dataset:
+        """Return the rows as a dataset that pushes columns and filters down: the lake's own, else the local files.
+
+        Only for engines that run where the files are; others open `files` themselves.
+        """
+        return self._dataset if self._dataset is not None else _local(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_dataset": None}
+
+
+def _local(ref: TableRef) -> ds.Dataset:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    from pyarrow.fs import LocalFileSystem
+
+    paths = {file.address.removeprefix("file://"): file.day for file in ref.files}
+    remote = [path for path in paths if "://" in path]
+    if remote:
+        raise TesseraError(
+            f"{remote[0]} cannot be opened here as a local file.",
+            expected="a reference that the lake made in this process, or an engine that reads its storage",
+            todo="Make the reference here (`Lake.refer`), or choose an engine that opens the store itself.",
+        )
+    format, files = ds.ParquetFileFormat(), LocalFileSystem()
+    day: Any = pc.field(ref.by)
+    fragments = [format.make_fragment(path, files, partition_expression=day == of) for path, of in paths.items()]
+    schema = ref.schema if ref.by in ref.schema.names else ref.schema.append(pa.field(ref.by, pa.date32()))
+    return ds.FileSystemDataset(fragments, schema, format, files)
 
 
 class Lake(ABC):
@@ -93,6 +175,29 @@ class Lake(ABC):
     @abstractmethod
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
         """Absolute paths of the Parquet files of the current version (of those days), for engines that read files."""
+
+    @abstractmethod
+    def refer(
+        self,
+        table: str,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        days: Collection[date] | None = None,
+    ) -> TableRef:
+        """Return a reference to the current version, for engines; order of rows as in `scan`.
+
+        Its addresses are those in the lake's own storage: no file is copied.
+
+        Args:
+            table: its name.
+            first: the first day; None: as far back as there are rows.
+            last: the last day; None: the newest.
+            days: only these days of them; None: all.
+
+        Raises:
+            TesseraError: the table does not exist.
+        """
 
     def forgotten(self, entity: str) -> Forgotten:
         """Return the erased ids of `entity` so far; by default none."""

@@ -87,7 +87,7 @@ class LakeContext:
         is_labelled = self._lake.exists(_LABELS)
         return {
             # Also what was delivered later: a payment may come days after it was paid.
-            _PAYMENTS: self._lake.scan(_PAYMENTS, first=start.date()),
-            "labels": self._lake.scan(_LABELS, first=start.date()) if is_labelled else FEEDBACK.empty_table(),
+            _PAYMENTS: self._lake.refer(_PAYMENTS, first=start.date()),
+            "labels": self._lake.refer(_LABELS, first=start.date()) if is_labelled else FEEDBACK.empty_table(),
             "feedback": alert_feedback.answers(self._lake, first=start.date()),
         }

@@ -276,7 +276,8 @@ class TestCopied:
         for day in (2, 3, 2):
             assert alert_feedback.copied(lake, store, date(2018, 6, day)) == 1
         assert lake.version(alert_feedback.TABLE) == 1, "what stands there already makes no new version"
-        rows = alert_feedback.answers(lake, first=T0.date()).to_table(columns=FEEDBACK.names).to_pylist()
+        said = alert_feedback.answers(lake, first=T0.date())
+        rows = (said if isinstance(said, pa.Table) else said.dataset().to_table(columns=FEEDBACK.names)).to_pylist()
         assert rows == [
             {**vars(answer(1, midnight - timedelta(microseconds=1), is_fraud=False)), "who": "ana"},
             {**vars(answer(1, midnight)), "who": "bo"},

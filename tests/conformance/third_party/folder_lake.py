@@ -5,7 +5,7 @@ import re
 import threading
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from models.errors import TesseraError
 from resources.conformance.capabilities import Gap
 from resources.health import Health
-from resources.lake.port import DayRows, Lake
+from resources.lake.port import DataFile, DayRows, Lake, TableRef
 from resources.lake.schema import conformed, lake_schema
 
 _LOCKS: dict[Path, Any] = defaultdict(threading.RLock)
@@ -99,6 +99,20 @@ class FolderLake(Lake):
         low, high = str(first or date.min), str(last or date.max)
         files = self._must(table)["files"].items()
         return [str(self._root / table / name) for day, name in files if low <= day <= high]
+
+    def refer(
+        self,
+        table: str,
+        *,
+        first: date | None = None,
+        last: date | None = None,
+        days: Collection[date] | None = None,
+    ) -> TableRef:
+        now = self._must(table)
+        chosen = [day for day in self.days(table) if (first or date.min) <= day <= (last or date.max)]
+        paths = zip(chosen, self.files(table, first=first, last=last), strict=True)
+        files = [DataFile(path, day) for day, path in paths if days is None or day in days]
+        return TableRef(table, now["version"], now["by"], self._schema(table, now), tuple(files))
 
     def lock(self, table: str) -> AbstractContextManager[None]:
         if not re.fullmatch(r"\w+", table):
