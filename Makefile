@@ -48,7 +48,7 @@ docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs.contracts
 
 bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour and a half)
-	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts; do \
+	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts vectors; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 
