@@ -50,6 +50,7 @@ from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
 from models.vectors.spec import IndexSpec, VectorSpace
 from resources.conformance.score_sets import APP, digest, reader, some_rows
+from resources.conformance.state_store import visits_of
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore, OnlineFeatureStore
 from resources.lake.delta import DeltaLake
@@ -57,7 +58,7 @@ from resources.lake.port import DayRows, Lake
 from resources.notifier.port import Notifier
 from resources.sink.port import Sink
 from resources.source.fake import FakeSource, raw_rows
-from resources.state_store.port import StateStore
+from resources.state_store.port import StateChanges, StateStore
 from tests.fraud_store import FraudStore
 
 NEXT = LAST + timedelta(days=1)
@@ -185,6 +186,20 @@ def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed
     rows = some_rows(1).rename_columns(["card", *some_rows(1).column_names[1:]])
     parts.sink.write_attempt("retired", LAST, "a1", reader(rows))
     stops(parts, r"scores of retired, .* without a column 'customer_id'")
+
+
+def test_the_state_of_a_stream_that_no_application_declares_stops_it_before_anything_is_removed(
+    parts: Parts, tmp_path: Path
+) -> None:
+    before = places_with(tmp_path / "home", ID)
+    parts.state_store.commit(visits_of("visits"), StateChanges(position=1))
+    with pytest.raises(
+        TesseraError, match="the state of visits, a stream that no application here declares"
+    ) as stopped:
+        forgotten(parts, tmp_path)
+    assert "Take its tables out of the store" in stopped.value.todo
+    assert places_with(tmp_path / "home", ID) == before
+    assert len(parts.lake.forgotten("customer")) == 0
 
 
 def with_nothing_but(port: type) -> Any:
