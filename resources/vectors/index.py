@@ -80,6 +80,7 @@ class VectorIndex:
         self.bm25 = bm25
         self._searcher = searcher
         self._spec = version.spec
+        self._compared = version.spec.space
         self._timestamps = [name for name, kind in version.spec.payload.items() if kind == "timestamp"]
 
     def search(
@@ -97,7 +98,9 @@ class VectorIndex:
         Raises:
             TesseraError: the vectors are of another space than the index, or the filter does not fit its fields.
         """
-        self._spec.space.require(space, f"index {self.version.title}")
+        if space is not self._compared:
+            self._spec.space.require(space, f"index {self.version.title}")
+            self._compared = space  # it is frozen: the same object is of the same space the next time
         asked = checked_vectors(vectors, space.dimension, space.metric, "Query")
         return self._ready(self._searcher.nearest(asked, _wanted(k), self._checked(where), exact=exact))
 
