@@ -64,5 +64,5 @@ def gaps_of(config: type) -> Mapping[str, Gap]:
 
 
 def tested_of(config: type) -> str:
-    """How far the adapter was tested, if that is less than with the real thing; "" otherwise."""
+    """Return the sentence about tests that lack the real service, "" if the adapter was tested with it."""
     return cast(str, getattr(config, "tested", ""))
