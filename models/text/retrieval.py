@@ -27,7 +27,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。！？।])\s+|\n+")
 #: Words of a passage; the embedder reads about 190.
 PASSAGE_WORDS = 60
 #: Weight of BM25: benchmarks/retrieval.py chooses it on half of the paragraphs of XQuAD.
-DEFAULT_WEIGHT = 0.6
+DEFAULT_WEIGHT = 0.3
 _QUERIES_AT_ONCE = 128
 #: Documents without a space are cut after so many characters.
 _PASSAGE_CHARACTERS = 400
