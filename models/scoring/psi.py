@@ -8,9 +8,6 @@ from numpy.typing import NDArray
 #: Rows added to each bin (Jeffreys): an empty bin has no logarithm, and in a small set it says little.
 _ADDED_ROWS = 0.5
 
-#: 99.9 % quantile of the standard normal distribution.
-_Z_999 = 3.0902
-
 
 @dataclass(frozen=True)
 class Shift:
@@ -30,8 +27,7 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
     Sum of (a - b) ln(a / b), a and b the shares of a bin.
 
     Chance: with equal populations of n and m rows in B bins, PSI / (1/n + 1/m) is chi-square distributed with B - 1
-    degrees of freedom (Yurdakul and Naranjo, "Statistical properties of the population stability index", 2020); its
-    quantile is taken by the Wilson-Hilferty formula (3 % too high for two bins, less for more).
+    degrees of freedom (Yurdakul and Naranjo, "Statistical properties of the population stability index", 2020).
 
     Args:
         before: rows in each bin, shape `(bins,)`.
@@ -50,7 +46,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _chi_square_999(degrees: int) -> float:
-    if degrees < 1:
-        return 0.0
-    ninth = 2 / (9 * degrees)
-    return degrees * (1 - ninth + _Z_999 * ninth**0.5) ** 3
+    """Return the 99.9 % quantile of the chi-square distribution; 0 without a degree of freedom."""
+    from scipy.special import chdtri
+
+    return float(chdtri(degrees, 0.001)) if degrees > 0 else 0.0

@@ -62,6 +62,7 @@ PORTS: Mapping[str, Port] = {
         {
             "log": "resources.notifier.log.LogNotifierConfig",
             "webhook": "resources.notifier.webhook.WebhookNotifierConfig",
+            "apprise": "resources.notifier.apprise_services.AppriseNotifierConfig",
         },
         "resources.stack.ports.NotifierResource",
     ),

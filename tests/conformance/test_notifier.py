@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 
 from models.errors import TesseraError
 from resources.conformance import NotifierConformance
+from resources.notifier.apprise_services import AppriseNotifierConfig
 from resources.notifier.log import LogNotifierConfig
 from resources.notifier.port import Notifier
 from resources.notifier.webhook import WebhookNotifierConfig
@@ -97,6 +99,65 @@ class TestWebhookNotifier(NotifierConformance):
     @pytest.fixture
     def received(self, receiver: Receiver) -> Callable[[], list[dict[str, Any]]]:
         return lambda: receiver.bodies
+
+
+LEVELS = {"info": "info", "warning": "warning", "failure": "error"}
+
+
+def parsed(sent: dict[str, Any]) -> dict[str, Any]:
+    """A notice of what Apprise's `json://` service sends: title, type, and one text of body and context."""
+    text = "" if sent["message"] == sent["title"] else sent["message"]
+    body, _, named = text.rpartition("\n\n")
+    context = dict(line.split(": ", 1) for line in named.splitlines())
+    return {"level": LEVELS[sent["type"]], "subject": sent["title"], "body": body, "context": context}
+
+
+class TestAppriseNotifier(NotifierConformance):
+    config = AppriseNotifierConfig
+
+    @pytest.fixture
+    def notifier(self, receiver: Receiver) -> Notifier:
+        return AppriseNotifierConfig(urls=[f"json://127.0.0.1:{receiver.port}/secret-path"]).open()
+
+    @pytest.fixture
+    def received(self, receiver: Receiver) -> Callable[[], list[dict[str, Any]]]:
+        return lambda: [parsed(sent) for sent in receiver.bodies]
+
+    def test_a_busy_service_gets_a_second_try_and_the_others_none(self, receiver: Receiver) -> None:
+        receiver.answers = [200, 503, 200]
+        urls = [f"json://127.0.0.1:{receiver.port}/{name}" for name in ("one", "other")]
+        AppriseNotifierConfig(urls=urls).open().notify("warning", "9 % drift", "look", {"app": "churn"})
+        assert len(receiver.requests) == 3
+        assert [parsed(sent)["subject"] for sent in receiver.bodies] == ["9 % drift"] * 2
+
+    def test_a_refusing_service_is_named_without_its_secret(self, receiver: Receiver) -> None:
+        receiver.answers = [500, 500]
+        notifier = AppriseNotifierConfig(urls=[f"json://me:token@127.0.0.1:{receiver.port}/secret-path"]).open()
+        with pytest.raises(TesseraError, match=r"'s' was not delivered to JSON at 127\.0\.0\.1") as refused:
+            notifier.notify("error", "s", "b", {})
+        assert not any(secret in str(refused.value) for secret in ("token", "secret-path"))
+        assert receiver.bodies == []
+
+    @pytest.mark.parametrize("url", ["nonsense", "htp://team:token@host", "slack://"])
+    def test_an_address_of_no_service_is_found_by_the_check(self, url: str) -> None:
+        health = AppriseNotifierConfig(urls=["json://localhost", url]).open().check()
+        assert (health.ok, "Address 2 of `notifier.urls`" in health.says, "token" in health.says) == (
+            False,
+            True,
+            False,
+        )
+
+    def test_without_the_package_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "apprise", None)
+        health = AppriseNotifierConfig(urls=["json://localhost"]).open().check()
+        assert not health.ok
+        assert "requirements/apprise.lock" in health.todo
+
+    def test_apprise_is_imported_with_the_first_notice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "apprise"]:
+            monkeypatch.delitem(sys.modules, name)
+        AppriseNotifierConfig(urls=["json://localhost"]).open()
+        assert "apprise" not in sys.modules
 
 
 class TestLog:

@@ -77,7 +77,7 @@ def test_only_its_name_is_read_while_nobody_asks_for_it(offered: Path) -> None:
     stack = stack_with(offered, {"kind": "log", "path": "notices.jsonl"})
     stack_resources(stack)
     assert "pager" in kinds_of("notifier")
-    with pytest.raises(TesseraError, match=r"'log', 'pager', 'webhook'.*did you mean 'pager'"):
+    with pytest.raises(TesseraError, match=r"'apprise', 'log', 'pager', 'webhook'.*did you mean 'pager'"):
         stack_with(offered, {"kind": "pagr"})
     assert "acme_adapters" not in sys.modules
 

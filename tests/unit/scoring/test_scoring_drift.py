@@ -51,7 +51,7 @@ def test_psi_of_a_worked_example() -> None:
 @pytest.mark.parametrize(("bins", "quantile"), [(2, 10.828), (10, 27.877), (20, 43.820)])
 def test_chance_is_the_chi_square_quantile_of_the_tables(bins: int, quantile: float) -> None:
     moved = shift(np.full(bins, 100.0), np.full(bins, 100.0))
-    assert moved.by_chance == pytest.approx((2 / (100 * bins)) * quantile, rel=0.04)
+    assert moved.by_chance == pytest.approx((2 / (100 * bins)) * quantile, rel=1e-4)
 
 
 def test_one_in_a_thousand_equal_pairs_exceeds_chance() -> None:
