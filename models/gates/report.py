@@ -1,10 +1,9 @@
-"""The gate's report, readable by people and by machines."""
+"""The gate's report as people read it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from models.evaluation.curves import png_as_markdown
 from models.evaluation.slices import SliceResult
@@ -62,20 +61,6 @@ class GateReport:
             parts += ["### By slice", self._slices_table()]
         parts += [f"- {note}" for note in self.notes]
         return "\n\n".join(parts) + "\n"
-
-    def to_json(self) -> str:
-        """Return the report without the picture, as JSON."""
-        return json.dumps(
-            {
-                "candidate": self.candidate,
-                "passed": self.passed,
-                "checks": [asdict(check) for check in self.checks],
-                "metrics": {name: dict(values) for name, values in self.metrics.items()},
-                "slices": [asdict(result) for result in self.slices],
-                "notes": list(self.notes),
-            },
-            indent=2,
-        )
 
     def _checks_table(self) -> str:
         rows = [

@@ -18,8 +18,6 @@ from models.errors import TesseraError
 from resources.feature_store.offline.sources import column_of, described
 from resources.feature_store.offline.sql import MOMENT, Column, loaded, parquet
 
-EntityRows = pd.DataFrame | pa.Table | Path | str
-
 _GIVEN = "__asof_given"
 _DEFAULT_MOMENT = "event_timestamp"
 
