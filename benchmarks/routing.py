@@ -28,7 +28,8 @@ from models.compose.replay import Choice, Replay, calibrated, cheapest_near_dear
 from models.compose.replay_picture import calibration_table, frontier_png
 from models.text.embedder import RememberingEmbedder
 from models.text.intent_steps import TEXT, intent_replay, intent_router, intent_step
-from models.text.intents import FusedIntents, IntentModel, fit_embedding_intents, fit_linear_intents
+from models.text.intent_training import WEIGHTS
+from models.text.intents import FusedIntents, IntentModel, Scores, fit_embedding_intents, fit_linear_intents, fused
 from models.text.minilm import load_minilm
 from models.text.splitting import text_folds
 from resources.stack.loader import ROOT
@@ -37,9 +38,8 @@ DATA = ROOT.parent / "shared" / "data"
 PICTURE = ROOT / "docs" / "pictures" / "router-banking77.png"
 CHEAP_USD, DEAR_USD, DRAWS, SIZE = 0.002, 0.06, 200, 500
 MARGIN, FOLDS = 0.005, 5
-#: Half of what a text may lose: the choice has an error of its own, and the promise is about other texts.
-CHOSEN_WITHIN = 0.0
-WEIGHT = 4.0
+#: Half of what the router may lose: the choice has an error of its own, and the promise is about other texts.
+CHOSEN_WITHIN = MARGIN / 2
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Routed:
     """A calibrated router on test texts, in CPU milliseconds."""
 
     name: str
-    dear: str
+    weight: float
     chosen: Choice
     calibration: Replay
     test: Replay
@@ -99,51 +99,40 @@ def clinc150() -> tuple[Texts, Texts]:
 
 def measured(name: str, train: Texts, test: Texts) -> Routed:
     """Calibrate a router on the training texts and replay it on the test texts."""
-    embedder = RememberingEmbedder(load_minilm())
-    embed_ms = _cpu_ms(lambda: load_minilm().embed(test.texts[:200]), 200)
-    calibration = _calibration(train, embedder, embed_ms)
+    minilm = load_minilm()
+    embed_ms = _cpu_ms(lambda: minilm.embed(test.texts[:300]), 300)
+    embedder = RememberingEmbedder(minilm)
+    calibration, weight = _calibration(train, embedder, embed_ms)
     chosen = cheapest_near_dear(calibration, margin=CHOSEN_WITHIN)
-    linear, embedded, both = _fitted(train, embedder)
-    cheap_ms = _cpu_ms(lambda: linear.scores(test.texts), len(test.texts))
-    scores = {
-        model: one.scores(test.texts) for model, one in (("linear", linear), ("embedded", embedded), ("both", both))
-    }
-    right = np.searchsorted(linear.labels, test.labels)
-    replay = intent_replay(scores["linear"], scores["both"], right, cheap_cost=cheap_ms, dear_cost=embed_ms + cheap_ms)
-    escalated = replay.score < chosen.threshold
-    quality = np.where(escalated, replay.dear, replay.cheap)
-    alone = (scores["embedded"].argmax(axis=1) == right).astype(np.float64)
-    return Routed(
-        name, "fused", chosen, calibration, replay, quality - alone, _router_agrees(linear, both, chosen, test)
-    )
-
-
-def _calibration(train: Texts, embedder: RememberingEmbedder, embed_ms: float) -> Replay:
-    folds = text_folds(train.texts, train.labels, k=FOLDS, seed=0)
-    labels = np.unique(train.labels)
-    parts: list[Replay] = []
-    for fold in range(FOLDS):
-        kept, held = _part(train, folds != fold), _part(train, folds == fold)
-        linear, _, both = _fitted(kept, embedder)
-        known = np.isin(held.labels, linear.labels)
-        if linear.labels.size != labels.size or not known.all():
-            raise SystemExit("a label has too few texts for the folds")
-        right = np.searchsorted(linear.labels, held.labels)
-        scores = linear.scores(held.texts), both.scores(held.texts)
-        parts.append(intent_replay(*scores, right, cheap_cost=0.1, dear_cost=embed_ms))
-    return Replay(
-        *(
-            np.concatenate([getattr(part, field) for part in parts])
-            for field in vars(parts[0])
-            if field in Replay.__dataclass_fields__
-        )
-    )
-
-
-def _fitted(train: Texts, embedder: RememberingEmbedder) -> tuple[IntentModel, IntentModel, IntentModel]:
     linear = fit_linear_intents(train.texts, train.labels)
     embedded = fit_embedding_intents(embedder, train.texts, train.labels)
-    return linear, embedded, FusedIntents(linear, embedded, WEIGHT)
+    both = FusedIntents(linear, embedded, weight)
+    cheap_ms = _cpu_ms(lambda: linear.scores(test.texts), len(test.texts))
+    scores = [one.scores(test.texts) for one in (linear, both, embedded)]
+    right = np.searchsorted(linear.labels, test.labels)
+    replay = intent_replay(scores[0], scores[1], right, cheap_cost=cheap_ms, dear_cost=embed_ms + cheap_ms)
+    quality = np.where(replay.score < chosen.threshold, replay.dear, replay.cheap)
+    lead = quality - (scores[2].argmax(axis=1) == right)
+    agrees = _router_agrees(linear, both, chosen, test)
+    return Routed(name, weight, chosen, calibration, replay, lead, agrees)
+
+
+def _calibration(train: Texts, embedder: RememberingEmbedder, embed_ms: float) -> tuple[Replay, float]:
+    """Return the replay of all training texts by models that did not see them, and the best weight of the fusion."""
+    folds = text_folds(train.texts, train.labels, k=FOLDS, seed=0)
+    parts: list[tuple[Scores, Scores, NDArray[np.int64]]] = []
+    for fold in range(FOLDS):
+        kept, held = _part(train, folds != fold), _part(train, folds == fold)
+        linear = fit_linear_intents(kept.texts, kept.labels)
+        embedded = fit_embedding_intents(embedder, kept.texts, kept.labels)
+        if linear.labels.size != len(set(train.labels)):
+            raise SystemExit("a label has too few texts for the folds")
+        right = np.searchsorted(linear.labels, held.labels)
+        parts.append((linear.scores(held.texts), embedded.scores(held.texts), right))
+    margins, logits, right = (np.concatenate(column) for column in zip(*parts, strict=True))
+    weight = max(WEIGHTS, key=lambda one: float((fused(margins, logits, one).argmax(axis=1) == right).mean()))
+    dear = fused(margins, logits, weight)
+    return intent_replay(margins, dear, right, cheap_cost=0.1, dear_cost=embed_ms), weight
 
 
 def _router_agrees(cheap: IntentModel, dear: IntentModel, chosen: Choice, test: Texts) -> bool:
@@ -210,10 +199,11 @@ def _section(routed: list[Routed]) -> str:
         parts += [
             f"### {one.name}",
             calibration_table(found),
-            f"Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} of the cost of embedding "
-            f"every text. Share escalated in calibration {one.chosen.share:.1%}, {z:+.1f} standard errors from the "
-            f"test texts'. One by one and as a batch the router gives {'equal' if one.agrees else '**different**'} "
-            "answers.",
+            f"Chosen on {one.calibration.n:,} training texts: threshold {one.chosen.threshold:.3f}, weight of the "
+            f"margins {one.weight:g}. Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} of the "
+            f"cost of the dear model for every text. Share escalated in calibration {one.chosen.share:.1%}, {z:+.1f} "
+            "standard errors from the test texts'. One by one and as a batch the router gives "
+            f"{'equal' if one.agrees else '**different**'} answers.",
         ]
         rows, lost, share = _textbook(one)
         low = np.quantile(lost, 0.025)
