@@ -200,9 +200,9 @@ def _section(routed: list[Routed]) -> str:
             f"### {one.name}",
             calibration_table(found),
             f"Chosen on {one.calibration.n:,} training texts: threshold {one.chosen.threshold:.3f}, weight of the "
-            f"margins {one.weight:g}. Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} of the "
-            f"cost of the dear model for every text. Share escalated in calibration {one.chosen.share:.1%}, {z:+.1f} "
-            "standard errors from the test texts'. One by one and as a batch the router gives "
+            f"margins {one.weight:g}. Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} of "
+            f"the cost of the dear model for every text. Share escalated in calibration {one.chosen.share:.1%}, "
+            f"{z:+.1f} standard errors from the test texts'. One by one and as a batch the router gives "
             f"{'equal' if one.agrees else '**different**'} answers.",
         ]
         rows, lost, share = _textbook(one)

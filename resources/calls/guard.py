@@ -94,8 +94,10 @@ class Guard:
             try:
                 answer = self._within_time(work, self._seconds(spending))
             except CallFailed as failure:
-                # what was not answered was not paid; it was a call all the same
-                self._settle(most_eur, 0.0, spending)
+                # A refusal is not paid. An answer that is late may be: what was reserved for it counts as spent.
+                paid = (most_eur or 0.0) if failure.may_be_paid else 0.0
+                self._settle(most_eur, paid, spending)
+                self.usage.add(money_eur=paid)
                 pause = failure.retry_after_seconds or self.policy.first_pause_seconds * 2 ** (number - 1)
                 if not failure.is_temporary or number == self.policy.tries or not _has_time(spending, pause):
                     raise
@@ -191,7 +193,7 @@ class Guard:
         if failures:
             raise failures[0]
         if not answers:
-            raise CallFailed(f"{self._name} gave no answer within {seconds:g} s.", is_temporary=True)
+            raise CallFailed(f"{self._name} gave no answer within {seconds:g} s.", is_temporary=True, may_be_paid=True)
         return answers[0]
 
 

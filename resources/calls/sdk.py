@@ -48,7 +48,7 @@ def failures_of(sdk: Any, name: str) -> Iterator[None]:
     try:
         yield
     except sdk.APITimeoutError:
-        raise CallFailed(f"{name} gave no answer in time.", is_temporary=True) from None
+        raise CallFailed(f"{name} gave no answer in time.", is_temporary=True, may_be_paid=True) from None
     except sdk.APIConnectionError as error:
         raise CallFailed(f"{name} cannot be reached: {error}.", is_temporary=True) from None
     except sdk.APIStatusError as error:
