@@ -33,7 +33,7 @@ def main() -> None:
         environment = {**os.environ, "TESSERA_HOME": home, "TESSERA_PROFILE": "fraud-handbook"}
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
         registry = load_stack(ROOT / "stack.yaml", "fraud-handbook", home, os.environ).open("registry")
-        *_, version = registry.versions("fraud")  # the first: the one that the gate judged
+        *_, version = registry.versions("fraud")  # the first: the one that the gate evaluated
     ours = tuple(version.metrics[name] for name in METRICS)
     rows = {**PUBLISHED, f"registered by the gate: {version.tags['kind']}": ours}
     lines = ["| model | ROC AUC | average precision | card precision@100 |", "|---|---|---|---|"]

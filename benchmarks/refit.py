@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def write_sections(name: str, body: Callable[[Shop, Stack], str], *, libraries: Sequence[str]) -> None:
-    """Measure each shop that is asked for, in a home of its own; print its section, and write it unless told not to."""
+    """Measure each shop that is asked for, in a home of its own; print its section, and write it without `--dry`."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
     arguments.add_argument("--shop", choices=[shop.profile for shop in SHOPS], help="only this one")
@@ -123,7 +123,7 @@ def prepared(shop: Shop, stack: Stack) -> ChurnSettings:
 def published_nights(
     shop: Shop, stack: Stack, candidates: Sequence[TrainerSettings] = (), registry: str = "registry"
 ) -> list[Night]:
-    """Train, judge and score the shop's nights, with the profile's candidates or these, in a registry of that name."""
+    """Train, evaluate and score the shop's nights, with the profile's candidates or these, in the registry named so."""
     settings = prepared(shop, stack)
     trainers = trainers_of(candidates or settings.candidates)
     work = _Work(stack, settings, trainers, FolderRegistry(stack.home / registry))
@@ -161,7 +161,7 @@ class _Work:
             "refit": verified(self._registry, churn_training.APP, serving).model,
         }
         stopped = ", ".join(found.report.stopped_by) or "nothing"
-        print(f"{day}: {found.version} stopped by {stopped}; {serving} serves, {first} was judged", flush=True)
+        print(f"{day}: {found.version} stopped by {stopped}; {serving} serves, {first} was evaluated", flush=True)
         labels = labels_of(self._stack, self._settings, rows.tonight, known)
         return Night(
             day,
@@ -230,7 +230,11 @@ def _section(shop: Shop, nights: Sequence[Night]) -> list[str]:
             f"{together[arm]:.4f} | {leads[1]} | {pooled[arm].mean():.3f} |"
         )
     gain = _gain("refit", "judged", means, means_drawn)
-    return [*lines, "", f"Refit over judged, within nights: {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f})."]
+    return [
+        *lines,
+        "",
+        f"Refit over judged, within nights: {gain.value:+.4f} ({gain.low:+.4f} .. {gain.high:+.4f}).",
+    ]
 
 
 def within(

@@ -1,4 +1,4 @@
-"""The fraud stream's worker killed by `kill -9` at random moments of a replay, against one that nobody disturbs.
+"""The fraud stream's worker killed by `kill -9` at random moments of a replay, against one that runs undisturbed.
 
 Real payments of the fraud handbook and their frauds, a week later, at 1,000 of its terminals. Both work on the same
 events, published alike. Each worker is killed up to 20 ms after it had passed an offset that was drawn; its successor

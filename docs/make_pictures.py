@@ -26,7 +26,7 @@ PICTURES = ROOT / "docs" / "pictures"
 TESSERA = [str(Path(sys.executable).with_name("tessera"))]
 COLUMNS = 80
 _BROWSER = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-#: Neither canvas nor plots tell when they are drawn.
+#: Neither canvas nor plots say when they are drawn.
 _DRAWN_MS = 8000
 #: The graph of the widest application keeps its details.
 _GRAPH_WIDTH = 2400

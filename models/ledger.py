@@ -27,8 +27,8 @@ class LedgerEntry(BaseModel):
 
     `package` is the sha256 that names all files of `to_version`, empty when there is no champion: scoring can check
     what it loads against the ledger alone. `gate` is the gate's verdict on `to_version` as the registry held it, empty
-    if it was never judged. `refusal` is why it would have been refused, had a person not passed it with a reason
-    (`why`); empty for everything else. `judged` is the version that the gate judged, where `to_version` is its refit.
+    if it was never evaluated. `refusal` is why it would have been refused, had a person not passed it with a reason
+    (`why`); empty for everything else. `judged` is the version that the gate evaluated, if `to_version` is its refit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
@@ -68,12 +68,12 @@ def refusal(ledger: Sequence[LedgerEntry], version: str, *, action: str, gate: s
         ledger: every change of the champion so far, oldest first.
         version: to be promoted.
         action: `promote` or `rollback`; only a former champion can be rolled back to.
-        gate: the gate's verdict on it; "" if it was never judged.
+        gate: the gate's verdict on it; "" if it was never evaluated.
     """
     if gate.startswith(STOPPED):
         return f"the gate stopped it ({gate.removeprefix(STOPPED).strip()})"
     if gate != PASSED:
-        return "the gate never judged it"
+        return "the gate never evaluated it"
     if action == "rollback" and all(version not in (entry.to_version, entry.judged) for entry in ledger):
         return "it never was champion"
     return ""

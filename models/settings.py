@@ -151,9 +151,9 @@ class FraudSettings(AppSettings):
 
     @property
     def history_days(self) -> int:
-        """Days before the day of a run whose payments it can use: learnt from, judged on, seen by their windows.
+        """Days before the day of a run whose payments it can use: trained on, evaluated on, seen by their windows.
 
-        Labels take their time twice: until what is learnt from is known when the hold-out begins, and until now.
+        Labels take their time twice: until the training labels are known when the hold-out begins, and until now.
         """
         return LOOKBACK_DAYS + self.train_days + self.holdout_days + 2 * LABEL_DELAY_DAYS - 1
 

@@ -20,7 +20,7 @@ from resources.notifier.port import Notifier
 #: Message of the event that ends a lost run.
 LOST = "The process of this run ended without a word (power cut or kill)."
 #: Message of the event that cancels a run with its server.
-STOPPED = "`tessera dev` was told to stop."
+STOPPED = "`tessera dev` was stopped."
 _UNDER_WAY = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -130,7 +130,7 @@ def _code_server_is_gone(run: dg.DagsterRun) -> bool:
 
 
 def _may_be_elsewhere(process: Holder, run: dg.DagsterRun) -> bool:
-    """Return True if nothing here tells.
+    """Return True if nothing here says.
 
     A run that is only about to start is none of these: Dagster has a limit for it.
     """

@@ -27,7 +27,7 @@ WEEKLY = automation.job(
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def lost_runs(context: dg.SensorEvaluationContext, notifier: NotifierResource) -> dg.SkipReason:
-    """Asks for no run: it ends those that nobody executes any more."""
+    """Asks for no run: it ends those that no process executes any more."""
     swept = end_lost_runs(context.instance, notifier.open())
     return dg.SkipReason(" ".join(swept.sentences()) or "Every run under way has a process.")
 

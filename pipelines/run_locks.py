@@ -29,7 +29,7 @@ _HELD: list[FileLock] = []
 def held(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """Mark the run as alive until the block ends, or the process does.
 
-    The record stays if the block raises: whatever the run's own log says then, nobody executes it any more.
+    The record stays if the block raises: whatever the run's own log says then, no process executes it any more.
     """
     lock = _hold(instance, run_id)
     try:

@@ -44,7 +44,7 @@ def writable_home(stack: Homed) -> Path:
 
 @contextmanager
 def only_one(stack: Homed, name: str, doing: str) -> Iterator[None]:
-    """Nobody else does `name` in this home meanwhile.
+    """No other process does `name` in this home meanwhile.
 
     Raises:
         TesseraError: somebody does; says who.

@@ -1,7 +1,7 @@
 """Tombstones as files in one folder of the store that keeps them: append-only, no lock, no server.
 
 `key` is the secret, and each tombstone is one file, `<entity>/<digest>-<fingerprint>.json`, whose name says everything
-that a check needs: one listing (0.1 ms) before a write tells who was forgotten. They lie in the store itself, so that
+that a check needs: one listing (0.1 ms) before a write lists who was forgotten. They are in the store itself, so that
 they are copied, moved and restored with it.
 """
 
@@ -50,8 +50,8 @@ class TombstoneFolder:
         except FileNotFoundError:
             raise TesseraError(
                 f"The key of the tombstones in {self._folder} is gone.",
-                expected="the file `key` beside the tombstones; without it nobody can be recognised",
-                todo="Restore it from a backup; until then nothing is written, so that nobody comes back.",
+                expected="the file `key` beside the tombstones; without it no one can be recognised",
+                todo="Restore it from a backup; until then nothing is written, so that no one comes back.",
             ) from None
 
     def _write(self, name: str, content: bytes) -> None:

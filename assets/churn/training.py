@@ -36,7 +36,7 @@ DIRECTIONS: dict[str, Direction] = {
     **dict.fromkeys(("spend_30", "spend_90", "spend_180", "spend_total", "products_90", "products_total"), -1),
     **dict.fromkeys(("orders_trend_30", "orders_trend_90"), -1),
 }
-#: Features that tell a customer's purchase history: days with a purchase, recency, tenure.
+#: Features that describe a customer's purchase history: days with a purchase, recency, tenure.
 PURCHASES = ("purchase_days_total", "recency_days", "tenure_days")
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
-#: One row for each day that was judged; judged again, it is replaced.
+#: One row for each day that was evaluated; evaluated again, it is replaced.
 TABLE, DAY = "fraud_quality", "paid_on"
 CHECK = "labels_arrived"
 _SCHEMA = pa.schema(
@@ -78,11 +78,11 @@ class RealizedPerformance:
             keys.SCORED: self.scores.payments,
             keys.MODEL_VERSION: self.model_version,
         }
-        note = {keys.NOTE: "the model learnt from labels of this day: it looks better than it is"}
+        note = {keys.NOTE: "the model was trained on labels of this day: it looks better than it is"}
         return shown | note if self.knew_labels else shown
 
     def check(self) -> dg.AssetCheckResult:
-        """Warns when too few labels came: what learns and judges next would see too little."""
+        """Warns when too few labels came: the next training and evaluation would see too few."""
         share = self.known.labelled_share
         says = "no payments on that day"
         if share is not None:

@@ -56,7 +56,7 @@ def _alert_counter(model: LoadedModel) -> DecisionRule:
 def published_scores(sink: Sink, day: date) -> pa.Table:
     """The published scores of `day`, ascending by time and id; no rows if none are, or if their storage is damaged.
 
-    What is damaged is told by the night (`Sink.repair`); scoring the day once more writes it again.
+    The nightly run reports damage (`Sink.repair`); scoring the day once more writes it again.
     """
     try:
         if sink.published(FRAUD.name, day) is not None:

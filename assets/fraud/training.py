@@ -43,7 +43,7 @@ class TrainingSet:
 
     Attributes:
         rows: labelled payments: keys, `event_timestamp`, the features, `is_fraud`, and the `part` they are used for.
-        seen: every payment of the hold-out's days, as the stream sees them: also those nobody said anything about, and
+        seen: every payment of the hold-out's days, as the stream sees them: also those without a label, and
             those of cards that should have been blocked. The same columns but `is_fraud` and `part`.
         tonight: every payment after the hold-out, up to the day it was made as of; their labels are not known yet.
         days: first and last days.
@@ -74,7 +74,7 @@ class TrainingSet:
 
 
 def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: date) -> TrainingSet:
-    """Return payments to learn from and to be judged on whose labels are known at `as_of`, also written to the lake."""
+    """Return payments to train and to evaluate on whose labels are known at `as_of`, also written to the lake."""
     from models.fraud.training_rows import REFIT, fraud_days, fraud_rows
 
     days = fraud_days(as_of, train_days=settings.train_days, holdout_days=settings.holdout_days)
@@ -83,7 +83,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     if not rows.num_rows:
         raise TesseraError(
             f"No payment of {days.train_first} to {days.holdout_last} has a label that was known by {as_of}.",
-            expected="payments with labels, fraud or not, of the days that are learnt from and judged on",
+            expected="payments with labels, fraud or not, of the days for training and evaluation",
             todo="Ingest payments and their labels of these days, or choose a later day.",
         )
     if not settings.refit.enabled:
@@ -91,7 +91,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
-    # What the lake holds is what is learnt from: it leaves out whoever was forgotten since the features were read.
+    # The training rows are those that the lake holds: it leaves out whoever was forgotten since the features were read.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
     later = days.holdout_last + timedelta(days=1)
     seen = features.filter(_since(days.holdout_first) & ~_since(later))
@@ -112,7 +112,7 @@ def recomputed_features(lake: Lake, engine: Engine, rows: pa.Table) -> Recompute
     moment = learnt["event_timestamp"][learnt.num_rows // 2].as_py()
     learnt = learnt.filter(pc.field("event_timestamp") <= moment)
     honest = fraud_features.computed_until(lake, engine, moment)
-    # Payments without a label, and those of blocked cards, are learnt from by nobody.
+    # Payments without a label, and those of blocked cards, train no model.
     honest = honest.join(learnt.select(["transaction_id"]), "transaction_id", join_type="inner")
     return recomputed(learnt, honest, key="transaction_id", features=FEATURES, moment=moment.isoformat())
 
@@ -154,7 +154,7 @@ def training_task(rows: TrainingSet, settings: FraudSettings) -> TrainingTask:
         label="is_fraud",
         key="transaction_id",
     )
-    # The refit has learnt from the hold-out: how many alerts it raises shows on payments that it has not seen.
+    # The refit was trained on the hold-out: how many alerts it raises shows on payments that it has not seen.
     newest_paid = rows.tonight if rows.tonight.num_rows else rows.seen
     return TrainingTask(
         app=APP,
@@ -182,7 +182,7 @@ def training_task(rows: TrainingSet, settings: FraudSettings) -> TrainingTask:
 
 
 def golden_customers(rows: pa.Table) -> list[str]:
-    """Return customers whose features are the golden set of a model that learnt from this training set (one `as_of`).
+    """Return customers whose features are the golden set of a model trained on this training set (one `as_of`).
 
     Of payments at the instant of the last golden row, any may be in it: all of them are named.
     """
@@ -198,7 +198,7 @@ def golden_customers(rows: pa.Table) -> list[str]:
 
 
 def _alerting(model: FittedModel, encoder: Encoder, seen: pa.Table, per_day: int) -> Mapping[str, str]:
-    """Return the threshold that keeps to the budget over every card that pays, not only over those a gate can judge."""
+    """Return the threshold that keeps to the budget over every card that pays, not only those of the hold-out."""
     from models.fraud.threshold import ALERTING, alert_threshold, threshold_text
 
     days = seen["event_timestamp"].to_numpy().astype("datetime64[D]")

@@ -56,19 +56,19 @@ from resources.vectors.port import Vectors
 _QUEUE, _STREAM = "events", f"stream: {', '.join(app.name for app in APPS if app.streams)}"
 
 _REMAINS = (
-    "Model versions do not change: what was learnt from the entity stays in the weights of the versions above, and"
+    "Model versions do not change: what was learned from the entity stays in the weights of the versions above, and"
     " feature values without an id in the golden sets of those marked so, until others take over (`tessera run"
     " churn_training`).",
     "The source may still deliver rows of the entity. They are dropped before anything of them is written; delete them"
     " at the source.",
     "Backups of this home, and files that people made of it (`tessera scores --out`, `tessera features --out`), are"
     " out of reach.",
-    "Refused rows that name no customer cannot be told apart and stay in quarantine.",
+    "Refused rows without a customer id cannot be matched and stay in quarantine.",
     "Records of publications keep number, digest and mean of the sets of scores as they were.",
     "Events of the entity may still be published. The stream drops them: nothing of them is kept, and they leave the"
     " queue when it is pruned. A line that is no event and names the entity stays in the dead letters until the entity"
     " is forgotten once more.",
-    "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name nobody"
+    "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name no one"
     " any more.",
     "Notices that were sent (webhook) are with whoever received them; that of an alert that was raised at the very"
     " moment of the removal may come after it.",
@@ -320,7 +320,7 @@ def _patterns(field: str, id: str) -> list[tuple[str, str]]:
 
 
 def _learnt(parts: Parts, app: App, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:
-    """Versions that were trained or judged with rows of the entity, and versions of which nobody can say it."""
+    """Versions that were trained or evaluated with rows of the entity, and versions for which it is unknown."""
     known = {day.isoformat(): day for day in parts.lake.days(app.training_set)}
     golden = _golden_by_day(parts.lake, app, column, id)
     learnt: list[Learnt] = []

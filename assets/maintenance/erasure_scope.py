@@ -1,4 +1,4 @@
-"""Everything that an erasure must reach, as the stores themselves tell it; what cannot be reached stops it."""
+"""Everything that an erasure must reach, as the stores themselves list it; what cannot be reached stops it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def require_known_columns(lake: Lake, entity: str, id: str) -> None:
     ]
     if found:
         raise TesseraError(
-            f"The lake holds the id of the {entity} where nobody knows what it means: {', '.join(found)}. The"
+            f"The lake holds the id of the {entity} in columns of unknown meaning: {', '.join(found)}. The"
             " erasure stops before it removes anything more.",
             expected=f"a column {ENTITIES[entity]!r} in each table that names a {entity}",
             todo="Take these rows or tables out of the lake, or call the column so, and run `tessera forget` again.",
@@ -118,7 +118,7 @@ def erasable_sink(sink: Sink, entity: str) -> ErasableSink:
     if strange:
         raise TesseraError(
             f"The sink holds scores of {', '.join(strange)}, which no application here publishes, without a column"
-            f" {ENTITIES[entity]!r}: nobody can say if they name the {entity}. The erasure stops before it"
+            f" {ENTITIES[entity]!r}: it is unknown if they name the {entity}. The erasure stops before it"
             " removes anything more.",
             expected=f"scores of {', '.join(sorted(known))}, or with that column",
             todo="Take these scores out of the sink, and run `tessera forget` again.",
@@ -139,7 +139,7 @@ def erasable_states(store: StateStore, entity: str) -> tuple[ErasableStateStore,
     if strange:
         raise TesseraError(
             f"The state store holds the state of {', '.join(strange)}, a stream that no application here declares:"
-            f" nobody can say where it names the {entity}. The erasure stops before it removes anything more.",
+            f" it is unknown where it names the {entity}. The erasure stops before it removes anything more.",
             expected=f"streams {', '.join(sorted(declared))}",
             todo="Take its tables out of the store, and run `tessera forget` again.",
         )

@@ -1,7 +1,7 @@
 """Score a day by the best source there is, write the rows as an attempt, and audit what was written.
 
 A night takes the best source of scores that can be used, and stops if the audit blocks it. A fallback goes down the
-ladder (`assets.stages.score_sources`) from below whatever the audit has blocked before, and tells when nothing is left.
+ladder (`assets.stages.score_sources`) from below what the audit has blocked before, and notifies when nothing is left.
 Publishing what passed is the next step (`assets.stages.publication`).
 """
 
@@ -217,7 +217,7 @@ def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publicati
 
 
 def _tell_losses(night: Night) -> None:
-    """Published scores that storage has lost, told every night until they are published again."""
+    """Published scores that storage has lost, notified every night until they are published again."""
     losses = night.sink.repair(night.app)
     if losses:
         subject = f"{night.app}: published scores are damaged"

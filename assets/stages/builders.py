@@ -197,7 +197,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
     Args:
         app: whose model, e.g. `churn`.
         rows: what the training set holds, in words.
-        judged_on: what the gate judges candidates on, in words.
+        judged_on: the hold-out of the gate, in words.
     """
     owners = ["team:data-science"]
     return dg.multi_asset(

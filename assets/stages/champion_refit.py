@@ -1,4 +1,4 @@
-"""The champion as the gate compares it: its judged settings, trained on the rows that the challenger learnt from.
+"""The champion as the gate compares it: its evaluated settings, trained on the challenger's training rows.
 
 The model that serves is a refit, which has seen the hold-out; only its settings can be compared.
 """
@@ -46,7 +46,7 @@ class Standing:
 
 
 def standing(task: TrainingTask, contenders: Sequence[Contender], registry: Registry, as_of: date) -> Standing:
-    """Return champion by its judged settings, trained on the same rows as the contenders; one of them if it has these.
+    """Return champion by its evaluated settings, trained on the contenders' rows; one of them if it has these.
 
     A champion without a recipe is compared as it is: the gate is closed if it has seen the hold-out. Where no champion
     of the ledger can be loaded, there is nothing to compare with, and a candidate has to pass every other check.
@@ -91,7 +91,7 @@ def _by_settings(task: TrainingTask, found: Loadable, contender: Contender) -> C
         split.label_end,
         split.train_cutoffs,
         lambda table: model.predict(split.encoder.matrix(table)),
-        says="its judged settings, trained on the same rows",
+        says="its evaluated settings, trained on the same rows",
     )
 
 
@@ -110,7 +110,7 @@ def _without_trainer(
     packages += [(judged, load(registry.fetch(task.app, judged), trusted=registry.trusted_packages))] if judged else []
     for version, model in packages:
         if not has_seen(model.card.label_end, model.card.train_cutoffs, holdout):
-            how = f"as it was judged on earlier rows, for its trainer is gone: {missing.what}"
+            how = f"as it was evaluated on earlier rows, for its trainer is gone: {missing.what}"
             return replace(champion_from(version, model), says=how)
     free = min(model.card.label_end for _, model in packages) + (as_of - holdout)
 
@@ -120,7 +120,7 @@ def _without_trainer(
             "hold-out.",
             expected="the trainer that made the champion, so that its settings can be trained on the same rows",
             todo=f"Install it; or `tessera rollback {task.app}` to a version of another trainer; or wait: from "
-            f"{free} on it is compared as it was judged. To insist on the candidate: "
+            f"{free} on it is compared as it was evaluated. To insist on the candidate: "
             f"`tessera promote {task.app} --version VERSION --even-if-refused --why ...`.",
         )
 

@@ -57,7 +57,7 @@ def champion_asset(
         plan: makes its training plan from the settings of the run.
         chosen: its settings and gate limits.
         rows: what the training set holds, in words.
-        judged_on: what the gate judges candidates on, in words.
+        judged_on: the hold-out of the gate, in words.
     """
 
     @champion_of(app, rows=rows, judged_on=judged_on)

@@ -55,7 +55,7 @@ class CutoffPlan:
         service: version of the features, as model cards and published rows name it.
         counts: further numbers of the training set for Dagster.
         directions: feature -> direction in which predictions may move as it grows.
-        purchases: columns of purchase days, recency and tenure, where the features tell a purchase history.
+        purchases: columns of purchase days, recency and tenure, where the features describe a purchase history.
         history: column of the days since the first event that is held of an entity; it grows with a young home.
         look_back_days: feature -> days of history that a home must hold before the feature looks as it will later.
     """

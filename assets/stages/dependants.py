@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from assets.stages.app import App
 from models.settings import Settings
 
-#: Contracted table -> contracted tables whose rows are judged by it: catalogue prices judge orders.
+#: Contracted table -> contracted tables whose rows are checked against it: catalogue prices check orders.
 _JUDGED_BY = {"products": ("orders",)}
 
 

@@ -49,7 +49,7 @@ class Published:
 def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
     """Publish the audited draft of the day, unless what stands published has to stay.
 
-    Steps down are told before the set is published: if the process dies between the two, the next run tells them
+    Steps down are notified before the set is published: if the process dies between the two, the next run notifies them
     again, and no notice is lost. If another run publishes between the decision and the pointer move, it is decided
     again: of two runs with different champions, the first one's scores stay.
 

@@ -45,7 +45,7 @@ def scores_asset(
         dg.AssetCheckSpec(
             "drift",
             asset=key,
-            description="Population stability index of each feature against the newest rows the model was judged on.",
+            description="Population stability index of each feature against the newest rows of the model's hold-out.",
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The version that serves: the judged settings refit on all mature rows, if that refit agrees with the judged model."""
+"""The version that serves: the evaluated settings refit on all mature rows, if it agrees with the evaluated model."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Serving:
     """The version to promote.
 
     Attributes:
-        version: a refit, or the judged version itself.
-        judged: the version that it is a refit of; None if it is the judged one.
+        version: a refit, or the evaluated version itself.
+        judged: the version that it is a refit of; None if it is the evaluated one.
         says: in words, for the ledger.
         problem: why the refit does not serve; "" if it does, or none was asked for.
     """
@@ -43,10 +43,10 @@ class Serving:
 
 
 def serving(task: TrainingTask, contender: Contender, version: str, registry: Registry, as_of: date) -> Serving:
-    """Return refit of the judged `version`, linked with it, or that version itself and why its refit does not serve.
+    """Return refit of the evaluated `version`, linked with it, or that version itself and why its refit does not serve.
 
     Args:
-        task: what was learnt.
+        task: the training task.
         contender: the candidate that passed the gate, with its trainer.
         version: of that candidate in the registry.
         registry: where the refit is kept, also one that does not serve.
@@ -65,8 +65,8 @@ def notify_refused_refit(notifier: Notifier, task: TrainingTask, served: Serving
     """Notify that the refit does not serve; return why the notice was not delivered, "" if it was."""
     context = {"app": task.app, "day": as_of.isoformat(), "version": served.version, "run_id": run_id}
     body = (
-        f"Version {served.version} passed the gate and serves as it was judged, without the newest rows: its refit on "
-        f"all mature rows does not serve ({served.problem}). Limits are settings.{task.app}.refit in stack.yaml."
+        f"Version {served.version} passed the gate and serves as it was evaluated, without the newest rows: its refit "
+        f"on all mature rows does not serve ({served.problem}). Limits are settings.{task.app}.refit in stack.yaml."
     )
     try:
         notifier.notify("warning", f"{task.app} {as_of}: the refit does not serve", body, context)

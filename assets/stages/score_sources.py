@@ -1,7 +1,7 @@
 """Sources of a day's scores, best first: the degradation ladder.
 
 The champion on the day's features, the champion before it on the same features, a champion on older features, the last
-good scores. A source that cannot be used is named with the reason, so that nobody steps down in silence.
+good scores. A source that cannot be used is named with the reason, so that no fallback is silent.
 """
 
 from __future__ import annotations

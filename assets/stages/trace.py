@@ -127,7 +127,7 @@ def _model(registry: Registry, record: Publication) -> dict[str, Any]:
         "package": record.model_package,
         "trained_as_of": tags.get("as_of"),
         "kind": tags.get("kind"),
-        "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not judged",
+        "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not evaluated",
         "champion_since": promoted[-1].at if promoted else None,
         "promoted_by": promoted[-1].who if promoted else None,
     }

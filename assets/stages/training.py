@@ -41,7 +41,7 @@ class Evaluation:
     """A candidate, what the gate says of it, and its package in the registry; None if that refused the package.
 
     `renewal`: where the gate found the candidate no better than the champion, the champion's own settings trained on
-    the same newer rows, judged by every other check.
+    the same newer rows, passed by every other check.
     """
 
     contender: Contender
@@ -53,7 +53,7 @@ class Evaluation:
 
     @property
     def candidate(self) -> Candidate:
-        """The model that was judged."""
+        """The model that was evaluated."""
         return self.contender.candidate
 
     @property
@@ -143,7 +143,7 @@ class ChampionRun:
     def results(
         self, rows: Callable[[], R], training_task: Callable[[R], TrainingTask]
     ) -> Iterator[dg.MaterializeResult]:
-        """Train, judge and promote, or keep the champion where no training is due.
+        """Train, evaluate and promote, or keep the champion where no training is due.
 
         Args:
             rows: makes the training set.
@@ -166,10 +166,10 @@ class ChampionRun:
 
 
 def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Evaluation:
-    """Return the best candidate by cross-validation, judged on the hold-out and registered with the gate's report.
+    """Return the best candidate by cross-validation, evaluated on the hold-out and registered with the gate's report.
 
-    Where it is stopped by nothing but the comparison with the champion, the champion's settings are judged, too: what
-    serves should know the newest rows.
+    Where it is stopped by nothing but the comparison with the champion, the champion's settings are evaluated, too:
+    what serves should know the newest rows.
     """
     from models.gates.sufficiency import check_sufficient
     from models.training.candidates import choose, fit_candidates
@@ -206,7 +206,7 @@ class _Evaluator:
         return Evaluation(contender, report, version, task.holdout, self.as_of)
 
     def renewal(self, first: Evaluation) -> Evaluation | None:
-        """Return champion's settings on newer rows, judged, if nothing but the comparison with them stopped `first`."""
+        """Evaluate the champion's settings on newer rows, if nothing but the comparison with them stopped `first`."""
         from models.gates.checks import COMPARISONS
 
         own = self.standing.contender

@@ -42,8 +42,8 @@ class TrainingTask:
         app: its name, e.g. `churn`.
         service: the feature service that the model reads.
         holdout: the days of the hold-out, in words.
-        split: rows to learn from, rows to be judged on.
-        features: columns that are learnt from.
+        split: rows to train on, rows to evaluate on.
+        features: feature columns.
         newest: rows as the features looked last: what scores are held against for drift.
         kind: the kind of prediction.
         baseline: trainer of the baseline on all features; one of the candidates if they list its kind. None: that of
@@ -53,13 +53,13 @@ class TrainingTask:
         gate: limits.
         drift: limits of drift.
         extras: further files of the model package, from the model that was chosen.
-        refit: whether the judged settings are refit, and how far the refit may be from the judged model.
+        refit: whether the evaluated settings are refit, and how far the refit may be from the evaluated model.
         whole: makes the rows of the refit: all whose label is known. None: there is no refit.
-        tonight: feature rows that neither the judged model nor its refit has seen.
+        tonight: feature rows that neither the evaluated model nor its refit has seen.
         refit_extras: further files of the refit's package, from its model and encoder.
         history: history behind the rows `newest`, where features grow with it.
         directions: feature -> direction in which predictions may move as it grows; for candidates that ask for it.
-        purchases: the features that tell a purchase history; for candidates that ask for it.
+        purchases: the features that describe a purchase history; for candidates that ask for it.
         picture: whether the gate's report shows curves (about half a CPU second).
     """
 

@@ -51,7 +51,7 @@ class Answers:
         self._notes = joined(self._notes, notes)
 
     def outcome(self, failures: Mapping[int, Failure]) -> Outcome:
-        """Return the outcome; `failures` tell why a record has no answer."""
+        """Return the outcome; `failures` say why a record has no answer."""
         columns = {**self._columns, self._by: self._names}
         if self.answered.all():
             return Outcome(Batch(columns, self._n), self._n, None, {}, self._notes)

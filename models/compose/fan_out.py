@@ -175,7 +175,7 @@ def _is_long(step: Step, n: int) -> bool:
 
 
 class _Thread:
-    """A branch in a thread of its own; one that is late goes on, and nobody reads what it gives."""
+    """A branch in a thread of its own; one that is late goes on, and its result is dropped."""
 
     def __init__(self, work: Callable[[], Outcome]) -> None:
         self._found: list[Outcome] = []

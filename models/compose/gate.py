@@ -105,7 +105,7 @@ def _enough(n: int, limits: CompositionGateConfig) -> GateCheck:
 
 
 def _unseen(models: Mapping[str, Measured], keys: Sequence[str]) -> GateCheck:
-    """Records that a child learnt from make a leak look like a gain (a frontier's AUC was 0.81 instead of 0.76)."""
+    """Records that a child was trained on make a leak look like a gain (a frontier's AUC was 0.81 instead of 0.76)."""
     seen = {model: len(one.seen.intersection(keys)) for model, one in models.items()}
     worst = max(seen, key=seen.__getitem__)
     says = (

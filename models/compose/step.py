@@ -46,7 +46,7 @@ class Step(ABC):
 
     @property
     def answer(self) -> Fields:
-        """Fields that a step in its place must give, too: all but those that only tell which step answered."""
+        """Fields that a step in its place must give, too: all but those that only name the step that answered."""
         return self.gives
 
     @property
@@ -233,7 +233,7 @@ def _filled(keys: list[str], known: Mapping[str, Mapping[str, Any]], gives: Fiel
 def _awaited(work: Callable[[], None], patience_ms: float | None) -> Exception | None:
     """Run in a thread of its own, at most so long; return its error, or TimeoutError.
 
-    A thread cannot be ended: one that is late goes on, and nobody reads what it gives.
+    A thread cannot be ended: one that is late goes on, and its result is dropped.
     """
     errors: list[Exception | None] = []
     context = copy_context()

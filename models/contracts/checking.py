@@ -69,7 +69,7 @@ def check_rows(
     original_names: Mapping[str, str] | None = None,
     missing_ids: Collection[str] = MISSING_IDS,
 ) -> CheckedRows:
-    """Every row of `raw` judged by the contract.
+    """Every row of `raw` checked by the contract.
 
     Of several rows with one key, the first delivery that keeps all other promises stands.
 

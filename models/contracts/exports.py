@@ -117,7 +117,7 @@ CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "$": "USD", "¥": "JPY", "zł": "PL
 
 
 def guessed_columns(names: Sequence[str]) -> dict[str, str]:
-    """Contract column -> the export's column, for those that can be told by their names; each is used once."""
+    """Contract column -> the export's column, for those that their names identify; each is used once."""
     known = {_letters(name): name for name in reversed(names)}
     found: dict[str, str] = {}
     if known.keys() >= _SHOPIFY:

@@ -29,7 +29,7 @@ MISSING_IDS: tuple[str, ...] = (
 #: From these on, a floating-point type of so many bits skips integers: two ids can become one.
 EXACT_BELOW = {16: 2**11, 32: 2**24, 64: 2**53}
 
-#: Blanks, also those that nobody sees: no-break, zero-width, marks of direction, control characters.
+#: Blanks, also invisible ones: no-break, zero-width, marks of direction, control characters.
 BLANKS = (
     "".join(map(chr, range(0x21)))
     + "".join(map(chr, range(0x7F, 0xA1)))

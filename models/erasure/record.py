@@ -1,4 +1,4 @@
-"""The record of an erasure: what was removed where, which models learnt from it, and what stays. It names nobody."""
+"""The record of an erasure: what was removed where, models that were trained on it, what stays. It names no one."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -44,8 +44,8 @@ class Erasure(BaseModel):
         interrupted: earlier attempts that ended before they were done; their counts are in `places`.
         doing: the place whose counts would be lost if it ended now.
         uncounted: places of which an attempt that was interrupted lost the counts.
-        learnt: versions that were trained or judged with rows of the entity.
-        unsure: `<app> <version>` -> why nobody can say whether it was.
+        learnt: versions that were trained or evaluated with rows of the entity.
+        unsure: `<app> <version>` -> why it is unknown whether it was.
         searched: store -> what it listed and was looked through.
         remains: what is left and why, one sentence each.
     """

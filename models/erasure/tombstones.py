@@ -95,7 +95,7 @@ class Forgotten:
         return sorted(found)
 
     def others(self, rows: Rows, column: str) -> Rows:
-        """Return the rows of everybody else, in their order; `rows` itself when nobody in it was forgotten."""
+        """Return the rows of everybody else, in their order; `rows` itself when no one in it was forgotten."""
         gone = self.among(rows.column(column))
         if not gone:
             return rows

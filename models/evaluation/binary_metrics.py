@@ -108,6 +108,6 @@ class _Sorted:
             raise TesseraError(
                 f"A resample of {self._order.size} rows holds one class only.",
                 expected="enough entities of both classes",
-                todo="Judge the model on more rows, or raise `min_class_rows` in stack.yaml.",
+                todo="Evaluate the model on more rows, or raise `min_class_rows` in stack.yaml.",
             )
         return positive, negative

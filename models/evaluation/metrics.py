@@ -158,5 +158,5 @@ def _check_two_classes(labels: Labels) -> None:
         raise TesseraError(
             f"{labels.size} rows hold {int(labels.sum())} positive labels.",
             expected="rows of both classes",
-            todo="Judge the model on more rows, or on another cut-off.",
+            todo="Evaluate the model on more rows, or on another cut-off.",
         )

@@ -78,6 +78,6 @@ def _errors(labels: Labels, predictions: Vector) -> tuple[Vector, Vector]:
         raise TesseraError(
             f"{labels.size} rows hold one label only.",
             expected="labels that differ",
-            todo="Judge the model on more rows, or on another cut-off.",
+            todo="Evaluate the model on more rows, or on another cut-off.",
         )
     return np.abs(labels - predictions).astype(np.float64), constant.astype(np.float64)

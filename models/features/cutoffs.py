@@ -1,4 +1,4 @@
-"""The moments at which features are known, and which of them may train and judge a model."""
+"""The moments at which features are known, and which of them may train and evaluate a model."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,7 +13,7 @@ def cutoff_moment(day: date) -> datetime:
 
 @dataclass(frozen=True)
 class Cutoffs:
-    """Days at whose end a model is trained (ascending) and the one later day at whose end it is judged."""
+    """Days at whose end a model is trained (ascending) and the one later day at whose end it is evaluated."""
 
     train: tuple[date, ...]
     holdout: date
@@ -63,8 +63,8 @@ def training_cutoffs(
 def cutoffs_between(cutoffs: Cutoffs, step_days: int) -> tuple[date, ...]:
     """Cut-offs between the newest training cut-off and the hold-out, `step_days` apart, ascending.
 
-    Their labels are known, but look past the hold-out's cut-off: a model that is judged there cannot learn from them,
-    its refit can.
+    Their labels are known, but look past the hold-out's cut-off: a model that is evaluated there cannot learn from
+    them, its refit can.
     """
     newest, days = cutoffs.train[-1], (cutoffs.holdout - cutoffs.train[-1]).days
     found = (cutoffs.holdout - timedelta(days=back) for back in range(step_days, days, step_days))

@@ -36,7 +36,7 @@ def statements(labels: Any) -> Any:
 def fraud_spans(labels: ir.Table) -> ir.Table:
     """`transaction_id`, `since` and `until` (µs, excluded; NULL if it lasts): when payments counted as fraud.
 
-    One row per span; none of payments that nobody ever called fraud. Arguments as for `statements`.
+    One row per span; none of payments that were never labelled as fraud. Arguments as for `statements`.
     """
     known: Any = labels
     frauds = known.filter(known.is_fraud).select("transaction_id").distinct()

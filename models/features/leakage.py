@@ -56,7 +56,7 @@ def leaking_features(
 
 @dataclass(frozen=True)
 class Recomputed:
-    """Features that were learnt from, held against the same features computed from nothing but what was known.
+    """Features of the training set, compared with the same features computed from nothing but what was known.
 
     Attributes:
         moments: of the cut-offs that were compared, in words.

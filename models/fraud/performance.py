@@ -53,7 +53,7 @@ def matured_quality(scored: pa.Table, alerted: Collection[str], *, per_day: int)
     """Return the quality of the scores and alerts of one day. No card is left out, blocked or not.
 
     Args:
-        scored: every payment of the day: `customer_id`, `score` and `is_fraud` (NULL: nobody said anything).
+        scored: every payment of the day: `customer_id`, `score` and `is_fraud` (NULL: no label).
         alerted: customers with an alert on that day.
         per_day: cards that can be looked at in a day.
     """

@@ -14,7 +14,7 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS
 # pyright: basic
 
 
-#: Parts of a training set: learnt from, judged on, and learnt from by the refit alone.
+#: Parts of a training set: for training, for the hold-out, and for the refit alone.
 TRAIN, HOLDOUT, REFIT = "train", "holdout", "refit"
 
 
@@ -31,7 +31,7 @@ class FraudDays:
 def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
     """Return the newest days whose labels are known at the end of `as_of`.
 
-    Every label that is learnt from was known before the first payment of the hold-out.
+    Every label of the training rows was known before the first payment of the hold-out.
     """
     holdout_last = as_of - timedelta(days=LABEL_DELAY_DAYS)
     holdout_first = holdout_last - timedelta(days=holdout_days - 1)
@@ -42,8 +42,8 @@ def fraud_days(as_of: date, *, train_days: int, holdout_days: int) -> FraudDays:
 def fraud_rows(features: pa.Table, labels: pa.Table, days: FraudDays) -> pa.Table:
     """Return the labelled payments up to `days.holdout_last`, with `is_fraud` and `part`; ascending by moment and id.
 
-    Each side has the labels of its own moment: what is learnt from, those that were known when the hold-out began; what
-    is judged, those that are known in the end. Payments about which nothing was said by then are left out. A card is
+    Each side has the labels of its own moment: the training rows, those that were known when the hold-out began; what
+    is evaluated, those that are known in the end. Payments about which nothing was said by then are left out. A card is
     left out of a day of the hold-out if a fraud on it was known when the day began: a blocked card pays no more (the
     published protocol, `get_train_test_set` of chapter 5).
 

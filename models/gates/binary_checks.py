@@ -75,7 +75,7 @@ def precision_at_k(context: GateContext) -> GateCheck:
     limits = limits_of(context)
     k, drop = limits.top_per_day, limits.max_top_drop
     if k is None:
-        return GateCheck("precision_at_k", True, None, None, "not asked: nobody looks at the first of a day")
+        return GateCheck("precision_at_k", True, None, None, "not checked: `top_per_day` is not set")
     mine, theirs = (top_precision(context, name, k) for name in (CANDIDATE, context.reference))
     says = f"precision among the first {k} of a day {mine:.4f}, {context.reference} {theirs:.4f}"
     return GateCheck("precision_at_k", mine - theirs >= -drop, mine - theirs, -drop, says)

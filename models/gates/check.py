@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One question and its answer. `value` is compared with `threshold`; None where no single number tells."""
+    """One question and its answer. `value` is compared with `threshold`; None where no single number decides."""
 
     name: str
     passed: bool

@@ -130,7 +130,7 @@ def _cutoff_days(rows_: Dataset) -> tuple[date, ...]:
 
 def _overlaps(who: str, label_end: date, cutoffs: tuple[date, ...], day: date) -> list[str]:
     if label_end > day:
-        return [f"{who} learnt from labels up to {label_end}, after the hold-out's cut-off on {day}"]
+        return [f"{who} was trained on labels up to {label_end}, after the hold-out's cut-off on {day}"]
     if any(cutoff >= day for cutoff in cutoffs):
-        return [f"{who} learnt from rows of {max(cutoffs)}, not before the hold-out's cut-off on {day}"]
+        return [f"{who} was trained on rows of {max(cutoffs)}, not before the hold-out's cut-off on {day}"]
     return []

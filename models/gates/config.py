@@ -142,7 +142,7 @@ class RegressionGateConfig(GateConfig, frozen=True):
         default=0.75, ge=0, le=1, description="Share of the hold-out's labels within their interval, at least."
     )
     max_coverage: float = Field(
-        default=0.85, ge=0, le=1, description="The same, at most: a wider interval than promised tells less."
+        default=0.85, ge=0, le=1, description="The same, at most: a wider interval than promised says less."
     )
     max_feature_correlation: float = Field(
         default=0.98,

@@ -25,12 +25,12 @@ class NoChampion:
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion, or its judged settings trained on the candidate's rows.
+    """The champion, or its evaluated settings trained on the candidate's rows.
 
     Attributes:
         version: of the champion.
-        label_end: last day that any label looked at which `score` learnt from.
-        train_cutoffs: days of the cut-offs that it learnt from.
+        label_end: last day that any training label of `score` looked at.
+        train_cutoffs: days of its training cut-offs.
         score: gives the probability of each row of a table of features.
         says: what is compared, in words; empty for the champion as it is.
         is_renewed: the candidate has its settings, trained on newer rows.
@@ -51,7 +51,7 @@ class GateEvidence:
     Attributes:
         name: of the candidate, e.g. `xgboost`.
         model: the candidate.
-        split: rows it learnt from, rows it did not.
+        split: rows it was trained on, rows it was not.
         baselines: probabilities of the hold-out rows by simple models, that of `trained_baseline` among them.
         champion: the champion, or `NoChampion()`.
         control: what the candidate's trainer made of shuffled labels.

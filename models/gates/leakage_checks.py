@@ -9,7 +9,7 @@ from models.gates.leakage import feature_identities
 
 #: Rank correlation with the order of the rows from which on a feature is that order.
 _ROW_ORDER = 0.98
-#: A column of text with no more values than this names nobody.
+#: A column of text with no more values than this names no one.
 _FEW_VALUES = 20
 
 
@@ -76,4 +76,4 @@ def control_problems(context: GateContext) -> tuple[list[str], str]:
     words = context.task.reference.words
     if control.z <= context.config.max_control_z:
         return [], f"shuffled labels give {words} {control.value:.3f}"
-    return [f"shuffled labels were learnt ({words} {control.value:.3f}, {control.z:.1f} standard errors)"], ""
+    return [f"shuffled labels were learned ({words} {control.value:.3f}, {control.z:.1f} standard errors)"], ""

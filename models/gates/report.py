@@ -15,7 +15,7 @@ class GateReport:
     """The decision and its reasons.
 
     Attributes:
-        candidate: name of the model that was judged.
+        candidate: name of the model that was evaluated.
         checks: every check, in order.
         metrics: model -> name of a metric -> its value on the hold-out; the candidate first.
         slices: every part of the hold-out.

@@ -1,4 +1,4 @@
-"""Rows that a model can be learnt from at all: asked before anything is trained, and once more by the gate."""
+"""Rows that a model can be trained on at all: asked before anything is trained, and once more by the gate."""
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def check_sufficient(app: str, split: Split, config: GateConfig, task: Task) -> 
     failed = [check for check in (ask(context) for ask in task.sufficient) if not check.passed]
     if failed:
         raise TesseraError(
-            f"{app} cannot be learnt from these rows: {'; '.join(check.says for check in failed)}.",
+            f"{app} cannot be trained on these rows: {'; '.join(check.says for check in failed)}.",
             expected="rows with different labels, and features that tell them apart",
             todo="Ingest more history or more customers, and look at the labels and features of the training set "
             f"({app}_training_set in the lake); the limits are settings.{app}.gate in stack.yaml.",

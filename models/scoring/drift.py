@@ -107,7 +107,7 @@ class DriftMeter:
     Args:
         reference: of the training set.
         config: limits.
-        day: the day of the rows; with it, a shift that is only the growth of a young home is told from drift.
+        day: the day of the rows; with it, a shift that is only the growth of a young home is kept apart from drift.
     """
 
     def __init__(self, reference: DriftReference, config: DriftConfig, day: date | None = None) -> None:

@@ -70,7 +70,7 @@ class BinaryClassification(Task):
         return f"{outside} scores outside [0, 1]" if outside else ""
 
     def by_feature(self, split: Split, feature: str) -> Vector:
-        """Return Platt-calibrated probabilities by one feature; direction and scale are learnt from the training rows.
+        """Return Platt-calibrated probabilities by one feature; direction and scale are fitted on the training rows.
 
         Raises:
             TesseraError: no such feature.

@@ -96,7 +96,7 @@ class Regression(Task):
         return numbers_png(labels, predictions)
 
     def shift(self, judged: Vector, refit: Vector) -> float:
-        """Return the difference of the two means as a share of the judged model's mean absolute prediction."""
+        """Return the difference of the two means as a share of the evaluated model's mean absolute prediction."""
         scale = float(np.abs(judged).mean())
         return float(refit.mean() - judged.mean()) / scale if scale else float(refit.mean())
 

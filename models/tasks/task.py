@@ -77,7 +77,7 @@ class Task(ABC):
         return float(predictions.mean())
 
     def shift(self, judged: Vector, refit: Vector) -> float:
-        """Return how far the mean prediction of a refit is from that of the judged model, both of the same rows."""
+        """Return how far the mean prediction of a refit is from that of the evaluated model, both of the same rows."""
         return float(refit.mean() - judged.mean())
 
     def metric(self, name: str) -> Metric:

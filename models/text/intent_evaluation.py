@@ -102,7 +102,7 @@ def evaluate_intents(
         price_per_cpu_hour: EUR.
         seed: of the split.
         remembered: the embedder with the vectors that it has computed before; None: none.
-        progress: told what is being done.
+        progress: called with what is being done.
 
     Raises:
         TesseraError: the training rows have too few labels.

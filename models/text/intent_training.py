@@ -96,7 +96,7 @@ def train_intents(
         embedder: its weights stay as they are.
         retention: share of validation texts in scope that thresholds keep, unless `oos` rows choose it.
         seed: of the split.
-        progress: told what is being done.
+        progress: called with what is being done.
 
     Raises:
         TesseraError: fewer than two labels that have two different texts each.

@@ -11,7 +11,7 @@ from models.text.embedder import Embedder
 # scikit-learn has no static types.
 # pyright: basic
 
-#: Words, and signs that are none of a word: a text without words keeps something that can be told apart.
+#: Words, and signs that are none of a word: a text without words keeps something that distinguishes it.
 _WORDS_AND_SIGNS = r"(?u)\b\w+\b|[^\w\s]"
 #: Of so many texts, pieces of words that stand in one of them only are left out: most pieces do.
 _MANY = 1000

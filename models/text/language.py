@@ -11,7 +11,7 @@ from models.errors import TesseraError, choose_from
 
 @dataclass(frozen=True)
 class DetectedLanguage:
-    """A language and its probability among the supported ones; `is_default` if the text told too little."""
+    """A language and its probability among the supported ones; `is_default` if the text was too short or mixed."""
 
     language: str
     confidence: float
@@ -19,7 +19,7 @@ class DetectedLanguage:
 
 
 class LanguageDetector:
-    """Detects one of the supported languages (ISO 639-1 codes), or gives the default for a text that tells too little.
+    """Detects one of the supported languages (ISO 639-1 codes), or the default for a text too short or mixed.
 
     Args:
         languages: supported ones; what is asked about is taken to be in one of them.

@@ -18,7 +18,10 @@ class RefitConfig(BaseModel):
         default=True, description="Refit the evaluated settings on all mature rows, hold-out included."
     )
     min_rank_correlation: float = Field(
-        default=0.95, ge=-1, le=1, description="Spearman correlation with the judged model's scores of tonight's rows."
+        default=0.95,
+        ge=-1,
+        le=1,
+        description="Spearman correlation with the evaluated model on tonight's rows.",
     )
     max_mean_shift: float = Field(
         default=0.02,

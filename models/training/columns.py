@@ -14,7 +14,7 @@ Direction = Literal[-1, 1]
 
 @dataclass(frozen=True)
 class PurchaseHistory:
-    """The columns that tell a customer's purchases, in days, and the horizon of the label.
+    """The columns that describe a customer's purchases, in days, and the horizon of the label.
 
     Attributes:
         purchase_days: days with a purchase.

@@ -56,9 +56,9 @@ class Split:
 
     Attributes:
         train: rows to learn from.
-        holdout: rows of the hold-out cut-offs, which nothing was learnt from.
+        holdout: rows of the hold-out cut-offs, which no model was trained on.
         holdout_table: the same hold-out rows as a table in the same order, for models with other features.
-        encoder: learnt from the training rows.
+        encoder: fitted on the training rows.
         label_end: last day that any training label looked at.
         train_cutoffs: days of the training cut-offs, ascending.
         dropped: rows that belong to neither side, because their labels reach beyond the hold-out's cut-off.
@@ -128,11 +128,11 @@ def split(
 
 @dataclass(frozen=True)
 class Whole:
-    """Every row whose label is known: what the judged settings are refit on.
+    """Every row whose label is known: what the evaluated settings are refit on.
 
     Attributes:
         train: the rows.
-        encoder: learnt from them.
+        encoder: fitted on them.
         label_end: last day that any of their labels looked at.
         cutoffs: days of their cut-offs, ascending.
     """

@@ -9,7 +9,7 @@ RECIPE = "recipe.json"
 
 
 class Recipe(BaseModel):
-    """The judged settings of a model.
+    """The evaluated settings of a model.
 
     Attributes:
         trainer: kind of the trainer (`xgboost`), or the dotted path of a third party's config class.

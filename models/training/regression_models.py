@@ -138,7 +138,7 @@ def fit_xgboost_regression(
         rows: float32, shape `(n, n_features)`, NaN where missing.
         labels: numbers, shape `(n,)`.
         groups: entity of each row.
-        target: scale that is learnt on; squared errors on it are minimised.
+        target: scale of the training target; squared errors on it are minimised.
         share: of the labels that an interval holds.
         parameters: XGBoost's own, as it spells them.
         boosting: rounds, patience, folds and seed.
@@ -161,7 +161,7 @@ def fit_ridge(
         rows: float32, shape `(n, n_features)`, NaN where missing.
         labels: numbers, shape `(n,)`.
         groups: entity of each row.
-        target: scale that is learnt on.
+        target: scale of the training target.
         share: of the labels that an interval holds.
         penalty: scikit-learn's `alpha`; larger means stronger L2 shrinkage.
         folds: number of cross-validation folds.

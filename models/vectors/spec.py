@@ -67,7 +67,7 @@ class IndexSpec(BaseModel):
         space: of its vectors.
         payload: name -> type of the fields that hits carry and filters read; a row may lack some.
         subject: entity (`models.erasure.tombstones.ENTITIES`) whose ids the column `subject` holds; "" if rows belong
-            to nobody.
+            to no one.
         tokenizer: how texts are taken apart for BM25, one of `models.vectors.tokens.TOKENIZERS`; "": no lexical search.
     """
 

@@ -118,14 +118,14 @@ def _features(found: dict[str, Any]) -> str:
 def _training(found: dict[str, Any]) -> str:
     return (
         f"{found[keys.ROW_COUNT]:,} rows at {found[keys.CUTOFFS]} past cut-offs, "
-        f"{found[keys.CHURN_RATE]:.1%} churned, judged at {found[keys.HOLDOUT]}"
+        f"{found[keys.CHURN_RATE]:.1%} churned, evaluated at {found[keys.HOLDOUT]}"
     )
 
 
 def _payments(found: dict[str, Any]) -> str:
     return (
         f"{found[keys.ROW_COUNT]:,} payments, {found[keys.FRAUD_SHARE]:.2%} fraud, "
-        f"trained on {found[keys.TRAINED_ON]}, judged on {found[keys.HOLDOUT]}"
+        f"trained on {found[keys.TRAINED_ON]}, evaluated on {found[keys.HOLDOUT]}"
     )
 
 
@@ -277,7 +277,7 @@ _SECTIONS = (
 
 
 def _rows_at_cutoffs(found: dict[str, Any]) -> str:
-    return f"{found[keys.ROW_COUNT]:,} rows at {found[keys.CUTOFFS]} past cut-offs, judged at {found[keys.HOLDOUT]}"
+    return f"{found[keys.ROW_COUNT]:,} rows at {found[keys.CUTOFFS]} past cut-offs, evaluated at {found[keys.HOLDOUT]}"
 
 
 def _rows_scored(found: dict[str, Any]) -> str:

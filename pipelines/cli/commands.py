@@ -255,7 +255,7 @@ def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) ->
 @_command
 @click.argument("entity")
 @click.argument("id")
-@click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names nobody.")
+@click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names no one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--even-if-unknown", is_flag=True, help="Erase an id that no row has yet.")
 def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:

@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.5
 
 
 def dev(port: int) -> int:
-    """Serve until SIGINT or SIGTERM, then end every process that belongs to it. 0 if it was told to stop.
+    """Serve until SIGINT or SIGTERM, then end every process that belongs to it. 0 if a signal stopped it.
 
     Runs under way are canceled then; runs whose process is gone are ended as failed before and after. A second server
     on the same home would take the first one's runs from its queue.
@@ -43,7 +43,7 @@ def dev(port: int) -> int:
     if code is not None:
         raise TesseraError(
             f"Dagster ended by itself, with exit code {code}.",
-            expected="that it serves until it is told to stop",
+            expected="that it serves until a signal stops it",
             todo="Its last lines above say why; correct that and start `tessera dev` again.",
         )
     err.print("Stopped; none of the processes is left.")

@@ -83,7 +83,7 @@ def _flushed(code: int) -> int:
 
 
 def _broken_pipe() -> int:
-    """Nobody reads what is printed: no mistake, and nothing to say."""
+    """The reader of the output has gone: no mistake, and nothing to say."""
     _discard_output()
     return _BROKEN_PIPE
 

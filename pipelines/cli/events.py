@@ -1,4 +1,4 @@
-"""`tessera events`: publish events, replay the past, look at what waits and at what nobody could use."""
+"""`tessera events`: publish events, replay the past, look at what waits and at dead letters."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def drop(group: str, *, yes: bool) -> None:
     """Drop an abandoned group after asking: nothing is kept for it any more.
 
     Raises:
-        TesseraError: there is no such group, nobody to ask, or the queue does not answer.
+        TesseraError: there is no such group, no terminal to ask at, or the queue does not answer.
     """
     queue = active_ports().events
     groups = queue.groups()

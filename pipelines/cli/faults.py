@@ -103,7 +103,7 @@ _PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
 
 
 def fault_in(text: str) -> TesseraError | None:
-    """Return the fault of the machine that a library's message tells of; None if it tells of none."""
+    """Return the fault of the machine that a library's message describes; None if it describes none."""
     for fault in _FAULTS:
         if fault.pattern.search(text):
             if fault in _UNCLEAR and "sqlite3" in text:

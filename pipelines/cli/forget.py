@@ -28,7 +28,7 @@ def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) 
     """Erases the entity after asking, and shows what was removed and where the proof lies.
 
     Raises:
-        TesseraError: unknown kind of entity, an id that nobody has, nobody to ask, or a store that does not answer.
+        TesseraError: unknown kind of entity or id, no terminal to ask at, or a store that does not answer.
     """
     id = id.strip(BLANKS)  # as ingestion does
     _check(entity, id, why)
@@ -55,7 +55,7 @@ def _check(entity: str, id: str, why: str) -> None:
     if id.lower() in why.lower():
         raise TesseraError(
             f"--why names the {entity}, and is kept in the proof.",
-            expected="a reason that names nobody",
+            expected="a reason that names no one",
             todo="Say it without the id, for example `--why 'request of 2026-03-02, art. 17'`.",
         )
 
@@ -114,5 +114,7 @@ def _card(record: Erasure, proof: Path) -> Panel:
 def _models(record: Erasure) -> str:
     names = [f"{m.app} {m.version}{' (champion)' if m.champion else ''}" for m in record.learnt]
     more = f" and {len(names) - _SHOWN_VERSIONS} more" if len(names) > _SHOWN_VERSIONS else ""
-    learnt = f"learnt from it: {', '.join(names[:_SHOWN_VERSIONS])}{more}" if names else "none is known to have learnt"
-    return learnt + (f"; {len(record.unsure)} of which nobody can say" if record.unsure else "")
+    learnt = (
+        f"trained on it: {', '.join(names[:_SHOWN_VERSIONS])}{more}" if names else "none is known to be trained on it"
+    )
+    return learnt + (f"; {len(record.unsure)} for which it is unknown" if record.unsure else "")

@@ -41,7 +41,7 @@ def init(table: str, place: Path, wishes: Wishes) -> None:
     """Write a profile that reads `place`, and print what was taken for what and the next two commands.
 
     Raises:
-        TesseraError: the file cannot be read, a column cannot be told, or the profile exists already.
+        TesseraError: the file cannot be read, a column cannot be inferred, or the profile exists already.
     """
     if table not in TABLES:
         raise TesseraError(

@@ -49,7 +49,7 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
     """Move the pointer of the day back to what it last named, else to the audited scores that wait.
 
     Raises:
-        TesseraError: there is nothing to publish, or the audit blocked it and nobody overrules it with a reason.
+        TesseraError: there is nothing to publish, or the audit blocked it and it is not overruled with a reason.
     """
     stack = active_stack()
     day = known_day(day_text, stack)

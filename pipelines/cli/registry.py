@@ -57,7 +57,7 @@ def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool
 
     Raises:
         TesseraError: there is no such version, it is the champion already, it does not score the golden set, it never
-            was champion, or the gate stopped it and nobody insists.
+            was champion, or the gate stopped it and `--even-if-refused` is not given.
     """
     registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):
@@ -70,7 +70,7 @@ def promote(app: str, version: str, why: str | None, *, even_if_refused: bool) -
 
     Raises:
         TesseraError: there is no such version, it is the champion already, its golden set scores otherwise, or the gate
-            did not let it pass and nobody insists.
+            did not let it pass and `--even-if-refused` is not given.
     """
     registry = active_ports().registry
     with registry.lock(known_app(app, APPS)):

@@ -146,7 +146,7 @@ def execute(
     outcome = Outcome(job, day, str(uuid.uuid4()))
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"
-    # A job of checks alone has no partitions: each of its steps is told the day.
+    # A job of checks alone has no partitions: each of its steps gets the day.
     partition = day.isoformat() if definition.partitions_def else None
     ops = ops if partition else {step: {"config": {"day": day.isoformat()}} for step in steps}
     started = time.monotonic()

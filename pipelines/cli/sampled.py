@@ -1,4 +1,4 @@
-"""A sample of a source's rows, judged by the contract: share and example of each reason, and a way out."""
+"""A sample of a source's rows, checked by the contract: share and example of each reason, and a way out."""
 
 import json
 import re
@@ -46,7 +46,7 @@ class Sampled:
 
 
 def sampled(table: str, source: Source, rows: int = SAMPLED_ROWS) -> Sampled:
-    """Return the first `rows` rows of a table as the contract judges them.
+    """Return the first `rows` rows of a table as the contract checks them.
 
     Duplicates are found within the sample only, and prices are not compared with a catalogue.
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the end of a command, or a flag for commands that work until they are told to stop."""
+"""SIGINT and SIGTERM: the end of a command, or a flag for commands that work until a signal stops them."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-#: They end a command; whoever started this process may have told it to ignore SIGINT (a script with `&`).
+#: They end a command; whoever started this process may have made it ignore SIGINT (a script with `&`).
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -37,7 +37,7 @@ class Received:
         self._number: int | None = None
 
     def check(self) -> None:
-        """End the command if it was told to stop.
+        """End the command if a signal has asked it to stop.
 
         Raises:
             Stopped: it was.

@@ -68,7 +68,7 @@ class _Totals:
 
 
 def stream(app: str, limit: int, *, until_empty: bool) -> None:
-    """Scores events until it is told to stop (Ctrl-C, SIGTERM), or with `until_empty` until none waits.
+    """Scores events until a signal stops it (Ctrl-C, SIGTERM), or with `until_empty` until none waits.
 
     Raises:
         Stopped: a signal came before the queue was empty, where that is the end.

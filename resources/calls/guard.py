@@ -35,7 +35,7 @@ class Guard:
         name: of the model, in messages and spans.
         operation: `embeddings` or `chat`, in spans.
         policy: limits and prices.
-        is_remote: the model is on another machine: timeouts end calls, and its price must be told.
+        is_remote: the model is on another machine: timeouts end calls, and its price must be set.
         clock: seconds.
         sleep: waits for so many seconds.
     """

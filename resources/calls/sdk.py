@@ -29,7 +29,7 @@ def closed_with(adapter: object, client: Any) -> Any:
 
 
 def tokens(answer: Any, name: str) -> int:
-    """Return a number of tokens as the service tells it; 0 if it tells none."""
+    """Return a number of tokens as the service reports it; 0 if it reports none."""
     return int(getattr(answer.usage, name, 0) or 0)
 
 

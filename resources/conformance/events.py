@@ -383,7 +383,7 @@ class EventsConformance(Conformance):
     def _interleaved(self, opened: Open, steps: list[tuple[str, int]]) -> None:
         """Two members in any interleaving; the order per subject is that of publication, each event handled once.
 
-        What is erased counts for nobody, whether it was handled before, is held, or still to come.
+        What is erased counts for no group, whether it was handled before, is held, or still to come.
         """
         group = f"g{time.monotonic_ns()}"
         members = [opened(lease_seconds=600), opened(lease_seconds=600)]
@@ -568,7 +568,7 @@ class EventsConformance(Conformance):
         assert _retained(events).prune(before=later) == 4
         events.delete_group("g")
         assert events.groups() == []
-        assert events.publish([event(n) for n in (5, 6, 7)]) == 3, "what was pruned waits for nobody"
+        assert events.publish([event(n) for n in (5, 6, 7)]) == 3, "what was pruned waits for no group"
         with pytest.raises(TooFarBehind, match="4 events wait already"):
             events.publish([event(8)])
         events.acknowledge("left", [one.offset for one in held])  # a member that was still at work

@@ -210,11 +210,11 @@ class RegistryConformance(Conformance):
     ) -> None:
         version = registry.register("churn", package, parameters={}, metrics={}, tags={"kind": "linear"}, report="")
         call: dict[str, Any] = {"action": "promote", "who": "ann", "run_id": "", "metrics": {}}
-        with pytest.raises(TesseraError, match=r"the gate never judged it.*--even-if-refused --why"):
+        with pytest.raises(TesseraError, match=r"the gate never evaluated it.*--even-if-refused --why"):
             registry.set_champion("churn", version, why="w", **call)
         assert registry.ledger("churn") == []
         entry = registry.set_champion("churn", version, why="it is an import", even_if_refused=True, **call)
-        assert (registry.champion("churn"), entry.refusal) == (version, "the gate never judged it")
+        assert (registry.champion("churn"), entry.refusal) == (version, "the gate never evaluated it")
 
     def test_a_rollback_goes_to_former_champions_only(self, registry: Registry, package: Path) -> None:
         for _ in range(2):

@@ -27,7 +27,7 @@ def page_row(page: str, *visits: Row) -> Row:
 
 
 def _kept(row: Row, is_kept: Callable[[int, int], bool]) -> Cut:
-    """Keep some visits, told by time and number, of a row of `page`."""
+    """Keep some visits, keyed by time and number, of a row of `page`."""
     every = [tuple(map(int, one.split(":"))) for one in row[-1].decode().split(";")]
     left = [one for one in every if is_kept(*one)]
     packed = ";".join(f"{at}:{number}" for at, number in left).encode()

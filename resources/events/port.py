@@ -29,7 +29,7 @@ class Delivered:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An event that nobody could use, with the reason. `body` is the event as it came, valid or not (see `as_text`)."""
+    """An event that could not be processed, and why. `body` is the event as delivered, valid or not (see `as_text`)."""
 
     body: str
     reason: str

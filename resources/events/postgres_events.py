@@ -99,7 +99,7 @@ class PostgresEvents(SqlEvents):
     def _scrub(self) -> None:
         """Bytes of removed rows stay in Postgres's own files until it writes over them, and in its log and backups.
 
-        `VACUUM FULL` removes them from the files at once, while nobody can read.
+        `VACUUM FULL` removes them from the files at once, and blocks readers meanwhile.
         """
 
 

@@ -52,7 +52,7 @@ BACKLOG = """SELECT (SELECT number FROM newest) - r.through
     FROM reader r"""
 
 _EVENT = "e.number, e.source, e.id, e.type, e.time_us, e.subject, e.data"
-#: Handed out before, held by nobody, and nobody holds an earlier one of the same subject.
+#: Handed out before, not leased, and no earlier one of the same subject is leased.
 AGAIN = f"""SELECT {_EVENT}, d.attempt + 1 FROM delivery d JOIN event e ON e.number = d.number
     WHERE d.name = :name AND d.leased_until_us <= :now AND NOT EXISTS (
         SELECT 1 FROM delivery h WHERE h.name = :name AND h.subject = d.subject AND h.number < d.number

@@ -144,7 +144,7 @@ class _Statements:
 
 
 def _worded(statement: str) -> str:
-    """Nobody else writes while a transaction lasts: there is nothing to lock."""
+    """A transaction excludes other writers: there is nothing to lock."""
     return statement.removesuffix(" FOR UPDATE")
 
 

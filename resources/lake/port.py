@@ -164,7 +164,7 @@ class Lake(ABC):
         anything is missing leaves the table as a whole, so that it is written again. Without damage, no new version.
 
         Raises:
-            TesseraError: so much is damaged that nobody can say what the table held.
+            TesseraError: so much is damaged that it is unknown what the table held.
         """
         return ()
 
@@ -233,7 +233,7 @@ class ErasableLake(Lake):
         Args:
             table: which must exist.
             where: a condition on the table's columns.
-            planned: told what will be removed, right before it is, if anything will.
+            planned: called with what will be removed, right before it is, if anything will.
 
         Raises:
             TesseraError: the table does not exist.

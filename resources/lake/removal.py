@@ -40,7 +40,7 @@ def rewrite_without(table: ds.Dataset, files: pa_fs.FileSystem, where: pc.Expres
     """
     from pyarrow.dataset import get_partition_keys  # brings pandas, which loading the definitions must not
 
-    kept = ~pc.coalesce(where, pc.scalar(False))  # where nobody can say, the row stays
+    kept = ~pc.coalesce(where, pc.scalar(False))  # where it is unknown, the row stays
     for number, fragment in enumerate(table.get_fragments()):
         removed = fragment.count_rows(filter=where)
         if not removed:

@@ -39,7 +39,7 @@ class TableLog:
         self._uri, self._files, self._options, self._is_local = uri, files, dict(options), is_local
 
     def read(self) -> tuple[DeltaTable | None, bool]:
-        """Return the version that the log tells, None if it tells none, and whether the manifest agrees."""
+        """Return the version that the log records, None if it records none, and whether the manifest agrees."""
         manifest = self._manifest()
         try:
             standing = DeltaTable(self._uri, storage_options=self._options)

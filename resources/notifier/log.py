@@ -70,7 +70,7 @@ class LogNotifier(ErasableNotifier):
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Nobody else writes the file meanwhile: a line must not go into one that is being replaced."""
+        """No other process writes the file meanwhile: a line must not go into one that is being replaced."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self._path}.lock", timeout=_WAIT_SECONDS):

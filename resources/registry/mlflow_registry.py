@@ -281,7 +281,7 @@ def _log(client: MlflowClient, run_id: str, model_id: str, registration: _Regist
 
 
 def _end_killed_runs(client: MlflowClient, experiment: str) -> None:
-    """Nobody else registers at this moment, so a run of ours that is still open was killed."""
+    """No other process registers at this moment, so a run of ours that is still open was killed."""
     for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' and tags.`{_REGISTRATION}` = 'true'"):
         client.set_terminated(run.info.run_id, "KILLED")
 

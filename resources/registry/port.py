@@ -115,7 +115,7 @@ class Registry(ABC):
             metrics: the numbers that decided.
             even_if_refused: a person insists on a version that the gate stopped, or on a rollback to one that never
                 was champion; the ledger keeps both `why` and what was overruled.
-            judged: the version that the gate judged, where `version` is its refit; the ledger keeps it.
+            judged: the version that the gate evaluated, where `version` is its refit; the ledger keeps it.
 
         Raises:
             TesseraError: no such version, one that is refused (or insisted on without a `why`), one whose files are not

@@ -321,7 +321,7 @@ def _reader(files: Sequence[AttemptFile]) -> pa.RecordBatchReader:
 
 
 def _others(rows: pa.RecordBatchReader, gone: Mapping[str, Forgotten]) -> pa.RecordBatchReader:
-    """The rows that name nobody who was forgotten."""
+    """The rows that name no erased entity."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in rows:

@@ -142,7 +142,7 @@ class Sink(ABC):
         """Return the publication of the day, or None.
 
         Raises:
-            DamagedScores: the record that would tell is lost or unreadable.
+            DamagedScores: the record that would say it is lost or unreadable.
         """
 
     @abstractmethod
@@ -231,11 +231,11 @@ class ErasableSink(Sink):
 
         Args:
             app: the application; one without any scores is left with the tombstone.
-            column: key column that names the entity, e.g. `customer_id`; rows without it name nobody.
+            column: key column that names the entity, e.g. `customer_id`; rows without it name no one.
             id: as in that column.
             why: kept in the records; must not name the entity.
             who: the person, or the job.
-            planned: told what will be removed, right before it is, if anything will.
+            planned: called with what will be removed, right before it is, if anything will.
         """
 
 

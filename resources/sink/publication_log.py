@@ -27,7 +27,7 @@ class PublicationLog(RecordLog[Publication]):
         return newest if newest and newest.action == "publish" else None
 
     def readable_standing(self, day: date) -> Publication | None:
-        """Return the publication of the day; None also if the record that would tell is lost or unreadable."""
+        """Return the publication of the day; None also if the record that would say it is lost or unreadable."""
         try:
             return self.standing(day)
         except DamagedScores:

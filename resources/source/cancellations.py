@@ -20,7 +20,7 @@ _PARTLY = ("partially_refunded", "partially refunded")
 
 
 def cancellations(raw: pa.Table, order_id: str) -> tuple[str, list[str]]:
-    """Condition on the rows that are sales (empty: on none), and what to tell about it.
+    """Condition on the rows that are sales (empty: on none), and the note about it.
 
     Systems that write an order's status on its first line alone (Shopify) leave nothing in the other lines that a
     condition on rows could read; leaving out the first line alone would score half an order.

@@ -83,7 +83,7 @@ def _checked_encoding(file: Path, head: bytes, encoding: str) -> str:
 
 
 def likely_encoding(head: bytes) -> str:
-    """Encoding that the first bytes of a file tell by their mark or zero bytes, else an empty text."""
+    """Encoding that the first bytes of a file show by their mark or zero bytes, else an empty text."""
     return _marked(head) or _wide(head)
 
 
@@ -133,7 +133,7 @@ def _misread(file: Path, encoding: str, error: UnicodeDecodeError) -> TesseraErr
 
 
 def _undecodable(file: Path, encoding: str) -> tuple[int, bytes]:
-    """Return number and bytes of the first line that cannot be decoded; (0, b"") where lines cannot be told apart."""
+    """Return number and bytes of the first line that cannot be decoded; (0, b"") where lines cannot be separated."""
     if encoding.startswith(("utf-16", "utf-32")):
         return 0, b""
     with opened(file) as stream:

@@ -185,7 +185,7 @@ class Bound:
     def original(self) -> str:
         """Return the row as it stands in the file, as one JSON object; numbers that JSON does not know are texts.
 
-        Of a row that cannot be read: why (`UNREADABLE`), its text (`_line`), and what could be told apart.
+        Of a row that cannot be read: why (`UNREADABLE`), its text (`_line`), and the fields that could be separated.
         """
         fields = ", ".join(f"{text(column)}, {_json(column, kind)}" for column, kind in self.types.items())
         problem = f"{text(UNREADABLE)}, {PROBLEM}, '_line', {TEXT}"

@@ -56,17 +56,17 @@ def propose(
     Args:
         raw: rows with the file's own columns and types; those of a CSV file are texts.
         given: contract column -> the file's column, from a person: counts before any guess.
-        currency: ISO 4217 code where no column and no sign tells it.
+        currency: ISO 4217 code where no column and no sign shows it.
         dates: order of day and month where the dates of the sample fit both.
 
     Raises:
-        TesseraError: a column that orders need cannot be told, or nothing reads its dates.
+        TesseraError: a column that orders need cannot be inferred, or nothing reads its dates.
     """
     found = _found(raw, given or {})
     if not raw.num_rows:
         raise TesseraError(
             "The file has a header line and no row below it.",
-            expected="at least one order, from which dates and numbers are told",
+            expected="at least one order, from which formats of dates and numbers are inferred",
             todo="Export the orders again, one line for each item.",
         )
     sample = _Sample(raw)

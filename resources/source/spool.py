@@ -90,7 +90,7 @@ def _delete(folder: Path, lock: FileLock) -> None:
 
 
 def _delete_left(cache: Path) -> None:
-    """Delete the folders of processes that were killed: nobody holds their locks."""
+    """Delete the folders of processes that were killed: no process holds their locks."""
     for path in cache.glob(f"{_PREFIX}*/{_LOCK}"):
         lock = FileLock(path, blocking=False)
         try:
@@ -120,7 +120,7 @@ def _in_blocks(found: Iterator[Record]) -> Iterator[list[Record]]:
 
 
 def _without_separator(lines: Iterator[str], file: Path, form: Format) -> Iterator[str]:
-    """Without the first line `sep=;`, by which Excel is told the delimiter."""
+    """Without the first line `sep=;`, which gives Excel the delimiter."""
     for first in lines:
         said = first.rstrip("\r\n").lower()
         if len(said) == 5 and said.startswith("sep="):

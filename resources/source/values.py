@@ -112,7 +112,7 @@ def typed(column: Column, expression: str, kind: str, decimal: str, zones: Mappi
         case "bool":
             return f"TRY_CAST({value} AS BOOLEAN)"
         case "string":
-            if _NESTED.search(kind):  # the text of a list or a struct would be a value that nobody has
+            if _NESTED.search(kind):  # the text of a list or a struct would be a value that no row has
                 return "CAST(NULL AS VARCHAR)"
             return _id(value, kind) if column.is_id else f"TRY_CAST({value} AS VARCHAR)"
 

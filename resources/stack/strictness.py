@@ -206,7 +206,7 @@ def _item_kinds(root: Any, arguments: tuple[Any, ...], number: int) -> list[Any]
 
 
 def _checked_references(value: Any, place: Place) -> Any:
-    """Any value, its references as they are: nobody knows yet what they are for."""
+    """Any value, its references as they are: their use is not yet known."""
     if is_reference(value):
         _reference(value, place, is_text=True)
         return value

@@ -20,7 +20,8 @@ class RidgeRegressionTrainerConfig(dg.Config):
 
     kind: Literal["ridge_regression"] = "ridge_regression"
     target: Literal["log1p", "identity"] = Field(
-        default="log1p", description="Scale that is learnt on: log1p for counts and amounts from 0 on, else identity."
+        default="log1p",
+        description="Scale of the training target: log1p for counts and amounts >= 0, else identity.",
     )
     interval_share: float = Field(
         default=0.8, gt=0, lt=1, description="Share of the labels that a prediction interval holds."

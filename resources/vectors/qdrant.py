@@ -117,8 +117,8 @@ class QdrantVectors(Vectors):
         if stones and key is None:
             raise TesseraError(
                 f"The key of the tombstones in {_RECORDS} at {self._config.url} is gone.",
-                expected="it beside the tombstones; without it nobody can be recognised",
-                todo="Restore it from a backup; until then nothing is written, so that nobody comes back.",
+                expected="it beside the tombstones; without it no one can be recognised",
+                todo="Restore it from a backup; until then nothing is written, so that no one comes back.",
             )
         found = [Tombstone(digest=one["digest"], fingerprint=one["fingerprint"]) for one in stones]
         return Forgotten(entity, bytes.fromhex(key["key"]) if key else b"", found)

@@ -28,7 +28,7 @@ def features_of(home: Home, day: date) -> pa.Table:
 
 
 def champion(home: Home) -> str:
-    """The version in charge: what the gate judged, or its refit where that agrees."""
+    """The version in charge: what the gate evaluated, or its refit where that agrees."""
     version = home.opened().open("registry").champion("churn")
     assert version in ("1", "2")
     return version
@@ -40,7 +40,7 @@ def test_the_card_says_on_one_screen_what_was_published(trained: Home) -> None:
     assert len(card.strip().splitlines()) <= 25
     assert f"{rows:,} customers" in card
     assert f"published, {rows} rows" in card
-    assert f"version {champion(trained)} promoted" in card, "version 1, which was judged, or its refit, version 2"
+    assert f"version {champion(trained)} promoted" in card, "version 1, which was evaluated, or its refit, version 2"
 
 
 def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ D, NEXT = DAY.isoformat(), DAY + timedelta(days=1)
 
 @pytest.fixture
 def customer(trained: Home, tmp_path: Path) -> str:
-    """Someone the model learnt from, with refused rows too, who is scored and not contacted."""
+    """Someone the model was trained on, with refused rows too, who is scored and not contacted."""
     lake = trained.opened().open("lake")
     originals = lake.scan("quarantine_orders").to_table()["original"].to_pylist()
     refused = {json.loads(original)["customer_id"] for original in originals}
@@ -60,9 +60,9 @@ def test_a_customer_is_forgotten_and_stays_so(home: Home, customer: str, tmp_pat
     record = Erasure.model_validate_json(file.read_text())
     assert record.digest[:12] in card
     assert file.name in card
-    assert "learnt from it: churn 2" in card
+    assert "trained on it: churn 2" in card
     learnt = [(entry.version, entry.as_of) for entry in record.learnt]
-    assert learnt == [("2", DAY), ("1", DAY)], "the refit, and the version that was judged"
+    assert learnt == [("2", DAY), ("1", DAY)], "the refit, and the version that was evaluated"
     assert sum(entry.champion for entry in record.learnt) == 1
     removed = {name for name, place in record.places.items() if place.rows}
     assert removed >= {"online: churn_customer", "lake: orders", "lake: quarantine_orders", "lake: customers"}

@@ -53,7 +53,7 @@ def tessera(home: Path, *arguments: str) -> str:
 @pytest.mark.real
 def test_train_replay_stream(home: Path) -> None:
     trained = tessera(home, "run", "fraud_training", "--date", "2018-08-21")
-    assert "trained on 2018-07-25 to 2018-07-31, judged on 2018-08-08 to 2018-08-14" in trained
+    assert "trained on 2018-07-25 to 2018-07-31, evaluated on 2018-08-08 to 2018-08-14" in trained
     promoted = re.search(r"version (\d) promoted", trained)
     assert promoted is not None
     champion = promoted[1]

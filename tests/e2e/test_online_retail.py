@@ -57,7 +57,7 @@ def test_one_command_publishes_scores_of_real_customers(folder: Path, tmp_path: 
     known = lake.scan("churn_training_set").to_table(columns=["event_timestamp", "recency_days", "churned"])
     holdout = known.filter(pc.equal(known["event_timestamp"], pc.max(known["event_timestamp"])))
     recency_only = auc(holdout["recency_days"].to_numpy(), holdout["churned"].to_numpy() == 1)
-    *_, champion = home.opened().open("registry").versions("churn")  # the first: the one that was judged
+    *_, champion = home.opened().open("registry").versions("churn")  # the first: the one that was evaluated
     assert champion.tags["gate"] == "passed"
     assert champion.metrics["auc"] > recency_only > 0.6
 

@@ -18,7 +18,7 @@ from resources.stack.loader import ROOT
 OWN = (".venv/bin/tessera init", ".venv/bin/tessera check --profile", ".venv/bin/tessera run churn_nightly --profile")
 ELSEWHERE = (*OWN, "make test", "make dev", "TESSERA_DATA_DIR=", "TESSERA_PROFILE=fraud", ".venv/bin/tessera forget")
 FRAUD = ("fraud", "events", "alerts")
-#: The shipped shop, whose alerts the README names; a model that is trained and judged in a third of the time.
+#: The shipped shop, whose alerts the README names; a model that is trained and evaluated in a third of the time.
 FAST_GATE = {"top_per_day": 20, "n_bootstrap": 100}
 
 
@@ -90,7 +90,7 @@ def _ends_well(line: str, project: Path, home: Home) -> str:
 
 
 def _give_it_a_second_champion(home: Home) -> None:
-    """The first run registers two versions, the one that the gate judged and its refit: the other one takes over."""
+    """The first run registers two versions, the one that the gate evaluated and its refit: the other one takes over."""
     (other,) = {"1", "2"} - {home.opened().open("registry").champion("churn")}
     insist = ("--even-if-refused", "--why", "the README rolls back from here")
     home.tessera("promote", "churn", "--version", other, *insist)

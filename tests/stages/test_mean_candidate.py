@@ -64,7 +64,7 @@ def test_a_champion_that_is_a_mean_is_compared_by_its_settings_when_others_are_n
     trained(registry, [MEAN], AS_OF)
     other = TrainerSettings.model_validate({"kind": "xgboost", "max_rounds": 20, "folds": 2})
     found = trained(registry, [other], AS_OF + timedelta(days=7))
-    assert "(its judged settings, trained on the same rows)" in found.says("champion")
+    assert "(its evaluated settings, trained on the same rows)" in found.says("champion")
 
 
 def test_a_task_that_declares_no_purchases_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What serves knows the newest rows, and what the gate compares never saw the rows that it is judged on."""
+"""What serves knows the newest rows, and what the gate compares never saw the rows that it is evaluated on."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -93,12 +93,12 @@ def test_a_better_candidate_is_promoted_seven_days_after_a_refit(night: Night) -
     night.train(weak())
     found = night.train(LINEAR, as_of=AS_OF + WEEK)
     assert found.report.passed, found.report.markdown(picture=False)
-    assert "over version 2 (its judged settings, trained on the same rows)" in found.says("champion")
+    assert "over version 2 (its evaluated settings, trained on the same rows)" in found.says("champion")
     assert [entry.to_version for entry in night.registry.ledger("churn")] == ["2", "4"]
 
 
 def test_what_the_champion_is_compared_by_has_never_seen_the_hold_out(night: Night) -> None:
-    """The refit itself would be far better on rows that it learnt from; its settings on the same rows are equal."""
+    """The refit itself would be far better on rows that it was trained on; its settings on the same rows are equal."""
     night.train(LINEAR)
     found = night.train(SIMILAR, as_of=AS_OF + WEEK)
     numbers = found.report.metrics
@@ -112,7 +112,7 @@ def test_a_champion_that_has_seen_the_hold_out_closes_the_gate(night: Night) -> 
     assert "recipe.json" not in verified(night.registry, "churn", "2").model.extras
     found = night.train(LINEAR, as_of=AS_OF + WEEK)
     assert "holdout_unseen" in found.report.stopped_by
-    assert "version 2 learnt from labels up to 2025-09-01" in found.says("holdout_unseen")
+    assert "version 2 was trained on labels up to 2025-09-01" in found.says("holdout_unseen")
     assert night.champion == "2"
 
 
@@ -127,7 +127,7 @@ class TestTrainerGone:
         found = gone.train(LINEAR, as_of=AS_OF + WEEK)
         assert found.report.passed, found.report.markdown(picture=False)
         says = found.says("champion")
-        assert "over version 1 (as it was judged on earlier rows, for its trainer is gone" in says
+        assert "over version 1 (as it was evaluated on earlier rows, for its trainer is gone" in says
         assert "OneFeatureTrainerConfig" in says
 
     def test_on_rows_that_this_one_has_seen_the_gate_is_closed_and_says_what_helps(self, gone: Night) -> None:
@@ -135,7 +135,7 @@ class TestTrainerGone:
         assert {"champion", "slices"} <= set(found.report.stopped_by)
         says = found.says("champion")
         assert "its trainer is gone" in says
-        assert "from 2025-08-27 on it is compared as it was judged" in says
+        assert "from 2025-08-27 on it is compared as it was evaluated" in says
         assert "--even-if-refused" in says
         assert gone.champion == "2"
 
@@ -192,7 +192,7 @@ class TestDisagreement:
 
     def test_a_trainer_that_fails_on_all_rows_leaves_the_judged_version_serving(self, night: Night) -> None:
         class Once(LogisticRegressionTrainer):
-            """Fits what is judged, and no more rows than that."""
+            """Fits what is evaluated, and no more rows than that."""
 
             def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
                 if len(rows) == 4500:

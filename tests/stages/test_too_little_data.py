@@ -121,8 +121,8 @@ def unchanged(values: dict[str, np.ndarray]) -> None:
 @pytest.mark.parametrize(
     ("customers", "change", "says"),
     [
-        pytest.param(1, unchanged, "cannot be learnt from these rows", id="one customer"),
-        pytest.param(4, unchanged, "cannot be learnt from these rows", id="fewer customers than folds"),
+        pytest.param(1, unchanged, "cannot be trained on these rows", id="one customer"),
+        pytest.param(4, unchanged, "cannot be trained on these rows", id="fewer customers than folds"),
         pytest.param(20, unchanged, "stopped by the gate: rows", id="20 customers"),
         pytest.param(200, everywhere("churned", 1), "0 with a negative one", id="all churned"),
         pytest.param(200, everywhere("churned", 0), "0 with a positive label", id="none churned"),

@@ -140,7 +140,7 @@ def catch_up(
     done, worker, reached = CaughtUp(), begin(), 0
     while reached < last:
         result = worker.process(scorer, limit=min(_BATCH_EVENTS, last - reached))
-        if not result.events:  # what is left was pruned, or is nobody's any more
+        if not result.events:  # what is left was pruned, or its group is gone
             break
         done.add(result)
         reached = result.offset

@@ -60,7 +60,7 @@ class EmptyContext:
         return Seed((), ())
 
     def forgotten(self) -> Container[str]:
-        """Nobody."""
+        """No customer."""
         return ()
 
     def registered(self) -> Container[str]:

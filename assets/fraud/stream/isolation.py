@@ -1,4 +1,4 @@
-"""Tell faults of single events, which go to the dead letters, from faults of the systems around the stream."""
+"""Separate faults of single events, which go to the dead letters, from faults of the systems around the stream."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class FraudProcessor:
         ):
             try:
                 done.add(self._process(delivered, scorer))
-            except Exception as error:  # of any type: nobody can list the ways in which an event can be wrong
+            except Exception as error:  # of any type: an event can be wrong in ways that no list covers
                 superseded = self._was_superseded(error)
                 if not superseded and not may_be_of_an_event(error):
                     raise

@@ -17,7 +17,7 @@ _STANDING = -1
 
 
 class HeldRows:
-    """Tells rows that were delivered again from new ones, for one table.
+    """Separate rows that were delivered again from new ones, for one table.
 
     A row is held if an equal row (all columns of the contract) is kept on an earlier day, if its original is
     quarantined on an earlier day, or if an equal row of an earlier arrival is delivered on the same day.

@@ -1,4 +1,4 @@
-"""One run of days of one table: read, judge, write, record. Imports polars: only for use inside asset bodies."""
+"""One run of days of one table: read, check, write, record. Imports polars: only for use inside asset bodies."""
 
 import json
 from collections import Counter
@@ -110,7 +110,7 @@ class TableIngestion:
         return rows
 
     def _new_rows(self, rows: pa.Table, first: date, last: date) -> tuple[pa.Table, dict[date, int], pa.Table | None]:
-        """Rows to judge, number of held ones by day, and quarantined rows that stay: their file is gone."""
+        """Rows to check, number of held ones by day, and quarantined rows that stay: their file is gone."""
         if self._arrivals is None:
             return rows, {}, None
         refused = None
@@ -120,7 +120,7 @@ class TableIngestion:
         return *self._held.split(rows, first), refused
 
     def _of_others(self, delivered: pa.Table) -> pa.Table:
-        """Without the rows of entities that were forgotten, before anything is judged: not even a refused one is kept.
+        """Without the rows of entities that were forgotten, before anything is checked: not even a refused one is kept.
 
         The caller holds the table's lock, so whoever is forgotten from now on is removed after these rows are written.
         """

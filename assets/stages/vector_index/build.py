@@ -61,7 +61,7 @@ class BuiltIndex:
         copied: rows whose vectors were taken from the version before.
         recall: mean share of exact hits that approximate search found, 0 to 1.
         is_new: the version was built by this call; otherwise the served one had these rows already.
-        removed: versions that nobody needs any more.
+        removed: versions that are no longer needed.
     """
 
     number: int

@@ -16,7 +16,7 @@ _ADVISORY_LOCK = 7_355_608_112
 
 @contextmanager
 def registry_lock(folder: Path, registry: str, timeout_seconds: float) -> Iterator[None]:
-    """Inside, nobody else writes the registry at the URL `registry`. Re-entrant within a thread.
+    """Inside, no other process writes the registry at the URL `registry`. Re-entrant within a thread.
 
     In other databases than Postgres, only processes that share `folder` wait for each other.
 

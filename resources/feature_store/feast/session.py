@@ -63,7 +63,7 @@ class FeastSession:
         return provider.online_store
 
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
-        """Inside, nobody else writes the registry."""
+        """Inside, no other process writes the registry."""
         return registry_lock(self._folder, self._settings["registry"]["path"], _LOCK_SECONDS)
 
     def apply(self, definitions: Any) -> list[str]:

@@ -87,7 +87,7 @@ class FeastStoreConfig(dg.Config):
 
 
 class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore):
-    """Feast behind the port. Reads wait for nobody; what writes the registry waits for others that do.
+    """Feast behind the port. Reads never wait; what writes the registry waits for others that do.
 
     Args:
         config: where everything is.
@@ -212,7 +212,7 @@ class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore)
         return Health(True, f"Feast, services {', '.join(services)}, online in {kind}")
 
     def _probe(self, service: str) -> None:
-        """Asks the online store for an entity that nobody has."""
+        """Asks the online store for an entity that does not exist."""
         from resources.feature_store.feast.online_reads import stored_rows
 
         plan = self._session.plan(service)

@@ -81,7 +81,7 @@ class AsofOfflineStore(OfflineStore):
         path of a Parquet file, or a SELECT statement in DuckDB's SQL; Feast passes all of them on. Moments without a
         time zone are UTC; in the result `event_timestamp` is µs, UTC.
 
-        With `filter_by_created_timestamp`, what was created after a row's moment, or nobody knows when, is not joined.
+        With `filter_by_created_timestamp`, what was created after a row's moment, or at an unknown time, is not joined.
 
         Raises:
             TesseraError: a column is missing, of another type, or there twice; a view has no files.

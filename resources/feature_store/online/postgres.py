@@ -134,7 +134,7 @@ class MonotonicPostgresOnlineStore(PostgreSQLOnlineStore, BulkOnlineStore):
         """See `BulkOnlineStore`. Where Feast keeps versions of a view, rows of every version go.
 
         No query finds them any more. Their bytes stay in Postgres's own files until it writes over them (`VACUUM FULL`
-        does at once, while nobody can read), and in its write-ahead log and backups.
+        does at once, blocking readers), and in its write-ahead log and backups.
         """
         keys = list(entity_keys)
         with self._transaction(config, FORGET_LOCK) as cursor:

@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def connected(path: str) -> sqlite3.Connection:
-    """Return a connection that waits for other writers, with a write-ahead log, so that reading waits for nobody."""
+    """Return a connection that waits for other writers, with a write-ahead log, so that reads never wait."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     types = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES  # Feast's reads need them
     conn = sqlite3.connect(
