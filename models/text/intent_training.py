@@ -120,11 +120,7 @@ def _check_labels(texts: Sequence[str], labels: Sequence[str]) -> None:
     for text, label in zip(texts, labels, strict=True):
         different.setdefault(label, set()).add(text)
     if sum(len(found) > 1 for found in different.values()) < 2:
-        raise TesseraError(
-            f"{len(different)} labels in scope with {len(texts)} texts cannot be trained and validated.",
-            expected="two labels or more that have two different texts each; `oos` is the label of texts out of scope",
-            todo="Add labelled texts to the training file.",
-        )
+        raise _too_few(len(different), len(texts))
 
 
 def _validated(
@@ -141,8 +137,9 @@ def _validated(
     known = np.unique(right)
     parts: list[dict[str, Scores]] = []
     outer: dict[str, Scores] = {}
-    for fold in range(used):
-        progress(f"validate, fold {fold + 1} of {used}")
+    kept = _usable(folds, labels, used)
+    for number, fold in enumerate(kept):
+        progress(f"validate, fold {number + 1} of {len(kept)}")
         rows, held = np.flatnonzero(folds != fold).tolist(), np.flatnonzero(folds == fold).tolist()
         fitted = [texts[row] for row in rows], [labels[row] for row in rows]
         children = {LINEAR: fit_linear_intents(*fitted), EMBEDDED: fit_embedding_intents(embedder, *fitted)}
@@ -150,8 +147,32 @@ def _validated(
         if not outer:
             outer = {name: _aligned(one, outside, known) for name, one in children.items()} if outside else {}
     scores = {name: np.concatenate([part[name] for part in parts]) for name in (LINEAR, EMBEDDED)}
-    order = np.concatenate([np.flatnonzero(folds == fold) for fold in range(used)])
+    order = np.concatenate([np.flatnonzero(folds == fold) for fold in kept])
     return _Validation(known, np.searchsorted(known, right[order]), scores, outer)
+
+
+def _usable(folds: NDArray[np.int64], labels: Sequence[str], used: int) -> list[int]:
+    """Return the first `used` folds that hold rows while two labels remain to train on; few texts fill few folds.
+
+    Raises:
+        TesseraError: there is none.
+    """
+    found = [
+        fold
+        for fold in range(FOLDS)
+        if (folds == fold).any() and len({labels[row] for row in np.flatnonzero(folds != fold)}) > 1
+    ]
+    if not found:
+        raise _too_few(len(set(labels)), len(labels))
+    return found[:used]
+
+
+def _too_few(labels: int, texts: int) -> TesseraError:
+    return TesseraError(
+        f"{labels} labels in scope with {texts} texts cannot be trained and validated.",
+        expected="two labels or more that have two different texts each; `oos` is the label of texts out of scope",
+        todo="Add labelled texts to the training file.",
+    )
 
 
 def _aligned(model: IntentModel, texts: Sequence[str], labels: TextLabels) -> Scores:

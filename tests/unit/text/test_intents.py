@@ -173,3 +173,25 @@ class TestEvaluation:
         assert found.unknown_labels == ("new",)
         assert found.shared_texts >= 1
         assert found.results[FUSED].accuracy.value < 1
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["hi you", "hello!", "bye", "🙂", "?", "see you", "你好", "7"]), st.sampled_from("abc")
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_few_rows_are_trained_and_validated_or_refused_in_words(rows: list[tuple[str, str]]) -> None:
+    texts, labels = [text for text, _ in rows], [label for _, label in rows]
+    texts_of = {label: {text for text, other in rows if other == label} for label in labels}
+    if sum(len(found) > 1 for found in texts_of.values()) < 2:
+        with pytest.raises(TesseraError, match="cannot be trained and validated"):
+            train_intents(texts, labels, EMBEDDER)
+        return
+    trained = train_intents(texts, labels, EMBEDDER)
+    assert 0 < trained.validation_rows <= len(texts)
+    assert trained.models[FUSED].scores(["hi", ""]).shape == (2, len(set(labels)))
