@@ -82,6 +82,8 @@ class StreamState:
         mixed: rows that hold something of an erased entity among what they hold of others. It is given the entity's
             column, its id, and the rows that name it, by table; it returns table and key of each such row, and the
             function that cuts it.
+        alerts_about: column of the ids that its alerts are about, which are erased with the entity; "": of no entity
+            that can be.
     """
 
     name: str
@@ -89,6 +91,7 @@ class StreamState:
     mixed: Callable[[str, str, Mapping[str, Sequence[Row]]], Mapping[tuple[str, Key], Callable[[Row], Cut]]] = (
         nothing_mixed
     )
+    alerts_about: str = ""
 
     def table(self, name: str) -> StateTable:
         """Return one of its tables."""

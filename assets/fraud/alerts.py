@@ -1,4 +1,4 @@
-"""Alerts with what analysts have not labelled yet, as objects and as a table."""
+"""Alerts with what analysts have not labelled yet, as objects and as a table in fraud's words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 
-from models.fraud.alerts import Alert, Feedback
+from models.alerts import Alert, Feedback
+from models.fraud.alerts import payments_of
 from resources.alert_store.port import AlertStore
 
 _SCHEMA = pa.schema(
@@ -40,8 +41,8 @@ def listed_alerts(store: AlertStore, first: date, last: date) -> Sequence[Listed
     """Return the alerts of these days: by day, then the highest score first."""
     found = store.find(first, last)
     labels = labels_since(store, found[0].day) if found else ()
-    said = {(one.alert_id, one.transaction_id) for one in labels}
-    return [ListedAlert(one, sum((one.alert_id, id) not in said for id in one.transactions)) for one in found]
+    said = {(one.alert_id, one.evidence_id) for one in labels}
+    return [ListedAlert(one, sum((one.alert_id, id) not in said for id in one.evidence)) for one in found]
 
 
 def labels_since(store: AlertStore, day: date) -> Sequence[Feedback]:
@@ -54,7 +55,8 @@ def alert_table(found: Sequence[ListedAlert]) -> pa.Table:
     """Return one row per alert; `unlabelled` is the number of its payments without a label."""
     rows = [
         {name: getattr(one.alert, name) for name in _SCHEMA.names if hasattr(one.alert, name)}
-        | {"payments": one.alert.transactions, "reasons": one.alert.why, "unlabelled": one.unlabelled}
+        | {"customer_id": one.alert.entity_id, "payments": payments_of(one.alert)}
+        | {"reasons": one.alert.why, "unlabelled": one.unlabelled}
         for one in found
     ]
     return pa.Table.from_pylist(rows, _SCHEMA)

@@ -13,9 +13,10 @@ from assets.fraud.app import FRAUD
 from assets.fraud.model import FraudModel, alert_threshold
 from assets.stages import metadata_keys as keys
 from assets.stages.scoring_task import ScoringTask
+from models.alerts import Alert
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
-from models.fraud.alerts import Alert, Scored, alerts_after
+from models.fraud.alerts import Scored, alerts_after
 from models.settings import FraudSettings
 from models.timestamps import to_epoch_micros
 from resources.alert_store.port import AlertStore
@@ -97,7 +98,7 @@ def add_missing_alerts(
     missing = [alert for alert in _called_for(lake, sink, registry, day) if alert.alert_id not in standing]
     # Who was forgotten since the scores were read has no rows in the lake, and gets no alert either.
     forgotten = lake.forgotten("customer")
-    added = store.add_alerts([alert for alert in missing if alert.customer_id not in forgotten])
+    added = store.add_alerts([alert for alert in missing if alert.entity_id not in forgotten])
     return Backfilled(len(standing), added, len(store.find(day, day)), budget)
 
 

@@ -34,11 +34,11 @@ from assets.maintenance.erasure_scope import (
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
+from models.alerts import is_alert_of
 from models.contracts import CONTRACTS, UNREADABLE
 from models.erasure.record import Erasure, Learnt, Place
 from models.erasure.tombstones import ENTITIES, json_field, json_holding, json_naming, text_holding
 from models.errors import TesseraError
-from models.fraud.alerts import is_alert_of
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import DayRows, Lake
@@ -218,7 +218,7 @@ class _Erasing:
         """Notices of the entity's alerts that the home keeps."""
         notifier = self._parts.notifier
         if self._streams and isinstance(notifier, ErasableNotifier):
-            named = partial(is_alert_of, customer_id=self._id)
+            named = partial(is_alert_of, entity_id=self._id)
             self._counting("notices", lambda: {"notices": notifier.forget(named)})
 
     def verify(self) -> None:

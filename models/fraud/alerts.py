@@ -1,17 +1,22 @@
-"""Alerts: one per card and day, raised by the first payment that scores high enough."""
+"""Fraud's alerts: one per card and day, raised by the first payment that scores high enough.
+
+Of `models.alerts`, the entity is the customer whose card it is, and the evidence are ids of payments.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
 from typing import Literal
 
+from models.alerts import Alert, Feedback, alert_id
+from models.errors import TesseraError
 from models.features.fraud_online import Payment
 
 #: What an analyst can say of an alert.
 Verdict = Literal["fraud", "ok"]
+FRAUD: Verdict = "fraud"
+OK: Verdict = "ok"
 
 
 @dataclass(frozen=True)
@@ -30,85 +35,45 @@ class Scored:
     score: float
     model_version: str
 
-
-@dataclass(frozen=True)
-class Alert:
-    """A card that an analyst should look at.
-
-    Attributes:
-        alert_id: day and customer, so that raising it again is the same alert.
-        day: of the payments, UTC.
-        customer_id: whose card.
-        transactions: the payments that scored high enough, the one that raised it first.
-        raised_for: moment of that payment, UTC.
-        score: of that payment, 0..1.
-        highest_score: over all of these.
-        model_version: that raised it.
-        reasons: feature -> contribution to the log-odds of that payment (exact SHAP), largest first.
-        label: `fraud` or `ok` once an analyst said so, else None.
-    """
-
-    alert_id: str
-    day: date
-    customer_id: str
-    transactions: tuple[int, ...]
-    raised_for: datetime
-    score: float
-    highest_score: float
-    model_version: str
-    reasons: Mapping[str, float]
-    label: str | None = None
-
     @property
-    def why(self) -> list[str]:
-        """Its reasons in words, the largest first, e.g. `amount +2.50`."""
-        return [f"{name} {value:+.2f}" for name, value in self.reasons.items()]
-
-    def joined_by(self, scored: Scored) -> Alert:
-        """Return the alert after a payment of its card and day scored high enough; a payment may be scored again."""
-        transactions = tuple(dict.fromkeys((*self.transactions, scored.payment.transaction_id)))
-        return replace(self, transactions=transactions, highest_score=max(self.highest_score, scored.score))
+    def evidence_id(self) -> str:
+        """The payment as evidence of an alert."""
+        return str(self.payment.transaction_id)
 
 
-@dataclass(frozen=True)
-class Feedback:
-    """An analyst's label of an alerted payment.
+def payments_of(alert: Alert) -> list[int]:
+    """Return the `transaction_id`s of an alert, the payment that raised it first."""
+    return [int(one) for one in alert.evidence]
 
-    Attributes:
-        transaction_id: the payment.
-        customer_id: the owner of the card.
-        alert_id: the alert that the analyst reviewed.
-        is_fraud: the label.
-        labelled_at: when the label was given, UTC.
-        who: gave the label.
+
+def labelled_payment(said: Feedback) -> tuple[int, bool]:
+    """Return the `transaction_id` of the payment that was labelled, and whether it was called fraud.
+
+    Raises:
+        TesseraError: the label is none of fraud's.
     """
+    if said.label not in (FRAUD, OK):
+        raise TesseraError(
+            f"Alert {said.alert_id!r} is labelled {said.label!r}.",
+            expected=f"{FRAUD} or {OK}",
+            todo="Correct it where it was stored; `tessera alerts label` takes no other label.",
+        )
+    return int(said.evidence_id), said.label == FRAUD
 
-    transaction_id: int
-    customer_id: str
-    alert_id: str
-    is_fraud: bool
-    labelled_at: datetime
-    who: str
 
-
-def alert_id(payment: Payment) -> str:
+def alert_id_of(payment: Payment) -> str:
     """Return the name of the alert that a payment belongs to, e.g. `20180725-596`."""
-    return f"{payment.paid_at:%Y%m%d}-{payment.customer_id}"
-
-
-def is_alert_of(name: str, customer_id: str) -> bool:
-    """Return True if `name` is the name of an alert of the customer, on any day."""
-    return re.fullmatch(rf"\d{{8}}-{re.escape(customer_id)}", name) is not None
+    return alert_id(payment.paid_at.date(), payment.customer_id)
 
 
 def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
     """Return the alert that a payment raises."""
     payment = scored.payment
     return Alert(
-        alert_id=alert_id(payment),
+        alert_id=alert_id_of(payment),
         day=payment.paid_at.date(),
-        customer_id=payment.customer_id,
-        transactions=(payment.transaction_id,),
+        entity_id=payment.customer_id,
+        evidence=(scored.evidence_id,),
         raised_for=payment.paid_at,
         score=scored.score,
         highest_score=scored.score,
@@ -132,7 +97,8 @@ def alerts_after(
     """
     alerts = dict(standing)
     for one in scored:
-        name = alert_id(one.payment)
+        name = alert_id_of(one.payment)
         before = alerts.get(name)
-        alerts[name] = before.joined_by(one) if before else raised_by(one, reasons(one.features))
+        joined = before.joined_by(one.evidence_id, one.score) if before else raised_by(one, reasons(one.features))
+        alerts[name] = joined
     return alerts

@@ -17,10 +17,11 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from models.alerts import Feedback
 from models.events import Event
 from models.features.fraud import fraud_features
 from models.features.label_history import latest_labels
-from models.fraud.alerts import Feedback, Verdict
+from models.fraud.alerts import labelled_payment
 from models.fraud.event_parsing import LABEL
 
 #: One row for each payment of an answered alert, and answer.
@@ -40,19 +41,31 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 def feedback_rows(said: Iterable[Feedback]) -> pa.Table:
     """Return these answers as rows, in `FEEDBACK`."""
-    return pa.Table.from_pylist([{name: getattr(one, name) for name in FEEDBACK.names} for one in said], FEEDBACK)
+    rows = [
+        {
+            "transaction_id": number,
+            "customer_id": one.entity_id,
+            "alert_id": one.alert_id,
+            "is_fraud": is_fraud,
+            "labelled_at": one.labelled_at,
+            "who": one.who,
+        }
+        for one in said
+        for number, is_fraud in [labelled_payment(one)]
+    ]
+    return pa.Table.from_pylist(rows, FEEDBACK)
 
 
 def event_of(said: Feedback) -> Event:
     """Return the event that carries the label to the stream; the same label gives the same event."""
-    verdict: Verdict = "fraud" if said.is_fraud else "ok"
+    number, is_fraud = labelled_payment(said)
     return Event(
-        id=_as_attribute(f"{said.alert_id}/{said.transaction_id}/{verdict}"),
+        id=_as_attribute(f"{said.alert_id}/{said.evidence_id}/{said.label}"),
         source="/alerts",
         type=LABEL,
         time=said.labelled_at,
-        subject=_as_attribute(said.customer_id),
-        data={"transaction_id": said.transaction_id, "is_fraud": said.is_fraud},
+        subject=_as_attribute(said.entity_id),
+        data={"transaction_id": number, "is_fraud": is_fraud},
     )
 
 

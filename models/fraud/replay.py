@@ -14,8 +14,9 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from models.alerts import Feedback
 from models.events import Event
-from models.fraud.alerts import Feedback
+from models.fraud.alerts import FRAUD, OK
 from models.fraud.event_parsing import LABEL, PAYMENT
 from models.fraud.labels import event_of
 from models.timestamps import to_epoch_micros
@@ -51,7 +52,8 @@ def events_of(rows: pa.RecordBatch) -> Iterator[Event]:
     for row in rows.to_pylist():
         number, customer, at = row["transaction_id"], row["customer_id"], row["happened_at"]
         if row["alert_id"] is not None:
-            yield event_of(Feedback(number, customer, row["alert_id"], row["is_fraud"], at, who=""))
+            label = FRAUD if row["is_fraud"] else OK
+            yield event_of(Feedback(str(number), customer, row["alert_id"], label, at, who=""))
             continue
         if row["is_payment"]:
             source, kind, names = "/payments", PAYMENT, ("transaction_id", "customer_id", "terminal_id", "amount")

@@ -130,4 +130,5 @@ FRAUD_STATE = StreamState(
         ),
     ),
     _mixed,
+    alerts_about="customer_id",
 )  # fmt: skip

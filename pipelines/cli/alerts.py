@@ -9,8 +9,9 @@ from rich.table import Table
 
 from assets.apps import APPS
 from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts
+from models.alerts import Alert, Feedback
 from models.errors import TesseraError, choose_from
-from models.fraud.alerts import Alert, Feedback, Verdict
+from models.fraud.alerts import FRAUD, OK, Verdict, payments_of
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
 from pipelines.cli.hints import runnable
@@ -19,7 +20,7 @@ from resources.alert_store.port import AlertStore
 from resources.events.port import Events
 from resources.stack.ports import active_ports
 
-_VERDICTS: tuple[Verdict, ...] = ("fraud", "ok")
+_VERDICTS: tuple[Verdict, ...] = (FRAUD, OK)
 _SHOWN = 20
 _SHOWN_REASONS = 2
 _SHOWN_PAYMENTS = 1
@@ -77,7 +78,7 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     is_new = before is None or before.label != given
     told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
     says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
-    out.print(f"{says}: {counted(len(alert.transactions), 'payment')}, {told}.")
+    out.print(f"{says}: {counted(len(alert.evidence), 'payment')}, {told}.")
 
 
 def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
@@ -161,8 +162,8 @@ def _says(one: ListedAlert, name: str) -> str:
     return {
         "alert": alert.alert_id,
         "day": f"{alert.day}",
-        "customer": alert.customer_id,
-        "payments": _first(alert.transactions),
+        "customer": alert.entity_id,
+        "payments": _first(payments_of(alert)),
         "score": f"{alert.highest_score:.3f}",
         "label": f"{alert.label or ''}{new}",
         "model": alert.model_version,

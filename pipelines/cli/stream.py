@@ -17,8 +17,8 @@ from assets.fraud.stream.lake_context import fraud_processor
 from assets.fraud.stream.processor import FraudProcessor
 from assets.fraud.stream.state import FraudState
 from assets.fraud.training import APP
+from models.alerts import Alert
 from models.errors import TesseraError
-from models.fraud.alerts import Alert
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
 from resources.home import only_one

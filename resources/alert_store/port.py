@@ -1,4 +1,4 @@
-"""The alert store port: alerts and what analysts say of them, as people and BI read them."""
+"""The alert store port: alerts and what people say of them, as people and BI read them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from models.fraud.alerts import Alert, Feedback, Verdict
+from models.alerts import Alert, Feedback
 from resources.health import Health
 
 
 class AlertStore(ABC):
-    """Alerts by id and day, and the feedback of analysts; an alert and its feedback change in one transaction."""
+    """Alerts by id and day, and the feedback of people; an alert and its feedback change in one transaction."""
 
     @property
     @abstractmethod
@@ -31,25 +31,25 @@ class AlertStore(ABC):
         """Return the days that have alerts, ascending."""
 
     @abstractmethod
-    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
-        """Return alert with what an analyst said of it; it and one `Feedback` per payment change in one transaction.
+    def answer(self, alert_id: str, label: str, *, who: str, at: datetime) -> Alert:
+        """Return alert with what somebody said of it; one `Feedback` per piece of evidence is stored with it.
 
-        What was said of a payment before stays: the same label again adds feedback only for payments that have joined
-        the alert since.
+        What was said of evidence before stays: the same label again adds feedback only for what has joined the alert
+        since. Which labels there are is the application's to check.
 
         Raises:
-            TesseraError: there is no such alert, or its label was corrected before and would be what it was at first.
+            TesseraError: there is no such alert, or its label was corrected before and would be one that was replaced.
         """
 
     @abstractmethod
     def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        """Return the feedback given on these days, UTC; ascending by timestamp and payment."""
+        """Return the feedback given on these days, UTC; ascending by timestamp, evidence and label."""
 
     @abstractmethod
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
         """Return number of alerts added; those that stand already are left as they are.
 
-        A worker that joins payments to alerts beside this has to load them again.
+        A worker that joins evidence to alerts beside this has to load them again.
         """
 
     @abstractmethod

@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import RefusedValue, TesseraError
 from models.stream_state import Cut, Key, Row, StateTable, StreamState
-from resources.conformance.alert_store import DAY, NOON, alert, payment, scored
+from resources.conformance.alert_store import DAY, NOON, alert
 from resources.conformance.suite import Conformance, needs
 from resources.state_store.port import ErasableStateStore, StateChanges, StateStore, Superseded, require_one_transaction
 
@@ -58,7 +58,7 @@ def visits_of(name: str) -> StreamState:
         after="page",
     )
     last = StateTable("last", {"at": "int", "customer_id": "text", "number": "int"}, key_columns=2, at="at")
-    return StreamState(name, (page, visit, last), _mixed)
+    return StreamState(name, (page, visit, last), _mixed, alerts_about="customer_id")
 
 
 VISITS = visits_of("visits")
@@ -143,7 +143,7 @@ class StateStoreConformance(Conformance):
         commit(store, visit(1))
         before = held(store)
         with pytest.raises(RefusedValue):
-            commit(store, visit(2, page="p2"), visit(1), alerts=[alert(payment(1))])
+            commit(store, visit(2, page="p2"), visit(1), alerts=[alert("1")])
         assert held(store) == before, "neither rows nor alerts nor the position"
         commit(store, visit(2))
         assert numbers(store) == [1, 2]
@@ -159,18 +159,18 @@ class StateStoreConformance(Conformance):
         assert (held(store), store.check().ok) == (before, True)
 
     def test_alerts_change_with_the_state(self, store: StateStore, opened: Open) -> None:
-        first = alert(payment(1))
+        first = alert("1")
         commit(store, visit(1), alerts=[first])
         alerts = opened().alerts_beside
         assert [*alerts.find(DAY, DAY)] == [first]
-        alerts.answer(first.alert_id, "fraud", who="ann", at=NOON)
-        commit(store, visit(2), alerts=[first.joined_by(scored(payment(2)))])
+        alerts.answer(first.alert_id, "robot", who="ann", at=NOON)
+        commit(store, visit(2), alerts=[first.joined_by("2", 0.9)])
         (found,) = store.alerts_beside.find(DAY, DAY)
-        assert (found.label, found.transactions) == ("fraud", (1, 2)), "what was said meanwhile stays"
+        assert (found.label, found.evidence) == ("robot", ("1", "2")), "what was said meanwhile stays"
 
     def test_a_worker_of_an_older_generation_stores_nothing(self, store: StateStore, opened: Open) -> None:
         loaded = store.generation(VISITS)
-        assert opened().alerts_beside.add_alerts([alert(payment(1))]) == 1
+        assert opened().alerts_beside.add_alerts([alert("1")]) == 1
         before = held(store)
         with pytest.raises(Superseded):
             commit(store, visit(1), generation=loaded)
@@ -228,10 +228,10 @@ class StateStoreConformance(Conformance):
 
     @needs("erasable")
     def test_an_erased_customer_is_nowhere(self, store: StateStore, opened: Open) -> None:
-        mine = alert(payment(1, customer="c1"))
+        mine = alert("1", entity="c1")
         commit(store, visit(1), visit(2, customer="c2"), visit(3, page="p2"), alerts=[mine])
-        commit(store, visit(4, customer="c2", page="p3"), alerts=[alert(payment(4, customer="c2"))])
-        store.alerts_beside.answer(mine.alert_id, "fraud", who="ann", at=NOON)
+        commit(store, visit(4, customer="c2", page="p3"), alerts=[alert("4", entity="c2")])
+        store.alerts_beside.answer(mine.alert_id, "robot", who="ann", at=NOON)
         loaded, other = store.generation(VISITS), opened()
         assert isinstance(other, ErasableStateStore)
         assert other.erase(VISITS, "customer_id", "c1") == 2 + 2 + 2 + 1 + 1, "visits, of pages, last, alert, feedback"
@@ -241,7 +241,7 @@ class StateStoreConformance(Conformance):
         assert {row[1] for row in store.between(VISITS, "last", 0, 99)} == {"c2"}
         pages = {row[0]: row for row in store.between(VISITS, "page", 0, 99)}
         assert pages == {"p1": page_row("p1", visit(2)), "p3": page_row("p3", visit(4))}
-        assert [one.customer_id for one in store.alerts_beside.find(DAY, DAY)] == ["c2"]
+        assert [one.entity_id for one in store.alerts_beside.find(DAY, DAY)] == ["c2"]
         assert [*store.alerts_beside.feedback(DAY, DAY)] == []
         assert other.erase(VISITS, "customer_id", "c1") == 0
 

@@ -8,25 +8,23 @@ from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Any
 
+from models.alerts import Alert, Feedback
 from models.errors import TesseraError, choose_from
-from models.fraud.alerts import Alert, Feedback
 from models.timestamps import to_datetime, to_epoch_micros
 
 _SUGGESTED = 10
 
-ALERT_COLUMNS = (
-    "alert_id, day, customer_id, transactions, raised_for_us, score, highest_score, model_version, reasons, label"
-)
+ALERT_COLUMNS = "alert_id, day, entity_id, evidence, raised_for_us, score, highest_score, model_version, reasons, label"
 
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
     """Return the alert of a row of `ALERT_COLUMNS`."""
-    name, day, customer, transactions, raised_for_us, score, highest, version, reasons, label = row
+    name, day, entity, evidence, raised_for_us, score, highest, version, reasons, label = row
     return Alert(
         name,
         date.fromisoformat(day),
-        customer,
-        tuple(json.loads(transactions)),
+        entity,
+        tuple(json.loads(evidence)),
         to_datetime(raised_for_us),
         score,
         highest,
@@ -41,8 +39,8 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
     return (
         alert.alert_id,
         alert.day.isoformat(),
-        alert.customer_id,
-        json.dumps(alert.transactions),
+        alert.entity_id,
+        json.dumps(alert.evidence),
         to_epoch_micros(alert.raised_for),
         alert.score,
         alert.highest_score,
@@ -53,9 +51,9 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
 
 
 def feedback_of(row: tuple[Any, ...]) -> Feedback:
-    """Build feedback from a row: transaction_id, customer_id, alert_id, is_fraud, labelled_us, who."""
-    number, customer, alert, is_fraud, at, who = row
-    return Feedback(number, customer, alert, bool(is_fraud), to_datetime(at), who)
+    """Build feedback from a row: evidence_id, entity_id, alert_id, label, labelled_us, who."""
+    evidence, entity, alert, label, at, who = row
+    return Feedback(evidence, entity, alert, label, to_datetime(at), who)
 
 
 def no_such_alert(alert_id: str, known: Sequence[str]) -> TesseraError:
@@ -73,7 +71,7 @@ def corrected_before(alert_id: str, label: str) -> TesseraError:
     return TesseraError(
         f"Alert {alert_id!r} was called {label} before, and that was corrected.",
         expected="one correction of an alert",
-        todo="Let the source label its payments: the latest label counts.",
+        todo="Let the source label what raised it: the latest label counts.",
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from models.alerts import Alert
 from models.errors import TesseraError
-from models.fraud.alerts import Alert
 from models.stream_state import Key, Row, StreamState
 from resources.alert_store.port import AlertStore
 from resources.health import Health
@@ -26,7 +26,7 @@ class StateChanges:
         put: table -> rows; they replace those with the same key.
         added: table -> rows whose keys are new, e.g. of ids that are processed once.
         removed: table -> keys of rows that go.
-        alerts: raised or changed, whole; what an analyst said of them stays as it is in the store.
+        alerts: raised or changed, whole; what people said of them stays as it is in the store.
         position: offset of the newest event of the batch.
         newest: newest timestamp of any event so far, µs since 1970, UTC.
         generation: that the worker loaded.

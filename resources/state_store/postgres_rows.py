@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from models.fraud.alerts import Alert
+from models.alerts import Alert
 from models.stream_state import Cut, Row, StateTable, StreamState
 from resources.state_store import postgres_statements as sql
 from resources.state_store.port import StateChanges
@@ -43,14 +43,14 @@ def begun(connection: Connection) -> dict[str, tuple[int, int]]:
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
     """Return the alert of a row of `ALERT`."""
-    name, day, customer, transactions, *others = row
-    return Alert(name, day, customer, tuple(transactions), *others)
+    name, day, entity, evidence, *others = row
+    return Alert(name, day, entity, tuple(evidence), *others)
 
 
 def add_alerts(connection: Connection, alerts: Sequence[Alert], *, else_: str) -> int:
     """Return number of alerts that were added, or changed as `else_` says."""
     told = [
-        (one.alert_id, one.day, one.customer_id, [*one.transactions], one.raised_for, one.score, one.highest_score,
+        (one.alert_id, one.day, one.entity_id, [*one.evidence], one.raised_for, one.score, one.highest_score,
          one.model_version, json.dumps(dict(one.reasons)), one.label)
         for one in alerts
     ]  # fmt: skip
@@ -116,6 +116,6 @@ def erase(connection: Connection, stream: StreamState, column: str, id: str) -> 
         rows = run(connection, of.select, columns([key], 0)).fetchall()
         removed += put_cut(connection, table, of, [(row, cut(row)) for row in rows])
     removed += sum(run(connection, statements(stream, name).remove_by.format(column), [id]).rowcount for name in named)
-    if column != "customer_id":  # alerts are about customers
+    if column != stream.alerts_about:
         return removed
     return removed + sum(run(connection, statement, [id]).rowcount for statement in sql.ERASE_ALERTS)

@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from models.alerts import Alert, Feedback
 from models.errors import TesseraError
-from models.fraud.alerts import Alert, Feedback, Verdict
 from models.stream_state import Key, Row, StreamState
 from models.timestamps import to_datetime
 from resources.alert_store.port import AlertStore
@@ -148,16 +148,16 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
         return [day for (day,) in self._asked(sql.ALERT_DAYS)]
 
     @override
-    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
+    def answer(self, alert_id: str, label: str, *, who: str, at: datetime) -> Alert:
         with self._turn() as (connection, _):
             found = tables.run(connection, sql.ALERTS, [[alert_id]]).fetchone()
             if not found:
                 raise rows.no_such_alert(alert_id, [name for (name,) in tables.run(connection, sql.ALERT_IDS)])
-            said = tables.run(connection, sql.SAID, [alert_id, label == "fraud"]).fetchone()
+            said = tables.run(connection, sql.SAID, [alert_id, label]).fetchone()
             if tables.alert_of(found).label not in (None, label) and said:
                 raise rows.corrected_before(alert_id, label)
             tables.run(connection, sql.LABEL, [label, alert_id])
-            tables.run(connection, sql.ADD_FEEDBACK, [label == "fraud", at, who, alert_id])
+            tables.run(connection, sql.ADD_FEEDBACK, [label, at, who, alert_id])
         return self.alerts([alert_id])[alert_id]
 
     @override

@@ -22,14 +22,14 @@ _TYPES = {
 }
 TABLES = f"""
 CREATE TABLE alert (
-    alert_id {_TEXT} PRIMARY KEY, day DATE NOT NULL, customer_id {_TEXT}, transactions BIGINT[] NOT NULL,
+    alert_id {_TEXT} PRIMARY KEY, day DATE NOT NULL, entity_id {_TEXT}, evidence TEXT[] NOT NULL,
     raised_for TIMESTAMPTZ NOT NULL, score DOUBLE PRECISION NOT NULL, highest_score DOUBLE PRECISION NOT NULL,
-    model_version {_TEXT}, reasons JSON NOT NULL, label TEXT CHECK (label IN ('fraud', 'ok'))
+    model_version {_TEXT}, reasons JSON NOT NULL, label TEXT
 );
 CREATE INDEX alert_by_day ON alert (day);
 CREATE TABLE feedback (
-    alert_id {_TEXT}, transaction_id BIGINT, is_fraud BOOLEAN, customer_id {_TEXT}, labelled_at TIMESTAMPTZ NOT NULL,
-    who {_TEXT}, PRIMARY KEY (alert_id, transaction_id, is_fraud)
+    alert_id {_TEXT}, evidence_id {_TEXT}, label {_TEXT}, entity_id {_TEXT}, labelled_at TIMESTAMPTZ NOT NULL,
+    who {_TEXT}, PRIMARY KEY (alert_id, evidence_id, label)
 );
 CREATE INDEX feedback_by_moment ON feedback (labelled_at);
 CREATE TABLE progress (
@@ -52,7 +52,7 @@ COLUMNS = """SELECT column_name FROM information_schema.columns WHERE table_sche
     ORDER BY ordinal_position"""
 STREAMS = "SELECT stream FROM progress ORDER BY stream"
 
-ALERT = """alert_id, day, customer_id, transactions, raised_for, score, highest_score, model_version, reasons, label"""
+ALERT = """alert_id, day, entity_id, evidence, raised_for, score, highest_score, model_version, reasons, label"""
 ALERTS = f"SELECT {ALERT} FROM alert WHERE alert_id = ANY(%s)"
 ALERTS_OF_DAYS = f"""SELECT {ALERT} FROM alert WHERE day BETWEEN %s AND %s
     ORDER BY day, highest_score DESC, alert_id"""
@@ -62,16 +62,16 @@ ADD_ALERT = f"""INSERT INTO alert ({ALERT}) VALUES (%s, %s, %s, %s, %s, %s, %s, 
     ON CONFLICT (alert_id) DO """
 LEAVE = "NOTHING"
 #: Not its label: what an analyst said stays.
-JOIN = "UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
+JOIN = "UPDATE SET evidence = excluded.evidence, highest_score = excluded.highest_score"
 LABEL = "UPDATE alert SET label = %s WHERE alert_id = %s"
-SAID = "SELECT 1 FROM feedback WHERE alert_id = %s AND is_fraud = %s LIMIT 1"
-ADD_FEEDBACK = """INSERT INTO feedback (alert_id, transaction_id, is_fraud, customer_id, labelled_at, who)
-    SELECT alert_id, unnest(transactions), %s, customer_id, %s, %s FROM alert WHERE alert_id = %s
+SAID = "SELECT 1 FROM feedback WHERE alert_id = %s AND label = %s LIMIT 1"
+ADD_FEEDBACK = """INSERT INTO feedback (alert_id, evidence_id, label, entity_id, labelled_at, who)
+    SELECT alert_id, unnest(evidence), %s, entity_id, %s, %s FROM alert WHERE alert_id = %s
     ON CONFLICT DO NOTHING"""
-FEEDBACK = """SELECT transaction_id, customer_id, alert_id, is_fraud, labelled_at, who FROM feedback
-    WHERE labelled_at >= %s AND labelled_at < %s ORDER BY labelled_at, transaction_id, is_fraud"""
-#: Of the tables that hold alerts of customers.
-ERASE_ALERTS = ("DELETE FROM alert WHERE customer_id = %s", "DELETE FROM feedback WHERE customer_id = %s")
+FEEDBACK = """SELECT evidence_id, entity_id, alert_id, label, labelled_at, who FROM feedback
+    WHERE labelled_at >= %s AND labelled_at < %s ORDER BY labelled_at, evidence_id, label"""
+#: Of the tables that hold alerts of an entity.
+ERASE_ALERTS = ("DELETE FROM alert WHERE entity_id = %s", "DELETE FROM feedback WHERE entity_id = %s")
 
 ABOUT = "SELECT current_database(), current_setting('server_version'), (SELECT count(*) FROM alert)"
 

@@ -61,9 +61,9 @@ def erase(connection: sqlite3.Connection, stream: StreamState, column: str, id: 
         of = statements(stream, one.name)
         connection.executemany(of.remove, (one.key_of(row) for row in found[one.name]))
         removed += len(found[one.name])
-    if column != "customer_id":  # alerts are about customers
+    if column != stream.alerts_about:
         return removed
     return removed + sum(
-        connection.execute(f"DELETE FROM {table} WHERE customer_id = ?", (id,)).rowcount  # noqa: S608
+        connection.execute(f"DELETE FROM {table} WHERE entity_id = ?", (id,)).rowcount  # noqa: S608
         for table in ALERT_TABLES
     )

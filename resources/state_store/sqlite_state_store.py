@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from models.alerts import Alert, Feedback
 from models.errors import RefusedValue, TesseraError
-from models.fraud.alerts import Alert, Feedback, Verdict
 from models.stream_state import Key, Row, StreamState
 from models.timestamps import to_epoch_micros
 from resources.alert_store.port import AlertStore
@@ -32,7 +32,7 @@ _BUSY_SECONDS = 30.0
 _LOG_PAGES = 10_000
 _CACHE_KB = 32_000
 #: Layout of the file, `PRAGMA user_version`.
-_VERSION = 4
+_VERSION = 5
 #: With each batch, that many old rows go, and two for each new one, so that removing keeps up with storing.
 _REMOVED_AT_ONCE = 100
 
@@ -155,30 +155,27 @@ class SqliteStateStore(ErasableStateStore, AlertStore):
             return [date.fromisoformat(day) for (day,) in found]
 
     @override
-    def answer(self, alert_id: str, label: Verdict, *, who: str, at: datetime) -> Alert:
+    def answer(self, alert_id: str, label: str, *, who: str, at: datetime) -> Alert:
         with self._transaction() as connection:
             row = connection.execute(f"{sql.ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone()
             if not row:
                 known = connection.execute("SELECT alert_id FROM alert ORDER BY day DESC, alert_id")
                 raise rows.no_such_alert(alert_id, [name for (name,) in known])
             alert = rows.alert_of(row)
-            said = connection.execute(sql.SAID, (alert_id, label == "fraud")).fetchone()
+            said = connection.execute(sql.SAID, (alert_id, label)).fetchone()
             if alert.label not in (None, label) and said:
                 raise rows.corrected_before(alert_id, label)
             connection.execute("UPDATE alert SET label = ? WHERE alert_id = ?", (label, alert_id))
             connection.executemany(
                 "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (
-                    (alert_id, number, label == "fraud", alert.customer_id, to_epoch_micros(at), who)
-                    for number in alert.transactions
-                ),
+                ((alert_id, one, label, alert.entity_id, to_epoch_micros(at), who) for one in alert.evidence),
             )
             return rows.alert_of(connection.execute(f"{sql.ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone())
 
     @override
     def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        query = """SELECT transaction_id, customer_id, alert_id, is_fraud, labelled_us, who FROM feedback
-            WHERE labelled_us >= ? AND labelled_us < ? ORDER BY labelled_us, transaction_id, is_fraud"""
+        query = """SELECT evidence_id, entity_id, alert_id, label, labelled_us, who FROM feedback
+            WHERE labelled_us >= ? AND labelled_us < ? ORDER BY labelled_us, evidence_id, label"""
         with self._answering() as connection:
             return [rows.feedback_of(row) for row in connection.execute(query, rows.bounds(first, last))]
 
@@ -228,7 +225,7 @@ class SqliteStateStore(ErasableStateStore, AlertStore):
             raise RefusedValue(
                 f"The stream's state in {self._path} refuses a value: {error}.",
                 expected="values that SQLite stores",
-                todo="Correct whoever sends such payments.",
+                todo="Correct whoever sends such values.",
             ) from error
         except sqlite3.Error as error:
             raise TesseraError(

@@ -13,14 +13,14 @@ from resources.state_store.alert_rows import ALERT_COLUMNS
 _TYPES = {"int": "INTEGER", "float": "REAL", "text": "TEXT", "bytes": "BLOB"}
 TABLES = """
 CREATE TABLE alert (
-    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, customer_id TEXT NOT NULL, transactions TEXT NOT NULL,
+    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, entity_id TEXT NOT NULL, evidence TEXT NOT NULL,
     raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL,
     model_version TEXT NOT NULL, reasons TEXT NOT NULL, label TEXT
 ) WITHOUT ROWID;
 CREATE INDEX alert_by_day ON alert (day);
 CREATE TABLE feedback (
-    alert_id TEXT, transaction_id INTEGER, is_fraud INTEGER, customer_id TEXT NOT NULL, labelled_us INTEGER NOT NULL,
-    who TEXT NOT NULL, PRIMARY KEY (alert_id, transaction_id, is_fraud)
+    alert_id TEXT, evidence_id TEXT, label TEXT, entity_id TEXT NOT NULL, labelled_us INTEGER NOT NULL,
+    who TEXT NOT NULL, PRIMARY KEY (alert_id, evidence_id, label)
 ) WITHOUT ROWID;
 CREATE INDEX feedback_by_moment ON feedback (labelled_us);
 CREATE TABLE progress (
@@ -28,9 +28,9 @@ CREATE TABLE progress (
 );
 """
 ADD_ALERT = f"INSERT INTO alert ({ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
-JOINED = "DO UPDATE SET transactions = excluded.transactions, highest_score = excluded.highest_score"
+JOINED = "DO UPDATE SET evidence = excluded.evidence, highest_score = excluded.highest_score"
 ALERTS = f"SELECT {ALERT_COLUMNS} FROM alert"
-SAID = "SELECT 1 FROM feedback WHERE alert_id = ? AND is_fraud = ?"
+SAID = "SELECT 1 FROM feedback WHERE alert_id = ? AND label = ?"
 #: Workers of every stream have to load again.
 SUPERSEDE = "UPDATE progress SET generation = generation + 1"
 SET_POSITION = "UPDATE progress SET position = ?, newest = ? WHERE stream = ? AND generation = ?"

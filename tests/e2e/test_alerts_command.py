@@ -12,7 +12,7 @@ import pytest
 from shop_home import Home
 
 from assets.fraud.stream.state import Batch
-from models.fraud.alerts import Alert, Feedback
+from models.alerts import Alert, Feedback
 from models.fraud.event_parsing import LABEL, label_of
 from pipelines.cli import main
 from resources.stack.loader import active_stack
@@ -24,7 +24,9 @@ DAY = date(2018, 8, 8)
 def alert(customer: str, *transactions: int, day: date = DAY, score: float = 0.9) -> Alert:
     reasons = {"amount": 2.5, "terminal_risk_30d": 1.25, "is_night": -0.5}
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-    return Alert(f"{day:%Y%m%d}-{customer}", day, customer, transactions, at, score, score, "7", reasons)
+    return Alert(
+        f"{day:%Y%m%d}-{customer}", day, customer, tuple(map(str, transactions)), at, score, score, "7", reasons
+    )
 
 
 class Terminal:
@@ -123,7 +125,7 @@ def labels(terminal: Terminal) -> list[tuple[str, str, int, bool]]:
     events = [one.event for one in queue.read("looking", limit=100)]
     queue.release("looking", [one.offset for one in queue.read("looking", limit=100)])
     assert {(one.type, one.source) for one in events} <= {(LABEL, "/alerts")}
-    said = {(one.transaction_id, one.is_fraud): one.labelled_at for one in all_feedback(terminal)}
+    said = {(int(one.evidence_id), one.label == "fraud"): one.labelled_at for one in all_feedback(terminal)}
     assert all(one.time == said[label_of(one).transaction_id, label_of(one).is_fraud] for one in events)
     return [(one.id, one.subject, label_of(one).transaction_id, label_of(one).is_fraud) for one in events]
 
@@ -204,7 +206,10 @@ class TestLabel:
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
         before = all_feedback(raised)
-        assert [(one.transaction_id, one.is_fraud, one.who) for one in before] == [(1, True, "ana"), (2, True, "ana")]
+        assert [(one.evidence_id, one.label, one.who) for one in before] == [
+            ("1", "fraud", "ana"),
+            ("2", "fraud", "ana"),
+        ]
         assert not labels(raised)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TESSERA_STACK", str(home.stack))

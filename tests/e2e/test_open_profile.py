@@ -14,7 +14,7 @@ import pytest
 from shop_home import DAY, Home
 
 import tessera
-from models.fraud.alerts import Alert
+from models.alerts import Alert
 from resources.home import only_one
 from resources.stack.loader import ROOT
 from tessera.profile import Profile
@@ -90,7 +90,7 @@ def test_quarantine_models_and_ledger(shop: Profile, trained: Home) -> None:
 def test_alerts_of_a_day_or_of_all(home: Home) -> None:
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     raised = [
-        Alert(f"{day:%Y%m%d}-u1", day, "u1", (202603010000340,), at, 0.9, 0.95, "1", {"amount": 2.5})
+        Alert(f"{day:%Y%m%d}-u1", day, "u1", ("202603010000340",), at, 0.9, 0.95, "1", {"amount": 2.5})
         for day in (DAY, DAY + timedelta(days=1))
     ]
     home.opened().open("alert_store").add_alerts(raised)

@@ -184,12 +184,12 @@ class TestOthers:
         alert = raised_by(Scored(PAID, [], 0.9, "7"), {"terminal_risk_30d": 1.5, "amount": 0.25})
         store.add_alerts([alert])
         store.answer(alert.alert_id, "fraud", who="ann", at=at)
-        query = """SELECT day, customer_id, transactions[1], raised_for, label, labelled_at, who,
+        query = """SELECT day, entity_id, evidence[1], raised_for, alert.label, labelled_at, who,
             (SELECT key FROM json_each_text(reasons) LIMIT 1), (reasons ->> 'amount')::float8
-            FROM tessera_stream.alert JOIN tessera_stream.feedback USING (alert_id, customer_id)"""
+            FROM tessera_stream.alert JOIN tessera_stream.feedback USING (alert_id, entity_id)"""
         with psycopg.connect(url) as connection:
             assert connection.execute(query).fetchall() == [
-                (at.date(), "c1", 1, at, "fraud", at, "ann", "terminal_risk_30d", 0.25)
+                (at.date(), "c1", "1", at, "fraud", at, "ann", "terminal_risk_30d", 0.25)
             ]
 
     def test_files_hold_nothing_of_whom_was_forgotten(self, url: str, store: FraudStore) -> None:

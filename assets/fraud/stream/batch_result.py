@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from models.fraud.alerts import Alert
+from models.alerts import Alert
 
 
 @dataclass

@@ -16,7 +16,7 @@ from models.errors import TesseraError
 from resources.events.port import Events
 
 if TYPE_CHECKING:
-    from models.fraud.alerts import Alert
+    from models.alerts import Alert
 
 #: The lock of the process that processes events: one worker, or one run.
 LOCK = "stream"

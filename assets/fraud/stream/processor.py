@@ -25,11 +25,12 @@ from assets.fraud.stream.context import CustomerFilter, EmptyContext, StreamCont
 from assets.fraud.stream.early_labels import EarlyLabels
 from assets.fraud.stream.isolation import may_be_of_an_event, reason_of, require_sound
 from assets.fraud.stream.state import Batch, FraudState
+from models.alerts import Alert
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
 from models.features.windows import MICROS_PER_DAY
-from models.fraud.alerts import Alert, Scored, alert_id, alerts_after
+from models.fraud.alerts import Scored, alert_id_of, alerts_after
 from models.fraud.event_parsing import (
     LABEL,
     PAYMENT,
@@ -330,7 +331,7 @@ class FraudProcessor:
 
     def _alerts(self, scored: Sequence[Scored], scorer: Scorer, result: BatchResult) -> dict[str, Alert]:
         high = [one for one in scored if one.score >= scorer.threshold]
-        standing = self._store.alerts([alert_id(one.payment) for one in high]) if high else {}
+        standing = self._store.alerts([alert_id_of(one.payment) for one in high]) if high else {}
         alerts = alerts_after(high, standing, reasons=scorer.reasons)
         result.alerts += [alert for name, alert in alerts.items() if name not in standing]
         return alerts

@@ -9,9 +9,10 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
 
+from models.alerts import Alert
 from models.features.fraud_online import Payment
 from models.features.window_state import KeyHistory
-from models.fraud.alerts import Alert, Scored
+from models.fraud.alerts import Scored
 from models.fraud.stream_state import (
     FRAUD_STATE,
     HISTORY,

@@ -1,6 +1,7 @@
 """Labels from two sides: whatever the order in which they come, stream and lake end at the same features."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +18,10 @@ from assets.fraud import feedback as alert_feedback
 from assets.fraud import replay as payment_replay
 from assets.fraud import training as fraud_training
 from assets.fraud.stream.processor import FraudProcessor
+from models.alerts import Alert, Feedback
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
-from models.fraud.alerts import Alert, Feedback
 from models.fraud.event_parsing import PaymentLimits
 from models.fraud.labels import FEEDBACK, event_of, feedback_rows
 from resources.events.sqlite_events import SqliteEventsConfig
@@ -85,7 +86,9 @@ def histories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any
                 labels.append({"transaction_id": first, "is_fraud": is_fraud, "labelled_at": when})
             else:
                 customer = payments[first]["customer_id"]
-                answers.append(Feedback(first, customer, f"alert-{at}", is_fraud, when, "ana"))
+                answers.append(
+                    Feedback(str(first), customer, f"alert-{at}", "fraud" if is_fraud else "ok", when, "ana")
+                )
     return payments, labels, answers
 
 
@@ -183,7 +186,7 @@ def in_any_order(events: list[Event], data: st.DataObject) -> list[Event]:
 
 
 def answer(number: int, at: datetime, *, is_fraud: bool = True, alert: str = "20180601-c1") -> Feedback:
-    return Feedback(number, "c1", alert, is_fraud, at, "ana")
+    return Feedback(str(number), "c1", alert, "fraud" if is_fraud else "ok", at, "ana")
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_a_replay_sends_what_analysts_said_as_the_same_events(tmp_path: Path) ->
 
 def raised(number: int, customer: str) -> Alert:
     day = T0.date()
-    return Alert(f"{day:%Y%m%d}-{customer}", day, customer, (number,), T0, 0.9, 0.9, "1", {"amount": 2.0})
+    return Alert(f"{day:%Y%m%d}-{customer}", day, customer, (str(number),), T0, 0.9, 0.9, "1", {"amount": 2.0})
 
 
 class TestCopied:
@@ -278,9 +281,10 @@ class TestCopied:
         assert lake.version(alert_feedback.TABLE) == 1, "what stands there already makes no new version"
         said = alert_feedback.answers(lake, first=T0.date())
         rows = (said if isinstance(said, pa.Table) else said.dataset().to_table(columns=FEEDBACK.names)).to_pylist()
+        fraud_words = {"transaction_id": 1, "customer_id": "c1", "alert_id": "20180601-c1"}
         assert rows == [
-            {**vars(answer(1, midnight - timedelta(microseconds=1), is_fraud=False)), "who": "ana"},
-            {**vars(answer(1, midnight)), "who": "bo"},
+            fraud_words | {"is_fraud": False, "labelled_at": midnight - timedelta(microseconds=1), "who": "ana"},
+            fraud_words | {"is_fraud": True, "labelled_at": midnight, "who": "bo"},
         ]
 
     def test_an_empty_store_takes_nothing_out_of_the_lake(self, lake: Lake, store: FraudStore, tmp_path: Path) -> None:
@@ -303,7 +307,7 @@ class TestCopied:
 
 def test_an_event_can_be_made_of_every_answer() -> None:
     """Customers are named by whoever sends payments; CloudEvents allow no control characters."""
-    named = Feedback(7, "c\n1", "20180601-c\n1", True, T0 + timedelta(microseconds=1), "ana")
+    named = Feedback("7", "c\n1", "20180601-c\n1", "fraud", T0 + timedelta(microseconds=1), "ana")
     event = event_of(named)
     assert (event.time, event.data) == (named.labelled_at, {"transaction_id": 7, "is_fraud": True})
     assert (event.id, event.source, event.subject) == ("20180601-c%0A1/7/fraud", "/alerts", "c%0A1")
@@ -311,3 +315,5 @@ def test_an_event_can_be_made_of_every_answer() -> None:
     assert Event.from_json(event.to_json()) == event
     with pytest.raises(TesseraError):
         Event.from_json(event.to_json().replace('"time"', '"when"'))
+    with pytest.raises(TesseraError, match="labelled 'robot'"):
+        event_of(replace(named, label="robot"))

@@ -17,9 +17,9 @@ from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_skew
 from assets.stages import metadata_keys as keys
+from models.alerts import Alert
 from models.evaluation.config import SkewConfig
 from models.features.fraud_definitions import FEATURES
-from models.fraud.alerts import Alert
 from models.settings import FraudSettings
 from pipelines.cli import publications
 from resources.sink.port import Sink
@@ -154,10 +154,10 @@ class TestBackfill:
     def test_who_was_forgotten_is_not_alerted(self, scored: World, tmp_path: Path) -> None:
         world = scored.copied(tmp_path / "home")
         called_for = fraud_scoring._called_for(world.lake, world.sink, world.registry, DAY)
-        gone = called_for[0].customer_id
+        gone = called_for[0].entity_id
         world.lake.leave_tombstone("customer", gone, day=DAY, why="asked")
         assert fill(world).added == len(called_for) - 1
-        assert gone not in {alert.customer_id for alert in alerts(world)}
+        assert gone not in {alert.entity_id for alert in alerts(world)}
 
 
 class TestSkew:
@@ -219,7 +219,7 @@ class TestMatured:
             (row, labels[row["transaction_id"]]) for row in fraud_scoring.published_scores(world.sink, DAY).to_pylist()
         ]
         fraud_cards = {row["customer_id"] for row, is_fraud in rows if is_fraud}
-        alerted = {alert.customer_id for alert in alerts(world)}
+        alerted = {alert.entity_id for alert in alerts(world)}
         highest: dict[str, float] = {}
         for row, _ in rows:
             highest[row["customer_id"]] = max(row["score"], highest.get(row["customer_id"], 0.0))

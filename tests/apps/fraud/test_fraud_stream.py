@@ -204,7 +204,7 @@ def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World)
     again = world.feed(payment(4, amount=950.0), payment(5, amount=900.0, at=NOON + timedelta(days=1)))
     assert [alert.alert_id for alert in again.alerts] == ["20180809-c1"]
     alert = world.store.alerts(["20180808-c1"])["20180808-c1"]
-    assert (alert.transactions, alert.day) == ((1, 2, 4), date(2018, 8, 8))
+    assert (alert.evidence, alert.day) == (("1", "2", "4"), date(2018, 8, 8))
     assert alert.highest_score >= alert.score >= Formula.threshold
     assert list(alert.reasons) == ["amount", "terminal_risk_30d"]
 
@@ -212,7 +212,7 @@ def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World)
 def test_a_payment_that_comes_twice_changes_nothing(world: World) -> None:
     world.feed(payment(1, amount=900.0))
     twice = payment(1, amount=900.0).model_copy(update={"source": "/another"})
-    assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].transactions) == (0, (1,))
+    assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].evidence) == (0, ("1",))
 
 
 @pytest.mark.parametrize(
@@ -272,17 +272,17 @@ def test_an_alert_labelled_while_a_payment_joins_it_keeps_its_label(world: World
 
     world.feed(payment(2, amount=950.0), scorer=Meanwhile(answer))
     (alert,) = world.store.find(NOON.date(), NOON.date())
-    assert (alert.label, alert.transactions) == ("fraud", (1, 2))
+    assert (alert.label, alert.evidence) == ("fraud", ("1", "2"))
 
 
 def test_an_alert_added_while_its_card_raises_one_is_joined(world: World) -> None:
     world.feed(payment(1, amount=900.0), payment(9, customer="c9"))
     (raised,) = world.store.find(NOON.date(), NOON.date())
-    other = replace(raised, alert_id="20180808-c9", customer_id="c9", transactions=(9,))
+    other = replace(raised, alert_id="20180808-c9", entity_id="c9", evidence=("9",))
     scorer = Meanwhile(lambda: world.beside().add_alerts([other]))
     step = world.feed(payment(10, customer="c9", amount=900.0), scorer=scorer)
     assert (step.payments, step.alerts) == (1, [])
-    assert world.store.alerts(["20180808-c9"])["20180808-c9"].transactions == (9, 10)
+    assert world.store.alerts(["20180808-c9"])["20180808-c9"].evidence == ("9", "10")
 
 
 def test_only_customers_in_the_register(tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.features.window_state import NOT_KNOWN, KeyHistory
 from models.features.windows import MICROS_PER_DAY
-from resources.conformance.alert_store import DAY, NOON, alert, micros, payment, scored
 from resources.state_store.port import Superseded
 from resources.state_store.postgres_state_store import PostgresStateStoreConfig
-from tests.fraud_store import FraudStore
+from tests.fraud_store import DAY, NOON, FraudStore, alert, micros, payment, scored
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow has no static types.
@@ -47,7 +46,7 @@ def paid(store: FraudStore, *payments: Payment, alerts: bool = True) -> None:
         if alerts:
             new = alert(one)
             standing = batch.alerts.get(new.alert_id) or store.alerts([new.alert_id]).get(new.alert_id)
-            batch.alerts[new.alert_id] = standing.joined_by(scored(one)) if standing else new
+            batch.alerts[new.alert_id] = standing.joined_by(scored(one).evidence_id, 0.9) if standing else new
     store.commit(batch)
 
 
@@ -153,12 +152,12 @@ class TestFraudState:
         paid(store, first)
         loaded = store.alerts(["20180808-c1"])["20180808-c1"]
         opened().answer("20180808-c1", "fraud", who="ann", at=NOON)
-        joined = loaded.joined_by(scored(second, 0.97))
+        joined = loaded.joined_by(scored(second).evidence_id, 0.97)
         store.commit(Batch(position=2, newest=1, payments=[second], alerts={joined.alert_id: joined}))
         (found,) = store.find(DAY, DAY)
-        assert (found.label, found.transactions, found.highest_score) == ("fraud", (1, 2), 0.97)
+        assert (found.label, found.evidence, found.highest_score) == ("fraud", ("1", "2"), 0.97)
         store.answer("20180808-c1", "fraud", who="ann", at=NOON + timedelta(hours=1))
-        assert [one.transaction_id for one in store.feedback(DAY, DAY)] == [1, 2], "and the payment that joined"
+        assert [one.evidence_id for one in store.feedback(DAY, DAY)] == ["1", "2"], "and the payment that joined"
 
     def test_alerts_added_beside_the_worker(self, store: FraudStore, opened: Open) -> None:
         paid(store, payment(1))
@@ -180,7 +179,7 @@ class TestFraudState:
             store.commit(worker)
         assert list(store.payments([1, 2, 3])) == [2]
         assert store.scored(DAY, DAY)["customer_id"].to_pylist() == ["c2"]
-        assert [one.customer_id for one in store.find(DAY, DAY)] == ["c2"]
+        assert [one.entity_id for one in store.find(DAY, DAY)] == ["c2"]
         assert store.feedback(DAY, DAY) == []
         keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1"), ("terminal_id", "t2")]
         assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[1]: [2], keys[2]: [2]}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from assets.churn.app import CHURN
 from assets.fraud.alerts import ListedAlert
+from models.alerts import Alert
 from models.errors import TesseraError
-from models.fraud.alerts import Alert
 from models.publishing import Publication
 from pipelines import cli
 from pipelines.cli import alerts as alerting
@@ -77,7 +77,7 @@ def say_letters(text: str) -> None:
 
 
 def say_alerts(text: str) -> None:
-    alert = Alert(text, DAY, text, (1,), NOW, 0.9, 0.9, text, {text: 0.1}, text)
+    alert = Alert(text, DAY, text, ("1",), NOW, 0.9, 0.9, text, {text: 0.1}, text)
     console.out.print(alerting._table([ListedAlert(alert, 1)]))  # pyright: ignore[reportPrivateUsage]
 
 
