@@ -59,7 +59,7 @@ def _section(costs: dict[str, list[float]]) -> str:
         f"{BUDGET}), median of {len(costs['dagster'])} pairs.",
         f"- {'**missed:** loaded: ' + ', '.join(present) if present else 'met: not loaded: ' + ', '.join(HEAVY)}.",
         "",
-        f"Where it goes (one interpreter with `-X importtime`, each module counted where it stands; the {_SHOWN} "
+        f"Where it goes (one interpreter with `-X importtime`, each module counted where it is imported; the {_SHOWN} "
         "largest):",
         "",
         "| package | ms |",

@@ -31,7 +31,7 @@ _HISTORY_DAYS = 200
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds (user + system) of a process, and of its work after the imports that stand at the top."""
+    """CPU seconds (user + system) of a process, and of its work after the imports at its top."""
 
     process_s: float
     work_s: float
@@ -126,7 +126,7 @@ def _run(child: str, folder: Path) -> Cost:
 
 
 def _published(folder: Path) -> str:
-    """Digest of the rows that stand published."""
+    """Digest of the published rows."""
     from resources.sink.delta_sink import DeltaSink
 
     standing = DeltaSink(str(folder / "home" / "scores")).published("churn", DAY)

@@ -17,7 +17,7 @@ def replace_section(name: str, body: str, *, libraries: Sequence[str], page: Pat
     """Section `name` of the page is `body` and how it was measured: machine, versions, date, command; others stay.
 
     Args:
-        name: stands in the markers `<!-- name:begin -->` and `<!-- name:end -->`.
+        name: part of the markers `<!-- name:begin -->` and `<!-- name:end -->`.
         body: markdown, with its heading.
         libraries: distributions whose versions matter.
         page: created if there is none.

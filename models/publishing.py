@@ -147,7 +147,7 @@ def _refused(verdict: AuditVerdict) -> TesseraError:
 def last_set(records: Iterable[Publication]) -> tuple[Publication | None, bool]:
     """Return the set that was published last for a day, by all its records, oldest first.
 
-    And whether it stands published.
+    And whether it is published.
     """
     last, stands = None, False
     for record in records:

@@ -26,7 +26,7 @@ def dagster_home(stack: Stack) -> Path:
     """Return a DAGSTER_HOME inside the profile's home: the project's dagster.yaml with absolute folders.
 
     For the default profile these are the folders that a bare `dagster dev` in the project uses too, so that runs
-    of the command line, of the UI and of the schedule stand in one list.
+    of the command line, of the UI and of the schedule are in one list.
     """
     folder = writable_home(stack) / "dagster"
     folder.mkdir(exist_ok=True)
@@ -45,7 +45,7 @@ def dagster_home(stack: Stack) -> Path:
 
 
 def _storage(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return `storage` for Dagster: SQLite lies in `folder`, and Postgres is asked through the driver that works.
+    """Return `storage` for Dagster: SQLite files are in `folder`, and Postgres is asked through the driver that works.
 
     Raises:
         TesseraError: Postgres' client is not installed, or the address names another one.

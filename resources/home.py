@@ -47,7 +47,7 @@ def only_one(stack: Homed, name: str, doing: str) -> Iterator[None]:
     """No other process does `name` in this home meanwhile.
 
     Raises:
-        TesseraError: somebody does; says who.
+        TesseraError: another process does; says which.
     """
     folder = writable_home(stack) / "locks"
     folder.mkdir(exist_ok=True)

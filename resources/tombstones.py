@@ -31,7 +31,7 @@ class TombstoneFolder:
         return Forgotten(entity, self._key() if names else b"", [_named(name) for name in names])
 
     def add(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
-        """Return the tombstone of `id`, which stands afterwards; one that stands already stays as it is.
+        """Return the tombstone of `id`, which exists afterwards; an existing one stays as it is.
 
         The caller holds a lock of the store: two keys made at the same moment would be one too many.
         """

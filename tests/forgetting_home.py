@@ -89,7 +89,7 @@ def person(customer: str, day: date) -> dict[str, Any]:
 
 
 def deliveries(last: date = LAST) -> dict[str, pa.Table]:
-    """Good lines, late ones, copies and refused ones, of three customers and of nobody."""
+    """Good lines, late ones, copies and refused ones, of three customers and of no one."""
     lines: list[dict[str, Any]] = []
     for number in range((last - FIRST).days + 1):
         day = FIRST + timedelta(days=number)
@@ -184,7 +184,7 @@ def worker(parts: Parts) -> FraudProcessor:
 
 
 def _stream(parts: Parts) -> None:
-    """A stream that ran, with events that were refused, that somebody holds, and that nobody has read yet."""
+    """A stream that ran, with events that were refused, that somebody holds, and that no one has read yet."""
     customers = (ID, *OTHERS)
     parts.events.publish([payment(number, customers[number % 3]) for number in range(12)])
     parts.events.publish([payment(number, customers[number % 3], amount="?") for number in range(12, 15)])
@@ -198,7 +198,7 @@ def _stream(parts: Parts) -> None:
 
 
 def fill(folder: Path) -> Parts:
-    """A home with everything: nights, features, two models (one learnt from ID), scores of two days, a stream."""
+    """A home with everything: nights, features, two models (one learned from ID), scores of two days, a stream."""
     folder.mkdir(parents=True)
     parts = opened(folder)
     night(parts, LAST)

@@ -1,4 +1,4 @@
-"""Some real payments of the fraud handbook as a lake, as events, and a model that learnt from them."""
+"""Some real payments of the fraud handbook as a lake, as events, and a model that learned from them."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def rows_as_of(as_of: date, *, seed: int = 1) -> pa.Table:
 
 
 def _cut_off(day: date, seed: int) -> pa.Table:
-    """The same day gives the same rows, whatever is learnt as of."""
+    """The same day gives the same rows, whatever is learned as of."""
     rng = np.random.default_rng([seed, day.toordinal()])
     recency, orders, taste = rng.exponential(30, CUSTOMERS), rng.poisson(3, CUSTOMERS), rng.normal(size=CUSTOMERS)
     chance = sigmoid(0.04 * (recency - 30) - 0.4 * (orders - 3) + 1.2 * taste)
@@ -69,7 +69,7 @@ def _cut_off(day: date, seed: int) -> pa.Table:
 
 
 def task_as_of(as_of: date = AS_OF, *, gate: BinaryGateConfig = GATE, **changes: Any) -> TrainingTask:
-    """What can be learnt at the end of `as_of`."""
+    """What can be learned at the end of `as_of`."""
     table = rows_as_of(as_of)
     holdout = as_of - timedelta(days=HORIZON)
     tonight = _cut_off(as_of, 1).drop_columns(["churned"])

@@ -59,7 +59,7 @@ def _features() -> list[str]:
 
 
 def _offline(lake: Lake, store: FeatureStore, served: pa.Table, max_lag: timedelta) -> Offline:
-    """Return the point-in-time joins, by the path that training takes, and the served rows as they lie in the lake."""
+    """Return the point-in-time joins, by the path that training takes, and the served rows as they are in the lake."""
     from models.evaluation.skew import Offline, versions
 
     at = served[_SERVED_AT]

@@ -107,7 +107,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
 
     Args:
         parts: the home's stores.
-        home: its folder; proofs lie in `forgotten/`.
+        home: its folder; proofs are in `forgotten/`.
         entity: one of `models.erasure.tombstones.ENTITIES`.
         id: as in the entity's column.
         why: kept in tombstones, records and proof; must not name the entity.
@@ -245,7 +245,7 @@ class _Erasing:
             )
         late = self._rows(_QUEUE) - events
         says = (
-            f"{late} events of the entity were published during the removal and removed, too: somebody publishes them."
+            f"{late} events of the entity were published during the removal and removed: a producer still sends them."
         )
         self.late = [says] if late else []
 

@@ -32,7 +32,7 @@ class ErasureJournal:
         self._write(f"{record.name}.journal", record.model_dump_json(indent=2))
 
     def finish(self, record: Erasure) -> Path:
-        """Return the proof's JSON file; beside it stands the page for people, and the journal is gone."""
+        """Return the proof's JSON file; beside it is the page for people, and the journal is gone."""
         record.finished_at = datetime.now(UTC)
         self._write(f"{record.name}.md", record.markdown())
         proof = self._write(f"{record.name}.json", record.model_dump_json(indent=2) + "\n")

@@ -15,7 +15,7 @@ _TABLE = "_delta_log"
 
 
 def traces(home: Path, text: str) -> Mapping[str, int]:
-    """Path relative to `home` -> how often `text` stands in it, byte by byte; in Parquet, in how many values.
+    """Path relative to `home` -> how often `text` occurs in it, byte by byte; in Parquet, in how many values.
 
     Delta tables are left out: they are searched as tables.
     """

@@ -1,6 +1,6 @@
 """Publish the audited scores of a day: one pointer moves, and people are notified of each step down the ladder.
 
-A day that stands published keeps its rows: worse scores never take their place, and those of another model only after
+A published day keeps its rows: worse scores never take their place, and those of another model only after
 a person publishes them (`tessera publish`). Rows of the same model, made anew from corrected features, do.
 """
 
@@ -26,7 +26,7 @@ _MAX_TRIES = 10
 
 @dataclass(frozen=True)
 class Published:
-    """The set that stands published, and whether this run put it there, in words."""
+    """The published set, and whether this run put it there, in words."""
 
     publication: Publication
     verdict: str
@@ -47,7 +47,7 @@ class Published:
 
 
 def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
-    """Publish the audited draft of the day, unless what stands published has to stay.
+    """Publish the audited draft of the day, unless the published set has to stay.
 
     Steps down are notified before the set is published: if the process dies between the two, the next run notifies them
     again, and no notice is lost. If another run publishes between the decision and the pointer move, it is decided
@@ -80,7 +80,7 @@ def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
 
 
 def last_or_waiting(sink: Sink, app: str, day: date) -> tuple[Publication | None, bool]:
-    """The set that was published last for a day, else the newest audited draft; and whether it stands published."""
+    """The set that was published last for a day, else the newest audited draft; and whether it is published."""
     last, stands = last_set(sink.history(app, day))
     if last is None and (verdict := sink.draft(app, day)) is not None:
         return verdict.draft, False
@@ -111,7 +111,7 @@ def _described(standing: Publication, draft: Publication) -> Published:
 
 
 def _standing(sink: Sink, app: str, day: date) -> Publication | None:
-    """The record of the set that stands published; None if none does, or if its record is damaged."""
+    """The record of the published set; None if there is none, or if its record is damaged."""
     try:
         return sink.published(app, day)
     except DamagedScores:

@@ -35,7 +35,7 @@ class ModelSource:
 
 @dataclass(frozen=True)
 class LastGoodScores:
-    """The scores that stand published for an earlier day."""
+    """The published scores of an earlier day."""
 
     earlier: Publication
     degradation: Degradation = "last_good_scores"

@@ -25,7 +25,7 @@ from resources.sink.port import Sink
 def trace(app: App, sink: Sink, lake: Lake, registry: Registry, id: str, day: date) -> Any:
     """Return the origin of the score of entity `id` on `day`, as values that fit into JSON.
 
-    The published set is traced; where none stands published, the set that was published last, else the newest audited
+    The published set is traced; where none is published, the set that was published last, else the newest audited
     attempt, and `published` is false.
 
     Raises:

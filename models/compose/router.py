@@ -56,7 +56,7 @@ class Below:
 class Router(Step):
     """Steps of growing cost that give the same fields. The next one is asked where the rule escalates, or one failed.
 
-    Where the dearer step fails (no budget, too late, broken), the cheaper answer stands, and the record has a note.
+    Where the dearer step fails (no budget, too late, broken), the cheaper answer is kept, and the record has a note.
     The field `<name>_by` names the step that answered.
     """
 
@@ -76,7 +76,7 @@ class Router(Step):
             steps: the cheapest first; each gives at least the fields of the first.
             rule: says which answers are escalated.
             shares: expected share of records, 0 to 1, that each step but the first is asked for; from a calibration.
-            keeps_cheaper: whether the cheaper answer stands where the dearer step fails; else the record fails.
+            keeps_cheaper: whether the cheaper answer is kept where the dearer step fails; else the record fails.
 
         Raises:
             TesseraError: contracts disagree, or thresholds or shares are not one for each step but the first.
@@ -239,7 +239,7 @@ class _Taking(Step):
     def estimate(self) -> Estimate:
         return FREE
 
-    def run(self, batch: Batch, call: Call) -> Outcome:  # noqa: ARG002 - it stands in for fields and does nothing
+    def run(self, batch: Batch, call: Call) -> Outcome:  # noqa: ARG002 - a placeholder for fields that does nothing
         return Outcome(Batch({}, batch.n), batch.n)
 
 

@@ -71,7 +71,7 @@ def check_rows(
 ) -> CheckedRows:
     """Every row of `raw` checked by the contract.
 
-    Of several rows with one key, the first delivery that keeps all other promises stands.
+    Of several rows with one key, the first delivery that keeps all other promises is kept.
 
     Args:
         contract: what the rows must keep.

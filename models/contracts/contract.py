@@ -127,7 +127,7 @@ class Contract(BaseModel):
 
     @property
     def unique(self) -> tuple[str, ...]:
-        """The columns that are unique together over the whole table; of several deliveries the first one stands."""
+        """The columns that are unique together over the whole table; of several deliveries the first one is kept."""
         return self.key, *self.versioned_by
 
     def arrow_schema(self) -> pa.Schema:

@@ -130,7 +130,7 @@ def guessed_columns(names: Sequence[str]) -> dict[str, str]:
 
 
 def currency_of(prices: Sequence[str]) -> str | None:
-    """Return the currency whose sign stands at all prices that have one; None if none has, or they differ."""
+    """Return the currency whose sign is at all prices that have one; None if none has, or they differ."""
     signs = {code for price in prices for sign, code in CURRENCY_SIGNS.items() if sign in price}
     return signs.pop() if len(signs) == 1 else None
 

@@ -28,7 +28,7 @@ from models.contracts.identifiers import BLANKS
 #: Entities that can be forgotten, and the column that names them in every table.
 ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
 
-#: Fields that name somebody in an event, wherever they stand in its JSON.
+#: Fields that name a person in an event, wherever they are in its JSON.
 _NAMING = frozenset({"subject", *ENTITIES.values()})
 _KEY_BYTES = 32
 _FINGERPRINT_BITS = 20
@@ -46,7 +46,7 @@ Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 
 class Tombstone(BaseModel):
-    """That somebody was forgotten: `digest` (64 hex digits) and `fingerprint` (0 to 2^20 - 1) of the id, not the id."""
+    """Mark of an erased entity: `digest` (64 hex digits) and `fingerprint` (0 to 2^20 - 1) of the id, not the id."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class Forgotten:
         return self._digest(id) in self._digests
 
     def tombstone(self, id: str) -> Tombstone:
-        """Return the tombstone of an id, whether or not it stands already."""
+        """Return the tombstone of an id, whether or not it exists already."""
         return Tombstone(digest=self._digest(id), fingerprint=int(self._fingerprints(pa.array([id]))[0]))
 
     def among(self, ids: pa.Array | pa.ChunkedArray) -> list[str]:
@@ -95,7 +95,7 @@ class Forgotten:
         return sorted(found)
 
     def others(self, rows: Rows, column: str) -> Rows:
-        """Return the rows of everybody else, in their order; `rows` itself when no one in it was forgotten."""
+        """Return the rows of all others, in their order; `rows` itself when no one in it was forgotten."""
         gone = self.among(rows.column(column))
         if not gone:
             return rows

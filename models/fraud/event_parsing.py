@@ -75,13 +75,13 @@ class PaymentLimits(BaseModel):
     #: Windows add up squares of cents in 64 bits.
     max_amount: float = Field(default=50_000, gt=0, le=10_000_000, description="Largest amount of one payment, EUR.")
     max_ahead_minutes: float = Field(
-        default=5, ge=0, description="A payment may lie this far in the future of this machine's clock (clock skew)."
+        default=5, ge=0, description="A payment may be this far in the future of this machine's clock (clock skew)."
     )
     max_late_days: float = Field(
-        default=7, gt=0, description="A payment may lie this far behind the newest one of the stream."
+        default=7, gt=0, description="A payment may be this far behind the newest one of the stream."
     )
     max_jump_days: float = Field(
-        default=31, gt=0, description="A payment may lie this far ahead of the newest one of the stream."
+        default=31, gt=0, description="A payment may be this far ahead of the newest one of the stream."
     )
     earliest_day: date = Field(
         default=EARLIEST_DAY,
@@ -127,7 +127,7 @@ def payment_of(event: Event, limits: PaymentLimits) -> Payment:
     """Return the payment of an event of type `payment`.
 
     Raises:
-        Unusable: a field is missing or wrong, or the amount lies outside the limits.
+        Unusable: a field is missing or wrong, or the amount is outside the limits.
     """
     data = _read(_PaymentData, event)
     if data.amount > limits.max_amount:
@@ -152,19 +152,17 @@ def check_clock(at: int, limits: PaymentLimits, *, now: datetime) -> None:
 
     Args:
         at: moment of a payment or a label, µs since 1970, UTC.
-        limits: the earliest day, and how far it may lie in the future.
+        limits: the earliest day, and how far it may be in the future.
         now: the clock of this machine.
 
     Raises:
-        Unusable: the moment lies before the earliest day or in the future.
+        Unusable: the moment is before the earliest day or in the future.
     """
     if at < to_epoch_micros(datetime.combine(limits.earliest_day, _MIDNIGHT, tzinfo=UTC)):
-        raise Unusable(
-            f"time {to_datetime(at).isoformat()} lies before {limits.earliest_day}, the first day that can be"
-        )
+        raise Unusable(f"time {to_datetime(at).isoformat()} is before {limits.earliest_day}, the first day that can be")
     if at > to_epoch_micros(now) + limits.max_ahead_minutes * _MINUTE:
         time, now_is = to_datetime(at).isoformat(), now.isoformat(timespec="seconds")
-        raise Unusable(f"time {time} lies in the future: it is {now_is}")
+        raise Unusable(f"time {time} is in the future: it is {now_is}")
 
 
 def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest: int) -> None:
@@ -177,17 +175,17 @@ def check_time(payment: Payment, limits: PaymentLimits, *, now: datetime, newest
         newest: moment of the newest payment of the stream, µs since 1970, UTC; 0 for the first.
 
     Raises:
-        Unusable: the payment lies outside the limits.
+        Unusable: the payment is outside the limits.
     """
     check_clock(payment.micros, limits, now=now)
     if not newest:
         return
     if payment.micros < newest - limits.max_late_days * MICROS_PER_DAY:
         late = f"{limits.max_late_days:g} days behind the stream"
-        raise Unusable(f"time {payment.paid_at.isoformat()} lies more than {late}")
+        raise Unusable(f"time {payment.paid_at.isoformat()} is more than {late}")
     if payment.micros > newest + limits.max_jump_days * MICROS_PER_DAY:
         early = f"{limits.max_jump_days:g} days ahead of the stream"
-        raise Unusable(f"time {payment.paid_at.isoformat()} lies more than {early}")
+        raise Unusable(f"time {payment.paid_at.isoformat()} is more than {early}")
 
 
 def customer_of(event: Event) -> str:

@@ -18,8 +18,8 @@ class Quality:
 
     Attributes:
         payments: of the day.
-        labelled: of these, somebody said whether they were fraud.
-        frauds: of these, somebody said they were.
+        labelled: of these, those with a label.
+        frauds: of these, those labelled as fraud.
         average_precision: of the scores, over the labelled payments; None without frauds, or with nothing else.
         card_precision: share of frauds among the cards with the highest scores, as many as can be looked at.
         alerts: cards that were alerted.
@@ -38,7 +38,7 @@ class Quality:
 
     @property
     def labelled_share(self) -> float | None:
-        """Share of the payments of which somebody said whether they were fraud."""
+        """Share of the payments with a label."""
         return self.labelled / self.payments if self.payments else None
 
 

@@ -1,4 +1,4 @@
-"""Audit of a written set of scores, as read back, before anybody sees it: the checks of its output contract."""
+"""Audit of a written set of scores, as read back, before it is published: the checks of its output contract."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

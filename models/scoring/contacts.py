@@ -75,7 +75,7 @@ class ContactBudget:
 
 
 class ContactAudit(Observer):
-    """Checks of the rule: `contact` are the highest scores within the budget, and reasons stand at contacts only."""
+    """Checks of the rule: `contact` are the highest scores within the budget, and only contacts have reasons."""
 
     def __init__(self, config: ScoringConfig) -> None:
         self._config = config

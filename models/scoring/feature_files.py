@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 
 def feature_batches(files: Iterable[str], columns: Sequence[str], *, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of `files` one after the other, in the order in which they stand there.
+    """Yield the rows of `files` one after the other, in their order there.
 
     One row group is decoded at a time, so memory does not grow with the files: a dataset scanner reads ahead, and
     pyarrow's default `pre_buffer` keeps the bytes of the whole file (5 M x 30 rows, 850 MB: 1186 MiB where this took

@@ -91,7 +91,7 @@ class OutputContract:
         not_descending: groups of payload columns that do not descend within a row, e.g. lower, prediction, upper.
 
     Raises:
-        TesseraError: a name stands twice or is unknown, or `score` is no number.
+        TesseraError: a name is repeated or unknown, or `score` is no number.
     """
 
     keys: tuple[OutputColumn, ...]

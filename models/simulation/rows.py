@@ -104,7 +104,7 @@ def payment_labels(paid: Paid) -> pa.Table:
 def with_original(table: pa.Table, quantity_text: list[pa.Array | pa.ChunkedArray] | None) -> pa.Table:
     """Return the table with `_original`: each row as delivered, one JSON object.
 
-    `quantity_text` (parts that follow each other) stands in for `quantity` where it is not null.
+    `quantity_text` (parts that follow each other) replaces `quantity` where it is not null.
     """
     table = table.combine_chunks()
     pieces: list[pa.Array | pa.Scalar] = []

@@ -13,7 +13,7 @@ from models.text.embedder import Embedder
 
 #: Words, and signs that are none of a word: a text without words keeps something that distinguishes it.
 _WORDS_AND_SIGNS = r"(?u)\b\w+\b|[^\w\s]"
-#: Of so many texts, pieces of words that stand in one of them only are left out: most pieces do.
+#: Of so many texts, pieces of words that occur in one of them only are left out: most pieces do.
 _MANY = 1000
 #: One column per label; the higher, the surer. Margins of one model and logits of another do not compare.
 Scores = NDArray[np.float64]

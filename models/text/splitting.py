@@ -30,7 +30,7 @@ def _rows_by_label(labels: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _equal_texts_together(texts: Sequence[str], folds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Let a text that stands under two labels be in the fold of its first row."""
+    """Let a text with two labels be in the fold of its first row."""
     first: dict[str, int] = {}
     for row, text in enumerate(texts):
         folds[row] = first.setdefault(_key(text), int(folds[row]))

@@ -49,7 +49,7 @@ class HistogramModel:
         )
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """Return the calibration (JSON), after the booster stands in `folder` as skops."""
+        """Return the calibration (JSON), after the booster is saved in `folder` as skops."""
         write_skops(self._booster, folder / _FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 

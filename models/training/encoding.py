@@ -51,7 +51,7 @@ class Encoder:
         return (*self.numeric, *one_hot)
 
     def transform(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> int:
-        """Return number of rows, after they stand in `out[:n]`, which has one column per feature and at least n rows.
+        """Return number of rows, written to `out[:n]`, which has one column per feature and at least n rows.
 
         `out` is meant to be reused: nothing of an earlier batch remains in `out[:n]`.
 

@@ -61,7 +61,7 @@ class LinearModel:
         return total.astype(np.float32)
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """Return the calibration (JSON), after the pipeline stands in `folder` as skops."""
+        """Return the calibration (JSON), after the pipeline is saved in `folder` as skops."""
         write_skops(self._pipeline, folder / _FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept, **self._inputs.to_json()}
 

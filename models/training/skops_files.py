@@ -120,7 +120,7 @@ class _TrustedTypes(ModuleType):
 
 
 def skops_io() -> ModuleType:
-    """Import `skops.io` without its list of trusted types, unless somebody has imported it with that list."""
+    """Import `skops.io` without its list of trusted types, unless it was imported with that list before."""
     if "skops.io" not in sys.modules:
         sys.modules[_TRUSTED_TYPES] = _TrustedTypes(_TRUSTED_TYPES)
     return importlib.import_module("skops.io")

@@ -61,7 +61,7 @@ class XGBoostModel:
         return self._booster.predict(xgb.DMatrix(rows, nthread=1), pred_contribs=True)[:, :-1]
 
     def save(self, folder: Path) -> Mapping[str, Any]:
-        """Return the calibration (JSON), after the booster stands in `folder` as UBJ."""
+        """Return the calibration (JSON), after the booster is saved in `folder` as UBJ."""
         self._booster.save_model(folder / BOOSTER_FILE)
         return {"slope": self._platt.slope, "intercept": self._platt.intercept}
 

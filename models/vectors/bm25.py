@@ -80,7 +80,7 @@ class Bm25:
     def only(self, terms: NDArray[np.uint32]) -> Bm25:
         """Return the statistics without terms that no document has any more; no score of any document changes.
 
-        So nothing tells which words somebody used who was erased.
+        So nothing shows which words an erased person used.
         """
         kept = np.isin(self.terms, terms)
         return replace(self, terms=self.terms[kept], frequencies=self.frequencies[kept])

@@ -1,4 +1,4 @@
-"""Every command, its arguments and its help text. What a command does stands in the module it calls."""
+"""Every command, its arguments and its help text. The module that it calls does the work."""
 
 import os
 from collections.abc import Callable

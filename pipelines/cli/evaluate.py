@@ -1,4 +1,4 @@
-"""`tessera evaluate`: the compositions for texts on somebody's own benchmark."""
+"""`tessera evaluate`: the compositions for texts on a benchmark of your own."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

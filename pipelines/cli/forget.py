@@ -25,7 +25,7 @@ _SHOWN_VERSIONS = 8
 
 
 def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) -> None:
-    """Erases the entity after asking, and shows what was removed and where the proof lies.
+    """Erases the entity after asking, and shows what was removed and the place of the proof.
 
     Raises:
         TesseraError: unknown kind of entity or id, no terminal to ask at, or a store that does not answer.
@@ -71,7 +71,7 @@ def _say_why_nothing_is_known(
     elif not even_if_unknown:
         raise TesseraError(
             f"No table of the lake knows a {entity} {id!r}.",
-            expected=f"a {ENTITIES[entity]} as it stands in the lake, upper and lower case as there",
+            expected=f"a {ENTITIES[entity]} as written in the lake, upper and lower case as there",
             todo="Correct the id; or pass --even-if-unknown: it leaves queue and stream too, and is kept out.",
         )
 

@@ -1,4 +1,4 @@
-"""`tessera init orders FILE`: a profile for somebody's own orders, from the file itself."""
+"""`tessera init orders FILE`: a profile for orders of your own, from the file itself."""
 
 import math
 import re

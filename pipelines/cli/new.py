@@ -1,4 +1,4 @@
-"""`tessera new APP --task binary|regression`: the skeleton of an application, with tests that pass as it stands."""
+"""`tessera new APP --task binary|regression`: the skeleton of an application, with tests that pass unchanged."""
 
 import os
 import subprocess
@@ -35,16 +35,16 @@ def new(app: str, task: TaskKind, *, dry_run: bool) -> None:
 
 
 def clone_of(folder: Path) -> Path:
-    """Return the clone of the project that the folder lies in; else the one that this program runs from.
+    """Return the clone of the project that holds the folder; else the one that this program runs from.
 
     Raises:
-        TesseraError: the program was installed from a package, and the folder lies in no clone.
+        TesseraError: the program was installed from a package, and the folder is not inside a clone.
     """
     for found in (folder, *folder.parents, ROOT):
         if all((found / path).is_file() for path in ("pyproject.toml", APPS, SETTINGS)):
             return found
     raise TesseraError(
-        f"{str(folder)!r} lies in no clone of the project, and this Tessera was installed from a package.",
+        f"{str(folder)!r} is not inside a clone of the project, and this Tessera was installed from a package.",
         expected="a clone: an application is written into its folders assets, models, pipelines and tests",
         todo="Clone the project, run `make setup` in it, and call its .venv/bin/tessera.",
     )

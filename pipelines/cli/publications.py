@@ -1,4 +1,4 @@
-"""`tessera scores`, `publish` and `unpublish`: what stands published for a day."""
+"""`tessera scores`, `publish` and `unpublish`: the published set of a day."""
 
 import getpass
 from datetime import UTC, date, datetime
@@ -80,7 +80,7 @@ def publish(app: str, day_text: str | None, why: str | None, *, even_if_refused:
 
 
 def _waits(verdict: AuditVerdict, standing: Publication) -> bool:
-    """The newest audited set of the day passed, is another one, and comes from no worse source than what stands."""
+    """The newest audited set of the day passed, is another one, from no worse source than the published one."""
     draft = verdict.draft
     is_worse = LADDER.index(draft.degradation) > LADDER.index(standing.degradation)
     return verdict.passed and draft.attempt != standing.attempt and not is_worse

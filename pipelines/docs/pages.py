@@ -59,7 +59,7 @@ def _stack() -> str:
         "when the file is read; `{env: NAME}` stays a reference, at any depth (use it for secrets). Any dotted",
         "path to a config class is a `kind` too.",
         "",
-        "Everything is checked when the file is read: an unknown key at any depth, a key that stands twice, or a",
+        "Everything is checked when the file is read: an unknown key at any depth, a duplicate key, or a",
         "value of another type is refused with file and line. That holds for adapters of third parties, too,",
         'unless their class says `extra="allow"`. Scalars are those of YAML 1.2: only `true` and `false` are',
         'booleans, `017` is text. Filled-in text (`"${THREADS:-2}"`) becomes a number where a number is asked',

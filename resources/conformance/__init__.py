@@ -1,4 +1,4 @@
-"""Behaviour that every adapter of a port must show, as classes of tests for adapters of ours and of anybody.
+"""Behaviour that every adapter of a port must show, as classes of tests for adapters of ours and of third parties.
 
 `from resources.conformance import NotifierConformance` needs pytest, which nothing else here imports.
 """

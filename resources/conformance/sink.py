@@ -167,13 +167,13 @@ class SinkConformance(Conformance):
         sink.write_attempt(APP, DAY, "a2", reader(some_rows(2)))
         sink.record_audit(verdict(second))
         for seen in (None, "a0", "a2"):
-            with pytest.raises(AnotherStands, match=r"'a1' .* stands now"):
+            with pytest.raises(AnotherStands, match=r"'a1' .* is published now"):
                 sink.publish(second, replaces=seen)
         assert list(sink.history(APP, DAY)) == [first]
         assert sink.publish(publication("a1", some_rows(1), run_id="again"), replaces=None) == first
         assert sink.publish(second, replaces="a1") == second
         sink.unpublish(APP, DAY, why="", who="")
-        with pytest.raises(AnotherStands, match="nothing stands now"):
+        with pytest.raises(AnotherStands, match="nothing is published now"):
             sink.publish(second, replaces="a2")
         assert sink.publish(second, replaces=None) == second
 

@@ -56,7 +56,7 @@ class Statements(Protocol):
 
 @dataclass(frozen=True)
 class _Found:
-    """Rows for a member, rows put off because somebody holds their subject, and the cursor after both."""
+    """Rows for a member, rows put off because their subject is leased, and the cursor after both."""
 
     taken: list[Row]
     put_off: list[Row]

@@ -1,7 +1,7 @@
 """SQL statements of the queue, shared by SQLite and Postgres (`:name` is a parameter).
 
 Each group has a cursor, `through`. Events up to it were delivered at least once; those not yet acknowledged are rows of
-`delivery` (leased while `leased_until_us` lies ahead; 0 means returned, or deferred because an earlier event of the
+`delivery` (leased until `leased_until_us`; 0 means returned, or deferred because an earlier event of the
 subject was leased). Events after the cursor were not delivered, except a few after a replay; those already acknowledged
 are rows of `ahead`. So every call reads only what is in progress, never the history. Numbers of erased events are rows
 of `hole` for as long as a cursor may still pass them; no count includes them.
@@ -93,7 +93,7 @@ PRUNE = "DELETE FROM event WHERE number <= :through"
 PRUNE_LETTERS = "DELETE FROM dead_letter WHERE refused_us < :before"
 PRUNE_HOLES = "DELETE FROM hole WHERE number <= :through"
 
-#: Events that may name somebody; `!` makes `%` and `_` letters.
+#: Events that may name a person; `!` makes `%` and `_` letters.
 MENTIONS = """SELECT number, subject, data FROM event WHERE subject = :subject OR data LIKE :pattern ESCAPE '!'
     ORDER BY number"""
 ADD_HOLE = "INSERT INTO hole (number) VALUES (:number) ON CONFLICT DO NOTHING"

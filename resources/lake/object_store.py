@@ -1,4 +1,4 @@
-"""Files of a lake that lies at an address (S3-compatible and others), through the client that deltalake brings."""
+"""Files of a lake at an address (S3-compatible and others), through the client that deltalake brings."""
 
 from collections.abc import Mapping
 from typing import Any

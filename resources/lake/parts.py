@@ -63,7 +63,7 @@ def write_parts(
     Holds at most `BUFFER_BYTES` and one batch in memory.
 
     Raises:
-        TesseraError: a row lies outside `first`..`last`.
+        TesseraError: a row is outside `first`..`last`.
     """
     parts: dict[date, list[Part]] = {}
     for table in _buffered(rows):

@@ -121,10 +121,10 @@ class Lake(ABC):
         """Return table's version after all rows with `by` in `first`..`last` are exactly `rows`; other days untouched.
 
         Rows of erased entities are left out (`ErasableLake`); they are looked up while no other writer is active.
-        Writing what already stands there makes no new version. `rows` may be empty.
+        Writing what is already there makes no new version. `rows` may be empty.
 
         Raises:
-            TesseraError: a row lies outside the days, or the schema is not the table's.
+            TesseraError: a row is outside the days, or the schema is not the table's.
         """
 
     @abstractmethod
@@ -245,7 +245,7 @@ class ErasableLake(Lake):
 
     @abstractmethod
     def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
-        """Return tombstone of `id`, which stands afterwards (see `replace`); one that stands already stays as it is."""
+        """Return tombstone of `id`, which exists afterwards (see `replace`); an existing one stays as it is."""
 
 
 class RetainedLake(Lake):

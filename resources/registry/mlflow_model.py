@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-#: Where the package lies inside the MLflow model.
+#: Path of the package inside the MLflow model.
 PACKAGE = "package"
 
 _BOOSTER = "model.ubj"

@@ -1,4 +1,4 @@
-"""The setting of the Delta sink; the sink itself stands apart, so that workers need no Dagster to write scores."""
+"""The setting of the Delta sink; the sink itself is a module apart, so that workers need no Dagster to write scores."""
 
 from typing import Literal
 

@@ -40,7 +40,7 @@ class DeltaSink(ErasableSink, RetainedSink):
 
     Rows are written to new files beside the table without a lock, so several days can be written at once; one commit
     under the application's lock then makes them the attempt. An attempt that was ever published never changes again,
-    but for the rows of somebody who is forgotten.
+    but for the rows of an erased entity.
     """
 
     def __init__(self, path: str, *, rows_per_file: int = 5_000_000, lock_timeout_seconds: float = 600) -> None:
@@ -334,8 +334,8 @@ def _others(rows: pa.RecordBatchReader, gone: Mapping[str, Forgotten]) -> pa.Rec
 
 def _forgotten_meanwhile(day: date) -> TesseraError:
     return TesseraError(
-        f"Somebody was forgotten while scores of {day} were being written; nothing was written.",
-        expected="scores that were made after everybody was forgotten",
+        f"An entity was forgotten while scores of {day} were being written; nothing was written.",
+        expected="scores that were made after the last erasure",
         todo="Run the job again.",
     )
 

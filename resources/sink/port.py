@@ -26,13 +26,13 @@ ANYTHING: Final = "*"
 
 
 class AnotherStands(TesseraError):
-    """Another set stands published than the one that was compared with; look again and decide anew."""
+    """Another set is published than the one that was compared with; look again and decide anew."""
 
     def __init__(self, publication: Publication, replaces: str | None, standing: Publication | None) -> None:
         app, day = publication.app, publication.day
         stands = f"attempt {standing.attempt!r} (version {standing.model_version})" if standing else "nothing"
         super().__init__(
-            f"What stands published of {app} for {day} changed meanwhile: {stands} stands now.",
+            f"The published set of {app} for {day} changed meanwhile: {stands} is published now.",
             expected=f"attempt {replaces!r}" if replaces else "a day without published scores",
             todo=f"Look at it (`tessera scores {app} --date {day}`), then publish again.",
         )
@@ -52,7 +52,7 @@ class Sink(ABC):
     An *attempt* is named by its content (see `models.publishing.attempt_of`), so writing it again gives the same rows.
     Rows have the columns of their application's output contract (`models.scoring.output`): keys, payload, versions.
     What was published never changes, but for erasure (`ErasableSink`). Nothing is published without a passed audit:
-    the verdict stands beside the attempt, and `publish` asks for it.
+    the verdict is stored beside the attempt, and `publish` asks for it.
     """
 
     @abstractmethod
@@ -68,7 +68,7 @@ class Sink(ABC):
         Raises:
             TesseraError: the last columns are not `models.scoring.output.VERSION_FIELDS`, the application's scores have
                 other columns, a NULL where the schema allows none, the attempt was published with other rows, or
-                somebody was forgotten meanwhile: the rows must then be made again.
+                an entity was forgotten meanwhile: the rows must then be made again.
         """
 
     @abstractmethod
@@ -121,14 +121,14 @@ class Sink(ABC):
 
         Args:
             publication: the record, as it was audited.
-            replaces: the attempt whose place it takes, None: nothing stands published. Compared with what stands in
+            replaces: the attempt whose place it takes, None: nothing is published. Compared with what stands in
                 one step with the pointer move, so that of two publishers who saw the same set only one replaces it.
-                Where `published` finds the record damaged, nothing stands.
+                Where `published` finds the record damaged, nothing counts as published.
             overrule: publish a set that only a comparison with earlier scores stopped; `who` and `why` of the record
                 must be given, and the record keeps the failed checks (`refused`).
 
         Raises:
-            AnotherStands: another set than `replaces` stands published; nothing changed.
+            AnotherStands: another set than `replaces` is published; nothing changed.
             TesseraError: the attempt does not exist, has no verdict or one that did not pass, holds other rows than
                 were audited, or was published with another digest (`models.publishing.require_passed`).
         """

@@ -21,7 +21,7 @@ class PublicationLog(RecordLog[Publication]):
             DamagedScores: the newest record is lost or unreadable.
         """
         newest = self.newest(day)
-        if newest and newest.action == "forget":  # it may concern an earlier set than the one that stands
+        if newest and newest.action == "forget":  # it may concern an earlier set than the published one
             last, stands = last_set(self.records(day))
             return last if stands else None
         return newest if newest and newest.action == "publish" else None

@@ -83,7 +83,7 @@ class ScoreTable:
         """New files beside the table, which name no attempt until they are committed.
 
         Raises:
-            FileNotFoundError: somebody removed a file meanwhile.
+            FileNotFoundError: a file was removed meanwhile.
         """
         files = write_files(self._place(day, attempt), rows, rows_per_file=rows_per_file)
         sync(self._place(day, attempt).parent)

@@ -13,7 +13,7 @@ _COLUMNS_OF_A_RECORD = 4
 
 
 class Record(NamedTuple):
-    """One record as it stands in the file.
+    """One record as it is in the file.
 
     Attributes:
         number: of its first line, from 1.

@@ -83,7 +83,7 @@ def printable_name(name: str) -> str:
 def named(location: str, root: Path, files: Sequence[Path]) -> dict[str, Path]:
     """`files` of `local_files` by their path relative to the location: what stays when a folder moves."""
     place = expanded(location)
-    if "://" in place:  # copies lie in folders named by version: the file's own name, numbered where two share it
+    if "://" in place:  # copies are in folders named by version: the file's own name, numbered where two share it
         return dict(zip(_numbered([file.name for file in files]), files, strict=True))
     base = (root / Path(place).expanduser()).parent
     fixed = takewhile(lambda part: not _PATTERN.search(part), base.parts)

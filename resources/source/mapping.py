@@ -183,7 +183,7 @@ class Bound:
         return f"{name(column)} >= '{lower}' AND {name(column)} < '{upper}'"
 
     def original(self) -> str:
-        """Return the row as it stands in the file, as one JSON object; numbers that JSON does not know are texts.
+        """Return the row as it is in the file, as one JSON object; numbers that JSON does not know are texts.
 
         Of a row that cannot be read: why (`UNREADABLE`), its text (`_line`), and the fields that could be separated.
         """
@@ -227,7 +227,7 @@ def _json(column: str, kind: str) -> str:
 
 
 def _other_delimiter(columns: Sequence[str]) -> str:
-    """Advice where one column holds all the names, because another sign stands between them."""
+    """Advice where one column holds all the names, because another sign separates them."""
     for sign in (";", "\t", "|", ","):
         if len(columns) == 1 and sign in columns[0]:
             return f"Set `delimiter: {sign!r}` of the table in stack.yaml."

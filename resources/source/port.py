@@ -31,7 +31,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class UnreadFile:
-    """A file that lies where a table's files lie and is not read: its name, and why.
+    """A file among a table's files that is not read: its name, and why.
 
     `may_have_rows` is false for files that never hold any, such as a README.
     """

@@ -102,7 +102,7 @@ def date_reading_of(raw: pa.Table, column: str) -> str:
     """Expression that reads the dates of one column.
 
     Raises:
-        TesseraError: none does, or day and month may stand in either order.
+        TesseraError: none does, or day and month may be in either order.
     """
     return _date(_Sample(raw), column, None)[0]
 

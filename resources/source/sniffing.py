@@ -1,4 +1,4 @@
-"""Format of a file that somebody exported, found from its bytes: kind, encoding, delimiter."""
+"""Format of an exported file, found from its bytes: kind, encoding, delimiter."""
 
 import codecs
 import csv

@@ -32,7 +32,7 @@ _FLOATS = {"DOUBLE": 64, "FLOAT": 32}
 
 
 def zones_in(connection: duckdb.DuckDBPyConnection, relation: str, value: str) -> dict[str, str]:
-    """Zones that stand behind the times of a text column -> SQL of the instant at the time `naive` in it.
+    """Zones that follow the times of a text column -> SQL of the instant at the time `naive` in it.
 
     Offsets, `Z`, UTC, GMT and names of zones (`Europe/Berlin`, `Japan`) are known; letters that mean several zones
     (BST, CST, EST) are not, nor are UTC+2 and the like, by which people mean both directions.

@@ -1,4 +1,4 @@
-"""A new profile in a `stack.yaml`, written as text, so that everybody's comments stay."""
+"""A new profile in a `stack.yaml`, written as text, so that comments stay."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def _profiles(file: Path, text: str) -> yaml.MappingNode:
     found = next((value for key, value in entries if key.value == "profiles"), None)
     if not isinstance(found, yaml.MappingNode) or not found.value or found.flow_style:
         raise TesseraError(
-            f"{file} has no profiles that another one could stand beside.",
+            f"{file} has no profiles to put another one beside.",
             expected="`profiles:` with at least one profile in lines of its own",
             todo="Start from the project's stack.yaml.",
         )
@@ -61,7 +61,7 @@ def _profiles(file: Path, text: str) -> yaml.MappingNode:
 def _end(node: yaml.Node, lines: Sequence[str]) -> int:
     """Return number of the line after the node's last one.
 
-    Its mark stands after the blank lines and comments that follow.
+    Its mark is after the blank lines and comments that follow.
     """
     end = node.end_mark.line
     while end > 0 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith("#")):

@@ -1,7 +1,7 @@
-"""`stack.yaml` as plain values, and the line on which each of them stands.
+"""`stack.yaml` as plain values, and the line of each of them.
 
 Scalars are those of YAML 1.2: `yes` is text, `017` and `12:30` are no numbers, and a date stays the text that somebody
-wrote. A key that stands twice is refused, since YAML readers keep the last one without a word.
+wrote. A duplicate key is refused, since YAML readers keep the last one without a word.
 """
 
 import re
@@ -45,7 +45,7 @@ class Document:
     lines: dict[Place, int]
 
     def where(self, place: Sequence[str | int]) -> str:
-        """`FILE:LINE` of a place, or of the nearest one around it that stands in the file."""
+        """`FILE:LINE` of a place, or of the nearest one around it that is in the file."""
         known = (
             self.lines[tuple(place[:depth])] for depth in range(len(place), 0, -1) if tuple(place[:depth]) in self.lines
         )
@@ -56,7 +56,7 @@ def read_document(file: Path) -> Document:
     """Return the mapping that the file holds.
 
     Raises:
-        TesseraError: no readable file, no YAML, no mapping, or a key that stands twice.
+        TesseraError: no readable file, no YAML, no mapping, or a duplicate key.
     """
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)

@@ -279,7 +279,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting as it would stand in a run's config."""
+    """Return a setting as it would be written in a run's config."""
     return to_jsonable_python(
         value, fallback=lambda one: {"env": one.name} if isinstance(one, SecretReference) else str(one)
     )

@@ -38,7 +38,7 @@ class RawProfile:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def where(self, place: Place) -> str:
-        """`FILE:LINE` of a place in the profile, which may stand in a profile that it extends."""
+        """`FILE:LINE` of a place in the profile, which may be in a profile that it extends."""
         found = [("profiles", name, *place) for name in self.chain]
         if place[:1] == ("ports",):
             found = [full for full in found if full[:4] in self.document.lines] or found
@@ -116,7 +116,7 @@ def expanded_path(text: str, name: str) -> Path:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge mappings key by key at any depth; what stands in `above` counts."""
+    """Merge mappings key by key at any depth; values in `above` win."""
     both = dict(below)
     for key, value in above.items():
         old = both.get(key)

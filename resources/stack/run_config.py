@@ -20,7 +20,7 @@ class RunConfig:
 
     Args:
         resource: its key.
-        given: what stands under `resources: KEY: config`.
+        given: the part under `resources: KEY: config`.
     """
 
     def __init__(self, resource: str, given: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ class RunConfig:
     def wrong(self, place: Place, what: str, expected: str) -> TesseraError:
         """Return the error for the value at that place."""
         todo = f"Correct it in the run's config, under `resources: {self._resource}: config`."
-        del place  # stands in `what`
+        del place  # is part of `what`
         return TesseraError(f"The config of this run: {what.rstrip('.')}.", expected=expected, todo=todo)
 
     def shown(self, place: Place) -> str:
@@ -74,7 +74,7 @@ def adapter_of_run(stack: Stack, port: str, given: Mapping[str, Any], secret: Ca
     Args:
         stack: the profile.
         port: its name.
-        given: any part of what could stand in `stack.yaml`.
+        given: any part of a `stack.yaml`.
         secret: value of a secret by the name of its environment variable.
 
     Raises:

@@ -40,14 +40,14 @@ class Expanded(str):
     """Text into which variables were filled; where a number or true or false is asked for, it is one.
 
     Attributes:
-        template: as it stands in the file: the way to show it without what the environment holds.
+        template: as it is in the file: the way to show it without what the environment holds.
     """
 
     __slots__ = ("template",)
     template: str
 
     def __new__(cls, text: str, template: str) -> "Expanded":
-        """`text`, which stands as `template` in the file."""
+        """`text`, which is `template` in the file."""
         made = super().__new__(cls, text)
         made.template = template
         return made

@@ -10,7 +10,7 @@ class Port:
     """One port.
 
     Attributes:
-        default: the adapter of a profile that does not name the port, as it would stand in `stack.yaml`.
+        default: the adapter of a profile that does not name the port, as it would be written in `stack.yaml`.
         adapters: kind -> dotted path of the config class, of the adapters that ship with Tessera.
         resource: dotted path of the port as a Dagster resource.
         follows: port whose adapter a profile that does not name this one gets, if it names that one; "" if none.

@@ -26,7 +26,7 @@ class Trainer(ABC):
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
         """Return a model (of a binary task a calibrated one), and its out-of-fold predictions.
 
-        `groups` names the entity of each row: no entity stands on both sides of any internal split (early stopping,
+        `groups` names the entity of each row: no entity is on both sides of any internal split (early stopping,
         calibration, out-of-fold scores).
 
         Raises:

@@ -6,7 +6,7 @@
     <collection>/<number>/parts/         rows of a version that is not sealed, as Arrow files; later ones count
     <collection>/<number>/<revision>/    `rows.arrow`, `bm25` and the shard; an erasure writes the next revision
 
-Whatever is written is written beside what stands, and one rename of a JSON file makes it count.
+Whatever is written is written beside the old files, and one rename of a JSON file makes it count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The vectors port: collections whose versions are built, checked, then served by moving a pointer.
 
 A collection has versions. One is *begun* with a description (`models.vectors.spec.IndexSpec`), filled by `upsert`,
-then *sealed*: it is searched from then on and changes no more, but for rows of somebody who is erased. `publish` moves
+then *sealed*: it is searched from then on and changes no more, but for rows of erased entities. `publish` moves
 the collection's pointer to it. An adapter implements the methods that begin with `_`; what rows and queries must be,
 BM25, fusion and tombstones are the same for all of them.
 """
@@ -187,7 +187,7 @@ class Vectors(ABC):
         """Return the numbers of the versions removed.
 
         The current version stays, and `keep` before it that were published, and what is newer than the current one:
-        somebody may be building it.
+        another process may be building it.
         """
         current = self.current(collection)
         older = [one for one in self.versions(collection) if current is not None and one.number < current]
@@ -268,7 +268,7 @@ class Vectors(ABC):
 
     @abstractmethod
     def _leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> None:
-        """Note that the id was erased; it stands when this returns."""
+        """Note that the id was erased; the note is stored when this returns."""
 
     def _bm25(self, version: IndexVersion) -> Bm25 | None:
         content = self._statistics(version)

@@ -128,7 +128,7 @@ class QdrantVectors(Vectors):
         last = self._record(f"last/{collection}")
         number = max([last["last"] if last else 0, *(one.number for one in self.versions(collection))]) + 1
         while not self._created(collection, number, spec):
-            number += 1  # somebody else begins one at this moment
+            number += 1  # another process begins one at this moment
         self._store(f"last/{collection}", {"type": "last", "collection": collection, "last": number})
         about = {"collection": collection, "number": number, "spec": spec.model_dump_json()}
         state = {"state": "begun", "published": False, "bm25": base64.b64encode(bm25).decode()}

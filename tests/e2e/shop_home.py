@@ -131,7 +131,7 @@ class Home:
         return load_stack(self.stack, self.profile, str(self.folder), os.environ)
 
     def published(self, day: date) -> Publication | None:
-        """What stands published for a day."""
+        """The published set of a day."""
         return self.opened().open("sink").published("churn", day)
 
     def digest(self, day: date) -> str:

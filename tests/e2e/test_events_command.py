@@ -1,4 +1,4 @@
-"""`tessera events` as a user calls it: files of events, the past replayed, what nobody could use."""
+"""`tessera events` as a user calls it: files of events, the past replayed, what no one could use."""
 
 import json
 import sys

@@ -140,7 +140,7 @@ def test_stream(home: Home, signal_at: SignalAt) -> None:
 
 
 def _promote_fraud(world: World) -> None:
-    """A fraud champion that learnt from noise."""
+    """A fraud champion that learned from noise."""
     draws = np.random.default_rng(5)
     rows = draws.normal(size=(200, len(FEATURES))).astype(np.float32)
     labels = (rows[:, 0] + draws.normal(size=200) > 0).astype(np.int8)

@@ -128,5 +128,5 @@ def write_stubbornly(folder: Path, said: Path, enough: Path, *, as_worker: bool)
         try:
             parts.sink.write_attempt(APP, LAST, f"b{number}", reader(rows))
         except TesseraError as error:
-            if "Somebody was forgotten" not in str(error):
+            if "An entity was forgotten" not in str(error):
                 raise

@@ -1,4 +1,4 @@
-"""A process that is killed while it registers features: nothing registered is lost, and nobody waits for the dead."""
+"""A process that is killed while it registers features: nothing registered is lost, and no one waits for the dead."""
 
 # Feast is only partly typed.
 # pyright: basic

@@ -1,4 +1,4 @@
-"""Whoever writes the registry waits for others that do, and says so when it waited too long; nobody waits to read."""
+"""Whoever writes the registry waits for others that do, and says so when it waited too long; no one waits to read."""
 
 import time
 from collections.abc import Sequence

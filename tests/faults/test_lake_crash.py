@@ -90,7 +90,7 @@ def test_killed_writer_leaves_a_whole_version(tmp_path: Path, kill_after_s: floa
 
 
 def test_killed_first_write_leaves_no_table(tmp_path: Path) -> None:
-    """Killed after its file is written and before the commit: nobody sees a table, and the next writer makes it."""
+    """Killed after its file is written and before the commit: no one sees a table, and the next writer makes it."""
     process, _ = started(die_before_the_first_commit, tmp_path)
     process.join()
     assert process.exitcode == -signal.SIGKILL

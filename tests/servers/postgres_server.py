@@ -124,7 +124,7 @@ def _new_folder() -> Path:
 def _running(programs: Path, folder: Path) -> Iterator[PostgresDatabase]:
     if os.geteuid() == 0:
         shutil.chown(folder, "postgres", "postgres")
-    # A password of its own: nobody mistakes another test process's server for this one.
+    # A password of its own: no one mistakes another test process's server for this one.
     server = PostgresDatabase(free_port(), secrets.token_hex(8), "postgres")
     _make(programs, folder, server.password)
     settings = {**_SETTINGS, "listen_addresses": server.host, "port": server.port, "unix_socket_directories": folder}
@@ -173,7 +173,7 @@ def _wait(process: subprocess.Popen[Any], server: PostgresDatabase, log: Path) -
 
 
 def _stop(process: subprocess.Popen[Any]) -> None:
-    """At once, without a checkpoint: nobody will want the data."""
+    """At once, without a checkpoint: no one will want the data."""
     process.send_signal(signal.SIGQUIT)
     try:
         process.wait(timeout=20)

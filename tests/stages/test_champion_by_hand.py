@@ -1,4 +1,4 @@
-"""A person may overrule the gate, with a reason that is seen wherever the model is; nobody does it by accident."""
+"""A person may overrule the gate, with a reason that is seen wherever the model is; no one does it by accident."""
 
 from collections.abc import Callable, Iterator
 from datetime import date

@@ -1,4 +1,4 @@
-"""A mean of two models goes the way of every candidate: judged, refit, in charge, loaded, and put back."""
+"""A mean of two models goes the way of every candidate: evaluated, refit, in charge, loaded, and put back."""
 
 from datetime import date, timedelta
 from pathlib import Path

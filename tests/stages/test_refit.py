@@ -107,7 +107,7 @@ def test_what_the_champion_is_compared_by_has_never_seen_the_hold_out(night: Nig
 
 
 def test_a_champion_that_has_seen_the_hold_out_closes_the_gate(night: Night) -> None:
-    """Without its settings a refit could only be compared as it is, on rows whose outcomes it has learnt."""
+    """Without its settings a refit could only be compared as it is, on rows whose outcomes it has learned."""
     night.train(OneFeatureTrainer(2))
     assert "recipe.json" not in verified(night.registry, "churn", "2").model.extras
     found = night.train(LINEAR, as_of=AS_OF + WEEK)

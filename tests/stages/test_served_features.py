@@ -181,7 +181,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home after four nights, each followed by the online store an hour later, asked all day long on the last three.
 
     What is asked before the night's job ran is answered from the features of two days before, then from those of
-    yesterday; who is new then is not found, and two of those who ask are nobody.
+    yesterday; who is new then is not found, and two of those who ask are no one.
     """
     home = Shop(tmp_path_factory.mktemp("shop"))
     home.store.apply()

@@ -1,4 +1,4 @@
-"""Files and folders as nobody means them: every record is kept, quarantined or counted, or its file is named."""
+"""Files and folders as no one means them: every record is kept, quarantined or counted, or its file is named."""
 
 import gzip
 import os

@@ -38,6 +38,13 @@ BANNED = {
     r"courtroom|verdict of the court": "gate",
     r"kept aside": "quarantined",
     r"worked out": "resolved, computed",
+    r"learnt(?: |\n *)(?:from|on|by)": "trained on, fitted on",
+    r"(?:be|been|is|are|was|were|never|not) judged": "evaluated, checked",
+    r"judged (?:by|settings|version|model)": "evaluated",
+    r"judges|to judge|(?:can|trained and|train and) judge": "evaluates, evaluate",
+    r"(?:be|been|is|are|was|were) told(?! to the|:)": "notified, reported, known",
+    r"stands published": "is published",
+    r"lies in no": "is not inside",
 }
 _BANNED = re.compile("|".join(rf"(?<![A-Za-z])(?:{form})(?![A-Za-z])" for form in BANNED), re.IGNORECASE)
 #: Module names that say nothing of what they hold.
@@ -79,6 +86,8 @@ def test_no_module_has_an_empty_name() -> None:
         ("A piece of evidence put before the hearing", ["hearing"]),
         ("torn lines kept aside", ["kept aside"]),
         ("One connection, which threads take in turns", []),
+        ("Rows that the model has learnt from; its judged settings", ["learnt from", "judged settings"]),
+        ("learnt = rows.judged  # the day is told every night", ["is told"]),
         ("no charge; sharing, a wrung cloth and storage", []),
     ],
 )

@@ -81,7 +81,7 @@ def _processed_through(cursor: str | None, position: int) -> int:
         raise TesseraError(
             f"The cursor {cursor!r} of the sensor is no offset.",
             expected="a number: events after that offset are processed again; 0 for all that are kept",
-            todo="Set it to a number, or clear it to begin where the stream stands.",
+            todo="Set it to a number, or clear it to begin at the stream's position.",
         ) from None
     return last.asked if last.asked < last.stream_at else max(last.asked, position)
 
@@ -129,7 +129,7 @@ def catch_up(
     a store that was lost is made again.
 
     Args:
-        begin: makes a worker that goes on where the store stands; after the replay, so that it comes in order.
+        begin: makes a worker that goes on at the store's position; after the replay, so that it comes in order.
         events: the queue.
         store: what the worker writes.
         scorer: the champion.

@@ -64,7 +64,7 @@ class EmptyContext:
         return ()
 
     def registered(self) -> Container[str]:
-        """Never anybody.
+        """No one.
 
         Raises:
             TesseraError: always.

@@ -157,7 +157,7 @@ class FraudProcessor:
         return done
 
     def _was_superseded(self, error: Exception) -> bool:
-        """Somebody else changed the store meanwhile: it may lack a key that was there a moment ago."""
+        """Another process changed the store meanwhile: it may lack a key that was there a moment ago."""
         return isinstance(error, Superseded | KeyError) and self._store.generation() != self._generation
 
     def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> BatchResult:

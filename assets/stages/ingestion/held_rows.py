@@ -45,7 +45,7 @@ class HeldRows:
         return any(len(places) for places in self._among_earlier(self._comparable(raw), date.max))
 
     def with_standing(self, raw: pa.Table, day: date) -> pa.Table:
-        """`raw` after the kept rows that stand on `day`, as an arrival before all others."""
+        """`raw` after the kept rows of `day`, as an arrival before all others."""
         if not self._lake.exists(self._contract.table):
             return raw
         kept = pl.DataFrame(self._lake.scan(self._contract.table, first=day, last=day).to_table())
@@ -58,14 +58,14 @@ class HeldRows:
         return pa.concat_tables([standing.select(raw.column_names).to_arrow().cast(raw.schema), raw])
 
     def standing_refused(self, day: date) -> pa.Table | None:
-        """Return the quarantined rows that stand on `day`, without their runs."""
+        """Return the quarantined rows of `day`, without their runs."""
         name = quarantine_of(self._contract.table)
         if not self._lake.exists(name):
             return None
         return self._lake.scan(name, first=day, last=day).to_table().drop_columns(["run_id"])
 
     def without_refused(self, raw: pa.Table, refused: pa.Table | None) -> pa.Table:
-        """`raw` without the rows that stand in quarantine as `refused`."""
+        """`raw` without the rows that are in quarantine as `refused`."""
         if refused is None or not refused.num_rows:
             return raw
         rows = self._comparable(raw)

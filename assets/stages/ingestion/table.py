@@ -130,7 +130,7 @@ class TableIngestion:
         return delivered
 
     def _kept_before(self, first: date, raw: pa.Table) -> pa.Array | None:
-        """Those of the keys of `raw` that stand in the table on days before `first`: all are read, 0.6 µs for each.
+        """Those of the keys of `raw` that the table has on days before `first`: all are read, 0.6 µs for each.
 
         Neither the days nor the limits of the keys narrow this down: a copy may come at any time and with any event
         time, and keys that start with another letter (returns) make every file's limits span them all.
@@ -199,7 +199,7 @@ class TableIngestion:
         self._lake.replace(self._table, checked.kept, by=DELIVERED_ON, first=first, last=last)
 
     def _with_run_id(self, refused: pa.Table, first: date, last: date) -> pa.Table:
-        """`QUARANTINE_SCHEMA`: a row that already stands in quarantine keeps the run that put it there."""
+        """`QUARANTINE_SCHEMA`: a row that is already in quarantine keeps the run that put it there."""
         name, rows = quarantine_of(self._table), pl.DataFrame(refused)
         run_ids = pl.repeat(self._run_id, len(rows), dtype=pl.String, eager=True)
         if self._lake.exists(name) and len(rows):

@@ -66,7 +66,7 @@ def _rendered(template: str, app: str, task: TaskKind) -> str:
 
 
 def _sorted_imports(text: str) -> str:
-    """Return the text with neighbouring imports in the order of their modules: where a new one stands depends on it."""
+    """Return the text with neighbouring imports in the order of their modules: the place of a new one depends on it."""
     return _IMPORTS.sub(lambda block: "".join(sorted(block[0].splitlines(keepends=True), key=_module)), text)
 
 

@@ -1,4 +1,4 @@
-"""Rows pushed to the online store as they are made: checked, encoded by column, and written unless newer ones stand."""
+"""Rows pushed to the online store as they are made: checked, encoded by column, and written unless newer ones exist."""
 
 # Feast is only partly typed.
 # pyright: basic

@@ -35,7 +35,7 @@ class FeastSession:
     """Feast on the store in `folder`; threads share it.
 
     Args:
-        folder: where locks and files lie.
+        folder: place of locks and files.
         settings: Feast's, with references to secrets.
     """
 

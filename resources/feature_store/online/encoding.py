@@ -126,7 +126,7 @@ def _feast_values(array: pa.Array, kind: ValueType) -> list[Value]:
 
 
 def _key_parts(array: pa.Array, dtype: FeastType) -> list[bytes]:
-    """Type, length and bytes of each value, as they stand in a serialized key."""
+    """Type, length and bytes of each value, as in a serialized key."""
     kind = dtype.to_value_type()
     if kind is ValueType.STRING and _is_text(array.type):
         return [struct.pack("<2I", kind.value, len(value)) + value for value in _raw(array)]

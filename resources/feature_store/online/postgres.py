@@ -1,7 +1,7 @@
 """Feast's Postgres online store, except that it takes and gives columns, never replaces newer rows, and can forget.
 
 The layout is Feast's own: a table per view, a row per entity key and feature. Postgres keeps microseconds, so event and
-created times stand there exactly, as UTC whatever the server's time zone. Beside it stands `_<project>_forgotten`, the
+created times are stored there exactly, as UTC whatever the server's time zone. Beside it is `_<project>_forgotten`, the
 digests of forgotten keys (no table of Feast's begins with an underscore). Left out are the two indexes that double the
 cost of every write: the primary key serves every read, and searching texts needs Feast's own store anyway.
 Feast names this class in its configuration and imports it by its dotted path; nothing else does.

@@ -1,7 +1,7 @@
 """Feast's Redis online store, except that it takes and gives columns, never replaces newer rows, and can forget.
 
 The layout is Feast's own: a hash per entity key and project, shared by the views of that entity, whose fields are
-hashed feature names and one `_ts:<view>`. Beside them stand `_created:<view>`, where a row has a created time, and per
+hashed feature names and one `_ts:<view>`. Beside them are `_created:<view>`, where a row has a created time, and per
 project a set of digests of forgotten keys; Feast's own store sees neither.
 Feast names this class in its configuration and imports it by its dotted path; nothing else does.
 """

@@ -1,7 +1,7 @@
 """Feast's SQLite online store, written and read by columns, where an older row never replaces a newer one.
 
 The layout is Feast's own, a row per entity and feature, with times in whole seconds; exact times and forgotten keys
-stand in tables beside it (see `monotonic_sqlite_tables`). All who write to the file must use this class: Feast's own
+are in tables beside it (see `monotonic_sqlite_tables`). All who write to the file must use this class: Feast's own
 leaves the exact times behind.
 Feast names this class in its configuration and imports it by its dotted path; nothing else does.
 """

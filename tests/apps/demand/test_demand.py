@@ -93,7 +93,7 @@ def test_labels_count_units_of_the_days_after_the_cut_off_that_were_delivered_by
 def test_predictions_of_real_products_are_published_and_hold_on_the_week_after(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    """Trained as of 2011-08-10, judged by the gate, published; then looked at with the orders of the week after."""
+    """Trained as of 2011-08-10, evaluated by the gate, published; then looked at with the orders of the week after."""
     environment = {"TESSERA_DATA_DIR": str(shared_data / "online_retail")}
     stack: Stack = load_stack(ROOT / "stack.yaml", "online-retail", str(tmp_path), environment)
     lake, engine, night = DeltaLake(str(tmp_path / "lake")), stack.open("engine"), date(2011, 8, 10)

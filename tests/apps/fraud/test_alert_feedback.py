@@ -223,7 +223,7 @@ def test_the_last_word_is_learnt_whoever_says_it(
 
 
 def test_what_was_known_on_a_day_stays_known(tmp_path: Path) -> None:
-    """Performance is judged, and models learn, by the labels that had arrived; a chargeback changes later days only."""
+    """Performance is computed, and models learn, by the labels that had arrived; chargebacks change later days only."""
     said = [(False, 2), (True, 5), (False, 7)]
     labels = [{"transaction_id": 1, "is_fraud": fraud, "labelled_at": T0 + timedelta(days=day)} for fraud, day in said]
     lake = lake_with(tmp_path, [], labels, [answer(1, T0 + timedelta(days=4), is_fraud=False)])

@@ -107,12 +107,12 @@ def world(tmp_path: Path) -> World:
         (payment(2, customer_id=""), "customer_id ''"),
         (payment(2, terminal_id="t\x00"), "terminal_id 't\\x00'"),
         (payment(2, transaction_id="x"), "transaction_id 'x'"),
-        (payment(2, at=NOW + timedelta(minutes=6)), "lies in the future"),
+        (payment(2, at=NOW + timedelta(minutes=6)), "is in the future"),
         (payment(2, at=NOON - timedelta(days=8)), "more than 7 days behind the stream"),
-        (payment(2, at=datetime(1, 1, 1, tzinfo=UTC)), "lies before 1970-01-02"),
+        (payment(2, at=datetime(1, 1, 1, tzinfo=UTC)), "is before 1970-01-02"),
         (
             payment(2, at=datetime(1970, 1, 1, tzinfo=UTC), is_fraud=True).model_copy(update={"type": LABEL}),
-            "lies before 1970-01-02",
+            "is before 1970-01-02",
         ),
         (payment(2).model_copy(update={"type": "refund"}), "type 'refund' is neither"),
         (payment(2).model_copy(update={"type": "payment.labelled"}), "is_fraud"),
@@ -144,7 +144,7 @@ def test_payments_and_labels_before_2000_are_data_and_the_earliest_day_is_a_sett
     check_clock(to_epoch_micros(datetime(1970, 1, 2, tzinfo=UTC)), limits, now=NOW)
     later = PaymentLimits.model_validate({"earliest_day": "2001-05-01"})
     check_clock(to_epoch_micros(datetime(2001, 5, 1, tzinfo=UTC)), later, now=NOW)
-    with pytest.raises(Unusable, match="lies before 2001-05-01"):
+    with pytest.raises(Unusable, match="is before 2001-05-01"):
         check_clock(to_epoch_micros(datetime(2001, 4, 30, 23, tzinfo=UTC)), later, now=NOW)
 
 

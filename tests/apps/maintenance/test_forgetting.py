@@ -1,4 +1,4 @@
-"""Whoever is forgotten leaves everything, nobody else does, and no later run brings them back."""
+"""Whoever is forgotten leaves everything, no one else does, and no later run brings them back."""
 
 import json
 import time
@@ -92,7 +92,7 @@ def of_others(lake: DeltaLake, table: str) -> list[dict[str, Any]]:
 
 
 def test_what_a_stream_logs_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody can be taken out of a log."""
+    """No one can be taken out of a log."""
     fill(tmp_path / "home")
     assert caplog.messages.count("fraud alert of 2026-01-06") == len((ID, *OTHERS))
     assert not [message for message in caplog.messages if ID in message]

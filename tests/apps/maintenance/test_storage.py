@@ -1,4 +1,4 @@
-"""The vacuum of lake and sink: what nobody can use any more goes, everything else stays."""
+"""The vacuum of lake and sink: what no one can use any more goes, everything else stays."""
 
 import os
 import time

@@ -130,7 +130,7 @@ def test_a_shared_file_of_another_shape_is_named(clone: Path, path: str, text: s
 def test_outside_of_a_clone_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert command.clone_of(tmp_path) == ROOT, "the clone that this program runs from"
     monkeypatch.setattr(command, "ROOT", tmp_path / "site-packages")
-    with pytest.raises(TesseraError, match=r"lies in no clone of the project.*Clone the project"):
+    with pytest.raises(TesseraError, match=r"is not inside a clone of the project.*Clone the project"):
         command.clone_of(tmp_path)
 
 

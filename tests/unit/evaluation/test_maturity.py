@@ -6,7 +6,7 @@ from sklearn.metrics import average_precision_score
 
 from models.fraud.performance import Quality, labels_known, matured_quality
 
-#: customer, score, fraud. Card a: its fraud scores lowest of its two payments; nobody said anything about d's.
+#: customer, score, fraud. Card a: its fraud scores lowest of its two payments; no one said anything about d's.
 ROWS: list[tuple[str, float, bool | None]] = [
     ("a", 0.9, False),
     ("a", 0.2, True),

@@ -71,7 +71,7 @@ def at(minutes: int | None, step: timedelta) -> datetime | None:
     return None if minutes is None else MIDNIGHT + minutes * step
 
 
-#: Lags of nothing, of a constant, of less and of more than the distance of two events, and of nobody knows how much.
+#: Lags of nothing, of a constant, of less and of more than the distance of two events, and of unknown size.
 LAGS = st.sampled_from(
     [
         st.just(0),

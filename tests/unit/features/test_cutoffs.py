@@ -1,4 +1,4 @@
-"""Which cut-offs may train and judge a model."""
+"""Which cut-offs may train and evaluate a model."""
 
 from datetime import UTC, date, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""A label replaces those before it from its own moment on: online, offline, in seeds and in what is learnt."""
+"""A label replaces those before it from its own moment on: online, offline, in seeds and in what is learned."""
 
 from collections import defaultdict
 from datetime import UTC, date, datetime
@@ -150,7 +150,7 @@ def test_a_statement_is_added_once() -> None:
 
 
 def test_each_side_of_a_training_has_the_labels_of_its_own_moment() -> None:
-    """A chargeback after the hold-out began is learnt from by nobody; the hold-out is judged with the last word."""
+    """A chargeback after the hold-out began trains no model; the hold-out is evaluated with the last word."""
 
     def at(day: int, month: int = 3) -> datetime:
         return datetime(2026, month, day, 12, tzinfo=UTC)

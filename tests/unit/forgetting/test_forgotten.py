@@ -1,4 +1,4 @@
-"""Tombstones recognise exactly those they were made for, in any column, and name nobody."""
+"""Tombstones recognise exactly those they were made for, in any column, and name no one."""
 
 import hmac
 import json

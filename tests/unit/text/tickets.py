@@ -1,4 +1,4 @@
-"""Small labelled texts whose labels can be learnt from their words."""
+"""Small labelled texts whose labels a model can learn from their words."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Which payments are learnt from: the published protocol, on the published data."""
+"""Payments that a model is trained on: the published protocol, on the published data."""
 
 # ruff: noqa: S608
 
@@ -24,7 +24,7 @@ def test_the_newest_days_with_mature_labels() -> None:
 
 @pytest.mark.real
 def test_the_published_rows(shared_data: Path) -> None:
-    """67,240 payments with 598 frauds are learnt from, 58,264 with 385 are judged on (chapter 5, baseline models)."""
+    """67,240 payments with 598 frauds are for training, 58,264 with 385 for evaluation (chapter 5, baseline models)."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = connection.sql(
