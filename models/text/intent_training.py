@@ -157,11 +157,8 @@ def _usable(folds: NDArray[np.int64], labels: Sequence[str], used: int) -> list[
     Raises:
         TesseraError: there is none.
     """
-    found = [
-        fold
-        for fold in range(FOLDS)
-        if (folds == fold).any() and len({labels[row] for row in np.flatnonzero(folds != fold)}) > 1
-    ]
+    names = np.array(labels)
+    found = [fold for fold in range(FOLDS) if (folds == fold).any() and np.unique(names[folds != fold]).size > 1]
     if not found:
         raise _too_few(len(set(labels)), len(labels))
     return found[:used]
