@@ -116,6 +116,13 @@ PAID_ON: Final = "paid_on"
 LABELLED_SHARE: Final = "labelled_share"
 FRAUDS: Final = "frauds"
 
+#: Vector indexes.
+INDEX_VERSION: Final = "index_version"
+TEXTS_EMBEDDED: Final = "texts_embedded"
+VECTORS_COPIED: Final = "vectors_copied"
+RECALL_AT_K: Final = "recall_at_k"
+IS_NEW: Final = "is_new"
+
 #: Storage.
 FILES_REMOVED: Final = "files_removed"
 EVENTS_REMOVED: Final = "events_removed"

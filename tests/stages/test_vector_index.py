@@ -149,7 +149,7 @@ def test_it_is_an_asset_of_a_run(tmp_path: Path) -> None:
     )
     (event,) = found.get_asset_materialization_events()
     told = event.step_materialization_data.materialization.metadata
-    assert (told["index_version"].value, told["rows"].value, told["recall_at_k"].value) == (1, 2, 1.0)
+    assert (told["index_version"].value, told["dagster/row_count"].value, told["recall_at_k"].value) == (1, 2, 1.0)
 
 
 def test_an_index_without_rows_is_served(store: Vectors) -> None:

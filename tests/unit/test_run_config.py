@@ -59,7 +59,7 @@ def test_the_example_of_the_documentation_is_what_the_launchpad_takes(
 @pytest.mark.parametrize("port", PORTS)
 def test_the_block_of_any_port_in_the_stack_file_is_its_config(stack: Stack, port: str) -> None:
     blocks = yaml.safe_load((ROOT / "stack.yaml").read_text())["profiles"]["local"]["ports"]
-    block = blocks.get(port) or blocks[PORTS[port].follows]
+    block = blocks.get(port) or blocks.get(PORTS[port].follows) or dict(PORTS[port].default)
     found = configs_in_a_run(stack, {"resources": {port: {"config": block}}})
     assert {name: found[name] for name in PORTS} == {name: stack.config(name) for name in PORTS}
 

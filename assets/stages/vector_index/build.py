@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from assets.stages import metadata_keys as keys
 from assets.stages.vector_index.recall_gate import RecallGate, require_recall
 from models.errors import TesseraError
 from models.vectors.bm25 import Bm25, fitted
@@ -74,8 +75,13 @@ class BuiltIndex:
 
     def metadata(self) -> dict[str, int | float]:
         """Return the numbers for the asset's metadata."""
-        counts = {"index_version": self.number, "rows": self.rows, "texts_embedded": self.embedded}
-        return {**counts, "vectors_copied": self.copied, "recall_at_k": self.recall, "is_new": int(self.is_new)}
+        counts = {keys.INDEX_VERSION: self.number, keys.ROW_COUNT: self.rows, keys.TEXTS_EMBEDDED: self.embedded}
+        return {
+            **counts,
+            keys.VECTORS_COPIED: self.copied,
+            keys.RECALL_AT_K: self.recall,
+            keys.IS_NEW: int(self.is_new),
+        }
 
 
 def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltIndex:
