@@ -1,17 +1,16 @@
 """Steps side by side on the same record, and one answer of theirs."""
 
-import threading
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
 
 import numpy as np
 
-from models.compose.batch import Batch
+from models.compose.background import Background
+from models.compose.batch import Batch, Rows
 from models.compose.budget import Estimate
 from models.compose.call import Call
 from models.compose.checking import check_names, union_of_inputs
 from models.compose.merges import Gather, Merge
-from models.compose.outcome import Failure, Outcome, failed, joined
+from models.compose.outcome import Failure, Outcome, failed, joined, put_together
 from models.compose.sequence import Soft, softened
 from models.compose.step import Step, kept
 from models.errors import TesseraError
@@ -111,10 +110,10 @@ class FanOut(Step):
 
     def _side_by_side(self, batch: Batch, call: Call) -> dict[str, Outcome]:
         long = [branch for branch, step in self._branches.items() if _is_long(step, batch.n)]
-        threads = {branch: _Thread(self._work(branch, batch, call)) for branch in long} if len(long) > 1 else {}
+        threads = {branch: Background(self._work(branch, batch, call)) for branch in long} if len(long) > 1 else {}
         found = {branch: step.run(batch, call) for branch, step in self._branches.items() if branch not in threads}
         for branch, thread in threads.items():
-            found[branch] = thread.outcome(self._branches[branch].name, batch.n, call)
+            found[branch] = _awaited(thread, self._branches[branch].name, batch.n, call)
         return {branch: found[branch] for branch in self._branches}
 
     def _work(self, branch: str, batch: Batch, call: Call) -> Callable[[], Outcome]:
@@ -134,7 +133,7 @@ class FanOut(Step):
         for place, one in enumerate(found.values()):
             succeeded[one.places(), place] = True
         failures: dict[int, Failure] = {}
-        made: list[tuple[np.ndarray, Outcome]] = []
+        made: list[tuple[Rows, Outcome]] = []
         extra: dict[int, tuple[Failure, ...]] = {}
         for pattern in np.unique(succeeded, axis=0):
             rows = np.flatnonzero((succeeded == pattern).all(axis=1))
@@ -149,53 +148,19 @@ class FanOut(Step):
                 if ok
             }
             made.append((rows, self._merged(parts, rows.size, {})))
-        return _put_together(made, failures, joined(notes, extra), n)
-
-
-def _put_together(
-    made: list[tuple[np.ndarray, Outcome]],
-    failures: dict[int, Failure],
-    notes: Mapping[int, tuple[Failure, ...]],
-    n: int,
-) -> Outcome:
-    for rows, one in made:
-        failures.update({int(rows[row]): failure for row, failure in one.failures.items()})
-    good = [(rows[one.places()], one.batch) for rows, one in made if one.batch.n]
-    if not good:
-        return Outcome(Batch({}, 0), n, np.empty(0, dtype=np.int64), failures, notes)
-    places = np.concatenate([rows for rows, _ in good])
-    order = np.argsort(places)
-    columns = {name: np.concatenate([part[name] for _, part in good])[order] for name in good[0][1].columns}
-    rows = places[order]
-    return Outcome(Batch(columns, rows.size), n, rows if failures else None, failures, notes)
+        return put_together(made, failures, joined(notes, extra))
 
 
 def _is_long(step: Step, n: int) -> bool:
     return step.blocking or step.estimate.latency_ms(n) >= _WORTH_MS
 
 
-class _Thread:
-    """A branch in a thread of its own; one that is late goes on, and its result is dropped."""
-
-    def __init__(self, work: Callable[[], Outcome]) -> None:
-        self._found: list[Outcome] = []
-        self._errors: list[Exception | None] = []
-        context = copy_context()
-
-        def run() -> None:
-            self._errors.append(context.run(failure_of, lambda: self._found.append(work())))
-
-        self._thread = threading.Thread(target=run, daemon=True)
-        self._thread.start()
-
-    def outcome(self, step: str, n: int, call: Call) -> Outcome:
-        """Wait for it until the deadline of the call."""
-        left = call.spending.remaining_ms()
-        self._thread.join(None if left is None else max(0.0, left) / 1000)
-        if self._found:
-            return self._found[0]
-        error = self._errors[0] if self._errors else None
-        if error is not None:
-            return failed(n, Failure(step, "raised", reason_of(error)))
+def _awaited(branch: Background[Outcome], step: str, n: int, call: Call) -> Outcome:
+    """Return the outcome of a branch, given up at the deadline of the call."""
+    left = call.spending.remaining_ms()
+    found: list[Outcome] = []
+    error = failure_of(lambda: found.append(branch.result(None if left is None else left / 1000)))
+    if left is not None and isinstance(error, TimeoutError):
         limit = call.spending.budget.latency_ms
         return failed(n, Failure(step, "late", f"it was not ready at the deadline of {limit:g} ms"))
+    return found[0] if error is None else failed(n, Failure(step, "raised", reason_of(error)))

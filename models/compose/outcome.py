@@ -1,6 +1,6 @@
 """Outcome of a step: values of the records that succeeded, and the failure of each other one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -78,3 +78,27 @@ def joined(
         for row, notes in part.items():
             found[row] = found.get(row, ()) + notes
     return found
+
+
+def put_together(
+    parts: Sequence[tuple[Rows, Outcome]],
+    failures: Mapping[int, Failure] = _NO_FAILURES,
+    notes: Mapping[int, tuple[Failure, ...]] = _NO_NOTES,
+) -> Outcome:
+    """Return the outcome of records of which each part has some; further failures and notes are of the whole.
+
+    Args:
+        parts: places of the part's records in the whole, and their outcome.
+        failures: place -> failure of a record that is in no part.
+        notes: place -> notes of records; those of the parts are added.
+    """
+    lost = {**failures, **{int(rows[row]): failure for rows, one in parts for row, failure in one.failures.items()}}
+    n = len(failures) + sum(rows.size for rows, _ in parts)
+    said = joined(notes, *(moved(one.notes, rows) for rows, one in parts))
+    good = [(rows[one.places()], one.batch) for rows, one in parts if one.batch.n]
+    if not good:
+        return Outcome(Batch({}, 0), n, np.empty(0, dtype=np.int64), lost, said)
+    places = np.concatenate([rows for rows, _ in good])
+    order = np.argsort(places)
+    columns = {name: np.concatenate([part[name] for _, part in good])[order] for name in good[0][1].columns}
+    return Outcome(Batch(columns, places.size), n, places[order] if lost else None, lost, said)

@@ -7,14 +7,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compose.answers import Answers
+from models.compose.answers import Alternatives
 from models.compose.batch import Batch
 from models.compose.budget import Estimate
 from models.compose.call import Call
-from models.compose.checking import check_covers, check_names, union_of_inputs
+from models.compose.checking import check_covers
 from models.compose.fields import Fields, fields
-from models.compose.outcome import Failure, Outcome, moved
-from models.compose.step import FREE, Step
+from models.compose.outcome import Failure, Outcome
+from models.compose.step import Step
 from models.errors import TesseraError
 
 
@@ -53,7 +53,7 @@ class Below:
         return np.asarray(answers[self.field] < self.thresholds[place])
 
 
-class Router(Step):
+class Router(Alternatives):
     """Steps of growing cost that give the same fields. The next one is asked where the rule escalates, or one failed.
 
     Where the dearer step fails (no budget, too late, broken), the cheaper answer is kept, and the record has a note.
@@ -83,29 +83,12 @@ class Router(Step):
         """
         if len(steps) < 2:
             raise TesseraError(f"{name} has {len(steps)} step.", expected="two or more", todo="Name a dearer one.")
-        self.name = name
-        self._steps = tuple(steps)
+        super().__init__(name, steps)
         self._rule = rule
         self._keeps_cheaper = keeps_cheaper
         self._shares = _one_for_each(name, "shares", shares, len(steps) - 1) or (1.0,) * (len(steps) - 1)
         _one_for_each(name, "thresholds", getattr(rule, "thresholds", None), len(steps) - 1)
-        check_names(self)
-        self.takes = union_of_inputs(name, steps)
-        self._answer = steps[0].answer
-        for step in steps[1:]:
-            check_covers(name, self._answer, step)
         check_covers(name, rule.takes, steps[0])
-        self.gives = self._answer.plus(fields("By", {f"{name}_by": "text"}), f"{name}'s output")
-
-    @property
-    def answer(self) -> Fields:
-        """Fields of an answer, without the name of the step that gave it."""
-        return self._answer
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Its steps, the cheapest first."""
-        return self._steps
 
     @property
     def rule(self) -> Escalation:
@@ -134,32 +117,22 @@ class Router(Step):
             return Outcome(Batch({**columns, f"{self.name}_by": by}, batch.n), batch.n, None, {}, first.notes)
         return self._escalated(batch, call, first)
 
-    def _escalated(self, batch: Batch, call: Call, found: Outcome) -> Outcome:
-        """Return the outcome where the cheapest step, which found `found`, is not good enough for every record."""
-        answers = Answers(self._answer, f"{self.name}_by", batch.n)
-        failures: dict[int, Failure] = {}
-        places = np.arange(batch.n)
-        for place, step in enumerate(self._steps):
-            if place:
-                found = step.run(batch if places.size == batch.n else batch.take(places), call)
-            lost = {int(places[row]): failure for row, failure in found.failures.items()}
-            failures.update(lost)
-            answers.note({row: (failure,) for row, failure in lost.items()})
-            kept = places if found.rows is None else places[found.rows]
-            answers.note(moved(found.notes, places))
-            answers.put(step.name, kept, found.batch)
-            if place + 1 == len(self._steps):
-                break
-            more = self._rule.escalates(place, found.batch) if kept.size else np.empty(0, dtype=np.bool_)
-            places = np.sort(np.concatenate([kept[more], np.fromiter(lost, dtype=np.int64, count=len(lost))]))
+    def _escalated(self, batch: Batch, call: Call, first: Outcome) -> Outcome:
+        """Return the outcome where the cheapest step, which gave `first`, is not good enough for every record."""
+        answers, places = self.answers(batch.n), np.arange(batch.n)
+        asked = answers.take(self._steps[0], places, first)
+        for place, step in enumerate(self._steps[1:]):
+            more = self._rule.escalates(place, asked.batch) if asked.kept.size else np.empty(0, dtype=np.bool_)
+            places = np.sort(np.concatenate([asked.kept[more], asked.lost]))
             if not self._keeps_cheaper:
                 answers.answered[places] = False
             if places.size == 0:
                 break
-        return answers.outcome(failures)
+            asked = answers.ask(step, places, batch, call)
+        return answers.outcome()
 
 
-class Switch(Step):
+class Switch(Alternatives):
     """One step of several, by the value of a text field. The field `<name>_by` names the step that answered."""
 
     def __init__(self, name: str, field: str, routes: Mapping[str, Step], *, otherwise: Step | None = None) -> None:
@@ -176,28 +149,11 @@ class Switch(Step):
         """
         if not routes:
             raise TesseraError(f"{name} has no routes.", expected="one or more", todo="Name them.")
-        self.name = name
         self._field = field
         self._routes = dict(routes)
         self._otherwise = otherwise
-        check_names(self)
-        decides = fields(f"{name}'s input", {field: "text"})
-        self.takes = union_of_inputs(name, [_Taking(name, decides), *self.steps])
-        self._answer = self.steps[0].answer
-        for step in self.steps[1:]:
-            check_covers(name, self._answer, step)
-        self.gives = self._answer.plus(fields("By", {f"{name}_by": "text"}), f"{name}'s output")
-
-    @property
-    def answer(self) -> Fields:
-        """Fields of an answer, without the name of the step that gave it."""
-        return self._answer
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        """Its steps, each once."""
-        found = [*self._routes.values(), *([self._otherwise] if self._otherwise else [])]
-        return tuple(dict.fromkeys(found))
+        # A step of several routes is listed once.
+        super().__init__(name, list(dict.fromkeys(self.routes.values())), {field: "text"})
 
     @property
     def routes(self) -> Mapping[str, Step]:
@@ -211,36 +167,16 @@ class Switch(Step):
 
     def run(self, batch: Batch, call: Call) -> Outcome:
         """Return the outcome of each record."""
-        answers = Answers(self._answer, f"{self.name}_by", batch.n)
-        failures: dict[int, Failure] = {}
-        values = batch[self._field]
+        answers, values = self.answers(batch.n), batch[self._field]
         for value in dict.fromkeys(values):
             places = np.array([row for row, one in enumerate(values) if one == value], dtype=np.int64)
             step = self._routes.get(value, self._otherwise)
             if step is None:
                 why = f"{self._field} is {value!r}, for which there is no route"
-                failures.update(dict.fromkeys(places.tolist(), Failure(self.name, "missing", why)))
-                continue
-            found = step.run(batch if places.size == batch.n else batch.take(places), call)
-            failures.update({int(places[row]): failure for row, failure in found.failures.items()})
-            kept = places if found.rows is None else places[found.rows]
-            answers.note(moved(found.notes, places))
-            answers.put(step.name, kept, found.batch)
-        return answers.outcome(failures)
-
-
-class _Taking(Step):
-    """Fields that a switch itself takes, in the form in which contracts are compared."""
-
-    def __init__(self, name: str, takes: Fields) -> None:
-        self.name, self.takes, self.gives = name, takes, Fields(name, {})
-
-    @property
-    def estimate(self) -> Estimate:
-        return FREE
-
-    def run(self, batch: Batch, call: Call) -> Outcome:  # noqa: ARG002 - a placeholder for fields that does nothing
-        return Outcome(Batch({}, batch.n), batch.n)
+                answers.failures.update(dict.fromkeys(places.tolist(), Failure(self.name, "missing", why)))
+            else:
+                answers.ask(step, places, batch, call, noted=False)
+        return answers.outcome()
 
 
 def _one_for_each(name: str, what: str, given: Sequence[float] | None, n: int) -> tuple[float, ...]:

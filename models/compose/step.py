@@ -1,20 +1,19 @@
 """The interface of every step, and a function as a step."""
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from models.compose.background import Background
 from models.compose.batch import Batch
 from models.compose.budget import Estimate
 from models.compose.cache import keys_of, read, write
 from models.compose.call import Call, StepRun
 from models.compose.fields import Column, Fields
-from models.compose.outcome import Failure, Outcome, failed
+from models.compose.outcome import Failure, Outcome, failed, put_together
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 
@@ -173,38 +172,27 @@ class Leaf(Step):
         """Run each half by itself: one record that the function cannot take costs no other one its answer."""
         middle = batch.n // 2
         rows = np.arange(batch.n)
-        first, second = (self._checked(batch.take(part), call) for part in (rows[:middle], rows[middle:]))
-        answered = [part.batch for part in (first, second) if part.batch.n]
-        names = answered[0].columns if answered else ()
-        columns = {name: np.concatenate([part[name] for part in answered]) for name in names}
-        places = np.concatenate([first.places(), second.places() + middle])
-        failures = {**first.failures, **{row + middle: failure for row, failure in second.failures.items()}}
-        return Outcome(Batch(columns, places.size), batch.n, places if failures else None, failures)
+        return put_together([(part, self._checked(batch.take(part), call)) for part in (rows[:middle], rows[middle:])])
 
     def _values(self, batch: Batch, call: Call) -> tuple[Mapping[str, Column], Failure | None]:
         arguments: dict[str, Any] = {name: batch.columns[name] for name in self.takes.types}
         if self.wants_call:
             arguments["call"] = call
         found: list[Any] = []
-
-        def work() -> None:
-            found.append(self.function(**arguments))
-
-        if self.waits:
-            error = _awaited(work, self._patience_ms(call))
-            if isinstance(error, TimeoutError):
-                return {}, Failure(self.name, "late", str(error))
-        else:
-            error = failure_of(work)
+        error = failure_of(lambda: found.append(self._called(arguments, call)))
+        if self.waits and isinstance(error, TimeoutError):
+            return {}, Failure(self.name, "late", str(error))
         if error is not None:
             return {}, Failure(self.name, "raised", reason_of(error)[:_REASON])
         if not isinstance(found[0], Mapping):
             return {}, Failure(self.name, "garbage", f"it gave a {type(found[0]).__name__} instead of columns")
         return found[0], None
 
-    def _patience_ms(self, call: Call) -> float | None:
+    def _called(self, arguments: Mapping[str, Any], call: Call) -> Any:
+        if not self.waits:
+            return self.function(**arguments)
         limits = [limit for limit in (self.timeout_ms, call.spending.remaining_ms()) if limit is not None]
-        return min(limits) if limits else None
+        return Background(lambda: self.function(**arguments)).result(min(limits) / 1000 if limits else None)
 
 
 def kept(step: str, gives: Fields, values: Mapping[str, Column], n: int) -> Outcome:
@@ -228,18 +216,3 @@ def kept(step: str, gives: Fields, values: Mapping[str, Column], n: int) -> Outc
 def _filled(keys: list[str], known: Mapping[str, Mapping[str, Any]], gives: Fields) -> Batch:
     columns = {name: kind.column([known[key][name] for key in keys]) for name, kind in gives.types.items()}
     return Batch(columns, len(keys))
-
-
-def _awaited(work: Callable[[], None], patience_ms: float | None) -> Exception | None:
-    """Run in a thread of its own, at most so long; return its error, or TimeoutError.
-
-    A thread cannot be ended: one that is late goes on, and its result is dropped.
-    """
-    errors: list[Exception | None] = []
-    context = copy_context()
-    thread = threading.Thread(target=lambda: errors.append(context.run(failure_of, work)), daemon=True)
-    thread.start()
-    thread.join(None if patience_ms is None else max(0.0, patience_ms) / 1000)
-    if errors:
-        return errors[0]
-    return TimeoutError(f"it was not ready after {patience_ms or 0:.0f} ms")

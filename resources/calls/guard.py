@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from opentelemetry import trace
 
+from models.compose.background import Background
 from models.compose.budget import Clock, Estimate, Spending
 from resources.calls.failure import CallFailed, CallRefused
 from resources.calls.policy import CallPolicy
@@ -178,23 +179,11 @@ class Guard:
         """Return the answer if it comes in time; a call to another machine that hangs is left to its thread."""
         if not self._is_remote:
             return work(seconds)
-        answers: list[Answered[T]] = []
-        failures: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                answers.append(work(seconds))
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-                failures.append(error)
-
-        thread = threading.Thread(target=run, daemon=True, name=f"call {self._name}")
-        thread.start()
-        thread.join(seconds)
-        if failures:
-            raise failures[0]
-        if not answers:
-            raise CallFailed(f"{self._name} gave no answer within {seconds:g} s.", is_temporary=True, may_be_paid=True)
-        return answers[0]
+        try:
+            return Background(lambda: work(seconds)).result(seconds)
+        except TimeoutError:
+            says = f"{self._name} gave no answer within {seconds:g} s."
+            raise CallFailed(says, is_temporary=True, may_be_paid=True) from None
 
 
 def _has_time(spending: Spending | None, seconds: float) -> bool:

@@ -10,7 +10,7 @@ from typing_extensions import override
 from resources.calls.failure import CallFailed
 from resources.calls.guard import Answered
 from resources.calls.policy import CallPolicy, calls_field
-from resources.calls.sdk import failures_of, openai_client
+from resources.calls.sdk import failures_of, openai_client, tokens
 from resources.health import Health
 from resources.language_model.port import GuardedLanguageModel, LanguageModel, Request, prompt_with_documents
 
@@ -39,10 +39,7 @@ class OpenAIModel(LanguageModel):
         text = getattr(getattr(choice, "message", None), "content", None)
         if not isinstance(text, str):
             raise CallFailed(f"{self._model} gave an answer without text.", is_temporary=True)
-        paid = answer.usage
-        return Answered(
-            text, int(getattr(paid, "prompt_tokens", 0) or 0), int(getattr(paid, "completion_tokens", 0) or 0)
-        )
+        return Answered(text, tokens(answer, "prompt_tokens"), tokens(answer, "completion_tokens"))
 
     @override
     def check(self) -> Health:
