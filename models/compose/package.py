@@ -6,11 +6,9 @@ to a child later changes the composition, and it loads where its children were d
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,8 +20,18 @@ from models.compose.declared import declared
 from models.compose.merges import Merge
 from models.compose.step import Step
 from models.errors import TesseraError, choose_from
+from models.training.manifest import (
+    MANIFEST,
+    check_sums,
+    imported,
+    new_folder,
+    read_extras,
+    read_manifest,
+    seal,
+    top_package,
+    write_extras,
+)
 
-MANIFEST = "manifest.json"
 KIND = "composition"
 FORMAT = 1
 #: Numbers of a golden record may differ by so much.
@@ -122,15 +130,11 @@ def save_composition(
             expected="merges that the declaration spells out (gather, vote, mean)",
             todo="Make the merge a step behind a gathering fan-out.",
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
+    new_folder(folder)
     step = composition.step()
     answers = _answers(step, golden)
     parts = {name: _saved(folder / name, part) for name, part in composition.parts.items()}
-    for name, text in (extras or {}).items():
-        with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of a part
-            file.write(text)
+    write_extras(folder, extras or {})
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "kind": KIND,
@@ -143,20 +147,16 @@ def save_composition(
         "golden": [{"record": dict(one), "answer": found} for one, found in zip(golden, answers, strict=True)],
         "extras": sorted(extras or {}),
         "libraries": {},
-        "files": {name: _sha256((folder / name).read_bytes()) for name in _files(folder)},
     }
-    manifest["sha256"] = _digest(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    return str(manifest["sha256"])
+    return seal(folder, manifest)
 
 
 def is_composition(folder: Path) -> bool:
     """Return whether a package holds a composition; one whose manifest cannot be read does not."""
     try:
-        found = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
+        return read_manifest(folder, partial(_refused, folder)).get("kind") == KIND
+    except TesseraError:
         return False
-    return isinstance(found, dict) and found.get("kind") == KIND
 
 
 def load_composition(
@@ -178,14 +178,14 @@ def load_composition(
         TesseraError: a file is missing, added or changed, a part cannot be read, or needs what is not there.
     """
     manifest = _read(folder)
-    _check(folder, manifest, sha256)
+    check_sums(folder, manifest, sha256, partial(_refused, folder))
     parts = {name: _part(folder, name, one, resources or {}, trusted) for name, one in manifest["parts"].items()}
     pins = {name: Pin(**pin) for name, pin in manifest["pins"].items()}
     composition = Composition(str(manifest["name"]), manifest["declaration"], parts, pins)
     step = composition.step()
     if step.takes.as_text() != manifest["takes"] or step.gives.as_text() != manifest["gives"]:
         raise _refused(folder, "its parts take or give other fields than when it was saved")
-    extras = {name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]}
+    extras = read_extras(folder, manifest)
     return LoadedComposition(composition, step, str(manifest["sha256"]), manifest["golden"], extras)
 
 
@@ -249,7 +249,7 @@ def _part(
     folder: Path, name: str, saved: Mapping[str, Any], resources: Mapping[str, Any], trusted: Collection[str]
 ) -> Part:
     loader = str(saved["loader"])
-    top = loader.partition(":")[0].partition(".")[0]
+    top = top_package(loader)
     if top not in ("models", "resources") and top not in trusted:
         raise TesseraError(
             f"Part {name!r} of {folder} is read by {loader!r}, and the profile does not trust the package {top!r}.",
@@ -263,59 +263,17 @@ def _part(
             expected=choose_from(missing[0], resources),
             todo="Open the composition with the ports of a profile that has it.",
         )
-    read = _imported(folder, loader)
+    todo = "Install it again, or roll back to an earlier version."
+    read = imported(folder, loader, made_with="part was made", todo=todo)
     return read(folder / name, saved["saved"], {need: resources[need] for need in saved["needs"]})
 
 
-def _imported(folder: Path, loader: str) -> Callable[..., Part]:
-    module, _, path = loader.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for name in path.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise TesseraError(
-            f"{folder} is read by {loader!r}, which cannot be imported: {error}.",
-            expected="the package that the part was made with",
-            todo="Install it again, or roll back to an earlier version.",
-        ) from error
-    return found
-
-
 def _read(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise _refused(folder, f"its {MANIFEST} cannot be read ({error})") from error
-    if not isinstance(manifest, dict) or (manifest.get("kind"), manifest.get("format")) != (KIND, FORMAT):
+    manifest = read_manifest(folder, partial(_refused, folder))
+    if (manifest.get("kind"), manifest.get("format")) != (KIND, FORMAT):
         raise _refused(folder, f"its {MANIFEST} is none of a {KIND} of format {FORMAT}")
     return manifest
 
 
-def _check(folder: Path, manifest: Mapping[str, Any], sha256: str | None) -> None:
-    stated = manifest.get("sha256")
-    if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
-        raise _refused(folder, f"its {MANIFEST} was changed")
-    present = set(_files(folder)) - {MANIFEST}
-    if present != set(manifest["files"]):
-        raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
-    for name, expected in manifest["files"].items():
-        if _sha256((folder / name).read_bytes()) != expected:
-            raise _refused(folder, f"the file {name!r} was changed")
-
-
 def _refused(folder: Path, why: str) -> TesseraError:
     return TesseraError(f"The package {folder} is refused: {why}.", expected="exactly what was saved", todo=_TODO)
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    everything = {key: value for key, value in manifest.items() if key != "sha256"}
-    return _sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -1,13 +1,11 @@
 """A model as a folder: its files, its encoder, its card, and a checksum of everything."""
 
-import hashlib
 import importlib
 import importlib.metadata
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import TesseraError, choose_from
 from models.training.encoding import Encoder
+from models.training.manifest import (
+    MANIFEST,
+    check_sums,
+    imported,
+    new_folder,
+    read_extras,
+    read_manifest,
+    seal,
+    top_package,
+    write_extras,
+)
 from models.training.model import FittedModel, Vector, members_of
 
 # pyarrow has no static types.
 # pyright: basic
 
-MANIFEST = "manifest.json"
 FORMAT = 2
 _LIBRARIES = ("numpy", "scikit-learn", "skops", "xgboost")
 
@@ -87,13 +95,9 @@ def save(
     Raises:
         TesseraError: the folder is not empty.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
-        raise TesseraError(f"{folder} is not empty.", expected="a new folder", todo="Name another one.")
+    new_folder(folder)
     described = _saved(folder, model)
-    for name, text in (extras or {}).items():
-        with (folder / name).open("x", encoding="utf-8") as file:  # never over a file of the model
-            file.write(text)
+    write_extras(folder, extras or {})
     manifest: dict[str, Any] = {
         "format": FORMAT,
         **described,
@@ -102,11 +106,8 @@ def save(
         "card": card.model_dump(mode="json"),
         "extras": sorted(extras or {}),
         "libraries": _libraries(_loaders(described)),
-        "files": {name: _sha256((folder / name).read_bytes()) for name in _files(folder)},
     }
-    manifest["sha256"] = _digest(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    return str(manifest["sha256"])
+    return seal(folder, manifest)
 
 
 def load(folder: Path, *, sha256: str | None = None, trusted: Collection[str] = ()) -> LoadedModel:
@@ -121,12 +122,12 @@ def load(folder: Path, *, sha256: str | None = None, trusted: Collection[str] = 
         TesseraError: a file is missing, added or changed, of an unknown kind, or holds a type we never write.
     """
     manifest = _read_manifest(folder)
-    _check_sums(folder, manifest, sha256)
+    check_sums(folder, manifest, sha256, partial(_refused, folder))
     return LoadedModel(
         model=_loaded(folder, manifest, trusted),
         encoder=Encoder.from_json(manifest["encoder"]),
         card=_card(folder, manifest["card"]),
-        extras={name: (folder / name).read_text(encoding="utf-8") for name in manifest["extras"]},
+        extras=read_extras(folder, manifest),
         sha256=str(manifest["sha256"]),
         size_bytes=package_bytes(folder),
     )
@@ -140,7 +141,7 @@ def package_bytes(folder: Path) -> int:
 def formats_of(folder: Path, trusted: Collection[str]) -> frozenset[str]:
     """Return the file endings that the loaders of trusted third parties read, as the manifest names them."""
     manifest = _read_manifest(folder)
-    theirs = {_top(loader) for loader in _loaders(manifest) if loader not in LOADERS.values()}
+    theirs = {top_package(loader) for loader in _loaders(manifest) if loader not in LOADERS.values()}
     return frozenset(manifest.get("formats", ())) if theirs and theirs <= set(trusted) else frozenset()
 
 
@@ -163,11 +164,6 @@ def _formats(model: FittedModel) -> set[str]:
     return {*getattr(model, "formats", ()), *(ending for member in members_of(model) for ending in _formats(member))}
 
 
-def _files(folder: Path) -> list[str]:
-    """Paths of all files inside a package, `/` between folders, ascending."""
-    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir())
-
-
 def _loaded(folder: Path, manifest: Mapping[str, Any], trusted: Collection[str]) -> FittedModel:
     """Read the model with the loader that the manifest names: ours, or that of a package that the profile trusts."""
     kind, loader = str(manifest["kind"]), str(manifest.get("loader", ""))
@@ -178,45 +174,29 @@ def _loaded(folder: Path, manifest: Mapping[str, Any], trusted: Collection[str])
             "function of (folder, saved)",
             todo="Give the model class its loader, e.g. `loader = 'acme.models:load'`, and train again.",
         )
-    if loader not in LOADERS.values() and _top(loader) not in trusted:
+    if loader not in LOADERS.values() and top_package(loader) not in trusted:
         raise TesseraError(
-            f"{folder} is read by {loader!r}, and the profile does not trust the package {_top(loader)!r}.",
+            f"{folder} is read by {loader!r}, and the profile does not trust the package {top_package(loader)!r}.",
             expected="a model of ours, or of a package that `registry.trusted_packages` names",
-            todo=f"If you trust it, add it in stack.yaml: registry: {{trusted_packages: [{_top(loader)}]}}.",
+            todo=f"If you trust it, add it in stack.yaml: registry: {{trusted_packages: [{top_package(loader)}]}}.",
         )
     members = [
         _loaded(folder / str(place), member, trusted) for place, member in enumerate(manifest.get("members", ()))
     ]
-    read = _imported(folder, loader)
+    todo = f"Install {top_package(loader)} again, or roll back to a version of another trainer."
+    read = imported(folder, loader, made_with="model was trained", todo=todo)
     model = read(folder, manifest["model"], members) if members else read(folder, manifest["model"])
     if model.kind != kind:
         raise _refused(folder, f"it holds a model of kind {model.kind!r}, and its {MANIFEST} says kind {kind!r}")
     return model
 
 
-def _imported(folder: Path, loader: str) -> Callable[..., FittedModel]:
-    module, _, path = loader.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for name in path.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise TesseraError(
-            f"{folder} is read by {loader!r}, which cannot be imported: {error}.",
-            expected="the package that the model was trained with",
-            todo=f"Install {_top(loader)} again, or roll back to a version of another trainer.",
-        ) from error
-    return found
-
-
-def _top(loader: str) -> str:
-    """Return the top-level package of a dotted path."""
-    return loader.partition(":")[0].partition(".")[0]
-
-
 def _libraries(loaders: Collection[str]) -> dict[str, str]:
     """Return versions of the libraries that read and wrote the model."""
-    names = [*_LIBRARIES, *sorted({_top(loader) for loader in loaders if loader and loader not in LOADERS.values()})]
+    names = [
+        *_LIBRARIES,
+        *sorted({top_package(loader) for loader in loaders if loader and loader not in LOADERS.values()}),
+    ]
     found = {}
     for name in names:
         try:
@@ -238,25 +218,10 @@ LOADERS: Mapping[str, str] = {
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError) as error:
-        raise _refused(folder, f"its {MANIFEST} cannot be read ({error})") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+    manifest = read_manifest(folder, partial(_refused, folder))
+    if manifest.get("format") != FORMAT:
         raise _refused(folder, f"its {MANIFEST} is not of format {FORMAT}")
     return manifest
-
-
-def _check_sums(folder: Path, manifest: dict[str, Any], sha256: str | None) -> None:
-    stated = manifest.get("sha256")
-    if stated != _digest(manifest) or (sha256 is not None and stated != sha256):
-        raise _refused(folder, f"its {MANIFEST} was changed")
-    present = set(_files(folder)) - {MANIFEST}
-    if present != set(manifest["files"]) or not present.issuperset(manifest["extras"]):
-        raise _refused(folder, f"it holds the files {sorted(present)} instead of {sorted(manifest['files'])}")
-    for name, expected in manifest["files"].items():
-        if _sha256((folder / name).read_bytes()) != expected:
-            raise _refused(folder, f"the file {name!r} was changed")
 
 
 def _card(folder: Path, values: object) -> ModelCard:
@@ -272,12 +237,3 @@ def _refused(folder: Path, why: str) -> TesseraError:
         expected="exactly what was saved",
         todo="Make an earlier version champion with `tessera rollback`, or train again.",
     )
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    everything = {key: value for key, value in manifest.items() if key != "sha256"}
-    return _sha256(json.dumps(everything, sort_keys=True, separators=(",", ":")).encode())
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -171,11 +171,12 @@ def _resigned(package: Path) -> None:
     """The manifest names what lies in the folder now."""
     import json
 
-    from models.training.model_package import MANIFEST, _digest, _sha256
+    from models.training.manifest import MANIFEST, digest
+    from models.training.package_files import sha256_of
 
     manifest = json.loads((package / MANIFEST).read_text())
-    manifest["files"]["note.md"] = _sha256((package / "note.md").read_bytes())
-    manifest["sha256"] = _digest(manifest)
+    manifest["files"]["note.md"] = sha256_of(package / "note.md")
+    manifest["sha256"] = digest(manifest)
     (package / MANIFEST).write_text(json.dumps(manifest))
 
 

@@ -74,9 +74,9 @@ def test_one_that_answers_otherwise_is_never_champion(tmp_path: Path) -> None:
     shutil.copytree(registry.fetch("mean", version), package)
     manifest = json.loads((package / "manifest.json").read_text())
     manifest["golden"][0]["answer"]["probability"] += 0.01
-    from models.compose.package import _digest  # pyright: ignore[reportPrivateUsage]
+    from models.training.manifest import digest
 
-    manifest["sha256"] = _digest(manifest)
+    manifest["sha256"] = digest(manifest)
     (package / "manifest.json").write_text(json.dumps(manifest))
     wrong = registry.register("mean", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     with pytest.raises(TesseraError, match="answers its golden record 0 with"):

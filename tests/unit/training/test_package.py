@@ -68,11 +68,12 @@ def rewrite(folder: Path, change: Callable[[dict[str, object]], object]) -> None
 
 def forge(folder: Path, file: str) -> None:
     """Make all checksums right again, as someone would who knows about them."""
-    from models.training.model_package import _digest, _sha256  # pyright: ignore[reportPrivateUsage]
+    from models.training.manifest import digest
+    from models.training.package_files import sha256_of
 
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"][file] = _sha256((folder / file).read_bytes())
-    manifest["sha256"] = _digest(manifest)
+    manifest["files"][file] = sha256_of(folder / file)
+    manifest["sha256"] = digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
