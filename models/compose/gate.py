@@ -8,13 +8,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import TesseraError
-from models.evaluation.bootstrap import Interval, interval
+from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.gates.check import GateCheck
 from models.gates.report import GateReport
 from models.training.model import Vector
-
-#: Weights of this many resamples times records are held in memory at once.
-_CHUNK = 4_000_000
 
 
 class CompositionGateConfig(BaseModel):
@@ -130,14 +127,7 @@ def _cheaper(best: str, share: float, limits: CompositionGateConfig) -> GateChec
 
 
 def _paired(differences: Vector, limits: CompositionGateConfig) -> Interval:
-    n = differences.size
-    rng = np.random.default_rng(limits.seed)
-    size = max(1, _CHUNK // n)
-    parts = [
-        differences[rng.integers(0, n, (min(size, limits.resamples - start), n))].mean(axis=1)
-        for start in range(0, limits.resamples, size)
-    ]
-    return interval(float(differences.mean()), np.concatenate(parts), limits.confidence)
+    return mean_interval(differences, Resampling(limits.resamples, limits.seed, limits.confidence))
 
 
 def _signed(found: Interval) -> str:

@@ -15,11 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from models.errors import TesseraError
-from models.evaluation.bootstrap import Interval, interval
+from models.evaluation.bootstrap import Interval, Resampling, interval, resample_weights
 from models.training.model import Vector
-
-#: Weights of this many resamples times records are held in memory at once.
-_CHUNK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -243,8 +240,9 @@ def calibrated(
     replay: Replay, threshold: float, *, resamples: int = 1000, seed: int = 0, confidence: float = 0.95
 ) -> Calibration:
     """Return measures of a threshold on a replay."""
-    numbers = _measured(replay, threshold, resamples, seed, confidence)
-    curves = _curve_intervals(replay, resamples, seed, confidence)
+    resampling = Resampling(resamples, seed, confidence)
+    numbers = _measured(replay, threshold, resampling)
+    curves = _curve_intervals(replay, resampling)
     return Calibration(
         n=replay.n,
         threshold=threshold,
@@ -318,23 +316,24 @@ _MEASURES = {
 }
 
 
-def _measured(replay: Replay, threshold: float, resamples: int, seed: int, confidence: float) -> dict[str, Interval]:
+def _measured(replay: Replay, threshold: float, resampling: Resampling) -> dict[str, Interval]:
     terms = _terms(replay, threshold)
     values = np.column_stack(list(terms.values()))
     means = dict(zip(terms, values.mean(axis=0), strict=True))
-    drawn = np.vstack([weights @ values / replay.n for weights in _resamples(replay.n, resamples, seed)])
+    drawn = np.vstack([weights @ values / replay.n for weights in _weights(replay, resampling)])
     resampled = dict(zip(terms, drawn.T, strict=True))
     return {
-        name: interval(float(measure(means)), measure(resampled), confidence) for name, measure in _MEASURES.items()
+        name: interval(float(measure(means)), measure(resampled), resampling.confidence)
+        for name, measure in _MEASURES.items()
     }
 
 
-def _curve_intervals(replay: Replay, resamples: int, seed: int, confidence: float) -> dict[str, Interval]:
+def _curve_intervals(replay: Replay, resampling: Resampling) -> dict[str, Interval]:
     order = np.argsort(replay.score, kind="stable")
     gain = (replay.dear - replay.cheap)[order]
     ends = np.rint(replay.frontier.share * replay.n).astype(np.int64)
     drawn: dict[str, list[Vector]] = {"apgr": [], "cpt50": [], "cpt80": []}
-    for weights in _resamples(replay.n, resamples, seed):
+    for weights in _weights(replay, resampling):
         ordered = weights[:, order]
         zero = np.zeros((ordered.shape[0], 1))
         share = np.hstack([zero, np.cumsum(ordered, axis=1)])[:, ends] / replay.n
@@ -346,7 +345,10 @@ def _curve_intervals(replay: Replay, resamples: int, seed: int, confidence: floa
             drawn[name].append(np.where(recovered >= needed - 1e-12, share, np.inf).min(axis=1))
     frontier = replay.frontier
     values = {"apgr": frontier.apgr, "cpt50": frontier.cpt(0.5), "cpt80": frontier.cpt(0.8)}
-    return {name: _finite_interval(values[name], np.concatenate(parts), confidence) for name, parts in drawn.items()}
+    return {
+        name: _finite_interval(values[name], np.concatenate(parts), resampling.confidence)
+        for name, parts in drawn.items()
+    }
 
 
 def _finite_interval(value: float, drawn: Vector, confidence: float) -> Interval:
@@ -355,11 +357,6 @@ def _finite_interval(value: float, drawn: Vector, confidence: float) -> Interval
     return interval(value, finite, confidence) if finite.size else Interval(value, math.nan, math.nan)
 
 
-def _resamples(n: int, resamples: int, seed: int) -> Iterator[Vector]:
+def _weights(replay: Replay, resampling: Resampling) -> Iterator[Vector]:
     """Yield the count of each record in each resample, some resamples at a time, shape `(resamples, n)`."""
-    rng = np.random.default_rng(seed)
-    size = max(1, _CHUNK // n)
-    for start in range(0, resamples, size):
-        count = min(size, resamples - start)
-        drawn = rng.integers(0, n, (count, n)) + n * np.arange(count)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n).astype(np.float64)
+    return resample_weights(np.arange(replay.n), resampling)

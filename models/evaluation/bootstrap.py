@@ -44,7 +44,7 @@ def resampled(
     """
     prepared = {name: metric.resample(labels, values, groups) for name, values in scores.items()}
     parts: dict[str, list[Vector]] = {name: [] for name in scores}
-    for weights in _weights(groups, resampling):
+    for weights in resample_weights(groups, resampling):
         for name, measure in prepared.items():
             parts[name].append(measure(weights))
     return {name: np.concatenate(values) for name, values in parts.items()}
@@ -56,7 +56,14 @@ def interval(value: float, resampled: Vector, confidence: float) -> Interval:
     return Interval(value, float(low), float(high))
 
 
-def _weights(groups: Groups, resampling: Resampling) -> Iterator[NDArray[np.float64]]:
+def mean_interval(values: Vector, resampling: Resampling) -> Interval:
+    """Mean with its bootstrap interval over the rows; of paired differences the paired interval."""
+    groups = np.arange(values.size)
+    drawn = [weights @ values / values.size for weights in resample_weights(groups, resampling)]
+    return interval(float(values.mean()), np.concatenate(drawn), resampling.confidence)
+
+
+def resample_weights(groups: Groups, resampling: Resampling) -> Iterator[NDArray[np.float64]]:
     """Yield the count of each row in each resample, some resamples at a time, shape `(resamples, n_rows)`."""
     codes, inverse = np.unique(groups, return_inverse=True)
     rng = np.random.default_rng(resampling.seed)
