@@ -27,9 +27,19 @@ def sync_all(files: Iterable[Path], root: Path) -> None:
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Replace the file's content at once and for good: after a power failure it is the old or the new content."""
+    """Replace the file's content at once and for good: after a power failure it is the old or the new content.
+
+    One writer at a time: two would share the unfinished file.
+
+    Raises:
+        OSError: it cannot be written; the content is the old one.
+    """
     unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_bytes(content)
-    sync(unfinished)
-    unfinished.replace(path)
+    try:
+        unfinished.write_bytes(content)
+        sync(unfinished)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
     sync(path.parent)

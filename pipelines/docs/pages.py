@@ -98,7 +98,7 @@ def _stack() -> str:
             lines += ["", f"#### `{place}`", "", _first(config.__doc__), ""]
             lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
             for name, inner in _inner_models(config):
-                lines += ["", f"Each of `{name}`: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
+                lines += ["", f"{name}: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
     lines += ["", "## settings"]
     for place, model in _models("", Settings):
         plain = {n: f for n, f in model.model_fields.items() if not _is_model(f.annotation)}
@@ -116,11 +116,13 @@ def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
 
 
 def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Yield settings of a config that hold one model per name, e.g. `tables`."""
+    """Yield settings of a config that are a block, and those that hold one for each name, e.g. `tables`."""
     for name, field in config.model_fields.items():
+        if _is_model(field.annotation):
+            yield f"`{name}`", field.annotation  # pyright: ignore[reportReturnType]
         for argument in get_args(field.annotation):
             if _is_model(argument):
-                yield name, argument
+                yield f"Each of `{name}`", argument
 
 
 def _is_model(annotation: Any) -> bool:
@@ -134,6 +136,8 @@ def _fields(fields: Mapping[str, FieldInfo]) -> list[str]:
     for name, field in fields.items():
         kind = _type_name(field.annotation)
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+        if _is_model(field.annotation):
+            kind, default = "block", "below"
         rows.append(f"| `{name}` | {kind.replace('|', 'or')} | {default} | {field.description or ''} |")
     return rows
 

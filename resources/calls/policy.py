@@ -1,7 +1,5 @@
 """Settings of the wrapper around an embedder or a language model."""
 
-from typing import Any
-
 import dagster as dg
 from pydantic import ConfigDict, Field
 
@@ -26,12 +24,3 @@ class CallPolicy(dg.Config):
         default=None, ge=0, description="Price of what is sent, EUR; without it, costs are unknown, not zero."
     )
     output_eur_per_million_tokens: float | None = Field(default=None, ge=0, description="Price of answers, EUR.")
-
-
-def calls_field() -> Any:
-    """Return the field `calls` of an adapter's config, described with every setting in it.
-
-    The launchpad shows a nested block as one field: its description is all that a reader sees there.
-    """
-    inner = " ".join(f"`{name}`: {field.description}" for name, field in CallPolicy.model_fields.items())
-    return Field(default=CallPolicy(), description=f"Limits, prices and privacy of calls. {inner}")

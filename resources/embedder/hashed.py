@@ -10,7 +10,7 @@ from typing_extensions import override
 from models.text.embedder import EmbedderIdentity, Embeddings
 from models.text.hashed import HashedEmbedder
 from resources.calls.guard import Answered
-from resources.calls.policy import CallPolicy, calls_field
+from resources.calls.policy import CallPolicy
 from resources.embedder.port import Embedder, GuardedEmbedder
 from resources.health import Health
 
@@ -42,7 +42,7 @@ class HashedEmbedderConfig(dg.Config):
 
     kind: Literal["hashed"] = "hashed"
     dimension: int = Field(default=384, ge=16, le=16_384, description="Numbers of a vector.")
-    calls: CallPolicy = calls_field()
+    calls: CallPolicy = Field(default=CallPolicy(), description="Limits, prices and privacy of calls.")
 
     def open(self) -> GuardedEmbedder:
         """Return the embedder."""

@@ -13,7 +13,7 @@ from models.errors import TesseraError
 from models.text.embedder import EmbedderIdentity, Embeddings
 from models.text.minilm import IDENTITY, MiniLM, load_minilm
 from resources.calls.guard import Answered
-from resources.calls.policy import CallPolicy, calls_field
+from resources.calls.policy import CallPolicy
 from resources.embedder.port import Embedder, GuardedEmbedder
 from resources.health import Health
 
@@ -56,7 +56,7 @@ class MiniLMEmbedderConfig(dg.Config):
         default="",
         description="Folder with model.safetensors, tokenizer.json and config.json; empty: the installed ones.",
     )
-    calls: CallPolicy = calls_field()
+    calls: CallPolicy = Field(default=CallPolicy(), description="Limits, prices and privacy of calls.")
 
     def open(self) -> GuardedEmbedder:
         """Return the embedder; weights are read and checked when they are first needed."""

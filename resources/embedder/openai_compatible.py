@@ -12,7 +12,7 @@ from typing_extensions import override
 from models.text.embedder import EmbedderIdentity, Embeddings
 from resources.calls.failure import CallFailed
 from resources.calls.guard import Answered
-from resources.calls.policy import CallPolicy, calls_field
+from resources.calls.policy import CallPolicy
 from resources.calls.sdk import failures_of, openai_client, tokens
 from resources.embedder.port import Embedder, GuardedEmbedder
 from resources.health import Health
@@ -82,7 +82,7 @@ class OpenAIEmbedderConfig(dg.Config):
     api_key: str = Field(default="", description="Key of the service; a secret: write {env: NAME}.")
     model: str = Field(description="Name of the model, as the service spells it.")
     dimension: int = Field(ge=1, description="Numbers of a vector; an answer of another dimension is refused.")
-    calls: CallPolicy = calls_field()
+    calls: CallPolicy = Field(default=CallPolicy(), description="Limits, prices and privacy of calls.")
 
     def open(self) -> GuardedEmbedder:
         """Return the embedder; nothing is sent yet."""

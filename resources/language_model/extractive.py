@@ -10,7 +10,7 @@ from typing_extensions import override
 from models.errors import TesseraError
 from models.text.retrieval import Bm25Index, ranked
 from resources.calls.guard import Answered
-from resources.calls.policy import CallPolicy, calls_field
+from resources.calls.policy import CallPolicy
 from resources.conformance.capabilities import Gap
 from resources.health import Health
 from resources.language_model.port import GuardedLanguageModel, LanguageModel, Request
@@ -66,7 +66,7 @@ class ExtractiveModelConfig(dg.Config):
 
     kind: Literal["extractive"] = "extractive"
     sentences: int = Field(default=3, ge=1, le=20, description="Sentences that are quoted at most.")
-    calls: CallPolicy = calls_field()
+    calls: CallPolicy = Field(default=CallPolicy(), description="Limits, prices and privacy of calls.")
 
     def open(self) -> GuardedLanguageModel:
         """Return the answerer."""

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from resources.calls.failure import CallFailed
 from resources.calls.guard import Answered
-from resources.calls.policy import CallPolicy, calls_field
+from resources.calls.policy import CallPolicy
 from resources.calls.sdk import failures_of, openai_client, tokens
 from resources.health import Health
 from resources.language_model.port import GuardedLanguageModel, LanguageModel, Request, prompt_with_documents
@@ -73,7 +73,7 @@ class OpenAIModelConfig(dg.Config):
     url: str = Field(description="Base address, as https://api.openai.com/v1.")
     api_key: str = Field(default="", description="Key of the service; a secret: write {env: NAME}.")
     model: str = Field(description="Name of the model, as the service spells it.")
-    calls: CallPolicy = calls_field()
+    calls: CallPolicy = Field(default=CallPolicy(), description="Limits, prices and privacy of calls.")
 
     def open(self) -> GuardedLanguageModel:
         """Return the model; nothing is sent yet."""

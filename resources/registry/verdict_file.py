@@ -1,31 +1,24 @@
 """The last gate verdict of an application as a file, replaced as a whole."""
 
-import os
-import uuid
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from models.errors import TesseraError
 from models.gate_verdict import GateVerdict
+from resources.durability import replace_durably
 
 
 def write_verdict(path: Path, verdict: GateVerdict) -> None:
-    """Replace the file's verdict; a reader sees the old or the new one.
+    """Replace the file's verdict, under the application's lock; a reader sees the old or the new one.
 
     Raises:
         TesseraError: it cannot be written; the file is then as before.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(verdict.model_dump_json())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        replace_durably(path, verdict.model_dump_json().encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TesseraError(
             f"The gate verdict {path} cannot be written: {error.strerror}.",
             expected="a writable file and free space on its disk",

@@ -270,7 +270,7 @@ def _bound(stack: Stack, name: str, port: Port) -> Any:
         if not hasattr(found, key) and key.isidentifier() and key not in fields:
             default = _plain(stack.values(name).get(key, _default(field)))
             kind = type(default) if isinstance(default, bool | int | float) else Any
-            fields[key] = (kind, Field(default=default, description=field.description))
+            fields[key] = (kind, Field(default=default, description=_about(field)))
     return _generated(found, stack, fields, tessera_stack=stack, tessera_port=name, model_config=_OPEN)
 
 
@@ -301,12 +301,22 @@ def _described(section: str, field: FieldInfo) -> str:
     """Description of a section of the settings: Dagster shows one text for a mapping, so it lists its settings."""
     lines = [f"settings.{section}; what is left out stays."]
     for name, setting in cast(type[BaseModel], field.annotation).model_fields.items():
-        inner = setting.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            lines += [f"- {name}.{one}: {about.description}" for one, about in inner.model_fields.items()]
-        else:
-            lines += [f"- {name}: {setting.description}"]
+        lines += _block(setting, f"{name}.") or [f"- {name}: {setting.description}"]
     return "\n".join(lines)
+
+
+def _about(field: FieldInfo) -> str | None:
+    """Description of a setting of an adapter; of a block, with each setting in it."""
+    inside = _block(field)
+    return "\n".join([str(field.description), *inside]) if inside else field.description
+
+
+def _block(field: FieldInfo, prefix: str = "") -> list[str]:
+    """List the settings of a block with their descriptions; nothing of any other setting."""
+    inner = field.annotation
+    if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        return []
+    return [f"- {prefix}{name}: {about.description}" for name, about in inner.model_fields.items()]
 
 
 def _generated(resource: type[R], stack: Stack, fields: Mapping[str, tuple[Any, Any]], **of_class: Any) -> Any:
