@@ -31,6 +31,7 @@ def champion_result(
         checks: of the gate in this run; empty if nothing was trained.
     """
     ledger = registry.ledger(app)
+    last, sentence = last_verdict(registry, app)
     standing = ledger[-1]
     version = standing.to_version
     promoted = [entry.metrics for entry in ledger if entry.to_version == version and entry.action == "promote"]
@@ -40,11 +41,11 @@ def champion_result(
         keys.CHAMPION_SINCE: dg.MetadataValue.timestamp(standing.at),
         keys.REASON: standing.why,
         keys.VERDICT: verdict,
-        **verdict_metadata(registry, app),
+        **_shown_verdict(last, sentence),
     }
     if by_hand := passed_by_hand(ledger):
         metadata[keys.BY_HAND] = by_hand
-    check = _gate_check(app, registry, verdict, checks)
+    check = _gate_check(app, last, sentence, verdict, checks)
     return dg.MaterializeResult(asset_key=[app, "champion"], metadata=metadata, check_results=[check])
 
 
@@ -59,7 +60,10 @@ def last_verdict(registry: Registry, app: str) -> tuple[GateVerdict | None, str]
 
 def verdict_metadata(registry: Registry, app: str) -> Mapping[str, Any]:
     """Return the last verdict as metadata: a sentence, numbers that plot, the reasons; empty if there is none."""
-    verdict, sentence = last_verdict(registry, app)
+    return _shown_verdict(*last_verdict(registry, app))
+
+
+def _shown_verdict(verdict: GateVerdict | None, sentence: str) -> Mapping[str, Any]:
     if verdict is None:
         return {keys.GATE_VERDICT: sentence} if sentence else {}
     return {
@@ -77,9 +81,10 @@ def shown(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in metrics.items()}
 
 
-def _gate_check(app: str, registry: Registry, verdict: str, checks: Sequence[GateCheck]) -> dg.AssetCheckResult:
+def _gate_check(
+    app: str, last: GateVerdict | None, sentence: str, verdict: str, checks: Sequence[GateCheck]
+) -> dg.AssetCheckResult:
     """Return the check `gate`: a warning while the last challenger was refused, for the champion goes on."""
-    last, sentence = last_verdict(registry, app)
     return dg.AssetCheckResult(
         check_name="gate",
         asset_key=[app, "champion"],
@@ -87,7 +92,7 @@ def _gate_check(app: str, registry: Registry, verdict: str, checks: Sequence[Gat
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{verdict}; last verdict, {sentence}" if sentence and not checks else verdict,
         metadata={
-            **verdict_metadata(registry, app),
+            **_shown_verdict(last, sentence),
             **{check.name: f"{'passed' if check.passed else 'FAILED'}: {check.says}" for check in checks},
         },
     )

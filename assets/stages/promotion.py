@@ -60,23 +60,7 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
     Raises:
         TesseraError: it cannot be fetched or loaded, or scores its golden set differently than in training.
     """
-    from models.training.golden import verified_package
-
-    loaded, rows = verified_package(registry.fetch_anew(app, version), registry.trusted_packages)
-    return Verified(version, loaded, rows)
-
-
-def verified_composition(
-    registry: Registry, app: str, version: str, resources: Mapping[str, Any] | None = None
-) -> VerifiedComposition:
-    """Return the composition as the registry hands it out, after it answered its golden records as when it was saved.
-
-    `resources`: name -> what its parts need, e.g. the language model.
-
-    Raises:
-        TesseraError: it cannot be fetched or loaded, or answers a golden record differently.
-    """
-    return _composition(registry.fetch_anew(app, version), registry, version, resources)
+    return _model(registry.fetch_anew(app, version), registry, version)
 
 
 def make_champion(
@@ -136,9 +120,17 @@ def _verified_anew(
 ) -> Verified | VerifiedComposition:
     from models.compose.package import is_composition
 
-    if is_composition(registry.fetch_anew(app, version)):
-        return verified_composition(registry, app, version, resources)
-    return verified(registry, app, version)
+    folder = registry.fetch_anew(app, version)
+    if is_composition(folder):
+        return _composition(folder, registry, version, resources)
+    return _model(folder, registry, version)
+
+
+def _model(folder: Path, registry: Registry, version: str) -> Verified:
+    from models.training.golden import verified_package
+
+    loaded, rows = verified_package(folder, registry.trusted_packages)
+    return Verified(version, loaded, rows)
 
 
 def _composition(
@@ -176,12 +168,10 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
 
 def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
     """Yield the champion, then those before it, newest first, each as it can be used or with the reason why not."""
-    from models.training.golden import verified_package
-
     for version in champions_before(registry.ledger(app)):
         try:
-            loaded, rows = verified_package(registry.fetch(app, version), registry.trusted_packages)
+            found = _model(registry.fetch(app, version), registry, version)
         except TesseraError as error:
             yield Unusable(version, error.what)
         else:
-            yield Verified(version, loaded, rows)
+            yield found
