@@ -1,7 +1,16 @@
 """The shop's tables, under contract: what the source delivers, without the rows that break a promise."""
 
 from assets.stages.builders import contracted_table
-from models.contracts import CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
+from models.contracts import (
+    ARTICLES,
+    CUSTOMERS,
+    ORDERS,
+    PAYMENT_LABELS,
+    PAYMENTS,
+    PRODUCTS,
+    TICKET_LABELS,
+    TICKETS,
+)
 
 customers = contracted_table(
     CUSTOMERS,
@@ -30,4 +39,20 @@ payment_labels = contracted_table(
     PAYMENT_LABELS,
     group="payments",
     description="Fraud labels of payments: one row per label, on the day of delivery; the latest label counts.",
+)
+tickets = contracted_table(
+    TICKETS,
+    group="tickets",
+    description="Support tickets: one row per ticket, the customer's first message, on the day it was delivered.",
+)
+ticket_labels = contracted_table(
+    TICKET_LABELS,
+    group="tickets",
+    description="Agents' labels of tickets: intent, urgency, hand-off; one row per label, the newest counts.",
+)
+articles = contracted_table(
+    ARTICLES,
+    group="tickets",
+    description="Articles of the knowledge base: one row per version of an article, on the day it was delivered; the "
+    "newest counts.",
 )

@@ -17,8 +17,10 @@ from models.contracts.contract import (
     RowRule,
 )
 from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
+from models.contracts.support import ARTICLES, TICKET_LABELS, TICKETS
 
 __all__ = [
+    "ARTICLES",
     "CONTRACTS",
     "CUSTOMERS",
     "DELIVERED_ON",
@@ -29,6 +31,8 @@ __all__ = [
     "PAYMENT_LABELS",
     "PRODUCTS",
     "QUARANTINE_SCHEMA",
+    "TICKETS",
+    "TICKET_LABELS",
     "UNREADABLE",
     "Column",
     "ColumnType",

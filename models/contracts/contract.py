@@ -75,6 +75,7 @@ class Column(BaseModel):
     never: float | None = None
     not_before: date | None = None
     one_of: tuple[str, ...] = ()
+    at_most_characters: int | None = None
     pii: Pii = "none"
 
     @property
@@ -91,6 +92,7 @@ class Column(BaseModel):
             "never {:g}": self.never,
             "not before {}": self.not_before,
             "one of {}": ", ".join(self.one_of) or None,
+            "at most {} characters": self.at_most_characters,
         }
         return [phrase.format(limit) for phrase, limit in phrases.items() if limit is not None]
 

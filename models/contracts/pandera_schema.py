@@ -26,7 +26,7 @@ def pandera_schema(contract: Contract) -> pandera.DataFrameSchema:
 def _column(column: Column) -> pandera.Column:
     checks: list[pandera.Check] = []
     if column.type == "string":
-        checks.append(pandera.Check.str_length(min_value=1))
+        checks.append(pandera.Check.str_length(min_value=1, max_value=column.at_most_characters))
     if column.more_than is not None:
         checks.append(pandera.Check.greater_than(column.more_than))
     if column.at_least is not None:

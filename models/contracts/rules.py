@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time
 import polars as pl
 
 from models.contracts.contract import DELIVERED_ON, Column, Contract, RowRule
+from models.contracts.identifiers import BLANKS
 
 #: An order's price may differ from the list price by discounts and surcharges, but not by this factor: ten and more
 #: is another unit (cents for euros) or a slipped decimal point.
@@ -40,7 +41,7 @@ def _column_rules(column: Column) -> list[Rule]:
     value, name = pl.col(column.name), column.name
     rules: list[Rule] = []
     if column.type == "string":
-        rules.append(_says(f"{name} is empty", value.str.strip_chars() == ""))
+        rules.append(_says(f"{name} is empty", value.str.strip_chars(BLANKS) == ""))
     if column.type == "float64":
         rules.append(_shows(name, "is not a finite number", ~value.is_finite()))
     if column.more_than is not None:
@@ -54,6 +55,8 @@ def _column_rules(column: Column) -> list[Rule]:
     if column.not_before is not None:
         limit = datetime.combine(column.not_before, time(), UTC) if column.type == "timestamp" else column.not_before
         rules.append(_shows(name, f"is before {column.not_before}", value < pl.lit(limit)))
+    if column.at_most_characters is not None:
+        rules.append(_too_long(name, column.at_most_characters))
     if column.one_of:
         rules.append(_shows(name, f"is not one of {', '.join(column.one_of)}", ~value.is_in(column.one_of)))
     return rules
@@ -70,6 +73,12 @@ def _says(words: str, broken: pl.Expr) -> Rule:
 
 def _shows(name: str, breach: str, broken: pl.Expr) -> Rule:
     return Rule(f"{name} {breach}", broken, pl.format(f"{name} {{}} {breach}", pl.col(name)))
+
+
+def _too_long(name: str, most: int) -> Rule:
+    """The text itself is not shown: it is long, and may be personal."""
+    length, breach = pl.col(name).str.len_chars(), f"has more than {most} characters"
+    return Rule(f"{name} {breach}", length > most, pl.format(f"{name} {breach}: {{}}", length))
 
 
 def _row_rule(name: RowRule, contract: Contract) -> Rule:

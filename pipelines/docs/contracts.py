@@ -135,6 +135,7 @@ def _json_property(column: Column) -> dict[str, Any]:
     limits = {
         "format": {"timestamp": "date-time", "date": "date"}.get(column.type),
         "minLength": 1 if column.type == "string" else None,
+        "maxLength": column.at_most_characters,
         "exclusiveMinimum": column.more_than,
         "minimum": column.at_least,
         "maximum": column.at_most,
@@ -152,6 +153,7 @@ def _odcs_property(column: Column, unique: Sequence[str]) -> dict[str, Any]:
     _, logical, physical = _TYPES[column.type]
     options = {
         "minLength": 1 if column.type == "string" else None,
+        "maxLength": column.at_most_characters,
         "minimum": column.at_least if column.more_than is None else column.more_than,
         "exclusiveMinimum": None if column.more_than is None else True,
         "maximum": column.at_most,

@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandera.errors import SchemaError
 
-from models.contracts import CONTRACTS, CUSTOMERS, ORDERS, PAYMENTS, PRODUCTS, QUARANTINE_SCHEMA, Contract
+from models.contracts import (
+    ARTICLES,
+    CONTRACTS,
+    CUSTOMERS,
+    ORDERS,
+    PAYMENTS,
+    PRODUCTS,
+    QUARANTINE_SCHEMA,
+    TICKET_LABELS,
+    TICKETS,
+    Contract,
+)
 from models.contracts.checking import CheckedRows, check_rows
 from models.contracts.pandera_schema import pandera_schema
 from models.errors import TesseraError
@@ -55,6 +66,32 @@ GOOD: dict[str, dict[str, Any]] = {
         "labelled_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
         "delivered_on": DAY,
     },
+    "tickets": {
+        "ticket_id": "t1",
+        "customer_id": "c1",
+        "channel": "mail",
+        "opened_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "text": 'Where is my "order"?\nIt was due on Monday …',
+        "order_id": "o1",
+        "delivered_on": DAY,
+    },
+    "ticket_labels": {
+        "ticket_id": "t1",
+        "intent": "where_is_my_order",
+        "urgent": False,
+        "handed_off": True,
+        "labelled_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "delivered_on": DAY,
+    },
+    "articles": {
+        "article_id": "a1",
+        "title": "Track an order",
+        "body": 'Open "My orders".',
+        "language": "en",
+        "updated_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "is_retired": False,
+        "delivered_on": DAY,
+    },
 }
 
 
@@ -67,6 +104,10 @@ def check(contract: Contract, *changes: dict[str, Any], **arguments: Any) -> Che
 def reasons(checked: CheckedRows) -> list[str]:
     assert checked.kept.num_rows == 0
     return checked.quarantined["reasons"].to_pylist()[0]
+
+
+def reasons_of(checked: CheckedRows) -> list[str]:
+    return [reason for row in checked.quarantined["reasons"].to_pylist() for reason in row]
 
 
 def prices(**changes: Any) -> pa.Table:
@@ -82,7 +123,7 @@ def test_a_good_row_is_kept_as_it_is(contract: Contract) -> None:
     assert checked.reasons == {}
 
 
-NULLS = [(contract, column.name) for contract in CONTRACTS.values() for column in contract.columns]
+NULLS = [(contract, c.name) for contract in CONTRACTS.values() for c in contract.columns if not c.nullable]
 
 
 @pytest.mark.parametrize(("contract", "column"), NULLS)
@@ -90,13 +131,43 @@ def test_every_column_must_be_there(contract: Contract, column: str) -> None:
     assert f"{column} is missing" in reasons(check(contract, {column: None}))
 
 
-STRINGS = [(contract, c.name) for contract in CONTRACTS.values() for c in contract.columns if c.type == "string"]
+STRINGS = [
+    (contract, c.name)
+    for contract in CONTRACTS.values()
+    for c in contract.columns
+    if c.type == "string" and not c.nullable
+]
 
 
 @pytest.mark.parametrize(("contract", "column"), STRINGS)
 def test_no_string_is_empty(contract: Contract, column: str) -> None:
     says = "missing" if contract.column(column).is_id else "empty"
     assert f"{column} is {says}" in reasons(check(contract, {column: "  "}))
+
+
+OPTIONAL = [(contract, c.name) for contract in CONTRACTS.values() for c in contract.columns if c.nullable]
+
+
+@pytest.mark.parametrize(("contract", "column"), OPTIONAL)
+def test_what_may_be_null_is_kept_as_null(contract: Contract, column: str) -> None:
+    assert check(contract, {column: None}).kept[column].to_pylist() == [None]
+    if contract.column(column).is_id:
+        assert check(contract, {column: " n/a "}).kept[column].to_pylist() == [None]
+
+
+@pytest.mark.parametrize("blank", ["", " \n\t", "\u00a0\u2003", "\u200b\ufeff"])
+def test_a_blank_message_is_no_ticket(blank: str) -> None:
+    assert reasons(check(TICKETS, {"text": blank})) == ["text is empty"]
+
+
+def test_a_later_version_is_kept_beside_the_one_before_and_a_copy_of_it_is_not() -> None:
+    later = datetime(2024, 5, 2, 13, tzinfo=UTC)
+    for contract, at in ((ARTICLES, "updated_at"), (TICKET_LABELS, "labelled_at")):
+        checked = check(contract, {}, {at: later}, {at: later})
+        assert len(checked.kept) == 2
+        assert reasons_of(checked) == [
+            f"{contract.key} '{GOOD[contract.table][contract.key]}' with the same {at} was delivered before"
+        ]
 
 
 EURO_LIST = ", ".join(ORDERS.column("currency").one_of)
@@ -131,6 +202,11 @@ BREACHES = [
     (PRODUCTS, {"list_price": 0.0}, "list_price 0.0 is not > 0"),
     (PRODUCTS, {"list_price": 20_001.0}, "list_price 20001.0 is not <= 20000"),
     (PRODUCTS, {"list_price": math.nan}, "list_price NaN is not a finite number"),
+    (TICKETS, {"text": "ä" * 20_001}, "text has more than 20000 characters: 20001"),
+    (TICKETS, {"channel": "fax"}, "channel fax is not one of mail, chat, form"),
+    (TICKETS, {"customer_id": "8.50123E+11"}, "customer_id '8.50123E+11' cannot be read as an id"),
+    (TICKET_LABELS, {"urgent": "soon"}, "urgent 'soon' cannot be read as bool"),
+    (ARTICLES, {"language": "eng"}, "language has more than 2 characters: 3"),
     (PRODUCTS, {"currency": "eur"}, f"currency eur is not one of {EURO_LIST}"),
 ]
 
@@ -150,6 +226,7 @@ LIMITS = [
     (ORDERS, {"ordered_at": datetime(1970, 1, 2, tzinfo=UTC)}),
     (CUSTOMERS, {"signed_up_on": date(1970, 1, 2)}),
     (PRODUCTS, {"list_price": 20_000.0}),
+    (TICKETS, {"text": "ä" * 20_000}),
 ]
 
 
