@@ -1,0 +1,1 @@
+"""Support: tickets triaged, and answered from the knowledge base."""

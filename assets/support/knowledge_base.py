@@ -1,0 +1,191 @@
+"""The knowledge base: an index of the newest versions of its articles, and the search in it. Plain functions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from models.vectors.filters import Equal
+from models.vectors.spec import IndexSpec, VectorSpace
+
+if TYPE_CHECKING:
+    from assets.stages.vector_index.build import BuiltIndex
+    from assets.stages.vector_index.recall_gate import RecallGate
+    from models.text.embedder import Embedder, EmbedderIdentity, Embeddings
+    from models.vectors.fusion import Hit
+    from resources.lake.port import Lake
+    from resources.vectors.index import VectorIndex
+    from resources.vectors.port import Vectors
+
+COLLECTION = "articles"
+_TABLE = "articles"
+#: Passages that are searched for each article that is wanted: one article may have several of the best.
+_PASSAGES_PER_ARTICLE = 4
+#: Weights of the rankings by vectors and by words.
+WEIGHTS = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class FoundArticle:
+    """An article that a search found.
+
+    Attributes:
+        article_id: of the article.
+        title: of its newest version.
+        passage: its best passage, to be quoted.
+        language: ISO 639-1 code.
+        updated_at: when its newest version was published, UTC.
+        rank: from 1.
+        score: of the fused rankings; comparable within one search only.
+    """
+
+    article_id: str
+    title: str
+    passage: str
+    language: str
+    updated_at: datetime
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True)
+class ArticleSearch:
+    """The outcome of one search.
+
+    Attributes:
+        articles: the best first.
+        index_version: number of the version of the index that was searched.
+        note: a sentence if it was searched in other languages than asked for; else "".
+    """
+
+    articles: tuple[FoundArticle, ...]
+    index_version: int
+    note: str = ""
+
+
+def index_articles(store: Vectors, lake: Lake, embedder: Embedder, *, gate: RecallGate | None = None) -> BuiltIndex:
+    """Return what is served from now on: an index of the newest version of each article that is not retired.
+
+    All articles in the lake are indexed, whatever day a run is for, so that an older night that is run again does not
+    bring old articles back. Only passages that changed are embedded; without any change the served version stays.
+
+    Args:
+        store: keeps the index.
+        lake: holds the table `articles`; without it, the index is empty.
+        embedder: of passages, and later of queries.
+        gate: demands on approximate search; None: the default ones.
+
+    Raises:
+        TesseraError: approximate search finds too little; the index before is served on.
+    """
+    from assets.stages.vector_index.build import VectorIndexPlan, build_index
+    from assets.stages.vector_index.recall_gate import RecallGate
+    from models.contracts import ARTICLES
+    from models.text.articles import newest_articles, passage_rows
+
+    versions = lake.scan(_TABLE).to_table() if lake.exists(_TABLE) else ARTICLES.lake_schema().empty_table()
+    rows = passage_rows(newest_articles(versions))
+    plan = VectorIndexPlan(COLLECTION, _spec(embedder.identity), embedder.embed, gate or RecallGate())
+    return build_index(store, rows, plan)
+
+
+def open_knowledge_base(store: Vectors, embedder: Embedder) -> KnowledgeBase:
+    """Return the version of the index that is served now; it stays this one when the pointer moves.
+
+    Raises:
+        TesseraError: no index was published yet.
+    """
+    return KnowledgeBase(store.open(COLLECTION), embedder)
+
+
+def search_articles(
+    store: Vectors, embedder: Embedder, texts: Sequence[str], languages: Sequence[str | None], *, k: int = 5
+) -> list[ArticleSearch]:
+    """Open the index that is served, and search it: `KnowledgeBase.search`."""
+    return open_knowledge_base(store, embedder).search(texts, languages, k=k)
+
+
+@dataclass(frozen=True)
+class KnowledgeBase:
+    """One version of the index of articles, open for searching by vectors and words."""
+
+    index: VectorIndex
+    embedder: Embedder
+    _space: VectorSpace = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Describe the space of the queries once."""
+        object.__setattr__(self, "_space", _space_of(self.embedder.identity))
+
+    def search(self, texts: Sequence[str], languages: Sequence[str | None], *, k: int = 5) -> list[ArticleSearch]:
+        """Return the `k` best articles for each text, in its language; in any language, with a note, if it has none.
+
+        Args:
+            texts: of tickets or questions.
+            languages: ISO 639-1 code for each text; None: any language.
+            k: articles wanted, 1 to 2,500.
+
+        Raises:
+            TesseraError: the index was built by another embedder; the message names both.
+        """
+        vectors = self.embedder.embed(texts)
+        found: dict[int, list[Hit]] = {}
+        by_language: defaultdict[str | None, list[int]] = defaultdict(list)
+        for place, language in enumerate(languages):
+            by_language[language.lower() if language else None].append(place)
+        for language, places in by_language.items():
+            found |= self._hits(places, texts, vectors, language, k)
+        missed = [place for place, language in enumerate(languages) if language and not found[place]]
+        found |= self._hits(missed, texts, vectors, None, k) if missed else {}
+        notes = {
+            place: f"No article is in {languages[place]!r}: articles in all languages were searched."
+            for place in missed
+        }
+        number = self.index.version.number
+        return [ArticleSearch(_best(found[at], k), number, notes.get(at, "")) for at in range(len(texts))]
+
+    def _hits(
+        self, places: Sequence[int], texts: Sequence[str], vectors: Embeddings, language: str | None, k: int
+    ) -> dict[int, list[Hit]]:
+        """Return the best passages for the texts at `places`."""
+        where = Equal("language", language) if language else None
+        asked, near = [texts[place] for place in places], vectors[list(places)]
+        wanted = k * _PASSAGES_PER_ARTICLE
+        hits = self.index.hybrid(near, asked, self._space, k=wanted, where=where, weights=WEIGHTS)
+        return dict(zip(places, hits, strict=True))
+
+
+def _spec(identity: EmbedderIdentity) -> IndexSpec:
+    return IndexSpec(
+        space=_space_of(identity),
+        payload={
+            "article_id": "text",
+            "title": "document",
+            "passage": "document",
+            "language": "text",
+            "updated_at": "timestamp",
+        },
+    )
+
+
+def _space_of(identity: EmbedderIdentity) -> VectorSpace:
+    # Of a model behind an endpoint nothing but its name is known.
+    digest = identity.digest or "unknown"
+    return VectorSpace(embedder=identity.name, digest=digest, dimension=identity.dimension, metric="cosine")
+
+
+def _best(passages: Sequence[Hit], k: int) -> tuple[FoundArticle, ...]:
+    """Return the articles of the passages, each once, at the rank of its best passage."""
+    first: dict[str, Hit] = {}
+    for hit in passages:
+        first.setdefault(str(hit.payload["article_id"]), hit)
+    return tuple(_article(hit, rank) for rank, hit in enumerate([*first.values()][:k], 1))
+
+
+def _article(hit: Hit, rank: int) -> FoundArticle:
+    at = cast("datetime", hit.payload["updated_at"])
+    texts = {name: str(hit.payload[name]) for name in ("article_id", "title", "passage", "language")}
+    return FoundArticle(**texts, updated_at=at, rank=rank, score=hit.score)
