@@ -113,11 +113,21 @@ class Bm25:
 
 def fitted(texts: Iterable[str], tokenizer: str = "grams-1", *, k1: float = 1.2, b: float = 0.75) -> Bm25:
     """Return the statistics of these documents."""
+    return of_counts((counted(text, tokenizer) for text in texts), tokenizer, k1=k1, b=b)
+
+
+def of_counts(
+    counts: Iterable[tuple[NDArray[np.uint32], NDArray[np.uint32]]],
+    tokenizer: str,
+    *,
+    k1: float = 1.2,
+    b: float = 0.75,
+) -> Bm25:
+    """Return the statistics of documents whose terms were `counted` by the tokenizer."""
     lengths: list[int] = []
     found: list[NDArray[np.uint32]] = []
-    for text in texts:
-        terms, counts = counted(text, tokenizer)
-        lengths.append(int(counts.sum()))
+    for terms, times in counts:
+        lengths.append(int(times.sum()))
         found.append(terms)
     terms, frequencies = np.unique(np.concatenate(found), return_counts=True) if found else (_NONE, _NONE)
     mean = max(1.0, sum(lengths) / len(lengths)) if lengths else 1.0

@@ -47,23 +47,22 @@ def _pieces(word: str) -> list[str]:
     return found + ([word[end:]] if end < len(word) else [])
 
 
-def grams(text: str) -> list[str]:
-    """Return the words of a text, and each four neighbouring characters of a word.
+def grams(text: str, length: int = 4) -> list[str]:
+    """Return the words of a text, and each four (`length`) neighbouring characters of a word.
 
-    Inflected and misspelt words then have most of their parts in common: of XQuAD's questions, BM25 finds the paragraph
-    first for 0.94 instead of 0.92 in English, 0.93 instead of 0.80 in Russian, at five times as many terms.
+    Inflected and misspelt words then have most of their parts in common, at five times as many terms. The length is
+    chosen by benchmarks/texts.py on half of XQuAD's paragraphs; docs/benchmarks.md has what it finds on the others.
     """
     found: list[str] = []
     for word in words(text):
         found.append(word)
         if len(word) >= _SHORTEST:
             edged = f"_{word}_"
-            found.extend(edged[at : at + _GRAM] for at in range(len(edged) - _GRAM + 1))
+            found.extend(edged[at : at + length] for at in range(len(edged) - length + 1))
     return found
 
 
 _SHORTEST = 3
-_GRAM = 4
 
 #: Name -> way to take texts apart. The name is stored with an index: code that finds other tokens takes a new name.
 TOKENIZERS: Mapping[str, Callable[[str], list[str]]] = {"words-1": words, "grams-1": grams}

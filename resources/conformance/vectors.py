@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import RefusedValue, TesseraError
+from models.text.hashed import HashedEmbedder
+from models.text.retrieval import HybridRetriever
 from models.timestamps import to_epoch_micros
 from models.vectors import filters
 from models.vectors.bm25 import Bm25, fitted
+from models.vectors.bm25_index import Bm25Index
 from models.vectors.exact import nearest, recall
 from models.vectors.filters import Between, Equal, Every, Filter, Missing, Not, OneOf, Some
 from models.vectors.fusion import Hit, reciprocal_ranks
@@ -251,6 +254,19 @@ class VectorsConformance(Conformance):
             assert np.allclose([hit.score for hit in found], [expected[hit.id] for hit in found], rtol=1e-5)
             assert [hit.score for hit in found] == sorted((hit.score for hit in found), reverse=True)
         assert "Straße" in str(index.match(["strasse"])[0][0].payload["body"])
+
+    def test_words_have_the_scores_that_evaluate_retrieval_gives_them(self, store: Vectors) -> None:
+        rows, queries = made(60), ["fox", "lazy dogs", "naive cafe 東京", "unheard", ""]
+        documents = rows["text"].to_pylist()
+        expected = Bm25Index(documents).scores(queries)
+        for line, hits in zip(expected, built(store, rows).match(queries, k=99), strict=True):
+            found = {int(hit.id[1:]): hit.score for hit in hits}
+            assert {*found} == {*np.flatnonzero(line).tolist()}
+            assert np.allclose([*found.values()], line[[*found]], rtol=1e-5)
+        # BM25 decides alone if it weighs so much.
+        ranked = HybridRetriever(documents, HashedEmbedder(16), weight=1e9).search(queries, 5)
+        for line, hits in zip(expected, ranked, strict=True):
+            assert np.allclose(line[[hit.document for hit in hits]], np.sort(line)[::-1][:5], rtol=1e-6)
 
     def test_hybrid_search_fuses_the_ranks_of_both(self, store: Vectors) -> None:
         index, queries = built(store, made(60)), vectors_of(made(3, seed=2))
