@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from models.text.embedder import Embedder, EmbedderIdentity, Embeddings
     from models.vectors.fusion import Hit
     from resources.lake.port import Lake
-    from resources.vectors.index import VectorIndex
-    from resources.vectors.port import Vectors
+    from resources.vectors.port import VectorIndex, Vectors
 
 COLLECTION = "articles"
 _TABLE = "articles"
