@@ -17,7 +17,8 @@ class Alert:
     """An entity that somebody should look at.
 
     Attributes:
-        alert_id: day and entity (`alert_id`), so that raising it again is the same alert.
+        alert_id: application, day and entity (`alert_id`), so that raising it again is the same alert.
+        app: the application that raised it, e.g. `fraud`.
         day: of its evidence, UTC.
         entity_id: whom or what it is about.
         evidence: ids of what scored high enough, the one that raised it first.
@@ -30,6 +31,7 @@ class Alert:
     """
 
     alert_id: str
+    app: str
     day: date
     entity_id: str
     evidence: tuple[str, ...]
@@ -72,11 +74,11 @@ class Feedback:
     who: str
 
 
-def alert_id(day: date, entity_id: str) -> str:
-    """Return the name of the alert of an entity and day, e.g. `20180725-596`."""
-    return f"{day:%Y%m%d}-{entity_id}"
+def alert_id(app: str, day: date, entity_id: str) -> str:
+    """Return the name of an application's alert of an entity and day, e.g. `fraud-20180725-596`."""
+    return f"{app}-{day:%Y%m%d}-{entity_id}"
 
 
 def is_alert_of(name: str, entity_id: str) -> bool:
-    """Return True if `name` is the name of an alert of the entity, on any day."""
-    return re.fullmatch(rf"\d{{8}}-{re.escape(entity_id)}", name) is not None
+    """Return True if `name` is the name of an alert of the entity, of any application and day."""
+    return re.fullmatch(rf"[a-z0-9_]+-\d{{8}}-{re.escape(entity_id)}", name) is not None

@@ -77,7 +77,8 @@ class StreamState:
     """The state of one stream.
 
     Attributes:
-        name: of the stream: lower-case letters, digits and `_`. Tables of other streams are apart.
+        name: of the stream, that of its application: lower-case letters, digits and `_`. Tables of other streams are
+            apart.
         tables: removed for their age in this order.
         mixed: rows that hold something of an erased entity among what they hold of others. It is given the entity's
             column, its id, and the rows that name it, by table; it returns table and key of each such row, and the

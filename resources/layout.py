@@ -8,7 +8,7 @@ from pathlib import Path
 from models.errors import TesseraError
 
 #: Raised whenever a home of an older version can no longer be read: paths, columns, digests, records.
-LAYOUT = 3
+LAYOUT = 4
 FILE = "layout.json"
 
 #: What a home of the first layout, which had no number, held as soon as anything was written to it.

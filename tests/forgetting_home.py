@@ -115,7 +115,8 @@ def opened(folder: Path, last: date = LAST) -> Parts:
         DeltaSink(str(folder / "scores"), rows_per_file=2),
         FakeSource(deliveries(last), FIRST),
         SqliteEventsConfig(path=str(folder / "events.db")).open(),
-        SqliteStateStore(folder / "streams.db"),
+        (state := SqliteStateStore(folder / "streams.db")),
+        state,
         LogNotifier(folder / "notices.jsonl"),
         QdrantEdgeConfig(path=str(folder / "vectors")).open(),
     )
@@ -252,8 +253,8 @@ def state(parts: Parts) -> dict[str, Any]:
     ]
     scores = {day: parts.sink.scores(APP, day)[1].read_all().to_pylist() for day in parts.sink.published_days(APP)}
     alerts, heard = (
-        FraudStore(parts.state_store).find(FIRST, LAST),
-        FraudStore(parts.state_store).feedback(FIRST, date(2026, 1, 7)),
+        FraudStore(parts.state_store).find("fraud", FIRST, LAST),
+        FraudStore(parts.state_store).feedback("fraud", FIRST, date(2026, 1, 7)),
     )
     stream = [alerts, heard, FraudStore(parts.state_store).scored(FIRST, LAST).to_pylist()]
     queue = {group: parts.events.backlog(group) for group in (*parts.events.groups(), "new")}

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 
 from models.alerts import Alert, Feedback
-from models.fraud.alerts import payments_of
+from models.fraud.alerts import APP, payments_of
 from resources.alert_store.port import AlertStore
 
 _SCHEMA = pa.schema(
@@ -39,7 +39,7 @@ class ListedAlert:
 
 def listed_alerts(store: AlertStore, first: date, last: date) -> Sequence[ListedAlert]:
     """Return the alerts of these days: by day, then the highest score first."""
-    found = store.find(first, last)
+    found = store.find(APP, first, last)
     labels = labels_since(store, found[0].day) if found else ()
     said = {(one.alert_id, one.evidence_id) for one in labels}
     return [ListedAlert(one, sum((one.alert_id, id) not in said for id in one.evidence)) for one in found]
@@ -48,7 +48,7 @@ def listed_alerts(store: AlertStore, first: date, last: date) -> Sequence[Listed
 def labels_since(store: AlertStore, day: date) -> Sequence[Feedback]:
     """Return every label of payments of that day and later ones."""
     # A payment may lie ahead of this machine's clock by minutes.
-    return store.feedback(day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
+    return store.feedback(APP, day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
 
 
 def alert_table(found: Sequence[ListedAlert]) -> pa.Table:

@@ -35,9 +35,10 @@ def copied_days(lake: Lake, store: AlertStore, first: date, last: date) -> int:
 
 
 def _copy(lake: Lake, store: AlertStore, first: date, last: date) -> int:
+    from models.fraud.alerts import APP
     from models.fraud.labels import feedback_rows
 
-    new = feedback_rows(store.feedback(first, last))
+    new = feedback_rows(store.feedback(APP, first, last))
     dated = new.append_column(DAY, pc.cast(new["labelled_at"], pa.date32()))
     if lake.exists(TABLE):
         dated = pa.concat_tables([lake.scan(TABLE, first=first, last=last).to_table(), dated])

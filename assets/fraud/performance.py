@@ -119,7 +119,7 @@ def _measure(
     scored = fraud_scoring.published_scores(sink, day)
     if not scored.num_rows:
         return RealizedPerformance(day, known, None, "", False, settings.min_labelled_share)
-    alerted = {alert.entity_id for alert in store.find(day, day)}
+    alerted = {alert.entity_id for alert in store.find(fraud_training.APP, day, day)}
     quality = matured_quality(_with_labels(scored, labels), alerted, per_day=settings.alerts_per_day)
     version = str(scored["model_version"][0])
     knew = FraudModel(registry, version).knew_labels_of(day, label_days=LABEL_DELAY_DAYS)

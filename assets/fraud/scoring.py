@@ -94,12 +94,12 @@ def add_missing_alerts(
     What the stream raised, and what was labelled, stays as it is. Thresholds and reasons are those of the model that
     gave the scores, whoever is the champion now.
     """
-    standing = {alert.alert_id for alert in store.find(day, day)}
+    standing = {alert.alert_id for alert in store.find(FRAUD.name, day, day)}
     missing = [alert for alert in _called_for(lake, sink, registry, day) if alert.alert_id not in standing]
     # Who was forgotten since the scores were read has no rows in the lake, and gets no alert either.
     forgotten = lake.forgotten("customer")
     added = store.add_alerts([alert for alert in missing if alert.entity_id not in forgotten])
-    return Backfilled(len(standing), added, len(store.find(day, day)), budget)
+    return Backfilled(len(standing), added, len(store.find(FRAUD.name, day, day)), budget)
 
 
 def _called_for(lake: Lake, sink: Sink, registry: Registry, day: date) -> list[Alert]:

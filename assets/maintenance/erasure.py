@@ -22,23 +22,28 @@ import pyarrow.compute as pc
 from assets.apps import APPS
 from assets.maintenance.erasure_journal import ErasureJournal
 from assets.maintenance.erasure_scope import (
+    EventFields,
+    erasable_alerts,
     erasable_events,
     erasable_features,
     erasable_lake,
     erasable_sink,
     erasable_states,
     require_known_columns,
+    require_known_fields,
     scored_apps,
     searched,
 )
+from assets.maintenance.erasure_search import quarantines, survey, tables_with
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
 from assets.stages.ingestion.completeness_log import quarantine_of, recount
 from models.alerts import is_alert_of
-from models.contracts import CONTRACTS, UNREADABLE
+from models.contracts import CONTRACTS
 from models.erasure.record import Erasure, Learnt, Place
-from models.erasure.tombstones import ENTITIES, json_field, json_holding, json_naming, text_holding
+from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
+from resources.alert_store.port import AlertStore
 from resources.events.port import Events
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import DayRows, Lake
@@ -53,7 +58,7 @@ from resources.vectors.port import Vectors
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 #: Places in the proof.
-_QUEUE, _STREAM = "events", f"stream: {', '.join(app.name for app in APPS if app.streams)}"
+_QUEUE, _ALERTS, _STREAM = "events", "alerts elsewhere", f"stream: {', '.join(app.name for app in APPS if app.streams)}"
 
 _REMAINS = (
     "Model versions do not change: what was learned from the entity stays in the weights of the versions above, and"
@@ -87,20 +92,17 @@ class Parts:
     source: Source
     events: Events
     state_store: StateStore
+    alert_store: AlertStore
     notifier: Notifier
     vectors: Vectors
 
 
-def survey(lake: Lake, source: Source, entity: str, id: str) -> dict[str, int]:
-    """Rows of the entity in each table of the lake that holds any."""
-    column = ENTITIES[entity]
-    found = {name: lake.scan(name).count_rows(filter=pc.field(column) == id) for name in _tables(lake, column)}
-    for name, refused in _quarantines(lake, source, column, id).items():
-        found[name] = lake.scan(name).count_rows(filter=refused)
-    return {name: rows for name, rows in sorted(found.items()) if rows}
+_NO_FIELDS = EventFields()
 
 
-def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str) -> tuple[Erasure, Path]:
+def forget(
+    parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str, fields: EventFields = _NO_FIELDS
+) -> tuple[Erasure, Path]:
     """Return the proof of the erasure, and its file; every store of the home is then without the entity, and stays so.
 
     May be called again at any time, above all after it was interrupted: it then completes what was begun.
@@ -112,20 +114,22 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
         id: as in the entity's column.
         why: kept in tombstones, records and proof; must not name the entity.
         who: the person.
+        fields: of events, beside those that are declared.
 
     Raises:
         TesseraError: a store does not answer or cannot erase, or the entity was found again afterwards.
     """
     lake = erasable_lake(parts.lake, entity)
     erasable_sink(parts.sink, entity)
-    erasable_events(parts.events, entity)
+    require_known_fields(erasable_events(parts.events, entity), entity, id, fields)
     erasable_features(parts.feature_store, entity)
     erasable_states(parts.state_store, entity)
+    erasable_alerts(parts.state_store.alerts_beside, parts.alert_store, entity)
     require_known_columns(lake, entity, id)
     stone = lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
-    work = _Erasing(parts, journal, record, entity, id)
+    work = _Erasing(parts, journal, record, entity, id, fields)
     work.online()
     work.training_sets()
     work.tables()
@@ -133,6 +137,7 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
     work.scores()
     work.queue()
     work.stream()
+    work.alerts()
     work.notices()
     work.verify()
     # Last of all: to close a file of SQLite ends the locks that this process holds on it.
@@ -145,7 +150,10 @@ def forget(parts: Parts, home: Path, entity: str, id: str, *, why: str, who: str
 class _Erasing:
     """The steps of one erasure; each notes in the journal what it removes before it does."""
 
-    def __init__(self, parts: Parts, journal: ErasureJournal, record: Erasure, entity: str, id: str) -> None:
+    def __init__(
+        self, parts: Parts, journal: ErasureJournal, record: Erasure, entity: str, id: str, fields: EventFields
+    ) -> None:
+        self._fields = fields
         self._parts, self._journal, self._record = parts, journal, record
         self._entity, self._id, self._column = entity, id, ENTITIES[entity]
         self._apps = [app for app in APPS if entity in app.erases]
@@ -175,8 +183,8 @@ class _Erasing:
         lake = self._parts.lake
         mine = pc.field(self._column) == self._id
         contracted = {name for name, contract in CONTRACTS.items() if self._column in contract.arrow_schema().names}
-        refused = _quarantines(lake, self._parts.source, self._column, self._id)
-        for name in sorted({*_tables(lake, self._column), *contracted}):
+        refused = quarantines(lake, self._parts.source, self._column, self._id)
+        for name in sorted({*tables_with(lake, self._column), *contracted}):
             with ExitStack() as held:
                 if name in contracted:
                     held.enter_context(lake.lock(name))  # an ingestion writes all three under this one
@@ -205,7 +213,8 @@ class _Erasing:
 
     def queue(self) -> None:
         """Events of any type and dead letters, whoever has yet to read them."""
-        self._counting("events", lambda: {_QUEUE: erasable_events(self._parts.events, self._entity).forget(self._id)})
+        events = erasable_events(self._parts.events, self._entity)
+        self._counting("events", lambda: {_QUEUE: events.forget(self._id, also=self._fields.naming)})
 
     def stream(self) -> None:
         """Erase the state, alerts and feedback of the payment stream; a running worker starts anew without them."""
@@ -213,6 +222,17 @@ class _Erasing:
             store, states = erasable_states(self._parts.state_store, self._entity)
             erased = partial(store.erase, column=self._column, id=self._id)
             self._counting("stream", lambda: {_STREAM: sum(map(erased, states))})
+
+    def alerts(self) -> None:
+        """Erase the alerts that are not stored with the state, and the feedback on them."""
+        beside, alerts = self._parts.state_store.alerts_beside, self._parts.alert_store
+        store = erasable_alerts(beside, alerts, self._entity)
+        if store is not None:
+            _, states = erasable_states(self._parts.state_store, self._entity)
+            erased = partial(store.erase_alerts, entity_id=self._id)
+            apps = [state.name for state in states if state.alerts_about == self._column]
+            self._counting("alerts", lambda: {_ALERTS: sum(map(erased, apps))})
+        self._record.searched["alert stores"] = sorted({beside.place, alerts.place})
 
     def notices(self) -> None:
         """Notices of the entity's alerts that the home keeps."""
@@ -228,22 +248,26 @@ class _Erasing:
             TesseraError: rows of the entity came back: whatever writes them does not ask for tombstones.
         """
         require_known_columns(self._parts.lake, self._entity, self._id)
+        events = erasable_events(self._parts.events, self._entity)
+        require_known_fields(events, self._entity, self._id, self._fields)
         sink = erasable_sink(self._parts.sink, self._entity)
-        self._record.searched |= searched(self._parts.lake, sink, self._parts.events, self._entity)
+        self._record.searched |= searched(self._parts.lake, sink, self._parts.events, self._fields, self._entity)
         left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
-        events, state, vectors = self._rows(_QUEUE), self._rows(_STREAM), self._vector_rows()
+        queued, vectors = self._rows(_QUEUE), self._vector_rows()
+        before = {name: self._rows(name) for name in (_STREAM, _ALERTS)}
         self.queue()
         self.stream()
+        self.alerts()
         self.vectors()
         left += [name for name, rows in self._vector_rows().items() if rows > vectors.get(name, 0)]
-        left += [_STREAM] if self._rows(_STREAM) > state else []
+        left += [name for name, rows in before.items() if self._rows(name) > rows]
         if left:
             raise TesseraError(
                 f"Rows of the {self._entity} were found again in {', '.join(left)}.",
                 expected="none after the removal: whatever writes them does not ask for tombstones",
                 todo="End that writer, and run `tessera forget` again.",
             )
-        late = self._rows(_QUEUE) - events
+        late = self._rows(_QUEUE) - queued
         says = (
             f"{late} events of the entity were published during the removal and removed: a producer still sends them."
         )
@@ -281,42 +305,6 @@ class _Erasing:
         self._record.learnt += [entry for entry in learnt if (entry.app, entry.version) not in known]
         self._record.unsure |= unsure
         self._journal.save(self._record)
-
-
-def _tables(lake: Lake, column: str) -> list[str]:
-    return [name for name in lake.tables() if column in lake.scan(name).schema.names]
-
-
-def _quarantines(lake: Lake, source: Source, column: str, id: str) -> dict[str, pc.Expression]:
-    """Quarantine table -> its rows that name the entity, for the contracted tables that do.
-
-    Rows as they were delivered have the source's names. Where no field of a row has the column's name (the mapping
-    computes it), any value that is the id counts; where the source could not take the row apart, the id as a word.
-    """
-    found: dict[str, pc.Expression] = {}
-    for table, contract in CONTRACTS.items():
-        if column not in contract.arrow_schema().names or not lake.exists(quarantine_of(table)):
-            continue
-        field = source.original_names(table).get(column, column) if table in source.tables() else column
-        original = pc.field("original")
-        fits = {name: pc.match_substring_regex(original, pattern=pattern) for name, pattern in _patterns(field, id)}
-        other_names = ~fits["has field"] & fits["holding"]
-        apart = ~fits["json"] | fits["unreadable"]
-        found[quarantine_of(table)] = fits["naming"] | other_names | (apart & fits["word"])
-        if contract.key == column:
-            found[quarantine_of(table)] |= pc.field("key") == id
-    return found
-
-
-def _patterns(field: str, id: str) -> list[tuple[str, str]]:
-    return [
-        ("naming", json_naming(id, field)),
-        ("has field", json_field(field)),
-        ("holding", json_holding(id)),
-        ("json", r"^\s*\{"),
-        ("unreadable", rf'^\s*\{{"{UNREADABLE}":'),
-        ("word", text_holding(id)),
-    ]
 
 
 def _learnt(parts: Parts, app: App, column: str, id: str) -> tuple[list[Learnt], dict[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +13,7 @@ from models.contracts import CONTRACTS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
 from models.stream_state import StreamState
+from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.events.port import ErasableEvents, Events
 from resources.feature_store.port import ErasableFeatureStore, FeatureStore, OnlineFeatureStore
 from resources.lake.port import ErasableLake, Lake
@@ -19,6 +22,19 @@ from resources.state_store.port import ErasableStateStore, StateStore
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow has no static types, and makes the functions of `pyarrow.compute` when it is imported.
+
+
+@dataclass(frozen=True)
+class EventFields:
+    """Decisions of whoever erases on fields of events that nothing declares.
+
+    Attributes:
+        naming: fields that name such entities: an event with the id in one of them is removed.
+        others: fields with another meaning, in which the id is none.
+    """
+
+    naming: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def erasable_lake(lake: Lake, entity: str) -> ErasableLake:
@@ -67,7 +83,7 @@ def _naming(lake: Lake, table: str, entity: str, id: str) -> list[str]:
     return [name for name in texts if rows.count_rows(filter=pc.field(name) == id)]
 
 
-def searched(lake: Lake, sink: ErasableSink, events: Events, entity: str) -> dict[str, list[str]]:
+def searched(lake: Lake, sink: ErasableSink, events: Events, fields: EventFields, entity: str) -> dict[str, list[str]]:
     """Return what an erasure looks through, by store, as the stores list it now."""
     column = ENTITIES[entity]
     tables = {table: column in lake.scan(table).schema.names for table in lake.tables()}
@@ -76,6 +92,8 @@ def searched(lake: Lake, sink: ErasableSink, events: Events, entity: str) -> dic
         "tables of the lake without": [table for table, named in tables.items() if not named],
         "applications with scores": [*sink.apps()],
         "groups of the queue, beside its dead letters": [*events.groups()],
+        f"fields of events that name a {entity}": ["subject", column, *fields.naming],
+        "fields of events that hold the id with another meaning": [*fields.others],
     }
 
 
@@ -88,6 +106,51 @@ def erasable_events(events: Events, entity: str) -> ErasableEvents:
     if isinstance(events, ErasableEvents):
         return events
     raise _cannot("queue of events", events, f"the events of one {entity}")
+
+
+def require_known_fields(events: ErasableEvents, entity: str, id: str, fields: EventFields) -> None:
+    """Refuse an erasure while events hold the id in a field of unknown meaning, and name the entity nowhere else.
+
+    Raises:
+        TesseraError: with the fields, and how many events and dead letters have the id there.
+    """
+    known = {*fields.naming, *fields.others}
+    found = [f"{field!r} ({count})" for field, count in sorted(events.undeclared(id).items()) if field not in known]
+    if found:
+        raise TesseraError(
+            f"Events hold the id of the {entity} in fields of unknown meaning: {', '.join(found)}. The erasure stops"
+            " before it removes anything more.",
+            expected=f"`subject` or {ENTITIES[entity]!r} where an event names a {entity}",
+            todo=f"Run it again with `--named-by FIELD` for each field that names a {entity} (its events go, too), and"
+            " `--not-named-by FIELD` for each other one.",
+        )
+
+
+def erasable_alerts(beside: AlertStore, alerts: AlertStore, entity: str) -> ErasableAlertStore | None:
+    """Return the store of alerts, which can remove those of one entity; None: it is where the state is.
+
+    Args:
+        beside: the alerts that are stored with the state of streams.
+        alerts: those that people read, at another place if the profile says so.
+        entity: that is erased.
+
+    Raises:
+        TesseraError: it cannot, or one of them holds alerts of an application that declares none.
+    """
+    known = {app.name for app in APPS if app.raises_alerts}
+    strange = sorted({name for store in (beside, alerts) for name in store.apps()} - known)
+    if strange:
+        raise TesseraError(
+            f"The alert store holds alerts of {', '.join(strange)}, which no application here raises: it is unknown if"
+            f" they name the {entity}. The erasure stops before it removes anything more.",
+            expected=f"alerts of {', '.join(sorted(known))}",
+            todo="Take these alerts out of the store, and run `tessera forget` again.",
+        )
+    if alerts.place == beside.place:
+        return None
+    if isinstance(alerts, ErasableAlertStore):
+        return alerts
+    raise _cannot("alert store", alerts, f"the alerts of one {entity}")
 
 
 def erasable_features(store: FeatureStore, entity: str) -> ErasableFeatureStore | None:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from models.contracts import CONTRACTS
 from models.contracts.identifiers import BLANKS
 
 #: Entities that can be forgotten, and the column that names them in every table.
@@ -30,6 +31,14 @@ ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
 
 #: Fields that name a person in an event, wherever they are in its JSON.
 _NAMING = frozenset({"subject", *ENTITIES.values()})
+#: Fields of an event's envelope that name no person.
+_ENVELOPE = frozenset({"id", "source", "type", "time", "specversion"})
+#: Fields that a contract declares, and that hold no personal data: an id of a payment may be that of a customer, too.
+_DECLARED = frozenset(
+    column.name for contract in CONTRACTS.values() for column in contract.columns if column.pii == "none"
+)
+#: Where the id is the name of a field, not its value.
+FIELD_NAMES = "(names of fields)"
 _KEY_BYTES = 32
 _FINGERPRINT_BITS = 20
 #: Ids hashed at once: what that takes fits into the processor's cache.
@@ -158,37 +167,82 @@ def text_holding(id: str) -> str:
     return rf"(?:^|[^0-9A-Za-z]){re.escape(id)}(?:$|[^0-9A-Za-z])"
 
 
-def is_named_in(text: str, id: str) -> bool:
+def is_named_in(text: str, id: str, also: Collection[str] = ()) -> bool:
     """Return True if an event names the id.
 
-    In a field `subject` or an entity's column, at any depth, as a text or a number.
+    In a field `subject`, an entity's column or one of `also`, at any depth, as a text or a number.
 
     In JSON without any such field, a value equal to the id counts; in text that is not JSON, the id as a word.
     """
     try:
-        values = list(_values("", json.loads(text, object_pairs_hook=tuple)))  # a dict would lose repeated fields
+        values = _values_in(text)
     except (ValueError, RecursionError):
         return re.search(f"{text_holding(id)}|{_quoted(id)}", text) is not None
-    naming = [value for field, value in values if field in _NAMING]
-    return any(_is(value, id) for value in naming or (value for _, value in values))
+    naming = [value for path, value in values if path[-1] in _NAMING]
+    if any(_is(value, id) for value in naming or (value for _, value in values)):
+        return True
+    return any(field in also for field in _holding(values, id))
 
 
-def _values(field: str, found: Any) -> Iterator[tuple[str, Any]]:
-    """Field -> value of all that is no object and no list; objects are tuples of pairs here."""
+def undeclared_fields(text: str, id: str) -> frozenset[str]:
+    """Return the fields of an event, as JSON, that hold the id and that nothing declares; none if it names the id.
+
+    At any depth, as a text or a number, also inside a text that is JSON itself; `FIELD_NAMES` where a field has the id
+    for its name. Fields of the envelope and columns of contracts without personal data are declared.
+    """
+    try:
+        values = _values_in(text)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset() if is_named_in(text, id) else frozenset(_holding(values, id))
+
+
+_Path = tuple[str, ...]
+
+
+def _holding(values: Iterable[tuple[_Path, Any]], id: str) -> Iterator[str]:
+    """Fields of unknown meaning that hold the id."""
+    for path, value in values:
+        envelope = len(path) == 1 and path[0] in _ENVELOPE
+        if not envelope and path[-1] not in _DECLARED and _is(value, id):
+            yield path[-1]
+        if id in path[:-1] or (path[-1] == id and path[-1] not in _DECLARED):
+            yield FIELD_NAMES
+
+
+def _values_in(text: str) -> list[tuple[_Path, Any]]:
+    """Return path -> value of all that is no object and no list in a text that is JSON; its own path is `("",)`.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    return list(_values(("",), json.loads(text, object_pairs_hook=tuple)))  # a dict would lose repeated fields
+
+
+def _values(path: _Path, found: Any) -> Iterator[tuple[_Path, Any]]:
+    """Objects are tuples of pairs here, and empty ones keep their name."""
     if isinstance(found, tuple):
         for name, value in found:
-            yield from _values(name, value)
+            yield from _values((*path, name) if path != ("",) else (name,), value)
     elif isinstance(found, list):
         for value in found:
-            yield from _values(field, value)
+            yield from _values(path, value)
     else:
-        yield field, found
+        yield path, found
+    if isinstance(found, str) and found.lstrip()[:1] in ("{", "[", '"'):
+        try:
+            inside = json.loads(found, object_pairs_hook=tuple)
+        except (ValueError, RecursionError):
+            return
+        yield from _values(path, inside)
+    elif found in ((), []):
+        yield path, None
 
 
 def _is(value: Any, id: str) -> bool:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return id in (str(value), str(value).removesuffix(".0"))
-    return value == id
+    return isinstance(value, str) and value.strip(BLANKS) == id
 
 
 def _value(id: str) -> str:

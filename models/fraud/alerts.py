@@ -13,6 +13,8 @@ from models.alerts import Alert, Feedback, alert_id
 from models.errors import TesseraError
 from models.features.fraud_online import Payment
 
+#: The application that raises these alerts.
+APP = "fraud"
 #: What an analyst can say of an alert.
 Verdict = Literal["fraud", "ok"]
 FRAUD: Verdict = "fraud"
@@ -62,8 +64,8 @@ def labelled_payment(said: Feedback) -> tuple[int, bool]:
 
 
 def alert_id_of(payment: Payment) -> str:
-    """Return the name of the alert that a payment belongs to, e.g. `20180725-596`."""
-    return alert_id(payment.paid_at.date(), payment.customer_id)
+    """Return the name of the alert that a payment belongs to, e.g. `fraud-20180725-596`."""
+    return alert_id(APP, payment.paid_at.date(), payment.customer_id)
 
 
 def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
@@ -71,6 +73,7 @@ def raised_by(scored: Scored, reasons: Mapping[str, float]) -> Alert:
     payment = scored.payment
     return Alert(
         alert_id=alert_id_of(payment),
+        app=APP,
         day=payment.paid_at.date(),
         entity_id=payment.customer_id,
         evidence=(scored.evidence_id,),

@@ -11,7 +11,7 @@ from assets.apps import APPS
 from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts
 from models.alerts import Alert, Feedback
 from models.errors import TesseraError, choose_from
-from models.fraud.alerts import FRAUD, OK, Verdict, payments_of
+from models.fraud.alerts import APP, FRAUD, OK, Verdict, payments_of
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import counted, literal, out
 from pipelines.cli.hints import runnable
@@ -55,7 +55,7 @@ def alerts(
     elif as_json:
         print_json(alert_table(chosen))
     elif not found:
-        out.print(_why_none(store.alert_days(), span))
+        out.print(_why_none(store.alert_days(APP), span))
     elif not chosen:
         out.print(f"All {counted(len(found), 'alert')} {_when(found)} are labelled.")
     else:

@@ -258,14 +258,26 @@ def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) ->
 @click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names no one.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--even-if-unknown", is_flag=True, help="Erase an id that no row has yet.")
-def forget(entity: str, id: str, why: str, yes: bool, even_if_unknown: bool) -> None:
+@click.option("--named-by", metavar="FIELD", multiple=True, help="A field of events that names such entities, too.")
+@click.option("--not-named-by", metavar="FIELD", multiple=True, help="A field of events with another meaning.")
+def forget(
+    entity: str,
+    id: str,
+    why: str,
+    yes: bool,
+    even_if_unknown: bool,
+    named_by: tuple[str, ...],
+    not_named_by: tuple[str, ...],
+) -> None:
     """Erase the ENTITY (customer) with this ID everywhere and for good, and write a proof.
 
     Its rows leave every table, the online store, published scores, events and the stream; a tombstone keeps them out.
     """
+    from assets.maintenance.erasure_scope import EventFields
     from pipelines.cli import forget as forgetting
 
-    forgetting.forget(entity, id, why, yes=yes, even_if_unknown=even_if_unknown)
+    fields = EventFields(named_by, not_named_by)
+    forgetting.forget(entity, id, why, yes=yes, even_if_unknown=even_if_unknown, fields_of_events=fields)
 
 
 @app.group()

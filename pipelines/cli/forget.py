@@ -13,6 +13,8 @@ from rich.text import Text
 
 from assets.maintenance import erasure as forgetting
 from assets.maintenance.erasure_journal import ErasureJournal
+from assets.maintenance.erasure_scope import EventFields
+from assets.maintenance.erasure_search import survey
 from models.contracts.identifiers import BLANKS
 from models.erasure.record import Erasure
 from models.erasure.tombstones import ENTITIES
@@ -24,7 +26,7 @@ from resources.stack.loader import Stack, active_stack
 _SHOWN_VERSIONS = 8
 
 
-def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) -> None:
+def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool, fields_of_events: EventFields) -> None:
     """Erases the entity after asking, and shows what was removed and the place of the proof.
 
     Raises:
@@ -35,13 +37,14 @@ def forget(entity: str, id: str, why: str, *, yes: bool, even_if_unknown: bool) 
     stack = active_stack()
     with only_one(stack, "run", f"`tessera forget {entity}`"):
         parts = forgetting.Parts(**{field.name: stack.open(field.name) for field in fields(forgetting.Parts)})
-        found = forgetting.survey(parts.lake, parts.source, entity, id)
+        found = survey(parts.lake, parts.source, entity, id)
         if not found:
             _say_why_nothing_is_known(parts, stack, entity, id, even_if_unknown=even_if_unknown)
         if not yes:
             _ask(entity, id, found)
+        of = (parts, stack.home, entity, id)
         with working(f"forgetting one {entity}"):
-            record, proof = forgetting.forget(parts, stack.home, entity, id, why=why, who=getpass.getuser())
+            record, proof = forgetting.forget(*of, why=why, who=getpass.getuser(), fields=fields_of_events)
     out.print(_card(record, proof))
 
 

@@ -23,12 +23,16 @@ class AlertStore(ABC):
         """Return those of the alerts that were raised."""
 
     @abstractmethod
-    def find(self, first: date, last: date) -> Sequence[Alert]:
-        """Return the alerts of these days: by day, then the highest score first, then by id."""
+    def find(self, app: str, first: date, last: date) -> Sequence[Alert]:
+        """Return the application's alerts of these days: by day, then the highest score first, then by id."""
 
     @abstractmethod
-    def alert_days(self) -> Sequence[date]:
-        """Return the days that have alerts, ascending."""
+    def apps(self) -> Sequence[str]:
+        """Return the applications that have alerts here, ascending."""
+
+    @abstractmethod
+    def alert_days(self, app: str) -> Sequence[date]:
+        """Return the days on which the application has alerts, ascending."""
 
     @abstractmethod
     def answer(self, alert_id: str, label: str, *, who: str, at: datetime) -> Alert:
@@ -42,8 +46,8 @@ class AlertStore(ABC):
         """
 
     @abstractmethod
-    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        """Return the feedback given on these days, UTC; ascending by timestamp, evidence and label."""
+    def feedback(self, app: str, first: date, last: date) -> Sequence[Feedback]:
+        """Return the feedback on the application's alerts of these days, UTC, by timestamp, evidence and label."""
 
     @abstractmethod
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
@@ -55,3 +59,14 @@ class AlertStore(ABC):
     @abstractmethod
     def check(self) -> Health:
         """Report if the store can be written and read right now."""
+
+
+class ErasableAlertStore(AlertStore):
+    """An alert store that can remove the alerts of one entity, for good."""
+
+    @abstractmethod
+    def erase_alerts(self, app: str, entity_id: str) -> int:
+        """Return the number of records removed: the application's alerts of the entity, and the feedback on them.
+
+        Nothing of them is left in files.
+        """

@@ -41,6 +41,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "state_store": {
         "erasable": "State and alerts of an erased person leave the store, also what other rows hold of them."
     },
+    "alert_store": {"erasable": "The alerts of an erased person, and the feedback on them, leave the store."},
     "feature_store": {
         "online": "The newest features of an entity are served, as a point-in-time join at that moment has them.",
         "pushable": "Rows are brought online as they are made; the newest of an entity wins, wherever it came from.",

@@ -507,6 +507,19 @@ class EventsConformance(Conformance):
         assert numbers(events) == [2, 3]
 
     @needs("erasable")
+    def test_fields_that_nothing_declares_are_searched_and_erased_where_they_name_somebody(
+        self, events: Events
+    ) -> None:
+        given = [{"paid": [{"by": "x"}]}, {"by": "x", "to": "x"}, {"to": 596}, {"terminal_id": "x"}, {"to": "y"}]
+        events.publish([event(n).model_copy(update={"data": {"number": n, **data}}) for n, data in enumerate(given)])
+        events.reject_body('{"customer_id": "b", "by": "x"}', "no event")
+        queue = _erasable(events)
+        assert queue.undeclared("x") == {"by": 3, "to": 1}
+        assert (queue.undeclared("596"), queue.undeclared("b")) == ({"to": 1}, {})
+        assert (queue.forget("x"), queue.forget("x", also=["by"])) == (0, 3)
+        assert (queue.undeclared("x"), numbers(events)) == ({}, [2, 3, 4])
+
+    @needs("erasable")
     def test_dead_letters_that_name_somebody_go_too(self, events: Events) -> None:
         events.publish([event(1, "a"), event(2, "b"), event(3, "a")])
         for one in events.read("g", limit=2):

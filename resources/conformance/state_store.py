@@ -7,7 +7,7 @@ import pytest
 
 from models.errors import RefusedValue, TesseraError
 from models.stream_state import Cut, Key, Row, StateTable, StreamState
-from resources.conformance.alert_store import DAY, NOON, alert
+from resources.conformance.alert_store import APP, DAY, NOON, alert
 from resources.conformance.suite import Conformance, needs
 from resources.state_store.port import ErasableStateStore, StateChanges, StateStore, Superseded, require_one_transaction
 
@@ -61,7 +61,7 @@ def visits_of(name: str) -> StreamState:
     return StreamState(name, (page, visit, last), _mixed, alerts_about="customer_id")
 
 
-VISITS = visits_of("visits")
+VISITS = visits_of(APP)
 
 
 def commit(store: StateStore, *visits: Row, stream: StreamState = VISITS, **changes: Any) -> None:
@@ -92,7 +92,7 @@ def numbers(store: StateStore, *, stream: StreamState = VISITS, end: int = 10**9
 def held(store: StateStore) -> object:
     """Return everything that the stream holds, to compare."""
     tables = [store.between(VISITS, table.name, -(2**62), 2**62) for table in VISITS.tables]
-    return store.position(VISITS), store.generation(VISITS), tables, store.alerts_beside.find(DAY, DAY)
+    return store.position(VISITS), store.generation(VISITS), tables, store.alerts_beside.find(APP, DAY, DAY)
 
 
 class StateStoreConformance(Conformance):
@@ -162,10 +162,10 @@ class StateStoreConformance(Conformance):
         first = alert("1")
         commit(store, visit(1), alerts=[first])
         alerts = opened().alerts_beside
-        assert [*alerts.find(DAY, DAY)] == [first]
+        assert [*alerts.find(APP, DAY, DAY)] == [first]
         alerts.answer(first.alert_id, "robot", who="ann", at=NOON)
         commit(store, visit(2), alerts=[first.joined_by("2", 0.9)])
-        (found,) = store.alerts_beside.find(DAY, DAY)
+        (found,) = store.alerts_beside.find(APP, DAY, DAY)
         assert (found.label, found.evidence) == ("robot", ("1", "2")), "what was said meanwhile stays"
 
     def test_a_worker_of_an_older_generation_stores_nothing(self, store: StateStore, opened: Open) -> None:
@@ -241,8 +241,8 @@ class StateStoreConformance(Conformance):
         assert {row[1] for row in store.between(VISITS, "last", 0, 99)} == {"c2"}
         pages = {row[0]: row for row in store.between(VISITS, "page", 0, 99)}
         assert pages == {"p1": page_row("p1", visit(2)), "p3": page_row("p3", visit(4))}
-        assert [one.entity_id for one in store.alerts_beside.find(DAY, DAY)] == ["c2"]
-        assert [*store.alerts_beside.feedback(DAY, DAY)] == []
+        assert [one.entity_id for one in store.alerts_beside.find(APP, DAY, DAY)] == ["c2"]
+        assert [*store.alerts_beside.feedback(APP, DAY, DAY)] == []
         assert other.erase(VISITS, "customer_id", "c1") == 0
 
     @needs("erasable")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -170,10 +170,17 @@ class ErasableEvents(Events):
     """A queue that can remove every event of one subject, for good."""
 
     @abstractmethod
-    def forget(self, subject: str) -> int:
+    def undeclared(self, subject: str) -> Mapping[str, int]:
+        """Count, per field that nothing declares, events and dead letters that hold the id there and nowhere else.
+
+        See `models.erasure.tombstones.undeclared_fields`.
+        """
+
+    @abstractmethod
+    def forget(self, subject: str, *, also: Collection[str] = ()) -> int:
         """Remove events and dead letters that name `subject`, even if leased or not acknowledged; return their number.
 
-        An event names it as its subject, or in an entity's column of its data
+        An event names it as its subject, or in an entity's column of its data or one of the fields `also`
         (`models.erasure.tombstones.is_named_in`); a dead letter in its body. They count for no group any more, and
         their offsets stay unused. A member that holds one may acknowledge, release or reject it, which does nothing.
         Events of the subject that are published later, or again, are new ones. May be called again after it was

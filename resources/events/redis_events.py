@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,7 +33,7 @@ from resources.events.port import (
     as_text,
     conflict_reason,
 )
-from resources.events.stored import names, stored_event
+from resources.events.stored import names, stored_event, undeclared
 from resources.health import Health
 
 if TYPE_CHECKING:
@@ -160,14 +160,20 @@ class RedisEvents(ErasableEvents, RetainedEvents):
         return removed
 
     @override
-    def forget(self, subject: str) -> int:
+    def undeclared(self, subject: str) -> Mapping[str, int]:
+        events = ((one["subject"], one["data"]) for page in self._pages("events") for _, one in page)
+        letters = (one["body"] for page in self._pages("letters") for _, one in page)
+        return undeclared(events, letters, subject)
+
+    @override
+    def forget(self, subject: str, *, also: Collection[str] = ()) -> int:
         """See `Events`. The server's files keep the bytes until it writes them anew: `BGREWRITEAOF`, `BGSAVE`."""
         removed = 0
         for page in self._pages("events"):
-            found = [id.partition("-")[0] for id, one in page if names(one["subject"], one["data"], subject)]
+            found = [id.partition("-")[0] for id, one in page if names(one["subject"], one["data"], subject, also)]
             removed += self._run(scripts.FORGET, *found) if found else 0
         for page in self._pages("letters"):
-            found = [id for id, one in page if is_named_in(one["body"], subject)]
+            found = [id for id, one in page if is_named_in(one["body"], subject, also)]
             removed += self._removed("letters", found) if found else 0
         return removed
 

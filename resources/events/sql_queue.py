@@ -6,7 +6,7 @@ import json
 import re
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from resources.events.port import (
     as_text,
     conflict_reason,
 )
-from resources.events.stored import names, now_us, stored_event
+from resources.events.stored import names, now_us, stored_event, undeclared
 
 #: Values in one statement that asks which events are known: far below the limits of both databases.
 _ASKED_AT_ONCE = 500
@@ -201,8 +201,14 @@ class SqlEvents(ErasableEvents, RetainedEvents):
             return do.run(sql.PRUNE, {"through": min(bounds)})
 
     @override
-    def forget(self, subject: str) -> int:
-        removed = self._forget_events(subject) + self._forget_letters(subject)
+    def undeclared(self, subject: str) -> Mapping[str, int]:
+        with self._look() as do:
+            rows = do.rows(sql.MENTIONS, {"subject": subject, "pattern": _pattern(subject)})
+            return undeclared([row[1:] for row in rows], (body for _, body in _letters(do)), subject)
+
+    @override
+    def forget(self, subject: str, *, also: Collection[str] = ()) -> int:
+        removed = self._forget_events(subject, also) + self._forget_letters(subject, also)
         self._scrub()
         return removed
 
@@ -213,20 +219,20 @@ class SqlEvents(ErasableEvents, RetainedEvents):
             for statement in sql.DROP:
                 do.run(statement, {"name": group})
 
-    def _forget_events(self, subject: str) -> int:
+    def _forget_events(self, subject: str, also: Collection[str]) -> int:
         with self._transaction(lasting=True) as do:
             do.rows(sql.LOCK_NEWEST)
             do.rows(sql.LOCK_READERS)
             rows = do.rows(sql.MENTIONS, {"subject": subject, "pattern": _pattern(subject)})
-            found = [number for number, whose, data in rows if names(whose, data, subject)]
+            found = [number for number, whose, data in rows if names(whose, data, subject, also)]
             do.run_many(sql.ADD_HOLE, [{"number": number} for number in found])
             for statement in sql.CLEAR_HOLES:
                 do.run(statement, {})
         return len(found)
 
-    def _forget_letters(self, subject: str) -> int:
+    def _forget_letters(self, subject: str, also: Collection[str]) -> int:
         with self._look() as do:
-            found = [{"place": place} for place, body in _letters(do) if is_named_in(body, subject)]
+            found = [{"place": place} for place, body in _letters(do) if is_named_in(body, subject, also)]
         with self._transaction(lasting=True) as do:
             do.run_many(sql.REMOVE_LETTER, found)
         return len(found)

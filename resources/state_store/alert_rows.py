@@ -14,14 +14,17 @@ from models.timestamps import to_datetime, to_epoch_micros
 
 _SUGGESTED = 10
 
-ALERT_COLUMNS = "alert_id, day, entity_id, evidence, raised_for_us, score, highest_score, model_version, reasons, label"
+ALERT_COLUMNS = (
+    "alert_id, app, day, entity_id, evidence, raised_for_us, score, highest_score, model_version, reasons, label"
+)
 
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
     """Return the alert of a row of `ALERT_COLUMNS`."""
-    name, day, entity, evidence, raised_for_us, score, highest, version, reasons, label = row
+    name, app, day, entity, evidence, raised_for_us, score, highest, version, reasons, label = row
     return Alert(
         name,
+        app,
         date.fromisoformat(day),
         entity,
         tuple(json.loads(evidence)),
@@ -38,6 +41,7 @@ def alert_row(alert: Alert) -> tuple[Any, ...]:
     """Return the values of `ALERT_COLUMNS`."""
     return (
         alert.alert_id,
+        alert.app,
         alert.day.isoformat(),
         alert.entity_id,
         json.dumps(alert.evidence),

@@ -43,15 +43,15 @@ def begun(connection: Connection) -> dict[str, tuple[int, int]]:
 
 def alert_of(row: tuple[Any, ...]) -> Alert:
     """Return the alert of a row of `ALERT`."""
-    name, day, entity, evidence, *others = row
-    return Alert(name, day, entity, tuple(evidence), *others)
+    name, app, day, entity, evidence, *others = row
+    return Alert(name, app, day, entity, tuple(evidence), *others)
 
 
 def add_alerts(connection: Connection, alerts: Sequence[Alert], *, else_: str) -> int:
     """Return number of alerts that were added, or changed as `else_` says."""
     told = [
-        (one.alert_id, one.day, one.entity_id, [*one.evidence], one.raised_for, one.score, one.highest_score,
-         one.model_version, json.dumps(dict(one.reasons)), one.label)
+        (one.alert_id, one.app, one.day, one.entity_id, [*one.evidence], one.raised_for, one.score,
+         one.highest_score, one.model_version, json.dumps(dict(one.reasons)), one.label)
         for one in alerts
     ]  # fmt: skip
     if not told:
@@ -118,4 +118,9 @@ def erase(connection: Connection, stream: StreamState, column: str, id: str) -> 
     removed += sum(run(connection, statements(stream, name).remove_by.format(column), [id]).rowcount for name in named)
     if column != stream.alerts_about:
         return removed
-    return removed + sum(run(connection, statement, [id]).rowcount for statement in sql.ERASE_ALERTS)
+    return removed + erase_alerts(connection, stream.name, id)
+
+
+def erase_alerts(connection: Connection, app: str, id: str) -> int:
+    """Return number of records removed: an application's alerts of the entity, and the feedback on them."""
+    return sum(run(connection, statement, [app, id]).rowcount for statement in sql.ERASE_ALERTS)

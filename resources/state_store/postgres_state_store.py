@@ -17,7 +17,7 @@ from models.alerts import Alert, Feedback
 from models.errors import TesseraError
 from models.stream_state import Key, Row, StreamState
 from models.timestamps import to_datetime
-from resources.alert_store.port import AlertStore
+from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.health import Health
 from resources.postgres.session import Place, PostgresSession, add_tables, needs_client, without_password
 from resources.state_store import alert_rows as rows
@@ -60,7 +60,7 @@ class PostgresStateStoreConfig(dg.Config):
         return PostgresStateStore(self.url, self.schema_name)
 
 
-class PostgresStateStore(ErasableStateStore, AlertStore):
+class PostgresStateStore(ErasableStateStore, ErasableAlertStore):
     """One connection, which threads take in turns; a lost one is opened again by the next call.
 
     What a worker had not committed when it was killed or lost its connection is gone, and its events come again.
@@ -140,12 +140,16 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
         self._batches[stream.name] = batches + 1
 
     @override
-    def find(self, first: date, last: date) -> Sequence[Alert]:
-        return [tables.alert_of(row) for row in self._asked(sql.ALERTS_OF_DAYS, first, last)]
+    def find(self, app: str, first: date, last: date) -> Sequence[Alert]:
+        return [tables.alert_of(row) for row in self._asked(sql.ALERTS_OF_DAYS, app, first, last)]
 
     @override
-    def alert_days(self) -> Sequence[date]:
-        return [day for (day,) in self._asked(sql.ALERT_DAYS)]
+    def apps(self) -> Sequence[str]:
+        return [app for (app,) in self._asked(sql.ALERT_APPS)]
+
+    @override
+    def alert_days(self, app: str) -> Sequence[date]:
+        return [day for (day,) in self._asked(sql.ALERT_DAYS, app)]
 
     @override
     def answer(self, alert_id: str, label: str, *, who: str, at: datetime) -> Alert:
@@ -161,8 +165,9 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
         return self.alerts([alert_id])[alert_id]
 
     @override
-    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        return [Feedback(*row) for row in self._asked(sql.FEEDBACK, *map(to_datetime, rows.bounds(first, last)))]
+    def feedback(self, app: str, first: date, last: date) -> Sequence[Feedback]:
+        begin, end = map(to_datetime, rows.bounds(first, last))
+        return [Feedback(*row) for row in self._asked(sql.FEEDBACK, begin, end, app)]
 
     @override
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
@@ -180,6 +185,16 @@ class PostgresStateStore(ErasableStateStore, AlertStore):
             tables.run(connection, sql.SUPERSEDE)
         with self._session.answering() as connection:
             tables.run(connection, sql.scrub(stream))
+        return removed
+
+    @override
+    def erase_alerts(self, app: str, entity_id: str) -> int:
+        """As the port says; but Postgres's log, its backups and its disk keep bytes of what was removed."""
+        with self._turn() as (connection, _):
+            removed = tables.erase_alerts(connection, app, entity_id)
+            tables.run(connection, sql.SUPERSEDE)
+        with self._session.answering() as connection:
+            tables.run(connection, sql.SCRUB_ALERTS)
         return removed
 
     @override

@@ -22,14 +22,14 @@ _TYPES = {
 }
 TABLES = f"""
 CREATE TABLE alert (
-    alert_id {_TEXT} PRIMARY KEY, day DATE NOT NULL, entity_id {_TEXT}, evidence TEXT[] NOT NULL,
+    alert_id {_TEXT} PRIMARY KEY, app {_TEXT}, day DATE NOT NULL, entity_id {_TEXT}, evidence TEXT[] NOT NULL,
     raised_for TIMESTAMPTZ NOT NULL, score DOUBLE PRECISION NOT NULL, highest_score DOUBLE PRECISION NOT NULL,
     model_version {_TEXT}, reasons JSON NOT NULL, label TEXT
 );
-CREATE INDEX alert_by_day ON alert (day);
+CREATE INDEX alert_by_day ON alert (app, day);
 CREATE TABLE feedback (
-    alert_id {_TEXT}, evidence_id {_TEXT}, label {_TEXT}, entity_id {_TEXT}, labelled_at TIMESTAMPTZ NOT NULL,
-    who {_TEXT}, PRIMARY KEY (alert_id, evidence_id, label)
+    alert_id {_TEXT}, evidence_id {_TEXT}, label {_TEXT}, app {_TEXT}, entity_id {_TEXT},
+    labelled_at TIMESTAMPTZ NOT NULL, who {_TEXT}, PRIMARY KEY (alert_id, evidence_id, label)
 );
 CREATE INDEX feedback_by_moment ON feedback (labelled_at);
 CREATE TABLE progress (
@@ -52,26 +52,33 @@ COLUMNS = """SELECT column_name FROM information_schema.columns WHERE table_sche
     ORDER BY ordinal_position"""
 STREAMS = "SELECT stream FROM progress ORDER BY stream"
 
-ALERT = """alert_id, day, entity_id, evidence, raised_for, score, highest_score, model_version, reasons, label"""
+ALERT = """alert_id, app, day, entity_id, evidence, raised_for, score, highest_score, model_version, reasons, label"""
 ALERTS = f"SELECT {ALERT} FROM alert WHERE alert_id = ANY(%s)"
-ALERTS_OF_DAYS = f"""SELECT {ALERT} FROM alert WHERE day BETWEEN %s AND %s
+ALERTS_OF_DAYS = f"""SELECT {ALERT} FROM alert WHERE app = %s AND day BETWEEN %s AND %s
     ORDER BY day, highest_score DESC, alert_id"""
-ALERT_DAYS = "SELECT DISTINCT day FROM alert ORDER BY day"
+ALERT_DAYS = "SELECT DISTINCT day FROM alert WHERE app = %s ORDER BY day"
+ALERT_APPS = "SELECT DISTINCT app FROM alert ORDER BY app"
 ALERT_IDS = "SELECT alert_id FROM alert ORDER BY day DESC, alert_id"
-ADD_ALERT = f"""INSERT INTO alert ({ALERT}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+ADD_ALERT = f"""INSERT INTO alert ({ALERT}) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (alert_id) DO """
 LEAVE = "NOTHING"
 #: Not its label: what an analyst said stays.
 JOIN = "UPDATE SET evidence = excluded.evidence, highest_score = excluded.highest_score"
 LABEL = "UPDATE alert SET label = %s WHERE alert_id = %s"
 SAID = "SELECT 1 FROM feedback WHERE alert_id = %s AND label = %s LIMIT 1"
-ADD_FEEDBACK = """INSERT INTO feedback (alert_id, evidence_id, label, entity_id, labelled_at, who)
-    SELECT alert_id, unnest(evidence), %s, entity_id, %s, %s FROM alert WHERE alert_id = %s
+ADD_FEEDBACK = """INSERT INTO feedback (alert_id, evidence_id, label, app, entity_id, labelled_at, who)
+    SELECT alert_id, unnest(evidence), %s, app, entity_id, %s, %s FROM alert WHERE alert_id = %s
     ON CONFLICT DO NOTHING"""
 FEEDBACK = """SELECT evidence_id, entity_id, alert_id, label, labelled_at, who FROM feedback
-    WHERE labelled_at >= %s AND labelled_at < %s ORDER BY labelled_at, evidence_id, label"""
-#: Of the tables that hold alerts of an entity.
-ERASE_ALERTS = ("DELETE FROM alert WHERE entity_id = %s", "DELETE FROM feedback WHERE entity_id = %s")
+    WHERE labelled_at >= %s AND labelled_at < %s AND app = %s
+    ORDER BY labelled_at, evidence_id, label"""
+#: An application's alerts of one entity, and the feedback on them.
+ERASE_ALERTS = (
+    "DELETE FROM alert WHERE app = %s AND entity_id = %s",
+    "DELETE FROM feedback WHERE app = %s AND entity_id = %s",
+)
+#: Writes the tables of alerts anew: nothing of what was removed is left in their files; others wait meanwhile.
+SCRUB_ALERTS = "VACUUM (FULL, ANALYZE) alert, feedback"
 
 ABOUT = "SELECT current_database(), current_setting('server_version'), (SELECT count(*) FROM alert)"
 
@@ -85,7 +92,7 @@ def tables_of(stream: StreamState) -> str:
 def scrub(stream: StreamState) -> str:
     """Return the statement that writes the tables anew: nothing is left in their files; others wait meanwhile."""
     tables = ", ".join(stream.stored_name(table) for table in stream.tables)
-    return f"VACUUM (FULL, ANALYZE) {tables}, alert, feedback"
+    return f"{SCRUB_ALERTS}, {tables}"
 
 
 def _create(stream: StreamState, table: StateTable) -> str:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 
 from models.stream_state import Cut, Row, StateTable, StreamState
-from resources.state_store.sqlite_statements import ALERT_TABLES, Statements, statements
+from resources.state_store.sqlite_statements import ERASE_ALERTS, Statements, statements
 
 
 def remove_old(connection: sqlite3.Connection, stream: StreamState, keep_from: Mapping[str, int], size: int) -> None:
@@ -63,7 +63,9 @@ def erase(connection: sqlite3.Connection, stream: StreamState, column: str, id: 
         removed += len(found[one.name])
     if column != stream.alerts_about:
         return removed
-    return removed + sum(
-        connection.execute(f"DELETE FROM {table} WHERE entity_id = ?", (id,)).rowcount  # noqa: S608
-        for table in ALERT_TABLES
-    )
+    return removed + erase_alerts(connection, stream.name, id)
+
+
+def erase_alerts(connection: sqlite3.Connection, app: str, id: str) -> int:
+    """Return the number of records removed: an application's alerts of the entity, and the feedback on them."""
+    return sum(connection.execute(statement, (app, id)).rowcount for statement in ERASE_ALERTS)

@@ -17,7 +17,7 @@ from models.alerts import Alert, Feedback
 from models.errors import RefusedValue, TesseraError
 from models.stream_state import Key, Row, StreamState
 from models.timestamps import to_epoch_micros
-from resources.alert_store.port import AlertStore
+from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
 from resources.state_store import alert_rows as rows
@@ -32,7 +32,7 @@ _BUSY_SECONDS = 30.0
 _LOG_PAGES = 10_000
 _CACHE_KB = 32_000
 #: Layout of the file, `PRAGMA user_version`.
-_VERSION = 5
+_VERSION = 6
 #: With each batch, that many old rows go, and two for each new one, so that removing keeps up with storing.
 _REMOVED_AT_ONCE = 100
 
@@ -52,7 +52,7 @@ class SqliteStateStoreConfig(dg.Config):
         return SqliteStateStore(Path(self.path).resolve())
 
 
-class SqliteStateStore(ErasableStateStore, AlertStore):
+class SqliteStateStore(ErasableStateStore, ErasableAlertStore):
     """One connection; what a killed worker had not committed is gone, and its events come again."""
 
     def __init__(self, path: Path) -> None:
@@ -143,15 +143,21 @@ class SqliteStateStore(ErasableStateStore, AlertStore):
         removal.remove_old(connection, stream, changes.keep_from, size)
 
     @override
-    def find(self, first: date, last: date) -> Sequence[Alert]:
-        query = f"{sql.ALERTS} WHERE day BETWEEN ? AND ? ORDER BY day, highest_score DESC, alert_id"
+    def find(self, app: str, first: date, last: date) -> Sequence[Alert]:
+        query = f"{sql.ALERTS} WHERE app = ? AND day BETWEEN ? AND ? ORDER BY day, highest_score DESC, alert_id"
+        asked = (app, first.isoformat(), last.isoformat())
         with self._answering() as connection:
-            return [rows.alert_of(row) for row in connection.execute(query, (first.isoformat(), last.isoformat()))]
+            return [rows.alert_of(row) for row in connection.execute(query, asked)]
 
     @override
-    def alert_days(self) -> Sequence[date]:
+    def apps(self) -> Sequence[str]:
         with self._answering() as connection:
-            found = connection.execute("SELECT DISTINCT day FROM alert ORDER BY day")
+            return [app for (app,) in connection.execute("SELECT DISTINCT app FROM alert ORDER BY app")]
+
+    @override
+    def alert_days(self, app: str) -> Sequence[date]:
+        with self._answering() as connection:
+            found = connection.execute("SELECT DISTINCT day FROM alert WHERE app = ? ORDER BY day", (app,))
             return [date.fromisoformat(day) for (day,) in found]
 
     @override
@@ -167,17 +173,19 @@ class SqliteStateStore(ErasableStateStore, AlertStore):
                 raise rows.corrected_before(alert_id, label)
             connection.execute("UPDATE alert SET label = ? WHERE alert_id = ?", (label, alert_id))
             connection.executemany(
-                "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                ((alert_id, one, label, alert.entity_id, to_epoch_micros(at), who) for one in alert.evidence),
+                "INSERT INTO feedback VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                (
+                    (alert_id, one, label, alert.app, alert.entity_id, to_epoch_micros(at), who)
+                    for one in alert.evidence
+                ),
             )
             return rows.alert_of(connection.execute(f"{sql.ALERTS} WHERE alert_id = ?", (alert_id,)).fetchone())
 
     @override
-    def feedback(self, first: date, last: date) -> Sequence[Feedback]:
-        query = """SELECT evidence_id, entity_id, alert_id, label, labelled_us, who FROM feedback
-            WHERE labelled_us >= ? AND labelled_us < ? ORDER BY labelled_us, evidence_id, label"""
+    def feedback(self, app: str, first: date, last: date) -> Sequence[Feedback]:
+        asked = (*rows.bounds(first, last), app)
         with self._answering() as connection:
-            return [rows.feedback_of(row) for row in connection.execute(query, rows.bounds(first, last))]
+            return [rows.feedback_of(row) for row in connection.execute(sql.FEEDBACK, asked)]
 
     @override
     def add_alerts(self, alerts: Sequence[Alert]) -> int:
@@ -191,6 +199,15 @@ class SqliteStateStore(ErasableStateStore, AlertStore):
     def erase(self, stream: StreamState, column: str, id: str) -> int:
         with self._transaction(stream) as connection:
             removed = removal.erase(connection, stream, column, id)
+            connection.execute(sql.SUPERSEDE)
+        with self._answering() as connection:
+            scrub(connection)
+        return removed
+
+    @override
+    def erase_alerts(self, app: str, entity_id: str) -> int:
+        with self._transaction() as connection:
+            removed = removal.erase_alerts(connection, app, entity_id)
             connection.execute(sql.SUPERSEDE)
         with self._answering() as connection:
             scrub(connection)

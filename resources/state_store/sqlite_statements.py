@@ -13,13 +13,14 @@ from resources.state_store.alert_rows import ALERT_COLUMNS
 _TYPES = {"int": "INTEGER", "float": "REAL", "text": "TEXT", "bytes": "BLOB"}
 TABLES = """
 CREATE TABLE alert (
-    alert_id TEXT PRIMARY KEY, day TEXT NOT NULL, entity_id TEXT NOT NULL, evidence TEXT NOT NULL,
+    alert_id TEXT PRIMARY KEY, app TEXT NOT NULL, day TEXT NOT NULL, entity_id TEXT NOT NULL, evidence TEXT NOT NULL,
     raised_for_us INTEGER NOT NULL, score REAL NOT NULL, highest_score REAL NOT NULL,
     model_version TEXT NOT NULL, reasons TEXT NOT NULL, label TEXT
 ) WITHOUT ROWID;
-CREATE INDEX alert_by_day ON alert (day);
+CREATE INDEX alert_by_day ON alert (app, day);
 CREATE TABLE feedback (
-    alert_id TEXT, evidence_id TEXT, label TEXT, entity_id TEXT NOT NULL, labelled_us INTEGER NOT NULL,
+    alert_id TEXT, evidence_id TEXT, label TEXT, app TEXT NOT NULL, entity_id TEXT NOT NULL,
+    labelled_us INTEGER NOT NULL,
     who TEXT NOT NULL, PRIMARY KEY (alert_id, evidence_id, label)
 ) WITHOUT ROWID;
 CREATE INDEX feedback_by_moment ON feedback (labelled_us);
@@ -27,14 +28,22 @@ CREATE TABLE progress (
     stream TEXT PRIMARY KEY, position INTEGER NOT NULL, newest INTEGER NOT NULL, generation INTEGER NOT NULL
 );
 """
-ADD_ALERT = f"INSERT INTO alert ({ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
+ADD_ALERT = f"INSERT INTO alert ({ALERT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT "
 JOINED = "DO UPDATE SET evidence = excluded.evidence, highest_score = excluded.highest_score"
 ALERTS = f"SELECT {ALERT_COLUMNS} FROM alert"
 SAID = "SELECT 1 FROM feedback WHERE alert_id = ? AND label = ?"
 #: Workers of every stream have to load again.
 SUPERSEDE = "UPDATE progress SET generation = generation + 1"
 SET_POSITION = "UPDATE progress SET position = ?, newest = ? WHERE stream = ? AND generation = ?"
-ALERT_TABLES = ("alert", "feedback")
+#: What people said of an application's alerts in some time.
+FEEDBACK = """SELECT evidence_id, entity_id, alert_id, label, labelled_us, who FROM feedback
+    WHERE labelled_us >= ? AND labelled_us < ? AND app = ?
+    ORDER BY labelled_us, evidence_id, label"""
+#: An application's alerts of one entity, and the feedback on them.
+ERASE_ALERTS = (
+    "DELETE FROM alert WHERE app = ? AND entity_id = ?",
+    "DELETE FROM feedback WHERE app = ? AND entity_id = ?",
+)
 
 
 def tables_of(stream: StreamState) -> dict[str, str]:

@@ -21,12 +21,12 @@ class ShippedAlertStore(AlertStoreConformance):
     def test_refusals_and_health_say_what_is_there(self, store: AlertStore) -> None:
         store.add_alerts([alert("1")])
         assert "1 alerts" in store.check().says
-        store.answer("20180808-c1", "ok", who="ann", at=datetime.now(UTC))
-        store.answer("20180808-c1", "fraud", who="ann", at=datetime.now(UTC))
+        store.answer("visits-20180808-c1", "ok", who="ann", at=datetime.now(UTC))
+        store.answer("visits-20180808-c1", "fraud", who="ann", at=datetime.now(UTC))
         with pytest.raises(TesseraError, match="was called ok before, and that was corrected"):
-            store.answer("20180808-c1", "ok", who="ann", at=datetime.now(UTC))
-        with pytest.raises(TesseraError, match="did you mean '20180808-c1'"):
-            store.answer("20180808-c2", "ok", who="ann", at=datetime.now(UTC))
+            store.answer("visits-20180808-c1", "ok", who="ann", at=datetime.now(UTC))
+        with pytest.raises(TesseraError, match="did you mean 'visits-20180808-c1'"):
+            store.answer("visits-20180808-c2", "ok", who="ann", at=datetime.now(UTC))
 
 
 class TestSqliteAlertStore(ShippedAlertStore):

@@ -25,7 +25,16 @@ def alert(customer: str, *transactions: int, day: date = DAY, score: float = 0.9
     reasons = {"amount": 2.5, "terminal_risk_30d": 1.25, "is_night": -0.5}
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     return Alert(
-        f"{day:%Y%m%d}-{customer}", day, customer, tuple(map(str, transactions)), at, score, score, "7", reasons
+        f"fraud-{day:%Y%m%d}-{customer}",
+        "fraud",
+        day,
+        customer,
+        tuple(map(str, transactions)),
+        at,
+        score,
+        score,
+        "7",
+        reasons,
     )
 
 
@@ -81,13 +90,13 @@ def rows(said: str) -> list[list[str]]:
 def test_before_the_first_alert(terminal: Terminal, tmp_path: Path) -> None:
     assert terminal.says("alerts").startswith("There are no alerts yet")
     assert "0 alerts written" in terminal.says("alerts", "--out", str(tmp_path / "none.csv"))
-    assert "none exists yet" in terminal.refuses("alerts", "label", "20180808-596", "fraud")
+    assert "none exists yet" in terminal.refuses("alerts", "label", "fraud-20180808-596", "fraud")
 
 
 def test_the_newest_day_comes_first_and_the_highest_score(raised: Terminal) -> None:
     said = raised.says("alerts")
     assert said.startswith("3 alerts from 2018-08-08 to 2018-08-09, 3 without a label\n")
-    assert [row[0] for row in rows(said)] == ["20180809-596", "20180808-u[7]\\n", "20180808-596"]
+    assert [row[0] for row in rows(said)] == ["fraud-20180809-596", "fraud-20180808-u[7]\\n", "fraud-20180808-596"]
     assert " ".join(rows(said)[2][1:]) == "2018-08-08 596 1 +1 0.900 7 amount +2.50, terminal_risk_30d +1.25"
     assert rows(raised.says("alerts", "fraud", "--date", "2018-08-09")) == rows(said)[:1]
     assert rows(raised.says("alerts", "--to", "2018-08-08")) == rows(said)[1:]
@@ -104,14 +113,14 @@ def test_a_narrow_terminal_holds_every_line(raised: Terminal, columns: int) -> N
 
 
 def test_files_hold_everything(raised: Terminal, tmp_path: Path) -> None:
-    raised.says("alerts", "label", "20180808-596", "ok")
+    raised.says("alerts", "label", "fraud-20180808-596", "ok")
     for name in ("a.csv", "a.parquet"):
         assert "3 alerts written" in raised.says("alerts", "--out", str(tmp_path / name))
     found = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert [(row["alert_id"], row["payments"], row["label"], row["unlabelled"]) for row in found] == [
-        ("20180808-u[7]\n", [3], None, 1),
-        ("20180808-596", [1, 2], "ok", 0),
-        ("20180809-596", [4], None, 1),
+        ("fraud-20180808-u[7]\n", [3], None, 1),
+        ("fraud-20180808-596", [1, 2], "ok", 0),
+        ("fraud-20180809-596", [4], None, 1),
     ]
     assert found[0]["reasons"] == ["amount +2.50", "terminal_risk_30d +1.25", "is_night -0.50"]
     flat = pacsv.read_csv(tmp_path / "a.csv", parse_options=pacsv.ParseOptions(newlines_in_values=True)).to_pylist()
@@ -131,18 +140,20 @@ def labels(terminal: Terminal) -> list[tuple[str, str, int, bool]]:
 
 
 def all_feedback(terminal: Terminal) -> Sequence[Feedback]:
-    return terminal.store.feedback(DAY, datetime.now(UTC).date() + timedelta(days=1))
+    return terminal.store.feedback("fraud", DAY, datetime.now(UTC).date() + timedelta(days=1))
 
 
 class TestLabel:
     def test_each_payment_is_told_once(self, raised: Terminal) -> None:
-        said = raised.says("alerts", "label", "20180808-596", "ok", "--who", "ana")
-        assert said == "20180808-596 is labelled ok: 2 payments, 2 events published.\n"
-        again = raised.says("alerts", "label", "20180808-596", "ok", "--who", "bo")
-        assert again == "20180808-596 was already labelled ok: 2 payments, nothing new to tell the stream.\n"
-        assert "is labelled fraud: 2 payments, 2 events" in raised.says("alerts", "label", "20180808-596", "fraud")
+        said = raised.says("alerts", "label", "fraud-20180808-596", "ok", "--who", "ana")
+        assert said == "fraud-20180808-596 is labelled ok: 2 payments, 2 events published.\n"
+        again = raised.says("alerts", "label", "fraud-20180808-596", "ok", "--who", "bo")
+        assert again == "fraud-20180808-596 was already labelled ok: 2 payments, nothing new to tell the stream.\n"
+        assert "is labelled fraud: 2 payments, 2 events" in raised.says(
+            "alerts", "label", "fraud-20180808-596", "fraud"
+        )
         assert labels(raised) == [
-            (f"20180808-596/{number}/{label}", "596", number, label == "fraud")
+            (f"fraud-20180808-596/{number}/{label}", "596", number, label == "fraud")
             for label in ("ok", "fraud")
             for number in (1, 2)
         ]
@@ -150,30 +161,30 @@ class TestLabel:
         assert "2 without a label" in raised.says("alerts")
 
     def test_a_payment_that_joined_a_labelled_alert_makes_it_open_again(self, raised: Terminal) -> None:
-        raised.says("alerts", "label", "20180809-596", "ok")
+        raised.says("alerts", "label", "fraud-20180809-596", "ok")
         join(raised.store, alert("596", 4, 5, day=DAY + timedelta(days=1)))
         assert "ok (1 new)" in raised.says("alerts", "--open", "--date", "2018-08-09")
-        said = raised.says("alerts", "label", "20180809-596", "ok")
-        assert said == "20180809-596 was already labelled ok: 2 payments, 1 event published.\n"
+        said = raised.says("alerts", "label", "fraud-20180809-596", "ok")
+        assert said == "fraud-20180809-596 was already labelled ok: 2 payments, 1 event published.\n"
         nothing = raised.says("alerts", "--open", "--date", "2018-08-09")
         assert nothing == "All 1 alert on 2018-08-09 are labelled.\n"
 
     def test_an_analyst_may_correct_themselves_once(self, raised: Terminal) -> None:
-        raised.says("alerts", "label", "20180808-596", "fraud")
-        assert "is labelled ok: 2 payments, 2 events" in raised.says("alerts", "label", "20180808-596", "ok")
-        said = raised.refuses("alerts", "label", "20180808-596", "fraud")
+        raised.says("alerts", "label", "fraud-20180808-596", "fraud")
+        assert "is labelled ok: 2 payments, 2 events" in raised.says("alerts", "label", "fraud-20180808-596", "ok")
+        said = raised.refuses("alerts", "label", "fraud-20180808-596", "fraud")
         assert "was called fraud before, and that was corrected" in said
         assert [label for *_, label in labels(raised)] == [True, True, False, False]
 
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (("label", "20180808-569", "fraud"), "did you mean '20180808-596'?"),
-            (("label", "20180808-596", "frod"), "did you mean 'fraud'?"),
-            (("label", "fraud", "20180808-596"), " tessera alerts label ID fraud`"),
-            (("label", "20180808-596", "ok", "--who", " "), "Pass --who NAME"),
-            (("label", "20180808-596"), "Missing argument"),
-            (("lable", "20180808-596", "ok"), "Did you mean 'label'?"),
+            (("label", "fraud-20180808-569", "fraud"), "did you mean 'fraud-20180808-596'?"),
+            (("label", "fraud-20180808-596", "frod"), "did you mean 'fraud'?"),
+            (("label", "fraud", "fraud-20180808-596"), " tessera alerts label ID fraud`"),
+            (("label", "fraud-20180808-596", "ok", "--who", " "), "Pass --who NAME"),
+            (("label", "fraud-20180808-596"), "Missing argument"),
+            (("lable", "fraud-20180808-596", "ok"), "Did you mean 'label'?"),
             (("frud",), "did you mean 'fraud'?"),
             (("--date", "yesterday"), "'yesterday' is not a day"),
             (("--date", "2018-08-08", "--to", "2018-08-09"), "Leave one out"),
@@ -191,18 +202,18 @@ class TestLabel:
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TESSERA_STACK", str(wrong.stack))
-            said = raised.refuses("alerts", "label", "20180808-596", "fraud")
-        assert "20180808-596 is labelled fraud, but the stream was not told" in said
-        assert " tessera alerts label 20180808-596 fraud` again" in said
+            said = raised.refuses("alerts", "label", "fraud-20180808-596", "fraud")
+        assert "fraud-20180808-596 is labelled fraud, but the stream was not told" in said
+        assert " tessera alerts label fraud-20180808-596 fraud` again" in said
         assert "was already labelled fraud: 2 payments, 2 events" in raised.says(
-            "alerts", "label", "20180808-596", "fraud"
+            "alerts", "label", "fraud-20180808-596", "fraud"
         )
 
     def test_what_a_killed_command_left_is_completed_by_the_next(self, raised: Terminal, tmp_path: Path) -> None:
         """Killed after the alert is answered and before the stream is told."""
         dying = {"kind": "tests.faults.dying_events.DyingEventsConfig", "path": "${home}/events.db"}
         home = raised.home.with_stack(tmp_path / "stack.yaml", {"ports": {"events": dying}})
-        process = home.fork("alerts", "label", "20180808-596", "fraud", "--who", "ana")
+        process = home.fork("alerts", "label", "fraud-20180808-596", "fraud", "--who", "ana")
         process.communicate(timeout=300)
         assert process.returncode == -signal.SIGKILL
         before = all_feedback(raised)
@@ -213,8 +224,8 @@ class TestLabel:
         assert not labels(raised)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("TESSERA_STACK", str(home.stack))
-            said = raised.says("alerts", "label", "20180808-596", "fraud", "--who", "bo")
-        assert said == "20180808-596 was already labelled fraud: 2 payments, 2 events published.\n"
+            said = raised.says("alerts", "label", "fraud-20180808-596", "fraud", "--who", "bo")
+        assert said == "fraud-20180808-596 was already labelled fraud: 2 payments, 2 events published.\n"
         assert all_feedback(raised) == before, "what was said first stays"
         assert [number for _, _, number, _ in labels(raised)] == [1, 2]
 

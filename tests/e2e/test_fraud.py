@@ -73,7 +73,7 @@ def test_train_replay_stream(home: Path) -> None:
     assert payments == scored > 2000
     assert known > 100_000, "the windows begin with the weeks before, which the lake knows"
     assert alerts
-    assert all(alert_id.startswith("20180808-") and json.loads(reasons) for alert_id, reasons in alerts)
+    assert all(alert_id.startswith("fraud-20180808-") and json.loads(reasons) for alert_id, reasons in alerts)
     notices = [json.loads(line) for line in (home / "home" / "notices.jsonl").read_text().splitlines()]
     assert {notice["context"]["alert"] for notice in notices if "alert" in notice["context"]} == {a for a, _ in alerts}
     first, _ = alerts[0]

@@ -90,12 +90,12 @@ def test_quarantine_models_and_ledger(shop: Profile, trained: Home) -> None:
 def test_alerts_of_a_day_or_of_all(home: Home) -> None:
     at = datetime(2026, 3, 1, 12, tzinfo=UTC)
     raised = [
-        Alert(f"{day:%Y%m%d}-u1", day, "u1", ("202603010000340",), at, 0.9, 0.95, "1", {"amount": 2.5})
+        Alert(f"fraud-{day:%Y%m%d}-u1", "fraud", day, "u1", ("202603010000340",), at, 0.9, 0.95, "1", {"amount": 2.5})
         for day in (DAY, DAY + timedelta(days=1))
     ]
     home.opened().open("alert_store").add_alerts(raised)
     shop = tessera.open("local", home=home.folder, stack=home.stack)
-    assert shop.alerts("fraud")["alert_id"].tolist() == ["20260301-u1", "20260302-u1"]
+    assert shop.alerts("fraud")["alert_id"].tolist() == ["fraud-20260301-u1", "fraud-20260302-u1"]
     (found,) = shop.alerts("fraud", DAY).to_dict("records")
     assert (found["customer_id"], list(found["payments"]), found["unlabelled"]) == ("u1", [202603010000340], 1)
     assert shop.alerts("fraud", DAY - timedelta(days=9), DAY - timedelta(days=1)).empty

@@ -42,7 +42,9 @@ def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(shared_data: Pa
 def answered(folder: Path, label: Verdict) -> dict[str, Verdict]:
     """What was said of the newest alert, while the worker may still join payments to it; nothing if it is known."""
     store = opened(folder)[1]
-    alerts = [one for day in store.alert_days()[-1:] for one in store.find(day, day) if one.label is None]
+    alerts = [
+        one for day in store.alert_days("fraud")[-1:] for one in store.find("fraud", day, day) if one.label is None
+    ]
     for one in alerts[-1:]:
         store.answer(one.alert_id, label, who="ann", at=NOW)
     return {one.alert_id: label for one in alerts[-1:]}

@@ -93,7 +93,7 @@ def known_of(store: FraudStore, given: list[Event]) -> dict[str, Any]:
         "payments": payments,
         "histories": {key: histories[key].to_bytes() for key in keys},
         "scored": store.scored(FIRST, LAST).to_pylist(),
-        "alerts": store.find(FIRST, LAST),
+        "alerts": store.find("fraud", FIRST, LAST),
     }
 
 

@@ -185,7 +185,7 @@ def in_any_order(events: list[Event], data: st.DataObject) -> list[Event]:
     return [shuffled[at] for at in sorted(range(len(shuffled)), key=lambda at: (earliest[at], shuffled[at].type))]
 
 
-def answer(number: int, at: datetime, *, is_fraud: bool = True, alert: str = "20180601-c1") -> Feedback:
+def answer(number: int, at: datetime, *, is_fraud: bool = True, alert: str = "fraud-20180601-c1") -> Feedback:
     return Feedback(str(number), "c1", alert, "fraud" if is_fraud else "ok", at, "ana")
 
 
@@ -256,7 +256,9 @@ def test_a_replay_sends_what_analysts_said_as_the_same_events(tmp_path: Path) ->
 
 def raised(number: int, customer: str) -> Alert:
     day = T0.date()
-    return Alert(f"{day:%Y%m%d}-{customer}", day, customer, (str(number),), T0, 0.9, 0.9, "1", {"amount": 2.0})
+    return Alert(
+        f"fraud-{day:%Y%m%d}-{customer}", "fraud", day, customer, (str(number),), T0, 0.9, 0.9, "1", {"amount": 2.0}
+    )
 
 
 class TestCopied:
@@ -272,8 +274,8 @@ class TestCopied:
 
     def test_the_answers_of_a_day_and_no_others(self, lake: Lake, store: FraudStore) -> None:
         midnight = datetime(2018, 6, 3, tzinfo=UTC)
-        store.answer("20180601-c1", "ok", who="ana", at=midnight - timedelta(microseconds=1))
-        store.answer("20180601-c1", "fraud", who="bo", at=midnight)
+        store.answer("fraud-20180601-c1", "ok", who="ana", at=midnight - timedelta(microseconds=1))
+        store.answer("fraud-20180601-c1", "fraud", who="bo", at=midnight)
         assert alert_feedback.copied(lake, store, date(2018, 6, 1)) == 0
         assert not lake.exists(alert_feedback.TABLE)
         for day in (2, 3, 2):
@@ -281,7 +283,7 @@ class TestCopied:
         assert lake.version(alert_feedback.TABLE) == 1, "what stands there already makes no new version"
         said = alert_feedback.answers(lake, first=T0.date())
         rows = (said if isinstance(said, pa.Table) else said.dataset().to_table(columns=FEEDBACK.names)).to_pylist()
-        fraud_words = {"transaction_id": 1, "customer_id": "c1", "alert_id": "20180601-c1"}
+        fraud_words = {"transaction_id": 1, "customer_id": "c1", "alert_id": "fraud-20180601-c1"}
         assert rows == [
             fraud_words | {"is_fraud": False, "labelled_at": midnight - timedelta(microseconds=1), "who": "ana"},
             fraud_words | {"is_fraud": True, "labelled_at": midnight, "who": "bo"},
@@ -289,28 +291,28 @@ class TestCopied:
 
     def test_an_empty_store_takes_nothing_out_of_the_lake(self, lake: Lake, store: FraudStore, tmp_path: Path) -> None:
         day = date(2018, 6, 2)
-        store.answer("20180601-c1", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
+        store.answer("fraud-20180601-c1", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
         assert alert_feedback.copied(lake, store, day) == 1
         other = FraudStore(tmp_path / "another.db")
         assert alert_feedback.copied(lake, other, day) == 1
         other.add_alerts([raised(2, "c2")])
-        other.answer("20180601-c2", "fraud", who="ana", at=datetime(2018, 6, 2, 8, tzinfo=UTC))
+        other.answer("fraud-20180601-c2", "fraud", who="ana", at=datetime(2018, 6, 2, 8, tzinfo=UTC))
         assert alert_feedback.copied(lake, other, day) == 2
 
     def test_who_was_forgotten_does_not_come_back(self, lake: Lake, store: FraudStore) -> None:
         day = date(2018, 6, 2)
         for customer in ("c1", "c2"):
-            store.answer(f"20180601-{customer}", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
+            store.answer(f"fraud-20180601-{customer}", "fraud", who="ana", at=datetime(2018, 6, 2, 9, tzinfo=UTC))
         lake.leave_tombstone("customer", "c1", day=day, why="asked")
         assert alert_feedback.copied(lake, store, day) == 1
 
 
 def test_an_event_can_be_made_of_every_answer() -> None:
     """Customers are named by whoever sends payments; CloudEvents allow no control characters."""
-    named = Feedback("7", "c\n1", "20180601-c\n1", "fraud", T0 + timedelta(microseconds=1), "ana")
+    named = Feedback("7", "c\n1", "fraud-20180601-c\n1", "fraud", T0 + timedelta(microseconds=1), "ana")
     event = event_of(named)
     assert (event.time, event.data) == (named.labelled_at, {"transaction_id": 7, "is_fraud": True})
-    assert (event.id, event.source, event.subject) == ("20180601-c%0A1/7/fraud", "/alerts", "c%0A1")
+    assert (event.id, event.source, event.subject) == ("fraud-20180601-c%0A1/7/fraud", "/alerts", "c%0A1")
     assert event == event_of(named)
     assert Event.from_json(event.to_json()) == event
     with pytest.raises(TesseraError):

@@ -116,7 +116,7 @@ class Home:
     def state(self) -> Any:
         """Everything that the stream has said."""
         days = NOON.date() - timedelta(days=9), NOON.date() + timedelta(days=9)
-        return self.store.scored(*days).to_pylist(), self.store.find(*days)
+        return self.store.scored(*days).to_pylist(), self.store.find("fraud", *days)
 
     def notices(self) -> int:
         file = self.folder / "notices.jsonl"

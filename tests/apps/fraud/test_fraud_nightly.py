@@ -69,7 +69,7 @@ class OnlySink:
 
 
 def alerts(world: World, day: date = DAY) -> list[Alert]:
-    return list(world.store.find(day, day))
+    return list(world.store.find("fraud", day, day))
 
 
 def fill(world: World, day: date = DAY) -> fraud_scoring.Backfilled:

@@ -200,10 +200,10 @@ def test_a_label_that_comes_very_late_leaves_what_windows_no_longer_hold(tmp_pat
 
 def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World) -> None:
     step = world.feed(payment(1, amount=900.0), payment(2, amount=901.0), payment(3, customer="c2", amount=900.0))
-    assert [alert.alert_id for alert in step.alerts] == ["20180808-c1", "20180808-c2"]
+    assert [alert.alert_id for alert in step.alerts] == ["fraud-20180808-c1", "fraud-20180808-c2"]
     again = world.feed(payment(4, amount=950.0), payment(5, amount=900.0, at=NOON + timedelta(days=1)))
-    assert [alert.alert_id for alert in again.alerts] == ["20180809-c1"]
-    alert = world.store.alerts(["20180808-c1"])["20180808-c1"]
+    assert [alert.alert_id for alert in again.alerts] == ["fraud-20180809-c1"]
+    alert = world.store.alerts(["fraud-20180808-c1"])["fraud-20180808-c1"]
     assert (alert.evidence, alert.day) == (("1", "2", "4"), date(2018, 8, 8))
     assert alert.highest_score >= alert.score >= Formula.threshold
     assert list(alert.reasons) == ["amount", "terminal_risk_30d"]
@@ -212,7 +212,10 @@ def test_one_alert_for_a_card_and_day_joined_by_its_later_payments(world: World)
 def test_a_payment_that_comes_twice_changes_nothing(world: World) -> None:
     world.feed(payment(1, amount=900.0))
     twice = payment(1, amount=900.0).model_copy(update={"source": "/another"})
-    assert (world.feed(twice).payments, world.store.alerts(["20180808-c1"])["20180808-c1"].evidence) == (0, ("1",))
+    assert (world.feed(twice).payments, world.store.alerts(["fraud-20180808-c1"])["fraud-20180808-c1"].evidence) == (
+        0,
+        ("1",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,7 +259,7 @@ def test_who_is_forgotten_while_the_worker_scores_does_not_come_back(world: Worl
     step = world.feed(payment(3, amount=900.0), payment(4, customer="c2"), scorer=Meanwhile(forget))
     assert (step.events, step.payments, step.forgotten, step.alerts) == (2, 1, 1, [])
     assert set(world.store.payments([1, 2, 3, 4])) == {2, 4}
-    assert world.store.alert_days() == []
+    assert world.store.alert_days("fraud") == []
     keys = [("customer_id", "c1"), ("terminal_id", "t1")]
     assert {key: list(one.ids) for key, one in world.store.histories(keys).items()} == {keys[1]: [2, 4]}
     assert world.store.scored(NOON.date(), NOON.date())["transaction_id"].to_pylist() == [2, 4]
@@ -268,21 +271,21 @@ def test_an_alert_labelled_while_a_payment_joins_it_keeps_its_label(world: World
     world.feed(payment(1, amount=900.0))
 
     def answer() -> None:
-        world.beside().answer("20180808-c1", "fraud", who="ann", at=NOW)
+        world.beside().answer("fraud-20180808-c1", "fraud", who="ann", at=NOW)
 
     world.feed(payment(2, amount=950.0), scorer=Meanwhile(answer))
-    (alert,) = world.store.find(NOON.date(), NOON.date())
+    (alert,) = world.store.find("fraud", NOON.date(), NOON.date())
     assert (alert.label, alert.evidence) == ("fraud", ("1", "2"))
 
 
 def test_an_alert_added_while_its_card_raises_one_is_joined(world: World) -> None:
     world.feed(payment(1, amount=900.0), payment(9, customer="c9"))
-    (raised,) = world.store.find(NOON.date(), NOON.date())
-    other = replace(raised, alert_id="20180808-c9", entity_id="c9", evidence=("9",))
+    (raised,) = world.store.find("fraud", NOON.date(), NOON.date())
+    other = replace(raised, alert_id="fraud-20180808-c9", entity_id="c9", evidence=("9",))
     scorer = Meanwhile(lambda: world.beside().add_alerts([other]))
     step = world.feed(payment(10, customer="c9", amount=900.0), scorer=scorer)
     assert (step.payments, step.alerts) == (1, [])
-    assert world.store.alerts(["20180808-c9"])["20180808-c9"].evidence == ("9", "10")
+    assert world.store.alerts(["fraud-20180808-c9"])["fraud-20180808-c9"].evidence == ("9", "10")
 
 
 def test_only_customers_in_the_register(tmp_path: Path) -> None:

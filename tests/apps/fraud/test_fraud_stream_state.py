@@ -74,7 +74,7 @@ class TestFraudState:
     def test_at_first_it_knows_nothing(self, store: FraudStore) -> None:
         assert (store.position(), store.generation()) == ((0, 0), 0)
         assert store.payments([1]) == store.histories([("customer_id", "c1")]) == store.alerts(["x"]) == {}
-        assert store.find(DAY, DAY) == store.alert_days() == store.feedback(DAY, DAY) == []
+        assert store.find("fraud", DAY, DAY) == store.alert_days("fraud") == store.feedback("fraud", DAY, DAY) == []
         assert store.scored(DAY, DAY).num_rows == 0
         assert store.erase("c1") == 0
 
@@ -90,20 +90,20 @@ class TestFraudState:
             keys[0]: [(one.micros, 1, 100, NOT_KNOWN)],
             keys[1]: [(one.micros, 1, 100, NOT_KNOWN), (two.micros, 2, 200, NOT_KNOWN)],
         }
-        assert other.alerts(["20180808-c1", "20180808-c3"]) == {"20180808-c1": alert(one)}
+        assert other.alerts(["fraud-20180808-c1", "fraud-20180808-c3"]) == {"fraud-20180808-c1": alert(one)}
 
     def test_a_batch_that_cannot_be_stored_changes_nothing(self, store: FraudStore) -> None:
         paid(store, payment(1))
         before = (
             store.position(),
-            store.find(DAY, DAY),
+            store.find("fraud", DAY, DAY),
             rows(store.histories([("terminal_id", "t1")])["terminal_id", "t1"]),
         )
         with pytest.raises(TesseraError):
             paid(store, payment(2, customer="c2"), payment(1))
         after = (
             store.position(),
-            store.find(DAY, DAY),
+            store.find("fraud", DAY, DAY),
             rows(store.histories([("terminal_id", "t1")])["terminal_id", "t1"]),
         )
         assert (after, store.payments([2])) == (before, {})
@@ -150,20 +150,22 @@ class TestFraudState:
     ) -> None:
         first, second = payment(1), payment(2)
         paid(store, first)
-        loaded = store.alerts(["20180808-c1"])["20180808-c1"]
-        opened().answer("20180808-c1", "fraud", who="ann", at=NOON)
+        loaded = store.alerts(["fraud-20180808-c1"])["fraud-20180808-c1"]
+        opened().answer("fraud-20180808-c1", "fraud", who="ann", at=NOON)
         joined = loaded.joined_by(scored(second).evidence_id, 0.97)
         store.commit(Batch(position=2, newest=1, payments=[second], alerts={joined.alert_id: joined}))
-        (found,) = store.find(DAY, DAY)
+        (found,) = store.find("fraud", DAY, DAY)
         assert (found.label, found.evidence, found.highest_score) == ("fraud", ("1", "2"), 0.97)
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON + timedelta(hours=1))
-        assert [one.evidence_id for one in store.feedback(DAY, DAY)] == ["1", "2"], "and the payment that joined"
+        store.answer("fraud-20180808-c1", "fraud", who="ann", at=NOON + timedelta(hours=1))
+        assert [one.evidence_id for one in store.feedback("fraud", DAY, DAY)] == ["1", "2"], (
+            "and the payment that joined"
+        )
 
     def test_alerts_added_beside_the_worker(self, store: FraudStore, opened: Open) -> None:
         paid(store, payment(1))
         loaded, added = store.generation(), alert(payment(2, customer="c2"))
         assert opened().add_alerts([alert(payment(9), score=0.99), added]) == 1
-        assert store.find(DAY, DAY) == [alert(payment(1)), added]
+        assert store.find("fraud", DAY, DAY) == [alert(payment(1)), added]
         with pytest.raises(Superseded):
             store.commit(Batch(position=2, newest=1, generation=loaded))
         assert (opened().add_alerts([added]), opened().add_alerts([])) == (0, 0)
@@ -171,7 +173,7 @@ class TestFraudState:
 
     def test_a_forgotten_customer_is_nowhere(self, store: FraudStore, opened: Open) -> None:
         paid(store, payment(1), payment(2, customer="c2"), payment(3, terminal="t2"))
-        store.answer("20180808-c1", "fraud", who="ann", at=NOON)
+        store.answer("fraud-20180808-c1", "fraud", who="ann", at=NOON)
         worker = Batch(position=4, newest=1, generation=store.generation())
         worker.histories = {("customer_id", "c1"): history(payment(1), payment(3))}
         assert opened().erase("c1") == 2 + 2 + 1 + 2 + 1 + 2
@@ -179,8 +181,8 @@ class TestFraudState:
             store.commit(worker)
         assert list(store.payments([1, 2, 3])) == [2]
         assert store.scored(DAY, DAY)["customer_id"].to_pylist() == ["c2"]
-        assert [one.entity_id for one in store.find(DAY, DAY)] == ["c2"]
-        assert store.feedback(DAY, DAY) == []
+        assert [one.entity_id for one in store.find("fraud", DAY, DAY)] == ["c2"]
+        assert store.feedback("fraud", DAY, DAY) == []
         keys = [("customer_id", "c1"), ("customer_id", "c2"), ("terminal_id", "t1"), ("terminal_id", "t2")]
         assert {key: list(one.ids) for key, one in store.histories(keys).items()} == {keys[1]: [2], keys[2]: [2]}
         assert opened().erase("c1") == 0

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -38,7 +39,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.fraud.stream.processor import GROUP
-from assets.maintenance.erasure import Parts, forget, survey
+from assets.maintenance.erasure import Parts, forget
+from assets.maintenance.erasure_scope import EventFields
+from assets.maintenance.erasure_search import survey
 from assets.stages.ingestion.completeness_log import complete_days
 from assets.stages.ingestion.run import days_to_read, ingest
 from assets.stages.vector_index.build import VectorIndexPlan, build_index
@@ -49,6 +52,7 @@ from models.errors import TesseraError
 from models.fraud.event_parsing import LABEL
 from models.publishing import attempt_of
 from models.vectors.spec import IndexSpec, VectorSpace
+from resources.alert_store.port import AlertStore
 from resources.conformance.score_sets import APP, digest, reader, some_rows
 from resources.conformance.state_store import visits_of
 from resources.events.port import Events
@@ -59,6 +63,7 @@ from resources.notifier.port import Notifier
 from resources.sink.port import Sink
 from resources.source.fake import FakeSource, raw_rows
 from resources.state_store.port import StateChanges, StateStore
+from resources.state_store.sqlite_state_store import SqliteStateStore
 from tests.fraud_store import FraudStore
 
 NEXT = LAST + timedelta(days=1)
@@ -77,6 +82,11 @@ def parts(filled: Path, tmp_path: Path) -> Parts:
     """A home of its own, with everything in it."""
     copytree(filled, tmp_path / "home")
     return opened(tmp_path / "home")
+
+
+def with_nothing_but(port: type) -> Any:
+    """An adapter of the port that has none of its optional abilities."""
+    return type("Unerasable", (port,), dict.fromkeys(port.__abstractmethods__))()
 
 
 def forgotten(parts: Parts, folder: Path, id: str = ID) -> Erasure:
@@ -188,6 +198,58 @@ def test_what_cannot_be_erased_or_understood_stops_it_before_anything_is_removed
     stops(parts, r"scores of retired, .* without a column 'customer_id'")
 
 
+def test_events_that_hold_the_id_in_a_field_of_unknown_meaning_stop_it_until_that_is_known(
+    parts: Parts, tmp_path: Path
+) -> None:
+    strange = payment(40, OTHERS[0])
+    data = {**strange.data, "card": {"holders": [ID]}, "batch": ID}
+    parts.events.publish([strange.model_copy(update={"data": data})])
+    before = places_with(tmp_path / "home", ID)
+    for known, unknown in ((EventFields(), r"'batch' \(1\), 'holders' \(1\)"), (EventFields(("holders",)), "'batch'")):
+        with pytest.raises(TesseraError, match=f"fields of unknown meaning: {unknown}") as stopped:
+            forget(parts, tmp_path / "home", "customer", ID, **ABOUT, fields=known)
+        assert "--named-by FIELD" in stopped.value.todo
+        assert places_with(tmp_path / "home", ID) == before
+        assert len(parts.lake.forgotten("customer")) == 0
+    fields = EventFields(naming=("holders",), others=("batch",))
+    record, _ = forget(parts, tmp_path / "home", "customer", ID, **ABOUT, fields=fields)
+    assert record.places["events"].rows == 10 + 1
+    assert record.searched["fields of events that name a customer"] == ["subject", "customer_id", "holders"]
+    assert record.searched["fields of events that hold the id with another meaning"] == ["batch"]
+    assert places_with(tmp_path / "home", ID) == []
+
+
+def test_alerts_at_another_place_go_too_or_stop_it(parts: Parts, tmp_path: Path) -> None:
+    elsewhere = SqliteStateStore(tmp_path / "home" / "alerts.db")
+    elsewhere.add_alerts(parts.state_store.alerts_beside.find("fraud", LAST, LAST))
+    elsewhere.answer(f"fraud-{LAST:%Y%m%d}-{ID}", "fraud", who="ana", at=datetime(2026, 1, 7, tzinfo=UTC))
+    split = replace(parts, alert_store=elsewhere)
+    for store, says in (
+        (Unsearchable(elsewhere), r"alert store \(Unsearchable\) cannot remove the alerts of one customer"),
+        (Unsearchable(elsewhere, "logins"), "alerts of logins, which no application here raises"),
+    ):
+        with pytest.raises(TesseraError, match=says):
+            forgotten(replace(parts, alert_store=store), tmp_path)
+        assert len(parts.lake.forgotten("customer")) == 0
+    record = forgotten(split, tmp_path)
+    assert record.places["alerts elsewhere"].rows > 1
+    assert record.searched["alert stores"] == [str(tmp_path / "home" / name) for name in ("alerts.db", "streams.db")]
+    assert places_with(tmp_path / "home", ID) == []
+    assert [one.entity_id for one in elsewhere.find("fraud", LAST, LAST)] == [*OTHERS]
+
+
+class Unsearchable(type(with_nothing_but(AlertStore))):
+    """An alert store that cannot erase."""
+
+    def __init__(self, store: SqliteStateStore, *apps: str) -> None:
+        self._store, self._apps = store, apps
+
+    place = "elsewhere"
+
+    def apps(self) -> Sequence[str]:
+        return self._apps or self._store.apps()
+
+
 def test_the_state_of_a_stream_that_no_application_declares_stops_it_before_anything_is_removed(
     parts: Parts, tmp_path: Path
 ) -> None:
@@ -200,11 +262,6 @@ def test_the_state_of_a_stream_that_no_application_declares_stops_it_before_anyt
     assert "Take its tables out of the store" in stopped.value.todo
     assert places_with(tmp_path / "home", ID) == before
     assert len(parts.lake.forgotten("customer")) == 0
-
-
-def with_nothing_but(port: type) -> Any:
-    """An adapter of the port that has none of its optional abilities."""
-    return type("Unerasable", (port,), dict.fromkeys(port.__abstractmethods__))()
 
 
 def test_what_serves_no_features_and_keeps_no_notices_has_nothing_to_erase(parts: Parts, tmp_path: Path) -> None:

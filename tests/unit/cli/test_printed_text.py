@@ -77,7 +77,7 @@ def say_letters(text: str) -> None:
 
 
 def say_alerts(text: str) -> None:
-    alert = Alert(text, DAY, text, ("1",), NOW, 0.9, 0.9, text, {text: 0.1}, text)
+    alert = Alert(text, text, DAY, text, ("1",), NOW, 0.9, 0.9, text, {text: 0.1}, text)
     console.out.print(alerting._table([ListedAlert(alert, 1)]))  # pyright: ignore[reportPrivateUsage]
 
 

@@ -1,8 +1,13 @@
 """Whom a text names that was an event, or was meant as one."""
 
-import pytest
+import json
+from typing import Any
 
-from models.erasure.tombstones import is_named_in
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.erasure.tombstones import FIELD_NAMES, is_named_in, undeclared_fields
 
 
 @pytest.mark.parametrize(
@@ -38,3 +43,45 @@ from models.erasure.tombstones import is_named_in
 )
 def test_a_name_is_found_where_it_names_somebody(text: str, id: str, is_named: bool) -> None:
     assert is_named_in(text, id) is is_named
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        ({"holder": "c1"}, {"holder"}),
+        ({"holder": " c1\u00a0"}, {"holder"}),
+        ({"card": {"owners": [{"ref": "c1"}], "id": "c1"}}, {"ref", "id"}),
+        ({"payload": json.dumps({"ref": ["c1"]})}, {"ref"}),
+        ({"c1": {"amount": 3}}, {FIELD_NAMES}),
+        ({"c1": {}}, {FIELD_NAMES}),
+        ({"terminal_id": "c1", "transaction_id": "c1", "amount": 3}, set()),
+        ({"holder": "c12", "c12": 1, "note": "c1 called"}, set()),
+        ({"customer_id": "c1", "holder": "c1"}, set()),
+    ],
+)
+def test_an_id_in_a_field_that_nothing_declares_is_found(data: dict[str, Any], fields: set[str]) -> None:
+    text = json.dumps({"id": "c1", "type": "c1", "subject": "c2", "data": data})
+    assert undeclared_fields(text, "c1") == fields
+    for field in fields:
+        assert is_named_in(text, "c1", [field])
+        assert not is_named_in(text, "c1")
+
+
+_OTHER = st.none() | st.booleans() | st.sampled_from([3, 0.5, 1e9]) | st.sampled_from(["c2", "x", "", "17"])
+_NAMES = st.sampled_from(["holder", "ref", "list", "note"])
+
+
+@given(
+    st.recursive(_OTHER, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=3)),
+    st.lists(st.sampled_from(["object", "list", "text"]), max_size=4),
+    st.sampled_from(["596", 596, 596.0, " 596 "]),
+)
+def test_however_deep_it_is_a_text_or_a_number(beside: Any, nesting: list[str], value: Any) -> None:
+    found: Any = {"ref": value, "beside": beside}
+    for one in nesting:
+        found = {"object": {"note": found}, "list": [beside, found], "text": found}[one]
+        found = json.dumps(found) if one == "text" else found
+    text = json.dumps({"subject": "c2", "data": {"found": found}})
+    assert "ref" in undeclared_fields(text, "596")
+    assert is_named_in(text, "596", ["ref"])
+    assert not undeclared_fields(text, "597")
