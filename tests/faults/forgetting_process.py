@@ -1,7 +1,7 @@
 """Processes of `test_forgetting_crashes`.
 
-One forgets `forgetting_home.ID` in a home and kills itself with SIGKILL right before its n-th change to the disk
-(-1: never); others write meanwhile what they had read before.
+One forgets `forgetting_home.ID` in a home and kills itself with SIGKILL right before a change of one kind to the disk;
+others write meanwhile what they had read before.
 """
 
 import functools
@@ -42,11 +42,11 @@ from resources.tombstones import TombstoneFolder
 
 
 class Steps:
-    """Counts changes, and ends the process at one of them."""
+    """Counts changes, and ends the process right before the `nth` change of kind `last` (empty: never)."""
 
-    def __init__(self, last: int) -> None:
+    def __init__(self, last: str, nth: int) -> None:
         self.done: list[str] = []
-        self._last = last
+        self._last, self._nth = last, nth
 
     def watch(self, owner: Any, name: str) -> None:
         """Count calls of `owner.name`."""
@@ -61,14 +61,14 @@ class Steps:
 
     def step(self, name: str) -> None:
         """One change is about to happen."""
-        if len(self.done) == self._last:
+        if name == self._last and self.done.count(name) == self._nth:
             os.kill(os.getpid(), signal.SIGKILL)
         self.done.append(name)
 
 
-def watched(last: int) -> Steps:
+def watched(last: str, nth: int) -> Steps:
     """Every way in which forgetting changes the disk, wrapped."""
-    steps = Steps(last)
+    steps = Steps(last, nth)
     places: list[tuple[Any, str]] = [
         (TombstoneFolder, "_write"),
         (ErasureJournal, "_write"),
@@ -93,9 +93,9 @@ def watched(last: int) -> Steps:
     return steps
 
 
-def forget_watched(folder: Path, last: int, said: Path) -> None:
+def forget_watched(folder: Path, last: str, nth: int, said: Path) -> None:
     """Forget, and write down what was changed."""
-    steps = watched(last)
+    steps = watched(last, nth)
     forget(opened(folder), folder, "customer", ID, why="asked for it", who="ana")
     steps.step("end")
     said.write_text(" ".join(steps.done))

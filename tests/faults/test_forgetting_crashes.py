@@ -21,16 +21,20 @@ from tests.fork_server import PROCESSES
 from tests.fraud_store import FraudStore
 
 
+#: Homes in which processes are killed again and again, until each kind of change was interrupted in one of them.
+HOMES = 6
+
+
 def started(does: Callable[..., None], *arguments: Any, **named: Any) -> BaseProcess:
     process = PROCESSES.Process(target=does, args=arguments, kwargs=named)
     process.start()
     return process
 
 
-def forgotten(folder: Path, step: int = -1) -> tuple[int | None, list[str]]:
+def forgotten(folder: Path, last: str = "", nth: int = 0) -> tuple[int | None, list[str]]:
     """How a process ended that forgot (negative: the signal), and what it changed."""
     said = folder.with_name(f"{folder.name}.txt")
-    process = started(forgetting_process.forget_watched, folder, step, said)
+    process = started(forgetting_process.forget_watched, folder, last, nth, said)
     process.join()
     return process.exitcode, said.read_text().split() if said.exists() else []
 
@@ -42,10 +46,15 @@ def proof(folder: Path) -> Erasure:
     return Erasure.model_validate_json(file.read_text())
 
 
-def chosen(changes: list[str]) -> list[int]:
-    """Steps at which to die: right before each kind of change, in the middle of those that are made many times."""
-    places = {name: [at for at, done in enumerate(changes) if done == name] for name in changes}
-    return sorted(steps[len(steps) // 2] for steps in places.values())
+def histories(changes: list[str]) -> list[list[tuple[str, int]]]:
+    """Kinds of change before which a home's processes die, one after the other: each kind in one home, early ones first.
+
+    The first dies in the middle of changes of its kind, those that go on from there before the first that is left.
+    """
+    middles = {name: [at for at, done in enumerate(changes) if done == name] for name in changes}
+    kinds = sorted(middles, key=lambda name: middles[name][len(middles[name]) // 2])
+    homes = [kinds[first::HOMES] for first in range(HOMES)]
+    return [[(first, changes.count(first) // 2), *((name, 0) for name in later)] for first, *later in homes]
 
 
 def test_killed_at_every_boundary_and_begun_again(tmp_path: Path) -> None:
@@ -56,13 +65,14 @@ def test_killed_at_every_boundary_and_begun_again(tmp_path: Path) -> None:
     assert len(set(changes)) >= 18, f"there must be something to interrupt: {changes}"
     end, told = state(opened(smooth)), proof(smooth)
     assert places_with(smooth, ID) == []
-    for step in chosen(changes):
-        folder = shutil.copytree(tmp_path / "start", tmp_path / f"at-{step}")
-        assert forgotten(folder, step)[0] == -signal.SIGKILL
+    for number, deaths in enumerate(histories(changes)):
+        folder = shutil.copytree(tmp_path / "start", tmp_path / f"home-{number}")
+        ends = [forgotten(folder, *death)[0] for death in deaths]
+        assert ends == [-signal.SIGKILL] * len(deaths), list(zip(deaths, ends, strict=True))
         assert forgotten(folder)[0] == 0
-        assert places_with(folder, ID) == [], changes[step]
-        assert state(opened(folder)) == end, changes[step]
-        _accounts_for_all(folder, told, changes[step])
+        assert places_with(folder, ID) == [], deaths
+        assert state(opened(folder)) == end, deaths
+        _accounts_for_all(folder, told, str(deaths))
         shutil.rmtree(folder)
 
 
