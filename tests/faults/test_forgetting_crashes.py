@@ -20,7 +20,6 @@ from models.erasure.record import Erasure
 from tests.fork_server import PROCESSES
 from tests.fraud_store import FraudStore
 
-
 #: Homes in which processes are killed again and again, until each kind of change was interrupted in one of them.
 HOMES = 6
 
@@ -47,7 +46,7 @@ def proof(folder: Path) -> Erasure:
 
 
 def histories(changes: list[str]) -> list[list[tuple[str, int]]]:
-    """Kinds of change before which a home's processes die, one after the other: each kind in one home, early ones first.
+    """Kinds of change before which the processes of each home die, one after the other; early ones first.
 
     The first dies in the middle of changes of its kind, those that go on from there before the first that is left.
     """

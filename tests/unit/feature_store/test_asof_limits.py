@@ -1,10 +1,5 @@
 """Histories larger than memory, and processes that are killed while they write."""
 
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -14,6 +9,7 @@ import pytest
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 
 from models.errors import TesseraError
+from tests.fork_server import PROCESSES
 from tests.unit.feature_store.asof_feast import T, asked, feast, rows_file, view_of
 
 pytestmark = pytest.mark.slow
@@ -77,23 +73,21 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path, history: Path) -> 
     store = feast(tmp_path, view_of(rows_file(tmp_path / "few.parquet", [(1, T, T, 1.0)])))
     store.get_historical_features(asked((1, T)), ["view:value"]).persist(SavedDatasetFileStorage(path=str(target)))
     before = target.read_bytes()
-    script = textwrap.dedent(f"""
-        from pathlib import Path
-        from feast import FeatureStore
-        from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
-        from tests.unit.feature_store.asof_feast import feast, view_of
-        store = feast(Path({str(tmp_path)!r}), view_of({str(history)!r}))
-        job = store.get_historical_features({ASKED!r}, ["view:value"])
-        job.persist(SavedDatasetFileStorage(path={str(target)!r}), allow_overwrite=True)
-    """)
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[3])
+    process = PROCESSES.Process(target=_save, args=(tmp_path, history, target))
+    process.start()
     try:
         while not any(part.stat().st_size for part in target.parent.glob("*.part")):
-            assert process.poll() is None, "it ended before it could be killed"
+            assert process.is_alive(), "it ended before it could be killed"
             time.sleep(0.005)
     finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     assert target.read_bytes() == before
     assert pq.read_table(target)["value"].to_pylist() == [1.0]
     assert len(list(target.parent.glob("*.part"))) == 1
+
+
+def _save(folder: Path, history: Path, target: Path) -> None:
+    """Save a large join over a file that is there."""
+    job = feast(folder, view_of(history)).get_historical_features(ASKED, ["view:value"])
+    job.persist(SavedDatasetFileStorage(path=str(target)), allow_overwrite=True)
