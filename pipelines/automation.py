@@ -11,6 +11,7 @@ from assets.partitions import over_days
 from assets.shop import assets as shop
 from assets.stages.app import App
 from pipelines.asset_specs import of_profile
+from pipelines.overdue import overdue
 from resources.stack.loader import Stack
 from resources.stack.ports import SourceResource
 
@@ -79,6 +80,7 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
             daily(nightly, stack, night, after=after, needs=app.made_from),
             weekly(training, stack, monday, weekday=1, after=later, needs=app.made_from),
         ],
+        sensors=[overdue(app, stack, after)],
     )
 
 

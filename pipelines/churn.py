@@ -7,6 +7,7 @@ import dagster as dg
 from assets.churn import assets as churn
 from assets.churn.app import CHURN
 from pipelines import automation
+from pipelines.overdue import overdue
 from resources.stack.loader import Stack
 
 _PARTITION = "dagster/partition"
@@ -78,5 +79,5 @@ def definitions(stack: Stack) -> dg.Definitions:
             automation.daily(ONLINE, stack, online, after=hours, needs=needs),
             automation.weekly(TRAINING, stack, training, weekday=1, after=2 * hours, needs=needs),
         ],
-        sensors=[fall_back],
+        sensors=[fall_back, overdue(CHURN, stack)],
     )

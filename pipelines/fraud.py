@@ -10,6 +10,7 @@ from assets.fraud.stream import catch_up
 from assets.fraud.stream.processor import GROUP
 from assets.fraud.stream.state import FraudState
 from pipelines import automation
+from pipelines.overdue import overdue
 from resources.home import doing_now
 from resources.stack.loader import Stack
 from resources.stack.ports import EventsResource, HomeResource, RegistryResource, StateStoreResource
@@ -96,7 +97,7 @@ def definitions(stack: Stack) -> dg.Definitions:
             automation.daily(NIGHTLY, stack, nightly, after=half, needs=needs),
             automation.weekly(TRAINING, stack, training, weekday=1, after=5 * half, needs=needs),
         ],
-        sensors=[fraud_events],
+        sensors=[fraud_events, overdue(FRAUD, stack, half)],
     )
 
 

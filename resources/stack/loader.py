@@ -56,7 +56,7 @@ class Calendar(BaseModel):
         ge=1,
         le=20,
         description="Hours after the start of a nightly job by which its day must be published; else the "
-        "publication shows as overdue.",
+        "publication shows as overdue, and a notice is sent.",
     )
 
     @field_validator("first_day", mode="before")

@@ -1,0 +1,141 @@
+"""Notices of nights that published nothing in time, by a sensor of each application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+import dagster as dg
+
+from assets.stages.app import App
+from models.errors import TesseraError
+from resources.notifier.port import Notifier
+from resources.sink.port import DamagedScores, Sink
+from resources.stack.loader import Stack
+from resources.stack.ports import NotifierResource, SinkResource, SourceResource
+
+#: Notices of one evaluation, after a daemon that was down for long; the next evaluation sends further ones.
+_AT_ONCE = 14
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """When the days of an application must be published.
+
+    Attributes:
+        app: name of the application.
+        after: from the midnight (UTC) that ends a day to its deadline.
+    """
+
+    app: str
+    after: timedelta
+
+    def newest_due(self, now: datetime) -> date:
+        """Return the newest day whose deadline has passed."""
+        return (now - self.after).date() - _DAY
+
+    def passed_for(self, day: date) -> datetime:
+        """Return the deadline of a day, UTC."""
+        return datetime.combine(day + _DAY, time(), UTC) + self.after
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Outcome of one evaluation.
+
+    Attributes:
+        through: newest day that is settled: published, or its notice is sent.
+        days: for which a notice was sent now.
+        error: why the next one could not be sent, or "".
+    """
+
+    through: date
+    days: tuple[date, ...] = ()
+    error: str = ""
+
+    def says(self) -> str:
+        """Return one sentence for the UI."""
+        if self.error:
+            return f"The notice of the day after {self.through} was not delivered, and is sent again: {self.error}"
+        sent = ", ".join(day.isoformat() for day in self.days)
+        return f"Overdue, a notice was sent: {sent}." if sent else f"Nothing is overdue through {self.through}."
+
+
+def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, settled: date | None) -> Reported:
+    """Send one notice for each day that is overdue and not settled.
+
+    A day that was ever published is not overdue, also when its scores were withdrawn.
+
+    Args:
+        sink: with the application's publications.
+        notifier: takes the notices.
+        deadline: of the application.
+        now: UTC.
+        settled: newest day that an earlier evaluation settled; None at the first one, which begins after the newest
+            published day, or with the next night if nothing was ever published.
+    """
+    due = deadline.newest_due(now)
+    first = (settled or max(sink.published_days(deadline.app), default=due)) + _DAY
+    through, sent = first - _DAY, list[date]()
+    while through < due and len(sent) < _AT_ONCE:
+        day = through + _DAY
+        if not _published(sink, deadline.app, day):
+            try:
+                _notify(notifier, deadline, day)
+            except TesseraError as error:
+                return Reported(through, tuple(sent), error.what)
+            sent.append(day)
+        through = day
+    return Reported(through, tuple(sent))
+
+
+def _published(sink: Sink, app: str, day: date) -> bool:
+    """Return True if the day has records of publications, also damaged ones: the next night names and repairs those."""
+    try:
+        return bool(sink.history(app, day))
+    except DamagedScores:
+        return True
+
+
+def _notify(notifier: Notifier, deadline: Deadline, day: date) -> None:
+    app = deadline.app
+    body = (
+        f"Nothing was published by {deadline.passed_for(day):%Y-%m-%d %H:%M} UTC (`calendar.publish_within_hours` in"
+        f" stack.yaml). Open the last run of {app}_nightly, correct what stopped it, then run"
+        f" `tessera run {app}_nightly --date {day}`."
+    )
+    notifier.notify("error", f"{app} {day}: the publication is overdue", body, {"app": app, "day": day.isoformat()})
+
+
+def overdue(app: App, stack: Stack, after: timedelta = timedelta()) -> dg.SensorDefinition:
+    """Return the sensor that sends a notice for each day that an application did not publish in time.
+
+    Args:
+        app: its record.
+        stack: of the profile.
+        after: the application's nightly job starts so much later than nights begin.
+    """
+    calendar = stack.calendar
+    begins = datetime.combine(date.min, calendar.nightly_at) - datetime.combine(date.min, time())
+    deadline = Deadline(app.name, begins + after + timedelta(hours=calendar.publish_within_hours))
+
+    @dg.sensor(
+        name=f"{app.name}_overdue",
+        minimum_interval_seconds=300,
+        description="Sends one notice for each day that was not published within `calendar.publish_within_hours`, also "
+        "for days on which the daemon was down. The cursor is the newest day that is settled.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, sink: SinkResource, notifier: NotifierResource, source: SourceResource
+    ) -> dg.SensorResult:
+        delivers = source.open().tables()
+        if missing := [table for table in app.made_from if table not in delivers]:
+            says = f"The source of profile {stack.name} delivers no {missing[0]}: no night runs."
+            return dg.SensorResult(skip_reason=says)
+        settled = date.fromisoformat(context.cursor) if context.cursor else None
+        found = report(sink.open(), notifier.open(), deadline, datetime.now(UTC), settled)
+        return dg.SensorResult(skip_reason=found.says(), cursor=found.through.isoformat())
+
+    return sensor
