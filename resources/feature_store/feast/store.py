@@ -214,8 +214,11 @@ class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore)
     def _probe(self, service: str) -> None:
         """Asks the online store for an entity that does not exist."""
         from resources.feature_store.feast.online_reads import stored_rows
+        from resources.feature_store.online.bulk_store import BulkOnlineStore
 
-        plan = self._session.plan(service)
+        plan, online = self._session.plan(service), self._session.online_store
+        if isinstance(online, BulkOnlineStore):
+            online.reach(self._session.feast.config)
         nobody = pa.table([pa.array([_any(field.type)], field.type) for field in plan.keys], schema=plan.keys)
         stored_rows(self._session.feast.config, self._session.online_store, plan, nobody)
 

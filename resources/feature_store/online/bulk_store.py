@@ -81,6 +81,12 @@ class BulkOnlineStore(ABC):
         """As `read_rows`, of several views. A store that can overrides it to make one round trip."""
         return [self.read_rows(config, read.view, read.entity_keys, read.features) for read in reads]
 
+    def reach(self, config: RepoConfig) -> None:  # noqa: B027 - a store whose client gives up soon needs none
+        """Connect once, for a health check: raise the client's error within seconds if the server does not answer.
+
+        Reads and writes of runs go on trying for as long as the client does by itself.
+        """
+
     @abstractmethod
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
         """Return number of rows (key x view) removed.

@@ -26,6 +26,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import field_validator
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from models.errors import TesseraError
 from models.timestamps import to_datetime
@@ -39,6 +41,8 @@ _KEYS_PER_CALL = 200
 #: What is packed and sent before the replies are read: some MB.
 _CALLS_PER_TRIP = 64
 _KEYS_PER_SCAN = 5_000
+#: To connect, and again for the reply: a health check waits no longer.
+_REACH_SECONDS = 1.0
 
 
 class MonotonicRedisOnlineStoreConfig(RedisOnlineStoreConfig):
@@ -140,6 +144,23 @@ class MonotonicRedisOnlineStore(RedisOnlineStore, BulkOnlineStore):
         """Remove everything of the project, and what it remembered of forgotten keys."""
         super().teardown(config, tables, entities)
         self._connected(config).delete(_forgotten(config))
+
+    def reach(self, config: RepoConfig) -> None:
+        """See `BulkOnlineStore`. The client alone would try a dead server for about ten seconds."""
+        settings: Any = config.online_store
+        client: Any = RedisOnlineStore()._get_client(settings)
+        try:
+            pool = client.connection_pool
+            sentinel = getattr(pool, "sentinel_manager", None)
+            for one in (pool, *(found.connection_pool for found in getattr(sentinel, "sentinels", ()))):
+                one.connection_kwargs |= {
+                    "retry": Retry(NoBackoff(), 0),
+                    "socket_connect_timeout": _REACH_SECONDS,
+                    "socket_timeout": _REACH_SECONDS,
+                }
+            client.ping()
+        finally:
+            client.close()
 
     def _get_features_for_entity(
         self, values: Sequence[Any], feature_view: str, requested_features: list[str]

@@ -3,6 +3,8 @@
 import contextlib
 import sys
 from pathlib import Path
+from socket import socket
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -87,14 +89,7 @@ def test_secrets_reach_feast_and_no_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert yaml.safe_load(written)["registry"]["path"] == "${FEAST_REGISTRY_URL}"
 
 
-@pytest.fixture
-def impatient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client of Redis that does not wait between its attempts: it would for eight seconds."""
-    monkeypatch.setattr("redis.backoff.ExponentialWithJitterBackoff.compute", lambda *_: 0.0)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("impatient_redis")
 def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(tmp_path) as port, Redis(port=port) as client:
         client.config_set("requirepass", "hunter2")
@@ -117,7 +112,6 @@ def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("impatient_redis")
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     port = free_port()
     FeastStoreConfig(path=str(tmp_path)).open().apply()
@@ -133,6 +127,21 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert not health.ok
     assert str(port) in health.says
     assert "hunter2" not in health.says
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_redis_that_does_not_answer_is_reported_within_two_seconds(listens: bool, tmp_path: Path) -> None:
+    FeastStoreConfig(path=str(tmp_path)).open().apply()
+    with socket() as server:  # bound, it answers to nobody; listening, it takes the connection and says nothing
+        server.bind(("127.0.0.1", 0))
+        if listens:
+            server.listen()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        store = FeastStoreConfig(path=str(tmp_path), online_store={"type": "redis", "connection_string": place}).open()
+        begin = monotonic()
+        health = store.check()
+        assert (health.ok, monotonic() - begin < 4) == (False, True)
+    assert "A database of the feature store does not answer" in health.says
 
 
 def test_wrong_password_and_no_ssl(tmp_path: Path, postgres_server: PostgresDatabase) -> None:
