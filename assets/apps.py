@@ -6,9 +6,10 @@ from assets.churn.app import CHURN
 from assets.demand.app import DEMAND
 from assets.fraud.app import FRAUD
 from assets.stages.app import App
+from assets.support.app import SUPPORT
 from models.errors import TesseraError, choose_from
 
-APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND)
+APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND, SUPPORT)
 
 
 def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:

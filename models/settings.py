@@ -11,6 +11,7 @@ from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
+from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
 
 
@@ -36,12 +37,16 @@ class AppSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+class TrainedSettings(AppSettings):
+    """Settings of an application whose candidates are trained by trainers."""
+
     candidates: tuple[TrainerSettings, ...] = Field(
         default=CANDIDATES, min_length=1, description="Trainers of the candidates, simplest first: `[{kind: xgboost}]`."
     )
 
 
-class CutoffSettings(AppSettings):
+class CutoffSettings(TrainedSettings):
     """Settings of applications that learn at past cut-offs. All days are calendar days, UTC."""
 
     population_days: int = Field(
@@ -122,7 +127,7 @@ class DemandSettings(RegressionSettings):
     min_history_days: int = Field(default=56, ge=1, description="History that the first training cut-off must have.")
 
 
-class FraudSettings(AppSettings):
+class FraudSettings(TrainedSettings):
     """Settings of fraud training, and the daily budget of alerts. All days are calendar days, UTC.
 
     The defaults of the days are those of Le Borgne et al. (2022), Reproducible Machine Learning for Credit Card Fraud
@@ -158,6 +163,26 @@ class FraudSettings(AppSettings):
         return LOOKBACK_DAYS + self.train_days + self.holdout_days + 2 * LABEL_DELAY_DAYS - 1
 
 
+class SupportSettings(AppSettings):
+    """Settings of support triage: its steps, its gate, and what a ticket may cost. All days are UTC."""
+
+    training_days: int = Field(
+        default=365, ge=1, description="Labelled tickets that were opened in these last days are trained on."
+    )
+    label_delay_days: int = Field(
+        default=7, ge=1, description="Days after which the labels of a day's tickets count as arrived: performance."
+    )
+    customer_score_of: str | None = Field(
+        default="churn",
+        description="Application whose last published score of a customer is part of the history; null: none.",
+    )
+    steps: TriageConfig = TriageConfig()
+    gate: TriageGateConfig = TriageGateConfig()
+    budget: RequestBudget = RequestBudget()
+    #: A day has few tickets, whose mix changes from day to day: a shift of the confidence warns and never blocks.
+    audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=1e6, psi_block_new_model=None)
+
+
 class StorageSettings(BaseModel):
     """Retention of files that no current table or published set uses."""
 
@@ -184,6 +209,7 @@ class Settings(BaseModel):
     churn: ChurnSettings = ChurnSettings()
     fraud: FraudSettings = FraudSettings()
     demand: DemandSettings = DemandSettings()
+    support: SupportSettings = SupportSettings()
     storage: StorageSettings = StorageSettings()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.errors import TesseraError
 from models.scoring.output import OutputContract
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from models.stream_state import StreamState
     from resources.engine.port import Engine
     from resources.lake.port import Lake
+    from resources.stack.ports import Ports
 
 
 def golden_customers(rows: pa.Table) -> list[str]:
@@ -62,6 +63,8 @@ class App:
         raises_alerts: it raises alerts that people label.
         state: the state of its stream, which an erasure reaches; None if it has none.
         streams: `tessera stream` scores its events as they come.
+        rehearsal: what the parts of its compositions need when they answer golden records, of the profile's ports; None
+            if its models are no compositions.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
 
@@ -77,6 +80,7 @@ class App:
     raises_alerts: bool = False
     state: Callable[[], StreamState] | None = None
     streams: bool = False
+    rehearsal: Callable[[Ports], Mapping[str, Any]] | None = None
     erases: tuple[str, ...] = ("customer",)
 
     @property

@@ -8,8 +8,7 @@ Publishing what passed is the next step (`assets.stages.publication`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,40 +16,29 @@ import dagster as dg
 import pyarrow as pa
 
 from assets.stages.attempt_info import AttemptInfo, checks_of
+from assets.stages.attempt_rows import Night, feature_batches_of, write_composed, write_scored
 from assets.stages.publication import last_or_waiting, notify
-from assets.stages.score_sources import FailedSource, LastGoodScores, ModelSource, ScoreSource, blocked, sources
+from assets.stages.score_sources import (
+    CompositionSource,
+    ComputedSource,
+    FailedSource,
+    LastGoodScores,
+    ModelSource,
+    ScoreSource,
+    blocked,
+    sources,
+)
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from assets.stages.training_task import DRIFT
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from models.publishing import LADDER, AuditVerdict, Degradation, Publication, attempt_of
-from resources.lake.port import Lake
-from resources.notifier.port import Notifier
-from resources.registry.port import Registry
+from models.publishing import LADDER, AuditVerdict, Degradation, Publication
 from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
     from models.scoring.audit import AuditReport, EarlierScores, Expected
     from models.scoring.config import AuditConfig
     from models.scoring.drift import DriftMeter
-
-
-@dataclass(frozen=True)
-class Night:
-    """The scoring of one day: task, stores, and the Dagster run (`run_id`) that does it."""
-
-    task: ScoringTask
-    lake: Lake
-    registry: Registry
-    sink: Sink
-    notifier: Notifier
-    day: date
-    run_id: str
-
-    @property
-    def app(self) -> str:
-        """The application that is scored."""
-        return self.task.app.name
 
 
 def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> AttemptInfo:
@@ -105,22 +93,34 @@ def recheck(night: Night) -> list[dg.AssetCheckResult]:
     source = _source_of(night, draft)
     report = _audited(night, attempt, lambda: _scope(night, source), limits, _earlier(night, source))
     meter = _drift_meter(night.task, source)
-    for _ in meter.watch(_feature_batches(night, source)) if meter else ():
+    for _ in meter.watch(feature_batches_of(night, source)) if meter and isinstance(source, ModelSource) else ():
         pass
     return checks_of(report, meter.report() if meter else None)
 
 
-def _source_of(night: Night, draft: Publication) -> ModelSource:
-    from models.training.model_package import load
-
-    registry, version = night.registry, draft.model_version
-    model = load(registry.fetch(night.app, version), trusted=registry.trusted_packages)
-    if model.sha256 != draft.model_package:
+def _source_of(night: Night, draft: Publication) -> ComputedSource:
+    source = _loaded(night, draft)
+    if source.package != draft.model_package:
         raise TesseraError(
-            f"The scores of {night.app} for {night.day} were made by another version {version} than the registry has.",
+            f"The scores of {night.app} for {night.day} were made by another version {draft.model_version} than the "
+            "registry has.",
             expected="the registry that the scores were made with",
             todo=f"Restore the registry, or run `tessera run {night.app}_nightly --date {night.day}`.",
         )
+    return source
+
+
+def _loaded(night: Night, draft: Publication) -> ComputedSource:
+    registry, version = night.registry, draft.model_version
+    folder = registry.fetch(night.app, version)
+    if (composed := night.task.composed) is not None:
+        from models.compose.package import load_composition
+
+        found = load_composition(folder, resources=composed.live, trusted=registry.trusted_packages)
+        return CompositionSource(draft.degradation, draft.features_of, version, found, composed.feature_version)
+    from models.training.model_package import load
+
+    model = load(folder, trusted=registry.trusted_packages)
     return ModelSource(draft.degradation, draft.features_of, version, model)
 
 
@@ -140,12 +140,14 @@ def _attempt(
 
 
 def _score_by_model(
-    night: Night, source: ModelSource, steps: Sequence[FailedSource], inputs: Mapping[str, int]
+    night: Night, source: ComputedSource, steps: Sequence[FailedSource], inputs: Mapping[str, int]
 ) -> AttemptInfo:
     """Scores by a champion from the feature rows of a day."""
     meter = _drift_meter(night.task, source)
-    attempt, counts = _write_attempt(night, source, meter)
-    feature_version, model = source.model.card.feature_version, source.model
+    if isinstance(source, CompositionSource):
+        attempt, counts = write_composed(night, source)
+    else:
+        attempt, counts = write_scored(night, source, meter)
 
     def expected() -> Expected:
         return _scope(night, source)
@@ -157,8 +159,8 @@ def _score_by_model(
         attempt=attempt,
         degradation=source.degradation,
         model_version=source.version,
-        model_package=model.sha256,
-        feature_version=feature_version,
+        model_package=source.package,
+        feature_version=source.feature_version,
         features_of=source.features_of,
         rows=report.rows,
         digest=report.digest,
@@ -173,39 +175,24 @@ def _score_by_model(
     return AttemptInfo(draft, report, meter.report() if meter else None, night.task.has_fallback)
 
 
-def _write_attempt(night: Night, source: ModelSource, meter: DriftMeter | None) -> tuple[str, dict[str, int]]:
-    """Name and counts of the attempt that holds the scores."""
-    from models.scoring.batch import Scorer, scored
-
-    task, loaded = night.task, source.model
-    versions = (source.version, loaded.sha256, loaded.card.feature_version)
-    scorer = Scorer(task.predict(loaded), loaded.encoder, *versions, task.app.contract)
-    features = _feature_batches(night, source)
-    watched = meter.watch(features) if meter else features
-    with scored(watched, scorer, task.rule(loaded), batch_rows=task.batch_rows) as rows:
-        attempt = attempt_of(_digest(rows.reader()))
-        night.sink.write_attempt(night.app, night.day, attempt, rows.reader())
-        return attempt, rows.counts
-
-
-def _drift_meter(task: ScoringTask, source: ModelSource) -> DriftMeter | None:
+def _drift_meter(task: ScoringTask, source: ComputedSource) -> DriftMeter | None:
     """Counts feature rows against the reference in the model's package; None if the package has none."""
     from models.scoring.drift import DriftMeter, DriftReference
 
-    reference = source.model.extras.get(DRIFT)
+    reference = source.extras.get(DRIFT)
     if reference is None:
         return None
     return DriftMeter(DriftReference.model_validate_json(reference), task.drift, source.features_of)
 
 
-def _scope(night: Night, source: ModelSource) -> Expected:
+def _scope(night: Night, source: ComputedSource) -> Expected:
     """Entities of the day's feature rows, and the versions that every score row must have."""
     from models.scoring.audit import Expected
 
     entity = night.task.app.contract.entity
     scope = night.lake.scan(night.task.app.features, first=source.features_of, last=source.features_of)
     entities = (batch.column(0) for batch in scope.to_batches(columns=[entity]))
-    return Expected(entities, source.model.sha256, source.model.card.feature_version)
+    return Expected(entities, source.package, source.feature_version)
 
 
 def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publication) -> Expected:
@@ -252,26 +239,6 @@ def _verdicts(night: Night) -> list[AuditVerdict]:
         return []  # every source is then audited again
 
 
-def _feature_batches(night: Night, source: ModelSource) -> Iterator[pa.RecordBatch]:
-    """The day's feature rows as they were written: in the order of the output contract."""
-    from models.scoring.feature_files import feature_batches
-
-    task, encoder = night.task, source.model.encoder
-    keys = [column.name for column in task.app.contract.keys]
-    columns = dict.fromkeys([*keys, *encoder.numeric, *encoder.categories])
-    files = night.lake.files(task.app.features, first=source.features_of, last=source.features_of)
-    return feature_batches(files, list(columns), batch_rows=task.batch_rows)
-
-
-def _digest(rows: pa.RecordBatchReader) -> str:
-    from models.scoring.digest import RowsDigest
-
-    digest = RowsDigest()
-    for batch in rows:
-        digest.add(batch)
-    return digest.hexdigest()
-
-
 def _limits(limits: AuditConfig, steps: Sequence[object]) -> AuditConfig:
     """After a step down, another model gets no wider limit: the shift may be in the features."""
     return limits.model_copy(update={"psi_block_new_model": limits.psi_block}) if steps else limits
@@ -310,14 +277,14 @@ def _scores_of(sink: Sink, publication: Publication) -> EarlierScores:
     return EarlierScores(publication.model_package, sink.published_rows(publication), by)
 
 
-def _earlier(night: Night, source: ModelSource) -> Iterator[Publication]:
+def _earlier(night: Night, source: ComputedSource) -> Iterator[Publication]:
     """Scores published lately before the day, newest first; for a champion before, first those that it made."""
     oldest = night.day - timedelta(days=night.task.audit.max_earlier_days)
     days = [found for found in night.sink.published_days(night.app) if oldest <= found < night.day]
     found = [night.sink.published(night.app, day) for day in reversed(days)]
     published = [publication for publication in found if publication is not None]
     if source.degradation == "champion_before":
-        published.sort(key=lambda publication: publication.model_package != source.model.sha256)
+        published.sort(key=lambda publication: publication.model_package != source.package)
     return iter(published)
 
 

@@ -71,6 +71,8 @@ GATE_REASONS: Final = "gate_reasons"
 CHAMPION_SINCE: Final = "champion_since"
 BY_HAND: Final = "passed_by_hand"
 PRECISION_AT_TOP_PER_DAY: Final = "precision_at_top_per_day"
+COMPOSITION: Final = "composition"
+ROUTER: Final = "router"
 
 #: Scores and publications.
 STEPS: Final = "steps"
@@ -115,6 +117,15 @@ BUDGET: Final = "budget"
 PAID_ON: Final = "paid_on"
 LABELLED_SHARE: Final = "labelled_share"
 FRAUDS: Final = "frauds"
+
+#: Tickets.
+INTENTS: Final = "intents"
+GUESTS: Final = "guests"
+HANDED_OFF: Final = "handed_off"
+OUT_OF_SCOPE: Final = "out_of_scope"
+ESCALATED: Final = "escalated"
+LABELLED: Final = "labelled"
+OPENED_ON: Final = "opened_on"
 
 #: Vector indexes.
 INDEX_VERSION: Final = "index_version"

@@ -5,10 +5,10 @@ A version is fetched from the registry, past its cache, and scores its golden se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.errors import TesseraError
 from models.ledger import Action, LedgerEntry, champions_before
@@ -168,10 +168,33 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
 
 def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
     """Yield the champion, then those before it, newest first, each as it can be used or with the reason why not."""
+    return _usable(app, registry, lambda folder, version: _model(folder, registry, version))
+
+
+def composed_champions(
+    app: str, registry: Registry, live: Mapping[str, Any], rehearsal: Mapping[str, Any]
+) -> Iterator[VerifiedComposition | Unusable]:
+    """Yield the same of compositions, over the resources `live`, each after its golden records over `rehearsal`."""
+    return _usable(app, registry, lambda folder, version: _rehearsed(folder, registry, version, live, rehearsal))
+
+
+V = TypeVar("V")
+
+
+def _usable(app: str, registry: Registry, read: Callable[[Path, str], V]) -> Iterator[V | Unusable]:
     for version in champions_before(registry.ledger(app)):
         try:
-            found = _model(registry.fetch(app, version), registry, version)
+            found = read(registry.fetch(app, version), version)
         except TesseraError as error:
             yield Unusable(version, error.what)
         else:
             yield found
+
+
+def _rehearsed(
+    folder: Path, registry: Registry, version: str, live: Mapping[str, Any], rehearsal: Mapping[str, Any]
+) -> VerifiedComposition:
+    from models.compose.package import load_composition
+
+    found = _composition(folder, registry, version, rehearsal)
+    return replace(found, composition=load_composition(folder, resources=live, trusted=registry.trusted_packages))

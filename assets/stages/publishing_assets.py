@@ -1,7 +1,8 @@
 """The assets `<app>/scores` and `<app>/publication`, for every application that publishes scores of a day."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 
@@ -12,7 +13,19 @@ from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_se
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from models.publishing import Degradation
 from models.settings import Settings
-from resources.stack.ports import LakeResource, NotifierResource, RegistryResource, SettingsResource, SinkResource
+from resources.embedder.port import GuardedEmbedder
+from resources.language_model.port import GuardedLanguageModel
+from resources.stack.ports import (
+    EmbedderResource,
+    LakeResource,
+    LanguageModelResource,
+    NotifierResource,
+    RegistryResource,
+    SettingsResource,
+    SinkResource,
+    VectorsResource,
+)
+from resources.vectors.port import Vectors
 
 _OWNERS = ["team:data-science"]
 
@@ -34,6 +47,61 @@ def scores_asset(
         description: of the asset.
         kinds: shown in Dagster.
     """
+
+    @_scores_of(app, kinds=kinds, description=description)
+    def scores(
+        context: dg.AssetExecutionContext,
+        config: ScoresConfig,
+        lake: LakeResource,
+        registry: RegistryResource,
+        sink: SinkResource,
+        notifier: NotifierResource,
+        settings: SettingsResource,
+    ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+        yield from _scored(context, config, task(settings.open()), lake, registry, sink, notifier)
+
+    return scores
+
+
+def composed_scores_asset(
+    app: str,
+    task: Callable[[Settings, Vectors, GuardedEmbedder, GuardedLanguageModel], ScoringTask],
+    *,
+    description: str,
+    deps: Sequence[Sequence[str]] = (),
+) -> dg.AssetsDefinition:
+    """The same of an application whose champion is a composition, with the ports that its parts may need.
+
+    Args:
+        app: the application; its features and champion come from the assets `<app>/features` and `<app>/champion`.
+        task: makes the application's scoring task from the settings and the ports of the run.
+        description: of the asset.
+        deps: further assets that it reads, e.g. a vector index.
+    """
+
+    @_scores_of(app, kinds=("sink", "language_model"), description=description, deps=deps)
+    def scores(
+        context: dg.AssetExecutionContext,
+        config: ScoresConfig,
+        lake: LakeResource,
+        registry: RegistryResource,
+        sink: SinkResource,
+        notifier: NotifierResource,
+        settings: SettingsResource,
+        vectors: VectorsResource,
+        embedder: EmbedderResource,
+        language_model: LanguageModelResource,
+    ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+        made = task(settings.open(), vectors.open(), embedder.open(), language_model.open())
+        yield from _scored(context, config, made, lake, registry, sink, notifier)
+
+    return scores
+
+
+def _scores_of(
+    app: str, *, kinds: Sequence[str], description: str, deps: Sequence[Sequence[str]] = ()
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Decorate the step of `<app>/scores`, with its checks."""
     key = [app, "scores"]
     checks = [
         dg.AssetCheckSpec(
@@ -48,35 +116,39 @@ def scores_asset(
             description="Population stability index of each feature against the newest rows of the model's hold-out.",
         ),
     ]
+    all_deps = [[app, "features"], [app, "champion"], *deps]
+    return checked_asset(key, deps=all_deps, checks=checks, kinds=kinds, description=description)
 
-    @checked_asset(
-        key, deps=[[app, "features"], [app, "champion"]], checks=checks, kinds=kinds, description=description
-    )
-    def scores(
-        context: dg.AssetExecutionContext,
-        config: ScoresConfig,
-        lake: LakeResource,
-        registry: RegistryResource,
-        sink: SinkResource,
-        notifier: NotifierResource,
-        settings: SettingsResource,
-    ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
-        from assets.stages.batch_scoring import Night, recheck, score
 
-        stores = (lake.open(), registry.open(), sink.open(), notifier.open())
-        day = day_of(context, config, lambda: stores[2].published_days(app))
-        night = Night(task(settings.open()), *stores, day, context.run.run_id)
-        if context.selected_asset_keys:
-            made = score(night, config.worst)
-            result = dg.MaterializeResult(metadata=made.metadata(), check_results=made.checks())
-            todo = _way_out(night.task, day)
-        else:
-            result = dg.MaterializeResult(check_results=selected(context, recheck(night)))
-            todo = f"Nothing was changed; `tessera unpublish {app} --date {day}` withdraws what was published."
-        expected = "rows that pass every check of the audit"
-        yield from of_selection(context, or_stop(result, f"{app}/scores", "audit", expected=expected, todo=todo))
+def _scored(
+    context: dg.AssetExecutionContext,
+    config: ScoresConfig,
+    task: ScoringTask,
+    lake: LakeResource,
+    registry: RegistryResource,
+    sink: SinkResource,
+    notifier: NotifierResource,
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Score the day of the run, or check alone what was scored.
 
-    return scores
+    Raises:
+        TesseraError: no source of scores is left, or the audit stopped the rows.
+    """
+    from assets.stages.batch_scoring import Night, recheck, score
+
+    app = task.app.name
+    stores = (lake.open(), registry.open(), sink.open(), notifier.open())
+    day = day_of(context, config, lambda: stores[2].published_days(app))
+    night = Night(task, *stores, day, context.run.run_id)
+    if context.selected_asset_keys:
+        made = score(night, config.worst)
+        result = dg.MaterializeResult(metadata=made.metadata(), check_results=made.checks())
+        todo = _way_out(night.task, day)
+    else:
+        result = dg.MaterializeResult(check_results=selected(context, recheck(night)))
+        todo = f"Nothing was changed; `tessera unpublish {app} --date {day}` withdraws what was published."
+    expected = "rows that pass every check of the audit"
+    yield from of_selection(context, or_stop(result, f"{app}/scores", "audit", expected=expected, todo=todo))
 
 
 def publication_asset(app: str) -> dg.AssetsDefinition:

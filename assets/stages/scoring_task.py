@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from assets.stages import promotion
 from assets.stages.app import App
 from models.errors import TesseraError
 from models.publishing import Degradation
 from models.scoring.config import AuditConfig, DriftConfig
 
 if TYPE_CHECKING:
+    from models.compose.package import LoadedComposition
     from models.scoring.audit_checks import Observer
     from models.scoring.batch import DecisionRule, Predict
     from models.training.model import Matrix, Vector
     from models.training.model_package import LoadedModel
+    from resources.registry.port import Registry
 
 #: A night takes no scores worse than this; only a fallback does.
 WORST_OF_A_NIGHT: Degradation = "champion_before"
@@ -57,6 +62,42 @@ def no_rule(_: LoadedModel) -> DecisionRule:
 
 
 @dataclass(frozen=True)
+class ComposedRows:
+    """Rows that a composition made of a day's features.
+
+    Attributes:
+        rows: keys and payload of the output contract, in its order.
+        steps: what each step gave for each row, as the application's table of steps holds it; None: it is not kept.
+        counts: numbers for the publication record.
+    """
+
+    rows: pa.Table
+    steps: pa.Table | None = None
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class ComposedScoring:
+    """Scoring by a composition.
+
+    Attributes:
+        live: name -> what its parts need, e.g. the language model of the profile.
+        rehearsal: the same for golden records: without what changes outside, e.g. articles.
+        feature_version: version of the feature rows.
+        score: makes rows of the features of a day, in the order of the output contract.
+        steps: lake table, one partition per `DAY`, of what each step gave; "": it is not kept.
+        may_be_empty: a day without feature rows has an empty set of rows, which is published like any other.
+    """
+
+    live: Mapping[str, Any]
+    rehearsal: Mapping[str, Any]
+    feature_version: str
+    score: Callable[[LoadedComposition, pa.Table], ComposedRows]
+    steps: str = ""
+    may_be_empty: bool = False
+
+
+@dataclass(frozen=True)
 class ScoringTask:
     """An application's way of scoring a day from feature rows, and the contract of the rows.
 
@@ -70,6 +111,7 @@ class ScoringTask:
         batch_rows: rows per chunk; results do not depend on it.
         max_stale_days: a fallback may use features up to this old, flagged.
         has_fallback: a job `<app>_fallback` publishes older scores, flagged, where a night could not.
+        composed: its champion is a composition, which makes the rows; `predict` and `rule` are not asked then.
     """
 
     app: App
@@ -81,6 +123,15 @@ class ScoringTask:
     batch_rows: int = 65_536
     max_stale_days: int = 0
     has_fallback: bool = False
+    composed: ComposedScoring | None = None
+
+    def champions(
+        self, registry: Registry
+    ) -> Iterator[promotion.Verified | promotion.VerifiedComposition | promotion.Unusable]:
+        """Yield the champion and those before it, newest first, each as it can be used or with the reason why not."""
+        if self.composed is None:
+            return promotion.champions(self.app.name, registry)
+        return promotion.composed_champions(self.app.name, registry, self.composed.live, self.composed.rehearsal)
 
     @property
     def inputs(self) -> tuple[str, ...]:

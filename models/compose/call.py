@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 from models.compose.batch import Batch
 from models.compose.budget import Budget, Spending
+from models.compose.fields import Column
+from models.compose.outcome import Outcome
 
 
 class Cache(Protocol):
@@ -33,6 +35,8 @@ class StepRun(NamedTuple):
         money_eur: reserved for it, EUR.
         calls: calls to others, reserved for it.
         output: values that it gave, if the call keeps them.
+        keys: value of the call's key of each record that it was given, shape `(n,)`, and
+        outcome: what became of each of them; both only where the call keeps outputs and names a key.
     """
 
     step: str
@@ -44,6 +48,8 @@ class StepRun(NamedTuple):
     money_eur: float
     calls: float
     output: Batch | None = None
+    keys: Column | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass
@@ -54,15 +60,19 @@ class Call:
         spending: what is left of the budget.
         cache: of steps that allow it; None: nothing is kept.
         keep_outputs: whether the log holds the values that each step gave.
+        key: field of the records that names each one; no step needs to take it. "": records are not named.
         log: every run of a step, in the order in which they ended.
     """
 
     spending: Spending
     cache: Cache | None = None
     keep_outputs: bool = False
+    key: str = ""
     log: list[StepRun] = field(default_factory=list[StepRun])
 
 
-def new_call(budget: Budget | None = None, *, cache: Cache | None = None, keep_outputs: bool = False) -> Call:
+def new_call(
+    budget: Budget | None = None, *, cache: Cache | None = None, keep_outputs: bool = False, key: str = ""
+) -> Call:
     """Start a call with a budget; without one, time, money and calls have no limit."""
-    return Call((budget or Budget()).start(), cache, keep_outputs)
+    return Call((budget or Budget()).start(), cache, keep_outputs, key)

@@ -120,7 +120,9 @@ class Leaf(Step):
         took = call.spending.elapsed_ms() - begin
         output = found.batch if call.keep_outputs else None
         money, calls = paid * self.cost.row_eur, paid * self.cost.row_calls
-        call.log.append(StepRun(self.name, batch.n, len(found.failures), cached, begin, took, money, calls, output))
+        named = (batch.columns.get(call.key), found) if call.keep_outputs and call.key else (None, None)
+        run = StepRun(self.name, batch.n, len(found.failures), cached, begin, took, money, calls, output, *named)
+        call.log.append(run)
         return found
 
     def _with_cache(self, batch: Batch, call: Call) -> tuple[Outcome, int, int]:

@@ -1,12 +1,12 @@
 """Intent models: a TF-IDF model, a head on an embedder, and their fusion."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.text.embedder import Embedder
+from models.text.embedder import Embedder, Embeddings
 
 # scikit-learn has no static types.
 # pyright: basic
@@ -42,32 +42,36 @@ class LinearIntents:
     """TF-IDF of words 1-2 and characters 2-5, and one linear support vector machine per label: no weights needed."""
 
     def __init__(self, features: Any, classifier: Any) -> None:
-        self._features, self._classifier = features, classifier
+        self.features, self.classifier = features, classifier
 
     @property
     def labels(self) -> TextLabels:
         """The labels of the training rows, ascending."""
-        return self._classifier.classes_
+        return self.classifier.classes_
 
     def scores(self, texts: Sequence[str]) -> Scores:
         """Return margins, shape `(n_texts, n_labels)`."""
-        return _scores_of(self._classifier, self._features.transform(texts))
+        return _scores_of(self.classifier, self.features.transform(texts))
 
 
 class EmbeddingIntents:
     """Multinomial logistic regression on the vectors of an embedder."""
 
     def __init__(self, embedder: Embedder, classifier: Any) -> None:
-        self._embedder, self._classifier = embedder, classifier
+        self.embedder, self.classifier = embedder, classifier
 
     @property
     def labels(self) -> TextLabels:
         """The labels of the training rows, ascending."""
-        return self._classifier.classes_
+        return self.classifier.classes_
 
     def scores(self, texts: Sequence[str]) -> Scores:
         """Return logits, shape `(n_texts, n_labels)`."""
-        return _scores_of(self._classifier, self._embedder.embed(texts))
+        return self.scores_of(self.embedder.embed(texts))
+
+    def scores_of(self, vectors: Embeddings) -> Scores:
+        """Return logits of texts whose vectors are known, shape `(n_texts, n_labels)`."""
+        return _scores_of(self.classifier, vectors)
 
 
 class FusedIntents:
@@ -97,16 +101,27 @@ def fused(margins: Scores, logits: Scores, weight: float) -> Scores:
 
 def fit_linear_intents(texts: Sequence[str], labels: Sequence[str]) -> LinearIntents:
     """Return a TF-IDF model of at least two labels."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import FeatureUnion
     from sklearn.svm import LinearSVC
 
-    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORDS_AND_SIGNS, sublinear_tf=True)
-    rarest = 2 if len(texts) >= _MANY else 1
-    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=rarest, sublinear_tf=True)
-    features = FeatureUnion([("words", words), ("characters", characters)])
+    features = tfidf_features({}, rarest=2 if len(texts) >= _MANY else 1)
     rows = features.fit_transform(list(texts))
     return LinearIntents(features, LinearSVC(C=0.5, random_state=0).fit(rows, np.array(labels)))
+
+
+def tfidf_features(vocabulary: Mapping[str, Sequence[str]], *, rarest: int = 1) -> Any:
+    """Return the two TF-IDF vectorizers side by side, `words` and `characters`, each with its vocabulary if it has one.
+
+    `rarest`: texts that a piece of a word must occur in, at least.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+
+    shared: dict[str, Any] = {"sublinear_tf": True}
+    known = {name: {**shared, "vocabulary": list(terms)} for name, terms in vocabulary.items()}
+    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=_WORDS_AND_SIGNS, **known.get("words", shared))
+    settings: dict[str, Any] = {"analyzer": "char_wb", "ngram_range": (2, 5), "min_df": rarest}
+    characters = TfidfVectorizer(**settings, **known.get("characters", shared))
+    return FeatureUnion([("words", words), ("characters", characters)])
 
 
 def fit_embedding_intents(

@@ -43,7 +43,12 @@ def card(outcome: Outcome, stack: Stack) -> Panel:
 
 def in_short(outcome: Outcome) -> str:
     """One-line summary of a run, for a list of many runs."""
-    shown = [("churn/scores", _scores), ("fraud/scores", _payments_scored), ("fraud/alerts", _alerts)]
+    shown = [
+        ("churn/scores", _scores),
+        ("fraud/scores", _payments_scored),
+        ("fraud/alerts", _alerts),
+        ("support/scores", _triaged),
+    ]
     shown += [(f"{app}/scores", _rows_scored) for app in sorted(_APPS - _TOLD_ONE_BY_ONE)]
     return "; ".join(str(write(outcome.metadata[key])) for key, write in shown if key in outcome.metadata)
 
@@ -53,7 +58,8 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
     lines: list[tuple[str | Text, str | Text]] = [("steps", _steps(outcome))]
     lines += [
         (table, _ingested(found[f"shop/{table}"]))
-        for table in ("orders", "payments", "payment_labels")  # those that everything else is made of
+        # those that everything else is made of
+        for table in ("orders", "payments", "payment_labels", "tickets", "ticket_labels", "articles")
         if f"shop/{table}" in found
     ]
     for key, name, write in _SECTIONS:
@@ -140,6 +146,8 @@ _METRICS = {
     "macro_f1": "macro-F1",
     "accuracy": "accuracy",
     "ndcg_at_10": "NDCG@10",
+    "out_of_scope_recall": "out-of-scope recall",
+    "urgency_auc": "urgency AUC",
 }
 
 
@@ -245,6 +253,39 @@ _QUALITY = {
 }
 
 
+def _tickets(found: dict[str, Any]) -> str:
+    return f"{found[keys.ROW_COUNT]:,} tickets, {found[keys.GUESTS]:,} of guests"
+
+
+def _labelled(found: dict[str, Any]) -> str:
+    return f"{found[keys.ROW_COUNT]:,} labelled tickets, {found[keys.LABELLED]:,} with urgency"
+
+
+def _indexed(found: dict[str, Any]) -> str:
+    new = "new" if found[keys.IS_NEW] else "as before"
+    return (
+        f"{found[keys.ROW_COUNT]:,} passages, version {found[keys.INDEX_VERSION]} ({new}), "
+        f"recall {found[keys.RECALL_AT_K]:.3f}"
+    )
+
+
+def _triaged(found: dict[str, Any]) -> str:
+    return (
+        f"{found[keys.ROW_COUNT]:,} tickets by version {found[keys.MODEL_VERSION]}, {found[keys.HANDED_OFF]:,} to a "
+        f"person, {found[keys.OUT_OF_SCOPE]:,} out of scope, {found[keys.ESCALATED]:,} escalated, "
+        f"{found[keys.DEGRADATION]}"
+    )
+
+
+def _labels_came(found: dict[str, Any]) -> str:
+    if keys.LABELLED not in found:
+        return str(found[keys.NOTE])
+    shares = {"accuracy": "accuracy", "out_of_scope_recall": "out-of-scope recall", "answered_accuracy": "of answered"}
+    measured = [f"{words} {found[name]:.3f}" for name, words in shares.items() if name in found]
+    known = f"{found[keys.OPENED_ON]}: {found[keys.LABELLED]:,} of {found[keys.ROW_COUNT]:,} tickets labelled"
+    return "; ".join([known, *([", ".join(measured)] if measured else [])])
+
+
 def _vacuumed(found: dict[str, Any]) -> str:
     return f"{found[keys.FILES_REMOVED]:,} files removed that no table used any more"
 
@@ -271,6 +312,14 @@ _SECTIONS = (
     ("fraud/alerts", "alerts", _alerts),
     ("fraud/online_skew", "stream", _streamed),
     ("fraud/performance", "performance", _performance),
+    ("support/features", "tickets", _tickets),
+    ("support/knowledge_base", "articles", _indexed),
+    ("support/training_set", "training", _labelled),
+    ("support/candidate", "candidate", _candidate),
+    ("support/champion", "champion", _champion),
+    ("support/scores", "triage", _triaged),
+    ("support/publication", "published", _published),
+    ("support/performance", "performance", _labels_came),
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
 )

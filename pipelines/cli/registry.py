@@ -1,10 +1,11 @@
 """`tessera models`, `rollback` and `promote`: versions, the champion, the ledger."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from assets.apps import APPS
+from assets.apps import APPS, app_named
 from assets.stages.champion_result import last_verdict
 from assets.stages.promotion import make_champion
 from models.errors import TesseraError, choose_from
@@ -17,7 +18,16 @@ from resources.registry.port import Registry, VersionInfo
 from resources.stack.ports import active_ports
 
 #: Metrics of versions, of whatever kind of prediction; those that no version has are left out.
-_METRICS = ("auc", "average_precision", "ece", "mae", "d2_absolute_error", "coverage")
+_METRICS = (
+    "auc",
+    "average_precision",
+    "ece",
+    "mae",
+    "d2_absolute_error",
+    "coverage",
+    "accuracy",
+    "out_of_scope_recall",
+)
 
 
 def models(app: str, *, as_json: bool = False) -> None:
@@ -103,11 +113,18 @@ def _make_champion(
         run_id="",
         metrics={},
         even_if_refused=insists,
+        resources=_rehearsal(app),
     )
     rows = verified.golden_rows
     out.print(f"Version {target} is champion (was {present}); its golden set of {rows} rows was scored first.")
     if entry.refusal:
         out.print(literal(f"Note: {entry.refusal}. Every card says so until the next promotion.", "yellow"))
+
+
+def _rehearsal(app: str) -> Mapping[str, Any] | None:
+    """Return what the parts of a composition need to answer golden records; None if the models are none."""
+    found = app_named(app).rehearsal
+    return found(active_ports()) if found else None
 
 
 def _cells(info: VersionInfo, metrics: Sequence[str]) -> list[object]:

@@ -316,7 +316,10 @@ def _block(field: FieldInfo, prefix: str = "") -> list[str]:
     inner = field.annotation
     if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
         return []
-    return [f"- {prefix}{name}: {about.description}" for name, about in inner.model_fields.items()]
+    lines: list[str] = []
+    for name, about in inner.model_fields.items():
+        lines += _block(about, f"{prefix}{name}.") or [f"- {prefix}{name}: {about.description}"]
+    return lines
 
 
 def _generated(resource: type[R], stack: Stack, fields: Mapping[str, tuple[Any, Any]], **of_class: Any) -> Any:

@@ -1,0 +1,94 @@
+"""The rows of an attempt: made by a model or a composition from the features of a day, and written to the sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from assets.stages.feature_days import DAY
+from assets.stages.score_sources import CompositionSource, ModelSource
+from assets.stages.scoring_task import ScoringTask
+from models.publishing import attempt_of
+from resources.lake.port import Lake
+from resources.notifier.port import Notifier
+from resources.registry.port import Registry
+from resources.sink.port import Sink
+
+if TYPE_CHECKING:
+    from models.scoring.drift import DriftMeter
+
+
+@dataclass(frozen=True)
+class Night:
+    """The scoring of one day: task, stores, and the Dagster run (`run_id`) that does it."""
+
+    task: ScoringTask
+    lake: Lake
+    registry: Registry
+    sink: Sink
+    notifier: Notifier
+    day: date
+    run_id: str
+
+    @property
+    def app(self) -> str:
+        """The application that is scored."""
+        return self.task.app.name
+
+
+def write_scored(night: Night, source: ModelSource, meter: DriftMeter | None) -> tuple[str, dict[str, int]]:
+    """Name and counts of the attempt that holds the scores."""
+    from models.scoring.batch import Scorer, scored
+
+    task, loaded = night.task, source.model
+    versions = (source.version, loaded.sha256, loaded.card.feature_version)
+    scorer = Scorer(task.predict(loaded), loaded.encoder, *versions, task.app.contract)
+    features = feature_batches_of(night, source)
+    watched = meter.watch(features) if meter else features
+    with scored(watched, scorer, task.rule(loaded), batch_rows=task.batch_rows) as rows:
+        attempt = attempt_of(_digest(rows.reader()))
+        night.sink.write_attempt(night.app, night.day, attempt, rows.reader())
+        return attempt, rows.counts
+
+
+def write_composed(night: Night, source: CompositionSource) -> tuple[str, dict[str, int]]:
+    """Name and counts of the attempt that holds the rows of a composition; what its steps gave is in the lake."""
+    composed = night.task.composed
+    assert composed is not None  # noqa: S101 - for the type checker: a source is a composition only then
+    features = night.lake.scan(night.task.app.features, first=source.features_of, last=source.features_of)
+    made = composed.score(source.composition, features.to_table())
+    if made.steps is not None:
+        night.lake.repair(composed.steps)
+        night.lake.replace(composed.steps, made.steps, by=DAY, first=night.day, last=night.day)
+    versions = {"model_version": source.version, "model_package": source.package}
+    rows = made.rows
+    for name, value in {**versions, "feature_version": source.feature_version}.items():
+        rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
+    rows = rows.select(night.task.app.contract.schema.names).cast(night.task.app.contract.schema)
+    attempt = attempt_of(_digest(rows.to_reader()))
+    night.sink.write_attempt(night.app, night.day, attempt, rows.to_reader())
+    return attempt, {"scored": rows.num_rows, **made.counts}
+
+
+def feature_batches_of(night: Night, source: ModelSource) -> Iterator[pa.RecordBatch]:
+    """The day's feature rows as they were written: in the order of the output contract."""
+    from models.scoring.feature_files import feature_batches
+
+    task, encoder = night.task, source.model.encoder
+    keys = [column.name for column in task.app.contract.keys]
+    columns = dict.fromkeys([*keys, *encoder.numeric, *encoder.categories])
+    files = night.lake.files(task.app.features, first=source.features_of, last=source.features_of)
+    return feature_batches(files, list(columns), batch_rows=task.batch_rows)
+
+
+def _digest(rows: pa.RecordBatchReader) -> str:
+    from models.scoring.digest import RowsDigest
+
+    digest = RowsDigest()
+    for batch in rows:
+        digest.add(batch)
+    return digest.hexdigest()

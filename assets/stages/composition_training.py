@@ -1,0 +1,185 @@
+"""The champion of an application whose model is a composition: registered as one version, promoted by the gate.
+
+An application brings a `ComposedCandidate`, which it has trained and evaluated; nothing here knows its name.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import dagster as dg
+
+from assets.stages import metadata_keys as keys
+from assets.stages.champion_result import champion_result, shown
+from assets.stages.promotion import make_champion
+from assets.stages.training import TrainingRows, keep_champion
+from models.errors import TesseraError
+from models.gate_verdict import GateVerdict
+from models.ledger import PASSED, STOPPED
+from resources.registry.port import Registry
+from resources.stack.ports import RegistryResource
+
+if TYPE_CHECKING:
+    from models.compose.package import Composition
+    from models.gates.report import GateReport
+
+R = TypeVar("R", bound=TrainingRows)
+
+
+@dataclass(frozen=True)
+class ComposedCandidate:
+    """A trained composition and the gate's report on it.
+
+    Attributes:
+        name: of the candidate, e.g. `router`.
+        composition: its parts over the resources of the rehearsal.
+        golden: records that it must answer as when it was saved, before it is promoted and before it scores.
+        rehearsal: name -> what its parts need when they answer golden records.
+        report: of the gate.
+        metrics: on the hold-out.
+        holdout: the hold-out, in words.
+        parameters: what was chosen, for the registry.
+        extras: file name -> text of further files of the package.
+        shown: further metadata of the candidate for Dagster.
+    """
+
+    name: str
+    composition: Composition
+    golden: Sequence[Mapping[str, Any]]
+    rehearsal: Mapping[str, Any]
+    report: GateReport
+    metrics: Mapping[str, float]
+    holdout: str
+    parameters: Mapping[str, str]
+    extras: Mapping[str, str]
+    shown: Mapping[str, Any]
+
+    def says(self, check: str) -> str:
+        """Return the words of one check of the gate."""
+        return next((found.says for found in self.report.checks if found.name == check), "")
+
+    def metadata(self, version: str) -> dict[str, Any]:
+        """Return the metadata of the candidate: numbers that plot, the gate report, the picture of the composition."""
+        from models.compose.drawing import mermaid
+
+        drawn = mermaid(self.composition.step())
+        return {
+            **shown(self.metrics),
+            keys.KIND: self.name,
+            keys.VERSION: version,
+            keys.HOLDOUT: self.holdout,
+            keys.AGAINST_CHAMPION: self.says("champion"),
+            keys.GATE_REPORT: dg.MetadataValue.md(self.report.markdown()),
+            keys.COMPOSITION: dg.MetadataValue.md(f"```mermaid\n{drawn}```"),
+            **self.shown,
+        }
+
+
+@dataclass(frozen=True)
+class ComposedChampionRun:
+    """A run that keeps or replaces the champion of an application, which is a composition.
+
+    Attributes:
+        context: of the step.
+        app: its name.
+        train: `if_no_champion`, or `always`.
+        registry: opened at once.
+        due: returns the reason why the champion (its version) must be trained anew, e.g. another embedder; "": none.
+    """
+
+    context: dg.AssetExecutionContext
+    app: str
+    train: Literal["if_no_champion", "always"]
+    registry: RegistryResource
+    due: Callable[[Registry, str], str] = lambda *_: ""
+
+    @property
+    def day(self) -> date:
+        """The partition of the run."""
+        return date.fromisoformat(self.context.partition_key)
+
+    def results(
+        self, rows: Callable[[], R], candidate: Callable[[R, Registry], ComposedCandidate]
+    ) -> Iterator[dg.MaterializeResult]:
+        """Train, evaluate and promote, or keep the champion where no training is due.
+
+        Args:
+            rows: makes the training set.
+            candidate: trains and evaluates a composition on it.
+        """
+        models = self.registry.open()
+        with models.lock(self.app):
+            champion = models.champion(self.app)
+            reason = self.due(models, champion) if champion is not None else "there is no champion"
+            if self.train == "if_no_champion" and not reason:
+                yield keep_champion(self.app, models)
+                return
+            self.context.log.info(f"Training: {reason or 'asked for'}.")
+            found = rows()
+            yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
+            made = candidate(found, models)
+            version = register_composition(self.app, made, models, self.day)
+            yield dg.MaterializeResult(asset_key=[self.app, "candidate"], metadata=made.metadata(version))
+            run = self.context.run
+            yield promote_or_keep(self.app, made, version, models, self.day, run_id=run.run_id, who=run.job_name)
+
+
+def register_composition(app: str, made: ComposedCandidate, registry: Registry, as_of: date) -> str:
+    """Return the version of the package that holds the composition, its parts and prompts, and golden records."""
+    from models.compose.package import save_composition
+
+    with tempfile.TemporaryDirectory(prefix="tessera-") as place:
+        package = Path(place) / "package"
+        save_composition(package, made.composition, made.golden, made.extras)
+        verdict = PASSED if made.report.passed else f"{STOPPED} {', '.join(made.report.stopped_by)}"
+        return registry.register(
+            app,
+            package,
+            parameters=made.parameters,
+            metrics=made.metrics,
+            tags={"kind": "composition", "candidate": made.name, "as_of": as_of.isoformat(), "gate": verdict},
+            report=made.report.markdown(),
+        )
+
+
+def promote_or_keep(
+    app: str, made: ComposedCandidate, version: str, registry: Registry, as_of: date, *, run_id: str, who: str
+) -> dg.MaterializeResult:
+    """Record the verdict; promote a version that passed, after it answered its golden records; return the champion.
+
+    Raises:
+        TesseraError: the gate is closed and there is no champion.
+    """
+    report = made.report
+    reasons = {check.name: check.says for check in report.checks if not check.passed}
+    registry.record_verdict(
+        GateVerdict(
+            app=app,
+            day=as_of,
+            at=datetime.now(UTC),
+            run_id=run_id,
+            version=version,
+            candidate=made.name,
+            checks=len(report.checks),
+            reasons=reasons,
+        )
+    )
+    if report.passed:
+        why = f"{made.name} passed the gate on {made.holdout}: " + "; ".join(check.says for check in report.checks)
+        further: dict[str, Any] = {"metrics": made.metrics, "resources": made.rehearsal}
+        make_champion(registry, app, version, action="promote", why=why, who=who, run_id=run_id, **further)
+        return champion_result(app, registry, f"promoted: {len(report.checks)} checks passed", report.checks)
+    stopped = ", ".join(report.stopped_by)
+    if registry.champion(app) is None:
+        raise TesseraError(
+            f"The candidate (version {version}) was stopped by the gate: {stopped}: {'; '.join(reasons.values())}.",
+            expected="a first version that passes every check, since there is none",
+            todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
+        )
+    verdict = f"stays: candidate version {version} was stopped by {stopped}"
+    return champion_result(app, registry, verdict, report.checks)

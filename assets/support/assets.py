@@ -1,0 +1,137 @@
+"""Support triage. Read top to bottom = the lineage.
+
+articles -> knowledge base; tickets -> tickets with history -> training set -> candidate -> gate -> champion -> triaged
+tickets -> publication -> performance, once agents' labels have arrived.
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from assets.partitions import daily
+from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.composition_training import ComposedChampionRun
+from assets.stages.publishing_assets import composed_scores_asset, publication_asset
+from assets.stages.scoring_task import ScoringTask
+from models.settings import Settings
+from resources.embedder.port import GuardedEmbedder
+from resources.language_model.port import GuardedLanguageModel
+from resources.stack.ports import (
+    EmbedderResource,
+    LakeResource,
+    RegistryResource,
+    SettingsResource,
+    SinkResource,
+    VectorsResource,
+)
+from resources.vectors.port import Vectors
+
+_OWNERS = ["team:data-science"]
+
+
+def scoring_task(
+    settings: Settings, vectors: Vectors, embedder: GuardedEmbedder, model: GuardedLanguageModel
+) -> ScoringTask:
+    """Return the triage of a day's tickets under these settings, with these models."""
+    from assets.support import triage
+    from assets.support.resources import triage_resources
+
+    return triage.scoring_task(settings.support, triage_resources(vectors, embedder, model))
+
+
+@dg.asset(
+    key=["support", "knowledge_base"],
+    deps=[["shop", "articles"]],
+    partitions_def=daily,
+    group_name="support",
+    kinds={"vectors", "embedder"},
+    owners=_OWNERS,
+    description="The index of the newest articles that are not retired: a new version where one changed, served only "
+    "if approximate search finds what exact search finds.",
+)
+def knowledge_base(lake: LakeResource, vectors: VectorsResource, embedder: EmbedderResource) -> dg.MaterializeResult:
+    """Index the articles."""
+    from assets.support.knowledge_base import index_articles
+
+    built = index_articles(vectors.open(), lake.open(), embedder.open())
+    return dg.MaterializeResult(metadata=built.metadata())
+
+
+@dg.asset(
+    key=["support", "features"],
+    deps=[["shop", "tickets"], ["shop", "ticket_labels"], ["shop", "orders"]],
+    partitions_def=daily,
+    group_name="support",
+    kinds={"lake"},
+    owners=_OWNERS,
+    description="The day's tickets with what was known of the customer when each was opened: orders, earlier tickets, "
+    "the last published score.",
+)
+def features(
+    context: dg.AssetExecutionContext, lake: LakeResource, sink: SinkResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Store the day's tickets with their history."""
+    from assets.support.history import write_day
+
+    day, of = date.fromisoformat(context.partition_key), settings.open().support.customer_score_of
+    return dg.MaterializeResult(metadata=write_day(lake.open(), sink.open(), day, of).metadata())
+
+
+@champion_of(
+    "support",
+    rows="Tickets with the newest label that agents gave by then.",
+    judged_on="the newest labelled tickets, which no part of it has seen",
+)
+def champion(
+    context: dg.AssetExecutionContext,
+    config: LearningConfig,
+    lake: LakeResource,
+    registry: RegistryResource,
+    settings: SettingsResource,
+    embedder: EmbedderResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Train, evaluate and promote where that is due."""
+    from assets.support import learning
+
+    own, vectors_of = settings.open().support, embedder.open()
+    run = ComposedChampionRun(
+        context,
+        "support",
+        config.train,
+        registry,
+        due=lambda models, version: learning.embedder_changed(models, version, vectors_of),
+    )
+    yield from run.results(
+        lambda: learning.labelled_rows(lake.open(), own, run.day),
+        lambda found, models: learning.candidate(found, models, vectors_of, own),
+    )
+
+
+scores = composed_scores_asset(
+    "support",
+    scoring_task,
+    deps=[["support", "knowledge_base"]],
+    description="The day's tickets, read: language, intent, articles, sentiment, urgency, answer, hand-off with its "
+    "reasons. Audited, not yet published; what each step gave is in the lake table support_steps.",
+)
+publication = publication_asset("support")
+
+
+@dg.asset(
+    key=["support", "performance"],
+    deps=[["support", "publication"], ["shop", "ticket_labels"]],
+    partitions_def=daily,
+    group_name="support",
+    kinds={"lake"},
+    owners=_OWNERS,
+    description="Accuracy and out-of-scope recall of the day whose labels have arrived since, by the newest label of "
+    "each ticket: agents' corrections count. One row per day in the lake table support_quality.",
+)
+def performance(
+    context: dg.AssetExecutionContext, lake: LakeResource, sink: SinkResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Measure a day whose labels have arrived."""
+    from assets.support.performance import measure
+
+    day = date.fromisoformat(context.partition_key)
+    return dg.MaterializeResult(metadata=measure(lake.open(), sink.open(), settings.open().support, day).metadata())

@@ -1,0 +1,187 @@
+"""Training of triage from labelled tickets: the labels that were known by the day, the newest of each ticket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stages import metadata_keys as keys
+from assets.stages.composition_training import ComposedCandidate
+from assets.stages.cutoff_training import stored
+from assets.stages.promotion import composed_champions
+from assets.support.app import SUPPORT
+from models.contracts import DELIVERED_ON
+from models.errors import TesseraError
+from models.settings import SupportSettings
+from resources.embedder.port import GuardedEmbedder
+from resources.lake.port import Lake
+from resources.registry.port import Registry
+
+if TYPE_CHECKING:
+    from models.support.training import Champion, LabelledTickets, TrainedTriage
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+#: File of the package with the ids of the tickets that it was trained or chosen on.
+SEEN = "seen.json"
+_SCHEMA = pa.schema(
+    [
+        ("ticket_id", pa.string()),
+        ("customer_id", pa.string()),
+        ("opened_at", pa.timestamp("us", tz="UTC")),
+        ("text", pa.string()),
+        ("intent", pa.string()),
+        ("urgent", pa.bool_()),
+        ("labelled_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Labelled tickets, oldest first."""
+
+    rows: pa.Table
+
+    def metadata(self) -> dict[str, Any]:
+        """Numbers for Dagster, and a table of the intents."""
+        counted = self.rows["intent"].value_counts().to_pylist()
+        listed = sorted(counted, key=lambda one: (-one["counts"], one["values"]))
+        records = [dg.TableRecord({"intent": one["values"], "tickets": one["counts"]}) for one in listed]
+        schema = dg.TableSchema([dg.TableColumn("intent", "string"), dg.TableColumn("tickets", "int")])
+        return {
+            keys.ROW_COUNT: self.rows.num_rows,
+            keys.INTENTS: dg.MetadataValue.table(records, schema=schema),
+            keys.LABELLED: self.rows.num_rows - self.rows["urgent"].null_count,
+        }
+
+    def tickets(self) -> LabelledTickets:
+        """Return them as training takes them."""
+        from models.support.training import LabelledTickets
+
+        columns = (self.rows[name].to_pylist() for name in ("ticket_id", "text", "intent", "urgent"))
+        return LabelledTickets(*columns)
+
+
+def labelled_rows(lake: Lake, settings: SupportSettings, as_of: date) -> LabelledRows:
+    """Make the training set as of the end of `as_of` and store it in the lake; later labels change nothing of it.
+
+    Raises:
+        TesseraError: no ticket has a label yet.
+    """
+    first = as_of - timedelta(days=settings.training_days - 1)
+    tickets = known_tickets(lake, first, as_of)
+    labels = newest_labels(lake, as_of)
+    rows = [{**ticket, **labels[ticket["ticket_id"]]} for ticket in tickets if ticket["ticket_id"] in labels]
+    if not rows:
+        raise TesseraError(
+            f"No ticket that was opened from {first} to {as_of} has a label: there is nothing to train on.",
+            expected="tickets, and agents' labels of them (the table ticket_labels)",
+            todo="Deliver labels, or choose a later day; `tessera quarantine ticket_labels` shows rows left out.",
+        )
+    rows.sort(key=lambda row: (row["opened_at"], row["ticket_id"]))
+    table = pa.Table.from_pylist([{name: row.get(name) for name in _SCHEMA.names} for row in rows], _SCHEMA)
+    return LabelledRows(stored(lake, SUPPORT.training_set, table, as_of))
+
+
+def known_tickets(lake: Lake, first: date, as_of: date) -> list[dict[str, Any]]:
+    """Return the tickets that were opened from `first` to `as_of` and delivered by then."""
+    if not lake.exists("tickets"):
+        return []
+    opened = pc.field("opened_at") >= pa.scalar(datetime.combine(first, time.min, UTC))
+    columns = ["ticket_id", "customer_id", "opened_at", "text"]
+    return lake.scan("tickets", last=as_of).to_table(columns=columns, filter=opened).to_pylist()
+
+
+def newest_labels(lake: Lake, as_of: date) -> dict[str, dict[str, Any]]:
+    """Return the newest label of each ticket that was given and delivered by the end of `as_of`."""
+    if not lake.exists("ticket_labels"):
+        return {}
+    given = pc.field("labelled_at") <= pa.scalar(datetime.combine(as_of, time.max, UTC))
+    columns = ["ticket_id", "intent", "urgent", "labelled_at", DELIVERED_ON]
+    rows = lake.scan("ticket_labels", last=as_of).to_table(columns=columns, filter=given).to_pylist()
+    rows.sort(key=lambda row: (row["labelled_at"], row[DELIVERED_ON]))
+    return {row["ticket_id"]: {name: row[name] for name in ("intent", "urgent", "labelled_at")} for row in rows}
+
+
+def candidate(
+    found: LabelledRows, registry: Registry, embedder: GuardedEmbedder, settings: SupportSettings
+) -> ComposedCandidate:
+    """Train a composition on these tickets, and evaluate it against its children and the champion."""
+    from models.support.composition import GOLDEN, rehearsed
+    from models.support.training import parts_of, train_triage
+
+    tickets, resources = found.tickets(), rehearsed({"embedder": embedder})
+    champion = _champion(registry, resources, parts_of(tickets)[2])
+    trained = train_triage(tickets, embedder, settings.steps, settings.gate, champion)
+    return ComposedCandidate(
+        name=trained.serves,
+        composition=composed(trained, resources, settings),
+        golden=GOLDEN,
+        rehearsal=resources,
+        report=trained.report,
+        metrics=trained.metrics,
+        holdout=f"the newest {trained.holdout:,} labelled tickets",
+        parameters={"intent": json.dumps(trained.intent, sort_keys=True), "embedder": embedder.identity.name},
+        extras={SEEN: json.dumps(sorted(trained.seen)), "router.md": trained.router_report.markdown()},
+        shown={keys.ROUTER: dg.MetadataValue.md(trained.router_report.markdown())},
+    )
+
+
+def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: SupportSettings) -> Any:
+    """Return the composition of trained parts, rules and prompts, over these resources."""
+    from models.support.answers import PROMPT
+    from models.support.composition import triage
+    from models.support.parts import AnswerPart, HandOffPart, LanguagePart, SearchPart, SentimentPart
+
+    steps = settings.steps
+    parts = {
+        "language": LanguagePart(steps.languages, steps.default_language),
+        "linear": trained.linear,
+        "fused": trained.fused,
+        "search": SearchPart(resources["knowledge_base"], steps.articles),
+        "sentiment": SentimentPart(),
+        "urgency": trained.urgency,
+        "answer": AnswerPart(resources["language_model"], PROMPT, steps.max_answer_tokens, steps.min_answer_support),
+        "hand_off": HandOffPart(steps.hand_off),
+    }
+    return triage(trained.intent, parts)
+
+
+def embedder_changed(registry: Registry, version: str, embedder: GuardedEmbedder) -> str:
+    """Return the reason why a champion cannot be used: it was trained on another embedder's vectors; "": it can be."""
+    from models.training.manifest import MANIFEST
+
+    manifest = json.loads((registry.fetch(SUPPORT.name, version) / MANIFEST).read_text())
+    known = [part["saved"]["embedder"] for part in manifest["parts"].values() if "embedder" in part["saved"]]
+    if all(one == vars(embedder.identity) for one in known):
+        return ""
+    return (
+        f"version {version} was trained on vectors of {known[0]['name']}, and the embedder is {embedder.identity.name}"
+    )
+
+
+def _champion(registry: Registry, resources: Mapping[str, Any], holdout: LabelledTickets) -> Champion | None:
+    """Return the champion's intents for the hold-out; None if there is none, or it cannot be used."""
+    from models.compose.batch import from_records
+    from models.compose.call import new_call
+    from models.compose.package import LoadedComposition
+    from models.support.training import Champion
+
+    for found in composed_champions(SUPPORT.name, registry, resources, resources):
+        loaded = getattr(found, "composition", None)
+        if not isinstance(loaded, LoadedComposition):
+            return None
+        records = [{"text": text, "history": {}} for text in holdout.texts]
+        answered = loaded.step.run(from_records(records, loaded.step.takes), new_call())
+        seen = frozenset(json.loads(loaded.extras.get(SEEN, "[]")))
+        return Champion(found.version, answered.batch["intent"].tolist(), seen)
+    return None

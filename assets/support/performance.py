@@ -1,0 +1,109 @@
+"""Steps behind `support/performance`: how right a day's intents were, by the labels that agents gave since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from assets.stages import metadata_keys as keys
+from assets.support.app import SUPPORT
+from assets.support.learning import newest_labels
+from models.settings import SupportSettings
+from models.text.out_of_scope import OUT_OF_SCOPE
+from resources.lake.port import Lake
+from resources.sink.port import Sink
+
+# pyright: basic
+
+#: One row for each day that was evaluated; evaluated again, it is replaced.
+TABLE, DAY = "support_quality", "opened_on"
+_SCHEMA = pa.schema(
+    [
+        (DAY, pa.date32()),
+        ("judged_on", pa.date32()),
+        ("model_version", pa.string()),
+        ("tickets", pa.int64()),
+        ("labelled", pa.int64()),
+        ("accuracy", pa.float64()),
+        ("out_of_scope_recall", pa.float64()),
+        ("answered", pa.int64()),
+        ("answered_accuracy", pa.float64()),
+    ]
+)
+_SHARES = ("accuracy", "out_of_scope_recall", "answered_accuracy")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """One day's published tickets by the labels that are known now.
+
+    Attributes:
+        day: of the tickets.
+        model_version: that read them; empty if nothing is published.
+        tickets: that were published.
+        labelled: of these, those with a label.
+        accuracy: share of them whose intent is right, refusals included; None without labels.
+        out_of_scope_recall: share of those out of scope that were found to be; None without any.
+        answered: labelled tickets that no person answered.
+        answered_accuracy: share of these whose intent was right: the others got a wrong answer.
+    """
+
+    day: date
+    model_version: str
+    tickets: int
+    labelled: int
+    accuracy: float | None = None
+    out_of_scope_recall: float | None = None
+    answered: int = 0
+    answered_accuracy: float | None = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return numbers that plot."""
+        shown: dict[str, Any] = {keys.OPENED_ON: self.day.isoformat(), keys.ROW_COUNT: self.tickets}
+        if not self.model_version:
+            return shown | {keys.NOTE: f"nothing of {self.day} is published"}
+        shares = {name: round(value, 6) for name in _SHARES if (value := getattr(self, name)) is not None}
+        return shown | {keys.MODEL_VERSION: self.model_version, keys.LABELLED: self.labelled, **shares}
+
+
+def measure(lake: Lake, sink: Sink, settings: SupportSettings, as_of: date) -> Quality:
+    """Measure the day whose labels had until `as_of` to arrive; write its row to the lake if it was published.
+
+    Rows of other days that the lake lost are written again.
+    """
+    delay = timedelta(days=settings.label_delay_days)
+    for lost in lake.repair(TABLE):
+        _measured(lake, sink, lost, lost + delay)
+    return _measured(lake, sink, as_of - delay, as_of)
+
+
+def _measured(lake: Lake, sink: Sink, day: date, as_of: date) -> Quality:
+    publication = sink.published(SUPPORT.name, day)
+    if publication is None:
+        return Quality(day, "", 0, 0)
+    columns = ["ticket_id", "intent", "handed_off"]
+    rows = [row for batch in sink.published_rows(publication) for row in batch.select(columns).to_pylist()]
+    found = quality(rows, newest_labels(lake, as_of), day, publication.model_version)
+    values = {name: getattr(found, name) for name in ("tickets", "labelled", "answered", "model_version", *_SHARES)}
+    row = {DAY: day, "judged_on": as_of, **values}
+    lake.replace(TABLE, pa.Table.from_pylist([row], _SCHEMA), by=DAY, first=day, last=day)
+    return found
+
+
+def quality(
+    rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Mapping[str, Any]], day: date, version: str
+) -> Quality:
+    """Return the quality of published rows (ticket_id, intent, handed_off) by the newest labels."""
+    known = [(row, labels[row["ticket_id"]]["intent"]) for row in rows if row["ticket_id"] in labels]
+    right = [row["intent"] == label for row, label in known]
+    outside = [ok for ok, (_, label) in zip(right, known, strict=True) if label == OUT_OF_SCOPE]
+    answered = [ok for ok, (row, _) in zip(right, known, strict=True) if not row["handed_off"]]
+    return Quality(day, version, len(rows), len(known), _share(right), _share(outside), len(answered), _share(answered))
+
+
+def _share(marks: Sequence[bool]) -> float | None:
+    return sum(marks) / len(marks) if marks else None

@@ -1,0 +1,1 @@
+"""Support triage: steps, rules and training of the composition that reads a customer's ticket."""

@@ -1,0 +1,116 @@
+"""The triage composition: which step runs after which, what stands in where one fails, and its golden records."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from models.compose.package import Composition, Part
+from models.support.parts import KnowledgeBase
+from models.text.out_of_scope import OUT_OF_SCOPE
+
+NAME = "triage"
+#: Steps in their order, as inspections list them.
+STEPS = ("language", "linear", "fused", "search", "sentiment", "urgency", "answer", "hand_off")
+_NO_INTENT = {"intent": OUT_OF_SCOPE, "in_scope": False, "confidence": 0.0, "margin": 0.0}
+#: Values where a step failed: a person then answers, whatever the other steps say.
+_FAILED = {
+    "language": {"language": "", "language_confidence": 0.0},
+    "search": {"article_ids": [], "articles": {}},
+    "sentiment": {"sentiment": -1.0},
+    "urgency": {"urgency": 1.0},
+    "answer": {"draft": "", "cited": [], "draft_by": "", "draft_problem": "the language model failed"},
+    "hand_off": {"handed_off": True, "reasons": ["the rule of the hand-off failed"]},
+}
+
+
+def routed(threshold: float, share: float) -> dict[str, Any]:
+    """Return the declaration of the intent: the cheap model first, the dear one where its lead is too small."""
+    return {
+        "kind": "router",
+        "name": "intent",
+        "below": "margin",
+        "thresholds": [threshold],
+        "shares": [share],
+        "steps": ["linear", "fused"],
+    }
+
+
+def alone(child: str) -> dict[str, Any]:
+    """Return the declaration of the intent by one model; the other one answers where it fails."""
+    return {"kind": "fallback", "name": "intent", "steps": [child, "linear" if child == "fused" else "fused"]}
+
+
+def triage(intent: Mapping[str, Any], parts: Mapping[str, Part]) -> Composition:
+    """Build the composition.
+
+    Args:
+        intent: declaration of the intent, by `routed` or `alone`.
+        parts: every step of `STEPS`.
+    """
+    tone = {name: {"step": name, "defaults": _FAILED[name]} for name in ("sentiment", "urgency")}
+    steps = [
+        {"step": "language", "defaults": _FAILED["language"]},
+        {**intent, "defaults": {**_NO_INTENT, "intent_by": ""}},
+        {"step": "search", "defaults": _FAILED["search"]},
+        {"kind": "fan_out", "name": "tone", "branches": tone},
+        {"step": "answer", "defaults": _FAILED["answer"]},
+        {"step": "hand_off", "defaults": _FAILED["hand_off"]},
+    ]
+    return Composition(NAME, {"kind": "sequence", "name": NAME, "steps": steps}, parts)
+
+
+#: Records that a version must answer as when it was saved: of nobody, so that no person is in a package.
+GOLDEN: Sequence[Mapping[str, Any]] = (
+    {"text": "Where is my parcel? It should have been here on Monday.", "history": {}},
+    {"text": "Ich möchte mein Geld zurück, die Tasse ist kaputt angekommen!", "history": {"orders": 1}},
+    {"text": "Comment changer mon mot de passe ?", "history": {"customer_score": 0.95, "customer_score_of": "churn"}},
+)
+
+
+class FixedArticles:
+    """A knowledge base for golden records: articles come and go, and golden answers must stay."""
+
+    version = "golden"
+    _HITS = (
+        {
+            "id": "golden-1",
+            "title": "Delivery and refunds",
+            "body": "A parcel takes three days. Broken goods are refunded within a week. A password is reset by mail.",
+            "language": "en",
+            "score": 1.0,
+        },
+    )
+
+    def search(
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str],  # noqa: ARG002 - every text finds the same
+        *,
+        k: int,
+        spending: object = None,  # noqa: ARG002 - it costs nothing
+    ) -> list[list[Mapping[str, Any]]]:
+        """Return the same articles for each text."""
+        return [list(self._HITS[:k]) for _ in texts]
+
+
+class FixedAnswers:
+    """A language model for golden records: quotes the first document."""
+
+    name = "golden"
+
+    def answer(
+        self,
+        prompt: str,  # noqa: ARG002 - every question has the same answer
+        system: str,  # noqa: ARG002
+        documents: Sequence[tuple[str, str]],
+        *,
+        max_tokens: int,  # noqa: ARG002
+        spending: object,  # noqa: ARG002
+    ) -> str:
+        """Return the first document with its citation."""
+        return f"{documents[0][1]} [{documents[0][0]}]"
+
+
+def rehearsed(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resources with which golden records are answered: what changes outside is replaced."""
+    base: KnowledgeBase = FixedArticles()
+    return {**resources, "knowledge_base": base, "language_model": FixedAnswers()}

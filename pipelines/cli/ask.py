@@ -1,0 +1,69 @@
+"""`tessera ask`: triage of one ticket, by the same composition as at night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from assets.support.answering import Answered, answer
+from models.errors import TesseraError
+from pipelines.cli.console import listing, literal, out
+from pipelines.cli.tables import print_json
+from resources.layout import check_existing
+from resources.stack.loader import active_stack
+from resources.stack.ports import Ports
+
+
+def ask(text: str, customer: str | None, order: str | None, at: str | None, *, as_json: bool) -> None:
+    """Show intent, articles, answer or hand-off with its reasons, cost and the time of each step.
+
+    Raises:
+        TesseraError: the text is empty, `at` is no moment, or there is no champion that can be used.
+    """
+    stack = active_stack()
+    check_existing(stack.home)
+    found = answer(Ports(stack), stack.settings, text, customer, order, _moment(at))
+    if as_json:
+        print_json(found.as_json())
+        return
+    out.print(listing(("what", "value"), _lines(found)))
+    steps = [(name, f"{ms:.1f}", f"{eur:.6f}") for name, ms, eur in found.steps]
+    out.print(listing(("step", "ms", "EUR"), steps))
+
+
+def _moment(at: str | None) -> datetime:
+    if at is None:
+        return datetime.now(UTC)
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        raise TesseraError(
+            f"{at!r} is no moment.", expected="a moment as 2026-03-01T12:30:00, UTC", todo="Correct `--at`."
+        ) from None
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def _lines(found: Answered) -> Iterator[tuple[str, Any]]:
+    row = found.row
+    yield "language", row["language"]
+    yield "intent", f"{row['intent']} ({row['confidence']:.0%}, by {row['intent_by'] or 'none'})"
+    urgency = "unknown" if row["urgency"] is None else f"{row['urgency']:.0%}"
+    yield "urgency, sentiment", f"{urgency}, {row['sentiment']:+.2f}"
+    for article in found.articles:
+        yield "article", f"{article['id']}: {article['title']} ({article['language']})"
+    if row["handed_off"]:
+        yield "hand-off", literal("; ".join(row["reasons"]), "yellow")
+        yield from _draft(found.context)
+    else:
+        yield "answer", row["answer"]
+    yield "cites", ", ".join(row["cited"]) or "nothing"
+    for note in row["notes"]:
+        yield "note", note
+    yield "cost", f"{found.spent_eur:.6f} EUR for {found.calls:g} calls, {found.ms:.0f} ms"
+    yield "version", f"{found.version} of support, index version {found.index_version}"
+
+
+def _draft(context: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    if context["draft"]:
+        yield "draft for the person", context["draft"]

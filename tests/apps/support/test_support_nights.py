@@ -1,0 +1,168 @@
+"""Nights of support: tickets are triaged, published, answered again as they were, and corrected by later labels."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+import pytest
+
+from assets.support.answering import answer, answered, served
+from assets.support.learning import labelled_rows
+from assets.support.performance import TABLE, measure, quality
+from models.contracts import TICKET_LABELS, TICKETS
+from tests.apps.support.support_world import (
+    DAY,
+    SETTINGS,
+    TODAY,
+    SupportHome,
+    at,
+    history,
+    home_after_a_night,
+    label,
+)
+
+VERSIONS = {"model_version", "model_package", "feature_version"}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> SupportHome:
+    return home_after_a_night(tmp_path)
+
+
+def failure(run: dg.ExecuteInProcessResult) -> str:
+    (failed,) = [event for event in run.all_events if event.is_step_failure]
+    error = failed.step_failure_data.error
+    assert error is not None
+    return str((error.cause or error).message)
+
+
+def verdict(run: dg.ExecuteInProcessResult) -> str:
+    found = [
+        one
+        for one in run.get_asset_materialization_events()
+        if one.asset_key == dg.AssetKey(["support", "publication"])
+    ]
+    return str(found[0].materialization.metadata["verdict"].value)
+
+
+def test_a_night_publishes_every_ticket_with_an_answer_or_the_reasons_for_a_person(home: SupportHome) -> None:
+    rows = home.published()
+    assert {id: row["intent"] for id, row in rows.items()} == {
+        "z1": "delivery",
+        "z2": "refund",
+        "z3": "oos",
+        "z4": "login",
+    }
+    assert {id for id, row in rows.items() if row["handed_off"]} == {"z3", "z4"}
+    assert rows["z3"]["reasons"][0] == "it belongs to no known intent"
+    assert rows["z4"]["reasons"][0].startswith("it is urgent with")
+    for row in rows.values():
+        assert (row["answer"] is None) == row["handed_off"] == bool(row["reasons"])
+        assert set(row["cited"]) <= set(row["article_ids"])
+        assert row["cost_eur"] > 0
+    assert "three days" in rows["z1"]["answer"]
+    assert "kb-delivery" in rows["z1"]["cited"]
+    person = json.loads(rows["z4"]["context"])
+    assert person["history"]["last_orders"] == [
+        {"is_return": False, "lines": 1, "order_id": "o-1", "ordered_on": "2025-06-25"}
+    ]
+    assert "reset code" in person["draft"], "a person sees what was not sent"
+
+
+def test_what_each_step_gave_is_in_the_lake(home: SupportHome) -> None:
+    rows = home.lake.scan("support_steps").to_table().to_pylist()
+    listed = [(row["ticket_id"], row["step"]) for row in rows]
+    steps = ["language", "linear", "search", "sentiment", "urgency", "answer", "hand_off"]
+    assert listed == [(ticket["ticket_id"], step) for ticket in TODAY for step in steps]
+    assert {row["state"] for row in rows} == {"ok"}
+    assert {row["customer_id"] for row in rows if row["ticket_id"] == "z1"} == {"c1"}, "an erasure finds them"
+    assert json.loads(rows[1]["output"])["intent"] == "delivery"
+
+
+def test_the_same_night_again_changes_nothing(home: SupportHome) -> None:
+    again = home.night()
+    assert again.success
+    assert verdict(again).startswith("identical to what run")
+    assert home.registry.champion("support") == "1", "no training is due"
+
+
+def test_a_ticket_that_is_asked_again_is_answered_as_at_night(home: SupportHome) -> None:
+    ports, published = home.ports(), home.published()
+    loaded, version = served(ports)
+    for ticket in TODAY:
+        row = published[ticket["ticket_id"]]
+        found = answered(loaded, version, ports, SETTINGS, {**ticket, "ticket_id": "asked"})
+        same = {name: value for name, value in row.items() if name not in {"ticket_id", *VERSIONS}}
+        assert {name: found.row[name] for name in same} == same
+        assert found.version == row["model_version"]
+        assert [name for name, _, _ in found.steps][:3] == ["language", "linear", "search"]
+        assert json.dumps(found.as_json())
+    typed = answer(ports, SETTINGS, TODAY[0]["text"], "c1", None, TODAY[0]["opened_at"])
+    assert typed.row["answer"] == published["z1"]["answer"]
+
+
+def test_a_home_without_labels_publishes_nothing_and_says_why(tmp_path: Path) -> None:
+    home = SupportHome(tmp_path)
+    home.write(TICKETS, TODAY)
+    run = home.night()
+    assert not run.success
+    assert "No ticket that was opened from 2024-07-01 to 2025-06-30 has a label" in failure(run)
+    assert home.sink.published("support", DAY) is None
+    asked, known = history()
+    home.write(TICKETS, [*asked[:60], *TODAY])
+    home.write(TICKET_LABELS, known[:60])
+    assert "60 tickets have a label by now; the newest 20% of them, 12, are too few" in failure(home.night())
+    assert home.registry.champion("support") is None
+
+
+def test_a_day_without_tickets_is_published_empty(home: SupportHome) -> None:
+    night = home.night(day=DAY + timedelta(days=1))
+    assert night.success, failure(night)
+    assert home.published(DAY + timedelta(days=1)) == {}
+
+
+def test_a_correction_counts_from_the_next_training_on(home: SupportHome) -> None:
+    _, known = history()
+    own, before = SETTINGS.support, labelled_rows(home.lake, SETTINGS.support, DAY)
+    first = known[0]["ticket_id"]
+    home.write(TICKET_LABELS, [*known, label(first, "cancel", at(DAY + timedelta(days=1)))])
+
+    def intent(rows: pa.Table) -> str:
+        return {row["ticket_id"]: row["intent"] for row in rows.to_pylist()}[first]
+
+    assert intent(labelled_rows(home.lake, own, DAY).rows) == intent(before.rows) == known[0]["intent"] != "cancel"
+    assert intent(labelled_rows(home.lake, own, DAY + timedelta(days=1)).rows) == "cancel"
+
+
+def test_a_day_is_measured_when_its_labels_have_arrived_and_corrections_count(home: SupportHome) -> None:
+    _, known = history()
+    later = at(DAY + timedelta(days=3))
+    said = [label("z1", "delivery", later), label("z2", "cancel", later), label("z3", "oos", later)]
+    home.write(TICKET_LABELS, [*known, *said])
+    own, week = SETTINGS.support, DAY + timedelta(days=7)
+    assert (measure(home.lake, home.sink, own, week).accuracy, measure(home.lake, home.sink, own, week).labelled) == (
+        2 / 3,
+        3,
+    )
+    home.write(TICKET_LABELS, [*known, *said, label("z2", "refund", later + timedelta(days=1))])
+    found = measure(home.lake, home.sink, own, week)
+    assert (found.accuracy, found.out_of_scope_recall, found.answered, found.answered_accuracy) == (1, 1, 2, 1)
+    (row,) = home.lake.scan(TABLE).to_table().to_pylist()
+    assert (row["opened_on"], row["tickets"], row["accuracy"]) == (DAY, 4, 1.0)
+    assert measure(home.lake, home.sink, own, DAY + timedelta(days=30)).metadata()["note"].startswith("nothing of")
+
+
+def test_no_share_is_invented_where_no_label_is() -> None:
+    found = quality([{"ticket_id": "a", "intent": "x", "handed_off": True}], {}, DAY, "1")
+    assert (found.accuracy, found.out_of_scope_recall, found.answered_accuracy, found.labelled) == (None, None, None, 0)
+
+
+def test_another_embedder_is_a_reason_to_train(home: SupportHome) -> None:
+    from assets.support.learning import embedder_changed
+    from resources.embedder.hashed import HashedEmbedderConfig
+
+    assert embedder_changed(home.registry, "1", HashedEmbedderConfig(dimension=128).open()) == ""
+    says = embedder_changed(home.registry, "1", HashedEmbedderConfig(dimension=64).open())
+    assert says.startswith("version 1 was trained on vectors of hashed-ngrams")
