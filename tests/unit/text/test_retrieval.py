@@ -40,6 +40,13 @@ def test_a_document_is_found_by_its_own_words() -> None:
     assert [hits[0].document for hits in found] == [0, 2, 1]
 
 
+def test_bm25_decides_as_in_a_vector_index_if_it_has_all_the_weight() -> None:
+    queries = ["lost parcel", "pasword mails", "refunds"]
+    scores = Bm25Index(DOCUMENTS).scores(queries)
+    found = HybridRetriever(DOCUMENTS, EMBEDDER, weight=1e9).search(queries, 1)
+    assert [hits[0].document for hits in found] == scores.argmax(axis=1).tolist() == [0, 2, 1]
+
+
 def test_a_long_document_is_as_near_as_its_nearest_passage() -> None:
     long = " ".join(["Nothing of interest is said in this sentence about weather."] * 30 + ["The parcel was lost."])
     index = PassageIndex([long, "The weather is nice."], EMBEDDER)
