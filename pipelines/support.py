@@ -7,6 +7,7 @@ import dagster as dg
 from assets.support import assets as support
 from assets.support.app import SUPPORT
 from pipelines import automation
+from pipelines.overdue import overdue
 from resources.stack.loader import Stack
 
 _ROWS = (
@@ -36,7 +37,7 @@ def definitions(stack: Stack) -> dg.Definitions:
     """Assets, jobs and schedules of support triage."""
     after = timedelta(minutes=45)
     night, monday = "Every night: the day that just ended.", "Every Monday: a challenger for the champion."
-    needs = ("tickets", "ticket_labels", "articles")
+    needs = SUPPORT.made_from
     return dg.Definitions(
         assets=automation.assets_of(support, stack, nightly_after=after),
         jobs=[NIGHTLY, TRAINING, automation.checks_of(SUPPORT, support)],
@@ -46,4 +47,5 @@ def definitions(stack: Stack) -> dg.Definitions:
                 TRAINING, stack, monday, weekday=1, after=after + timedelta(hours=2, minutes=30), needs=needs
             ),
         ],
+        sensors=[overdue(SUPPORT, stack, after)],
     )
