@@ -1,11 +1,13 @@
 """The interface of an embedder, and the identity that an index stores with its vectors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.text.probing import is_same_digest
 
 #: float32, one row per text.
 Embeddings = NDArray[np.float32]
@@ -17,8 +19,8 @@ class EmbedderIdentity:
 
     Attributes:
         name: of the model, as people know it.
-        digest: of the weights, hexadecimal; of the settings for an embedder without weights; "" if it cannot be known,
-            as behind an endpoint.
+        digest: of the weights, hexadecimal; of the settings for an embedder without weights; behind an endpoint, of the
+            vectors of some texts (`models.text.probing`).
         dimension: of a vector.
         is_normalised: vectors have unit length, so that dot product and cosine similarity are the same.
     """
@@ -27,6 +29,10 @@ class EmbedderIdentity:
     digest: str
     dimension: int
     is_normalised: bool = True
+
+    def is_same(self, other: "EmbedderIdentity") -> bool:
+        """Return True if vectors of both can be compared."""
+        return replace(self, digest="") == replace(other, digest="") and is_same_digest(self.digest, other.digest)
 
 
 class Embedder(Protocol):

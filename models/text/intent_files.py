@@ -56,7 +56,7 @@ def read_embedding(folder: Path, identity: Mapping[str, Any], embedder: Embedder
     from sklearn.linear_model import LogisticRegression
 
     needed = EmbedderIdentity(**identity)
-    if embedder.identity != needed:
+    if not needed.is_same(embedder.identity):
         raise TesseraError(
             f"The intent model was trained on vectors of {needed.name!r} ({needed.dimension} numbers, digest "
             f"{needed.digest[:12]!r}), and the profile's embedder is {embedder.identity.name!r} "

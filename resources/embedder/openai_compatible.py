@@ -19,7 +19,7 @@ from resources.health import Health
 
 
 class OpenAIEmbedder(Embedder):
-    """An embedder behind a service. Its weights have no digest: the service may change them under the same name."""
+    """An embedder behind a service, which may change its weights under the same name: the digest is not known here."""
 
     is_remote: ClassVar[bool] = True
 

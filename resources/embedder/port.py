@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from models.compose.budget import Spending
 from models.compose.cache import MemoryCache
 from models.text.embedder import EmbedderIdentity, Embeddings
 from models.text.pii import redact
+from models.text.probing import PROBES, probed_digest
 from resources.calls.guard import Answered, Guard
 from resources.calls.policy import CallPolicy
 from resources.calls.usage import Usage
@@ -34,7 +37,7 @@ class Embedder(ABC):
     @property
     @abstractmethod
     def identity(self) -> EmbedderIdentity:
-        """Name, digest and dimension; an index stores it and refuses the vectors of another one."""
+        """Name, digest and dimension; digest "" if the weights cannot be read, as behind an endpoint."""
 
     @abstractmethod
     def embed_once(self, texts: Sequence[str], timeout_seconds: float) -> Answered[Embeddings]:
@@ -59,8 +62,21 @@ class GuardedEmbedder:
 
     @property
     def identity(self) -> EmbedderIdentity:
-        """That of the adapter."""
-        return self._adapter.identity
+        """Name, digest and dimension; an index stores it and refuses the vectors of another one.
+
+        If the weights cannot be read, some texts are embedded when it is first asked for.
+
+        Raises:
+            CallFailed: the model gives no vectors.
+        """
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> EmbedderIdentity:
+        known = self._adapter.identity
+        if known.digest:
+            return known
+        return replace(known, digest=probed_digest(f"{known.name}\0{known.dimension}", self.embed(PROBES)))
 
     @property
     def usage(self) -> Usage:
@@ -90,7 +106,7 @@ class GuardedEmbedder:
             if self._policy.cache_entries:
                 self._cache.put({text: {"vector": vector} for text, vector in added.items()})
         if not sent:
-            return np.empty((0, self.identity.dimension), np.float32)
+            return np.empty((0, self._adapter.identity.dimension), np.float32)
         return np.stack([vectors[text] for text in sent])
 
     def check(self) -> Health:

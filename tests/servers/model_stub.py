@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from models.text.embedder import Embeddings
 from models.text.hashed import HashedEmbedder
 
 DIMENSION = 32
@@ -36,12 +37,14 @@ class ModelStub:
     headers: list[dict[str, str]] = field(default_factory=list)
     faults: deque[Fault] = field(default_factory=deque)
     answers: deque[str] = field(default_factory=deque)
+    #: Changes the vectors of the embedder, as other weights do.
+    embedded: Callable[[Embeddings], Embeddings] = lambda vectors: vectors
 
     def answer(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
         """Return the body of a good answer."""
         if path.endswith("/embeddings"):
             _check("openai.types.embedding_create_params", "EmbeddingCreateParams", asked)
-            vectors = HashedEmbedder(DIMENSION).embed(asked["input"]) * 3
+            vectors = self.embedded(HashedEmbedder(DIMENSION).embed(asked["input"])) * 3
             data = [{"object": "embedding", "index": n, "embedding": one.tolist()} for n, one in enumerate(vectors)]
             usage = {"prompt_tokens": 7 * len(data), "total_tokens": 7 * len(data)}
             return {"object": "list", "model": asked["model"], "data": data[::-1], "usage": usage}

@@ -10,13 +10,16 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from assets.stages.vector_index.build import VectorIndexPlan, build_index
+from assets.stages.vector_index.build import BuiltIndex, VectorIndexPlan, build_index
 from assets.stages.vector_index.recall_gate import RecallGate
 from models.errors import RefusedValue, TesseraError
 from models.vectors.spec import IndexSpec, VectorSpace
+from resources.embedder.openai_compatible import OpenAIEmbedderConfig
+from resources.embedder.port import GuardedEmbedder
 from resources.stack.ports import VectorsResource
 from resources.vectors.port import Vectors
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
+from tests.servers.model_stub import DIMENSION, model_stub
 
 SPACE = VectorSpace(embedder="toy", digest="1", dimension=8, metric="cosine")
 SPEC = IndexSpec(space=SPACE, payload={"lang": "text"}, subject="customer")
@@ -155,3 +158,33 @@ def test_it_is_an_asset_of_a_run(tmp_path: Path) -> None:
 def test_an_index_without_rows_is_served(store: Vectors) -> None:
     assert build_index(store, articles(), plan(Toy())).rows == 0
     assert store.open("articles").match(["one"]) == [[]]
+
+
+def test_an_index_of_an_endpoint_refuses_vectors_of_another_model_behind_the_same_name(store: Vectors) -> None:
+    draw, rotation = np.random.default_rng(3), np.linalg.qr(np.random.default_rng(4).normal(size=(DIMENSION,) * 2))[0]
+
+    def opened() -> tuple[GuardedEmbedder, VectorSpace]:
+        found = OpenAIEmbedderConfig(url=f"{stub.url}/v1", model="small", dimension=DIMENSION).open()
+        name = found.identity
+        return found, VectorSpace(embedder=name.name, digest=name.digest, dimension=name.dimension, metric="cosine")
+
+    def build() -> BuiltIndex:
+        embedder, space = opened()
+        spec = IndexSpec(space=space, payload={"lang": "text"}, subject="customer")
+        return build_index(
+            store, articles("router light", "an invoice"), VectorIndexPlan("articles", spec, embedder.embed)
+        )
+
+    with model_stub() as stub:
+        assert (build().number, build().is_new) == (1, False)
+        # Rounding errors of a service, which differ from call to call.
+        stub.embedded = lambda vectors: (vectors + 0.002 * draw.normal(size=vectors.shape)).astype(np.float32)
+        embedder, space = opened()
+        assert store.open("articles").search(embedder.embed(["router"]), space)[0][0].id == "a0"
+        assert not build().is_new, "and nothing is embedded again"
+        stub.embedded = lambda vectors: (vectors @ rotation).astype(np.float32)
+        embedder, changed = opened()
+        with pytest.raises(TesseraError, match="cannot be compared") as refused:
+            store.open("articles").search(embedder.embed(["router"]), changed)
+        assert all(repr(one.digest) in refused.value.what for one in (store.version("articles").spec.space, changed))
+        assert (build().number, build().is_new) == (2, False)

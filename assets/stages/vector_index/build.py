@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +98,7 @@ def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltI
             was, and the version is removed.
         RefusedValue: a row does not fit the description.
     """
+    plan = _in_served_space(store, plan)
     wanted, embedded = _with_vectors(store, _with_digests(rows, plan), plan)
     wanted = _kept(store, wanted, plan.spec)
     current = store.current(plan.collection)
@@ -110,6 +111,16 @@ def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltI
     removed = store.vacuum(plan.collection, keep=plan.keep)
     copied = 0 if "vector" in rows.schema.names else len(wanted) - embedded
     return BuiltIndex(number, len(wanted), embedded, copied, found, True, removed)
+
+
+def _in_served_space(store: Vectors, plan: VectorIndexPlan) -> VectorIndexPlan:
+    """Return the plan in the served version's space if it is the same: digests of an endpoint may differ a little."""
+    if store.current(plan.collection) is None:
+        return plan
+    served = store.version(plan.collection).spec.space
+    if served.is_same(plan.spec.space):
+        return replace(plan, spec=plan.spec.model_copy(update={"space": served}))
+    return plan
 
 
 def _with_digests(rows: pa.Table, plan: VectorIndexPlan) -> pa.Table:
