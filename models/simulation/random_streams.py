@@ -57,6 +57,13 @@ class Purpose(IntEnum):
     TERMINAL_Y = 38
     NEGATIVE_AMOUNT = 39
     NO_TERMINAL = 40
+    ORDER_TICKET = 41
+    RETURN_TICKET = 42
+    CUSTOMER_TICKET = 43
+    GUEST_TICKET = 44
+    LANGUAGE = 45
+    BLANK_TEXT = 46
+    ARTICLE = 47
 
 
 def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.uint64]:

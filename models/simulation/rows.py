@@ -3,6 +3,7 @@
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
+import json
 from datetime import date
 
 import numpy as np
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.contracts import CUSTOMERS, DELIVERED_ON, ORDERS, ORIGINAL, PAYMENT_LABELS, PAYMENTS, PRODUCTS
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
 from models.simulation.catalogue import CATEGORIES, Catalogue
 from models.simulation.customer_behaviour import COUNTRIES
 from models.simulation.orders import Lines
@@ -23,8 +24,9 @@ _IDS_A_DAY = 10_000_000
 _EPOCH = date(1970, 1, 1).toordinal()
 _ORIGINAL = pa.field(ORIGINAL, pa.string())
 
-_CONTRACTS = (ORDERS, CUSTOMERS, PRODUCTS, PAYMENTS, PAYMENT_LABELS)
-SCHEMAS: dict[str, pa.Schema] = {contract.table: contract.lake_schema() for contract in _CONTRACTS}
+#: Columns of free text, whose signs JSON escapes.
+_FREE_TEXTS = ("text", "title", "body")
+SCHEMAS: dict[str, pa.Schema] = {table: contract.lake_schema() for table, contract in CONTRACTS.items()}
 
 
 def empty(table: str) -> pa.Table:
@@ -43,28 +45,28 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
     columns = [
         pc.binary_join_element_wise(order, _padded(lines.line + 1, 2), "-"),
         order,
-        _customer_id(lines.customer),
+        customer_id_column(lines.customer),
         _product_id(lines.product),
-        _moment(lines.day, lines.second),
+        moment_column(lines.day, lines.second),
         pa.array(lines.quantity, pa.int32()),
         pa.array(lines.unit_price),
         _same(CURRENCY, len(lines.day)),
         _chosen(COUNTRIES, lines.country),
         pa.array(lines.is_return),
-        _date(np.broadcast_to(delivered_on, lines.day.shape)),
+        date_column(np.broadcast_to(delivered_on, lines.day.shape)),
     ]
     return pa.table(columns, schema=SCHEMAS["orders"])
 
 
 def customers(who: Customers, delivered_on: Integers | int) -> pa.Table:
     """Return customers as rows, delivered on the given day numbers."""
-    ids = _customer_id(who.number)
+    ids = customer_id_column(who.number)
     columns = [
         ids,
         _chosen(COUNTRIES, who.country),
-        _date(who.joined),
+        date_column(who.joined),
         pc.binary_join_element_wise(ids, "example.com", "@"),
-        _date(np.broadcast_to(delivered_on, who.number.shape)),
+        date_column(np.broadcast_to(delivered_on, who.number.shape)),
     ]
     return pa.table(columns, schema=SCHEMAS["customers"])
 
@@ -76,7 +78,7 @@ def products(catalogue: Catalogue, which: Integers, delivered_on: int) -> pa.Tab
         _chosen(CATEGORIES, catalogue.category(which)),
         pa.array(catalogue.list_price(which)),
         _same(CURRENCY, len(which)),
-        _date(np.full(len(which), delivered_on)),
+        date_column(np.full(len(which), delivered_on)),
     ]
     return pa.table(columns, schema=SCHEMAS["products"])
 
@@ -85,11 +87,11 @@ def payments(paid: Paid, delivered_on: int) -> pa.Table:
     """Payments as rows, delivered on one day."""
     columns = [
         _transaction_id(paid),
-        _customer_id(paid.customer),
+        customer_id_column(paid.customer),
         pc.binary_join_element_wise("t", _padded(paid.terminal, 5), ""),
-        _moment(paid.day, paid.second),
+        moment_column(paid.day, paid.second),
         pa.array(paid.amount),
-        _date(np.full(len(paid.day), delivered_on)),
+        date_column(np.full(len(paid.day), delivered_on)),
     ]
     return pa.table(columns, schema=SCHEMAS["payments"])
 
@@ -97,7 +99,12 @@ def payments(paid: Paid, delivered_on: int) -> pa.Table:
 def payment_labels(paid: Paid) -> pa.Table:
     """Build the fraud labels of the payments, delivered when they become known."""
     known = paid.day + LABEL_DAYS
-    columns = [_transaction_id(paid), pa.array(paid.scenario > 0), _moment(known, paid.second), _date(known)]
+    columns = [
+        _transaction_id(paid),
+        pa.array(paid.scenario > 0),
+        moment_column(known, paid.second),
+        date_column(known),
+    ]
     return pa.table(columns, schema=SCHEMAS["payment_labels"])
 
 
@@ -109,7 +116,7 @@ def with_original(table: pa.Table, quantity_text: list[pa.Array | pa.ChunkedArra
     table = table.combine_chunks()
     pieces: list[pa.Array | pa.Scalar] = []
     for place, field in enumerate(field for field in table.schema if field.name != DELIVERED_ON):
-        value = _json(table[field.name])
+        value = _escaped(table[field.name]) if field.name in _FREE_TEXTS else _json(table[field.name])
         if field.name == "quantity" and quantity_text is not None:
             text = pa.concat_arrays([piece for part in quantity_text for piece in _pieces(part)])
             value = pc.if_else(pc.is_valid(text), _json(text), value)
@@ -122,7 +129,7 @@ def _pieces(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
 
 
 def _json(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """Each value as JSON; texts of this shop hold nothing that JSON would escape."""
+    """Each value as JSON; ids and names of this shop hold nothing that JSON would escape."""
     if pa.types.is_timestamp(column.type):
         column = pc.replace_substring(column.cast(pa.string()), " ", "T")
     text = column.cast(pa.string())
@@ -131,7 +138,13 @@ def _json(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     return pc.fill_null(text, "null")
 
 
-def _customer_id(number: Integers) -> pa.Array:
+def _escaped(column: pa.ChunkedArray) -> pa.Array:
+    """Each text as JSON, which keeps letters of all languages."""
+    return pa.array([json.dumps(text, ensure_ascii=False) for text in column.to_pylist()], pa.string())
+
+
+def customer_id_column(number: Integers) -> pa.Array:
+    """Return customers' numbers as ids."""
     return pc.binary_join_element_wise("u", _padded(number, 8), "")
 
 
@@ -146,7 +159,8 @@ def _transaction_id(paid: Paid) -> pa.Array:
     return pa.array(dates[place] * _IDS_A_DAY + paid.number)
 
 
-def _moment(day: Integers, second: Integers) -> pa.Array:
+def moment_column(day: Integers, second: Integers) -> pa.Array:
+    """Return day numbers and seconds of the day as timestamps, UTC."""
     return pa.array((day - _EPOCH) * 86_400_000_000 + second * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
 
 
@@ -162,5 +176,6 @@ def _same(value: str, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value), rows)
 
 
-def _date(day: NDArray[np.int64]) -> pa.Array:
+def date_column(day: NDArray[np.int64]) -> pa.Array:
+    """Return day numbers as dates."""
     return pa.array((day - _EPOCH).astype(np.int32)).cast(pa.date32())

@@ -20,6 +20,7 @@ from models.simulation.orders import Lines, Orders
 from models.simulation.payments import LABEL_DAYS, Paid, Payments
 from models.simulation.population import Population
 from models.simulation.random_streams import Integers
+from models.simulation.support.desk import SupportDesk
 
 _LATEST_DELIVERY_DAYS = 3
 _DEFECTS: tuple[Defect, ...] = get_args(Defect)
@@ -42,6 +43,7 @@ class Shop:
         self._catalogue = Catalogue(seed, self._first)
         self._orders = Orders(seed, self._population, self._catalogue)
         self.payments = Payments(seed, self._population)
+        self.support = SupportDesk(seed, self._population, self._catalogue, self._orders, defects)
         self._happened = lru_cache(maxsize=8)(self._orders.happened)
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
 
@@ -56,6 +58,9 @@ class Shop:
             "products": self._delivered_products,
             "payments": self._delivered_payments,
             "payment_labels": self._delivered_labels,
+            "tickets": self.support.delivered_tickets,
+            "ticket_labels": self.support.delivered_labels,
+            "articles": self.support.delivered_articles,
         }
         return makers[table](day.toordinal())
 
@@ -74,12 +79,21 @@ class Shop:
         parts = [rows.payments(self.payments.happened(day), day) for day in _days(first, last)]
         return pa.concat_tables([rows.empty("payments"), *parts])
 
+    def ticket_truth(self, first: date, last: date) -> pa.Table:
+        """Return what is true of the tickets opened on `first`..`last` (`models.simulation.support.desk.TRUTH`).
+
+        Intents, language, urgency, the articles that answer them, and the likeliest intent for whoever knows the laws
+        of the shop: the mean of its chance is the best reachable accuracy. None of it is delivered.
+        """
+        return self.support.truth(_days(first, last))
+
     def defect_counts(self, table: str, first: date, last: date) -> dict[str, int]:
         """Count the rows delivered on `first`..`last` that a contract must quarantine, by defect; {} if there are none.
 
         A line re-delivered on `first` counts: it is a duplicate for readers that also have the day before `first`.
         """
-        faults = {"orders": self._faults, "payments": self._payment_faults}.get(table, lambda _: ())
+        makers = {"orders": self._faults, "payments": self._payment_faults, "tickets": self.support.faults}
+        faults = makers.get(table, lambda _: ())
         counts: Counter[str] = Counter()
         for day in _days(first, last):
             counts.update({defect: int(mask.sum()) for defect, _, mask in faults(day)})

@@ -23,7 +23,7 @@ class SimulatedSource(Source):
         self.shop, self._first_day, self._settings = shop, first_day, settings
 
     def tables(self) -> frozenset[str]:
-        """Orders, customers, products, card payments and their labels."""
+        """Every contracted table."""
         return frozenset(SCHEMAS)
 
     def identity(self, table: str) -> Identity | None:  # noqa: ARG002 - all tables are of one shop
@@ -91,6 +91,9 @@ class SimulatedSourceConfig(dg.Config):
     no_terminal_share: float = Field(
         default=0.002, ge=0, le=1, description="Share of payments that come once more without a terminal."
     )
+    blank_text_share: float = Field(
+        default=0.002, ge=0, le=1, description="Share of support tickets that come once more with a blank text."
+    )
 
     @field_validator("first_day")
     @classmethod
@@ -109,6 +112,7 @@ class SimulatedSourceConfig(dg.Config):
             late=self.late_share,
             negative_amount=self.negative_amount_share,
             no_terminal=self.no_terminal_share,
+            blank_text=self.blank_text_share,
         )
         first_day = date.fromisoformat(self.first_day)
         shop = Shop(self.customers, self.seed, first_day, shares)

@@ -1,0 +1,38 @@
+"""What agents have said of tickets by a moment: of each ticket the newest statement."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types.
+
+from datetime import datetime
+
+import polars as pl
+import pyarrow as pa
+
+#: Columns of `newest_labels`.
+NEWEST = pa.schema(
+    [
+        pa.field("ticket_id", pa.string()),
+        pa.field("intent", pa.string()),
+        pa.field("urgent", pa.bool_()),
+        pa.field("handed_off", pa.bool_()),
+        pa.field("labelled_at", pa.timestamp("us", "UTC")),
+    ]
+)
+_FLAGS = ("urgent", "handed_off")
+
+
+def newest_labels(labels: pa.Table, moment: datetime) -> pa.Table:
+    """Return what is known of each ticket at a moment, ascending by ticket (`NEWEST`).
+
+    The newest row counts; a flag that it leaves open keeps what an earlier row said of it.
+
+    Args:
+        labels: columns of the contract `ticket_labels`, in any order.
+        moment: UTC; rows from that moment on are not known yet.
+    """
+    known = pl.DataFrame(labels.select(NEWEST.names)).filter(pl.col("labelled_at") < moment)
+    newest = known.sort("ticket_id", "labelled_at").group_by("ticket_id", maintain_order=True)
+    said = newest.agg("intent", *_FLAGS, "labelled_at")
+    last = [pl.col(name).list.last() for name in ("intent", "labelled_at")]
+    flags = [pl.col(name).list.drop_nulls().list.last() for name in _FLAGS]
+    return said.with_columns(*last, *flags).to_arrow().cast(NEWEST)
