@@ -1,4 +1,4 @@
-"""What agents have said of tickets by a moment: of each ticket the newest statement."""
+"""Labels of tickets as they are known at a moment: of each ticket the newest."""
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types.

@@ -23,7 +23,7 @@ _AT_SECOND = 5 * 3600
 
 @dataclass(frozen=True)
 class Topic:
-    """What an article is about: an intent, in one language, perhaps for business customers."""
+    """Subject of an article: an intent, in one language, perhaps for business customers."""
 
     intent: str
     language: str

@@ -1,4 +1,4 @@
-"""What agents say of tickets, days later: mostly right, sometimes another intent, sometimes put right after that."""
+"""Labels of the tickets by agents, days later: mostly right, sometimes another intent, sometimes put right after."""
 
 from dataclasses import dataclass
 

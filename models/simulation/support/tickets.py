@@ -133,7 +133,7 @@ class Ticket:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Who writes, before anything is written."""
+    """The writer of a ticket, and the situation, before anything is written."""
 
     key: int
     customer: int
