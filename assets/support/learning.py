@@ -17,9 +17,9 @@ from assets.stages.composition_training import ComposedCandidate
 from assets.stages.cutoff_training import stored
 from assets.stages.promotion import composed_champions
 from assets.support.app import SUPPORT
-from models.contracts import DELIVERED_ON
 from models.errors import TesseraError
 from models.settings import SupportSettings
+from models.text.ticket_labels import NEWEST, labels_at
 from resources.embedder.port import GuardedEmbedder
 from resources.lake.port import Lake
 from resources.registry.port import Registry
@@ -102,13 +102,14 @@ def known_tickets(lake: Lake, first: date, as_of: date) -> list[dict[str, Any]]:
 
 
 def newest_labels(lake: Lake, as_of: date) -> dict[str, dict[str, Any]]:
-    """Return the newest label of each ticket that was given and delivered by the end of `as_of`."""
+    """Return the newest label of each ticket that was given and delivered by the end of `as_of`.
+
+    Where it says nothing of urgency, what an earlier label says counts.
+    """
     if not lake.exists("ticket_labels"):
         return {}
-    given = pc.field("labelled_at") <= pa.scalar(datetime.combine(as_of, time.max, UTC))
-    columns = ["ticket_id", "intent", "urgent", "labelled_at", DELIVERED_ON]
-    rows = lake.scan("ticket_labels", last=as_of).to_table(columns=columns, filter=given).to_pylist()
-    rows.sort(key=lambda row: (row["labelled_at"], row[DELIVERED_ON]))
+    delivered = lake.scan("ticket_labels", last=as_of).to_table(columns=NEWEST.names)
+    rows = labels_at(delivered, datetime.combine(as_of + timedelta(days=1), time(), UTC)).to_pylist()
     return {row["ticket_id"]: {name: row[name] for name in ("intent", "urgent", "labelled_at")} for row in rows}
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 import polars as pl
 import pyarrow as pa
 
-#: Columns of `newest_labels`.
+#: Columns of `labels_at`.
 NEWEST = pa.schema(
     [
         pa.field("ticket_id", pa.string()),
@@ -21,7 +21,7 @@ NEWEST = pa.schema(
 _FLAGS = ("urgent", "handed_off")
 
 
-def newest_labels(labels: pa.Table, moment: datetime) -> pa.Table:
+def labels_at(labels: pa.Table, moment: datetime) -> pa.Table:
     """Return what is known of each ticket at a moment, ascending by ticket (`NEWEST`).
 
     The newest row counts; a flag that it leaves open keeps what an earlier row said of it.

@@ -24,7 +24,7 @@ from models.simulation.support.tickets import Ticket
 from models.simulation.support.wordings import LANGUAGES, Draws, wordings
 from models.text.articles import newest_articles
 from models.text.pii import find_pii
-from models.text.ticket_labels import newest_labels
+from models.text.ticket_labels import labels_at
 
 FIRST = date(2025, 1, 1)
 DAYS = 160
@@ -127,9 +127,9 @@ def test_the_best_reachable_accuracy_is_at_most_95_percent_and_is_what_the_likel
     assert truth()["best_chance"].to_numpy() == pytest.approx(chances.max(axis=1))
 
 
-def test_newest_labels_are_as_often_right_as_the_laws_say() -> None:
+def test_labels_at_are_as_often_right_as_the_laws_say() -> None:
     at = datetime(2026, 6, 1, tzinfo=UTC)
-    newest = pl.DataFrame(newest_labels(pa.table(kept("ticket_labels")), at)).join(truth(), on="ticket_id")
+    newest = pl.DataFrame(labels_at(pa.table(kept("ticket_labels")), at)).join(truth(), on="ticket_id")
     agreed = (newest["intent"] == newest["intent_right"]).mean()
     assert 0.965 < float(agreed or 0) < 0.999
     best = best_accuracy(label_chances(drawn()))
@@ -267,5 +267,5 @@ def test_the_newest_label_counts_and_keeps_flags_that_it_leaves_open(rows: list[
             before = expected.get(row["ticket_id"], {})
             expected[row["ticket_id"]] = {n: before.get(n) if value is None else value for n, value in row.items()}
     schema = pa.schema([f for f in CONTRACTS["ticket_labels"].lake_schema() if f.name != "delivered_on"])
-    found = newest_labels(pa.Table.from_pylist(rows, schema), moment).to_pylist()
+    found = labels_at(pa.Table.from_pylist(rows, schema), moment).to_pylist()
     assert found == [expected[id] for id in sorted(expected)]
