@@ -130,8 +130,10 @@ def fit_embedding_intents(
     """Return a head of at least two labels on the vectors of an embedder, whose weights stay as they are."""
     from sklearn.linear_model import LogisticRegression
 
-    head = LogisticRegression(C=inverse_penalty, max_iter=1000)
-    return EmbeddingIntents(embedder, head.fit(embedder.embed(texts), np.array(labels)))
+    head = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(embedder.embed(texts), np.array(labels))
+    # As it is read from files: another order in memory, or float32, would round otherwise.
+    head.coef_, head.intercept_ = (np.ascontiguousarray(one, np.float64) for one in (head.coef_, head.intercept_))
+    return EmbeddingIntents(embedder, head)
 
 
 def _scores_of(classifier: Any, rows: Any) -> Scores:

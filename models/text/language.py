@@ -58,14 +58,8 @@ class LanguageDetector:
 @lru_cache(maxsize=8)
 def _identifier(languages: tuple[str, ...]) -> Any:
     """Return the classifier of these languages; its model takes a second to read."""
-    try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
-    except ImportError:
-        raise TesseraError(
-            "The package 'py3langid' is not installed, which detects languages.",
-            expected="the extra `text`",
-            todo="Run `make setup-text`.",
-        ) from None
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     unknown = sorted(set(languages) - set(identifier.labels))
     if unknown:

@@ -42,6 +42,8 @@ from tests.apps.support.support_world import (
 from tests.servers.model_stub import model_stub
 from tests.small_shop import ChosenSettings, FolderRegistryIn
 
+#: One worker makes the home once.
+pytestmark = pytest.mark.xdist_group("support home")
 OWN = SETTINGS.support
 DELIVERY = TODAY[0]
 

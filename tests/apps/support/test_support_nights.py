@@ -23,6 +23,8 @@ from tests.apps.support.support_world import (
     label,
 )
 
+#: One worker makes the home once.
+pytestmark = pytest.mark.xdist_group("support home")
 VERSIONS = {"model_version", "model_package", "feature_version"}
 
 

@@ -293,3 +293,21 @@ def test_outputs_of_each_step_are_kept_on_request() -> None:
         ("a", [{"y": 2.0}]),
         ("b", [{"z": 2.0}]),
     ]
+
+
+def test_the_log_says_what_became_of_each_record_where_the_call_names_a_key() -> None:
+    """Through a router, a step that cannot take every record, and a cache; no step takes the key."""
+    cheap = answering("cheap", raises=by_value(3))
+    dear = answering("dear", cached=True, version="1")
+    call = new_call(keep_outputs=True, key="id", cache=MemoryCache())
+    named = ROW.plus(fields("Named", {"id": "text"}))
+    batch = from_records([{"id": f"r{x}", "x": float(x)} for x in (1, 2, 3, 4)], named)
+    Router("route", [cheap, dear], Below("confidence", (2.0,))).run(batch, call)
+    seen = {}
+    for run in call.log:
+        assert run.keys is not None
+        assert run.outcome is not None
+        kept = [run.keys[place] for place in run.outcome.places()]
+        lost = [run.keys[place] for place in run.outcome.failures]
+        seen[run.step] = (kept, lost, run.outcome.batch["confidence"].tolist())
+    assert seen == {"cheap": (["r1", "r2", "r4"], ["r3"], [1, 2, 4]), "dear": (["r1", "r3"], [], [1, 3])}
