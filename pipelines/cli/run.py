@@ -25,6 +25,7 @@ from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
 from resources.home import only_one
 from resources.stack.loader import Stack, active_stack
+from resources.stack.ports import Ports
 
 _UNEXPECTED = " (unexpected: --verbose shows where)"
 
@@ -87,7 +88,7 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
     """End runs whose process is gone, and report which; `serving` as in `end_lost_runs`."""
     logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the log would say the same once more
-    for sentence in end_lost_runs(instance, stack.open("notifier"), serving=serving).sentences():
+    for sentence in end_lost_runs(instance, Ports(stack).notifier, serving=serving).sentences():
         err.print(f"Note: {sentence}")
     logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
 

@@ -16,10 +16,12 @@ from typing_extensions import override
 from models.errors import TesseraError
 from resources.health import Health
 from resources.notifier.notice import notice_json
-from resources.notifier.port import ErasableNotifier, Level
+from resources.notifier.port import NOTICE, ErasableNotifier, Level
 
 _LOGGER = logging.getLogger(__name__)
 _WAIT_SECONDS = 30.0
+#: In which a notice that is delivered once more is looked for.
+_NEWEST_BYTES = 1_000_000
 _SEVERITY: dict[Level, int] = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -37,6 +39,8 @@ class LogNotifier(ErasableNotifier):
         _LOGGER.log(_SEVERITY[level], "%s", subject)
         line = (notice_json(level, subject, body, context) + "\n").encode()
         with self._alone():
+            if (id := context.get(NOTICE)) and self._has(id):
+                return  # the process that wrote it died before it could say so
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
                 os.write(descriptor, line)
@@ -67,6 +71,14 @@ class LogNotifier(ErasableNotifier):
         if not fits or not os.access(existing, os.W_OK):
             return Health(False, f"notices cannot be written to {self._path}", "Make it writable, or correct `path`.")
         return Health(True, f"notices go to {self._path}")
+
+    def _has(self, id: str) -> bool:
+        """Return True if one of the newest lines is the notice of that id."""
+        if not self._path.exists():
+            return False
+        with self._path.open("rb") as stream:
+            stream.seek(max(0, self._path.stat().st_size - _NEWEST_BYTES))
+            return f'"{NOTICE}": "{id}"'.encode() in stream.read()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -8,6 +8,8 @@ from resources.health import Health
 
 #: How urgent a notice is: for the record; look at it today; look at it now.
 Level = Literal["info", "warning", "error"]
+#: Key of a notice's context: its id in the outbox, by which a receiver finds repeats (a process died in between).
+NOTICE = "notice"
 
 
 class Notifier(ABC):

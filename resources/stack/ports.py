@@ -27,6 +27,7 @@ from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 from resources.language_model.port import GuardedLanguageModel
 from resources.layout import check_layout
+from resources.notifier.outbox import Outbox, outbox_of
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.sink.port import Sink
@@ -87,9 +88,9 @@ class Ports:
         return self.stack.open("sink")
 
     @cached_property
-    def notifier(self) -> Notifier:
-        """Notices to people."""
-        return self.stack.open("notifier")
+    def notifier(self) -> Outbox:
+        """Notices to people, from the home's outbox."""
+        return outbox_of(self.stack.home, self.stack.open("notifier"))
 
     @cached_property
     def events(self) -> Events:
@@ -192,6 +193,15 @@ class SinkResource(PortResource[Sink]):
 
 class NotifierResource(PortResource[Notifier]):
     """The notifier port: messages to people when something needs their attention."""
+
+    def open(self) -> Notifier:
+        """The home's outbox, which delivers by the adapter.
+
+        Raises:
+            TesseraError: as `PortResource.open`.
+        """
+        stack: Stack | None = getattr(type(self), "tessera_stack", None)
+        return super().open() if stack is None else outbox_of(stack.home, super().open())
 
 
 class EventsResource(PortResource[Events]):
