@@ -8,8 +8,10 @@ from assets.maintenance import assets as storage
 from pipelines import automation
 from pipelines.ingested_days import ingested_days
 from pipelines.lost_runs import end_lost_runs
+from pipelines.run_notices import notify_of_run
+from resources.outbox import Outbox
 from resources.stack.loader import Stack
-from resources.stack.ports import NotifierResource
+from resources.stack.ports import NotifierResource, SinkResource
 
 WEEKLY = automation.job(
     "storage_weekly",
@@ -32,6 +34,35 @@ def lost_runs(context: dg.SensorEvaluationContext, notifier: NotifierResource) -
     return dg.SkipReason(" ".join(swept.sentences()) or "Every run under way has a process.")
 
 
+@dg.sensor(
+    minimum_interval_seconds=60,
+    description="Delivers notices that their receiver did not take when they were sent.",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def waiting_notices(notifier: NotifierResource) -> dg.SkipReason:
+    """Ask for no run: what waits in the outbox is sent again."""
+    outbox = notifier.open()
+    waiting = outbox.deliver() if isinstance(outbox, Outbox) else 0
+    return dg.SkipReason(f"{waiting} notices wait for their receiver." if waiting else "No notice waits.")
+
+
+def _of_runs(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+    """Return the sensor that sends the notices of runs that end so."""
+
+    @dg.run_status_sensor(
+        run_status=status,
+        name=f"notices_of_{status.value.lower()}",
+        minimum_interval_seconds=30,
+        description="Sends one notice for a failed run, and for each check that failed or warns.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def notices(context: dg.RunStatusSensorContext, notifier: NotifierResource, sink: SinkResource) -> None:
+        subjects = notify_of_run(context.instance, context.dagster_run.run_id, notifier.open(), sink.open())
+        context.log.info("; ".join(subjects) or "nothing to tell")
+
+    return notices
+
+
 def definitions(stack: Stack) -> dg.Definitions:
     """Assets, job, schedule and sensor of storage and runs."""
     sunday = "Every Sunday: what no table uses any more is removed."
@@ -39,5 +70,10 @@ def definitions(stack: Stack) -> dg.Definitions:
         assets=automation.assets_of(storage, stack),
         jobs=[WEEKLY],
         schedules=[automation.weekly(WEEKLY, stack, sunday, weekday=0, after=timedelta(hours=3))],
-        sensors=[lost_runs, ingested_days(stack.calendar.first_day)],
+        sensors=[
+            lost_runs,
+            ingested_days(stack.calendar.first_day),
+            waiting_notices,
+            *map(_of_runs, (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)),
+        ],
     )

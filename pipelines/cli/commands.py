@@ -480,6 +480,36 @@ def ask(text: str, customer: str | None, order: str | None, at: str | None, as_j
 
 
 @_command
+@click.argument("id", required=False)
+@click.option("--acknowledge", is_flag=True, help="Close notice ID, or with --all every open one.")
+@click.option("--send", is_flag=True, help="Deliver what waits for its receiver now.")
+@click.option("--all", "include_all", is_flag=True, help="Acknowledged notices and those for the record, too.")
+@click.option("--who", metavar="NAME", help="Kept with --acknowledge; default: the user of this machine.")
+@_JSON
+def notices(id: str | None, acknowledge: bool, send: bool, include_all: bool, who: str | None, as_json: bool) -> None:
+    """List open notices, or show notice ID whole; the exit code is 1 while an error is open.
+
+    A notice stays open until a person acknowledges it; what happens again meanwhile is counted, not sent again.
+    """
+    from pipelines.cli import notices as noticing
+
+    if acknowledge:
+        noticing.acknowledge(id, who, every=include_all)
+    elif send:
+        raise SystemExit(noticing.send())
+    else:
+        raise SystemExit(noticing.notices(id, include_all=include_all, as_json=as_json))
+
+
+@_command
+def alert_test() -> None:
+    """Deliver a test notice by the profile's notifier, to see that notices arrive."""
+    from pipelines.cli import notices as noticing
+
+    noticing.alert_test()
+
+
+@_command
 @_JSON
 def check(as_json: bool) -> None:
     """Check every part of the profile; print ok, or the fault and its remedy."""

@@ -44,7 +44,7 @@ def open_standard_streams() -> None:
 
 def _code(command: Callable[[], object]) -> int:
     from pipelines.cli.console import complain
-    from pipelines.cli.faults import fault_of, machine_fault
+    from pipelines.faults import fault_of, machine_fault
 
     try:
         command()

@@ -18,16 +18,15 @@ from models.errors import TesseraError, choose_from
 from pipelines.cli.arguments import check_delivered, known_day
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
-from pipelines.cli.faults import fault_in, without_lines_of_dagster
 from pipelines.cli.stopping import check_stopped
+from pipelines.faults import UNEXPECTED, said, without_lines_of_dagster
 from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
+from pipelines.run_notices import CLI, LAUNCHED_BY, notify_of_run
 from resources.home import only_one
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
-
-_UNEXPECTED = " (unexpected: --verbose shows where)"
 
 
 @dataclass
@@ -167,7 +166,7 @@ def execute(
             },
             tags={
                 "tessera/profile": active_stack().name,
-                "tessera/launched_by": "cli",
+                LAUNCHED_BY: CLI,
                 **CODE_LOCATION_TAGS,
             },
         )
@@ -175,11 +174,24 @@ def execute(
         check_stopped()
     outcome.seconds = time.monotonic() - started
     outcome.success = result.success
+    _notify(instance, outcome.run_id)
     for event in result.all_events:
         _take(outcome, event)
     # Checks that run alone block nothing: the command says by its exit code that one found an error.
     outcome.success = outcome.success and (partition is not None or not outcome.errors)
     return outcome
+
+
+def _notify(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Send the run's notices, as the daemon's sensor does for those that it launches."""
+    ports = Ports(active_stack())
+    logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the card says the same
+    try:
+        notify_of_run(instance, run_id, ports.notifier, ports.sink)
+    except TesseraError as error:
+        err.print(f"Note: {error.what} {error.todo}")
+    finally:
+        logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
 
 
 def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
@@ -199,22 +211,11 @@ def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:
             if check.blocking and check.severity == dg.AssetCheckSeverity.ERROR:
                 outcome.blocked.append((check.asset_key.to_user_string(), check.check_name))
     elif event.is_step_failure and event.step_failure_data.error is not None and not outcome.complaint:
-        outcome.complaint = _said(event.step_failure_data.error)
-        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
+        outcome.complaint = said(event.step_failure_data.error)
+        outcome.is_unexpected = outcome.complaint.endswith(UNEXPECTED)
     elif event.is_job_failure and event.job_failure_data.error is not None and not outcome.complaint:
-        outcome.complaint = _said(event.job_failure_data.error)  # outside of any step
-        outcome.is_unexpected = outcome.complaint.endswith(_UNEXPECTED)
-
-
-def _said(error: Any) -> str:
-    """Our own sentence, whatever it was raised from; else the innermost cause, with its class in front."""
-    while error.cls_name != "TesseraError" and error.cause is not None:
-        error = error.cause
-    says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
-    if error.cls_name == "TesseraError":
-        return says
-    fault = fault_in(says)
-    return says + _UNEXPECTED if fault is None else f"{fault.what} {fault.todo}"
+        outcome.complaint = said(event.job_failure_data.error)  # outside of any step
+        outcome.is_unexpected = outcome.complaint.endswith(UNEXPECTED)
 
 
 class _Follower:

@@ -27,8 +27,8 @@ from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 from resources.language_model.port import GuardedLanguageModel
 from resources.layout import check_layout
-from resources.notifier.outbox import Outbox, outbox_of
 from resources.notifier.port import Notifier
+from resources.outbox import Outbox, outbox_of
 from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Identity, Source

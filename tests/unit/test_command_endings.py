@@ -19,9 +19,9 @@ from models.errors import TesseraError
 from pipelines.cli import ending
 from pipelines.cli.card import card
 from pipelines.cli.console import out
-from pipelines.cli.faults import fault_in, fault_of, without_lines_of_dagster
 from pipelines.cli.run import Outcome
 from pipelines.cli.stopping import Stopped, check_stopped
+from pipelines.faults import fault_in, fault_of, without_lines_of_dagster
 from resources.stack.loader import ROOT, load_stack
 
 DAY = date(2026, 3, 1)

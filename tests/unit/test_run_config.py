@@ -49,7 +49,7 @@ def test_the_example_of_the_documentation_is_what_the_launchpad_takes(
     assert dg.validate_run_config(nightly, example)
     monkeypatch.setenv("TEAM_HOOK", "http://127.0.0.1:1/hook")
     found = configs_in_a_run(stack, example)
-    assert type(found["opened"]["notifier"]).__name__ == "WebhookNotifier"
+    assert found["opened"]["notifier"].check().says.startswith("notices are posted to ")
     assert found["sink"].path == f"{tmp_path}/trial/scores"
     assert (found["engine"].memory_limit_mb, found["engine"].threads) == (500, 2)
     assert found["settings"].churn.scoring.contact_budget == 50

@@ -18,8 +18,8 @@ from models.errors import TesseraError
 from resources.conformance import NotifierConformance
 from resources.health import Health
 from resources.notifier.log import LogNotifier, LogNotifierConfig
-from resources.notifier.outbox import Outbox
 from resources.notifier.port import Level, Notifier
+from resources.outbox import Outbox
 
 MINUTE = timedelta(minutes=1)
 

@@ -55,6 +55,10 @@ CREATE TABLE IF NOT EXISTS notice (
 CREATE UNIQUE INDEX IF NOT EXISTS notice_open ON notice (about) WHERE acknowledged_at IS NULL;
 CREATE INDEX IF NOT EXISTS notice_waiting ON notice (next_try_at) WHERE delivered_at IS NULL;
 """
+#: A run gives a notice once, also if a person has acknowledged it meanwhile.
+_OF_RUN = """
+SELECT 1 FROM notice WHERE about = :about AND :run_id <> '' AND json_extract(context, '$.run_id') = :run_id
+"""
 _STORE = """
 INSERT INTO notice (id, about, level, subject, body, context, first_at, last_at, next_try_at)
 VALUES (:id, :about, :level, :subject, :body, :context, :at, :at, :at)
@@ -74,7 +78,7 @@ class StoredNotice:
 
     Attributes:
         id: of the notice, 12 hexadecimal digits; a receiver finds it in the context as `notice`.
-        times: it was given so often while nobody had acknowledged it; it is delivered once.
+        times: it was given so often before a person acknowledged it; it is delivered once.
         tries: deliveries that failed.
         problem: why the last of them failed.
         delivered_at: None while it waits.
@@ -105,8 +109,8 @@ class Outbox(ErasableNotifier):
     """A notifier that loses nothing while its receiver is down, and sends what is the same only once.
 
     Two notices are about the same if they have subject, application and alert in common; while the first is not
-    acknowledged, the second only counts. A process that dies between a delivery and its record delivers the notice once
-    more, with the same id.
+    acknowledged, the second only counts, and one run counts once. A process that dies between a delivery and its record
+    delivers the notice once more, with the same id.
 
     Args:
         file: SQLite database; made by the first notice.
@@ -133,6 +137,8 @@ class Outbox(ErasableNotifier):
             "at": _text(at),
         }
         with self._database() as database:
+            if database.execute(_OF_RUN, {"about": about, "run_id": context.get("run_id", "")}).fetchone():
+                return  # both the daemon and the command line look at a run
             database.execute(_STORE, row)
             database.execute(_PRUNE, {"until": _text(at - _KEPT)})
         self.deliver()

@@ -99,6 +99,7 @@ _NOT_STORED = "Exception while writing logger call to event log"
 _FEW_HANDLES = 256
 #: With less, SQLite cannot make the file that it shares between processes.
 _ROOM_BYTES = 1_000_000
+UNEXPECTED = " (unexpected: --verbose shows where)"
 _PATH = re.compile(r"['\"](/[^'\"]+)['\"]")
 
 
@@ -112,6 +113,17 @@ def fault_in(text: str) -> TesseraError | None:
             where = f" ({named.group(1)})" if named else ""
             return TesseraError(f"{fault.what}{where}.", expected=fault.expected, todo=fault.todo)
     return None
+
+
+def said(error: Any) -> str:
+    """Return what an error of a run says: our own sentence, whatever it was raised from; else the innermost cause."""
+    while error.cls_name != "TesseraError" and error.cause is not None:
+        error = error.cause
+    says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
+    if error.cls_name == "TesseraError":
+        return says
+    fault = fault_in(says)
+    return says + UNEXPECTED if fault is None else f"{fault.what} {fault.todo}"
 
 
 def _behind_sqlite() -> _Fault | None:

@@ -1,0 +1,135 @@
+"""Notices of runs: one for a run that failed, and one for each check that failed or warns, however it was launched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from assets.apps import app_of_job
+from models.errors import TesseraError
+from pipelines.faults import said
+from resources.notifier.port import Level, Notifier
+from resources.sink.port import Sink
+
+#: Page that says of each check what it looks at and what to do, relative to the project's folder.
+RUNBOOK = "docs/runbook.md"
+_PARTITION = "dagster/partition"
+#: Tag that Dagster gives a failed run which it will repeat.
+_WILL_RETRY = "dagster/will_retry"
+#: Tag of a run that `tessera run` executes: it carries the job's tags, but no daemon may be there to repeat it.
+LAUNCHED_BY, CLI = "tessera/launched_by", "cli"
+_FINDINGS = {
+    dg.DagsterEventType.ASSET_CHECK_EVALUATION,
+    dg.DagsterEventType.STEP_FAILURE,
+    dg.DagsterEventType.RUN_FAILURE,
+}
+
+
+@dataclass(frozen=True)
+class RunNotice:
+    """A notice of a run, before it is sent."""
+
+    level: Level
+    subject: str
+    body: str
+
+
+def run_notices(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], stands: str = "") -> Sequence[RunNotice]:
+    """Return the notices of a run that has ended: its failure first, then a check each.
+
+    A check that warns night after night is one notice, since its subject names no day; a failure names its day.
+
+    Args:
+        run: as it ended. Of one that is repeated, the repetition is reported.
+        events: of the run.
+        stands: the scores that are published for its day, in words.
+    """
+    if run.tags.get(_WILL_RETRY) == "true" and run.tags.get(LAUNCHED_BY) != CLI:
+        return ()
+    found = list(events)
+    checks = [
+        event.asset_check_evaluation_data
+        for event in found
+        if event.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        and not event.asset_check_evaluation_data.passed
+    ]
+    blocking = [one for one in checks if one.blocking and one.severity == dg.AssetCheckSeverity.ERROR]
+    failed = [_failure(run, found, blocking, stands)] if run.status == dg.DagsterRunStatus.FAILURE else []
+    return [*failed, *(_of_check(run, one) for one in checks if one not in blocking)]
+
+
+def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier, sink: Sink) -> Sequence[str]:
+    """Send the notices of a run that has ended; return their subjects. A run's notices are sent once.
+
+    Raises:
+        TesseraError: the notices could not be stored.
+    """
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status not in {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE}:
+        return ()
+    entries = instance.all_logs(run_id, of_type=_FINDINGS)
+    events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
+    app, day = app_of_job(run.job_name), run.tags.get(_PARTITION, "")
+    notices = run_notices(run, events, _standing(sink, app, day) if app and day else "")
+    context = {"app": app or run.tags.get("tessera/app", ""), "day": day, "job": run.job_name, "run_id": run_id}
+    for notice in notices:
+        notifier.notify(notice.level, notice.subject, notice.body, context)
+    return [notice.subject for notice in notices]
+
+
+def _failure(run: dg.DagsterRun, events: Sequence[dg.DagsterEvent], blocking: Sequence[Any], stands: str) -> RunNotice:
+    day = run.tags.get(_PARTITION, "")
+    of_day = f" of {day}" if day else ""
+    if blocking:
+        names = ", ".join(sorted({one.check_name for one in blocking}))
+        subject = f"{run.job_name}{of_day} was stopped by: {names}"
+        says = "\n".join(f"{_asset(one)}: {one.description or one.check_name} ({_page(one)})" for one in blocking)
+    else:
+        subject, says = f"{run.job_name}{of_day} failed", _complaint(events)
+    again = f"Then: tessera run {run.job_name} --date {day}" if day else f"Look at run {run.run_id[:8]} in the UI."
+    return RunNotice("error", subject, "\n".join(line for line in (says, stands, again) if line))
+
+
+def _complaint(events: Sequence[dg.DagsterEvent]) -> str:
+    for event in events:
+        data: Any = event.event_specific_data
+        if (event.is_step_failure or event.is_job_failure) and data.error is not None:
+            return said(data.error)
+    return "The run ended without an error of a step."
+
+
+def _of_check(run: dg.DagsterRun, check: Any) -> RunNotice:
+    warns = check.severity == dg.AssetCheckSeverity.WARN
+    day = run.tags.get(_PARTITION, "")
+    subject = f"{_asset(check)}: {check.check_name} " + ("warns" if warns else f"failed{f' on {day}' if day else ''}")
+    seen = f"In {run.job_name}{f' of {day}' if day else ''}; what it means and what to do: {_page(check)}"
+    body = f"{check.description or check.check_name}\n{seen}"
+    return RunNotice("warning" if warns else "error", subject, body)
+
+
+def _asset(check: Any) -> str:
+    return check.asset_key.to_user_string()
+
+
+def _page(check: Any) -> str:
+    return f"{RUNBOOK}#{check.check_name}"
+
+
+def _standing(sink: Sink, app: str, day: str) -> str:
+    """Return the scores that are published for a day, in words; empty for an application that publishes none."""
+    from datetime import date
+
+    from assets.apps import APPS
+
+    if not any(one.name == app and one.publishes for one in APPS):
+        return ""
+    try:
+        published = sink.published(app, date.fromisoformat(day))
+    except TesseraError as error:
+        return f"What is published for {day} cannot be read: {error.what}"
+    if published is None:
+        return f"Nothing is published for {day}."
+    return f"Published for {day}: {published.rows:,} rows, {published.degradation}, version {published.model_version}."
