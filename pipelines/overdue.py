@@ -21,7 +21,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Deadline:
-    """When the days of an application must be published.
+    """Deadlines of an application's publications.
 
     Attributes:
         app: name of the application.
