@@ -24,8 +24,8 @@ class TrainerSettings(BaseModel):
 
     @property
     def parts(self) -> Sequence[Mapping[str, Any]]:
-        """Settings of the trainers whose mean it is, as they are written; none of another kind."""
-        return (self.model_extra or {}).get("of", ()) if self.kind == "mean" else ()
+        """Settings of the trainers whose models it merges, as they are written; none of another kind."""
+        return (self.model_extra or {}).get("of", ()) if self.kind == "fan_out" else ()
 
 
 #: A candidate is chosen only if no earlier one of the list, and not the baseline, is as good.
@@ -76,7 +76,8 @@ class CutoffSettings(TrainedSettings):
 #: ahead of either (docs/decisions/mean-of-models.md).
 CHURN_CANDIDATE = TrainerSettings.model_validate(
     {
-        "kind": "mean",
+        "kind": "fan_out",
+        "merge": "mean",
         "of": [
             {"kind": "xgboost", "max_depth": 2, "monotone": True},
             {"kind": "logistic_regression", "logarithms": True, "bgnbd": True},

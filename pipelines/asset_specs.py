@@ -87,7 +87,7 @@ def _icons(kind: str, app: str, stack: Stack) -> list[str]:
 
 
 def _trainers(candidate: TrainerSettings) -> list[str]:
-    """Return the kind of a candidate's trainer, or those of the trainers whose mean it is."""
+    """Return the kind of a candidate's trainer, or those of the trainers whose models it merges."""
     parts = [TrainerSettings.model_validate(part) for part in candidate.parts]
     return [name for part in parts for name in _trainers(part)] or [candidate.kind]
 

@@ -20,7 +20,7 @@ class GateReport:
         metrics: model -> name of a metric -> its value on the hold-out; the candidate first.
         slices: every part of the hold-out.
         picture: of the predictions, as a PNG; empty if it could not be drawn.
-        notes: what could not be shown, and why.
+        notes: a merged candidate against its best part; what could not be shown, and why.
         columns: metrics of the table, in order.
         slice_metric: metric that slices are compared in, in words.
     """

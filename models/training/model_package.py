@@ -210,7 +210,7 @@ def _libraries(loaders: Collection[str]) -> dict[str, str]:
 LOADERS: Mapping[str, str] = {
     "xgboost": "models.training.xgboost_model:XGBoostModel.load",
     "logistic_regression": "models.training.linear_model:LinearModel.load",
-    "mean": "models.training.mean_model:MeanModel.load",
+    "fan_out": "models.training.merged_model:MergedModel.load",
     "hist_gradient_boosting": "models.training.boosted_model:HistogramModel.load",
     "xgboost_regression": "models.training.regression_models:XGBoostRegressionModel.load",
     "ridge_regression": "models.training.regression_models:RidgeModel.load",

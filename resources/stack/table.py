@@ -127,7 +127,7 @@ TRAINERS: Mapping[str, str] = {
     "xgboost": "resources.trainer.xgboost.XGBoostTrainerConfig",
     "logistic_regression": "resources.trainer.logistic_regression.LogisticRegressionTrainerConfig",
     "hist_gradient_boosting": "resources.trainer.hist_gradient_boosting.HistGradientBoostingTrainerConfig",
-    "mean": "resources.trainer.mean.MeanTrainerConfig",
+    "fan_out": "resources.trainer.fan_out.FanOutTrainerConfig",
     "xgboost_regression": "resources.trainer.xgboost_regression.XGBoostRegressionTrainerConfig",
     "ridge_regression": "resources.trainer.ridge_regression.RidgeRegressionTrainerConfig",
 }

@@ -9,9 +9,9 @@ from models.errors import TesseraError
 from models.training.columns import Columns, PurchaseHistory
 from models.training.model import Fit
 from resources.conformance import RegressionTrainerConformance, TrainerConformance
+from resources.trainer.fan_out import FanOutTrainerConfig
 from resources.trainer.hist_gradient_boosting import HistGradientBoostingTrainerConfig
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
-from resources.trainer.mean import MeanTrainerConfig
 from resources.trainer.port import Trainer
 from resources.trainer.ridge_regression import RidgeRegressionTrainerConfig
 from resources.trainer.xgboost import XGBoostTrainerConfig
@@ -89,8 +89,8 @@ class TestPurchaseHistoryTrainer(ShippedTrainer):
     library = "scikit-learn"
 
 
-class TestMeanTrainer(TrainerConformance):
-    config = MeanTrainerConfig
+class TestFanOutTrainer(TrainerConformance):
+    config = FanOutTrainerConfig
     settings: ClassVar = {
         "of": [
             {"kind": "xgboost", "max_rounds": 40, "max_depth": 2, "monotone": True},

@@ -1,4 +1,4 @@
-"""The mean of several trainers' models, as one candidate."""
+"""Several trainers' models side by side and merged, as one candidate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -19,12 +19,16 @@ from resources.trainer.port import Trainer
 T = TypeVar("T")
 
 
-class MeanTrainerConfig(dg.Config):
-    """Mean of the log-odds of several classifiers, each a candidate of its own kind and settings."""
+class FanOutTrainerConfig(dg.Config):
+    """Several classifiers, each a candidate of its own kind and settings, whose log-odds are merged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["mean"] = "mean"
+    kind: Literal["fan_out"] = "fan_out"
+    merge: Literal["mean", "stacking"] = Field(
+        default="mean",
+        description="`mean`: all count the same; `stacking`: weights are chosen on out-of-fold predictions.",
+    )
     of: list[dict[str, Any]] = Field(
         min_length=2,
         description="The trainers, as `candidates` names them: `[{kind: xgboost}, {kind: logistic_regression}]`.",
@@ -38,26 +42,26 @@ class MeanTrainerConfig(dg.Config):
                 raise ValueError(f"entry {number} names no `kind`")
         return value
 
-    def open(self) -> "MeanTrainer":
+    def open(self) -> "FanOutTrainer":
         """Return the trainer.
 
         Raises:
             TesseraError: no such kind, wrong settings, or a trainer of another task.
         """
-        return MeanTrainer(trainers_of([TrainerSettings.model_validate(one) for one in self.of]))
+        return FanOutTrainer(trainers_of([TrainerSettings.model_validate(one) for one in self.of]), self.merge)
 
 
-class MeanTrainer(Trainer):
-    """Fits every trainer to the same rows; their mean is the model."""
+class FanOutTrainer(Trainer):
+    """Fits every trainer to the same rows; their merge is the model, and its name that of the candidate."""
 
-    name = "mean"
-
-    def __init__(self, trainers: Sequence[Trainer]) -> None:
+    def __init__(self, trainers: Sequence[Trainer], merge: Literal["mean", "stacking"]) -> None:
+        self.name = merge
+        self._merge: Literal["mean", "stacking"] = merge
         self._trainers = tuple(trainers)
         for trainer in trainers:
             if trainer.task != "binary":
                 raise TesseraError(
-                    f"The trainer {trainer.name!r} of a mean makes models of a {trainer.task} task.",
+                    f"The trainer {trainer.name!r} of a fan-out makes models of a {trainer.task} task.",
                     expected="trainers of classifiers of two classes",
                     todo="Correct `of` in settings.<app>.candidates.",
                 )
@@ -65,34 +69,34 @@ class MeanTrainer(Trainer):
         if len(recipes) == len(self._trainers):
             # With every default, so that an upgrade that changes one does not change the champion's settings.
             of = [{"kind": recipe.trainer, **recipe.settings} for recipe in recipes]
-            self.recipe = Recipe(trainer="mean", settings={"of": of})
+            self.recipe = Recipe(trainer="fan_out", settings={"merge": merge, "of": of})
 
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
-        """Return the calibrated mean, and its out-of-fold probabilities."""
-        from models.training.mean_model import mean_of
+        """Return the calibrated merge, and its out-of-fold probabilities."""
+        from models.training.merged_model import merged
 
         fits = [trainer.fit(rows, labels, groups) for trainer in self._trainers]
-        return mean_of(fits, rows, labels, _numbered([fit.notes for fit in fits]))
+        return merged(fits, rows, labels, _numbered([fit.notes for fit in fits]), self._merge)
 
-    def knowing(self, columns: Columns) -> "MeanTrainer":
+    def knowing(self, columns: Columns) -> "FanOutTrainer":
         """Return the same trainer, each of whose trainers knows the columns."""
         return self._each(lambda _, trainer: trainer.knowing(columns))
 
-    def keeping(self, chosen: Mapping[str, str]) -> "MeanTrainer":
+    def keeping(self, chosen: Mapping[str, str]) -> "FanOutTrainer":
         """Return the same trainer, each of whose trainers keeps what it chose."""
         return self._each(lambda place, trainer: trainer.keeping(_part(chosen, place)))
 
     def parameters(self) -> dict[str, str]:
         """Parameters of each trainer, its number before their names."""
         parts = [{"trainer": trainer.name, **trainer.parameters()} for trainer in self._trainers]
-        return {"mean_of": "log-odds", **_numbered(parts)}
+        return {"merge": f"{self._merge} of log-odds", **_numbered(parts)}
 
     def check(self) -> Health:
         """Check every trainer."""
         found = [trainer.check() for trainer in self._trainers]
         return Health(ok=all(one.ok for one in found), says="; ".join(one.says for one in found))
 
-    def _each(self, changed: Callable[[int, Trainer], Trainer]) -> "MeanTrainer":
+    def _each(self, changed: Callable[[int, Trainer], Trainer]) -> "FanOutTrainer":
         found = copy(self)
         found._trainers = tuple(changed(place, trainer) for place, trainer in enumerate(self._trainers))
         return found

@@ -7,17 +7,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.compose.batch import Batch
+from models.compose.call import new_call
+from models.compose.merged import fan_out_of
 from models.errors import TesseraError
 from models.training.calibration import Platt, log_odds, sigmoid
 from models.training.columns import Columns, PurchaseHistory
-from models.training.mean_model import MeanModel, mean_of
+from models.training.merged_model import MergedModel, merged, stacking_weights
 from models.training.model import Fit
 from models.training.model_package import MANIFEST, load, save
 from models.training.package_files import safe_files
 from models.training.recipe import Recipe
 from resources.stack.loader import Stack, load_stack
 from resources.stack.recipes import trainer_of, trainers_of
-from resources.trainer.mean import MeanTrainer, MeanTrainerConfig
+from resources.trainer.fan_out import FanOutTrainer, FanOutTrainerConfig
 from tests.unit.training.test_package import CARD, ENCODER
 
 THIRD_PARTY = Path(__file__).resolve().parents[2] / "conformance" / "third_party"
@@ -37,8 +40,8 @@ def customers(n: int = 600, seed: int = 1) -> tuple[np.ndarray, np.ndarray, np.n
     return rows.astype(np.float32), (rng.random(n) < chance).astype(np.int8), np.arange(n) // 2
 
 
-def opened(*parts: dict[str, Any]) -> MeanTrainer:
-    return MeanTrainerConfig(of=list(parts)).open().knowing(COLUMNS)
+def opened(*parts: dict[str, Any]) -> FanOutTrainer:
+    return FanOutTrainerConfig(of=list(parts)).open().knowing(COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def fit() -> Fit:
 
 
 def members(model: object) -> tuple[Any, Any]:
-    assert isinstance(model, MeanModel)
+    assert isinstance(model, MergedModel)
     first, second = model.members
     return first, second
 
@@ -74,6 +77,40 @@ def test_out_of_fold_predictions_are_means_of_those_of_its_members(fit: Fit) -> 
     alone = [trainer.fit(*data).out_of_fold for trainer in opened(TREES, LINE)._trainers]
     together = np.mean([log_odds(one) for one in alone], axis=0)
     assert np.allclose(np.argsort(fit.out_of_fold), np.argsort(together))
+
+
+@pytest.mark.parametrize("merge", ["mean", "stacking"])
+def test_it_scores_as_the_fan_out_of_its_members_does(merge: Any) -> None:
+    data = customers()
+    fits = [trainer.fit(*data) for trainer in opened(TREES, LINE)._trainers]
+    model = merged(fits, data[0], data[1], {}, merge).model
+    assert isinstance(model, MergedModel)
+    step = fan_out_of("churn", model, ["trees", "line"], len(NAMES))
+    rows, _, _ = customers(seed=6)
+    found = step.run(Batch({"features": rows}, len(rows)), new_call())
+    assert not found.failures
+    alike = {"mean": 1e-14, "stacking": 1e-6}[merge]  # the merge `stacking` takes float32
+    assert np.allclose(found.batch["probability"], model.predict(rows), rtol=alike, atol=0)
+
+
+def test_weights_are_chosen_on_out_of_fold_predictions_and_none_is_below_0(tmp_path: Path) -> None:
+    rows, labels, groups = customers(n=400)
+    rng = np.random.default_rng(3)
+    chance = np.where(labels == 1, 0.7, 0.3) + rng.uniform(-0.2, 0.2, len(labels))
+    trainer = FanOutTrainerConfig(of=[LINE, LINE], merge="stacking").open().knowing(COLUMNS)
+    line = trainer._trainers[0].fit(rows, labels, groups)
+    told = [line, Fit(line.model, chance, line.folds, {}), Fit(line.model, 1 - chance, line.folds, {})]
+    fit = merged(told, rows, labels, {}, "stacking")
+    assert isinstance(fit.model, MergedModel)
+    weights = fit.model.weights or ()
+    assert (min(weights) >= 0, sum(weights)) == (True, pytest.approx(1))
+    assert weights[1] > 0.5 > weights[2] == pytest.approx(0, abs=1e-9), "a part that is always wrong counts nothing"
+    folder = tmp_path / "p"
+    save(folder, fit.model, ENCODER, CARD)
+    again = load(folder).model
+    assert np.array_equal(again.predict(rows), fit.model.predict(rows))
+    assert np.ptp(again.raw(rows) - again.contributions(rows).sum(axis=1)) < 1e-4
+    assert stacking_weights([log_odds(1 - chance)] * 2, labels) == (0.5, 0.5), "no part helps"
 
 
 def test_its_package_holds_every_member_and_a_changed_or_missing_one_is_refused(fit: Fit, tmp_path: Path) -> None:
@@ -130,7 +167,7 @@ def test_a_secret_of_a_part_stands_in_no_package(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SHRINKAGE", "0.123")
     line = {**LINE, "bgnbd": False, "inverse_penalty": {"env": "SHRINKAGE"}}
     stack = profile(
-        tmp_path, json.dumps([{"kind": "mean", "of": [{"kind": "xgboost"}, {"kind": "logistic_regression"}]}])
+        tmp_path, json.dumps([{"kind": "fan_out", "of": [{"kind": "xgboost"}, {"kind": "logistic_regression"}]}])
     )
     one = stack.settings.churn.candidates[0]
     (trainer,) = trainers_of([one.model_copy(update={"of": [line, line]})])
@@ -167,14 +204,14 @@ def test_a_member_that_is_not_calibrated_by_a_line_is_refused() -> None:
     rows[:, 0] = np.linspace(-1, 1, len(rows))
     bent = Fit(Bent(), np.full(len(rows), 0.5), groups % 3, {})  # pyright: ignore[reportArgumentType]
     with pytest.raises(TesseraError, match="kind 'bent' cannot be part of a mean"):
-        mean_of([bent, bent], rows, labels, {})
+        merged([bent, bent], rows, labels, {})
 
 
 def test_a_member_that_knows_nothing_moves_nothing() -> None:
     rows, labels, groups = customers()
     nothing = Fit(Constant(), np.full(len(rows), 0.7), groups % 3, {})  # pyright: ignore[reportArgumentType]
     (line,) = [trainer.fit(rows, labels, groups) for trainer in opened(LINE, LINE)._trainers[:1]]
-    found = mean_of([nothing, line], rows, labels, {}).model.raw(rows)
+    found = merged([nothing, line], rows, labels, {}).model.raw(rows)
     assert np.allclose(np.argsort(found), np.argsort(line.model.raw(rows)))
 
 
@@ -200,12 +237,12 @@ def profile(folder: Path, candidates: str) -> Stack:
         ("[{max_depth: 2}, {kind: xgboost}]", "names no `kind`"),
         ("[xgboost, xgboost]", r"of\.0` is 'xgboost'"),
         ("null", "Expected a list"),
-        ("[{kind: mean, of: [{kind: nope}, {kind: xgboost}]}, {kind: xgboost}]", "no adapter 'nope'"),
+        ("[{kind: fan_out, of: [{kind: nope}, {kind: xgboost}]}, {kind: xgboost}]", "no adapter 'nope'"),
     ],
 )
 def test_a_wrong_part_is_named_with_its_line_when_the_profile_is_read(of: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match=rf"stack\.yaml:6: .*{says}|(?s:stack\.yaml:6.*{says})"):
-        profile(tmp_path, f"[{{kind: mean, of: {of}}}]")
+        profile(tmp_path, f"[{{kind: fan_out, of: {of}}}]")
 
 
 def test_a_regression_is_no_part_of_a_mean_of_classifiers() -> None:
@@ -217,6 +254,6 @@ def test_a_regression_is_no_part_of_a_mean_of_classifiers() -> None:
     "setting", [{"kind": "xgboost", "monotone": True}, {"kind": "logistic_regression", "bgnbd": True}]
 )
 def test_an_application_that_declares_nothing_is_told_so(setting: dict[str, Any]) -> None:
-    trainer = MeanTrainerConfig(of=[setting, setting]).open().knowing(Columns(NAMES))
+    trainer = FanOutTrainerConfig(of=[setting, setting]).open().knowing(Columns(NAMES))
     with pytest.raises(TesseraError, match="does not declare"):
         trainer.fit(*customers())

@@ -1,5 +1,6 @@
 """A mean of two models goes the way of every candidate: evaluated, refit, in charge, loaded, and put back."""
 
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from tests.learning_world import AS_OF, HORIZON, Notices, OneFeatureTrainer, tas
 
 TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True, "max_rounds": 40, "folds": 2}
 LINE = {"kind": "logistic_regression", "bgnbd": True, "folds": 2}
-MEAN = TrainerSettings.model_validate({"kind": "mean", "of": [TREES, LINE]})
+MEAN, STACKED = (
+    TrainerSettings.model_validate({"kind": "fan_out", "merge": merge, "of": [TREES, LINE]})
+    for merge in ("mean", "stacking")
+)
 
 
 def task(as_of: date) -> TrainingTask:
@@ -36,21 +40,23 @@ def trained(registry: FolderRegistry, candidates: list[TrainerSettings], as_of: 
     return found
 
 
-def test_it_is_judged_refit_renewed_and_rolled_back_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("candidate", [MEAN, STACKED], ids=["mean", "stacking"])
+def test_it_is_judged_refit_renewed_and_rolled_back_to(candidate: TrainerSettings, tmp_path: Path) -> None:
     registry = FolderRegistry(tmp_path)
-    found = trained(registry, [MEAN], AS_OF)
-    assert found.candidate.name == "mean"
+    found = trained(registry, [candidate], AS_OF)
+    assert found.candidate.name == (candidate.model_extra or {})["merge"]
+    assert re.search(r"The merge (beats|does not beat) its best part .*gain over the best child", found.report.notes[0])
     assert found.report.passed, found.report.markdown(picture=False)
     assert registry.ledger("churn")[-1].judged == "1", "its refit serves"
     first = loadable_champion("churn", registry).model
     recipe = Recipe.model_validate_json(first.extras[RECIPE])
-    assert set(recipe.chosen) == {"0.rounds", "1.steps"}
+    assert {"0.rounds", "1.steps"} == set(recipe.chosen) - {"weights"}
     rows = task(AS_OF).newest
     matrix = first.encoder.matrix(rows)
     assert np.ptp(first.model.raw(matrix) - first.model.contributions(matrix).sum(axis=1)) < 1e-4
 
     # A week later a candidate of other settings is no better: the mean is made again from its recipe, with its columns.
-    again = trained(registry, [MEAN], AS_OF + timedelta(days=7))
+    again = trained(registry, [candidate], AS_OF + timedelta(days=7))
     assert "there is nothing else to beat" in again.says("champion")
     assert registry.champion("churn") == "4"
     make_champion(registry, "churn", "2", action="rollback", why="w", who="ann", run_id="", metrics={})
