@@ -1,6 +1,7 @@
 """`tessera scores`, `publish` and `unpublish`: the published set of a day."""
 
 import getpass
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
 
 _SHOWN = 10
+#: Characters of a column that gives way to several narrow ones.
+_WIDE = 30
 
 
 def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool = False) -> None:
@@ -143,7 +146,24 @@ def _show(rows: pa.Table, publication: Publication, output: OutputContract) -> N
     for step in publication.steps:
         out.print(literal(step, "yellow"))
     _show_overruled(publication)
-    out.print(listing(columns, ([_cell(row[name]) for name in columns] for row in top.to_pylist())))
+    cells = {name: [_cell(value) for value in top[name].to_pylist()] for name in columns}
+    shown = _fitting(cells, keeps={output.entity, output.score})
+    out.print(listing(shown, zip(*(cells[name] for name in shown), strict=True)))
+    if left_out := [name for name in columns if name not in shown]:
+        out.print(f"no room for: {', '.join(left_out)} (--out and --json have them)")
+
+
+def _fitting(cells: Mapping[str, Sequence[str]], keeps: Collection[str]) -> list[str]:
+    """Return the columns that have room side by side: wide ones give way, then the last, and those to keep never."""
+    width = {name: max(len(name), *map(len, values), 0) + 2 for name, values in cells.items()}
+    shown = list(cells)
+    while sum(width[name] for name in shown) > out.width:
+        may_go = [name for name in shown if name not in keeps]
+        if not may_go:
+            break
+        widest = max(may_go, key=lambda name: width[name])
+        shown.remove(widest if width[widest] > _WIDE else may_go[-1])
+    return shown
 
 
 def _cell(value: Any) -> str:
