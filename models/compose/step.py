@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from opentelemetry import trace
 
 from models.compose.background import Background
 from models.compose.batch import Batch
@@ -14,6 +15,7 @@ from models.compose.cache import keys_of, read, write
 from models.compose.call import Call, StepRun
 from models.compose.fields import Column, Fields
 from models.compose.outcome import Failure, Outcome, failed, put_together
+from models.compose.tracing import started_span
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 
@@ -112,6 +114,19 @@ class Leaf(Step):
 
     def run(self, batch: Batch, call: Call) -> Outcome:
         """Return the outcome of each record; values of the cache cost nothing."""
+        span = started_span(self.name)
+        if span is None:
+            return self._logged(batch, call)[0]
+        with trace.use_span(span, end_on_exit=True):
+            found, run = self._logged(batch, call)
+            numbers = {"records": run.n, "failed": run.failed, "cached": run.cached, "calls": run.calls}
+            for name, value in (numbers | {"money_eur": run.money_eur}).items():
+                span.set_attribute(f"tessera.{name}", value)
+            if run.failed:
+                span.set_status(trace.StatusCode.ERROR, str(next(iter(found.failures.values()))))
+            return found
+
+    def _logged(self, batch: Batch, call: Call) -> tuple[Outcome, StepRun]:
         begin = call.spending.elapsed_ms()
         if self.cached and call.cache is not None:
             found, paid, cached = self._with_cache(batch, call)
@@ -123,7 +138,7 @@ class Leaf(Step):
         named = (batch.columns.get(call.key), found) if call.keep_outputs and call.key else (None, None)
         run = StepRun(self.name, batch.n, len(found.failures), cached, begin, took, money, calls, output, *named)
         call.log.append(run)
-        return found
+        return found, run
 
     def _with_cache(self, batch: Batch, call: Call) -> tuple[Outcome, int, int]:
         """Return the outcome, and how many records were paid for and how many came from the cache."""

@@ -84,6 +84,9 @@ class Guard:
             answer = self._tried(work, self._price(tokens, most_output), spending)
             span.set_attribute("gen_ai.usage.input_tokens", answer.input_tokens)
             span.set_attribute("gen_ai.usage.output_tokens", answer.output_tokens)
+            paid = self._price(answer.input_tokens, answer.output_tokens)
+            if paid is not None:
+                span.set_attribute("tessera.money_eur", paid)
             return answer.value
 
     def _tried(

@@ -1,0 +1,1 @@
+"""Values of cached steps, kept beyond the process."""
