@@ -378,10 +378,10 @@ def dead_letters(out: Path | None, as_json: bool) -> None:
     eventing.dead_letters(out, as_json=as_json)
 
 
-@events.command()
+@events.command("status")
 @_PROFILE
 @_JSON
-def status(as_json: bool) -> None:
+def queue_status(as_json: bool) -> None:
     """Show the newest offset, and how many events each group has not acknowledged."""
     from pipelines.cli import events as eventing
 
@@ -499,6 +499,18 @@ def notices(id: str | None, acknowledge: bool, send: bool, include_all: bool, wh
         raise SystemExit(noticing.send())
     else:
         raise SystemExit(noticing.notices(id, include_all=include_all, as_json=as_json))
+
+
+@_command
+@_JSON
+def status(as_json: bool) -> None:
+    """Show every application on one page: publication, champion, checks, notices, next night.
+
+    The exit code is 1 if scores are missing or an error is open, else 0.
+    """
+    from pipelines.cli import status as page
+
+    raise SystemExit(page.status(as_json=as_json))
 
 
 @_command

@@ -1,6 +1,7 @@
 """What a user does on good days: run, look, run again, backfill, withdraw, train again, roll back, ask for features."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -251,3 +252,20 @@ def test_a_part_that_does_not_answer_is_named(home: Home, file: Callable[[str, s
     wrong = [line for line in said.out.splitlines() if " wrong " in line]
     assert len(wrong) == 1
     assert wrong[0].startswith("sink: delta")
+
+
+def test_one_page_shows_every_application_and_says_by_its_exit_code_what_is_wrong(trained: Home) -> None:
+    said = trained.tessera("status", code=1).out
+    (row,) = (line for line in said.splitlines() if line.startswith("churn "))
+    assert "wrong" in row
+    assert DAY.isoformat() in row
+    assert re.search(rf"churn: \d+ days are overdue since {DAY}", said), "the shop of this home ends in the past"
+    assert "Never ran: fraud, demand, support" in said
+    found = json.loads(trained.tessera("status", "--json", code=1).out)
+    churn, *others = found["apps"]
+    assert {one["state"] for one in others} == {"new"}
+    assert churn["published"].startswith(f"{trained.published(DAY).rows:,} rows, fresh")
+    assert {check["name"]: check["passed"] for check in churn["checks"] if check["asset"] == "churn/scores"} == {
+        "audit": True,
+        "drift": True,
+    }
