@@ -47,7 +47,7 @@ class AppStatus:
         day: newest published day; None if nothing is published.
         published: its rows, source and model version, in words.
         overdue_days: days since then whose deadline has passed.
-        champion: version in charge, and since when; None without one.
+        champion: its version; None without one.
         champion_days: age of that decision in days.
         gate: the last verdict of the gate, in words.
         checks: the last evaluation of each check.
