@@ -27,7 +27,7 @@ def ask(text: str, customer: str | None, order: str | None, at: str | None, *, a
     if as_json:
         print_json(found.as_json())
         return
-    out.print(listing(("what", "value"), _lines(found)))
+    out.print(listing(("what", "value"), lines_of(found)))
     steps = [(name, f"{ms:.1f}", f"{eur:.6f}") for name, ms, eur in found.steps]
     out.print(listing(("step", "ms", "EUR"), steps))
 
@@ -44,7 +44,8 @@ def _moment(at: str | None) -> datetime:
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
-def _lines(found: Answered) -> Iterator[tuple[str, Any]]:
+def lines_of(found: Answered) -> Iterator[tuple[str, Any]]:
+    """Yield what is shown of an answer, by name."""
     row = found.row
     yield "language", row["language"]
     yield "intent", f"{row['intent']} ({row['confidence']:.0%}, by {row['intent_by'] or 'none'})"

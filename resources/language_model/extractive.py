@@ -15,6 +15,9 @@ from resources.conformance.capabilities import Gap
 from resources.health import Health
 from resources.language_model.port import GuardedLanguageModel, LanguageModel, Request
 
+#: A sentence is quoted if it is at least so near to the question as the nearest one: words that all texts share (the,
+#: every) make any sentence a little alike.
+_SHARE_OF_BEST = 0.5
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？।])\s+|\n+")
 
 
@@ -46,7 +49,8 @@ class ExtractiveModel(LanguageModel):
         if not found:
             return Answered("")
         scores = Bm25Index([sentence for _, sentence in found]).scores([request.prompt])
-        near = [hit.document for hit in ranked(scores, self._sentences)[0] if scores[0, hit.document] > 0]
+        enough = max(_SHARE_OF_BEST * scores.max(), 1e-9)
+        near = [hit.document for hit in ranked(scores, self._sentences)[0] if scores[0, hit.document] >= enough]
         return Answered(" ".join(f"{found[place][1]} [{found[place][0]}]" for place in sorted(near)))
 
     @override

@@ -64,7 +64,7 @@ def test_a_night_publishes_every_ticket_with_an_answer_or_the_reasons_for_a_pers
         assert (row["answer"] is None) == row["handed_off"] == bool(row["reasons"])
         assert set(row["cited"]) <= set(row["article_ids"])
         assert row["cost_eur"] > 0
-    assert "three days" in rows["z1"]["answer"]
+    assert rows["z1"]["answer"] == "The tracking code shows where the courier has the package."
     assert "kb-delivery" in rows["z1"]["cited"]
     person = json.loads(rows["z4"]["context"])
     assert person["history"]["last_orders"] == [
@@ -168,3 +168,18 @@ def test_another_embedder_is_a_reason_to_train(home: SupportHome) -> None:
     assert embedder_changed(home.registry, "1", HashedEmbedderConfig(dimension=128).open()) == ""
     says = embedder_changed(home.registry, "1", HashedEmbedderConfig(dimension=64).open())
     assert says.startswith("version 1 was trained on vectors of hashed-ngrams")
+
+
+def test_the_command_shows_the_answer_or_the_reasons_and_the_draft(home: SupportHome) -> None:
+    from pipelines.cli.ask import lines_of
+
+    ports = home.ports()
+    loaded, version = served(ports)
+    answers = {one["ticket_id"]: answered(loaded, version, ports, SETTINGS, one) for one in (TODAY[0], TODAY[3])}
+    sent, kept = (dict(lines_of(answers[id])) for id in ("z1", "z4"))
+    assert sent["answer"] == "The tracking code shows where the courier has the package."
+    assert sent["intent"] == "delivery (95%, by linear)"
+    assert "hand-off" not in sent
+    assert str(kept["hand-off"]).startswith("it is urgent with")
+    assert "reset code" in kept["draft for the person"]
+    assert "answer" not in kept
