@@ -18,6 +18,7 @@ from models.compose.batch import from_records
 from models.compose.call import new_call
 from models.compose.declared import declared
 from models.compose.merges import Merge
+from models.compose.prompt import Prompt, by_need, require_prompts
 from models.compose.step import Step
 from models.errors import TesseraError, choose_from
 from models.training.manifest import (
@@ -78,6 +79,7 @@ class Composition:
         parts: name in the declaration -> part.
         pins: name -> version that the part was taken from; parts that are no version of their own have none.
         merges: merges by the names in the declaration.
+        prompts: name -> prompt that a part needs; another text makes another version.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Composition:
     parts: Mapping[str, Part]
     pins: Mapping[str, Pin] = field(default_factory=dict[str, Pin])
     merges: Mapping[str, Merge] = field(default_factory=dict[str, Merge])
+    prompts: Mapping[str, Prompt] = field(default_factory=dict[str, Prompt])
 
     def step(self) -> Step:
         """Build it.
@@ -122,7 +125,8 @@ def save_composition(
         extras: file name -> text of further files, e.g. how it was calibrated.
 
     Raises:
-        TesseraError: the folder is not empty, a golden record fails, or a merge is no part of the declaration.
+        TesseraError: the folder is not empty, a golden record fails, a merge is no part of the declaration, or a prompt
+            is missing or needed by no part.
     """
     if composition.merges:
         raise TesseraError(
@@ -130,10 +134,14 @@ def save_composition(
             expected="merges that the declaration spells out (gather, vote, mean)",
             todo="Make the merge a step behind a gathering fan-out.",
         )
+    needs = [need for part in composition.parts.values() for need in part.needs]
+    require_prompts(composition.prompts, needs, composition.parts)
     new_folder(folder)
     step = composition.step()
     answers = _answers(step, golden)
     parts = {name: _saved(folder / name, part) for name, part in composition.parts.items()}
+    for prompt in composition.prompts.values():
+        prompt.save(folder)
     write_extras(folder, extras or {})
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -143,6 +151,7 @@ def save_composition(
         "takes": step.takes.as_text(),
         "gives": step.gives.as_text(),
         "parts": parts,
+        "prompts": {name: prompt.digest for name, prompt in composition.prompts.items()},
         "pins": {name: vars(pin) for name, pin in composition.pins.items()},
         "golden": [{"record": dict(one), "answer": found} for one, found in zip(golden, answers, strict=True)],
         "extras": sorted(extras or {}),
@@ -179,9 +188,11 @@ def load_composition(
     """
     manifest = _read(folder)
     check_sums(folder, manifest, sha256, partial(_refused, folder))
-    parts = {name: _part(folder, name, one, resources or {}, trusted) for name, one in manifest["parts"].items()}
+    prompts = {name: Prompt.read(folder, name) for name in manifest.get("prompts", ())}
+    given = {**(resources or {}), **by_need(prompts)}
+    parts = {name: _part(folder, name, one, given, trusted) for name, one in manifest["parts"].items()}
     pins = {name: Pin(**pin) for name, pin in manifest["pins"].items()}
-    composition = Composition(str(manifest["name"]), manifest["declaration"], parts, pins)
+    composition = Composition(str(manifest["name"]), manifest["declaration"], parts, pins, prompts=prompts)
     step = composition.step()
     if step.takes.as_text() != manifest["takes"] or step.gives.as_text() != manifest["gives"]:
         raise _refused(folder, "its parts take or give other fields than when it was saved")
