@@ -10,6 +10,7 @@ import dagster as dg
 from assets.stages.app import App
 from models.errors import TesseraError
 from resources.notifier.port import Notifier
+from resources.outbox import OCCASION
 from resources.sink.port import DamagedScores, Sink
 from resources.stack.loader import Stack
 from resources.stack.ports import NotifierResource, SinkResource, SourceResource
@@ -90,6 +91,18 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
     return Reported(through, tuple(sent))
 
 
+def report_newest(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime) -> int:
+    """Return the number of days since the newest published one that are overdue; one notice, of the newest of them.
+
+    It is the notice that the sensor sends for that day. An application that never published is not overdue.
+    """
+    due, days = deadline.newest_due(now), sink.published_days(deadline.app)
+    if not days or days[-1] >= due or _published(sink, deadline.app, due):
+        return 0
+    _notify(notifier, deadline, due, missed=(due - days[-1]).days)
+    return (due - days[-1]).days
+
+
 def _published(sink: Sink, app: str, day: date) -> bool:
     """Return True if the day has records of publications, also damaged ones: the next night names and repairs those."""
     try:
@@ -98,14 +111,16 @@ def _published(sink: Sink, app: str, day: date) -> bool:
         return True
 
 
-def _notify(notifier: Notifier, deadline: Deadline, day: date) -> None:
+def _notify(notifier: Notifier, deadline: Deadline, day: date, missed: int = 1) -> None:
     app = deadline.app
+    before = f" With it, {missed} days in a row are missing." if missed > 1 else ""
     body = (
         f"Nothing was published by {deadline.passed_for(day):%Y-%m-%d %H:%M} UTC (`calendar.publish_within_hours` in"
         f" stack.yaml). Open the last run of {app}_nightly, correct what stopped it, then run"
-        f" `tessera run {app}_nightly --date {day}`."
+        f" `tessera run {app}_nightly --date {day}`.{before}"
     )
-    notifier.notify("error", f"{app} {day}: the publication is overdue", body, {"app": app, "day": day.isoformat()})
+    context = {"app": app, "day": day.isoformat(), OCCASION: deadline.passed_for(day).isoformat()}
+    notifier.notify("error", f"{app} {day}: the publication is overdue", body, context)
 
 
 def overdue(app: App, stack: Stack, after: timedelta = timedelta()) -> dg.SensorDefinition:

@@ -102,7 +102,7 @@ def _status(
     own = [check for check in checks if check.asset.split("/")[0] == app.name]
     tables = [check for check in checks if check.asset.removeprefix("shop/") in app.made_from]
     mine = [notice for notice in reversed(notices) if notice.context.get("app") == app.name]
-    night = _night(app, definitions) if runs else None
+    night = night_of(app, definitions) if runs else None
     days = list(ports.sink.published_days(app.name)) if app.publishes else []
     published, problem = _published(app, ports, days[-1]) if days else ("", "")
     overdue = _overdue(app, ports, days, night, now)
@@ -152,7 +152,7 @@ def _overdue(app: App, ports: Ports, days: Sequence[date], night: timedelta | No
     return max((deadline.newest_due(now) - days[-1]).days, 0)
 
 
-def _night(app: App, definitions: dg.Definitions) -> timedelta | None:
+def night_of(app: App, definitions: dg.Definitions) -> timedelta | None:
     """Return the time of the day at which its nightly run starts, after midnight UTC."""
     for schedule in definitions.schedules or ():
         if isinstance(schedule, dg.ScheduleDefinition) and schedule.job_name == f"{app.name}_nightly":

@@ -24,6 +24,8 @@ from resources.sqlite.vacuum import scrub
 _LOGGER = logging.getLogger(__name__)
 #: In a home.
 FILE = "notices.db"
+#: Key of a context: what the notice is of, if it is of no run (`run_id`), e.g. the deadline that passed.
+OCCASION = "occasion"
 #: Pauses between two tries of one notice: doubled each time, up to the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
 #: Acknowledged notices, and delivered ones for the record, are kept so long.
@@ -55,9 +57,11 @@ CREATE TABLE IF NOT EXISTS notice (
 CREATE UNIQUE INDEX IF NOT EXISTS notice_open ON notice (about) WHERE acknowledged_at IS NULL;
 CREATE INDEX IF NOT EXISTS notice_waiting ON notice (next_try_at) WHERE delivered_at IS NULL;
 """
-#: A run gives a notice once, also if a person has acknowledged it meanwhile.
-_OF_RUN = """
-SELECT 1 FROM notice WHERE about = :about AND :run_id <> '' AND json_extract(context, '$.run_id') = :run_id
+#: An occasion gives a notice once, also if a person has acknowledged it meanwhile.
+_OF_OCCASION = """
+SELECT 1 FROM notice
+WHERE about = :about AND :occasion <> ''
+    AND :occasion IN (json_extract(context, '$.run_id'), json_extract(context, '$.occasion'))
 """
 _STORE = """
 INSERT INTO notice (id, about, level, subject, body, context, first_at, last_at, next_try_at)
@@ -109,8 +113,8 @@ class Outbox(ErasableNotifier):
     """A notifier that loses nothing while its receiver is down, and sends what is the same only once.
 
     Two notices are about the same if they have subject, application and alert in common; while the first is not
-    acknowledged, the second only counts, and one run counts once. A process that dies between a delivery and its record
-    delivers the notice once more, with the same id.
+    acknowledged, the second only counts, and one occasion (a run, a deadline) counts once. A process that dies between
+    a delivery and its record delivers the notice once more, with the same id.
 
     Args:
         file: SQLite database; made by the first notice.
@@ -137,8 +141,9 @@ class Outbox(ErasableNotifier):
             "at": _text(at),
         }
         with self._database() as database:
-            if database.execute(_OF_RUN, {"about": about, "run_id": context.get("run_id", "")}).fetchone():
-                return  # both the daemon and the command line look at a run
+            occasion = context.get("run_id") or context.get(OCCASION, "")
+            if database.execute(_OF_OCCASION, {"about": about, "occasion": occasion}).fetchone():
+                return  # several processes look at a run, or at a night that is late
             database.execute(_STORE, row)
             database.execute(_PRUNE, {"until": _text(at - _KEPT)})
         self.deliver()

@@ -514,6 +514,21 @@ def status(as_json: bool) -> None:
 
 
 @_command
+@click.option(
+    "--expect", "expects", multiple=True, type=click.Choice(["dev", "stream"]), help="A server that must run."
+)
+@click.option("--ping", metavar="URL", help="Asked only if all is well; the service behind it alarms when it is not.")
+def watch(expects: tuple[str, ...], ping: str | None) -> None:
+    """Send a notice for every night that is overdue and every server that does not run; for cron or a timer.
+
+    It needs no daemon and not Dagster's storage. The exit code is 0 only if all is well.
+    """
+    from pipelines.cli import watch as watching
+
+    raise SystemExit(watching.watch(expects=expects, ping=ping))
+
+
+@_command
 def alert_test() -> None:
     """Deliver a test notice by the profile's notifier, to see that notices arrive."""
     from pipelines.cli import notices as noticing

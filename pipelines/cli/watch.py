@@ -1,0 +1,106 @@
+"""`tessera watch`: a dead-man's switch beside the daemon, for cron or a systemd timer.
+
+It needs neither Dagster's storage nor a running server: what is published is read from the sink, and what should run
+holds a lock in the home. If the machine itself is gone, no `--ping` arrives, and the service behind it alarms.
+"""
+
+import urllib.request
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from urllib.error import URLError
+from urllib.parse import urlsplit
+
+from assets.apps import APPS
+from assets.stages.app import App
+from models.errors import TesseraError
+from pipelines.cli.console import counted, err, literal, out
+from pipelines.overdue import Deadline, report_newest
+from pipelines.status import night_of
+from resources.home import doing_now
+from resources.outbox import OCCASION
+from resources.stack.loader import Stack, active_stack
+from resources.stack.ports import Ports
+
+_PING_SECONDS = 10
+#: Lock in the home -> command that holds it while it runs.
+_SERVERS = {"dev": "tessera dev", "stream": "tessera stream fraud"}
+
+
+def watch(*, expects: Sequence[str], ping: str | None) -> int:
+    """Send a notice for each overdue night and each server that does not run; 0 and a ping if there is none.
+
+    Args:
+        expects: `dev`, `stream`: servers that must run.
+        ping: address that is asked (GET) only if all is well.
+
+    Raises:
+        TesseraError: the profile cannot be read, or `ping` is no http(s) address.
+    """
+    if ping is not None and urlsplit(ping).scheme not in ("http", "https"):
+        raise TesseraError(f"`--ping` is {ping!r}.", expected="an http(s) address", todo="Correct it.")
+    stack, now = active_stack(), datetime.now(UTC)
+    ports = Ports(stack)
+    problems = [*_overdue(ports, now), *(found for name in expects if (found := _absent(ports, name, now)))]
+    problems += _asked(lambda: [f"{left} notices wait for their receiver."] if (left := _left(ports)) else [])
+    for problem in problems:
+        out.print(literal(problem, "red"))
+    if not problems:
+        out.print(f"{now:%Y-%m-%d %H:%M} UTC: every application of profile {stack.name} published in time.")
+        problems = _pinged(ping) if ping else []
+    return int(bool(problems))
+
+
+def _overdue(ports: Ports, now: datetime) -> list[str]:
+    from pipelines.definitions import build_definitions
+
+    definitions = build_definitions(ports.stack)
+    hours = timedelta(hours=ports.stack.calendar.publish_within_hours)
+    found: list[str] = []
+    for app in (one for one in APPS if one.publishes and one.name in ports.stack.apps):
+        night = night_of(app, definitions)
+        if night is not None:
+            found += _asked(lambda app=app, night=night: _of_app(ports, app, Deadline(app.name, night + hours), now))
+    return found
+
+
+def _of_app(ports: Ports, app: App, deadline: Deadline, now: datetime) -> list[str]:
+    if not set(ports.source.tables()).issuperset(app.made_from):
+        return []
+    missed = report_newest(ports.sink, ports.notifier, deadline, now)
+    newest = deadline.newest_due(now)
+    return [f"{app.name}: {counted(missed, 'night')} up to {newest} published nothing."] if missed else []
+
+
+def _absent(ports: Ports, name: str, now: datetime) -> str:
+    stack: Stack = ports.stack
+    if doing_now(stack, name) is not None:
+        return ""
+    says = f"`{_SERVERS[name]}` does not run in {stack.home}."
+    context = {OCCASION: now.date().isoformat()}
+    problems = _asked(
+        lambda: ports.notifier.notify("error", f"{_SERVERS[name]} does not run", f"{says} Start it.", context)
+    )
+    return " ".join([says, *problems])
+
+
+def _left(ports: Ports) -> int:
+    return ports.notifier.deliver()
+
+
+def _asked(ask: Callable[[], list[str] | None]) -> list[str]:
+    """Return problems that were found, or that a part does not answer: that is one, too."""
+    try:
+        return ask() or []
+    except TesseraError as error:
+        return [f"{error.what} {error.todo}"]
+
+
+def _pinged(address: str) -> list[str]:
+    try:
+        with urllib.request.urlopen(address, timeout=_PING_SECONDS):  # noqa: S310 - http(s) only, see above
+            return []
+    except (URLError, OSError) as error:
+        place = urlsplit(address)
+        says = f"The ping did not arrive at {place.scheme}://{place.hostname}: {getattr(error, 'reason', error)}."
+        err.print(literal(says, "red"))
+        return [says]
