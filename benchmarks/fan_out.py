@@ -4,8 +4,8 @@ The parts are fitted once to the rows whose labels were known, and merged twice:
 weights that are chosen on out-of-fold predictions alone (stacking). Every arm then scores records that no part has
 seen: for churn those of the nights that followed, for fraud the payments of the evaluation week. Nothing was chosen on
 these records. The verdict is that of the gate of compositions (`models/compose/gate.py`): the lower end of the paired
-interval of the gain in log-likelihood per record over the best part must be above 0. AUC: 95 % intervals, paired; over
-customers, all nights of one together. Cost is not compared: a merge costs the sum of its parts.
+interval of the gain in log-likelihood per record over the best part must be above 0. All intervals are of 95 %, paired,
+and over customers: all records of a customer are drawn together. Cost is not compared: a merge costs the sum of its parts.
 """
 
 import argparse
@@ -34,12 +34,14 @@ from benchmarks.refit import (
 )
 from benchmarks.report import replace_section
 from models.compose.gate import CompositionGateConfig, Measured, composition_report
+from models.evaluation.binary_metrics import AUC
+from models.evaluation.bootstrap import resampled
 from models.evaluation.metrics import auc
 from models.gates.parts import log_likelihood
 from models.settings import TrainerSettings
 from models.training.dataset import Dataset
 from models.training.merged_model import MergedModel, merged
-from models.training.model import FittedModel, Labels
+from models.training.model import FittedModel, Groups, Labels
 from resources.stack.loader import ROOT, Stack, load_stack
 from resources.stack.recipes import trainers_of
 from resources.trainer.port import Trainer
@@ -92,7 +94,7 @@ def _churn(shop: Shop, stack: Stack) -> list[str]:
     title = f"## Fan-out for churn: {shop.title}"
     chosen = _mean_of(weights, parts_of)
     says = f"{counted(nights, customers, labels)} Weights of stacking, mean over the nights: {chosen}."
-    return _section(title, says, labels, scores, shown, best)
+    return _section(title, says, labels, customers, scores, shown, best)
 
 
 def _fraud(stack: Stack) -> list[str]:
@@ -111,13 +113,14 @@ def _fraud(stack: Stack) -> list[str]:
     values = {name: auc(held.labels, score) for name, score in scores.items()}
     parts_of = [name for name in scores if name not in MERGES]
     best = max(parts_of, key=values.__getitem__)
-    drawn = _drawn(held.labels, scores)
+    drawn = resampled(AUC, held.labels, held.groups, scores, RESAMPLING)
     shown = {name: (values[name], lead(name, best, values, drawn)) for name in scores}
     says = (
         f"{len(held.labels):,} payments of {task.holdout}, {held.labels.mean():.2%} fraud. Weights of stacking: "
         f"{_mean_of([_weights(models)], parts_of)}."
     )
-    return _section("## Fan-out for fraud: Fraud Detection Handbook", says, held.labels, scores, shown, best)
+    title = "## Fan-out for fraud: Fraud Detection Handbook"
+    return _section(title, says, held.labels, held.groups, scores, shown, best)
 
 
 def _fitted(parts: Sequence[Trainer], train: Dataset) -> dict[str, FittedModel]:
@@ -137,19 +140,18 @@ def _mean_of(weights: Sequence[tuple[float, ...]], parts: Sequence[str]) -> str:
     return ", ".join(f"{name} {value:.2f}" for name, value in zip(parts, np.mean(weights, axis=0), strict=True))
 
 
-def _drawn(labels: Labels, scores: Scores) -> Scores:
-    from models.evaluation.binary_metrics import AUC
-    from models.evaluation.bootstrap import resampled
-
-    return dict(resampled(AUC, labels, np.arange(len(labels)), scores, RESAMPLING))
-
-
 def _section(
-    title: str, says: str, labels: Labels, scores: Scores, shown: Mapping[str, tuple[float, str]], best: str
+    title: str,
+    says: str,
+    labels: Labels,
+    groups: Groups,
+    scores: Scores,
+    shown: Mapping[str, tuple[float, str]],
+    best: str,
 ) -> list[str]:
-    qualities = {name: Measured(log_likelihood(labels, score), np.ones(len(labels))) for name, score in scores.items()}
+    qualities = {name: _measured(labels, groups, score) for name, score in scores.items()}
     parts = {name: one for name, one in qualities.items() if name not in MERGES}
-    keys = [str(number) for number in range(len(labels))]
+    keys = np.unique(groups).astype(str).tolist()
     lines = [
         title, "", (__doc__ or "").split("\n\n", 1)[1].strip(), "", says, "",
         f"| model | AUC | over the best part, {best} | log-likelihood per record | beats its best part at the gate |",
@@ -163,6 +165,13 @@ def _section(
             verdict = f"{'yes' if check.passed else 'no'}: {check.says.split('; ')[0]}"
         lines.append(f"| {name} | {value:.4f} | {over} | {qualities[name].quality.mean():.5f} | {verdict} |")
     return lines
+
+
+def _measured(labels: Labels, groups: Groups, score: NDArray[np.float64]) -> Measured:
+    """Return the sum of each customer's log-likelihoods, scaled so that their mean is that of the records."""
+    customers = np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(customers, weights=log_likelihood(labels, score))
+    return Measured(sums * (len(sums) / len(labels)), np.ones(len(sums)))
 
 
 if __name__ == "__main__":
