@@ -5,7 +5,8 @@ weights that are chosen on out-of-fold predictions alone (stacking). Every arm t
 seen: for churn those of the nights that followed, for fraud the payments of the evaluation week. Nothing was chosen on
 these records. The verdict is that of the gate of compositions (`models/compose/gate.py`): the lower end of the paired
 interval of the gain in log-likelihood per record over the best part must be above 0. All intervals are of 95 %, paired,
-and over customers: all records of a customer are drawn together. Cost is not compared: a merge costs the sum of its parts.
+and over customers: all records of a customer are drawn together. Cost is not compared: a merge costs the sum of its
+parts.
 """
 
 import argparse

@@ -285,7 +285,7 @@ def _redis(settings: Mapping[str, Any]) -> Read:
 
 def _compare(reads: Mapping[str, Read]) -> None:
     """Every read gives the same values, unknown entities included."""
-    names = [*_names(range(0, ENTITIES, 97)), "nobody"]
+    names = [*_names(range(0, ENTITIES, 97)), "unknown"]
     found = {kind: read(names) for kind, read in reads.items()}
     ours = found["ours"].select([feature for view in VIEWS for feature in _features(view)]).to_pydict()
     for kind in ("feast", "by hand"):

@@ -30,7 +30,7 @@ class Event(BaseModel):
         type: e.g. `payment`, `payment.labelled`.
         time: when it happened, UTC.
         subject: whom it is about; events of one subject are delivered in the order in which they were published.
-        data: what happened; checked by whoever consumes it, not by the queue.
+        data: what happened; checked by its consumers, not by the queue.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

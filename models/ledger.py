@@ -1,7 +1,7 @@
 """The ledger: an append-only record of every change of champion, with time, actor and reason.
 
 On disk it is one JSON object per line. Each line carries the sha256 of the line before it, so an edited, removed or
-inserted line shows; the last line is covered by its own digest, kept elsewhere by whoever stores the ledger.
+inserted line shows; the last line is covered by its own digest, kept elsewhere by the store of the ledger.
 """
 
 import hashlib

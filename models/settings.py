@@ -50,7 +50,7 @@ class CutoffSettings(TrainedSettings):
     """Settings of applications that learn at past cut-offs. All days are calendar days, UTC."""
 
     population_days: int = Field(
-        default=180, ge=1, le=365, description="Scored: whoever or whatever had a purchase in these last days."
+        default=180, ge=1, le=365, description="Scored: entities that had a purchase in these last days."
     )
     horizon_days: int = Field(default=7, ge=1, description="Days after the cut-off that the label looks at.")
     cutoff_step_days: int = Field(

@@ -75,7 +75,7 @@ def doing_now(stack: Homed, name: str) -> str | None:
     folder = stack.home / "locks"
     try:
         who = (folder / f"{name}.holder").read_text()
-    except FileNotFoundError:  # written by whoever has the lock, so there is no need to touch it
+    except FileNotFoundError:  # written by the holder of the lock, so there is no need to touch it
         return None
     try:
         with FileLock(folder / f"{name}.lock", timeout=0):

@@ -18,7 +18,7 @@ _DATA = ("lake", "scores", "mlflow", "feast", "events.db", "streams.db")
 def check_layout(home: Path) -> None:
     """Accept a home of this layout; number a new one.
 
-    A home that cannot be written stays without a number: whoever writes to it says why it fails.
+    A home that cannot be written stays without a number: its next writer says why it fails.
 
     Raises:
         TesseraError: the home is of another layout, or its number cannot be read.

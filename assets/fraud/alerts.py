@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class ListedAlert:
-    """An alert, and how many of its payments nobody has labelled: some may have joined it since it was labelled."""
+    """An alert, and how many of its payments have no label: some may have joined it since it was labelled."""
 
     alert: Alert
     unlabelled: int

@@ -92,7 +92,7 @@ def add_missing_alerts(
     """Raise an alert for every card of `day` whose published scores call for one and that has none.
 
     What the stream raised, and what was labelled, stays as it is. Thresholds and reasons are those of the model that
-    gave the scores, whoever is the champion now.
+    gave the scores, whichever version is the champion now.
     """
     standing = {alert.alert_id for alert in store.find(FRAUD.name, day, day)}
     missing = [alert for alert in _called_for(lake, sink, registry, day) if alert.alert_id not in standing]

@@ -91,7 +91,7 @@ def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: dat
     dated = rows.append_column(AS_OF, pa.array([as_of] * rows.num_rows, pa.date32()))
     lake.repair(TABLE)
     lake.replace(TABLE, dated, by=AS_OF, first=as_of, last=as_of)
-    # The training rows are those that the lake holds: it leaves out whoever was forgotten since the features were read.
+    # The training rows are those that the lake holds: it leaves out entities forgotten meanwhile.
     written = lake.scan(TABLE, first=as_of, last=as_of).to_table(columns=rows.column_names)
     later = days.holdout_last + timedelta(days=1)
     seen = features.filter(_since(days.holdout_first) & ~_since(later))

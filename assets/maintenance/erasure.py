@@ -75,7 +75,7 @@ _REMAINS = (
     " is forgotten once more.",
     "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name no one"
     " any more.",
-    "Notices that were sent (webhook) are with whoever received them; that of an alert that was raised at the very"
+    "Notices that were sent (webhook) are with their receivers; that of an alert that was raised at the very"
     " moment of the removal may come after it.",
     "Older versions of the lake's tables are gone: their files were removed at once, so that none holds the entity.",
 )
@@ -196,7 +196,7 @@ class _Erasing:
                     recount(lake, name)
 
     def vectors(self) -> None:
-        """Rows of every version of every vector index; whoever builds one now writes none of the entity."""
+        """Rows of every version of every vector index; a build under way writes none of the entity."""
         erased = partial(self._parts.vectors.forget, self._entity, self._id)
         about = {"day": datetime.now(UTC).date(), "why": self._record.why}
         self._counting("vectors", lambda: {f"vectors: {name}": rows for name, rows in erased(**about).items()})
@@ -212,7 +212,7 @@ class _Erasing:
             self._record.places.setdefault(name, Place(rows=0))
 
     def queue(self) -> None:
-        """Events of any type and dead letters, whoever has yet to read them."""
+        """Events of any type and dead letters, also those that a group has yet to read."""
         events = erasable_events(self._parts.events, self._entity)
         self._counting("events", lambda: {_QUEUE: events.forget(self._id, also=self._fields.naming)})
 

@@ -26,7 +26,7 @@ from resources.state_store.port import ErasableStateStore, StateStore
 
 @dataclass(frozen=True)
 class EventFields:
-    """Decisions of whoever erases on fields of events that nothing declares.
+    """Decisions of the person who erases on fields of events that nothing declares.
 
     Attributes:
         naming: fields that name such entities: an event with the id in one of them is removed.

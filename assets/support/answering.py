@@ -1,4 +1,4 @@
-"""One ticket, answered now: by `tessera ask`, or by whoever handles an event; the same composition as at night."""
+"""One ticket, answered now: by `tessera ask`, or by the handler of an event; the same composition as at night."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ SUPPORT = App(
     made_from=("tickets", "ticket_labels", "articles"),  # orders are part of the history where there are any
     features="support_features",
     training_set="support_training_set",
-    golden_ids=lambda _: [],  # golden records are of nobody
+    golden_ids=lambda _: [],  # golden records are of no one
     output=OUTPUT,
     rehearsal=rehearsal,
 )

@@ -39,7 +39,7 @@ class Erasure(BaseModel):
     """One erasure, while it goes on and when it is done: the same record is journal and proof.
 
     Attributes:
-        digest: HMAC-SHA256 of the id under the lake's key: whoever has the key and the id can verify it.
+        digest: HMAC-SHA256 of the id under the lake's key: with the key and the id it can be verified.
         finished_at: UTC; None while it goes on.
         interrupted: earlier attempts that ended before they were done; their counts are in `places`.
         doing: the place whose counts would be lost if it ended now.

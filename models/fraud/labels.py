@@ -109,5 +109,5 @@ def _said(labels: Any) -> Any:
 
 
 def _as_attribute(text: str) -> str:
-    """`text` without what no attribute of a CloudEvent may hold; customers are named by whoever sends payments."""
+    """`text` without what no attribute of a CloudEvent may hold; customers are named by the senders of payments."""
     return _CONTROL.sub(lambda found: f"%{ord(found.group()):02X}", text)

@@ -51,10 +51,10 @@ def history_of(feature: str, look_back_days: Mapping[str, int], day: date, days:
 class GrowthMeter:
     """Counts rows as they would look had the home not grown.
 
-    `feature` itself is aged back: whoever was there at the reference has grown older by `growth_days`, and whoever came
-    since is as young as the young of the reference (scaled to its history, if the home has more than doubled). Any
-    other short feature is compared between entities of equal history: rows with more history than the reference can
-    hold are left out, the rest weighted to its distribution of `feature` (direct standardization).
+    `feature` itself is aged back: those who were there at the reference have grown older by `growth_days`, and those
+    who came since are as young as the young of the reference (scaled to its history, if the home has more than
+    doubled). Any other short feature is compared between entities of equal history: rows with more history than the
+    reference can hold are left out, the rest weighted to its distribution of `feature` (direct standardization).
 
     Args:
         history: of the reference.

@@ -82,7 +82,7 @@ class Shop:
     def ticket_truth(self, first: date, last: date) -> pa.Table:
         """Return what is true of the tickets opened on `first`..`last` (`models.simulation.support.desk.TRUTH`).
 
-        Intents, language, urgency, the articles that answer them, and the likeliest intent for whoever knows the laws
+        Intents, language, urgency, the articles that answer them, and the likeliest intent for one who knows the laws
         of the shop: the mean of its chance is the best reachable accuracy. None of it is delivered.
         """
         return self.support.truth(_days(first, last))

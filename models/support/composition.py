@@ -58,7 +58,7 @@ def triage(intent: Mapping[str, Any], parts: Mapping[str, Part]) -> Composition:
     return Composition(NAME, {"kind": "sequence", "name": NAME, "steps": steps}, parts)
 
 
-#: Records that a version must answer as when it was saved: of nobody, so that no person is in a package.
+#: Records that a version must answer as when it was saved: of no one, so that no person is in a package.
 GOLDEN: Sequence[Mapping[str, Any]] = (
     {"text": "Where is my parcel? It should have been here on Monday.", "history": {}},
     {"text": "Ich möchte mein Geld zurück, die Tasse ist kaputt angekommen!", "history": {"orders": 1}},

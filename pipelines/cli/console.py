@@ -1,6 +1,6 @@
 """The terminal: one console for results, one for everything that is not a result; both print text as it is.
 
-Customers, sellers and whoever sends events choose the text that ends up here. None of it is read as markup or emoji,
+Customers, sellers and senders of events choose the text that ends up here. None of it is read as markup or emoji,
 and none of it reaches the terminal as a control character.
 """
 

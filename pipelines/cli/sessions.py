@@ -82,7 +82,7 @@ def stop_session(identity: int, grace_seconds: float = GRACE_SECONDS) -> None:
 
 
 def _members(identity: int) -> list[psutil.Process]:
-    """Process of the session that are alive; whoever ended and was not waited for is not."""
+    """Process of the session that are alive; one that ended and was not waited for is not."""
     return [process for process in psutil.process_iter() if _is_member(process, identity)]
 
 

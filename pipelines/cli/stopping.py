@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-#: They end a command; whoever started this process may have made it ignore SIGINT (a script with `&`).
+#: They end a command; the parent process may have made it ignore SIGINT (a script with `&`).
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -29,7 +29,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     },
     "engine": {"memory_limit": "A query that needs more memory than the limit fails with a sentence."},
     "events": {
-        "erasable": "Events and dead letters that name an erased person are removed, whoever has yet to read them.",
+        "erasable": "Events and dead letters that name an erased person are removed, read by every group or not.",
         "retained": "Events that every group acknowledged, and dead letters, are removed when they are old.",
     },
     "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},

@@ -156,7 +156,7 @@ class EventsConformance(Conformance):
         assert events.read("g", limit=10) == []
         assert events.backlog("g") == 0
 
-    def test_what_is_held_comes_to_nobody_else(self, opened: Open, events: Events) -> None:
+    def test_what_is_held_comes_to_no_one_else(self, opened: Open, events: Events) -> None:
         events.publish([event(n, f"card-{n}") for n in range(3)])
         assert numbers(events, limit=2) == [0, 1]
         assert numbers(opened()) == [2]
@@ -567,7 +567,7 @@ class EventsConformance(Conformance):
         assert _retained(events).prune(before=datetime.now(UTC) + timedelta(hours=1)) == rounds
 
     @needs("retained")
-    def test_an_abandoned_group_holds_up_nobody(self, opened: Open) -> None:
+    def test_an_abandoned_group_holds_up_no_one(self, opened: Open) -> None:
         events, later = opened(lease_seconds=600, max_backlog=4), datetime.now(UTC) + timedelta(hours=1)
         events.publish([event(n, f"card-{n}") for n in range(4)])
         held = events.read("left", limit=2)

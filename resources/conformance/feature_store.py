@@ -58,7 +58,7 @@ class FeatureStoreConformance(OnlineFeatureStoreConformance):
     def test_rows_their_order_duplicates_and_other_columns_are_kept(
         self, store: FeatureStore, file: FeatureFiles
     ) -> None:
-        entities = asked(("b", T), ("a", T), ("nobody", T), ("b", T), ("a", T - DAY), (None, T))
+        entities = asked(("b", T), ("a", T), ("unknown", T), ("b", T), ("a", T - DAY), (None, T))
         entities = entities.append_column("churned", pa.array([1, 0, 1, 0, 1, 0], pa.int8()))
         entities = entities.append_column("weight_y", pa.array([[1.0]] * 6))
         rows = file(Row("a", T, 1.0), Row("b", T, 2.0), Row(None, T, 9.0))

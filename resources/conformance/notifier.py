@@ -76,4 +76,4 @@ class NotifierConformance(Conformance):
     def _notify_of_three(self, notifier: Notifier) -> None:
         for number, alert in enumerate(("20180725-c1", "20180725-c12", "c1")):
             notifier.notify("info", f"{number}", "about c1", {"app": "fraud", "alert": alert})
-        notifier.notify("info", "3", "about nobody", {})
+        notifier.notify("info", "3", "about no one", {})

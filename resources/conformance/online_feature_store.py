@@ -364,7 +364,7 @@ class OnlineFeatureStoreConformance(Conformance):
             assert [status for status, _, _ in _found(store, a, b)] == [NOT_FOUND, PRESENT]
         assert _served(store, b) == [4.0]
         assert set(_erasable(store).forget("customer", a).values()) == {0}
-        assert _erasable(opened()).forget("customer", who("nobody"))["activity"] == 0
+        assert _erasable(opened()).forget("customer", who("unknown"))["activity"] == 0
 
     @needs("logged")
     @needs("erasable")

@@ -104,7 +104,7 @@ class SinkConformance(Conformance):
             sink.write_attempt(APP, DAY, "a2", reader(some_rows(1, 40, OUTPUTS["regression"])))
         assert sink.write_attempt("demand", DAY, "a2", reader(some_rows(1, 40, OUTPUTS["regression"]))) == 40
 
-    def test_an_attempt_reads_back_as_it_was_written_and_nobody_else_sees_it(self, sink: Sink) -> None:
+    def test_an_attempt_reads_back_as_it_was_written_and_no_one_else_sees_it(self, sink: Sink) -> None:
         rows = some_rows(1)
         assert sink.write_attempt(APP, DAY, "a1", reader(rows)) == 40
         back = sink.read_attempt(APP, DAY, "a1")
@@ -247,7 +247,7 @@ class SinkConformance(Conformance):
                 sink.publish(record)
         assert sink.published(APP, DAY) is None
 
-    def test_a_blocked_set_is_not_published_whoever_asks(self, sink: Sink, opened: Open) -> None:
+    def test_a_blocked_set_is_not_published_for_anyone(self, sink: Sink, opened: Open) -> None:
         """The newest verdict counts, and one of another day or attempt says nothing."""
         rows = some_rows(1)
         record = publication("a1", rows)
@@ -437,7 +437,7 @@ class SinkConformance(Conformance):
         assert sink.write_attempt("fraud", DAY, "a1", reader(some_rows(1))) == 40, "of another application"
 
     @needs("erasable")
-    def test_an_attempt_of_nobody_else_goes_on_empty(self, sink: Sink) -> None:
+    def test_an_attempt_of_no_one_else_goes_on_empty(self, sink: Sink) -> None:
         _published(sink, "a1", some_rows(1, 1))
         assert _erasable(sink).forget(APP, "customer_id", "c000000", why="asked", who="ana") == {DAY: 1}
         found, back = sink.scores(APP, DAY)

@@ -116,7 +116,7 @@ class StateStoreConformance(Conformance):
         assert [*store.between(VISITS, "page", 0, 10)] == []
         assert [*store.streams()] == ["visits"]
 
-    def test_what_a_batch_changed_is_there_for_whoever_opens_it(self, store: StateStore, opened: Open) -> None:
+    def test_what_a_batch_changed_is_there_for_all_who_open_it(self, store: StateStore, opened: Open) -> None:
         commit(store, visit(1), visit(2, page="p2"), visit(300, customer="ü;'\"\n"))
         other = opened()
         assert other.position(VISITS) == (3, 3000)

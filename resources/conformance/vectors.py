@@ -373,7 +373,7 @@ class VectorsConformance(Conformance):
         first, second = made(10), made(10, seed=3).slice(2, 3)
         number = begun(store, first)
         assert opened().upsert("articles", number, second) == 3
-        assert opened().delete("articles", number, ["r0000", "r0009", "nobody"]) == 2
+        assert opened().delete("articles", number, ["r0000", "r0009", "unknown"]) == 2
         assert opened().seal("articles", number).rows == 8
         found = {row["id"]: row["lang"] for row in store.rows("articles", number).to_pylist()}
         expected = {row["id"]: row["lang"] for row in [*first.to_pylist(), *second.to_pylist()]}
@@ -481,7 +481,7 @@ class VectorsConformance(Conformance):
         store.publish("articles", second)
         assert store.current("articles") == 2
 
-    def test_versions_that_nobody_needs_are_removed_and_their_numbers_never_come_back(
+    def test_versions_that_no_one_needs_are_removed_and_their_numbers_never_come_back(
         self, store: Vectors, opened: Open
     ) -> None:
         for count in range(1, 5):
@@ -535,7 +535,7 @@ class VectorsConformance(Conformance):
             assert not len(index.bm25.query("secretword")), "its words leave the statistics"
             assert [hit for hit in scores[0] if hit.id in others] == index.match(["fox"], k=99)[0]
         assert {hit.id for hit in reader.search(np.ones((1, 8)), space(), k=99)[0]} == {*others}, "an open reader"
-        assert store.upsert("articles", unfinished, rows) == 16, "whoever writes it again"
+        assert store.upsert("articles", unfinished, rows) == 16, "also when it is written again"
         store.seal("articles", unfinished)
         assert "c1" not in store.rows("articles", unfinished)["subject"].to_pylist()
         assert not len(store.open("articles", unfinished).bm25.query("secretword"))  # type: ignore[union-attr]

@@ -114,7 +114,7 @@ class Events(ABC):
 
     @abstractmethod
     def reclaim(self, group: str) -> int:
-        """Return number of events that are given back at once, whoever holds them.
+        """Return number of events that are given back at once, whichever member holds them.
 
         For an application that has one member at a time, when that starts: without waiting for its predecessor's
         leases, everything comes in the order of publication, as if the predecessor had not died.

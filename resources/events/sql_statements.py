@@ -35,8 +35,8 @@ INSERT_EVENT = """INSERT INTO event (number, source, id, type, time_us, subject,
     VALUES (:number, :source, :id, :type, :time_us, :subject, :data, :published_us)"""
 OLDEST = "SELECT number FROM event ORDER BY number LIMIT 1"
 
-#: Members of a group take turns here: who may have which subject is decided by one at a time. Whoever makes a group
-#: locks `newest` before, as does whoever removes events: so the events that its first member finds are not taken away.
+#: Members of a group take turns here: who may have which subject is decided by one at a time. The maker of a group
+#: locks `newest` before, as does a removal of events: so the events that its first member finds are not taken away.
 LOCK_READER = "SELECT through FROM reader WHERE name = :name FOR UPDATE"
 NEW_READER = "INSERT INTO reader (name, through) VALUES (:name, :through) ON CONFLICT DO NOTHING"
 SET_THROUGH = "UPDATE reader SET through = :through WHERE name = :name"

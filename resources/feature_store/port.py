@@ -123,7 +123,7 @@ class ErasableFeatureStore(OnlineFeatureStore):
     def forget(self, entity: str, id: str) -> Mapping[str, int]:
         """Rows removed per feature view online, and under `served_log` from the log if there is one.
 
-        Tombstones (digests, not ids) keep later writes, whoever makes them and from whatever, from bringing the entity
+        Tombstones (digests, not ids) keep later writes, wherever they come from, from bringing the entity
         back. May be called again after it was interrupted.
 
         Args:

@@ -205,7 +205,7 @@ class Lake(ABC):
 
     @abstractmethod
     def lock(self, table: str) -> AbstractContextManager[None]:
-        """Held by whoever reads, decides and writes a table: for other writers that is one step. Re-entrant.
+        """Held while a caller reads, decides and writes a table: for other writers that is one step. Re-entrant.
 
         Raises:
             TesseraError: another writer holds it for longer than the lake is set to wait.
@@ -220,7 +220,7 @@ class ErasableLake(Lake):
     """A lake that can remove all rows of one entity, for good.
 
     Erased entities do not come back: once one has a tombstone, no write of any table with the entity's column
-    (`models.erasure.tombstones.ENTITIES`) brings rows of it in, whoever computed them and from whatever.
+    (`models.erasure.tombstones.ENTITIES`) brings rows of it in, wherever they were computed and from whatever.
     """
 
     @abstractmethod

@@ -20,7 +20,7 @@ _CONNECT_SECONDS = 10
 #: What is asked are few rows, each by an index. A planner without statistics, as of a table filled a moment ago, reads
 #: the whole table instead, or compiles the query, which takes a hundred times as long as running it.
 _PLANS = ("jit", "enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin")
-#: Whoever makes tables holds this lock of the database: `IF NOT EXISTS` fails when two are at it.
+#: A process that makes tables holds this lock of the database: `IF NOT EXISTS` fails when two are at it.
 _MAKING = 7_338_164_925
 
 

@@ -23,7 +23,7 @@ _STRICT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-#: The same, but whoever runs it may choose otherwise. MLflow's own 7 retries take minutes when a server is away.
+#: The same, but the operator may choose otherwise. MLflow's own 7 retries take minutes when a server is away.
 _DEFAULTS = {"MLFLOW_LOGGING_LEVEL": "WARNING", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 
 

@@ -148,7 +148,7 @@ class Registry(ABC):
 
     @abstractmethod
     def lock(self, app: str) -> AbstractContextManager[None]:
-        """Held by whoever decides on the champion: decide and move are one step for all others. Re-entrant."""
+        """Held while the champion is decided on: decide and move are one step for all others. Re-entrant."""
 
     @abstractmethod
     def check(self) -> Health:

@@ -267,7 +267,7 @@ class DeltaSink(ErasableSink, RetainedSink):
             raise _forgotten_meanwhile(day) from None
 
     def _tombstones(self, app: str) -> TombstoneFolder:
-        """Return a folder, and so a key, for each application: whoever adds to it holds the application's lock."""
+        """Return a folder, and so a key, for each application: a writer holds the application's lock."""
         return TombstoneFolder(pa_fs.LocalFileSystem(), str(self._root / "forgotten" / _name(app)))
 
     def _forgotten(self, app: str, schema: pa.Schema) -> dict[str, Forgotten]:

@@ -29,7 +29,7 @@ from resources.state_store.postgres_statements import statements
 if TYPE_CHECKING:
     from psycopg import Connection
 
-#: Nobody waits longer for their turn to write, and a machine that died in its turn has it no longer than that.
+#: No writer waits longer for its turn, and a machine that died in its turn has it no longer than that.
 _SETTINGS = {"timezone": "'UTC'", "lock_timeout": "'30s'", "idle_in_transaction_session_timeout": "'10min'"}
 _SEEDED_AT_ONCE = 1_000
 
@@ -239,7 +239,7 @@ class PostgresStateStore(ErasableStateStore, ErasableAlertStore):
 
     @contextmanager
     def _turn(self, stream: StreamState | None = None) -> Iterator[tuple[Connection, Mapping[str, tuple[int, int]]]]:
-        """Provide a transaction during which nobody else writes, and by stream generation and batches at its beginning.
+        """Provide a transaction during which no one else writes, and by stream generation and batches at its beginning.
 
         Inside another one it is the same one, and ends it.
         """

@@ -39,7 +39,7 @@ CREATE TABLE progress (
 """
 BASE_TABLES = ("alert", "feedback", "progress")
 
-#: Whoever writes locks all rows of this table first, in one order: all writers take turns, and each sees what the one
+#: A writer locks all rows of this table first, in one order: all writers take turns, and each sees what the one
 #: before it did. The names are those of streams, no values.
 LOCK = "SELECT stream, generation, batches FROM progress ORDER BY stream FOR UPDATE"
 BEGIN = f"BEGIN; {LOCK}"

@@ -242,7 +242,7 @@ class SqliteStateStore(ErasableStateStore, ErasableAlertStore):
             raise RefusedValue(
                 f"The stream's state in {self._path} refuses a value: {error}.",
                 expected="values that SQLite stores",
-                todo="Correct whoever sends such values.",
+                todo="Correct the sender of such values.",
             ) from error
         except sqlite3.Error as error:
             raise TesseraError(

@@ -1,7 +1,7 @@
 """Files of collections on this machine: a folder per collection, in it one per version.
 
     <collection>/pointer.json            the version that is served, the last one ever begun, all that were published
-    <collection>/lock                    held by whoever changes anything of the collection
+    <collection>/lock                    held by the writer of the collection
     <collection>/<number>/version.json   description, state, revision
     <collection>/<number>/parts/         rows of a version that is not sealed, as Arrow files; later ones count
     <collection>/<number>/<revision>/    `rows.arrow`, `bm25` and the shard; an erasure writes the next revision

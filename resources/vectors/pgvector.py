@@ -78,7 +78,7 @@ class PgVectorConfig(dg.Config):
 
 
 class PgVectors(Vectors):
-    """A table per version; whoever changes a version holds the lock of its row in the table of versions."""
+    """A table per version; the writer of a version holds the lock of its row in the table of versions."""
 
     def __init__(self, config: PgVectorConfig) -> None:
         from resources.vectors import pgvector_rows

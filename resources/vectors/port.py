@@ -85,7 +85,7 @@ class Vectors(ABC):
     def upsert(self, collection: str, number: int, rows: pa.Table) -> int:
         """Return the number of rows written to a version that is not sealed; a row replaces that of the same id.
 
-        Rows of erased subjects are left out, whoever computed them and when.
+        Rows of erased subjects are left out, wherever and whenever they were computed.
 
         Args:
             collection: its name.
@@ -100,7 +100,7 @@ class Vectors(ABC):
         bm25 = self._bm25(version)
         stored = self._without_forgotten(version.spec, stored_rows(rows, version.spec, bm25))
         self._put(version, stored)
-        # Whoever was erased between that check and the writing was not found by the erasure.
+        # A subject that was erased between that check and the writing was not found by the erasure.
         self._erase_late(version, stored)
         return len(stored)
 
@@ -130,18 +130,18 @@ class Vectors(ABC):
         """
         version = self.version(collection, number)
         if version.state != "sealed":
-            raise self._not(version, "sealed", "Seal it with `seal`, or wait until whoever builds it has.")
+            raise self._not(version, "sealed", "Seal it with `seal`, or wait until its builder has.")
         return VectorIndex(version, self._bm25(version), self._searcher(version))
 
     def rows(self, collection: str, number: int | None = None) -> pa.Table:
         """Return all rows of a sealed version, ascending by id, as `models.vectors.rows.row_schema` says."""
         version = self.version(collection, number)
         if version.state != "sealed":
-            raise self._not(version, "sealed", "Seal it with `seal`, or wait until whoever builds it has.")
+            raise self._not(version, "sealed", "Seal it with `seal`, or wait until its builder has.")
         return given_back(self._rows(version), version.spec)
 
     def publish(self, collection: str, number: int) -> None:
-        """Move the pointer to a sealed version, at once for whoever opens the collection from then on.
+        """Move the pointer to a sealed version, at once for all who open the collection from then on.
 
         Raises:
             TesseraError: there is no such version, or it is not sealed.

@@ -54,7 +54,7 @@ class QdrantEdgeConfig(dg.Config):
     hnsw_ef: int = Field(default=128, ge=1, description="Rows looked at by an approximate search.")
     threads: int = Field(default=1, ge=1, description="Threads that build the approximate index and search it.")
     lock_timeout_seconds: float = Field(
-        default=600.0, gt=0, description="Seconds to wait for whoever changes the same collection."
+        default=600.0, gt=0, description="Seconds to wait for another writer of the same collection."
     )
 
     def open(self) -> QdrantEdgeVectors:
@@ -63,7 +63,7 @@ class QdrantEdgeConfig(dg.Config):
 
 
 class QdrantEdgeVectors(Vectors):
-    """Collections in one folder: whoever changes one holds its lock; readers in any number of processes need none."""
+    """Collections in one folder: the writer of one holds its lock; readers in any number of processes need none."""
 
     def __init__(self, config: QdrantEdgeConfig) -> None:
         self._config = config

@@ -45,6 +45,8 @@ BANNED = {
     r"(?:be|been|is|are|was|were) told(?! to the|:)": "notified, reported, known",
     r"stands published": "is published",
     r"lies in no": "is not inside",
+    r"nobody": "no one, none",
+    r"whoever": "the writer, the reader, those who",
 }
 _BANNED = re.compile("|".join(rf"(?<![A-Za-z])(?:{form})(?![A-Za-z])" for form in BANNED), re.IGNORECASE)
 #: Module names that say nothing of what they hold.
@@ -85,6 +87,7 @@ def test_no_module_has_an_empty_name() -> None:
         ("Events that no worker took in; taken in again, no change", ["took in", "taken in"]),
         ("A piece of evidence put before the hearing", ["hearing"]),
         ("torn lines kept aside", ["kept aside"]),
+        ("# Nobody waits; `whoever_asks` is answered", ["Nobody", "whoever"]),
         ("One connection, which threads take in turns", []),
         ("Rows that the model has learnt from; its judged settings", ["learnt from", "judged settings"]),
         ("learnt = rows.judged  # the day is told every night", ["is told"]),

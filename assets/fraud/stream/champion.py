@@ -13,7 +13,7 @@ from resources.registry.port import Registry
 
 
 class FraudChampion:
-    """The `Scorer` of whoever is champion; asks the registry again at most every `refresh_seconds`.
+    """The `Scorer` of the present champion; asks the registry again at most every `refresh_seconds`.
 
     Attributes:
         version: of the champion it scores with.

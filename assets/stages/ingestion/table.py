@@ -122,7 +122,7 @@ class TableIngestion:
     def _of_others(self, delivered: pa.Table) -> pa.Table:
         """Without the rows of entities that were forgotten, before anything is checked: not even a refused one is kept.
 
-        The caller holds the table's lock, so whoever is forgotten from now on is removed after these rows are written.
+        The caller holds the table's lock, so one that is forgotten from now on is removed after these rows are written.
         """
         for entity, column in ENTITIES.items():
             if column in delivered.column_names and (gone := self._lake.forgotten(entity)):

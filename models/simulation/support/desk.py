@@ -109,7 +109,7 @@ class SupportDesk:
         """Return what is true of the tickets opened on `days` (`TRUTH`), in the order of time.
 
         `article_ids` answer the main intent at the end of the day; none where nothing is written about it.
-        `best_intent` and `best_chance` are the likeliest main intent and its chance, for whoever knows the shop's laws.
+        `best_intent` and `best_chance` are the likeliest main intent and its chance, for one who knows the shop's laws.
         """
         tickets = [ticket for day in days for ticket in self.tickets.opened(day)]
         chances = intent_chances(tickets)

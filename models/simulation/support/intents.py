@@ -94,7 +94,7 @@ UNCLEAR_CHANCE: Floats = np.array([[members.get(name, 0.0) for name in NAMES] fo
 
 #: Chance that a ticket has two intents, and that the main one of them is written first.
 TWO_INTENTS, MAIN_FIRST = 0.12, 0.8
-#: Intents that come alone: nobody writes about the weather and a refund at once.
+#: Intents that come alone: no one writes about the weather and a refund at once.
 ALONE = ("oos", "praise", "complaint")
 _PAIRS: Floats = np.array([name not in ALONE for name in NAMES], dtype=np.float64)
 TWO_CHANCE: Floats = TWO_INTENTS * _PAIRS

@@ -39,7 +39,7 @@ _PLAIN = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "é": "e", "è": "e", "ê": "e", "à": "a", "ç": "c", "ô": "o", "í": "i"}
 )
 _WORD = re.compile(r"[^\W\d_]{4,}")
-#: Values that nobody misspells here: what they name has to be found again.
+#: Values that are never misspelt here: what they name has to be found again.
 _EXACT = re.compile(r"\S*[@\d]\S*")
 
 

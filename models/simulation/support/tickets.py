@@ -51,7 +51,7 @@ _LANGUAGE_SHARE = {
     "Poland": (0.6, 0.4, 0.0),
 }
 _DAY_SECONDS = 86_400
-_NOBODY = -1
+_NO_CUSTOMER = -1
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Tickets:
             draws = Draws(int(keys(self._seed, Purpose.GUEST_TICKET, day, place)[0]))
             if draws.happens(GUEST_SHARE):
                 key = int(keys(self._seed, Purpose.GUEST_TICKET, day, place, 1)[0])
-                yield _Writer(key, _NOBODY, _place(draws, COUNTRY_SHARE), "none", 0, None)
+                yield _Writer(key, _NO_CUSTOMER, _place(draws, COUNTRY_SHARE), "none", 0, None)
 
 
 def _ticket(seed: int, writer: _Writer, day: int) -> Ticket:

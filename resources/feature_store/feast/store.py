@@ -219,8 +219,8 @@ class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore)
         plan, online = self._session.plan(service), self._session.online_store
         if isinstance(online, BulkOnlineStore):
             online.reach(self._session.feast.config)
-        nobody = pa.table([pa.array([_any(field.type)], field.type) for field in plan.keys], schema=plan.keys)
-        stored_rows(self._session.feast.config, self._session.online_store, plan, nobody)
+        unknown = pa.table([pa.array([_any(field.type)], field.type) for field in plan.keys], schema=plan.keys)
+        stored_rows(self._session.feast.config, self._session.online_store, plan, unknown)
 
     def _definitions(self) -> Any:
         return importlib.import_module(self._config.definitions)

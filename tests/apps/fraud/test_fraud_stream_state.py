@@ -78,7 +78,7 @@ class TestFraudState:
         assert store.scored(DAY, DAY).num_rows == 0
         assert store.erase("c1") == 0
 
-    def test_what_a_batch_changed_is_there_for_whoever_opens_it(self, store: FraudStore, opened: Open) -> None:
+    def test_what_a_batch_changed_is_there_for_all_who_open_it(self, store: FraudStore, opened: Open) -> None:
         one, two = payment(1), payment(2, customer="c2", at=NOON + timedelta(seconds=1))
         paid(store, one, two)
         other = opened()
