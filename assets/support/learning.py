@@ -139,7 +139,8 @@ def candidate(
 
 def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: SupportSettings) -> Any:
     """Return the composition of trained parts, rules and prompts, over these resources."""
-    from models.support.answers import PROMPT
+    from models.compose.prompt import Prompt
+    from models.support.answers import ANSWER_PROMPT, PROMPT
     from models.support.composition import triage
     from models.support.parts import AnswerPart, HandOffPart, LanguagePart, SearchPart, SentimentPart
 
@@ -151,7 +152,12 @@ def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: Sup
         "search": SearchPart(resources["knowledge_base"], steps.articles),
         "sentiment": SentimentPart(),
         "urgency": trained.urgency,
-        "answer": AnswerPart(resources["language_model"], PROMPT, steps.max_answer_tokens, steps.min_answer_support),
+        "answer": AnswerPart(
+            resources["language_model"],
+            Prompt(ANSWER_PROMPT, PROMPT),
+            steps.max_answer_tokens,
+            steps.min_answer_support,
+        ),
         "hand_off": HandOffPart(steps.hand_off),
     }
     return triage(trained.intent, parts)

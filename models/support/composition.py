@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.compose.package import Composition, Part
+from models.compose.prompt import Prompt
+from models.support.answers import ANSWER_PROMPT, PROMPT
 from models.support.parts import KnowledgeBase
 from models.text.out_of_scope import OUT_OF_SCOPE
 
@@ -55,7 +57,8 @@ def triage(intent: Mapping[str, Any], parts: Mapping[str, Part]) -> Composition:
         {"step": "answer", "defaults": _FAILED["answer"]},
         {"step": "hand_off", "defaults": _FAILED["hand_off"]},
     ]
-    return Composition(NAME, {"kind": "sequence", "name": NAME, "steps": steps}, parts)
+    prompts = {ANSWER_PROMPT: Prompt(ANSWER_PROMPT, PROMPT)}
+    return Composition(NAME, {"kind": "sequence", "name": NAME, "steps": steps}, parts, prompts=prompts)
 
 
 #: Records that a version must answer as when it was saved: of no one, so that no person is in a package.

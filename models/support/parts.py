@@ -12,14 +12,16 @@ import numpy as np
 from models.compose.budget import Spending
 from models.compose.call import Call
 from models.compose.fields import Column, FieldType
+from models.compose.prompt import Prompt
 from models.compose.step import Leaf, Step
 from models.errors import TesseraError
-from models.support.answers import Answerer, checked_draft, documents_of
+from models.support.answers import ANSWER_PROMPT, Answerer, checked_draft, documents_of
 from models.support.fields import ANSWER, ANSWERED, ARTICLES, DECIDED, DECISION, LANGUAGE, SEARCHED, SENTIMENT, TEXT
 from models.support.hand_off import HandOffConfig, reasons_to_hand_off
 from models.text.language import LanguageDetector
 from models.text.sentiment import sentiment
 
+_PROMPT = Prompt.need(ANSWER_PROMPT)
 _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"))
 
 
@@ -140,22 +142,20 @@ class AnswerPart:
     """
 
     answerer: Answerer
-    prompt: str
+    prompt: Prompt
     max_tokens: int
     min_support: float
 
     loader: ClassVar = "models.support.parts:AnswerPart.read"
-    needs: ClassVar[tuple[str, ...]] = ("language_model",)
+    needs: ClassVar[tuple[str, ...]] = ("language_model", _PROMPT)
 
     @classmethod
-    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> AnswerPart:
-        """Return the part, over the language model of the resources."""
-        prompt = (folder / "prompt.md").read_text(encoding="utf-8")
-        return cls(resources["language_model"], prompt, **saved)
+    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> AnswerPart:  # noqa: ARG003
+        """Return the part, over the language model of the resources and the composition's prompt."""
+        return cls(resources["language_model"], resources[_PROMPT], **saved)
 
-    def save(self, folder: Path) -> Mapping[str, Any]:
-        """Write the prompt, and describe the rest."""
-        (folder / "prompt.md").write_text(self.prompt, encoding="utf-8")
+    def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - its prompt is the composition's
+        """Describe it."""
         return {"max_tokens": self.max_tokens, "min_support": self.min_support}
 
     def step(self, name: str) -> Step:
@@ -187,7 +187,7 @@ class AnswerPart:
         if not in_scope or not hits:
             return "", [], "", f"no article in {language!r} was found" if in_scope else "its intent is unknown"
         documents = documents_of(hits, history)
-        system = self.prompt.replace("{language}", language)
+        system = self.prompt.text.replace("{language}", language)
         try:
             said = self.answerer.answer(text, system, documents, max_tokens=self.max_tokens, spending=spending)
         except TesseraError as error:

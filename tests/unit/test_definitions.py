@@ -39,13 +39,15 @@ NODES = [defs.resolve_asset_graph().get(key) for key in defs.resolve_asset_graph
 SCHEDULES = {
     "churn_nightly_schedule": time(2),
     "fraud_nightly": time(2, 30),
+    "support_nightly": time(2, 45),
     "churn_online": time(3),
     "churn_training": time(4),
     "fraud_training": time(4, 30),
     "storage_weekly": time(5),
+    "support_training": time(5, 15),
 }
 #: Applications whose graph is in the snapshot; one that `tessera new` wrote has tests of its own.
-SHIPPED = {"churn", "fraud", "demand"}
+SHIPPED = {"churn", "fraud", "demand", "support"}
 ADDED = {app.name for app in APPS} - SHIPPED
 #: Assets that have no days: they take in what a sensor finds.
 WITHOUT_DAYS = {"fraud/stream_catch_up"}
@@ -129,14 +131,16 @@ def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
 def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
     minute, hour, *_ = str(defs.resolve_schedule_def(name).cron_schedule).split()
     assert (int(hour), int(minute)) == (SCHEDULES[name].hour, SCHEDULES[name].minute)
-    requests = ticked(name, {"orders", "payments", "payment_labels"}).run_requests
+    delivered = {"orders", "payments", "payment_labels", "tickets", "ticket_labels", "articles"}
+    requests = ticked(name, delivered).run_requests
     assert requests is not None
     assert [request.partition_key for request in requests] == ["2026-03-01"]
 
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"storage_weekly"}))
 def test_nothing_is_asked_of_a_source_without_what_the_application_is_made_from(name: str) -> None:
-    delivered, missing = ({"orders"}, "payments") if name.startswith("fraud") else ({"payments"}, "orders")
+    missing = {"fraud": "payments", "support": "tickets"}.get(name.split("_")[0], "orders")
+    delivered = {"orders", "payments"} - {missing}
     found = ticked(name, delivered)
     assert not found.run_requests
     assert f"delivers no {missing}" in str(found.skip_message)

@@ -5,8 +5,9 @@ from typing import Any
 
 from models.compose.budget import Estimate
 from models.compose.drawing import mermaid
+from models.compose.prompt import Prompt
 from models.settings import SupportSettings
-from models.support.answers import PROMPT
+from models.support.answers import ANSWER_PROMPT, PROMPT
 from models.support.composition import FixedAnswers, FixedArticles, routed, triage
 from models.support.intent_part import Calibration, IntentPart, UrgencyPart
 from models.support.parts import AnswerPart, HandOffPart, LanguagePart, SearchPart, SentimentPart
@@ -24,7 +25,9 @@ def test_the_page_shows_the_composition_as_it_is_built() -> None:
         "search": SearchPart(FixedArticles(), steps.articles),
         "sentiment": SentimentPart(),
         "urgency": UrgencyPart(None, sure),
-        "answer": AnswerPart(FixedAnswers(), PROMPT, steps.max_answer_tokens, steps.min_answer_support),
+        "answer": AnswerPart(
+            FixedAnswers(), Prompt(ANSWER_PROMPT, PROMPT), steps.max_answer_tokens, steps.min_answer_support
+        ),
         "hand_off": HandOffPart(steps.hand_off),
     }
     drawn = mermaid(triage(routed(0.35, 0.2), parts).step())
