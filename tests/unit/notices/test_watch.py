@@ -134,9 +134,7 @@ def test_a_ping_that_does_not_arrive_is_a_problem(stack: Stack, capsys: pytest.C
         watch(expects=[], ping="alive")
 
 
-def test_late_nights_are_found_without_dagsters_storage(
-    stack: Stack, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_late_nights_are_found_without_dagsters_storage(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     ports = Ports(stack)
     assert isinstance(ports.sink, DeltaSink)
     published(ports.sink, DAY)
