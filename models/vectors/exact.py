@@ -13,7 +13,8 @@ Vectors = NDArray[np.float32]
 
 #: Queries scored at once, so that their scores fit into memory: 64 x 1 million rows are 256 MB.
 _QUERIES = 64
-_AS_GOOD_AS_1 = 1e-6
+#: A length that differs from 1 by less is left as it is.
+AS_GOOD_AS_1 = 1e-6
 
 
 def scores(queries: Vectors, rows: Vectors, metric: Metric) -> Vectors:
@@ -44,7 +45,7 @@ def nearest(queries: Vectors, rows: Vectors, metric: Metric, k: int) -> tuple[ND
 def normalised(vectors: Vectors) -> Vectors:
     """Return the vectors at length 1; those that are as good as that, and zero, stay as they are, to the bit."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    lengths[(lengths == 0) | (np.abs(lengths - 1) < _AS_GOOD_AS_1)] = 1
+    lengths[(lengths == 0) | (np.abs(lengths - 1) < AS_GOOD_AS_1)] = 1
     return (vectors / lengths[:, None]).astype(np.float32)
 
 

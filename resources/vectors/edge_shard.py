@@ -141,6 +141,7 @@ class EdgeSearcher(Searcher):
     def __init__(self, version: IndexVersion, folder: VersionFolder, graph: Graph) -> None:
         self._version = version
         self._folder = folder
+        self._record = str(folder.record_file)
         self._graph = graph
         self._sign = -1.0 if version.spec.space.metric == "euclid" else 1.0
         self._truths = [name for name, kind in version.spec.payload.items() if kind == "boolean"]
@@ -186,11 +187,12 @@ class EdgeSearcher(Searcher):
             hits: list[Hit] = []
             for point in points:
                 payload: dict[str, Any] = point.payload or {}
-                for name in self._truths:
-                    if name in payload:
-                        payload[name] = bool(payload[name])
                 hits.append(Hit(payload.pop(ID), sign * point.score, payload))
             found.append(hits)
+        for hit in (hit for hits in found for hit in hits) if self._truths else ():
+            for name in self._truths:
+                if name in hit.payload:
+                    hit.payload[name] = bool(hit.payload[name])
         return found
 
     def _shard(self) -> edge.EdgeShard:
@@ -202,7 +204,7 @@ class EdgeSearcher(Searcher):
     def _stamp(self) -> object:
         """Return a value that changes when the version's record does; a forked process opens its own."""
         try:
-            record = os.stat(self._folder.record_file)  # noqa: PTH116 - once for each search
+            record = os.stat(self._record)  # noqa: PTH116 - once for each search
         except FileNotFoundError:
             raise TesseraError(
                 f"{self._version.title} was removed.",
