@@ -6,7 +6,7 @@ import numpy as np
 
 from models.compose.gate import CompositionGateConfig, Measured, composition_report
 from models.training.dataset import Dataset
-from models.training.model import FittedModel, Labels, Vector, members_of
+from models.training.model import FittedModel, Groups, Labels, Vector, members_of
 
 _EDGE = 1e-15
 
@@ -15,8 +15,8 @@ def against_best_part(model: FittedModel, holdout: Dataset) -> list[str]:
     """Return a sentence on a candidate that merges several models, e.g. `stacking`; none on any other.
 
     The verdict is that of the gate of compositions: the lower end of the paired interval of the gain in log-likelihood
-    per row over the best part. It stops no candidate: a merge that is no better than its best part may still be better
-    than the champion, and the check `champion` says so.
+    per row over the best part, all rows of an entity drawn together. It stops no candidate: a merge that is no better
+    than its best part may still be better than the champion, and the check `champion` says so.
     """
     parts = members_of(model)
     if not parts:
@@ -25,7 +25,7 @@ def against_best_part(model: FittedModel, holdout: Dataset) -> list[str]:
         "merge",
         _measured(model, holdout),
         {f"{place} ({part.kind})": _measured(part, holdout) for place, part in enumerate(parts)},
-        [str(place) for place in range(len(holdout))],
+        np.unique(holdout.groups).astype(str).tolist(),
         CompositionGateConfig(resamples=1_000),
     )
     check = next(one for one in report.checks if one.name == "beats_best_child")
@@ -40,5 +40,11 @@ def log_likelihood(labels: Labels, probability: Vector) -> Vector:
 
 
 def _measured(model: FittedModel, holdout: Dataset) -> Measured:
-    quality = log_likelihood(holdout.labels, model.predict(holdout.rows))
-    return Measured(quality, np.ones(len(quality)))
+    return measured_by_group(holdout.labels, holdout.groups, model.predict(holdout.rows))
+
+
+def measured_by_group(labels: Labels, groups: Groups, probability: Vector) -> Measured:
+    """Return the sum of each entity's log-likelihoods, scaled so that their mean is that of the rows."""
+    entities = np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(entities, weights=log_likelihood(labels, probability))
+    return Measured(sums * (len(sums) / len(labels)), np.ones(len(sums)))
