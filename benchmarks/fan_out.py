@@ -5,8 +5,8 @@ weights that are chosen on out-of-fold predictions alone (stacking). Every arm t
 seen: for churn those of the nights that followed, for fraud the payments of the evaluation week. Churn's settings were
 once chosen on Online Retail's nights; nothing was chosen on the records of the shop and of fraud. The verdict is that
 of the gate of compositions (`models/compose/gate.py`): the lower end of the paired interval of the gain in likelihood
-(its logarithm, per record) over the best part must be above 0. All intervals are of 95 %, paired, and over customers: all records of a
-customer are drawn together. Cost is not compared: a merge costs the sum of its parts.
+(its logarithm, per record) over the best part must be above 0. All intervals are of 95 %, paired, and over customers:
+all records of a customer are drawn together. Cost is not compared: a merge costs the sum of its parts.
 """
 
 import argparse
@@ -79,7 +79,7 @@ def _churn(shop: Shop, stack: Stack) -> list[str]:
     for day in shop.nights:
         task = churn_training.training_task(churn_training.training_set(lake, engine, store, settings, day), settings)
         assert task.whole is not None
-        whole, tonight = task.whole(), task.tonight
+        whole, tonight = task.whole(), task.newest if task.tonight is None else task.tonight
         models = _fitted([part.knowing(task.columns(whole.encoder)) for part in parts], whole.train)
         weights.append(_weights(models))
         rows, ids = whole.encoder.matrix(tonight), tonight["customer_id"].to_numpy(zero_copy_only=False)

@@ -47,4 +47,5 @@ def measured_by_group(labels: Labels, groups: Groups, probability: Vector) -> Me
     """Return the sum of each entity's log-likelihoods, scaled so that their mean is that of the rows."""
     entities = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(entities, weights=log_likelihood(labels, probability))
-    return Measured(sums * (len(sums) / len(labels)), np.ones(len(sums)))
+    scaled = np.asarray(sums * (len(sums) / len(labels)), np.float64)
+    return Measured(scaled, np.ones(len(sums)))
