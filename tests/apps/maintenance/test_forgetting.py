@@ -134,6 +134,7 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "lake: quarantine_orders": (12, 6),
         "scores: churn": (2, 2),
         "scores: fraud": (0, 0),
+        "scores: support": (0, 0),
         "events": (4 + 1 + 3 + 2, 0),
         "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
         "notices": (1, 0),
