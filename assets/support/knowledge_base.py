@@ -171,9 +171,7 @@ def _spec(identity: EmbedderIdentity) -> IndexSpec:
 
 
 def _space_of(identity: EmbedderIdentity) -> VectorSpace:
-    # Of a model behind an endpoint nothing but its name is known.
-    digest = identity.digest or "unknown"
-    return VectorSpace(embedder=identity.name, digest=digest, dimension=identity.dimension, metric="cosine")
+    return VectorSpace(embedder=identity.name, digest=identity.digest, dimension=identity.dimension, metric="cosine")
 
 
 def _best(passages: Sequence[Hit], k: int) -> tuple[FoundArticle, ...]:

@@ -165,11 +165,12 @@ def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: Sup
 
 def embedder_changed(registry: Registry, version: str, embedder: GuardedEmbedder) -> str:
     """Return the reason why a champion cannot be used: it was trained on another embedder's vectors; "": it can be."""
+    from models.text.embedder import EmbedderIdentity
     from models.training.manifest import MANIFEST
 
     manifest = json.loads((registry.fetch(SUPPORT.name, version) / MANIFEST).read_text())
     known = [part["saved"]["embedder"] for part in manifest["parts"].values() if "embedder" in part["saved"]]
-    if all(one == vars(embedder.identity) for one in known):
+    if all(EmbedderIdentity(**one).is_same(embedder.identity) for one in known):
         return ""
     return (
         f"version {version} was trained on vectors of {known[0]['name']}, and the embedder is {embedder.identity.name}"

@@ -27,6 +27,11 @@ class HandOffConfig(BaseModel):
         description="Customers with a higher published score (`settings.support.customer_score_of`) go to a person.",
     )
     intents: tuple[str, ...] = Field(default=(), description="Intents that a person answers whatever they say.")
+    sends_drafts: bool = Field(
+        default=False,
+        description="Drafts that pass every check are sent; else a person sends them. Measure first how often the "
+        "right article is found (docs/support.md).",
+    )
 
 
 def reasons_to_hand_off(found: Mapping[str, Any], limits: HandOffConfig) -> list[str]:
@@ -53,4 +58,6 @@ def reasons_to_hand_off(found: Mapping[str, Any], limits: HandOffConfig) -> list
         reasons.append(f"the customer's score of {found['history']['customer_score_of']} is {score:.2f}")
     if not found["draft"]:
         reasons.append(f"there is no answer: {found['draft_problem']}")
+    elif not limits.sends_drafts:
+        reasons.append("a person sends drafts (settings.support.steps.hand_off.sends_drafts)")
     return reasons

@@ -22,6 +22,7 @@ from models.compose.gate import CompositionGateConfig
 from models.contracts import ARTICLES, ORDERS, TICKET_LABELS, TICKETS, Contract
 from models.settings import Settings, SupportSettings
 from models.support.config import TriageConfig, TriageGateConfig
+from models.support.hand_off import HandOffConfig
 from resources.embedder.hashed import HashedEmbedderConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.language_model.extractive import ExtractiveModelConfig
@@ -38,7 +39,7 @@ from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 DAY = date(2025, 6, 30)
 SETTINGS = Settings(
     support=SupportSettings(
-        steps=TriageConfig(languages=("en", "de"), embedding_ms=1.0),
+        steps=TriageConfig(languages=("en", "de"), embedding_ms=1.0, hand_off=HandOffConfig(sends_drafts=True)),
         gate=TriageGateConfig(min_tickets=30, resamples=200, router=CompositionGateConfig(min_rows=30, resamples=200)),
     )
 )

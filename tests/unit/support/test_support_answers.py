@@ -67,10 +67,17 @@ FOUND = {
     ],
 )
 def test_each_limit_hands_over_with_its_reason(changed: dict[str, object], reason: str) -> None:
-    limits = HandOffConfig(intents=("legal",))
+    limits = HandOffConfig(intents=("legal",), sends_drafts=True)
     assert reasons_to_hand_off(FOUND, limits) == []
     assert reasons_to_hand_off({**FOUND, "urgency": None, "history": {}}, limits) == [], "what is unknown is no reason"
     assert reasons_to_hand_off({**FOUND, **changed}, limits) == [reason]
+
+
+def test_a_person_sends_drafts_unless_the_settings_say_otherwise() -> None:
+    assert reasons_to_hand_off(FOUND, HandOffConfig()) == [
+        "a person sends drafts (settings.support.steps.hand_off.sends_drafts)"
+    ]
+    assert reasons_to_hand_off(FOUND, HandOffConfig(sends_drafts=True)) == []
 
 
 @pytest.mark.parametrize(
