@@ -13,6 +13,8 @@ DEFINITIONS: tuple[Feature, ...] = (
     Feature("customer_score", "last published score of another application", "0 to 1", "the 31 days before"),
 )
 
+FEATURES = tuple(one.name for one in DEFINITIONS)
+
 PAGE = """## Support
 
 One row per ticket, on the day it was delivered: its text, and its customer's history as of the moment it was opened,
