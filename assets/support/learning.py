@@ -149,7 +149,7 @@ def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: Sup
         "language": LanguagePart(steps.languages, steps.default_language),
         "linear": trained.linear,
         "fused": trained.fused,
-        "search": SearchPart(resources["knowledge_base"], steps.articles),
+        "search": SearchPart(resources["knowledge_base"], steps.articles, trained.words),
         "sentiment": SentimentPart(),
         "urgency": trained.urgency,
         "answer": AnswerPart(

@@ -18,7 +18,7 @@ DECISION = fields("Decision", {"handed_off": "flag", "reasons": "texts"})
 
 #: What a ticket gives, beside its id: `history` is what was known of the customer when the ticket was opened.
 TICKET = fields("Ticket", {"text": "text", "history": "record"})
-SEARCHED = fields("Search", {"text": "text", "language": "text"})
+SEARCHED = fields("Search", {"text": "text", "language": "text", "intent": "text"})
 ANSWERED = fields(
     "Question",
     {"text": "text", "language": "text", "in_scope": "flag", "articles": "record", "history": "record"},

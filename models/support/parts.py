@@ -18,6 +18,7 @@ from models.errors import TesseraError
 from models.support.answers import ANSWER_PROMPT, Answerer, checked_draft, documents_of
 from models.support.fields import ANSWER, ANSWERED, ARTICLES, DECIDED, DECISION, LANGUAGE, SEARCHED, SENTIMENT, TEXT
 from models.support.hand_off import HandOffConfig, reasons_to_hand_off
+from models.support.search_words import searched_for
 from models.text.language import LanguageDetector
 from models.text.sentiment import sentiment
 
@@ -103,10 +104,17 @@ class SentimentPart:
 
 @dataclass(frozen=True)
 class SearchPart:
-    """The best articles for a text: by vectors and words, fused. Articles change, and the composition stays."""
+    """The best articles for a text: by vectors and words, fused. Articles change, and the composition stays.
+
+    Attributes:
+        knowledge_base: the served articles.
+        articles: of each ticket, at most.
+        words: intent -> words that are looked for beside the ticket's own (`models.support.search_words`).
+    """
 
     knowledge_base: KnowledgeBase
     articles: int
+    words: Mapping[str, str]
 
     loader: ClassVar = "models.support.parts:SearchPart.read"
     needs: ClassVar[tuple[str, ...]] = ("knowledge_base",)
@@ -114,18 +122,19 @@ class SearchPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> SearchPart:  # noqa: ARG003
         """Return the part, over the knowledge base of the resources."""
-        return cls(resources["knowledge_base"], int(saved["articles"]))
+        return cls(resources["knowledge_base"], int(saved["articles"]), dict(saved["words"]))
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
-        return {"articles": self.articles}
+        return {"articles": self.articles, "words": dict(self.words)}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
 
-        def search(text: Column, language: Column, call: Call) -> Mapping[str, Column]:
+        def search(text: Column, language: Column, intent: Column, call: Call) -> Mapping[str, Column]:
             base = self.knowledge_base
-            found = base.search(text.tolist(), language.tolist(), k=self.articles, spending=call.spending)
+            asked = [searched_for(*each, self.words) for each in zip(text, intent, strict=True)]
+            found = base.search(asked, language.tolist(), k=self.articles, spending=call.spending)
             return {
                 "article_ids": _TEXTS.column([[str(one["id"]) for one in hits] for hits in found]),
                 "articles": _RECORD.column([{"hits": hits, "index_version": base.version} for hits in found]),

@@ -19,10 +19,12 @@ from models.gates.report import GateReport
 from models.support.composition import alone, routed
 from models.support.config import TriageConfig, TriageGateConfig
 from models.support.intent_part import Calibration, IntentPart, UrgencyPart, masked, scores_of
+from models.support.search_words import search_words
 from models.text.embedder import Embedder, RememberingEmbedder
 from models.text.intent_steps import margin
 from models.text.intent_training import FUSED, LINEAR, TrainedIntents, train_intents
 from models.text.intents import EmbeddingIntents, FusedIntents, LinearIntents, Scores, fit_linear_intents
+from models.text.language import LanguageDetector
 from models.text.out_of_scope import OUT_OF_SCOPE
 from models.training.model import Vector
 
@@ -75,6 +77,7 @@ class TrainedTriage:
         metrics: on the hold-out.
         holdout: number of its tickets.
         seen: ids of the tickets that something was trained or chosen on.
+        words: of each intent, for the search.
     """
 
     linear: IntentPart
@@ -87,6 +90,7 @@ class TrainedTriage:
     metrics: Mapping[str, float]
     holdout: int
     seen: frozenset[str]
+    words: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -147,7 +151,13 @@ def train_triage(
     intent = routed(choice.threshold, choice.share) if serves == "router" else alone(serves)
     metrics = _metrics(right[serves], holdout, urgency) | {"escalated_share": float(escalated.mean())}
     report = _report(serves, right, metrics, (fit, holdout), champion, gate, router)
-    return TrainedTriage(linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen)
+    words = search_words(texts, fit.intents, _languages(texts, config))
+    return TrainedTriage(linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen, words)
+
+
+def _languages(texts: Sequence[str], config: TriageConfig) -> list[str]:
+    detector = LanguageDetector(config.languages, config.default_language)
+    return [detector.detect(text).language for text in texts]
 
 
 def _require(tickets: LabelledTickets, holdout: LabelledTickets, gate: TriageGateConfig) -> None:

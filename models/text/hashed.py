@@ -13,6 +13,8 @@ from models.text.embedder import EmbedderIdentity, Embeddings, encodable
 
 #: Part of the identity: another number means other vectors of the same text.
 _VERSION = 1
+#: Name of the embedder.
+HASHED = "hashed-ngrams (no weights: lexical only)"
 
 
 class HashedEmbedder:
@@ -25,9 +27,7 @@ class HashedEmbedder:
     def __init__(self, dimension: int = 384) -> None:
         self._vectorizers: tuple[Any, ...] | None = None
         settings = f"hashed words 1-2, characters 3-5, version {_VERSION}"
-        self.identity = EmbedderIdentity(
-            "hashed-ngrams (no weights: lexical only)", hashlib.sha256(settings.encode()).hexdigest(), dimension
-        )
+        self.identity = EmbedderIdentity(HASHED, hashlib.sha256(settings.encode()).hexdigest(), dimension)
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """Return one vector of unit length per text; a text without letters and digits has the first unit vector."""

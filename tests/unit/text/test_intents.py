@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
@@ -185,6 +185,7 @@ class TestEvaluation:
         max_size=12,
     )
 )
+@example([("hi you", "a"), ("hi you", "b"), ("hello!", "b"), ("hello!", "a")])
 def test_few_rows_are_trained_and_validated_or_refused_in_words(rows: list[tuple[str, str]]) -> None:
     texts, labels = [text for text, _ in rows], [label for _, label in rows]
     texts_of = {label: {text for text, other in rows if other == label} for label in labels}
