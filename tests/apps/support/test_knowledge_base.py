@@ -123,7 +123,7 @@ def test_a_long_article_is_found_once_by_its_best_passage(lake: Lake, store: Vec
     assert built.rows > 10
     (search,) = search_articles(store, HashedEmbedder(), ["hold the reset pin"], ["en"], k=2)
     assert search.articles[0].article_id == "router"
-    assert len({a.article_id for a in search.articles}) == 2
+    assert len({a.article_id for a in search.articles}) == len(search.articles)
     assert "reset pin" in search.articles[0].passage
     assert len(search.articles[0].passage.split()) < 100
 
