@@ -125,7 +125,7 @@ class Outbox(ErasableNotifier):
     def __init__(
         self, file: Path, receiver: Notifier, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._file, self._receiver, self._clock = file, receiver, clock
+        self._file, self.receiver, self._clock = file, receiver, clock
 
     @override
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
@@ -209,12 +209,12 @@ class Outbox(ErasableNotifier):
                 database.executemany("DELETE FROM notice WHERE id = ?", [(id,) for id in stored])
             with closing(self._connection()) as database:
                 scrub(database)
-        kept = self._receiver.forget(is_named) if isinstance(self._receiver, ErasableNotifier) else 0
+        kept = self.receiver.forget(is_named) if isinstance(self.receiver, ErasableNotifier) else 0
         return max(len(stored), kept)
 
     @override
     def check(self) -> Health:
-        health = self._receiver.check()
+        health = self.receiver.check()
         waiting = self.notices(only="waiting")
         if not health.ok or not waiting:
             return health
@@ -231,7 +231,7 @@ class Outbox(ErasableNotifier):
         Raises:
             TesseraError: it could not be delivered.
         """
-        self._receiver.notify("info", subject, body, {})
+        self.receiver.notify("info", subject, body, {})
 
     def _due(self, *, now: bool) -> StoredNotice | None:
         at = self._clock()
@@ -245,7 +245,7 @@ class Outbox(ErasableNotifier):
 
     def _delivered(self, notice: StoredNotice) -> bool:
         try:
-            self._receiver.notify(notice.level, notice.subject, notice.body, {**notice.context, NOTICE: notice.id})
+            self.receiver.notify(notice.level, notice.subject, notice.body, {**notice.context, NOTICE: notice.id})
         except TesseraError as error:
             at, pause = self._clock(), min(_FIRST_PAUSE * 2 ** min(notice.tries, 10), _LONGEST_PAUSE)
             changes = "tries = tries + 1, problem = ?, failed_at = ?, next_try_at = ?"

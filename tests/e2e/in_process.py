@@ -89,6 +89,7 @@ def _stack_of(environment: Mapping[str, str]) -> Iterator[None]:
     """The stack and the width of terminal that a process with this environment would have."""
     from pipelines.cli import console
 
+    before = console.out._width, console.err._width
     console.out._width = None if "COLUMNS" in environment else 140
     console.err._width = None
     active_stack.cache_clear()
@@ -96,3 +97,4 @@ def _stack_of(environment: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         active_stack.cache_clear()
+        console.out._width, console.err._width = before

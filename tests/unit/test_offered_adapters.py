@@ -90,7 +90,7 @@ def test_a_run_can_be_given_it_in_the_launchpad(offered: Path) -> None:
 
     @dg.op(required_resource_keys={"notifier"})
     def look(context: dg.OpExecutionContext) -> None:
-        seen.append(context.resources.notifier.open())
+        seen.append(context.resources.notifier.open().receiver)
 
     @dg.job(resource_defs={"notifier": resource})
     def looking() -> None:
