@@ -1,5 +1,6 @@
 """Runs that are killed, that meet each other, and nights without orders: what is published stays right."""
 
+import signal
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -62,7 +63,11 @@ def test_a_home_is_worked_in_by_one_command_at_a_time(home: Home) -> None:
     while not holder.exists():
         assert first.poll() is None, first.communicate()
         time.sleep(0.02)
-    says = home.refuses(*NIGHTLY, NEXT.isoformat())
+    first.send_signal(signal.SIGSTOP)  # it must not end before the other one has looked
+    try:
+        says = home.refuses(*NIGHTLY, NEXT.isoformat())
+    finally:
+        first.send_signal(signal.SIGCONT)
     assert f"is locked: `tessera run churn_nightly` for {DAY}, process {first.pid}" in says
     assert "TESSERA_HOME" in says
     ended(first)

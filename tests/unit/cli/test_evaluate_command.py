@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from models.errors import TesseraError
 from models.text.intent_evaluation import LabelledTexts
+from pipelines.cli import console
 from pipelines.cli.commands import app
 from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 
@@ -68,7 +69,10 @@ def test_json_has_the_composition_and_each_child(train: Path, test: Path) -> Non
     assert found["validation_rows"] == 32
 
 
-def test_a_table_names_every_model_and_notes_what_cannot_be_measured(train: Path, tmp_path: Path) -> None:
+def test_a_table_names_every_model_and_notes_what_cannot_be_measured(
+    train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.out, "_width", 140)  # whatever terminal imported it
     test = written(tmp_path / "inside.csv", LabelledTexts([*TRAIN.texts[:9], "odd"], [*TRAIN.labels[:9], "other"]))
     said = tessera("evaluate", "intents", "--train", train, "--test", test, "--embedder", "hashed")
     assert said.exit_code == 0
