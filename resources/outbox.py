@@ -165,7 +165,9 @@ class Outbox(ErasableNotifier):
                     pass
         except Timeout:
             _LOGGER.info("Another process delivers notices.")
-        return len(self.notices(only="waiting"))
+        with self._database() as database:
+            (waiting,) = database.execute("SELECT count(*) FROM notice WHERE delivered_at IS NULL").fetchone()
+        return int(waiting)
 
     def notices(self, only: str = "") -> Sequence[StoredNotice]:
         """Return stored notices, oldest first.
