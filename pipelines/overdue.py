@@ -41,6 +41,11 @@ class Deadline:
         return datetime.combine(day + _DAY, time(), UTC) + self.after
 
 
+def deadline_of(app: App, stack: Stack, night: timedelta) -> Deadline:
+    """Return the deadlines of an application whose nightly run starts at `night`, after midnight UTC."""
+    return Deadline(app.name, night + timedelta(hours=stack.calendar.publish_within_hours))
+
+
 @dataclass(frozen=True)
 class Reported:
     """Outcome of one evaluation.
@@ -92,14 +97,17 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
 
 
 def report_newest(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime) -> int:
-    """Return the number of days since the newest published one that are overdue; one notice, of the newest of them.
+    """Return `missed_days`, after a notice of the newest of them: the one that the sensor sends for that day."""
+    if missed := missed_days(sink, deadline, now):
+        _notify(notifier, deadline, deadline.newest_due(now), missed)
+    return missed
 
-    It is the notice that the sensor sends for that day. An application that never published is not overdue.
-    """
+
+def missed_days(sink: Sink, deadline: Deadline, now: datetime) -> int:
+    """Return the number of days since the newest published one that are overdue; 0 if nothing was ever published."""
     due, days = deadline.newest_due(now), sink.published_days(deadline.app)
     if not days or days[-1] >= due or _published(sink, deadline.app, due):
         return 0
-    _notify(notifier, deadline, due, missed=(due - days[-1]).days)
     return (due - days[-1]).days
 
 
@@ -133,7 +141,7 @@ def overdue(app: App, stack: Stack, after: timedelta = timedelta()) -> dg.Sensor
     """
     calendar = stack.calendar
     begins = datetime.combine(date.min, calendar.nightly_at) - datetime.combine(date.min, time())
-    deadline = Deadline(app.name, begins + after + timedelta(hours=calendar.publish_within_hours))
+    deadline = deadline_of(app, stack, begins + after)
 
     @dg.sensor(
         name=f"{app.name}_overdue",

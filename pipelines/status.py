@@ -14,7 +14,7 @@ from assets.stages.app import App
 from assets.stages.champion_result import last_verdict
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from pipelines.overdue import Deadline
+from pipelines.overdue import deadline_of, missed_days
 from resources.outbox import StoredNotice
 from resources.stack.ports import Ports
 
@@ -105,7 +105,7 @@ def _status(
     night = night_of(app, definitions) if runs else None
     days = list(ports.sink.published_days(app.name)) if app.publishes else []
     published, problem = _published(app, ports, days[-1]) if days else ("", "")
-    overdue = _overdue(app, ports, days, night, now)
+    overdue = missed_days(ports.sink, deadline_of(app, ports.stack, night), now) if app.publishes and night else 0
     verdict, sentence = last_verdict(ports.registry, app.name)
     champion = ledger[-1].to_version if ledger else None
     wrong = [problem] if problem else []
@@ -142,14 +142,6 @@ def _published(app: App, ports: Ports, day: date) -> tuple[str, str]:
         return "", f"{day} is withdrawn"
     words = f"{found.rows:,} rows, {found.degradation}, version {found.model_version}"
     return words, "" if found.degradation == "fresh" else f"{day} is published with {found.degradation} only"
-
-
-def _overdue(app: App, ports: Ports, days: Sequence[date], night: timedelta | None, now: datetime) -> int:
-    """Return the number of days since the newest published one whose deadline has passed."""
-    if not days or night is None:
-        return 0
-    deadline = Deadline(app.name, night + timedelta(hours=ports.stack.calendar.publish_within_hours))
-    return max((deadline.newest_due(now) - days[-1]).days, 0)
 
 
 def night_of(app: App, definitions: dg.Definitions) -> timedelta | None:

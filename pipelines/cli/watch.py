@@ -6,15 +6,14 @@ holds a lock in the home. If the machine itself is gone, no `--ping` arrives, an
 
 import urllib.request
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from assets.apps import APPS
-from assets.stages.app import App
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, literal, out
-from pipelines.overdue import Deadline, report_newest
+from pipelines.overdue import Deadline, deadline_of, report_newest
 from pipelines.status import night_of
 from resources.home import doing_now
 from resources.outbox import OCCASION
@@ -40,8 +39,9 @@ def watch(*, expects: Sequence[str], ping: str | None) -> int:
         raise TesseraError(f"`--ping` is {ping!r}.", expected="an http(s) address", todo="Correct it.")
     stack, now = active_stack(), datetime.now(UTC)
     ports = Ports(stack)
-    problems = [*_overdue(ports, now), *(found for name in expects if (found := _absent(ports, name, now)))]
-    problems += _asked(lambda: [f"{left} notices wait for their receiver."] if (left := _left(ports)) else [])
+    problems = _asked(lambda: _overdue(ports, now))
+    problems += [found for name in expects if (found := _absent(ports, name, now))]
+    problems += _asked(lambda: _waiting(ports))
     for problem in problems:
         out.print(literal(problem, "red"))
     if not problems:
@@ -53,22 +53,25 @@ def watch(*, expects: Sequence[str], ping: str | None) -> int:
 def _overdue(ports: Ports, now: datetime) -> list[str]:
     from pipelines.definitions import build_definitions
 
-    definitions = build_definitions(ports.stack)
-    hours = timedelta(hours=ports.stack.calendar.publish_within_hours)
+    definitions, delivered = build_definitions(ports.stack), set(ports.source.tables())
     found: list[str] = []
     for app in (one for one in APPS if one.publishes and one.name in ports.stack.apps):
         night = night_of(app, definitions)
-        if night is not None:
-            found += _asked(lambda app=app, night=night: _of_app(ports, app, Deadline(app.name, night + hours), now))
+        if night is not None and delivered.issuperset(app.made_from):
+            deadline = deadline_of(app, ports.stack, night)
+            found += _asked(lambda deadline=deadline: _of_app(ports, deadline, now))
     return found
 
 
-def _of_app(ports: Ports, app: App, deadline: Deadline, now: datetime) -> list[str]:
-    if not set(ports.source.tables()).issuperset(app.made_from):
-        return []
+def _of_app(ports: Ports, deadline: Deadline, now: datetime) -> list[str]:
     missed = report_newest(ports.sink, ports.notifier, deadline, now)
     newest = deadline.newest_due(now)
-    return [f"{app.name}: {counted(missed, 'night')} up to {newest} published nothing."] if missed else []
+    return [f"{deadline.app}: {counted(missed, 'night')} up to {newest} published nothing."] if missed else []
+
+
+def _waiting(ports: Ports) -> list[str]:
+    left = ports.notifier.deliver()
+    return [f"{counted(left, 'notice')} waiting for the receiver."] if left else []
 
 
 def _absent(ports: Ports, name: str, now: datetime) -> str:
@@ -81,10 +84,6 @@ def _absent(ports: Ports, name: str, now: datetime) -> str:
         lambda: ports.notifier.notify("error", f"{_SERVERS[name]} does not run", f"{says} Start it.", context)
     )
     return " ".join([says, *problems])
-
-
-def _left(ports: Ports) -> int:
-    return ports.notifier.deliver()
 
 
 def _asked(ask: Callable[[], list[str] | None]) -> list[str]:
