@@ -10,13 +10,12 @@ import dagster as dg
 from assets.partitions import over_days
 from assets.shop import assets as shop
 from assets.stages.app import App
+from pipelines import run_tags
 from pipelines.asset_specs import of_profile
 from pipelines.overdue import overdue
 from resources.stack.loader import Stack
 from resources.stack.ports import SourceResource
 
-#: Tag of a run: the application that it works for.
-APP_TAG = "tessera/app"
 #: Under the daemon a failed run is repeated once, whole (every step may be repeated), and ended after four hours.
 _TAGS = {"dagster/max_retries": "1", "dagster/retry_strategy": "ALL_STEPS", "dagster/max_runtime": "14400"}
 
@@ -29,7 +28,7 @@ def job(
     """A job of an application; `config` is the config of its steps by name, where it differs from their defaults."""
     ops = {"ops": {step: {"config": values} for step, values in config.items()}} if config else None
     return dg.define_asset_job(
-        name, selection=selection, description=description, config=ops, tags={**_TAGS, APP_TAG: app}
+        name, selection=selection, description=description, config=ops, tags={**_TAGS, run_tags.APP: app}
     )
 
 

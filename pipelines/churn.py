@@ -6,13 +6,9 @@ import dagster as dg
 
 from assets.churn import assets as churn
 from assets.churn.app import CHURN
-from pipelines import automation
+from pipelines import automation, run_tags
 from pipelines.overdue import overdue
 from resources.stack.loader import Stack
-
-_PARTITION = "dagster/partition"
-#: Tag that Dagster gives a failed run which it will repeat.
-_WILL_RETRY = "dagster/will_retry"
 
 _ROWS = dg.AssetSelection.groups("shop") | dg.AssetSelection.assets(churn.features)
 _LEARNING = dg.AssetSelection.assets(churn.champion)
@@ -57,10 +53,10 @@ ONLINE = automation.job(
 )
 def fall_back(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
     """One fallback run for each day whose nightly run failed, or was stopped by a blocking check, for the last time."""
-    day = context.dagster_run.tags.get(_PARTITION)
+    day = context.dagster_run.tags.get(run_tags.PARTITION)
     if day is None:
         return dg.SkipReason("The failed run had no day.")
-    if context.dagster_run.tags.get(_WILL_RETRY) == "true":
+    if context.dagster_run.tags.get(run_tags.WILL_RETRY) == "true":
         return dg.SkipReason("The failed run is repeated first.")
     return dg.RunRequest(run_key=f"{day}:{context.dagster_run.run_id}", partition_key=day)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from models.errors import TesseraError
+from pipelines import run_tags
 from pipelines.run_locks import Holder, holder, remove_records
 from resources.notifier.port import Notifier
 
@@ -27,7 +28,6 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_PARTITION = "dagster/partition"
 #: Tag that Dagster's launcher gives a run: address of the code server that starts it.
 _CODE_SERVER = ".dagster/grpc_info"
 #: The clock may have been set since the machine started.
@@ -150,14 +150,14 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
 def _notify(notifier: Notifier | None, run: dg.DagsterRun) -> None:
     if notifier is None:
         return
-    day = run.tags.get(_PARTITION, "")
+    day = run.tags.get(run_tags.PARTITION, "")
     todo = f"To repeat it by hand: `tessera run {run.job_name} --date {day}`." if day else "Nothing needs to be undone."
     body = f"{LOST} Run {run.run_id} is ended as failed; `tessera dev` repeats it once if it launched it. {todo}"
-    context = {"app": run.tags.get("tessera/app", ""), "day": day, "run_id": run.run_id}
+    context = {"app": run.tags.get(run_tags.APP, ""), "day": day, "run_id": run.run_id}
     with suppress(TesseraError):  # the run is ended all the same, and its own log says why
         notifier.notify("error", f"{_named(run)} ended without a word", body, context)
 
 
 def _named(run: dg.DagsterRun) -> str:
-    day = run.tags.get(_PARTITION)
+    day = run.tags.get(run_tags.PARTITION)
     return f"{run.job_name}{f' of {day}' if day else ''} (run {run.run_id[:8]})"

@@ -10,17 +10,13 @@ import dagster as dg
 
 from assets.apps import app_of_job
 from models.errors import TesseraError
+from pipelines import run_tags
 from pipelines.faults import said
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import Sink
 
 #: Page that says of each check what it looks at and what to do, relative to the project's folder.
 RUNBOOK = "docs/runbook.md"
-_PARTITION = "dagster/partition"
-#: Tag that Dagster gives a failed run which it will repeat.
-_WILL_RETRY = "dagster/will_retry"
-#: Tag of a run that `tessera run` executes: it carries the job's tags, but no daemon may be there to repeat it.
-LAUNCHED_BY, CLI = "tessera/launched_by", "cli"
 _FINDINGS = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -47,7 +43,7 @@ def run_notices(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], stands: s
         events: of the run.
         stands: the scores that are published for its day, in words.
     """
-    if run.tags.get(_WILL_RETRY) == "true" and run.tags.get(LAUNCHED_BY) != CLI:
+    if run.tags.get(run_tags.WILL_RETRY) == "true" and run.tags.get(run_tags.LAUNCHED_BY) != run_tags.CLI:
         return ()
     found = list(events)
     checks = [
@@ -72,16 +68,16 @@ def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier,
         return ()
     entries = instance.all_logs(run_id, of_type=_FINDINGS)
     events = [entry.dagster_event for entry in entries if entry.dagster_event is not None]
-    app, day = app_of_job(run.job_name), run.tags.get(_PARTITION, "")
+    app, day = app_of_job(run.job_name), run.tags.get(run_tags.PARTITION, "")
     notices = run_notices(run, events, _standing(sink, app, day) if app and day else "")
-    context = {"app": app or run.tags.get("tessera/app", ""), "day": day, "job": run.job_name, "run_id": run_id}
+    context = {"app": app or run.tags.get(run_tags.APP, ""), "day": day, "job": run.job_name, "run_id": run_id}
     for notice in notices:
         notifier.notify(notice.level, notice.subject, notice.body, context)
     return [notice.subject for notice in notices]
 
 
 def _failure(run: dg.DagsterRun, events: Sequence[dg.DagsterEvent], blocking: Sequence[Any], stands: str) -> RunNotice:
-    day = run.tags.get(_PARTITION, "")
+    day = run.tags.get(run_tags.PARTITION, "")
     of_day = f" of {day}" if day else ""
     if blocking:
         names = ", ".join(sorted({one.check_name for one in blocking}))
@@ -103,7 +99,7 @@ def _complaint(events: Sequence[dg.DagsterEvent]) -> str:
 
 def _of_check(run: dg.DagsterRun, check: Any) -> RunNotice:
     warns = check.severity == dg.AssetCheckSeverity.WARN
-    day = run.tags.get(_PARTITION, "")
+    day = run.tags.get(run_tags.PARTITION, "")
     subject = f"{_asset(check)}: {check.check_name} " + ("warns" if warns else f"failed{f' on {day}' if day else ''}")
     seen = f"In {run.job_name}{f' of {day}' if day else ''}; what it means and what to do: {_page(check)}"
     body = f"{check.description or check.check_name}\n{seen}"

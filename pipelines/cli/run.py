@@ -3,8 +3,8 @@
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from assets.apps import APPS, app_named
 from models.contracts import CONTRACTS
 from models.errors import TesseraError, choose_from
+from pipelines import run_tags
 from pipelines.cli.arguments import check_delivered, known_day
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
@@ -23,7 +24,7 @@ from pipelines.faults import UNEXPECTED, said, without_lines_of_dagster
 from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
-from pipelines.run_notices import CLI, LAUNCHED_BY, notify_of_run
+from pipelines.run_notices import notify_of_run
 from resources.home import only_one
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
@@ -86,10 +87,20 @@ def backfill(job: str, first_text: str, last_text: str, *, verbose: bool) -> int
 
 def end_lost(instance: dg.DagsterInstance, stack: Stack, *, serving: bool = False) -> None:
     """End runs whose process is gone, and report which; `serving` as in `end_lost_runs`."""
-    logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the log would say the same once more
-    for sentence in end_lost_runs(instance, Ports(stack).notifier, serving=serving).sentences():
-        err.print(f"Note: {sentence}")
-    logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
+    with _without_lines_of_notices():
+        for sentence in end_lost_runs(instance, Ports(stack).notifier, serving=serving).sentences():
+            err.print(f"Note: {sentence}")
+
+
+@contextmanager
+def _without_lines_of_notices() -> Iterator[None]:
+    """Keep the log of notices off the terminal, where the command says the same."""
+    log = logging.getLogger("resources.notifier")
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(logging.NOTSET)
 
 
 def _day_to_check(job: str, stack: Stack) -> str | None:
@@ -114,7 +125,7 @@ def _known_job(name: str, stack: Stack) -> None:
         )
     if name not in names:
         raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
-    app = jobs[name].tags.get("tessera/app", "")
+    app = jobs[name].tags.get(run_tags.APP, "")
     if app in {one.name for one in APPS}:
         check_delivered(app_named(app), stack)
 
@@ -166,7 +177,7 @@ def execute(
             },
             tags={
                 "tessera/profile": active_stack().name,
-                LAUNCHED_BY: CLI,
+                run_tags.LAUNCHED_BY: run_tags.CLI,
                 **CODE_LOCATION_TAGS,
             },
         )
@@ -185,13 +196,11 @@ def execute(
 def _notify(instance: dg.DagsterInstance, run_id: str) -> None:
     """Send the run's notices, as the daemon's sensor does for those that it launches."""
     ports = Ports(active_stack())
-    logging.getLogger("resources.notifier").setLevel(logging.CRITICAL)  # the card says the same
     try:
-        notify_of_run(instance, run_id, ports.notifier, ports.sink)
+        with _without_lines_of_notices():
+            notify_of_run(instance, run_id, ports.notifier, ports.sink)
     except TesseraError as error:
         err.print(f"Note: {error.what} {error.todo}")
-    finally:
-        logging.getLogger("resources.notifier").setLevel(logging.NOTSET)
 
 
 def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:

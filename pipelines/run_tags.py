@@ -1,0 +1,10 @@
+"""Tags of runs, Dagster's and ours."""
+
+#: The day of a run, as Dagster tags it.
+PARTITION = "dagster/partition"
+#: `true` at a failed run that Dagster will repeat.
+WILL_RETRY = "dagster/will_retry"
+#: The application that a run works for.
+APP = "tessera/app"
+#: `cli` at a run that `tessera run` executes: it carries the job's tags, but no daemon may be there to repeat it.
+LAUNCHED_BY, CLI = "tessera/launched_by", "cli"
