@@ -20,6 +20,7 @@ from models.errors import TesseraError
 from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
+from resources.postgres import fields
 from resources.postgres.session import Place, PostgresSession, needs_client
 
 if TYPE_CHECKING:
@@ -38,15 +39,8 @@ class PostgresEventsConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["postgres"] = "postgres"
-    url: str = Field(
-        default="postgresql://127.0.0.1/tessera",
-        description="Address as libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
-    )
-    schema_name: str = Field(
-        default="tessera_events",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="Schema of the queue's tables; made if missing.",
-    )
+    url: str = fields.address()
+    schema_name: str = fields.schema("tessera_events", "Schema of the queue's tables; made if missing.")
     lease_seconds: float = Field(
         default=30.0, gt=0, description="Events that a dead consumer held are delivered again after this time."
     )

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 import dagster as dg
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from typing_extensions import override
 
 from models.alerts import Alert, Feedback
@@ -19,6 +19,7 @@ from models.stream_state import Key, Row, StreamState
 from models.timestamps import to_datetime
 from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.health import Health
+from resources.postgres import fields
 from resources.postgres.session import Place, PostgresSession, add_tables, needs_client, without_password
 from resources.state_store import alert_rows as rows
 from resources.state_store import postgres_rows as tables
@@ -40,15 +41,8 @@ class PostgresStateStoreConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["postgres"] = "postgres"
-    url: str = Field(
-        default="postgresql://127.0.0.1/tessera",
-        description="Address as libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
-    )
-    schema_name: str = Field(
-        default="tessera_stream",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="Schema of the stream's tables; made if missing.",
-    )
+    url: str = fields.address()
+    schema_name: str = fields.schema("tessera_stream", "Schema of the stream's tables; made if missing.")
 
     def open(self) -> PostgresStateStore:
         """Return the store in that database; it is asked for nothing yet.

@@ -24,6 +24,7 @@ from models.vectors.fusion import Hit
 from models.vectors.rows import stored_schema
 from models.vectors.spec import IndexSpec
 from resources.health import Health
+from resources.postgres import fields
 from resources.postgres.session import Place, PostgresSession, needs_client, without_password
 from resources.vectors.index import IndexVersion, Searcher
 from resources.vectors.pgvector_sql import MARKS, MOST_INDEXED, TABLES, Statement, VersionTables
@@ -45,14 +46,9 @@ class PgVectorConfig(dg.Config):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["pgvector"] = "pgvector"
-    url: str = Field(
-        default="postgresql://127.0.0.1/tessera",
-        description="Address as libpq takes it, `?sslmode=...` included. With a password in it: `{env: NAME}`.",
-    )
-    schema_name: str = Field(
-        default="tessera_vectors",
-        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
-        description="Schema of the indexes' tables; made if missing, as is the extension `vector`.",
+    url: str = fields.address()
+    schema_name: str = fields.schema(
+        "tessera_vectors", "Schema of the indexes' tables; made if missing, as is the extension `vector`."
     )
     index_from_rows: int = Field(
         default=20_000,
