@@ -17,8 +17,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_result import champion_result, shown
 from assets.stages.promotion import make_champion
-from assets.stages.training import TrainingRows, keep_champion
-from models.errors import TesseraError
+from assets.stages.training import TrainingRows, champion_stays, keep_champion
 from models.gate_verdict import GateVerdict
 from models.ledger import PASSED, STOPPED
 from resources.registry.port import Registry
@@ -174,12 +173,4 @@ def promote_or_keep(
         further: dict[str, Any] = {"metrics": made.metrics, "resources": made.rehearsal}
         make_champion(registry, app, version, action="promote", why=why, who=who, run_id=run_id, **further)
         return champion_result(app, registry, f"promoted: {len(report.checks)} checks passed", report.checks)
-    stopped = ", ".join(report.stopped_by)
-    if registry.champion(app) is None:
-        raise TesseraError(
-            f"The candidate (version {version}) was stopped by the gate: {stopped}: {'; '.join(reasons.values())}.",
-            expected="a first version that passes every check, since there is none",
-            todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
-        )
-    verdict = f"stays: candidate version {version} was stopped by {stopped}"
-    return champion_result(app, registry, verdict, report.checks)
+    return champion_stays(app, registry, f"version {version}", report, f": {'; '.join(reasons.values())}")

@@ -289,15 +289,7 @@ def promote_or_keep(
             verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
         return champion_result(app, registry, verdict, passed.report.checks)
-    stopped = ", ".join(evaluation.report.stopped_by)
-    if registry.champion(app) is None:
-        raise TesseraError(
-            f"The candidate ({evaluation.named}) was stopped by the gate: {stopped}.",
-            expected="a first model that passes every check, since there is none",
-            todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
-        )
-    verdict = f"stays: candidate {evaluation.named} was stopped by {stopped}"
-    return champion_result(app, registry, verdict, evaluation.report.checks)
+    return champion_stays(app, registry, evaluation.named, evaluation.report)
 
 
 def _promote(
@@ -329,6 +321,31 @@ def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Tra
     (default,) = trainers_of([task.baseline_trainer])
     baseline = next((trainer for trainer in trainers if trainer.name == default.name), default)
     return [baseline, *(trainer for trainer in trainers if trainer is not baseline)]
+
+
+def champion_stays(
+    app: str, registry: Registry, named: str, report: GateReport, says: str = ""
+) -> dg.MaterializeResult:
+    """Return the champion, after a candidate was stopped by the gate.
+
+    Args:
+        app: the application.
+        registry: holds the champion.
+        named: the candidate, e.g. `version 3`.
+        report: of the gate.
+        says: words of the checks that stopped it, for the message.
+
+    Raises:
+        TesseraError: there is no champion.
+    """
+    stopped = ", ".join(report.stopped_by)
+    if registry.champion(app) is None:
+        raise TesseraError(
+            f"The candidate ({named}) was stopped by the gate: {stopped}{says}.",
+            expected="a first model that passes every check, since there is none",
+            todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
+        )
+    return champion_result(app, registry, f"stays: candidate {named} was stopped by {stopped}", report.checks)
 
 
 def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:

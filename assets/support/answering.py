@@ -12,6 +12,7 @@ from assets.stages.promotion import champion_composition
 from assets.support.app import SUPPORT
 from assets.support.history import with_history
 from assets.support.triage import triaged
+from models.contracts import TICKETS
 from models.errors import TesseraError
 from models.settings import Settings
 from models.text.embedder import encodable
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
     from resources.stack.ports import Ports
 
-#: The longest text that the contract of tickets takes.
-_MOST_CHARACTERS = 20_000
 #: Id of a ticket that is asked for and not stored.
 ASKED = "asked"
 
@@ -117,10 +116,11 @@ def answered(
 
 
 def _ticket(text: str, customer: str | None, order: str | None, at: datetime) -> dict[str, Any]:
-    if not text.strip() or len(text) > _MOST_CHARACTERS:
+    most = TICKETS.column("text").at_most_characters or len(text)
+    if not text.strip() or len(text) > most:
         raise TesseraError(
             f"The text has {len(text):,} characters." if text.strip() else "The text is empty.",
-            expected=f"a customer's message of 1 to {_MOST_CHARACTERS:,} characters",
+            expected=f"a customer's message of 1 to {most:,} characters",
             todo='Write it in quotes: `tessera ask "My parcel is late"`.',
         )
     found = {"ticket_id": ASKED, "customer_id": customer or None, "channel": "chat", "opened_at": at}
