@@ -1,0 +1,157 @@
+"""The assessment of a day: every measure against its limits, then causes in place of symptoms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+from models.watch.calendar import is_campaign, occasion
+from models.watch.config import CheckName, Severity, WatchConfig
+from models.watch.derived import distances, unseen
+from models.watch.findings import Assessment, Finding, at_most, number, worst_first
+from models.watch.limits import Estimates, History, Limits
+from models.watch.measures import MEASURES, Effect, Measure
+from models.watch.profile import DayProfile, Name, Value
+
+#: Rows that are expected of a category before its absence is worth a word, and its share before that stops a day.
+_VANISHED_ROWS, _VANISHED_SHARE = 20, 0.25
+#: Rows below which a day without any is no surprise: to warn, to stop the run.
+_SOME_ROWS, _MANY_ROWS = 5, 8
+#: Checks that a campaign moves.
+_MOVED_BY_CAMPAIGNS: frozenset[CheckName] = frozenset({"volume", "values", "categories", "hours"})
+_MOVED_BY_HOLIDAYS: frozenset[CheckName] = frozenset({"volume", "hours"})
+
+
+def assess(
+    table: str,
+    today: DayProfile,
+    before: Sequence[DayProfile],
+    config: WatchConfig,
+    measures: Mapping[str, Measure] = MEASURES,
+) -> Assessment:
+    """Compare a day with the days before it.
+
+    Args:
+        table: name of the table, or of the published set.
+        today: the day.
+        before: earlier days in any order; those of last year help with holidays.
+        config: limits and modes.
+        measures: by name; profiles may hold others, which are left out.
+    """
+    history = History(today.day, before, measures, config.history_days)
+    held = sum(one is not None for one in history.profiles)
+    if held < config.min_days:
+        return _limited(table, _too_young(today, held, config), config, Assessment(today.day, history=held))
+    if not today.rows:
+        return _limited(table, _no_rows(table, today, history), config, Assessment(today.day, (), 1, held))
+    today, history = distances(today, history, measures)
+    estimates = Estimates(history, measures, config)
+    names = sorted({*history.names, *(name for name in today.values if name.measure in measures)})
+    found: dict[Name, Finding] = {}
+    for name in names:
+        value = today.value(name)
+        limits = estimates.of(name, value) if value else None
+        if value and limits and (severity := _severity(measures[name.measure], value, limits)):
+            since = _since(history, name, limits, today.day)
+            found[name] = _finding(name, measures[name.measure], value, limits, severity, since)
+    found.update(unseen(today, history, measures))
+    return _limited(table, list(found.values()), config, Assessment(today.day, (), len(names), held))
+
+
+def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None:
+    """Return the severity of a number: unusual enough, and changed enough to matter."""
+    if abs(limits.distance) < 1:
+        return None
+    up = limits.distance > 0
+    change = _change(measure, value.value, limits.expected)
+    warn, block = _least(measure, measure.effect, up=up)
+    expected_rows = limits.expected * value.n
+    if measure.vanishes and not value.value and expected_rows >= _VANISHED_ROWS:
+        return "block" if limits.expected >= _VANISHED_SHARE else "warn"
+    if change >= block and abs(limits.certain) >= 1:
+        return "block"
+    return "warn" if change >= warn else None
+
+
+def _change(measure: Measure, found: float, expected: float) -> float:
+    """Return the size of the change on the scale of the measure's effects."""
+    if measure.kind in ("share", "distance"):
+        return abs(found - expected)
+    offset = 1.0 if measure.kind == "count" else 1e-9
+    return abs(math.log((abs(found) + offset) / (abs(expected) + offset)))
+
+
+def _least(measure: Measure, effect: Effect, *, up: bool) -> tuple[float, float]:
+    both = (effect.warn_up, effect.block_up) if up else (effect.warn_down, effect.block_down)
+    return both if measure.kind in ("share", "distance") else (math.log(both[0]), math.log(both[1]))
+
+
+def _finding(name: Name, measure: Measure, value: Value, limits: Limits, severity: Severity, since: date) -> Finding:
+    words = measure.words.format(column=name.column, category=name.category)
+    low, high = (number(limit, measure.kind) for limit in (limits.low, limits.high))
+    found = number(value.value, measure.kind)
+    expected = f"an expected {low} to {high}" if low != high else f"the usual {number(limits.expected, measure.kind)}"
+    return Finding(
+        check=measure.check,
+        measure=" ".join(part for part in name if part),
+        severity=severity,
+        sentence=f"{words}: {found} for {expected}",
+        since=since,
+        found=value.value,
+        low=limits.low,
+        high=limits.high,
+    )
+
+
+def _since(history: History, name: Name, limits: Limits, day: date) -> date:
+    """Return the first day of the unbroken row of days, up to this one, that lie beyond the same limits."""
+    place, since = history.place[name], day
+    for back in range(1, len(history.days) + 1):
+        value = history.values[-back, place]
+        if not (value < limits.low or value > limits.high):
+            break
+        since = day - timedelta(days=back)
+    return since
+
+
+def _too_young(today: DayProfile, held: int, config: WatchConfig) -> list[Finding]:
+    says = f"cannot be assessed yet: {held} days before {today.day} are held, {config.min_days} are needed"
+    return [Finding("history", "days", "note", says, today.day, held, config.min_days)]
+
+
+def _no_rows(table: str, today: DayProfile, history: History) -> list[Finding]:
+    """Return the finding of a day without any row, if such days usually have some."""
+    known = [one for one, usable in zip(history.profiles, history.usable, strict=True) if one and usable]
+    alike = [one.rows for one in known if one.day.weekday() == today.day.weekday()] or [one.rows for one in known]
+    usual = sorted(alike)[len(alike) // 2] if alike else 0.0
+    empty = sum(not rows for rows in alike) / max(len(alike), 1)
+    if usual < _SOME_ROWS or empty > 0.25:
+        return []
+    severity: Severity = "block" if usual >= _MANY_ROWS and empty < 0.1 else "warn"
+    refused = today.values.get(Name("quarantined"))
+    why = (
+        f"all {round(refused.n):,} delivered rows are in quarantine" if refused and refused.n else "did a file arrive?"
+    )
+    says = f"{table} has no rows on {today.day}, usually about {round(usual):,} on this weekday: {why}"
+    since = today.day
+    for one in reversed(history.profiles):
+        if one is None or one.rows:
+            break
+        since = one.day
+    return [Finding("volume", "rows", severity, says, since, 0.0, min(alike), max(alike))]
+
+
+def _limited(table: str, findings: Sequence[Finding], config: WatchConfig, assessment: Assessment) -> Assessment:
+    """Return the assessment with what the settings and the calendar leave of the findings."""
+    day = assessment.day
+    name = occasion(day, config)
+    moved = _MOVED_BY_CAMPAIGNS if is_campaign(day, config) else _MOVED_BY_HOLIDAYS
+    kept: list[Finding] = []
+    for finding in findings:
+        limited = at_most(finding, config.mode(table, finding.check))
+        if limited and name and finding.check in moved:
+            limited = replace(limited, severity="note", sentence=f"{finding.sentence} ({day} is {name})")
+        kept += [limited] if limited else []
+    return Assessment(day, tuple(worst_first(kept)), assessment.measured, assessment.history)

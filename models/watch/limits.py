@@ -1,0 +1,243 @@
+"""Expected values of a day and their spread, estimated from the days before it: weekday, level, trend, chance.
+
+Values are compared on scales on which their noise is about even: logarithms of counts and sizes, arcsines of shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.watch.config import WatchConfig
+from models.watch.measures import Kind, Measure
+from models.watch.profile import DayProfile, Name, Value
+
+Floats = NDArray[np.float64]
+#: Days whose median is the level; weekdays with fewer values than this have no pattern of their own.
+_LEVEL_DAYS, _FEWEST_WEEKDAYS = 7, 3
+#: Values of a measure below which nothing is expected of it.
+_FEWEST = 14
+#: Spread that is never undercut, on the scale of each kind: what no shop keeps more closely from day to day.
+_LEAST: Mapping[Kind, float] = {"count": 0.03, "share": 0.012, "amount": 0.03, "distance": 0.01}
+#: Days around the same date of last year that say how unlike its neighbours that date is.
+_AROUND = 10
+#: Degrees of freedom of a spread that is estimated from some weeks; tails are that much heavier than normal ones.
+_FREEDOM = 12
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one number, in its own units.
+
+    Attributes:
+        expected: most likely value.
+        low: lowest usual value.
+        high: highest usual value.
+        distance: of the found value from the expected one, in limits: above 1 it is unusual, negative is below.
+        certain: the same against the limit of `block`.
+    """
+
+    expected: float
+    low: float
+    high: float
+    distance: float
+    certain: float
+
+
+class History:
+    """The numbers of the days before a day, as one matrix: days x names, by calendar day, NaN where there is none."""
+
+    def __init__(self, day: date, profiles: Sequence[DayProfile], measures: Mapping[str, Measure], days: int) -> None:
+        self.day = day
+        by_day = {profile.day: profile for profile in profiles if profile.day < day}
+        self.days = [day - timedelta(days=back) for back in range(days, 0, -1)]
+        self.profiles = [by_day.get(each) for each in self.days]
+        self._last_year = by_day
+        self.names = sorted({name for one in self.profiles if one for name in one.values if name[0] in measures})
+        self.place = {name: column for column, name in enumerate(self.names)}
+        found = [_row(one, self.names) for one in self.profiles]
+        self.values: Floats = np.array([row[0] for row in found]).reshape(days, len(self.names))
+        self.n: Floats = np.array([row[1] for row in found]).reshape(days, len(self.names))
+        self.usable = np.array([one is not None and not one.faulty for one in self.profiles], bool)
+
+    def last_year(self) -> list[list[DayProfile]]:
+        """Return profiles around the same date and the same weekday of last year, that day last, if they are held."""
+        found: list[list[DayProfile]] = []
+        for back in (364, 365, 366):
+            then = self.day - timedelta(days=back)
+            before = [self._last_year.get(then - timedelta(days=n)) for n in range(_AROUND, 0, -1)]
+            around = [one for one in before if one is not None and one.rows]
+            if then in self._last_year and len(around) >= _LEVEL_DAYS:
+                found.append([*around, self._last_year[then]])
+        return found
+
+
+def _row(one: DayProfile | None, names: Sequence[Name]) -> tuple[list[float], list[float]]:
+    none = Value(np.nan, np.nan)
+    if one is None or not one.rows:
+        return [np.nan] * len(names), [np.nan] * len(names)
+    found = [one.value(name) or none for name in names]
+    return [value.value for value in found], [value.n for value in found]
+
+
+class Estimates:
+    """Limits of every number of a day, estimated at once from its history."""
+
+    def __init__(self, history: History, measures: Mapping[str, Measure], config: WatchConfig) -> None:
+        self._history, self._config = history, config
+        self._kinds: list[Kind] = [measures[name.measure].kind for name in history.names]
+        self._unit = _units(history.values)
+        scaled = self._scaled(history.values)
+        scaled[~history.usable] = np.nan
+        weekdays = np.array([day.weekday() for day in history.days])
+        pattern = _pattern(scaled, weekdays)
+        flat = scaled - pattern[weekdays]
+        level = _levels(flat)
+        residuals = flat - level[:-1]
+        drift = _median(residuals)
+        self._centre = level[-1] + pattern[history.day.weekday()] + np.nan_to_num(drift)
+        off = residuals - drift
+        self._spread = np.maximum(1.4826 * np.nan_to_num(_median(np.abs(off))), self._least())
+        with np.errstate(invalid="ignore"):
+            unlike = np.abs(off) / np.maximum(self._spread, self._chance(history.n, history.values))
+        self._widest = np.nan_to_num(np.max(np.nan_to_num(unlike), axis=0, initial=0.0))
+        self._enough = np.sum(~np.isnan(scaled), axis=0) >= _FEWEST
+        self._z_warn, self._z_block = self._bounds(off / self._spread)
+        self._candidates = [self._centre, *self._of_last_year(history)]
+
+    def of(self, name: Name, found: Value) -> Limits | None:
+        """Return the limits of a number for the found value; None if the history does not hold enough of it."""
+        place = self._history.place.get(name)
+        if place is None or not self._enough[place] or np.isnan(self._centre[place]):
+            return None
+        value = float(self._scaled_one(found.value, place))
+        centre = min((float(one[place]) for one in self._candidates), key=lambda one: abs(value - one))
+        expected = self._unscaled(centre, place)
+        chance = float(_by_chance(self._kinds[place], max(found.n, 1.0), max(expected, 0.0)))
+        spread = max(float(self._spread[place]), chance)
+        warn = max(self._z_warn, self._config.margin * float(self._widest[place])) * spread
+        block = max(self._z_block, 1.2 * self._config.margin * float(self._widest[place])) * spread
+        low, high = (self._unscaled(centre + side * warn, place) for side in (-1, 1))
+        return Limits(expected, low, high, (value - centre) / warn, (value - centre) / block)
+
+    def _of_last_year(self, history: History) -> list[Floats]:
+        """Return the centres that follow if the day is as unlike its neighbours as the same date was last year."""
+        found: list[Floats] = []
+        for profiles in history.last_year():
+            rows = [_row(one, history.names)[0] for one in profiles]
+            scaled = self._scaled(np.array(rows))
+            moved = scaled[-1] - _median(scaled[:-1])
+            found.append(self._centre + np.nan_to_num(moved))
+        return found
+
+    def _bounds(self, off: Floats) -> tuple[float, float]:
+        """Return both limits in spreads, by the budget of false alarms over all measures of the table together.
+
+        Correlated measures count once: the number of independent ones is the participation ratio of their correlation.
+        """
+        usable = off[:, self._enough & (np.nanstd(np.nan_to_num(off), axis=0) > 0)]
+        independent = 1.0
+        if usable.shape[1]:
+            clipped = np.clip(np.nan_to_num(usable), -6, 6)
+            correlation = np.corrcoef(clipped, rowvar=False).reshape(usable.shape[1], usable.shape[1])
+            independent = max(1.0, usable.shape[1] ** 2 / float(np.sum(np.nan_to_num(correlation) ** 2)))
+        warn, block = (
+            _quantile(budget / 100 / independent) for budget in (self._config.warn_budget, self._config.block_budget)
+        )
+        return warn, max(block, 1.25 * warn)
+
+    def _least(self) -> Floats:
+        return np.array([_LEAST[kind] for kind in self._kinds])
+
+    def _chance(self, n: Floats, values: Floats) -> Floats:
+        """Return the spread by chance alone of every number of some days, each measured on `n` rows."""
+        chance = np.full_like(values, _LEAST["distance"])
+        rows, found = np.maximum(np.nan_to_num(n, nan=1.0), 1.0), np.maximum(np.nan_to_num(values), 0)
+        for kind in set(self._kinds):
+            at = np.array([one == kind for one in self._kinds])
+            chance[:, at] = _by_chance(kind, rows[:, at], found[:, at])
+        return chance
+
+    def _scaled(self, values: Floats) -> Floats:
+        columns = [self._scaled_one(values[:, place], place) for place in range(values.shape[1])]
+        return np.column_stack(columns) if columns else values.copy()
+
+    def _scaled_one(self, values: Floats | float, place: int) -> Floats:
+        kind, found = self._kinds[place], np.asarray(values, np.float64)
+        if kind == "count":
+            return np.log(found + 1)
+        if kind == "share":
+            return np.arcsin(np.sqrt(np.clip(found, 0, 1)))
+        return np.log(np.abs(found) + 0.01 * self._unit[place]) if kind == "amount" else found
+
+    def _unscaled(self, value: float, place: int) -> float:
+        kind = self._kinds[place]
+        if kind == "count":
+            return max(float(np.exp(min(value, 60.0))) - 1, 0.0)
+        if kind == "share":
+            return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
+        return max(float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place], 0.0) if kind == "amount" else value
+
+
+def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float) -> Floats:
+    """Return the spread by chance alone: Poisson with some clustering, binomial, and that of skewed sizes."""
+    if kind == "count":
+        return np.sqrt(1.5 / (np.asarray(values) + 1))
+    if kind == "distance":
+        return np.full_like(rows, _LEAST["distance"])
+    return (0.6 if kind == "share" else 2.0) / np.sqrt(rows)
+
+
+def _units(values: Floats) -> Floats:
+    """Return the usual size of each number, which separates tiny ones from none."""
+    usual = np.nan_to_num(_median(np.abs(values)))
+    return np.where(usual > 0, usual, 1.0)
+
+
+def _quantile(tail: float) -> float:
+    """Return the two-sided quantile of a t distribution with `_FREEDOM` degrees, by its expansion around the normal."""
+    z = NormalDist().inv_cdf(1 - min(tail, 0.5) / 2)
+    nu = _FREEDOM
+    return z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
+
+
+def _pattern(scaled: Floats, weekdays: NDArray[np.int64]) -> Floats:
+    """Return how each weekday lies above the week around it: 7 x names, 0 where too little is known."""
+    half = _LEVEL_DAYS // 2
+    around = _windows(np.vstack([_gap(scaled, half), scaled, _gap(scaled, half)]))
+    off = scaled - _median(around, axis=-1)
+    pattern = np.zeros((7, scaled.shape[1]))
+    for weekday in range(7):
+        of_day = off[weekdays == weekday]
+        known = np.sum(~np.isnan(of_day), axis=0) >= _FEWEST_WEEKDAYS
+        pattern[weekday] = np.where(known, np.nan_to_num(_median(of_day)), 0.0)
+    return pattern
+
+
+def _levels(flat: Floats) -> Floats:
+    """Return the median of the week before each day, and before the day after the last one; of four weeks if empty."""
+    weeks = [_median(_windows(np.vstack([_gap(flat, width), flat]), width), axis=-1) for width in (_LEVEL_DAYS, 28)]
+    level = np.where(np.isnan(weeks[0]), weeks[1], weeks[0])
+    return np.where(np.isnan(level), _median(flat), level)
+
+
+def _gap(like: Floats, rows: int) -> Floats:
+    return np.full((rows, like.shape[1]), np.nan)
+
+
+def _windows(values: Floats, width: int = _LEVEL_DAYS) -> Floats:
+    return np.lib.stride_tricks.sliding_window_view(values, width, axis=0)
+
+
+def _median(values: Floats, axis: int = 0) -> Floats:
+    """Return the median without NaN; NaN where there is nothing else."""
+    ordered = np.sort(values, axis=axis)  # NaN last
+    counts = np.sum(~np.isnan(values), axis=axis, keepdims=True)
+    low, high = np.maximum((counts - 1) // 2, 0), np.minimum(counts // 2, values.shape[axis] - 1)
+    middle = (np.take_along_axis(ordered, low, axis) + np.take_along_axis(ordered, high, axis)) / 2
+    return np.squeeze(middle, axis=axis)

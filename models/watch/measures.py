@@ -1,0 +1,79 @@
+"""Measures of a day: kind of number, check that it belongs to, and the least change worth a word."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from models.watch.config import CheckName
+
+#: `count`: rows or keys; `share`: part of `n` rows, 0..1; `amount`: a size of any unit, of `n` rows; `distance`: total
+#: variation distance between two distributions, 0..1.
+Kind = Literal["count", "share", "amount", "distance"]
+_NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Least changes that matter, however certain they are.
+
+    For counts and amounts they are factors: `warn_up=2` is twice the expected value, `warn_down=2` half of it. For
+    shares and distances they are differences: 0.1 is ten percentage points.
+    """
+
+    warn_up: float = _NEVER
+    block_up: float = _NEVER
+    warn_down: float = _NEVER
+    block_down: float = _NEVER
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One kind of number of a day.
+
+    Attributes:
+        kind: how it is compared.
+        check: the check that it belongs to.
+        effect: least changes that matter.
+        words: what it is, with `{column}` and `{category}`, e.g. `share of {column} that is missing`.
+        vanishes: for shares of categories: none at all, where many rows are expected, is worth a warning.
+    """
+
+    kind: Kind
+    check: CheckName
+    effect: Effect
+    words: str
+    vanishes: bool = False
+
+
+def _both(warn: float, block: float) -> Effect:
+    return Effect(warn, block, warn, block)
+
+
+MEASURES: Mapping[str, Measure] = {
+    "rows": Measure("count", "volume", Effect(2.5, 12, 1.18, 1.5), "rows"),
+    "distinct": Measure("count", "volume", Effect(3, 15, 1.18, 2.5), "distinct {column}"),
+    "quarantined": Measure("share", "volume", Effect(warn_up=0.03), "share of rows in quarantine"),
+    "null": Measure("share", "nulls", Effect(0.05, 0.25, 0.2, 0.6), "share of rows without {column}"),
+    "unknown": Measure("share", "identity", Effect(0.04, 0.2), "share of {column} that no register knows"),
+    "seen": Measure("share", "identity", Effect(0.2, 0.5, 0.25, 0.6), "share of {column} seen in the days before"),
+    "top": Measure("share", "identity", Effect(0.12, 0.4), "share of rows on one {column}"),
+    "shape": Measure("share", "identity", _both(0.15, 0.45), "share of {column} of the form {category}"),
+    "length": Measure("amount", "identity", _both(1.3, 2.2), "characters of {column}"),
+    "typical": Measure("amount", "values", _both(1.9, 3), "typical {column}"),
+    "mean": Measure("amount", "values", _both(3, 12), "mean {column}"),
+    "spread": Measure("amount", "values", Effect(2.2, _NEVER, 2.5, 20), "spread of {column}"),
+    "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}"),
+    "zero": Measure("share", "values", _both(0.1, 0.4), "share of {column} that is zero"),
+    "true": Measure("share", "values", _both(0.1, 0.4), "share of rows with {column}", vanishes=True),
+    "text": Measure("amount", "values", _both(1.8, 4), "characters of {column}"),
+    "hour": Measure("share", "hours", _both(0.2, 0.5), "share of rows at {category}:00 UTC"),
+    "hours": Measure("distance", "hours", Effect(0.15, 0.4), "distance of the hours of the day from the usual ones"),
+    "category": Measure("share", "categories", _both(0.2, 0.5), "share of {column} {category}", vanishes=True),
+    "repeated": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat the days before"),
+    "doubled": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat others of the day"),
+    "late": Measure("share", "timestamps", Effect(0.12, 0.4), "share of rows that happened on earlier days"),
+    "old": Measure("share", "timestamps", Effect(0.02, 0.2), "share of rows that are older than a month"),
+    "inside": Measure("share", "swaps", Effect(0.1, 0.4), "share of {column} that are values of {category}"),
+}
