@@ -546,9 +546,17 @@ def check(as_json: bool) -> None:
 
 
 @_command
-@click.option("--port", default=3000, show_default=True, help="Port of the UI on 127.0.0.1.")
-def dev(port: int) -> None:
-    """Start Dagster's UI and daemon for this profile's home, on 127.0.0.1."""
+@click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port of the UI.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond this machine only with --why."
+)
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Further name that the UI is opened by (a proxy's).")
+@click.option("--why", metavar="TEXT", help="Why other machines may reach a UI without a login.")
+def dev(port: int, host: str, allow_host: tuple[str, ...], why: str | None) -> None:
+    """Start Dagster's UI and daemon for this profile's home, on 127.0.0.1.
+
+    Requests with a `Host` or `Origin` of another site are refused (docs/security.md); `dagster dev` takes any.
+    """
     from pipelines.cli import dev as serving
 
-    raise SystemExit(serving.dev(port))
+    raise SystemExit(serving.dev(port, host, allow_host, why))

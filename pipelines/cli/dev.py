@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from ipaddress import ip_address
 from threading import Event as Flag
 
 from models.errors import TesseraError
@@ -11,6 +13,7 @@ from pipelines.cli.console import err
 from pipelines.cli.run import end_lost
 from pipelines.cli.sessions import session
 from pipelines.cli.stopping import stopped_by_signals
+from pipelines.gateway.same_origin import server_name
 from pipelines.home import dagster_home, dagster_instance
 from pipelines.lost_runs import cancel_launched_runs
 from resources.home import only_one
@@ -19,22 +22,33 @@ from resources.stack.loader import ROOT, Stack, active_stack
 _LOOK_SECONDS = 0.5
 
 
-def dev(port: int) -> int:
+def dev(port: int, host: str = "127.0.0.1", allow_hosts: Sequence[str] = (), why: str | None = None) -> int:
     """Serve until SIGINT or SIGTERM, then end every process that belongs to it. 0 if a signal stopped it.
 
     Runs under way are canceled then; runs whose process is gone are ended as failed before and after. A second server
     on the same home would take the first one's runs from its queue.
 
+    Args:
+        port: of the UI.
+        host: address to listen on; one beyond loopback needs `why`.
+        allow_hosts: further names that the UI is opened by, as a proxy passes them on.
+        why: the reason for which other machines may reach a server without a login.
+
     Raises:
-        TesseraError: another one serves this home, the port is taken, or Dagster ended by itself.
+        TesseraError: another one serves this home, the port is taken, the host may not be listened on, or Dagster
+            ended by itself.
     """
     stack = active_stack()
-    with stopped_by_signals() as stop, only_one(stack, "dev", f"`tessera dev` on http://127.0.0.1:{port}"):
-        _free(port)
+    host = _listened_on(host, why)
+    names = [server_name(name) for name in allow_hosts]
+    address = f"http://{server_name(host)}:{port}"
+    with stopped_by_signals() as stop, only_one(stack, "dev", f"`tessera dev` on {address}"):
+        _free(host, port)
         _end_lost(stack)
         environment = {**os.environ, "DAGSTER_HOME": str(dagster_home(stack)), "TESSERA_PROFILE": stack.name}
-        err.print(f"Profile {stack.name}, home {stack.home}: http://127.0.0.1:{port} (Ctrl-C stops it)")
-        command = [sys.executable, "-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
+        err.print(f"Profile {stack.name}, home {stack.home}: {address} (Ctrl-C stops it)")
+        command = [sys.executable, "-m", "pipelines.cli.dev_server", "--host", host, "--port", str(port)]
+        command += [part for name in (server_name(host), *names) for part in ("--allow-host", name)]
         with session(command, ROOT, environment, quiet=stop) as server:
             code = _served(server, stop)
             if code is None:
@@ -69,14 +83,36 @@ def _end_lost(stack: Stack) -> None:
         end_lost(instance, stack, serving=True)
 
 
-def _free(port: int) -> None:
-    with socket.socket() as probe:
+def _listened_on(host: str, why: str | None) -> str:
+    """Return the address to listen on; one that other machines reach only with a reason, since there is no login."""
+    try:
+        address = ip_address("127.0.0.1" if host.lower() == "localhost" else host)
+    except ValueError:
+        raise TesseraError(
+            f"`--host` is {host!r}.", expected="an IP address: 127.0.0.1, ::1, 0.0.0.0", todo="Correct it."
+        ) from None
+    if address.is_loopback:
+        return str(address)
+    if not (why or "").strip():
+        raise TesseraError(
+            f"`--host {host}` is reached from other machines, and Dagster's UI has no login: anyone there could launch "
+            "runs and read their logs.",
+            expected="a loopback address, or `--why` with the reason",
+            todo="Reach it through `ssh -L 3000:127.0.0.1:3000 MACHINE`. If a proxy asks for a login, say so: "
+            '`--why "nginx in front asks for a login" --allow-host NAME`.',
+        )
+    err.print(f"Reached from other machines without a login of its own: {why}", markup=False)
+    return str(address)
+
+
+def _free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError as error:
             raise TesseraError(
-                f"Port {port} on 127.0.0.1 cannot be used: {error.strerror}.",
-                expected="a free port",
+                f"Port {port} on {host} cannot be used: {error.strerror}.",
+                expected="a free port on an address of this machine",
                 todo="Use another one: `tessera dev --port 3001`.",
             ) from None
