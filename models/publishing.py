@@ -28,6 +28,7 @@ class Publication(BaseModel):
         model_package: sha256 of the model package that made the rows.
         digest_rule: the rule by which `digest` was made.
         steps: each better source of scores that failed that day, best first, with the reason in words.
+        numbers: numbers of the rows and of the features that they were made from, for comparison with later nights.
         refused: checks of the audit that failed and that a person overruled (`who`, `why`); empty for all other sets.
     """
 
@@ -49,6 +50,7 @@ class Publication(BaseModel):
     inputs: dict[str, int]
     counts: dict[str, int]
     metrics: dict[str, float]
+    numbers: dict[str, float] = {}
     run_id: str
     published_at: datetime
     why: str = ""

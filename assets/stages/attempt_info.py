@@ -15,21 +15,31 @@ if TYPE_CHECKING:
     from models.scoring.drift import DriftReport
 
 
+#: The check that warns of numbers unlike those of other nights.
+UNUSUAL = "unusual_night"
+#: The check that warns where probabilities promise less than the gate accepted, and that of the audit behind it.
+ESTIMATE, ESTIMATED_QUALITY = "estimated_quality", "estimated quality"
+
+
 @dataclass(frozen=True)
 class AttemptInfo:
-    """An attempt in the sink, the report of its audit, and the publication that waits for it."""
+    """An attempt in the sink, the report of its audit, and the publication that waits for it.
+
+    `drifted`: drift that is reported, in words; "" if none is.
+    """
 
     draft: Publication
     audit: AuditReport
     drift: DriftReport | None
     has_fallback: bool
+    drifted: str = ""
 
     def metadata(self) -> dict[str, Any]:
         """Numbers that plot, and the drift of each feature as a table, for Dagster."""
         shown: dict[str, Any] = {
             keys.ROW_COUNT: self.draft.rows,
             **{name: number for name, number in self.draft.counts.items() if name != "scored"},
-            **{name: round(value, 4) for name, value in self.audit.metrics.items()},
+            **{name: round(value, 4) for name, value in {**self.audit.numbers, **self.audit.metrics}.items()},
             keys.MODEL_VERSION: self.draft.model_version,
             keys.DEGRADATION: self.draft.degradation,
             **({keys.STEPS: "; ".join(self.draft.steps)} if self.draft.steps else {}),
@@ -50,8 +60,6 @@ class AttemptInfo:
 
     def verdict(self) -> AuditVerdict:
         """The audit as the sink keeps it."""
-        from models.scoring.audit import DISTRIBUTION
-
         stopped = [check for check in self.audit.checks if not check.passed and check.severity == "block"]
         failed = {check.name: check.says for check in stopped}
         passed = self.audit.passed
@@ -59,19 +67,20 @@ class AttemptInfo:
             draft=self.draft,
             passed=passed,
             failed=failed,
-            overrulable=set(failed) == {DISTRIBUTION},
+            overrulable=bool(stopped) and all(check.compares for check in stopped),
             has_fallback=self.has_fallback,
         )
 
     def checks(self) -> list[dg.AssetCheckResult]:
         """The audit, which blocks publishing, and drift, which only warns."""
-        return checks_of(self.audit, self.drift)
+        return checks_of(self.audit, self.drift, self.drifted)
 
 
-def checks_of(audit: AuditReport, drift: DriftReport | None) -> list[dg.AssetCheckResult]:
-    """Return the checks `audit` and `drift` of scores; drift only warns, and passes where it was not measured."""
-    failed = [check for check in audit.checks if not check.passed]
-    drifted = [row.feature for row in drift.features if row.drifted] if drift else []
+def checks_of(audit: AuditReport, drift: DriftReport | None, drifted: str) -> list[dg.AssetCheckResult]:
+    """Return the checks of scores; only `audit` blocks, and drift passes where it was not measured."""
+    failed = [check for check in audit.checks if not check.passed and check.severity == "block"]
+    odd = [check for check in audit.unusual if check.name != ESTIMATED_QUALITY]
+    estimate = next((check for check in audit.checks if check.name == ESTIMATED_QUALITY), None)
     return [
         dg.AssetCheckResult(
             check_name="audit",
@@ -81,11 +90,25 @@ def checks_of(audit: AuditReport, drift: DriftReport | None) -> list[dg.AssetChe
             metadata={check.name: check.says for check in audit.checks},
         ),
         dg.AssetCheckResult(
+            check_name=UNUSUAL,
+            passed=not odd,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=" ".join(f"{check.name}: {check.says}." for check in odd) or "as on other nights",
+            metadata={name: round(value, 6) for name, value in audit.numbers.items()},
+        ),
+        dg.AssetCheckResult(
             check_name="drift",
             passed=not drifted,
             severity=dg.AssetCheckSeverity.WARN,
-            description=f"drifted: {', '.join(drifted)}" if drifted else "no feature drifted",
+            description=drifted or "no feature drifted",
             metadata={row.feature: row.note for row in drift.features if row.note} if drift else {},
+        ),
+        dg.AssetCheckResult(
+            check_name=ESTIMATE,
+            passed=estimate is None or estimate.passed,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=estimate.says if estimate else "not estimated: the model's package has no reference of scores",
+            metadata={name: round(value, 6) for name, value in audit.metrics.items() if name.startswith("estimated_")},
         ),
     ]
 

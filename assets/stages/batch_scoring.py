@@ -30,13 +30,14 @@ from assets.stages.score_sources import (
 )
 from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from assets.stages.training_task import DRIFT
+from assets.stages.watched_night import before, watched
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from models.publishing import LADDER, AuditVerdict, Degradation, Publication
 from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
-    from models.scoring.audit import AuditReport, EarlierScores, Expected
+    from models.scoring.audit import AuditReport, Before, EarlierScores, Expected
     from models.scoring.config import AuditConfig
     from models.scoring.drift import DriftMeter
 
@@ -89,13 +90,17 @@ def recheck(night: Night) -> list[dg.AssetCheckResult]:
     limits, attempt = _limits(night.task.audit, draft.steps), draft.attempt
     if draft.degradation == "last_good_scores":
         rows = partial(night.sink.read_attempt, night.app, night.day, attempt)
-        return checks_of(_audited(night, attempt, lambda: _scope_of(night, rows(), draft), limits, []), None)
+        report = _audited(night, attempt, lambda: _scope_of(night, rows(), draft), limits, [], None)
+        return checks_of(report, None, "")
     source = _source_of(night, draft)
-    report = _audited(night, attempt, lambda: _scope(night, source), limits, _earlier(night, source))
+    earlier = _earlier(night, source)
+    past = before(night, source)
+    report = _audited(night, attempt, lambda: _scope(night, source), limits, earlier, past)
     meter = _drift_meter(night.task, source)
     for _ in meter.watch(feature_batches_of(night, source)) if meter and isinstance(source, ModelSource) else ():
         pass
-    return checks_of(report, meter.report() if meter else None)
+    report, drift, words = watched(night, source, past, report, meter, draft.counts)
+    return checks_of(report, drift, words)
 
 
 def _source_of(night: Night, draft: Publication) -> ComputedSource:
@@ -152,7 +157,10 @@ def _score_by_model(
     def expected() -> Expected:
         return _scope(night, source)
 
-    report = _audited(night, attempt, expected, _limits(night.task.audit, steps), _earlier(night, source))
+    limits = _limits(night.task.audit, steps)
+    past = before(night, source)
+    report = _audited(night, attempt, expected, limits, _earlier(night, source), past)
+    report, drift, words = watched(night, source, past, report, meter, counts)
     draft = Publication(
         app=night.app,
         day=night.day,
@@ -167,12 +175,13 @@ def _score_by_model(
         inputs=dict(inputs),
         counts=counts,
         metrics=dict(report.metrics),
+        numbers=dict(report.numbers),
         run_id=night.run_id,
         published_at=datetime.now(UTC),
         why=_by_hand(night, source.version),
         steps=tuple(str(step) for step in steps),
     )
-    return AttemptInfo(draft, report, meter.report() if meter else None, night.task.has_fallback)
+    return AttemptInfo(draft, report, drift, night.task.has_fallback, words)
 
 
 def _drift_meter(task: ScoringTask, source: ComputedSource) -> DriftMeter | None:
@@ -250,6 +259,7 @@ def _audited(
     expected: Callable[[], Expected],
     limits: AuditConfig,
     earlier: Iterable[Publication],
+    past: Before | None,
 ) -> AuditReport:
     """Return the audit of an attempt against the first of `earlier` whose rows can be read, or against none."""
     from models.scoring.audit import audit
@@ -263,6 +273,7 @@ def _audited(
                 limits=limits,
                 earlier=_scores_of(night.sink, compared) if compared else None,
                 rule=night.task.rule_checks(),
+                before=past,
             )
         except DamagedScores:
             if compared is None:
@@ -296,7 +307,7 @@ def _republish_last(night: Night, earlier: Publication, steps: Sequence[FailedSo
     def expected() -> Expected:
         return _scope_of(night, sink.published_rows(earlier), earlier)
 
-    report = _audited(night, attempt, expected, night.task.audit, [earlier])
+    report = _audited(night, attempt, expected, night.task.audit, [earlier], None)
     now = {
         "day": night.day,
         "action": "publish",

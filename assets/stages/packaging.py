@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from models.gates.report import GateReport
     from models.training.candidates import Candidate
     from models.training.encoding import Encoder
-    from models.training.model import Fit
+    from models.training.model import Fit, FittedModel
     from models.training.model_package import ModelCard
 
 
@@ -63,8 +63,13 @@ def pack(
     encoder: Encoder,
     card: ModelCard,
     extras: Mapping[str, str],
+    judged: FittedModel | None = None,
 ) -> None:
-    """`folder` holds the package of a fitted model: card, golden set of hold-out rows, drift reference, recipe."""
+    """`folder` holds the package of a fitted model.
+
+    Card, golden set of hold-out rows, references of features and scores, recipe. `judged`: the evaluated model that it
+    is a refit of; None: it is that model.
+    """
     from models.scoring.drift import drift_reference
     from models.training.golden import GOLDEN, golden_text
     from models.training.model_package import save
@@ -73,11 +78,31 @@ def pack(
     files = {
         DRIFT: drift_reference(task.newest, task.features, task.drift, task.history).model_dump_json(),
         GOLDEN: golden_text(fit.model, encoder.matrix(task.split.holdout_table)),
+        **_scores_file(task, judged or fit.model, fit.model, encoder),
         **extras,
     }
     if trainer.recipe is not None:
         files[RECIPE] = trainer.recipe.model_copy(update={"chosen": dict(fit.notes)}).model_dump_json()
     save(folder, fit.model, encoder, card, files)
+
+
+def _scores_file(task: TrainingTask, judged: FittedModel, serving: FittedModel, encoder: Encoder) -> Mapping[str, str]:
+    """Scores and quality of the evaluated model on the hold-out; no file for predictions that cannot be measured."""
+    from models.gates.config import BinaryGateConfig
+    from models.scoring.score_reference import SCORES, importances, score_reference
+
+    held, gate, made = task.split.holdout, task.gate, dict[str, str]()
+
+    def reference() -> None:
+        metric = task.task.metric(gate.metric)
+        max_ece = gate.max_ece if isinstance(gate, BinaryGateConfig) else None
+        found = score_reference(held.labels, judged.predict(held.rows), held.groups, metric, max_ece=max_ece)
+        rows = encoder.matrix(task.split.holdout_table)
+        used = importances(serving, rows, encoder.feature_names)
+        made[SCORES] = found.model_copy(update={"importances": used}).model_dump_json()
+
+    failure_of(reference)  # the gate says what is wrong with such predictions
+    return made
 
 
 def registered(

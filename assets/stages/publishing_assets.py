@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.partitions import daily
+from assets.stages.attempt_info import ESTIMATE, UNUSUAL
 from assets.stages.blocking import or_stop
 from assets.stages.champion_result import verdict_metadata
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection, selected
@@ -111,9 +112,21 @@ def _scores_of(
             description="The rows read back: every entity once, in order, in range, like the last published ones.",
         ),
         dg.AssetCheckSpec(
+            UNUSUAL,
+            asset=key,
+            description="Population, order of the entities, scores, decisions, missing values: as on earlier nights.",
+        ),
+        dg.AssetCheckSpec(
             "drift",
             asset=key,
-            description="Population stability index of each feature against the newest rows of the model's hold-out.",
+            description="Population stability index of each feature against the newest rows of the model's hold-out, "
+            "weighted by its importance; two of three nights, a step at once.",
+        ),
+        dg.AssetCheckSpec(
+            ESTIMATE,
+            asset=key,
+            description="Quality that calibrated probabilities promise, without labels, beside the one that the gate "
+            "accepted.",
         ),
     ]
     all_deps = [[app, "features"], [app, "champion"], *deps]

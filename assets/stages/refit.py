@@ -90,7 +90,8 @@ class _Refit:
         found = self._agreement(fit)
         problems = found.problems(self.task.refit)
         extras = self.task.refit_extras(fit.model, self.whole.encoder)
-        pack(package, self.task, self.contender.trainer, fit, self.whole.encoder, self._card(fit, found), extras)
+        card, judged = self._card(fit, found), candidate.fit.model
+        pack(package, self.task, self.contender.trainer, fit, self.whole.encoder, card, extras, judged)
         version = self._registered(registry, package, found, problems)
         if problems:
             return Serving(self.judged, problem="; ".join(problems))

@@ -22,9 +22,9 @@ OUTPUT = OutputContract(
         OutputColumn("customer_id", "string", "Who wrote; NULL for a guest.", nullable=True),
     ),
     payload=(
-        OutputColumn("language", "string", "ISO 639-1 code."),
-        OutputColumn("intent", "string", "What it is about; `oos` if none of the shop's intents."),
-        OutputColumn("intent_by", "string", "Step that said so; empty if every step failed."),
+        OutputColumn("language", "string", "ISO 639-1 code.", few_values=True),
+        OutputColumn("intent", "string", "What it is about; `oos` if none of the shop's intents.", few_values=True),
+        OutputColumn("intent_by", "string", "Step that said so; empty if every step failed.", few_values=True),
         OutputColumn("confidence", "float64", "Probability that the intent is right.", at_least=0, at_most=1),
         OutputColumn(
             "urgency", "float64", "Probability that it is urgent; NULL without labels.", True, at_least=0, at_most=1

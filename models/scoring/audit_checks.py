@@ -6,12 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.scoring.config import Severity
 from models.scoring.output import ARROW_TYPES, OutputColumn, OutputContract
 from models.scoring.row_order import RowOrder
 
@@ -21,12 +21,21 @@ from models.scoring.row_order import RowOrder
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check. `block`: the set must not be published unless it passed. `says`: what was found."""
+    """Result of one check.
+
+    Attributes:
+        name: of the check.
+        passed: nothing was found.
+        severity: `block`: the set must not be published unless it passed; `warn`: a notice; `note`: it is shown.
+        says: what was found.
+        compares: it compares with other nights, so that a person may overrule it.
+    """
 
     name: str
     passed: bool
-    severity: Literal["block", "warn"]
+    severity: Severity
     says: str
+    compares: bool = False
 
 
 class Observer(ABC):

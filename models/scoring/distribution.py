@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.scoring.audit_checks import Check, Observer, blocking
 from models.scoring.config import AuditConfig
+from models.scoring.night_numbers import FLOAT_BINS, float_histogram
 from models.scoring.output import OutputColumn
 from models.scoring.psi import shift
 
@@ -19,8 +20,6 @@ from models.scoring.psi import shift
 
 #: Equal parts of a bounded range in which scores are counted, and the groups of about equal size that PSI compares.
 _FINE, _GROUPS = 1000, 10
-#: Bins of an unbounded range: the upper 16 bits of a float32, so that a bin is at most 1/128 of its value wide.
-_FLOAT_BINS = 1 << 16
 
 #: The check that compares with earlier scores; a person may overrule it.
 DISTRIBUTION = "score distribution"
@@ -39,7 +38,7 @@ class ScoreChecks(Observer):
     """Scores are not all the same; their mean and histogram."""
 
     def __init__(self, column: OutputColumn, limits: AuditConfig) -> None:
-        self.histogram: NDArray[np.float64] = np.zeros(_bins(column))
+        self.histogram: NDArray[np.float64] = np.zeros(score_bins(column))
         self._column, self._limits = column, limits
         self._rows = self._valid = 0
         self._sum = 0.0
@@ -47,13 +46,13 @@ class ScoreChecks(Observer):
 
     def observe(self, batch: pa.RecordBatch) -> None:
         """Count the next scores; those out of range are left out."""
-        scores = _valid(batch, self._column)
+        scores = valid_scores(batch, self._column)
         self._rows += batch.num_rows
         self._valid += len(scores)
         if len(scores):
             self._sum += float(scores.sum(dtype=np.float64))
             self._lowest, self._highest = min(self._lowest, scores.min()), max(self._highest, scores.max())
-            self.histogram += _histogram(scores, self._column)
+            self.histogram += score_histogram(scores, self._column)
 
     def checks(self) -> Iterator[Check]:
         """One check, which blocks."""
@@ -67,15 +66,12 @@ class ScoreChecks(Observer):
 
 def shifted(
     now: NDArray[np.float64],
+    before: NDArray[np.float64],
     earlier: EarlierScores,
     model_package: str,
-    column: OutputColumn,
     limits: AuditConfig,
 ) -> tuple[float, Check]:
-    """PSI of the scores against the earlier set, in groups that hold about a tenth of the earlier set each."""
-    before = np.zeros(_bins(column))
-    for batch in earlier.rows:
-        before += _histogram(_valid(batch, column), column)
+    """PSI of the scores against those before, in groups that hold about a tenth of the earlier set each."""
     middle = (np.cumsum(before) - before / 2) / max(before.sum(), 1)
     _, group = np.unique(np.floor(_GROUPS * middle).clip(0, _GROUPS - 1), return_inverse=True)
     moved = shift(_grouped(group, before), _grouped(group, now))
@@ -84,31 +80,34 @@ def shifted(
     by = "the same model" if same_model else earlier.by
     says = f"PSI {moved.psi:.3f} against the last published scores by {by}; "
     says += "never blocked" if limit is None else f"blocked above {limit:g}"
-    blocked, warned = limit is not None and moved.above(limit), moved.above(limits.psi_warn)
-    return moved.psi, Check(DISTRIBUTION, not warned, "block" if blocked or not warned else "warn", says)
+    # Another model spreads the same chances otherwise: only a shift on the way to the limit is worth a word.
+    least = limits.psi_warn if same_model else (limit or limits.psi_block) / 2
+    blocked, warned = limit is not None and moved.above(limit), moved.above(least)
+    return moved.psi, Check(DISTRIBUTION, not warned, "block" if blocked or not warned else "warn", says, compares=True)
 
 
 def _is_bounded(column: OutputColumn) -> bool:
     return column.at_least is not None and column.at_most is not None
 
 
-def _bins(column: OutputColumn) -> int:
-    return _FINE if _is_bounded(column) else _FLOAT_BINS
+def score_bins(column: OutputColumn) -> int:
+    """Return the number of bins in which scores of a column are counted."""
+    return _FINE if _is_bounded(column) else FLOAT_BINS
 
 
-def _valid(batch: pa.RecordBatch, column: OutputColumn) -> NDArray[np.float32]:
+def valid_scores(batch: pa.RecordBatch, column: OutputColumn) -> NDArray[np.float32]:
+    """Return the scores that lie in the range of their column."""
     scores = batch.column(column.name).to_numpy(zero_copy_only=False)
     low, high = column.limits
     return scores[(scores >= low) & (scores <= high)]
 
 
-def _histogram(scores: NDArray[np.float32], column: OutputColumn) -> NDArray[np.float64]:
+def score_histogram(scores: NDArray[np.float32], column: OutputColumn) -> NDArray[np.float64]:
+    """Return the number of scores in each bin."""
     if _is_bounded(column):
         limits = (float(column.at_least or 0), float(column.at_most or 0))
         return np.histogram(scores, bins=_FINE, range=limits)[0].astype(np.float64)
-    bits = (scores.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0.0 becomes 0.0
-    ordered = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31))  # ascends as the floats do
-    return np.bincount(ordered >> 16, minlength=_FLOAT_BINS).astype(np.float64)
+    return float_histogram(scores)
 
 
 def _grouped(group: NDArray[np.intp], counts: NDArray[np.float64]) -> NDArray[np.float64]:

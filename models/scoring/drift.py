@@ -1,8 +1,10 @@
 """Drift of the night's features against the training set."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,11 @@ from models.scoring.psi import Shift, shift
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+
+_MOMENT = "event_timestamp"
+#: Chance below which one value in all rows is no accident.
+_BY_CHANCE = 1e-6
 
 
 class NumericReference(BaseModel):
@@ -42,7 +49,10 @@ class TextReference(BaseModel):
 
 
 class DriftReference(BaseModel):
-    """Summary of a training set for the measurement of drift; a few kilobytes, stored with the model."""
+    """Summary of a training set for the measurement of drift; a few kilobytes, stored with the model.
+
+    `constant_by_day`: features that have one value on some day of it, e.g. of the weekday: a night says little of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +60,7 @@ class DriftReference(BaseModel):
     numeric: dict[str, NumericReference]
     text: dict[str, TextReference]
     history: HomeHistory | None = None
+    constant_by_day: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,9 @@ class FeatureDrift:
 
     `unseen_share` counts values that the training set did not have; always 0 for numbers. `drifted`: PSI above the
     limit by more than chance, and so is `psi_beyond_growth`, if the shift can be held against the growth of a young
-    home (`models.scoring.growth`); `note` says so.
+    home (`models.scoring.growth`); `note` says so. `p_value`: share of equal populations that move as far by chance.
+    `only_value`: the one value of all rows that were looked at, or NULL, where the training set has others and chance
+    does not explain it; "" otherwise. `constant_by_day`: as in `DriftReference`.
     """
 
     feature: str
@@ -69,6 +82,9 @@ class FeatureDrift:
     drifted: bool
     psi_beyond_growth: float | None = None
     note: str = ""
+    p_value: float = 1.0
+    only_value: str = ""
+    constant_by_day: bool = False
 
     @property
     def judged_psi(self) -> float:
@@ -92,10 +108,38 @@ def drift_reference(
     numeric = [name for name in features if name not in text]
     return DriftReference(
         rows=table.num_rows,
-        numeric={name: _numeric_reference(table.column(name), config.bins) for name in numeric},
+        numeric={name: numeric_reference(table.column(name), config.bins) for name in numeric},
         text={name: _text_reference(table.column(name), config.max_categories) for name in text},
         history=history if history is not None and history.feature in numeric else None,
+        constant_by_day=_constant_by_day(table, features),
     )
+
+
+@dataclass
+class _OnlyValue:
+    """Least and greatest value of a feature, None or NaN for NULL, and whether any is NULL."""
+
+    least: Any = None
+    most: Any = None
+    nulls: bool = False
+    values: bool = False
+
+    def see(self, least: Any, most: Any, nulls: bool) -> None:
+        """Take the extremes of the next rows."""
+        self.nulls |= nulls
+        if least is None or (isinstance(least, float) and math.isnan(least)):
+            return
+        self.least = least if not self.values else min(self.least, least)
+        self.most = most if not self.values else max(self.most, most)
+        self.values = True
+
+    def text(self) -> str:
+        """Return the one value; "" if there are several."""
+        if not self.values:
+            return "NULL" if self.nulls else ""
+        if self.nulls or self.least != self.most:
+            return ""
+        return f"{self.least:g}" if isinstance(self.least, float) else str(self.least)
 
 
 class DriftMeter:
@@ -117,6 +161,7 @@ class DriftMeter:
         self._counts: dict[str, NDArray[np.float64]] = {
             name: np.zeros(len(known.shares)) for name, known in (reference.numeric | reference.text).items()
         }
+        self._only = {name: _OnlyValue() for name in self._counts}
         self._growth = _growth(reference, day)
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -132,18 +177,25 @@ class DriftMeter:
         return DriftReport(ranked, max((row.judged_psi for row in ranked), default=0.0))
 
     def _count(self, batch: pa.RecordBatch) -> None:
+        if not batch.num_rows:
+            return
         step = -(-batch.num_rows // self._config.sampled_rows_per_batch) or 1
         positions = pa.array(np.arange(0, batch.num_rows, step))
         weight = batch.num_rows / max(len(positions), 1)
         self._sampled += len(positions)
         found = {name: _values(batch.column(name).take(positions)) for name in self._reference.numeric}
         bins = {name: _bins(found[name], known.edges) for name, known in self._reference.numeric.items()}
+        for name, values in found.items():
+            self._only[name].see(np.fmin.reduce(values), np.fmax.reduce(values), bool(np.isnan(values).any()))
         for name, counts in bins.items():
             self._counts[name] += weight * np.bincount(counts, minlength=len(self._counts[name]))
         if self._growth is not None:
             self._count_growth(self._growth, found, bins, weight)
         for name, known in self._reference.text.items():
-            self._counts[name] += weight * _text_counts(batch.column(name).take(positions), known.values)
+            texts = batch.column(name).take(positions)
+            self._counts[name] += weight * _text_counts(texts, known.values)
+            least = pc.min_max(texts.cast(pa.string())).as_py()
+            self._only[name].see(least["min"], least["max"], texts.null_count > 0)
 
     def _count_growth(
         self,
@@ -178,7 +230,16 @@ class DriftMeter:
             drifted and not explained,
             beyond.psi if beyond is not None else None,
             _note(self._reference.history, beyond) if explained else "",
+            moved.p_value,
+            self._only_value(name, known),
+            name in self._reference.constant_by_day,
         )
+
+    def _only_value(self, name: str, known: NumericReference | TextReference) -> str:
+        """The one value of the night; "" where there are several, or chance explains it."""
+        if name in self._reference.constant_by_day or not self._sampled:
+            return ""
+        return self._only[name].text() if max(known.shares) ** self._sampled < _BY_CHANCE else ""
 
 
 def _note(history: HomeHistory | None, beyond: Shift | None) -> str:
@@ -198,13 +259,25 @@ def _growth(reference: DriftReference, day: date | None) -> GrowthMeter | None:
     return GrowthMeter(present, grown, bins, np.asarray(reference.numeric[history.feature].shares))
 
 
-def _numeric_reference(column: pa.ChunkedArray, bins: int) -> NumericReference:
+def numeric_reference(column: pa.ChunkedArray, bins: int) -> NumericReference:
+    """Summarize numbers in bins of about equal numbers of rows."""
     values = _finite(column)
     inner = np.linspace(0, 1, bins + 1)[1:-1]
     # An edge at the largest value would leave an empty bin above it, in which any growth looks like a shift.
     edges = np.unique(np.quantile(values, inner, method="lower")) if len(values) else np.empty(0)
     counts = _numeric_counts(column, tuple(edges.tolist()))
     return NumericReference(edges=tuple(edges.tolist()), shares=_shares(counts))
+
+
+def _constant_by_day(table: pa.Table, features: Sequence[str]) -> tuple[str, ...]:
+    """Features that have one value on some day of at least two."""
+    if _MOMENT not in table.column_names or not table.num_rows:
+        return ()
+    days = np.asarray(table.column(_MOMENT)).astype("datetime64[D]")
+    parts = [table.filter(pa.array(days == day)) for day in np.unique(days)]
+    if len(parts) < 2:
+        return ()
+    return tuple(name for name in features if any(len(pc.unique(part.column(name))) == 1 for part in parts))
 
 
 def _numeric_counts(column: pa.Array | pa.ChunkedArray, edges: tuple[float, ...]) -> NDArray[np.float64]:

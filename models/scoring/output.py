@@ -47,6 +47,7 @@ class OutputColumn:
 
     Attributes:
         one_of: the only values of a text; empty: any.
+        few_values: a text of few values, e.g. a language: the share of each is compared with earlier nights.
     """
 
     name: str
@@ -56,6 +57,12 @@ class OutputColumn:
     at_least: float | None = None
     at_most: float | None = None
     one_of: tuple[str, ...] = ()
+    few_values: bool = False
+
+    @property
+    def is_category(self) -> bool:
+        """True for decisions and other texts of few values, and for booleans."""
+        return self.type == "bool" or (self.type == "string" and (self.few_values or bool(self.one_of)))
 
     @property
     def is_number(self) -> bool:

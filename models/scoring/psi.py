@@ -11,10 +11,17 @@ _ADDED_ROWS = 0.5
 
 @dataclass(frozen=True)
 class Shift:
-    """`psi`: the index, 0 for equal distributions. `by_chance`: what 999 of 1000 equal populations stay below."""
+    """Distance of one distribution from another.
+
+    Attributes:
+        psi: the index, 0 for equal distributions.
+        by_chance: what 999 of 1000 equal populations stay below.
+        p_value: share of equal populations of this size that move as far.
+    """
 
     psi: float
     by_chance: float
+    p_value: float = 1.0
 
     def above(self, limit: float) -> bool:
         """Return True if the index exceeds `limit` by more than chance, which is large in small sets."""
@@ -37,7 +44,8 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
     if not n or not m:
         return Shift(0.0, 0.0)
     a, b = _shares(after), _shares(before)
-    return Shift(float(np.sum((a - b) * np.log(a / b))), (1 / n + 1 / m) * _chi_square_999(len(before) - 1))
+    psi, scale, degrees = float(np.sum((a - b) * np.log(a / b))), 1 / n + 1 / m, len(before) - 1
+    return Shift(psi, scale * _chi_square_999(degrees), _chi_square_tail(degrees, psi / scale))
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -50,3 +58,10 @@ def _chi_square_999(degrees: int) -> float:
     from scipy.special import chdtri
 
     return float(chdtri(degrees, 0.001)) if degrees > 0 else 0.0
+
+
+def _chi_square_tail(degrees: int, value: float) -> float:
+    """Return the share of the chi-square distribution above `value`; 1 without a degree of freedom."""
+    from scipy.special import chdtrc
+
+    return float(chdtrc(degrees, value)) if degrees > 0 else 1.0

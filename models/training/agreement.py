@@ -60,10 +60,11 @@ def agreement(judged: Vector, refit: Vector, shift: Callable[[Vector, Vector], f
     """
     if not len(judged):
         return Agreement(0, float("nan"), float("nan"))
-    return Agreement(len(judged), _spearman(judged, refit), shift(judged, refit))
+    return Agreement(len(judged), rank_correlation(judged, refit), shift(judged, refit))
 
 
-def _spearman(one: Vector, other: Vector) -> float:
+def rank_correlation(one: Vector, other: Vector) -> float:
+    """Return Spearman's correlation; 1 where both give all rows one value, NaN where only one does."""
     ranks = [_ranks(values.ravel()) for values in (one, other)]
     spreads = [float(values.std()) for values in ranks]
     if not any(spreads):

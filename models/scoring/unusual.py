@@ -1,0 +1,187 @@
+"""Numbers of a night that are unlike those of the nights before: learnt limits, floors, and a sentence for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.scoring.audit_checks import Check
+from models.scoring.config import Severity, UnusualConfig
+from models.scoring.drift import NumericReference
+from models.scoring.night_numbers import PastNight, bin_values
+from models.scoring.psi import Shift, shift
+from models.watch.config import WatchConfig
+from models.watch.limits import Estimates, History, Limits
+from models.watch.measures import Effect, Kind, Measure
+from models.watch.profile import DayProfile, Name, Value
+
+Concern = Literal["population", "turnover", "scores", "decisions", "missing"]
+#: Nights whose median is what tonight is compared with.
+_RECENT = 5
+#: Nights of a model from which on it is compared with itself alone.
+_MIN_PAST = 3
+_SHARES = ("share_", "missing_")
+_MEASURES: Mapping[str, Measure] = {
+    kind: Measure(kind, "values", Effect(), "{column}") for kind in ("count", "share", "amount")
+}
+_TODO: Mapping[Concern, str] = {
+    "population": "Look at the day's input tables and at the features' row count",
+    "turnover": "Look for ids or features that belong to other entities",
+    "scores": "Look at `drift`, and at the champion's last change",
+    "decisions": "Look at the thresholds in settings, and at `drift`",
+    "missing": "Look for a step or source that failed",
+}
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """Numbers of the night that waits, and the package of its model."""
+
+    day: date
+    model_package: str
+    numbers: Mapping[str, float]
+
+
+def unusual(tonight: Tonight, past: Sequence[PastNight], config: UnusualConfig) -> Iterator[Check]:
+    """Yield one check per concern, which fails with a sentence for each odd number.
+
+    Args:
+        tonight: the night that waits.
+        past: published nights, oldest first.
+        config: limits and consequences.
+    """
+    concerns: dict[Concern, list[str]] = {name: [] for name in _TODO}
+    same = [night for night in past if night.model_package == tonight.model_package]
+    # Numbers of scores are those of their model: those of another one are a level apart.
+    all_nights = _Nights(past, tonight.day, config, 1.0)
+    own = _Nights(same, tonight.day, config, 1.0) if len(same) >= _MIN_PAST else None
+    own = own or _Nights(past[-_RECENT:], tonight.day, config, 2.0)
+    for name in sorted(set(tonight.numbers) | _expected(past)):
+        concern = _concern(name)
+        if concern is None:
+            continue
+        if concern == "turnover" and (not past or past[-1].model_package != tonight.model_package):
+            continue  # another model orders the same entities anew
+        nights = all_nights if concern == "population" else own
+        if says := _odd(name, tonight, nights, config):
+            concerns[concern].append(says)
+    correlation = tonight.numbers.get("rank_correlation")
+    if correlation is not None and not correlation >= config.min_rank_correlation:
+        concerns["turnover"].append(
+            f"rank correlation with last night's scores {correlation:.2f}, at least {config.min_rank_correlation:g} "
+            "is usual: the same entities are in another order"
+        )
+    for concern, found in concerns.items():
+        severity: Severity = getattr(config, concern)
+        says = f"{'; '.join(found)}. {_TODO[concern]}" if found else _compared(past)
+        yield Check(f"usual {concern}", not found, severity, says, compares=True)
+
+
+def against_reference(bins: NDArray[np.float64], known: NumericReference, rows: int) -> Shift:
+    """Return how far scores are from those of the model's evaluation (`rows` of them)."""
+    used = np.flatnonzero(bins)
+    places = np.searchsorted(np.asarray(known.edges), bin_values(used), side="left")
+    now = np.bincount(places, weights=bins[used], minlength=len(known.shares)).astype(np.float64)
+    return shift(np.asarray(known.shares) * rows, now)
+
+
+def _odd(name: str, tonight: Tonight, nights: _Nights, config: UnusualConfig) -> str:
+    """Return what is odd about a number, in words; "" if nothing is."""
+    is_share = name.startswith(_SHARES)
+    missing = 0.0 if is_share else math.nan
+    series = [(night.day, night.numbers.get(name, missing)) for night in nights.past]
+    series = [(day, value) for day, value in series if math.isfinite(value)]
+    value = tonight.numbers.get(name, missing)
+    if not series or not math.isfinite(value):
+        return ""
+    floor = config.times_usual * _floor(name, series[-1][1], tonight, nights.past[-1], config) * nights.widened
+    found = nights.learnt(name, value, tonight.numbers.get("rows", 1.0))
+    if found is None:
+        centre = float(np.median([known for _, known in series[-_RECENT:]]))
+        low, high = centre - floor, centre + floor
+    else:
+        low, high = min(found.low, found.expected - floor / 2), max(found.high, found.expected + floor / 2)
+    if low <= value <= high:
+        return ""
+    usual = f"{_number(max(low, 0.0) if is_share or name == 'rows' else low)} to {_number(high)}"
+    return f"{name} {_number(value)}, {usual} is usual by {len(series)} nights since {series[0][0]}"
+
+
+class _Nights:
+    """Nights that a number is compared with, and the limits that they teach."""
+
+    def __init__(self, past: Sequence[PastNight], day: date, config: UnusualConfig, widened: float) -> None:
+        self.past, self.widened = past[-config.history_nights :], widened
+        self._estimates: Estimates | None = None
+        if len(self.past) >= config.min_nights:
+            shares = {name for night in self.past for name in night.numbers if name.startswith(_SHARES)}
+            profiles = [_profile(night, shares) for night in self.past]
+            history = History(day, profiles, _MEASURES, config.history_nights)
+            self._estimates = Estimates(history, _MEASURES, WatchConfig())
+
+    def learnt(self, name: str, value: float, rows: float) -> Limits | None:
+        """Return the limits of a number; None if too few nights have it."""
+        known = self._estimates
+        return known.of(Name(_kind(name), name), Value(value, rows)) if known is not None else None
+
+
+def _profile(night: PastNight, shares: set[str]) -> DayProfile:
+    rows = night.numbers.get("rows", 1.0)
+    numbers = {**dict.fromkeys(shares, 0.0), **night.numbers}
+    compared = {name: value for name, value in numbers.items() if _concern(name) is not None}
+    values = {Name(_kind(name), name): Value(value, rows) for name, value in compared.items()}
+    return DayProfile(night.day, {Name("rows"): Value(rows, rows), **values})
+
+
+def _kind(name: str) -> Kind:
+    if name in {"rows", "score_distinct"}:
+        return "count"
+    is_amount = name.startswith("score_") and name != "score_most_frequent"
+    return "amount" if is_amount else "share"
+
+
+def _floor(name: str, before: float, tonight: Tonight, last: PastNight, config: UnusualConfig) -> float:
+    """Return the deviation of a number that says nothing: chance in sets of this size, and the setting."""
+    rows = max(min(tonight.numbers.get("rows", 0.0), last.numbers.get("rows", 0.0)), 1.0)
+    if name == "rows":
+        return config.rows_floor * before + math.sqrt(max(before, 1.0))
+    if name == "score_distinct":
+        return 0.1 * before + math.sqrt(max(before, 1.0))
+    if name.startswith("score_") and name != "score_most_frequent":
+        spread = max(last.numbers.get("score_spread", 0.0), 1e-12)
+        return config.score_floor * spread + spread / math.sqrt(rows)
+    likely = (before * rows + 1) / (rows + 2)
+    return config.share_floor + math.sqrt(likely * (1 - likely) / rows)
+
+
+def _concern(name: str) -> Concern | None:
+    if name in {"rows", "new_share", "vanished_share"}:
+        return "population"
+    if name == "top_kept_share":
+        return "turnover"
+    if name.startswith("score_"):
+        return "scores"
+    if name.startswith("share_"):
+        return "decisions"
+    return "missing" if name.startswith("missing_") else None
+
+
+def _expected(past: Sequence[PastNight]) -> set[str]:
+    """Names of shares that some night had: one that is gone is 0 tonight."""
+    return {name for night in past[-_RECENT:] for name in night.numbers if name.startswith(_SHARES)}
+
+
+def _compared(past: Sequence[PastNight]) -> str:
+    if not past:
+        return "no earlier night to compare with"
+    return f"as on the {len(past)} nights since {past[0].day}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
