@@ -177,6 +177,16 @@ class SupportSettings(AppSettings):
         default="churn",
         description="Application whose last published score of a customer is part of the history; null: none.",
     )
+    share_days: int = Field(
+        default=28, ge=1, description="Published days over which shares of escalated and handed-off tickets are taken."
+    )
+    max_share_drift: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Difference between a realised share (escalated, out of scope, handed to a person) and that of the "
+        "version's hold-out that does not matter; the check `shares` warns of more, beyond chance.",
+    )
     steps: TriageConfig = TriageConfig()
     gate: TriageGateConfig = TriageGateConfig()
     budget: RequestBudget = RequestBudget()

@@ -27,7 +27,7 @@ NIGHTLY = automation.job(
 TRAINING = automation.job(
     "support_training",
     SUPPORT.name,
-    _ROWS | dg.AssetSelection.assets(support.champion),
+    _ROWS | dg.AssetSelection.assets(support.knowledge_base, support.champion),
     "Train a challenger on the newest labels; it becomes champion only if it passes the gate.",
     config={"support__champion": {"train": "always"}},
 )

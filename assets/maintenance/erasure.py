@@ -20,6 +20,12 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from assets.apps import APPS
+from assets.maintenance.erasure_belongings import (
+    leave_tombstones_of_belongings,
+    rows_of_belongings,
+    surviving_belongings,
+    tables_with_belongings,
+)
 from assets.maintenance.erasure_journal import ErasureJournal
 from assets.maintenance.erasure_scope import (
     EventFields,
@@ -58,7 +64,7 @@ from resources.vectors.port import Vectors
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 #: Places in the proof.
-_QUEUE, _ALERTS, _STREAM = "events", "alerts elsewhere", f"stream: {', '.join(app.name for app in APPS if app.streams)}"
+_QUEUE, _ALERTS, _STREAM = "events", "alerts elsewhere", "stream: "
 
 _REMAINS = (
     "Model versions do not change: what was learned from the entity stays in the weights of the versions above, and"
@@ -73,6 +79,8 @@ _REMAINS = (
     "Events of the entity may still be published. The stream drops them: nothing of them is kept, and they leave the"
     " queue when it is pruned. A line that is no event and names the entity stays in the dead letters until the entity"
     " is forgotten once more.",
+    "Versions of support keep the ids of the tickets that they were trained on; nothing in this home says any more what"
+    " the entity's tickets were.",
     "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name no one"
     " any more.",
     "Notices that were sent (webhook) are with their receivers; that of an alert that was raised at the very"
@@ -129,8 +137,10 @@ def forget(
     stone = lake.leave_tombstone(entity, id, day=datetime.now(UTC).date(), why=why)
     journal = ErasureJournal(home / "forgotten")
     record = journal.open(entity, stone.digest, who=who, why=why)
+    leave_tombstones_of_belongings(lake, entity, id, why)
     work = _Erasing(parts, journal, record, entity, id, fields)
     work.online()
+    work.belongings()
     work.training_sets()
     work.tables()
     work.vectors()
@@ -169,6 +179,18 @@ class _Erasing:
             self._counting("online", lambda: {f"online: {view}": rows for view, rows in removed().items()})
         views = [name.removeprefix("online: ") for name in self._record.places if name.startswith("online: ")]
         self._record.searched["online views"] = views
+
+    def belongings(self) -> None:
+        """Remove rows that name only what is the entity's, before the tables that say whose it is."""
+        lake = self._parts.lake
+        contracts = {name: table for table in CONTRACTS for name in (table, quarantine_of(table))}
+        for name, where in rows_of_belongings(lake, self._entity).items():
+            with ExitStack() as held:
+                if name in contracts:
+                    held.enter_context(lake.lock(contracts[name]))
+                self._remove(name, where)
+                if name in contracts:
+                    recount(lake, contracts[name])
 
     def training_sets(self) -> None:
         """Record the versions trained on the entity, then remove its training rows, under each training lock."""
@@ -217,11 +239,11 @@ class _Erasing:
         self._counting("events", lambda: {_QUEUE: events.forget(self._id, also=self._fields.naming)})
 
     def stream(self) -> None:
-        """Erase the state, alerts and feedback of the payment stream; a running worker starts anew without them."""
+        """Erase the state of the streams, their alerts and feedback; a running worker starts anew without them."""
         if self._streams:
             store, states = erasable_states(self._parts.state_store, self._entity)
             erased = partial(store.erase, column=self._column, id=self._id)
-            self._counting("stream", lambda: {_STREAM: sum(map(erased, states))})
+            self._counting("stream", lambda: {f"{_STREAM}{state.name}": erased(state) for state in states})
 
     def alerts(self) -> None:
         """Erase the alerts that are not stored with the state, and the feedback on them."""
@@ -251,10 +273,13 @@ class _Erasing:
         events = erasable_events(self._parts.events, self._entity)
         require_known_fields(events, self._entity, self._id, self._fields)
         sink = erasable_sink(self._parts.sink, self._entity)
+        self._record.searched |= tables_with_belongings(self._parts.lake, self._entity)
         self._record.searched |= searched(self._parts.lake, sink, self._parts.events, self._fields, self._entity)
         left = [*survey(self._parts.lake, self._parts.source, self._entity, self._id)]
+        left += surviving_belongings(self._parts.lake, self._entity)
         queued, vectors = self._rows(_QUEUE), self._vector_rows()
-        before = {name: self._rows(name) for name in (_STREAM, _ALERTS)}
+        streams = [f"{_STREAM}{app.name}" for app in APPS if app.streams]
+        before = {name: self._rows(name) for name in (*streams, _ALERTS)}
         self.queue()
         self.stream()
         self.alerts()

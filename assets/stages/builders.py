@@ -191,13 +191,16 @@ class LearningConfig(dg.Config):
     train: Literal["if_no_champion", "always"] = "if_no_champion"
 
 
-def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.AssetsDefinition]:
+def champion_of(
+    app: str, *, rows: str, judged_on: str, beside: Sequence[Sequence[str]] = ()
+) -> Callable[..., dg.AssetsDefinition]:
     """Build the asset that trains, evaluates and promotes a model: training set, candidate, champion, gate.
 
     Args:
         app: whose model, e.g. `churn`.
         rows: what the training set holds, in words.
         judged_on: the hold-out of the gate, in words.
+        beside: assets that the evaluation needs, beside the training set.
     """
     owners = ["team:data-science"]
     return dg.multi_asset(
@@ -214,7 +217,7 @@ def champion_of(app: str, *, rows: str, judged_on: str) -> Callable[..., dg.Asse
             ),
             dg.AssetSpec(
                 [app, "candidate"],
-                deps=[[app, "training_set"]],
+                deps=[[app, "training_set"], *map(list, beside)],
                 skippable=True,
                 group_name=app,
                 kinds={"trainer", "registry"},

@@ -73,6 +73,8 @@ BY_HAND: Final = "passed_by_hand"
 PRECISION_AT_TOP_PER_DAY: Final = "precision_at_top_per_day"
 COMPOSITION: Final = "composition"
 ROUTER: Final = "router"
+SEARCH: Final = "search"
+DRAFTS: Final = "drafts"
 
 #: Scores and publications.
 STEPS: Final = "steps"
@@ -124,7 +126,9 @@ GUESTS: Final = "guests"
 HANDED_OFF: Final = "handed_off"
 OUT_OF_SCOPE: Final = "out_of_scope"
 ESCALATED: Final = "escalated"
+TICKETS: Final = "tickets"
 LABELLED: Final = "labelled"
+ARTICLE_LABELLED: Final = "article_labelled"
 OPENED_ON: Final = "opened_on"
 
 #: Vector indexes.

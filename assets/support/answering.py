@@ -36,6 +36,7 @@ class Answered:
         calls: to others.
         ms: wall time of all steps.
         version: of the composition.
+        outputs: rows of the lake table `support_steps`: what each step gave.
     """
 
     row: Mapping[str, Any]
@@ -44,6 +45,7 @@ class Answered:
     calls: float
     ms: float
     version: str
+    outputs: Sequence[Mapping[str, Any]]
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -112,7 +114,8 @@ def answered(
     spending = found.call.spending
     steps = [(run.step, run.ms, run.money_eur) for run in sorted(found.call.log, key=lambda run: run.start_ms)]
     (row,) = found.rows
-    return Answered(row, steps, spending.money_eur, spending.calls, sum(ms for _, ms, _ in steps), version)
+    outputs = found.steps(ticket["opened_at"].date()).to_pylist()
+    return Answered(row, steps, spending.money_eur, spending.calls, sum(ms for _, ms, _ in steps), version, outputs)
 
 
 def _ticket(text: str, customer: str | None, order: str | None, at: datetime) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from assets.stages.app import App
 from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
+    from models.stream_state import StreamState
     from resources.stack.ports import Ports
 
 #: Lake table of what each step of triage gave for each ticket.
@@ -51,6 +52,12 @@ def rehearsal(ports: Ports) -> Mapping[str, Any]:
     return rehearsed({"embedder": ports.embedder})
 
 
+def _state() -> StreamState:
+    from models.support.stream_state import SUPPORT_STATE
+
+    return SUPPORT_STATE
+
+
 SUPPORT = App(
     name="support",
     title="Support tickets: intent, answer from cited articles, or hand-off with its reasons.",
@@ -60,4 +67,6 @@ SUPPORT = App(
     golden_ids=lambda _: [],  # golden records are of no one
     output=OUTPUT,
     rehearsal=rehearsal,
+    state=_state,
+    streams=True,
 )

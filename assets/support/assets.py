@@ -10,15 +10,18 @@ import dagster as dg
 
 from assets.partitions import daily
 from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.composition_training import ComposedChampionRun
 from assets.stages.publishing_assets import composed_scores_asset, publication_asset
 from assets.stages.scoring_task import ScoringTask
+from assets.support import shares
 from models.settings import Settings
 from resources.embedder.port import GuardedEmbedder
 from resources.language_model.port import GuardedLanguageModel
 from resources.stack.ports import (
     EmbedderResource,
     LakeResource,
+    LanguageModelResource,
     RegistryResource,
     SettingsResource,
     SinkResource,
@@ -81,6 +84,7 @@ def features(
     "support",
     rows="Tickets with the newest label that agents gave by then.",
     judged_on="the newest labelled tickets, which no part of it has seen",
+    beside=[["support", "knowledge_base"]],
 )
 def champion(
     context: dg.AssetExecutionContext,
@@ -88,22 +92,25 @@ def champion(
     lake: LakeResource,
     registry: RegistryResource,
     settings: SettingsResource,
+    vectors: VectorsResource,
     embedder: EmbedderResource,
+    language_model: LanguageModelResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Train, evaluate and promote where that is due."""
     from assets.support import learning
+    from assets.support.resources import triage_resources
 
-    own, vectors_of = settings.open().support, embedder.open()
+    own, live = settings.open().support, triage_resources(vectors.open(), embedder.open(), language_model.open())
     run = ComposedChampionRun(
         context,
         "support",
         config.train,
         registry,
-        due=lambda models, version: learning.embedder_changed(models, version, vectors_of),
+        due=lambda models, version: learning.embedder_changed(models, version, live["embedder"]),
     )
     yield from run.results(
         lambda: learning.labelled_rows(lake.open(), own, run.day),
-        lambda found, models: learning.candidate(found, models, vectors_of, own),
+        lambda found, models: learning.candidate(found, models, live, own),
     )
 
 
@@ -117,21 +124,35 @@ scores = composed_scores_asset(
 publication = publication_asset("support")
 
 
-@dg.asset(
-    key=["support", "performance"],
+@checked_asset(
+    ["support", "performance"],
     deps=[["support", "publication"], ["shop", "ticket_labels"]],
-    partitions_def=daily,
-    group_name="support",
     kinds={"lake"},
-    owners=_OWNERS,
-    description="Accuracy and out-of-scope recall of the day whose labels have arrived since, by the newest label of "
-    "each ticket: agents' corrections count. One row per day in the lake table support_quality.",
+    checks=[
+        dg.AssetCheckSpec(
+            shares.CHECK,
+            asset=["support", "performance"],
+            description="Shares of tickets that were escalated, out of scope and handed to a person, against those of "
+            "the hold-out of the version that triaged the day.",
+        )
+    ],
 )
 def performance(
-    context: dg.AssetExecutionContext, lake: LakeResource, sink: SinkResource, settings: SettingsResource
-) -> dg.MaterializeResult:
-    """Measure a day whose labels have arrived."""
+    context: dg.AssetExecutionContext,
+    config: CheckedDay,
+    lake: LakeResource,
+    sink: SinkResource,
+    registry: RegistryResource,
+    settings: SettingsResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Accuracy, out-of-scope recall, and right articles of the day whose labels have arrived since.
+
+    By the newest label of each ticket: agents' corrections count. One row per day in the lake table support_quality.
+    """
     from assets.support.performance import measure
 
-    day = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(metadata=measure(lake.open(), sink.open(), settings.open().support, day).metadata())
+    day, own = day_of(context, config, lambda: sink.open().published_days("support")), settings.open().support
+    check = shares.checked(shares.drifts(sink.open(), registry.open(), own, day))
+    found = measure(lake.open(), sink.open(), own, day) if context.selected_asset_keys else None
+    metadata = found.metadata() if found else {}
+    yield from of_selection(context, [dg.MaterializeResult(metadata=metadata, check_results=[check])])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from models.vectors.filters import Equal
+from models.vectors.filters import Equal, OneOf
 from models.vectors.spec import IndexSpec, VectorSpace
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class FoundArticle:
         language: ISO 639-1 code.
         updated_at: when its newest version was published, UTC.
         rank: from 1.
-        score: of the fused rankings; comparable within one search only.
+        score: of the fused rankings, and of what is known of the article; comparable within one search only.
     """
 
     article_id: str
@@ -125,13 +125,22 @@ class KnowledgeBase:
         object.__setattr__(self, "_space", _space_of(identity))
         object.__setattr__(self, "_weights", WITHOUT_MODEL if identity.name == HASHED else WEIGHTS)
 
-    def search(self, texts: Sequence[str], languages: Sequence[str | None], *, k: int = 5) -> list[ArticleSearch]:
+    def search(
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str | None],
+        *,
+        k: int = 5,
+        known: Sequence[Mapping[str, float]] | None = None,
+    ) -> list[ArticleSearch]:
         """Return the `k` best articles for each text, in its language; in any language, with a note, if it has none.
 
         Args:
             texts: of tickets or questions.
             languages: ISO 639-1 code for each text; None: any language.
             k: articles wanted, 1 to 2,500.
+            known: for each text, articles that answered such tickets with their probability: they are found whatever
+                words they have, in whatever language, while they are in the index.
 
         Raises:
             TesseraError: the index was built by another embedder; the message names both.
@@ -149,8 +158,31 @@ class KnowledgeBase:
             place: f"No article is in {languages[place]!r}: articles in all languages were searched."
             for place in missed
         }
-        number = self.index.version.number
-        return [ArticleSearch(_best(found[at], k), number, notes.get(at, "")) for at in range(len(texts))]
+        number, known = self.index.version.number, known or [{}] * len(texts)
+        added = self._known_hits(texts, vectors, found, known)
+        best = [_best([*found[at], *added.get(at, ())], known[at])[:k] for at in range(len(texts))]
+        return [ArticleSearch(tuple(each), number, notes.get(at, "")) for at, each in enumerate(best)]
+
+    def _known_hits(
+        self,
+        texts: Sequence[str],
+        vectors: Embeddings,
+        found: Mapping[int, Sequence[Hit]],
+        known: Sequence[Mapping[str, float]],
+    ) -> dict[int, list[Hit]]:
+        """Return the passages of known articles that the search has not found; texts of the same ones are one batch."""
+        groups: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, articles in enumerate(known):
+            there = {str(hit.payload["article_id"]) for hit in found[place]}
+            if missing := tuple(sorted(set(articles) - there)):
+                groups[missing].append(place)
+        hits: dict[int, list[Hit]] = {}
+        for ids, places in groups.items():
+            asked, near = [texts[place] for place in places], vectors[places]
+            where, wanted = OneOf("article_id", ids), len(ids) * _PASSAGES_PER_ARTICLE
+            rows = self.index.hybrid(near, asked, self._space, k=wanted, where=where, weights=self._weights)
+            hits |= zip(places, rows, strict=True)
+        return hits
 
     def _hits(
         self, places: Sequence[int], texts: Sequence[str], vectors: Embeddings, language: str | None, k: int
@@ -180,15 +212,24 @@ def _space_of(identity: EmbedderIdentity) -> VectorSpace:
     return VectorSpace(embedder=identity.name, digest=identity.digest, dimension=identity.dimension, metric="cosine")
 
 
-def _best(passages: Sequence[Hit], k: int) -> tuple[FoundArticle, ...]:
-    """Return the articles of the passages, each once, at the rank of its best passage."""
+def _best(passages: Sequence[Hit], known: Mapping[str, float]) -> list[FoundArticle]:
+    """Return the articles of the passages, each once with its best passage, by the search and what is known of them.
+
+    Passages are those that the search found, best first, then those of known articles that it has not found.
+    """
+    from models.support.article_prior import fused_score
+
     first: dict[str, Hit] = {}
     for hit in passages:
         first.setdefault(str(hit.payload["article_id"]), hit)
-    return tuple(_article(hit, rank) for rank, hit in enumerate([*first.values()][:k], 1))
+    if not known:
+        return [_article(hit, rank, hit.score) for rank, hit in enumerate(first.values(), 1)]
+    scores = {id: fused_score(rank, known.get(id, 0.0)) for rank, id in enumerate(first, 1)}
+    order = sorted(first, key=lambda id: (-scores[id], id))
+    return [_article(first[id], rank, scores[id]) for rank, id in enumerate(order, 1)]
 
 
-def _article(hit: Hit, rank: int) -> FoundArticle:
+def _article(hit: Hit, rank: int, score: float) -> FoundArticle:
     at = cast("datetime", hit.payload["updated_at"])
     texts = {name: str(hit.payload[name]) for name in ("article_id", "title", "passage", "language")}
-    return FoundArticle(**texts, updated_at=at, rank=rank, score=hit.score)
+    return FoundArticle(**texts, updated_at=at, rank=rank, score=score)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from assets.stages.composition_training import ComposedCandidate
 from assets.stages.cutoff_training import stored
 from assets.stages.promotion import composed_champions
 from assets.support.app import SUPPORT
+from assets.support.shares import MEASURED_TICKETS
 from models.errors import TesseraError
 from models.settings import SupportSettings
 from models.text.ticket_labels import NEWEST, labels_at
@@ -25,7 +26,11 @@ from resources.lake.port import Lake
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
-    from models.support.training import Champion, LabelledTickets, TrainedTriage
+    from models.compose.package import Composition
+    from models.compose.share_drift import Share
+    from models.support.hand_off import CitedPrecision
+    from models.support.labelled import LabelledTickets
+    from models.support.training import Champion, TrainedTriage
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
@@ -40,6 +45,7 @@ _SCHEMA = pa.schema(
         ("text", pa.string()),
         ("intent", pa.string()),
         ("urgent", pa.bool_()),
+        ("article_id", pa.string()),
         ("labelled_at", pa.timestamp("us", tz="UTC")),
     ]
 )
@@ -65,9 +71,9 @@ class LabelledRows:
 
     def tickets(self) -> LabelledTickets:
         """Return them as training takes them."""
-        from models.support.training import LabelledTickets
+        from models.support.labelled import LabelledTickets
 
-        columns = (self.rows[name].to_pylist() for name in ("ticket_id", "text", "intent", "urgent"))
+        columns = (self.rows[name].to_pylist() for name in ("ticket_id", "text", "intent", "urgent", "article_id"))
         return LabelledTickets(*columns)
 
 
@@ -104,52 +110,98 @@ def known_tickets(lake: Lake, first: date, as_of: date) -> list[dict[str, Any]]:
 def newest_labels(lake: Lake, as_of: date) -> dict[str, dict[str, Any]]:
     """Return the newest label of each ticket that was given and delivered by the end of `as_of`.
 
-    Where it says nothing of urgency, what an earlier label says counts.
+    Where it says nothing of urgency or the article, what an earlier label says counts.
     """
     if not lake.exists("ticket_labels"):
         return {}
     delivered = lake.scan("ticket_labels", last=as_of).to_table(columns=NEWEST.names)
     rows = labels_at(delivered, datetime.combine(as_of + timedelta(days=1), time(), UTC)).to_pylist()
-    return {row["ticket_id"]: {name: row[name] for name in ("intent", "urgent", "labelled_at")} for row in rows}
+    return {
+        row["ticket_id"]: {name: row[name] for name in ("intent", "urgent", "article_id", "labelled_at")}
+        for row in rows
+    }
 
 
 def candidate(
-    found: LabelledRows, registry: Registry, embedder: GuardedEmbedder, settings: SupportSettings
+    found: LabelledRows, registry: Registry, live: Mapping[str, Any], settings: SupportSettings
 ) -> ComposedCandidate:
-    """Train a composition on these tickets, and evaluate it against its children and the champion."""
-    from models.support.composition import GOLDEN, rehearsed
-    from models.support.training import parts_of, train_triage
+    """Train a composition on these tickets, and evaluate it against its children and the champion.
 
-    tickets, resources = found.tickets(), rehearsed({"embedder": embedder})
-    champion = _champion(registry, resources, parts_of(tickets)[2])
+    Args:
+        found: labelled tickets.
+        registry: has the champion.
+        live: resources by the names under which parts need them; the search and the drafts are measured with them.
+        settings: of the application.
+    """
+    from assets.support.search_check import measured
+    from models.support.composition import GOLDEN, rehearsed
+    from models.support.labelled import parts_of
+    from models.support.training import train_triage
+
+    tickets, resources, embedder = found.tickets(), rehearsed(live), live["embedder"]
+    holdout = parts_of(tickets)[2]
+    champion = _champion(registry, resources, holdout)
     trained = train_triage(tickets, embedder, settings.steps, settings.gate, champion)
+    quality, handed_off = measured(composed(trained, live, settings, None), holdout, live, settings)
+    report = replace(trained.report, notes=[*trained.report.notes, str(quality)])
     return ComposedCandidate(
         name=trained.serves,
-        composition=composed(trained, resources, settings),
+        composition=composed(trained, resources, settings, quality.cited),
         golden=GOLDEN,
         rehearsal=resources,
-        report=trained.report,
-        metrics=trained.metrics,
+        report=report,
+        metrics={**trained.metrics, **quality.metrics(), **_hand_offs(handed_off, quality.cited, settings)},
         holdout=f"the newest {trained.holdout:,} labelled tickets",
         parameters={"intent": json.dumps(trained.intent, sort_keys=True), "embedder": embedder.identity.name},
         extras={SEEN: json.dumps(sorted(trained.seen)), "router.md": trained.router_report.markdown()},
-        shown={keys.ROUTER: dg.MetadataValue.md(trained.router_report.markdown())},
+        shown={
+            keys.ROUTER: dg.MetadataValue.md(trained.router_report.markdown()),
+            keys.SEARCH: str(quality),
+            keys.DRAFTS: _drafts(quality.cited, settings),
+        },
     )
 
 
-def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: SupportSettings) -> Any:
-    """Return the composition of trained parts, rules and prompts, over these resources."""
+def _hand_offs(by_other_rules: Share, cited: CitedPrecision, settings: SupportSettings) -> dict[str, float]:
+    """Return the share of tickets that the version is going to hand to a person: all of them if it sends no draft."""
+    limits = settings.steps.hand_off
+    sends = limits.sends_drafts and not cited.refusal(cited.model, limits)
+    if not by_other_rules.n:
+        return {}
+    return {"handed_off_share": by_other_rules.value if sends else 1.0, MEASURED_TICKETS: float(by_other_rules.n)}
+
+
+def _drafts(measured: CitedPrecision, settings: SupportSettings) -> str:
+    """Return the sentence that says whether the version sends drafts, and why not."""
+    limits = settings.steps.hand_off
+    if not limits.sends_drafts:
+        return "a person sends them"
+    refusal = measured.refusal(measured.model, limits)
+    return f"sends_drafts is refused, a person sends them: {refusal}" if refusal else "sent where no rule forbids it"
+
+
+def composed(
+    trained: TrainedTriage,
+    resources: Mapping[str, Any],
+    settings: SupportSettings,
+    measured: CitedPrecision | None,
+) -> Composition:
+    """Return the composition of trained parts, rules and prompts, over these resources.
+
+    `measured` decides on sending drafts; None while they are measured: all that pass the other rules are sent then.
+    """
     from models.compose.prompt import Prompt
     from models.support.answers import ANSWER_PROMPT, PROMPT
     from models.support.composition import triage
     from models.support.parts import AnswerPart, HandOffPart, LanguagePart, SearchPart, SentimentPart
 
     steps = settings.steps
+    limits = steps.hand_off if measured is not None else steps.hand_off.model_copy(update={"sends_drafts": True})
     parts = {
         "language": LanguagePart(steps.languages, steps.default_language),
         "linear": trained.linear,
         "fused": trained.fused,
-        "search": SearchPart(resources["knowledge_base"], steps.articles, trained.words),
+        "search": SearchPart(resources["knowledge_base"], steps.articles, trained.words, trained.prior),
         "sentiment": SentimentPart(),
         "urgency": trained.urgency,
         "answer": AnswerPart(
@@ -158,7 +210,7 @@ def composed(trained: TrainedTriage, resources: Mapping[str, Any], settings: Sup
             steps.max_answer_tokens,
             steps.min_answer_support,
         ),
-        "hand_off": HandOffPart(steps.hand_off),
+        "hand_off": HandOffPart(limits, measured),
     }
     return triage(trained.intent, parts)
 

@@ -32,9 +32,15 @@ _SCHEMA = pa.schema(
         ("out_of_scope_recall", pa.float64()),
         ("answered", pa.int64()),
         ("answered_accuracy", pa.float64()),
+        ("article_labelled", pa.int64()),
+        ("article_first", pa.float64()),
+        ("article_found", pa.float64()),
+        ("cited_precision", pa.float64()),
     ]
 )
-_SHARES = ("accuracy", "out_of_scope_recall", "answered_accuracy")
+_COUNTS = ("tickets", "labelled", "answered", "article_labelled")
+_SEARCH = ("article_first", "article_found", "cited_precision")
+_SHARES = ("accuracy", "out_of_scope_recall", "answered_accuracy", *_SEARCH)
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ class Quality:
         out_of_scope_recall: share of those out of scope that were found to be; None without any.
         answered: labelled tickets that no person answered.
         answered_accuracy: share of these whose intent was right: the others got a wrong answer.
+        article_labelled: published tickets whose article agents named.
+        article_first: share of these whose article came first in the search; None without any.
+        article_found: share of these whose article was among those found.
+        cited_precision: share of their drafts that cite this article and no other; None without a draft.
     """
 
     day: date
@@ -60,6 +70,10 @@ class Quality:
     out_of_scope_recall: float | None = None
     answered: int = 0
     answered_accuracy: float | None = None
+    article_labelled: int = 0
+    article_first: float | None = None
+    article_found: float | None = None
+    cited_precision: float | None = None
 
     def metadata(self) -> dict[str, Any]:
         """Return numbers that plot."""
@@ -67,7 +81,8 @@ class Quality:
         if not self.model_version:
             return shown | {keys.NOTE: f"nothing of {self.day} is published"}
         shares = {name: round(value, 6) for name in _SHARES if (value := getattr(self, name)) is not None}
-        return shown | {keys.MODEL_VERSION: self.model_version, keys.LABELLED: self.labelled, **shares}
+        counts = {keys.LABELLED: self.labelled, keys.ARTICLE_LABELLED: self.article_labelled}
+        return shown | {keys.MODEL_VERSION: self.model_version, **counts, **shares}
 
 
 def measure(lake: Lake, sink: Sink, settings: SupportSettings, as_of: date) -> Quality:
@@ -85,10 +100,10 @@ def _measured(lake: Lake, sink: Sink, day: date, as_of: date) -> Quality:
     publication = sink.published(SUPPORT.name, day)
     if publication is None:
         return Quality(day, "", 0, 0)
-    columns = ["ticket_id", "intent", "handed_off"]
+    columns = ["ticket_id", "intent", "handed_off", "article_ids", "cited"]
     rows = [row for batch in sink.published_rows(publication) for row in batch.select(columns).to_pylist()]
     found = quality(rows, newest_labels(lake, as_of), day, publication.model_version)
-    values = {name: getattr(found, name) for name in ("tickets", "labelled", "answered", "model_version", *_SHARES)}
+    values = {name: getattr(found, name) for name in (*_COUNTS, "model_version", *_SHARES)}
     row = {DAY: day, "judged_on": as_of, **values}
     lake.replace(TABLE, pa.Table.from_pylist([row], _SCHEMA), by=DAY, first=day, last=day)
     return found
@@ -97,12 +112,26 @@ def _measured(lake: Lake, sink: Sink, day: date, as_of: date) -> Quality:
 def quality(
     rows: Sequence[Mapping[str, Any]], labels: Mapping[str, Mapping[str, Any]], day: date, version: str
 ) -> Quality:
-    """Return the quality of published rows (ticket_id, intent, handed_off) by the newest labels."""
-    known = [(row, labels[row["ticket_id"]]["intent"]) for row in rows if row["ticket_id"] in labels]
-    right = [row["intent"] == label for row, label in known]
-    outside = [ok for ok, (_, label) in zip(right, known, strict=True) if label == OUT_OF_SCOPE]
+    """Return the quality of published rows (ticket_id, intent, handed_off, article_ids, cited) by the newest labels."""
+    known = [(row, labels[row["ticket_id"]]) for row in rows if row["ticket_id"] in labels]
+    right = [row["intent"] == label["intent"] for row, label in known]
+    outside = [ok for ok, (_, label) in zip(right, known, strict=True) if label["intent"] == OUT_OF_SCOPE]
     answered = [ok for ok, (row, _) in zip(right, known, strict=True) if not row["handed_off"]]
-    return Quality(day, version, len(rows), len(known), _share(right), _share(outside), len(answered), _share(answered))
+    named = [(row, label["article_id"]) for row, label in known if label.get("article_id") is not None]
+    return Quality(
+        day=day,
+        model_version=version,
+        tickets=len(rows),
+        labelled=len(known),
+        accuracy=_share(right),
+        out_of_scope_recall=_share(outside),
+        answered=len(answered),
+        answered_accuracy=_share(answered),
+        article_labelled=len(named),
+        article_first=_share([row["article_ids"][:1] == [article] for row, article in named]),
+        article_found=_share([article in row["article_ids"] for row, article in named]),
+        cited_precision=_share([row["cited"] == [article] for row, article in named if row["cited"]]),
+    )
 
 
 def _share(marks: Sequence[bool]) -> float | None:

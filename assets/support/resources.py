@@ -66,9 +66,10 @@ class ServedArticles:
         languages: Sequence[str],
         *,
         k: int,
+        known: Sequence[Mapping[str, float]] | None = None,
         spending: Spending | None = None,  # noqa: ARG002 - the embedder's own limits hold
     ) -> list[list[Mapping[str, Any]]]:
-        """Return the best articles for each text, best first.
+        """Return the best articles for each text, best first; `known` as in `KnowledgeBase.search`.
 
         Raises:
             TesseraError: no index is served, or it was built by another embedder.
@@ -85,7 +86,7 @@ class ServedArticles:
                 }
                 for one in found.articles
             ]
-            for found in self._opened.search(texts, languages, k=k)
+            for found in self._opened.search(texts, languages, k=k, known=known)
         ]
 
     @cached_property

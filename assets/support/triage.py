@@ -73,6 +73,7 @@ class Triaged:
     def counts(self) -> dict[str, int]:
         """Return numbers for the publication record."""
         return {
+            keys.TICKETS: len(self.rows),
             keys.HANDED_OFF: sum(row["handed_off"] for row in self.rows),
             keys.OUT_OF_SCOPE: sum(row["intent"] == "oos" for row in self.rows),
             keys.ESCALATED: sum(len(run.keys) for run in self.call.log if run.step == "fused" and run.keys is not None),
@@ -90,7 +91,7 @@ def triaged(loaded: LoadedComposition, tickets: pa.Table, settings: SupportSetti
     from models.compose.fields import fields
 
     listed = tickets.to_pylist()
-    call = new_call(_budget(settings, len(listed)), keep_outputs=True, key="ticket_id")
+    call = new_call(budget_of(settings, len(listed)), keep_outputs=True, key="ticket_id")
     named = loaded.step.takes.plus(fields("Named", {"ticket_id": "text"}))
     records = [{**ticket, "history": json.loads(ticket["history"])} for ticket in listed]
     outcome = loaded.step.run(from_records(records, named), call)
@@ -112,7 +113,8 @@ def scoring_task(settings: SupportSettings, resources: Mapping[str, Any]) -> Sco
     return ScoringTask(app=SUPPORT, audit=settings.audit, composed=composed)
 
 
-def _budget(settings: SupportSettings, n: int) -> Budget:
+def budget_of(settings: SupportSettings, n: int) -> Budget:
+    """Return the budget of `n` tickets: that of one, so many times."""
     from models.compose.budget import Budget
 
     one, many = settings.budget, max(n, 1)

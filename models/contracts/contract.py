@@ -60,6 +60,7 @@ class Column(BaseModel):
     """One column: type, unit, limits, whether it may be null, whether it says something about a person.
 
     Strings are never empty, floats are finite, timestamps are µs in UTC. Limits are inclusive, except `more_than`.
+    Files may lack a column that is `optional`: it is then null in every row.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,6 +70,7 @@ class Column(BaseModel):
     description: str
     unit: str | None = None
     nullable: bool = False
+    optional: bool = False
     more_than: float | None = None
     at_least: float | None = None
     at_most: float | None = None

@@ -43,7 +43,7 @@ TICKETS = Contract(
 
 TICKET_LABELS = Contract(
     table="ticket_labels",
-    version="1.0.0",
+    version="1.1.0",
     description="One row each time that an agent says what a ticket is about; of several rows of a ticket, the newest "
     "counts from its `labelled_at` on, and a null in it says nothing.",
     owner=_OWNER,
@@ -61,6 +61,13 @@ TICKET_LABELS = Contract(
         ),
         Column(name="urgent", type="bool", description="Whether it has to be answered before others.", nullable=True),
         Column(name="handed_off", type="bool", description="Whether a person had to take it over.", nullable=True),
+        Column(
+            name="article_id",
+            type="string",
+            description="The article that answered it, as the agent says.",
+            nullable=True,
+            optional=True,
+        ),
         Column(
             name="labelled_at",
             type="timestamp",

@@ -28,6 +28,10 @@ from models.contracts.identifiers import BLANKS
 
 #: Entities that can be forgotten, and the column that names them in every table.
 ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
+#: Entity -> kinds of things that are erased with it, and the column of their ids: tables that name the thing alone.
+BELONGINGS: Mapping[str, Mapping[str, str]] = {"customer": {"ticket": "ticket_id"}}
+#: Everything that has tombstones, and its column.
+TOMBSTONED: Mapping[str, str] = {**ENTITIES, **{kind: at for each in BELONGINGS.values() for kind, at in each.items()}}
 
 #: Fields that name a person in an event, wherever they are in its JSON.
 _NAMING = frozenset({"subject", *ENTITIES.values()})

@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from models import event_types
 from models.contracts import EARLIEST_DAY
 from models.contracts.identifiers import id_text
 from models.errors import clause
@@ -27,8 +28,7 @@ from models.features.fraud_online import Payment
 from models.features.windows import MICROS_PER_DAY
 from models.timestamps import to_datetime, to_epoch_micros
 
-PAYMENT = "payment"
-LABEL = "payment.labelled"
+PAYMENT, LABEL = event_types.PAYMENT, event_types.PAYMENT_LABELLED
 _MINUTE = 60_000_000
 _MIDNIGHT = time()
 

@@ -12,7 +12,7 @@ from models.text.out_of_scope import OUT_OF_SCOPE
 NAME = "triage"
 #: Steps in their order, as inspections list them.
 STEPS = ("language", "linear", "fused", "search", "sentiment", "urgency", "answer", "hand_off")
-_NO_INTENT = {"intent": OUT_OF_SCOPE, "in_scope": False, "confidence": 0.0, "margin": 0.0}
+_NO_INTENT = {"intent": OUT_OF_SCOPE, "in_scope": False, "confidence": 0.0, "margin": 0.0, "guesses": {}}
 #: Values where a step failed: a person then answers, whatever the other steps say.
 _FAILED = {
     "language": {"language": "", "language_confidence": 0.0},
@@ -89,6 +89,7 @@ class FixedArticles:
         languages: Sequence[str],  # noqa: ARG002 - every text finds the same
         *,
         k: int,
+        known: object = None,  # noqa: ARG002
         spending: object = None,  # noqa: ARG002 - it costs nothing
     ) -> list[list[Mapping[str, Any]]]:
         """Return the same articles for each text."""

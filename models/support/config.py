@@ -19,6 +19,12 @@ class TriageGateConfig(BaseModel):
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the two-sided paired intervals.")
     resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples of the tickets.")
+    measured_tickets: int = Field(
+        default=500,
+        ge=0,
+        description="Newest tickets of the hold-out that are searched for and drafted at a training, to measure recall "
+        "of the search, precision of what drafts cite, and hand-offs. A paid language model is paid for them.",
+    )
     router: CompositionGateConfig = CompositionGateConfig(min_rows=200)
 
 

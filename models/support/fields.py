@@ -5,7 +5,11 @@ from models.compose.fields import fields
 TEXT = fields("Text", {"text": "text"})
 LANGUAGE = fields("Language", {"language": "text", "language_confidence": "number"})
 #: `confidence`: probability that the intent is right, 0 to 1. `margin`: lead of the best label over the second one.
-INTENT = fields("Intent", {"intent": "text", "in_scope": "flag", "confidence": "number", "margin": "number"})
+#: `guesses`: the likeliest intents with their shares, whatever the scope.
+INTENT = fields(
+    "Intent",
+    {"intent": "text", "in_scope": "flag", "confidence": "number", "margin": "number", "guesses": "record"},
+)
 #: Probability that the ticket is urgent, 0 to 1; missing where no label says what is.
 URGENCY = fields("Urgency", {"urgency": "number?"})
 #: -1 (unhappy) to 1 (happy).
@@ -18,7 +22,7 @@ DECISION = fields("Decision", {"handed_off": "flag", "reasons": "texts"})
 
 #: What a ticket gives, beside its id: `history` is what was known of the customer when the ticket was opened.
 TICKET = fields("Ticket", {"text": "text", "history": "record"})
-SEARCHED = fields("Search", {"text": "text", "language": "text", "intent": "text"})
+SEARCHED = fields("Search", {"text": "text", "language": "text", "intent": "text", "guesses": "record"})
 ANSWERED = fields(
     "Question",
     {"text": "text", "language": "text", "in_scope": "flag", "articles": "record", "history": "record"},
@@ -30,6 +34,7 @@ DECIDED = INTENT.plus(
             "sentiment": "number",
             "urgency": "number?",
             "draft": "text",
+            "draft_by": "text",
             "draft_problem": "text",
             "history": "record",
         },

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.evaluation.shares import wilson_interval
+
 
 class HandOffConfig(BaseModel):
     """Limits beyond which a person answers a ticket."""
@@ -29,17 +31,71 @@ class HandOffConfig(BaseModel):
     intents: tuple[str, ...] = Field(default=(), description="Intents that a person answers whatever they say.")
     sends_drafts: bool = Field(
         default=False,
-        description="Drafts that pass every check are sent; else a person sends them. Measure first how often the "
-        "right article is found (docs/support.md).",
+        description="Drafts that pass every check are sent by a version that reaches `min_cited_precision`; else a "
+        "person sends them.",
+    )
+    min_cited_precision: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Share of drafts that cite the article that agents named, and no other, on the newest labelled "
+        "tickets: the lower end of its 95 % interval must reach it before a version sends drafts.",
     )
 
 
-def reasons_to_hand_off(found: Mapping[str, Any], limits: HandOffConfig) -> list[str]:
+class CitedPrecision(BaseModel):
+    """Drafts of labelled tickets that would have been sent, and those of them that cite the right article alone.
+
+    Attributes:
+        model: name of the language model that wrote them.
+        drafts: that would have been sent, of tickets whose article agents named.
+        right: of these, those that cite this article and no other.
+        problem: why it could not be measured; "": it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = ""
+    drafts: int = Field(default=0, ge=0)
+    right: int = Field(default=0, ge=0)
+    problem: str = "no draft was measured"
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's interval of the share of right drafts, 95 %."""
+        return wilson_interval(self.right, self.drafts)
+
+    def __str__(self) -> str:
+        if self.problem:
+            return self.problem
+        low, high = self.interval
+        share = f"{self.right / self.drafts:.3f} [{low:.3f}, {high:.3f}]" if self.drafts else "unknown"
+        return f"{share} of {self.drafts:,} drafts cite the article that agents named, and no other"
+
+    def refusal(self, model: str, limits: HandOffConfig) -> str:
+        """Return the reason why drafts of this language model are not sent; "": they are."""
+        if self.problem:
+            return self.problem
+        if self.interval[0] < limits.min_cited_precision:
+            return f"{self}; the lower end must be {limits.min_cited_precision:g}"
+        if model != self.model:
+            return f"it was measured with {self.model!r}, and {model!r} wrote the draft"
+        return ""
+
+
+NOT_MEASURED = CitedPrecision()
+
+
+def reasons_to_hand_off(
+    found: Mapping[str, Any], limits: HandOffConfig, measured: CitedPrecision | None = None
+) -> list[str]:
     """Return every reason why a person answers; none: the draft can be sent.
 
     Args:
-        found: fields of one ticket: intent, in_scope, confidence, urgency, sentiment, draft, draft_problem, history.
+        found: fields of one ticket: intent, in_scope, confidence, urgency, sentiment, draft, draft_by, draft_problem,
+            history.
         limits: of the decision.
+        measured: of the version's drafts; None: all of them may be sent, as they are while they are measured.
     """
     reasons: list[str] = []
     if not found["in_scope"]:
@@ -60,4 +116,6 @@ def reasons_to_hand_off(found: Mapping[str, Any], limits: HandOffConfig) -> list
         reasons.append(f"there is no answer: {found['draft_problem']}")
     elif not limits.sends_drafts:
         reasons.append("a person sends drafts (settings.support.steps.hand_off.sends_drafts)")
+    elif measured is not None and (refusal := measured.refusal(found["draft_by"], limits)):
+        reasons.append(f"a person sends drafts of this version: {refusal}")
     return reasons

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.compose.budget import Estimate
 from models.compose.call import Call
-from models.compose.fields import Column
+from models.compose.fields import Column, FieldType
 from models.compose.step import Leaf, Step
 from models.support.fields import INTENT, TEXT, URGENCY
 from models.text.embedder import Embedder
@@ -22,9 +23,13 @@ from models.text.intents import EmbeddingIntents, IntentModel, LinearIntents, Sc
 from models.text.out_of_scope import OUT_OF_SCOPE
 from models.training.model import Vector
 
+_RECORD = FieldType("record")
 IntentKind = Literal["linear", "fused"]
 _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _NUMBER = re.compile(r"\d{4,}")
+_SHARPNESS = (0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+#: Labels that an answer lists with their shares.
+_GUESSES = 5
 
 
 def masked(text: str) -> str:
@@ -34,16 +39,42 @@ def masked(text: str) -> str:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probability that a label is right, of its score and its margin: logistic, fitted on texts held out."""
+    """Probability that a label is right, of its score and its margin: logistic, fitted on texts held out.
+
+    `sharpness` is that of the softmax of all scores, which says how likely the other labels are.
+    """
 
     intercept: float
     by_score: float
     by_margin: float
+    sharpness: float = 1.0
 
     def probability(self, scores: Scores) -> Vector:
         """Return the probability of each row's best label, 0 to 1."""
         logit = self.intercept + self.by_score * scores.max(axis=1) + self.by_margin * margin(scores)
         return 1 / (1 + np.exp(-np.clip(logit, -40, 40)))
+
+    def shares(self, scores: Scores) -> Scores:
+        """Return the probability of each label in each row, shape `(n_texts, n_labels)`."""
+        return softmax(scores * self.sharpness)
+
+
+def softmax(scores: Scores) -> Scores:
+    """Return shares of each row that add up to 1."""
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def best_sharpness(scores: Scores, columns: NDArray[np.intp]) -> float:
+    """Return the sharpness of the softmax under which the labels at `columns` are the likeliest, of `_SHARPNESS`."""
+    if not len(columns):
+        return 1.0
+    rows = np.arange(len(columns))
+    loss = {
+        sharpness: -np.log(np.maximum(softmax(scores * sharpness)[rows, columns], 1e-12)).mean()
+        for sharpness in _SHARPNESS
+    }
+    return min(_SHARPNESS, key=lambda sharpness: loss[sharpness])
 
 
 @dataclass(frozen=True)
@@ -137,7 +168,17 @@ class IntentPart:
             "in_scope": in_scope,
             "confidence": self.calibration.probability(scores),
             "margin": margin(scores),
+            "guesses": _RECORD.column(self._guesses(scores)),
         }
+
+    def _guesses(self, scores: Scores) -> list[dict[str, float]]:
+        """Return the likeliest labels of each text with their shares, the first one first."""
+        shares = self.calibration.shares(scores)
+        best = np.argsort(-shares, axis=1, kind="stable")[:, :_GUESSES]
+        return [
+            {str(self.linear.labels[at]): round(float(row[at]), 6) for at in places}
+            for row, places in zip(shares, best, strict=True)
+        ]
 
 
 def _embedded(embedder: Embedder, texts: list[str], call: Call | None) -> Any:

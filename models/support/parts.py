@@ -16,8 +16,9 @@ from models.compose.prompt import Prompt
 from models.compose.step import Leaf, Step
 from models.errors import TesseraError
 from models.support.answers import ANSWER_PROMPT, Answerer, checked_draft, documents_of
+from models.support.article_prior import ArticlePrior, known_articles
 from models.support.fields import ANSWER, ANSWERED, ARTICLES, DECIDED, DECISION, LANGUAGE, SEARCHED, SENTIMENT, TEXT
-from models.support.hand_off import HandOffConfig, reasons_to_hand_off
+from models.support.hand_off import NOT_MEASURED, CitedPrecision, HandOffConfig, reasons_to_hand_off
 from models.support.search_words import searched_for
 from models.text.language import LanguageDetector
 from models.text.sentiment import sentiment
@@ -35,7 +36,13 @@ class KnowledgeBase(Protocol):
         ...
 
     def search(
-        self, texts: Sequence[str], languages: Sequence[str], *, k: int, spending: Spending | None = None
+        self,
+        texts: Sequence[str],
+        languages: Sequence[str],
+        *,
+        k: int,
+        known: Sequence[Mapping[str, float]] | None = None,
+        spending: Spending | None = None,
     ) -> list[list[Mapping[str, Any]]]:
         """Return the best articles for each text, best first: `id`, `title`, `body`, `language`, `score`.
 
@@ -43,6 +50,7 @@ class KnowledgeBase(Protocol):
             texts: of the tickets.
             languages: of each; articles in it are found first.
             k: articles of each text, at most.
+            known: for each text, article -> probability that it answers, as earlier tickets say.
             spending: budget of the request.
         """
         ...
@@ -110,11 +118,13 @@ class SearchPart:
         knowledge_base: the served articles.
         articles: of each ticket, at most.
         words: intent -> words that are looked for beside the ticket's own (`models.support.search_words`).
+        prior: articles that answered tickets of an intent and language before.
     """
 
     knowledge_base: KnowledgeBase
     articles: int
     words: Mapping[str, str]
+    prior: ArticlePrior
 
     loader: ClassVar = "models.support.parts:SearchPart.read"
     needs: ClassVar[tuple[str, ...]] = ("knowledge_base",)
@@ -122,19 +132,20 @@ class SearchPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> SearchPart:  # noqa: ARG003
         """Return the part, over the knowledge base of the resources."""
-        return cls(resources["knowledge_base"], int(saved["articles"]), dict(saved["words"]))
+        return cls(resources["knowledge_base"], int(saved["articles"]), dict(saved["words"]), saved["prior"])
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
-        return {"articles": self.articles, "words": dict(self.words)}
+        return {"articles": self.articles, "words": dict(self.words), "prior": self.prior}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
 
-        def search(text: Column, language: Column, intent: Column, call: Call) -> Mapping[str, Column]:
+        def search(text: Column, language: Column, intent: Column, guesses: Column, call: Call) -> Mapping[str, Column]:
             base = self.knowledge_base
             asked = [searched_for(*each, self.words) for each in zip(text, intent, strict=True)]
-            found = base.search(asked, language.tolist(), k=self.articles, spending=call.spending)
+            known = [known_articles(self.prior, *each) for each in zip(guesses, language, strict=True)]
+            found = base.search(asked, language.tolist(), k=self.articles, known=known, spending=call.spending)
             return {
                 "article_ids": _TEXTS.column([[str(one["id"]) for one in hits] for hits in found]),
                 "articles": _RECORD.column([{"hits": hits, "index_version": base.version} for hits in found]),
@@ -207,9 +218,15 @@ class AnswerPart:
 
 @dataclass(frozen=True)
 class HandOffPart:
-    """The decision to hand a ticket to a person: a rule, which no text can change."""
+    """The decision to hand a ticket to a person: a rule, which no text can change.
+
+    Attributes:
+        limits: beyond which a person answers.
+        measured: drafts of the version; None only while they are measured.
+    """
 
     limits: HandOffConfig
+    measured: CitedPrecision | None = NOT_MEASURED
 
     loader: ClassVar = "models.support.parts:HandOffPart.read"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -217,18 +234,21 @@ class HandOffPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> HandOffPart:  # noqa: ARG003
         """Return the part that `save` described."""
-        return cls(HandOffConfig.model_validate(saved))
+        return cls(
+            HandOffConfig.model_validate(saved["limits"]), CitedPrecision.model_validate(saved["cited_precision"])
+        )
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
-        return self.limits.model_dump(mode="json")
+        measured = self.measured or NOT_MEASURED
+        return {"limits": self.limits.model_dump(mode="json"), "cited_precision": measured.model_dump(mode="json")}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
 
         def decide(**columns: Column) -> Mapping[str, Column]:
             rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-            reasons = [reasons_to_hand_off(_plain(row), self.limits) for row in rows]
+            reasons = [reasons_to_hand_off(_plain(row), self.limits, self.measured) for row in rows]
             return {
                 "handed_off": np.array([bool(one) for one in reasons], dtype=np.bool_),
                 "reasons": _TEXTS.column(reasons),

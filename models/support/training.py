@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from models.errors import TesseraError
 from models.evaluation.bootstrap import Resampling, mean_interval
 from models.gates.check import GateCheck
 from models.gates.report import GateReport
+from models.support.article_prior import ArticlePrior, article_prior
 from models.support.composition import alone, routed
 from models.support.config import TriageConfig, TriageGateConfig
-from models.support.intent_part import Calibration, IntentPart, UrgencyPart, masked, scores_of
+from models.support.intent_part import Calibration, IntentPart, UrgencyPart, best_sharpness, masked, scores_of
+from models.support.labelled import CHOOSE, FIT, LabelledTickets, parts_of
 from models.support.search_words import search_words
 from models.text.embedder import Embedder, RememberingEmbedder
 from models.text.intent_steps import margin
@@ -31,35 +33,8 @@ from models.training.model import Vector
 # scikit-learn has no static types.
 # pyright: basic
 
-#: Shares of the labelled tickets, oldest first: trained on, chosen on; the rest is the hold-out of the gate.
-FIT, CHOOSE = 0.7, 0.1
 #: Labels of each kind that a model of urgency needs.
 _FEWEST_URGENT = 20
-
-
-@dataclass(frozen=True)
-class LabelledTickets:
-    """Tickets with the labels that were known at a moment, oldest first.
-
-    Attributes:
-        ids: of the tickets.
-        texts: as customers wrote them.
-        intents: by the newest label; `oos` belongs to none.
-        urgent: by the newest label; None where it does not say.
-    """
-
-    ids: Sequence[str]
-    texts: Sequence[str]
-    intents: Sequence[str]
-    urgent: Sequence[bool | None]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def part(self, rows: range) -> LabelledTickets:
-        """Return some of them."""
-        cut = slice(rows.start, rows.stop)
-        return LabelledTickets(self.ids[cut], self.texts[cut], self.intents[cut], self.urgent[cut])
 
 
 @dataclass(frozen=True)
@@ -78,6 +53,7 @@ class TrainedTriage:
         holdout: number of its tickets.
         seen: ids of the tickets that something was trained or chosen on.
         words: of each intent, for the search.
+        prior: articles that answered tickets of each intent and language, for the search.
     """
 
     linear: IntentPart
@@ -91,6 +67,7 @@ class TrainedTriage:
     holdout: int
     seen: frozenset[str]
     words: Mapping[str, str]
+    prior: ArticlePrior
 
 
 @dataclass(frozen=True)
@@ -100,16 +77,6 @@ class Champion:
     version: str
     intents: Sequence[str]
     seen: frozenset[str]
-
-
-def parts_of(tickets: LabelledTickets) -> tuple[LabelledTickets, LabelledTickets, LabelledTickets]:
-    """Return the tickets that are trained on, chosen on and evaluated on; each is newer than the one before."""
-    first, second = round(len(tickets) * FIT), round(len(tickets) * (FIT + CHOOSE))
-    return (
-        tickets.part(range(first)),
-        tickets.part(range(first, second)),
-        tickets.part(range(second, len(tickets))),
-    )
 
 
 def train_triage(
@@ -149,10 +116,25 @@ def train_triage(
     router = _router_report(right, costs, holdout, seen, gate)
     serves = "router" if router.passed else _better_child(linear, fused, chosen_on)
     intent = routed(choice.threshold, choice.share) if serves == "router" else alone(serves)
-    metrics = _metrics(right[serves], holdout, urgency) | {"escalated_share": float(escalated.mean())}
+    metrics = _metrics(right[serves], holdout, urgency) | _shares(serves, answers, escalated)
     report = _report(serves, right, metrics, (fit, holdout), champion, gate, router)
-    words = search_words(texts, fit.intents, _languages(texts, config))
-    return TrainedTriage(linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen, words)
+    languages = _languages(texts, config)
+    words = search_words(texts, fit.intents, languages)
+    prior = article_prior(fit.intents, languages, fit.articles)
+    return TrainedTriage(
+        linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen, words, prior
+    )
+
+
+def _shares(serves: str, answers: Mapping[str, Mapping[str, Any]], escalated: NDArray[np.bool_]) -> dict[str, float]:
+    """Return the shares of the hold-out that what serves asks the dear model for, and finds out of scope."""
+    asked = {"router": escalated, FUSED: np.ones_like(escalated), LINEAR: np.zeros_like(escalated)}[serves]
+    outside = ~np.where(asked, answers[FUSED]["in_scope"], answers[LINEAR]["in_scope"])
+    return {
+        "escalated_share": float(asked.mean()),
+        "out_of_scope_share": float(outside.mean()),
+        "holdout_tickets": float(len(asked)),
+    }
 
 
 def _languages(texts: Sequence[str], config: TriageConfig) -> list[str]:
@@ -191,7 +173,7 @@ def _intent_part(
         EmbeddingIntents(embedder, head.classifier) if is_fused else None,
         whole.weight if is_fused else 1.0,
         threshold,
-        _calibration(scores, _right(labels, held)),
+        replace(_calibration(scores, _right(labels, held)), sharpness=_sharpness(scores, linear.labels, held)),
         Estimate(row_ms=ms),
     )
 
@@ -205,6 +187,12 @@ def _calibration(scores: Scores, right: Vector) -> Calibration:
 
     found = LogisticRegression(C=1.0).fit(np.column_stack([scores.max(axis=1), margin(scores)]), right)
     return Calibration(float(found.intercept_[0]), *(float(one) for one in found.coef_[0]))
+
+
+def _sharpness(scores: Scores, labels: Any, held: LabelledTickets) -> float:
+    column = {label: at for at, label in enumerate(labels.tolist())}
+    known = [row for row, intent in enumerate(held.intents) if intent in column]
+    return best_sharpness(scores[known], np.array([column[held.intents[row]] for row in known], dtype=np.intp))
 
 
 def _urgency(fit: LabelledTickets, held: LabelledTickets) -> UrgencyPart:

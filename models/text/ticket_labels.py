@@ -15,16 +15,18 @@ NEWEST = pa.schema(
         pa.field("intent", pa.string()),
         pa.field("urgent", pa.bool_()),
         pa.field("handed_off", pa.bool_()),
+        pa.field("article_id", pa.string()),
         pa.field("labelled_at", pa.timestamp("us", "UTC")),
     ]
 )
-_FLAGS = ("urgent", "handed_off")
+#: Columns that a label may leave open.
+_OPEN = ("urgent", "handed_off", "article_id")
 
 
 def labels_at(labels: pa.Table, moment: datetime) -> pa.Table:
     """Return what is known of each ticket at a moment, ascending by ticket (`NEWEST`).
 
-    The newest row counts; a flag that it leaves open keeps what an earlier row said of it.
+    The newest row counts; what it leaves open keeps what an earlier row said of it.
 
     Args:
         labels: columns of the contract `ticket_labels`, in any order.
@@ -32,7 +34,7 @@ def labels_at(labels: pa.Table, moment: datetime) -> pa.Table:
     """
     known = pl.DataFrame(labels.select(NEWEST.names)).filter(pl.col("labelled_at") < moment)
     newest = known.sort("ticket_id", "labelled_at").group_by("ticket_id", maintain_order=True)
-    said = newest.agg("intent", *_FLAGS, "labelled_at")
+    said = newest.agg("intent", *_OPEN, "labelled_at")
     last = [pl.col(name).list.last() for name in ("intent", "labelled_at")]
-    flags = [pl.col(name).list.drop_nulls().list.last() for name in _FLAGS]
-    return said.with_columns(*last, *flags).to_arrow().cast(NEWEST)
+    left_open = [pl.col(name).list.drop_nulls().list.last() for name in _OPEN]
+    return said.with_columns(*last, *left_open).to_arrow().cast(NEWEST)

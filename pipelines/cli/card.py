@@ -148,6 +148,9 @@ _METRICS = {
     "ndcg_at_10": "NDCG@10",
     "out_of_scope_recall": "out-of-scope recall",
     "urgency_auc": "urgency AUC",
+    "article_first": "right article first",
+    "article_found": "found",
+    "cited_precision": "alone in drafts",
 }
 
 
@@ -280,7 +283,14 @@ def _triaged(found: dict[str, Any]) -> str:
 def _labels_came(found: dict[str, Any]) -> str:
     if keys.LABELLED not in found:
         return str(found[keys.NOTE])
-    shares = {"accuracy": "accuracy", "out_of_scope_recall": "out-of-scope recall", "answered_accuracy": "of answered"}
+    shares = {
+        "accuracy": "accuracy",
+        "out_of_scope_recall": "out-of-scope recall",
+        "answered_accuracy": "of answered",
+        "article_first": "right article first",
+        "article_found": "found",
+        "cited_precision": "alone in drafts",
+    }
     measured = [f"{words} {found[name]:.3f}" for name, words in shares.items() if name in found]
     known = f"{found[keys.OPENED_ON]}: {found[keys.LABELLED]:,} of {found[keys.ROW_COUNT]:,} tickets labelled"
     return "; ".join([known, *([", ".join(measured)] if measured else [])])

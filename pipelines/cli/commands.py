@@ -457,7 +457,10 @@ def label_alert(id: str, label: str, who: str | None) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Events per batch.")
 @click.option("--until-empty", is_flag=True, help="End when no event waits: catching up.")
 def stream(app: str, limit: int, until_empty: bool) -> None:
-    """Score the events of APP (fraud) as they come, and raise alerts; each event has its effect exactly once."""
+    """Process the events of APP as they come: fraud scores payments and raises alerts, support answers tickets.
+
+    Each event has its effect exactly once.
+    """
     from pipelines.cli import stream as streaming
 
     streaming.stream(app, limit, until_empty=until_empty)

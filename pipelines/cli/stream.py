@@ -1,4 +1,4 @@
-"""`tessera stream fraud`: a worker that scores payment events as they come."""
+"""`tessera stream APP`: a worker that processes events as they come; that of fraud scores payments."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from assets.fraud.stream.lake_context import fraud_processor
 from assets.fraud.stream.processor import FraudProcessor
 from assets.fraud.stream.state import FraudState
 from assets.fraud.training import APP
+from assets.support.app import SUPPORT
 from models.alerts import Alert
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
@@ -75,7 +76,12 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         TesseraError: unknown application, no champion that can be served, another worker in this home, or a part of the
             stack that does not answer.
     """
-    app_named(app, [one for one in APPS if one.streams], that=" that scores events")
+    app_named(app, [one for one in APPS if one.streams], that=" that reads events")
+    if app == SUPPORT.name:
+        from pipelines.cli.stream_support import stream_tickets
+
+        stream_tickets(limit, until_empty=until_empty)
+        return
     stack = active_stack()
     ports = Ports(stack)
     champion, notifier = FraudChampion(ports.registry), ports.notifier

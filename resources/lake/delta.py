@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from models.erasure.tombstones import ENTITIES, Forgotten, Tombstone
+from models.erasure.tombstones import TOMBSTONED, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
 from resources.health import Health
 from resources.lake.local_copies import LocalCopies
@@ -338,7 +338,7 @@ class DeltaLake(ErasableLake, RetainedLake):
 
     def _others(self, rows: pa.RecordBatchReader) -> pa.RecordBatchReader:
         """Return the rows without those of forgotten entities. The caller holds the table's lock."""
-        for entity, column in ENTITIES.items():
+        for entity, column in TOMBSTONED.items():
             if column in rows.schema.names and (gone := self.forgotten(entity)):
                 rows = pa.RecordBatchReader.from_batches(rows.schema, _without(rows, gone, column))
         return rows

@@ -220,7 +220,7 @@ class ErasableLake(Lake):
     """A lake that can remove all rows of one entity, for good.
 
     Erased entities do not come back: once one has a tombstone, no write of any table with the entity's column
-    (`models.erasure.tombstones.ENTITIES`) brings rows of it in, wherever they were computed and from whatever.
+    (`models.erasure.tombstones.TOMBSTONED`) brings rows of it in, wherever they were computed and from whatever.
     """
 
     @abstractmethod

@@ -4,7 +4,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import duckdb
@@ -62,6 +62,8 @@ class ColumnMapping:
         Raises:
             TesseraError: an expression names a column that the files do not have, or is no SQL.
         """
+        if absent := self._absent(types):
+            return replace(self, columns={**self.columns, **absent}).bind(connection, relation, types)
         expressions = {column.name: self.source(column.name) for column in self.contract.columns}
         settings = {f"`columns.{column}`": expression for column, expression in expressions.items()}
         settings |= {
@@ -93,6 +95,15 @@ class ColumnMapping:
     def source(self, column: str) -> str:
         """Return the expression of a contract column."""
         return self.columns.get(column) or name(column)
+
+    def _absent(self, types: Mapping[str, str]) -> dict[str, str]:
+        """Return NULL for each optional column that neither the mapping nor the files have."""
+        known = {column.lower() for column in types}
+        return {
+            column.name: "NULL::VARCHAR"
+            for column in self.contract.columns
+            if column.optional and column.name not in self.columns and column.name not in known
+        }
 
     def _bind(
         self,

@@ -424,3 +424,33 @@ class TestMistakes:
     def test_a_wrong_setting_is_refused(self, setting: dict[str, Any]) -> None:
         with pytest.raises((ValidationError, KeyError)):
             FilesSourceConfig(tables={"orders": {"location": "x", **setting}})  # type: ignore[dict-item]
+
+
+LABEL_HEADER = "ticket_id,intent,urgent,handed_off,labelled_at"
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "mapped", "expected"),
+    [
+        (LABEL_HEADER, "t1,refund,true,,2024-05-01 10:00", {}, None),
+        (f"{LABEL_HEADER},article_id", "t1,refund,true,,2024-05-01 10:00,kb-1", {}, "kb-1"),
+        (f"{LABEL_HEADER},Article_ID", "t1,refund,true,,2024-05-01 10:00,kb-1", {}, "kb-1"),
+        (f"{LABEL_HEADER},solved_by", "t1,refund,true,,2024-05-01 10:00,kb-1", {"article_id": "solved_by"}, "kb-1"),
+    ],
+)
+def test_files_may_lack_an_optional_column_and_no_other(
+    tmp_path: Path, header: str, line: str, mapped: dict[str, str], expected: str | None
+) -> None:
+    file = _csv(tmp_path / "labels.csv", line, header=header)
+
+    def rows() -> list[dict[str, Any]]:
+        tables = {"ticket_labels": {"location": str(file), "columns": mapped}}
+        source = FilesSourceConfig(tables=tables, cache=str(tmp_path / "cache")).open()
+        return source.read("ticket_labels", DAY, DAY).read_all().to_pylist()
+
+    (row,) = rows()
+    assert (row["article_id"], row["intent"], row["urgent"]) == (expected, "refund", True)
+    assert ("article_id" in json.loads(row["_original"])) == ("article_id" in header)
+    _csv(file, line.replace("true,", "", 1), header=header.replace("urgent,", ""))
+    with pytest.raises(TesseraError, match=r"columns.urgent.*no 'urgent'"):
+        rows()

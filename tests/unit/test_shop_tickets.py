@@ -139,6 +139,23 @@ def test_labels_at_are_as_often_right_as_the_laws_say() -> None:
     assert 0.6 < len(newest) / len(drawn()) < 0.85, "not every ticket gets a label"
 
 
+def test_agents_name_the_live_article_that_answers_most_tickets() -> None:
+    known = kept("ticket_labels").join(
+        truth().select("ticket_id", "language", "intent"), on="ticket_id", suffix="_true"
+    )
+    named = known.filter(pl.col("article_id").is_not_null())
+    assert 0.45 < named.height / known.height < 0.65, "labels may leave it open"
+    articles = shop().support.articles
+    right = [
+        row["article_id"] in articles.relevant(row["intent_true"], row["language"], row["delivered_on"].toordinal() - 1)
+        for row in named.to_dicts()
+    ]
+    assert 0.88 < np.mean(right) < 0.99
+    published = kept("articles").select("article_id", "delivered_on").unique("article_id")
+    there = named.join(published, on="article_id", how="left")
+    assert (there["delivered_on"] > there["delivered_on_right"]).all(), "it was published before the label"
+
+
 def test_labels_come_days_later_and_some_are_put_right() -> None:
     said = kept("ticket_labels").join(kept("tickets"), on="ticket_id", how="left")
     waited = (said["labelled_at"] - said["opened_at"]).dt.total_days()
@@ -249,6 +266,7 @@ LABELS = st.lists(
             "intent": st.sampled_from(["a", "b", "c"]),
             "urgent": FLAG,
             "handed_off": FLAG,
+            "article_id": st.sampled_from([None, "a1", "a2"]),
             "labelled_at": st.integers(1, 9).map(lambda n: datetime(2026, 1, n, tzinfo=UTC)),
         }
     ),
@@ -259,7 +277,7 @@ LABELS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(rows=LABELS, day=st.integers(1, 9))
-def test_the_newest_label_counts_and_keeps_flags_that_it_leaves_open(rows: list[dict[str, Any]], day: int) -> None:
+def test_the_newest_label_counts_and_keeps_what_it_leaves_open(rows: list[dict[str, Any]], day: int) -> None:
     moment = datetime(2026, 1, day, tzinfo=UTC)
     expected: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda one: one["labelled_at"]):

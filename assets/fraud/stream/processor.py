@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol
 
 import pyarrow as pa
@@ -23,10 +24,12 @@ from assets.fraud.stream.batch_result import BatchResult
 from assets.fraud.stream.cache import HistoryCache, PaymentCache, look_up
 from assets.fraud.stream.context import CustomerFilter, EmptyContext, StreamContext
 from assets.fraud.stream.early_labels import EarlyLabels
-from assets.fraud.stream.isolation import may_be_of_an_event, reason_of, require_sound
+from assets.fraud.stream.isolation import require_sound
 from assets.fraud.stream.state import Batch, FraudState
+from assets.stages.event_batches import BatchWork, next_batch, reason_of
 from models.alerts import Alert
 from models.errors import TesseraError
+from models.event_types import is_of_another
 from models.events import Event
 from models.features.fraud_online import CUSTOMER_REACH, TERMINAL_REACH, FraudWindows, Payment
 from models.features.windows import MICROS_PER_DAY
@@ -135,32 +138,24 @@ class FraudProcessor:
             limit: events at most.
             wait_seconds: how long to wait for the first one.
         """
-        done, last = BatchResult(), 0  # up to offset `last`, events come one by one
-        while delivered := self._events.read(
-            GROUP, limit=1 if last else limit, wait_seconds=0 if last else wait_seconds
-        ):
-            try:
-                done.add(self._process(delivered, scorer))
-            except Exception as error:  # of any type: an event can be wrong in ways that no list covers
-                superseded = self._was_superseded(error)
-                if not superseded and not may_be_of_an_event(error):
-                    raise
-                done.add(BatchResult(events=self._refused_unstored, refused=self._refused_unstored))
-                self._begin()
-                if superseded:
-                    continue
-                if last:
-                    done.add(self._refused(delivered[0], scorer, error))
-                last = max(last, delivered[-1].offset)
-            if done.events and done.offset >= last:
-                break
+        work = BatchWork(
+            process=partial(self._process, scorer=scorer),
+            begin_again=self._begin_again,
+            refused=partial(self._refused, scorer),
+            was_superseded=self._was_superseded,
+        )
+        return next_batch(self._events, GROUP, work, BatchResult(), limit=limit, wait_seconds=wait_seconds)
+
+    def _begin_again(self) -> BatchResult:
+        done = BatchResult(events=self._refused_unstored, refused=self._refused_unstored)
+        self._begin()
         return done
 
     def _was_superseded(self, error: Exception) -> bool:
         """Another process changed the store meanwhile: it may lack a key that was there a moment ago."""
         return isinstance(error, Superseded | KeyError) and self._store.generation() != self._generation
 
-    def _refused(self, one: Delivered, scorer: Scorer, error: Exception) -> BatchResult:
+    def _refused(self, scorer: Scorer, one: Delivered, error: Exception) -> BatchResult:
         """Return an event that raises alone goes to the dead letters, unless the stream fails without it, too."""
         self._customers.reload()
         require_sound(scorer, self._store, error)
@@ -259,6 +254,8 @@ class FraudProcessor:
 
     def _parsed(self, delivered: Sequence[Delivered], changes: _Changes) -> Iterator[tuple[Delivered, Payment | Label]]:
         for one in delivered:
+            if is_of_another(one.event.type, GROUP):
+                continue
             if self._customers.is_forgotten(one.event):
                 changes.forgotten += 1
                 continue

@@ -2,9 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pyarrow as pa
@@ -16,9 +16,9 @@ from models.contracts import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, UNREADAB
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
-from models.erasure.tombstones import ENTITIES
+from models.erasure.tombstones import BELONGINGS, TOMBSTONED
 from models.errors import TesseraError
-from resources.lake.port import Lake
+from resources.lake.port import ErasableLake, Lake
 from resources.source.port import Source
 
 _BLOCK_ROWS = 1_000_000
@@ -124,10 +124,19 @@ class TableIngestion:
 
         The caller holds the table's lock, so one that is forgotten from now on is removed after these rows are written.
         """
-        for entity, column in ENTITIES.items():
+        for entity, column in TOMBSTONED.items():
             if column in delivered.column_names and (gone := self._lake.forgotten(entity)):
+                self._forget_belongings(entity, delivered, gone.among(delivered[column]))
                 delivered = gone.others(delivered, column)
         return delivered
+
+    def _forget_belongings(self, entity: str, delivered: pa.Table, gone: Sequence[str]) -> None:
+        """Leave tombstones of what erased entities bring later: other tables name these things and no entity."""
+        for kind, column in BELONGINGS.get(entity, {}).items():
+            if gone and column in delivered.column_names and isinstance(self._lake, ErasableLake):
+                theirs = pl.DataFrame(delivered.select([TOMBSTONED[entity], column])).drop_nulls()
+                for id in theirs.filter(pl.col(TOMBSTONED[entity]).is_in(gone))[column].unique().to_list():
+                    self._lake.leave_tombstone(kind, id, day=datetime.now(UTC).date(), why="came after the erasure")
 
     def _kept_before(self, first: date, raw: pa.Table) -> pa.Array | None:
         """Those of the keys of `raw` that the table has on days before `first`: all are read, 0.6 µs for each.

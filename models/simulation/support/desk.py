@@ -79,7 +79,7 @@ class SupportDesk:
         back = range(FIRST_DAYS + SECOND_DAYS, 0, -1)
         said = [one for ago in back for one in self._labels(day - ago)]
         today = sorted((one for one in said if one.day == day), key=lambda one: (one.second, one.ticket_id))
-        return rows.with_original(_label_rows(today), None)
+        return rows.with_original(self._label_rows(today), None)
 
     def delivered_articles(self, day: int) -> pa.Table:
         """Return the versions of articles published on `day`, by id."""
@@ -150,24 +150,30 @@ class SupportDesk:
         }
         return _Opened(pa.table(columns, rows.SCHEMAS["tickets"]), np.array([one.key for one in tickets], np.uint64))
 
+    def _label_rows(self, said: Sequence[Label]) -> pa.Table:
+        days = np.array([one.day for one in said], np.int64)
+        columns = {
+            "ticket_id": [one.ticket_id for one in said],
+            "intent": [one.intent for one in said],
+            "urgent": [one.urgent for one in said],
+            "handed_off": [one.handed_off for one in said],
+            "article_id": [self._article(one) for one in said],
+            "labelled_at": rows.moment_column(days, np.array([one.second for one in said], np.int64)),
+            "delivered_on": rows.date_column(days),
+        }
+        return pa.table(columns, rows.SCHEMAS["ticket_labels"])
+
+    def _article(self, label: Label) -> str | None:
+        """Return the article that an agent named: the one that was live on the day before; None if none was."""
+        if label.answered_about is None:
+            return None
+        return next(iter(self.articles.relevant(label.answered_about, label.language, label.day - 1)), None)
+
     def _facts(self, ticket: Ticket) -> Facts:
         if ticket.order is None:
             return Facts(ticket.key % len(CATEGORIES), None, self._first)
         category = int(self._catalogue.category(np.array([ticket.order.product]))[0])
         return Facts(category, _order_id(ticket.order), self._first)
-
-
-def _label_rows(said: Sequence[Label]) -> pa.Table:
-    days = np.array([one.day for one in said], np.int64)
-    columns = {
-        "ticket_id": [one.ticket_id for one in said],
-        "intent": [one.intent for one in said],
-        "urgent": [one.urgent for one in said],
-        "handed_off": [one.handed_off for one in said],
-        "labelled_at": rows.moment_column(days, np.array([one.second for one in said], np.int64)),
-        "delivered_on": rows.date_column(days),
-    }
-    return pa.table(columns, rows.SCHEMAS["ticket_labels"])
 
 
 def _opened_at(tickets: Sequence[Ticket]) -> pa.Array:

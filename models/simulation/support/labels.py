@@ -17,18 +17,26 @@ NO_URGENCY, WRONG_URGENCY = 0.3, 0.03
 #: Share of the labels that do not say whether the ticket was handed off.
 NO_HAND_OFF = 0.15
 
-_LABELS = 0x2545F4914F6CDD1D
+#: Share of the labels that name the article that answered; of these, the share that names another one.
+NAMES_ARTICLE, WRONG_ARTICLE = 0.6, 0.04
+
+_LABELS, _ARTICLES = 0x2545F4914F6CDD1D, 0x5851F42D4C957F2D
 _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class Label:
-    """One label: `day` and `second` (UTC) say when; what is None was not said."""
+    """One label: `day` and `second` (UTC) say when; what is None was not said.
+
+    `answered_about` is the intent whose article the agent named.
+    """
 
     ticket_id: str
+    language: str
     intent: str
     urgent: bool | None
     handed_off: bool | None
+    answered_about: str | None
     day: int
     second: int
 
@@ -50,15 +58,22 @@ def labels(ticket: Ticket) -> list[Label]:
 
 def _label(ticket: Ticket, intent: str, handed_off: bool, day: int, draws: Draws) -> Label:
     urgent = ticket.urgent != draws.happens(WRONG_URGENCY)
+    named = Draws(ticket.key ^ _ARTICLES ^ day)
     says_urgent, says_handed_off = not draws.happens(NO_URGENCY), not draws.happens(NO_HAND_OFF)
     return Label(
         ticket_id=ticket.ticket_id,
+        language=ticket.language,
         intent=intent,
         urgent=urgent if says_urgent else None,
         handed_off=handed_off if says_handed_off else None,
+        answered_about=_answered_about(ticket, intent, named) if named.happens(NAMES_ARTICLE) else None,
         day=day,
         second=draws.below(_DAY_SECONDS),
     )
+
+
+def _answered_about(ticket: Ticket, intent: str, draws: Draws) -> str:
+    return _other(ticket, draws) if draws.happens(WRONG_ARTICLE) else intent
 
 
 def _hand_off(ticket: Ticket) -> float:

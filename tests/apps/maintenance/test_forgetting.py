@@ -137,6 +137,7 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "scores: support": (0, 0),
         "events": (4 + 1 + 3 + 2, 0),
         "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
+        "stream: support": (0, 0),
         "notices": (1, 0),
     }
     assert json.loads(parts.feature_store.file.read_text()) == {"churn_customer": list(OTHERS)}
@@ -532,3 +533,44 @@ def test_forgotten_at_any_moment_ends_as_if_never_here(
             forget(ours, Path(folder), "customer", "a", **ABOUT)
         for table in ("orders", "quarantine_orders", "ingested_orders"):
             assert rows(ours.lake, table) == rows(fresh, table)
+
+
+def _ticket(number: int, customer: str | None, day: date) -> dict[str, Any]:
+    at = datetime.combine(day, datetime.min.time(), UTC)
+    found = {"ticket_id": f"tick-{number:03d}", "customer_id": customer, "channel": "mail", "opened_at": at}
+    return {**found, "text": "My parcel is late.", "order_id": None, "delivered_on": day}
+
+
+def _label(number: int, day: date, **change: Any) -> dict[str, Any]:
+    at = datetime.combine(day, datetime.min.time(), UTC)
+    found = {"ticket_id": f"tick-{number:03d}", "intent": "delivery", "urgent": None, "handed_off": None}
+    return {**found, "article_id": "kb-1", "labelled_at": at, "delivered_on": day, **change}
+
+
+def test_labels_of_a_forgotten_customers_tickets_go_and_do_not_come_back(tmp_path: Path) -> None:
+    fill(home := tmp_path / "home")
+    owner = {1: ID, 2: OTHERS[0], 3: None, 4: ID}
+    tickets = [_ticket(number, customer, FIRST) for number, customer in owner.items()]
+    labels = [_label(number, day) for number in owner for day in (FIRST, LAST)]
+    broken = [_label(number, FIRST, intent="") for number in owner]
+    late = [_ticket(5, ID, NEXT), _ticket(6, OTHERS[1], NEXT)]
+    later = [_label(number, NEXT) for number in (1, 2, 5, 6)]
+    tables = {
+        "tickets": raw_rows("tickets", [*tickets, *late]),
+        "ticket_labels": raw_rows("ticket_labels", [*broken, *labels, *later]),
+    }
+    parts = replace(opened(home), source=FakeSource(tables, FIRST))
+    for table in tables:
+        ingest(table, parts.source, parts.lake, LAST, CONFIG, "night")
+    proof, _ = forget(parts, home, "customer", ID, **ABOUT)
+    assert proof.places["lake: ticket_labels"].rows == 4, "two tickets, labelled twice"
+    assert proof.places["lake: quarantine_ticket_labels"].rows == 2
+    assert proof.searched["tables of the lake that name by ticket_id what is the customer's"] == ["ticket_labels"]
+    assert [places_with(home, f"tick-00{number}") for number in (1, 4)] == [[], []]
+    for table in tables:
+        ingest(table, parts.source, parts.lake, NEXT, CONFIG, "next night")
+    assert [places_with(home, f"tick-00{number}") for number in (1, 4, 5)] == [[], [], []], "also a ticket of later"
+    kept = parts.lake.scan("ticket_labels").to_table()["ticket_id"].to_pylist()
+    assert sorted(kept) == [f"tick-00{n}" for n in (2, 2, 2, 3, 3, 6)], "others keep theirs"
+    again, _ = forget(parts, home, "customer", ID, **ABOUT)
+    assert again.places["lake: ticket_labels"].rows == 0

@@ -39,7 +39,9 @@ from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 DAY = date(2025, 6, 30)
 SETTINGS = Settings(
     support=SupportSettings(
-        steps=TriageConfig(languages=("en", "de"), embedding_ms=1.0, hand_off=HandOffConfig(sends_drafts=True)),
+        steps=TriageConfig(
+            languages=("en", "de"), embedding_ms=1.0, hand_off=HandOffConfig(sends_drafts=True, min_cited_precision=0.3)
+        ),
         gate=TriageGateConfig(min_tickets=30, resamples=200, router=CompositionGateConfig(min_rows=30, resamples=200)),
     )
 )
@@ -69,10 +71,12 @@ def ticket(id: str, text: str, opened_at: datetime, *, customer: str | None = No
     return {**found, "order_id": None, "delivered_on": opened_at.date(), **more}
 
 
-def label(ticket_id: str, intent: str, at: datetime, *, urgent: bool | None = None) -> dict[str, Any]:
+def label(
+    ticket_id: str, intent: str, at: datetime, *, urgent: bool | None = None, article: str | None = None
+) -> dict[str, Any]:
     """A row of the table `ticket_labels`."""
-    found = {"ticket_id": ticket_id, "intent": intent, "urgent": urgent, "handed_off": None, "labelled_at": at}
-    return {**found, "delivered_on": at.date()}
+    found = {"ticket_id": ticket_id, "intent": intent, "urgent": urgent, "handed_off": None, "article_id": article}
+    return {**found, "labelled_at": at, "delivered_on": at.date()}
 
 
 def at(day: date, hour: int = 12) -> datetime:
@@ -89,7 +93,8 @@ def history(each: int = 40) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]
     for number, (text, intent) in enumerate(rows):
         opened, urgent = at(DAY - timedelta(days=61 - number * 60 // len(rows))), number % 3 == 0
         asked.append(ticket(f"t{number:04d}", f"NOW please {text}" if urgent else text, opened))
-        known.append(label(f"t{number:04d}", intent, opened + timedelta(days=1), urgent=urgent))
+        article = f"kb-{intent}" if intent in _BODIES else None
+        known.append(label(f"t{number:04d}", intent, opened + timedelta(days=1), urgent=urgent, article=article))
     return asked, known
 
 

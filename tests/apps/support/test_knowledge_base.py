@@ -184,3 +184,19 @@ def test_the_newest_version_counts_in_whatever_order_versions_are_delivered(
     made = passage_rows(newest).to_pylist()
     assert {row["article_id"] for row in made} == set(kept)
     assert len({row["id"] for row in made}) == len(made)
+
+
+def test_articles_that_answered_before_are_found_whatever_their_words_and_language_while_they_are_live(
+    store: Vectors, lake: Lake
+) -> None:
+    deliver(lake, [*BASE, version("gone", "Parcels", TRACK)])
+    deliver(lake, [version("gone", "Parcels", TRACK, day=1, retired=True)])
+    index_articles(store, lake, HashedEmbedder(64))
+    base = open_knowledge_base(store, HashedEmbedder(64))
+    known = [{}, {"return": 0.9}, {"return-de": 0.5, "gone": 0.5}]
+    plain, answered, other = base.search(["where is my parcel"] * 3, ["en"] * 3, k=2, known=known)
+    assert plain.articles[0].article_id == "track"
+    assert [one.article_id for one in answered.articles] == ["return", "track"]
+    assert [one.article_id for one in other.articles] == ["return-de", "track"], "a retired one is not brought back"
+    assert [one.rank for one in other.articles] == [1, 2]
+    assert answered.articles[0].passage == plain.articles[1].passage

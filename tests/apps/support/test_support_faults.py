@@ -49,7 +49,7 @@ DELIVERY = TODAY[0]
 
 
 class Replying(LanguageModel):
-    """A language model that does as it is told by the test, or by the text."""
+    """A language model that does as it is told by the test, or by the text; drafts of its name were measured."""
 
     is_remote: ClassVar[bool] = True
 
@@ -59,7 +59,7 @@ class Replying(LanguageModel):
     @property
     @override
     def name(self) -> str:
-        return "stub"
+        return "extractive (no weights: quotes documents)"
 
     @override
     def complete_once(self, request: Request, timeout_seconds: float) -> Answered[str]:
@@ -162,7 +162,7 @@ def test_a_call_beyond_the_budget_is_not_made(home: SupportHome, budget: Request
     model = Replying(lambda _: "A parcel arrives in three days. [kb-delivery]")
     row = asked(home, model, own=OWN.model_copy(update={"budget": budget}))
     assert (model.requests, row["handed_off"]) == ([], True)
-    assert "stub was not called: the budget" in row["reasons"][-1]
+    assert "was not called: the budget" in row["reasons"][-1]
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,13 @@ def test_the_language_model_of_one_run_is_chosen_in_the_launchpad_and_sees_no_pe
     assert draft is not None
     batches = home.sink.read_attempt("support", DAY, draft.draft.attempt)
     rows = {row["ticket_id"]: row for batch in batches for row in batch.to_pylist()}
-    assert rows["z1"]["answer"] == "A parcel arrives in three days."
+    context = json.loads(rows["z1"]["context"])
+    assert context["draft"] == "A parcel arrives in three days."
+    assert rows["z1"]["answer"] is None, "how often drafts of this model cite the right article was not measured"
+    assert rows["z1"]["reasons"] == [
+        "a person sends drafts of this version: it was measured with 'extractive (no weights: quotes documents)', and "
+        "'m' wrote the draft"
+    ]
     assert {json.loads(rows[id]["context"])["draft_by"] for id in ("z1", "z2", "z4")} == {"m"}
     assert len(stub.requests) == 3, "the ticket out of scope is not sent"
     assert "[EMAIL_1]" in sent

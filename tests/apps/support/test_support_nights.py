@@ -1,6 +1,7 @@
 """Nights of support: tickets are triaged, published, answered again as they were, and corrected by later labels."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import pytest
 from assets.support.answering import answer, answered, served
 from assets.support.learning import labelled_rows
 from assets.support.performance import TABLE, measure, quality
+from assets.support.shares import checked, drifts
 from models.contracts import TICKET_LABELS, TICKETS
+from models.support.hand_off import HandOffConfig
+from resources.registry.fake import FolderRegistry
+from resources.registry.port import VersionInfo
 from tests.apps.support.support_world import (
     DAY,
     SETTINGS,
@@ -154,6 +159,85 @@ def test_a_day_is_measured_when_its_labels_have_arrived_and_corrections_count(ho
     (row,) = home.lake.scan(TABLE).to_table().to_pylist()
     assert (row["opened_on"], row["tickets"], row["accuracy"]) == (DAY, 4, 1.0)
     assert measure(home.lake, home.sink, own, DAY + timedelta(days=30)).metadata()["note"].startswith("nothing of")
+
+
+def test_articles_that_agents_named_say_how_good_search_and_drafts_of_a_day_were(home: SupportHome) -> None:
+    _, known = history()
+    later, rows = at(DAY + timedelta(days=3)), home.published()
+    z1, z2 = rows["z1"]["article_ids"][0], rows["z2"]["article_ids"][-1]
+    said = [label("z1", "delivery", later, article=z1), label("z2", "refund", later, article=z2)]
+    said += [label("z3", "oos", later), label("z4", "login", later, article="kb-gone")]
+    home.write(TICKET_LABELS, [*known, *said])
+    found = measure(home.lake, home.sink, SETTINGS.support, DAY + timedelta(days=7))
+    assert (found.labelled, found.article_labelled) == (4, 3)
+    assert (found.article_first, found.article_found) == (1 / 3 if z2 != rows["z2"]["article_ids"][0] else 2 / 3, 2 / 3)
+    cited = [rows[id]["cited"] for id in ("z1", "z2", "z4")]
+    right = sum(each == [article] for each, article in zip(cited, (z1, z2, "kb-gone"), strict=True))
+    assert found.cited_precision == right / sum(map(bool, cited))
+    (row,) = home.lake.scan(TABLE).to_table().to_pylist()
+    assert (row["article_labelled"], row["article_found"]) == (3, 2 / 3)
+
+
+def test_a_candidate_tells_how_often_agents_articles_are_found_and_cited(home: SupportHome) -> None:
+    from assets.support.learning import candidate
+    from assets.support.resources import triage_resources
+
+    own, ports = SETTINGS.support, home.ports()
+    live = triage_resources(ports.vectors, ports.embedder, ports.language_model)
+    strict = own.model_copy(
+        update={"steps": own.steps.model_copy(update={"hand_off": HandOffConfig(sends_drafts=True)})}
+    )
+    found = labelled_rows(home.lake, own, DAY)
+    made, refused = (candidate(found, home.registry, live, settings) for settings in (own, strict))
+    assert made.metrics["article_first"] > 0.8, "every intent has one article, which the labels of others name"
+    assert made.metrics["article_found"] >= made.metrics["article_first"]
+    assert str(made.shown["search"]) in made.report.notes
+    assert made.shown["drafts"] == "sent where no rule forbids it"
+    assert refused.report.passed, "the version is as good as before; its drafts go to a person"
+    said = refused.composition.parts["hand_off"].save(home.folder)["cited_precision"]
+    assert said["drafts"] > 10
+    assert refused.shown["drafts"].startswith("sends_drafts is refused, a person sends them: ")
+    assert refused.shown["drafts"].endswith("; the lower end must be 0.9")
+
+
+def test_a_search_that_cannot_be_measured_is_no_search_that_finds_nothing(home: SupportHome, tmp_path: Path) -> None:
+    from assets.support.learning import candidate
+    from assets.support.resources import triage_resources
+    from resources.vectors.qdrant_edge import QdrantEdgeConfig
+
+    ports, empty = home.ports(), QdrantEdgeConfig(path=str(tmp_path / "none")).open()
+    live = triage_resources(empty, ports.embedder, ports.language_model)
+    made = candidate(labelled_rows(home.lake, SETTINGS.support, DAY), home.registry, live, SETTINGS.support)
+    assert "article_first" not in made.metrics
+    assert made.shown["search"].startswith("search: not measured: ")
+    assert made.shown["drafts"].startswith("sends_drafts is refused")
+
+
+class Promising(FolderRegistry):
+    """A registry whose versions promised that no ticket would be handed to a person."""
+
+    def versions(self, name: str) -> list[VersionInfo]:
+        promised = {"handed_off_share": 0.0, "measured_tickets": 10_000.0}
+        return [replace(info, metrics={**info.metrics, **promised}) for info in super().versions(name)]
+
+
+def test_shares_of_a_night_are_compared_with_those_that_its_version_promised(home: SupportHome) -> None:
+    own = SETTINGS.support.model_copy(update={"max_share_drift": 0.0})
+    found = drifts(home.sink, home.registry, own, DAY)
+    assert {one.name: one.realised.count for one in found} == {
+        "escalated to the embedding model": 0,
+        "out of scope": 1,
+        "handed to a person": 2,
+    }
+    assert {one.realised.n for one in found} == {4}
+    assert all(one.promised.n >= 30 for one in found)
+    assert checked(found).passed
+    late = checked(drifts(home.sink, Promising(home.folder / "models"), own, DAY))
+    assert not late.passed
+    assert late.severity == dg.AssetCheckSeverity.WARN
+    assert str(late.description).startswith("handed to a person: 50.0% of 4, 0.0% of 10,000 were promised")
+    nothing = checked(drifts(home.sink, home.registry, own, DAY + timedelta(days=1)))
+    assert (nothing.passed, nothing.description) == (True, "the version that triaged promises no share")
 
 
 def test_no_share_is_invented_where_no_label_is() -> None:

@@ -22,7 +22,7 @@ def test_the_page_shows_the_composition_as_it_is_built() -> None:
         "language": LanguagePart(steps.languages, steps.default_language),
         "linear": IntentPart("linear", never, None, 1, 0, sure, cheap),  # type: ignore[arg-type]
         "fused": IntentPart("fused", never, never, 1, 0, sure, dear),  # type: ignore[arg-type]
-        "search": SearchPart(FixedArticles(), steps.articles, {}),
+        "search": SearchPart(FixedArticles(), steps.articles, {}, {}),
         "sentiment": SentimentPart(),
         "urgency": UrgencyPart(None, sure),
         "answer": AnswerPart(

@@ -14,7 +14,8 @@ from models.compose.gate import CompositionGateConfig
 from models.errors import TesseraError
 from models.support.config import TriageConfig, TriageGateConfig
 from models.support.intent_part import masked
-from models.support.training import Champion, LabelledTickets, TrainedTriage, parts_of, train_triage
+from models.support.labelled import LabelledTickets, parts_of
+from models.support.training import Champion, TrainedTriage, train_triage
 from models.text.embedder import EmbedderIdentity, Embeddings
 from models.text.hashed import HashedEmbedder
 from models.text.intent_files import read_embedding, read_linear, write_embedding, write_linear
@@ -50,7 +51,7 @@ def tickets(n: int, *, hard: float, wrong: float = 0.0) -> tuple[LabelledTickets
         places.append(place)
     intents = [TOPICS[(place + (draw.random() < wrong)) % 3] for place in places]
     ids = [f"t{number:04d}" for number in range(n)]
-    return LabelledTickets(ids, texts, intents, [None] * n), Meaning(dict(zip(texts, places, strict=True)))
+    return LabelledTickets(ids, texts, intents, [None] * n, [None] * n), Meaning(dict(zip(texts, places, strict=True)))
 
 
 def trained(hard: float) -> TrainedTriage:
