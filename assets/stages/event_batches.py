@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from models.errors import RefusedValue, TesseraError
 from resources.events.port import Delivered, Events
@@ -28,7 +28,7 @@ class Counted(Protocol):
     offset: int
 
     @abstractmethod
-    def add(self, other: object, /) -> None:
+    def add(self, other: Self, /) -> None:
         """Count a later batch, too."""
 
 

@@ -194,7 +194,8 @@ def _usable(app: str, registry: Registry, read: Callable[[Path, str], V]) -> Ite
 def _rehearsed(
     folder: Path, registry: Registry, version: str, live: Mapping[str, Any], rehearsal: Mapping[str, Any]
 ) -> VerifiedComposition:
-    from models.compose.package import load_composition
+    from models.compose.package import over_resources
 
     found = _composition(folder, registry, version, rehearsal)
-    return replace(found, composition=load_composition(folder, resources=live, trusted=registry.trusted_packages))
+    trusted = registry.trusted_packages
+    return replace(found, composition=over_resources(found.composition, folder, rehearsal, live, trusted))

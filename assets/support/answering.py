@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.compute as pc
+
 from assets.stages.promotion import champion_composition
 from assets.support.app import SUPPORT
 from assets.support.history import with_history
@@ -19,6 +21,7 @@ from models.text.embedder import encodable
 
 if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
+    from resources.lake.port import Lake
     from resources.stack.ports import Ports
 
 #: Id of a ticket that is asked for and not stored.
@@ -88,7 +91,7 @@ def served(ports: Ports) -> tuple[LoadedComposition, str]:
         TesseraError: there is none, or it cannot be used.
     """
     from assets.support.resources import triage_resources
-    from models.compose.package import load_composition
+    from models.compose.package import over_resources
     from models.support.composition import rehearsed
 
     registry = ports.registry
@@ -99,9 +102,16 @@ def served(ports: Ports) -> tuple[LoadedComposition, str]:
             expected="a version that passed the gate",
             todo=f"Run `tessera run {SUPPORT.name}_nightly`.",
         )
-    found = champion_composition(registry, SUPPORT.name, rehearsed(live))
+    before = rehearsed(live)
+    found = champion_composition(registry, SUPPORT.name, before)
     folder = registry.fetch(SUPPORT.name, found.version)
-    return load_composition(folder, resources=live, trusted=registry.trusted_packages), found.version
+    return over_resources(found.composition, folder, before, live, registry.trusted_packages), found.version
+
+
+def is_known(lake: Lake, customer: str) -> bool:
+    """Return True if a table of the lake that is part of a ticket's history, or the register, names the customer."""
+    tables = (table for table in ("customers", "orders", "tickets") if lake.exists(table))
+    return any(lake.scan(table).count_rows(filter=pc.field("customer_id") == customer) for table in tables)
 
 
 def answered(

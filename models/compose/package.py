@@ -7,7 +7,7 @@ to a child later changes the composition, and it loads where its children were d
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -198,6 +198,34 @@ def load_composition(
         raise _refused(folder, "its parts take or give other fields than when it was saved")
     extras = read_extras(folder, manifest)
     return LoadedComposition(composition, step, str(manifest["sha256"]), manifest["golden"], extras)
+
+
+def over_resources(
+    loaded: LoadedComposition,
+    folder: Path,
+    was: Mapping[str, Any],
+    now: Mapping[str, Any],
+    trusted: Collection[str] = (),
+) -> LoadedComposition:
+    """Return a composition over other resources; only parts that need one of those that differ are read again.
+
+    Args:
+        loaded: from `folder`, over the resources `was`.
+        folder: whose files were checked when it was loaded.
+        was: name -> what parts were given.
+        now: name -> what they are given.
+        trusted: packages of third parties whose loaders may run.
+    """
+    composition, saved = loaded.composition, _read(folder)["parts"]
+    given = {**now, **by_need(composition.prompts)}
+    parts = {
+        name: part
+        if all(was.get(need) is now.get(need) for need in part.needs)
+        else _part(folder, name, saved[name], given, trusted)
+        for name, part in composition.parts.items()
+    }
+    rebuilt = replace(composition, parts=parts)
+    return replace(loaded, composition=rebuilt, step=rebuilt.step())
 
 
 def golden_answers(loaded: LoadedComposition) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from assets.support.answering import Answered, answer
+from assets.support.answering import Answered, answer, is_known
+from assets.support.stream import read_again, stored_answer
 from models.errors import TesseraError
-from pipelines.cli.console import listing, literal, out
+from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.tables import print_json
 from resources.layout import check_existing
 from resources.stack.loader import active_stack
@@ -23,13 +25,45 @@ def ask(text: str, customer: str | None, order: str | None, at: str | None, *, a
     """
     stack = active_stack()
     check_existing(stack.home)
-    found = answer(Ports(stack), stack.settings, text, customer, order, _moment(at))
+    ports = Ports(stack)
+    found = answer(ports, stack.settings, text, customer, order, _moment(at))
+    if customer and not is_known(ports.lake, customer):
+        says = f"No table of the lake knows a customer {customer!r}: there is no history. Upper and lower case count."
+        err.print(literal(says, "yellow"))
     if as_json:
         print_json(found.as_json())
         return
     out.print(listing(("what", "value"), lines_of(found)))
     steps = [(name, f"{ms:.1f}", f"{eur:.6f}") for name, ms, eur in found.steps]
     out.print(listing(("step", "ms", "EUR"), steps))
+
+
+def show_stored(ticket: str, beside: str | None, *, as_json: bool) -> None:
+    """Show what the stream answered to a ticket.
+
+    Raises:
+        TesseraError: it answered no such ticket, or a text to ask is given, too.
+    """
+    stack = active_stack()
+    check_existing(stack.home)
+    if beside:
+        raise TesseraError(
+            f"`--ticket {ticket}` shows a stored answer, and {beside!r} is given, too.",
+            expected="either a text to ask, or `--ticket ID` alone",
+            todo="Leave one of them out.",
+        )
+    found = stored_answer(Ports(stack).state_store, ticket)
+    if found is None:
+        raise TesseraError(
+            f"The stream answered no ticket {ticket!r}.",
+            expected="a ticket of the last 30 days whose event was read",
+            todo="Run `tessera stream support --until-empty`, or look at `tessera events dead-letters`.",
+        )
+    if as_json:
+        print_json({**found, "context": json.loads(found["context"])})
+        return
+    out.print(listing(("what", "value"), lines_of(read_again(found))))
+    out.print(listing(("step", "state"), [(one["step"], one["state"]) for one in found["steps"]]))
 
 
 def _moment(at: str | None) -> datetime:
@@ -61,7 +95,8 @@ def lines_of(found: Answered) -> Iterator[tuple[str, Any]]:
     yield "cites", ", ".join(row["cited"]) or "nothing"
     for note in row["notes"]:
         yield "note", note
-    yield "cost", f"{found.spent_eur:.6f} EUR for {found.calls:g} calls, {found.ms:.0f} ms"
+    if found.steps:
+        yield "cost", f"{found.spent_eur:.6f} EUR for {found.calls:g} calls, {found.ms:.0f} ms"
     yield "version", f"{found.version} of support, index version {found.index_version}"
 
 

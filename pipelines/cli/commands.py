@@ -467,19 +467,25 @@ def stream(app: str, limit: int, until_empty: bool) -> None:
 
 
 @_command
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option("--ticket", metavar="ID", help="Show what `tessera stream support` answered to this ticket.")
 @click.option("--customer", metavar="ID", help="Who asks; default: a guest.")
 @click.option("--order", metavar="ID", help="The order that it is about.")
 @click.option("--at", metavar="MOMENT", help="When it was asked, UTC (2026-03-01T12:30:00); default: now.")
 @_JSON
-def ask(text: str, customer: str | None, order: str | None, at: str | None, as_json: bool) -> None:
+def ask(
+    text: str | None, ticket: str | None, customer: str | None, order: str | None, at: str | None, as_json: bool
+) -> None:
     """Triage TEXT, a customer's message, by the same composition as at night.
 
     Prints intent, articles, the answer or the hand-off with its reasons, cost, and milliseconds per step.
     """
     from pipelines.cli import ask as asking
 
-    asking.ask(text, customer, order, at, as_json=as_json)
+    if ticket is not None:
+        asking.show_stored(ticket, text or customer or order or at, as_json=as_json)
+        return
+    asking.ask(text or "", customer, order, at, as_json=as_json)
 
 
 @_command

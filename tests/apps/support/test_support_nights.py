@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from assets.support.answering import answer, answered, served
+from assets.support.answering import answer, answered, is_known, served
 from assets.support.learning import labelled_rows
 from assets.support.performance import TABLE, measure, quality
 from assets.support.shares import checked, drifts
@@ -110,6 +110,29 @@ def test_a_ticket_that_is_asked_again_is_answered_as_at_night(home: SupportHome)
     assert typed.row["answer"] == published["z1"]["answer"]
 
 
+def test_a_customer_that_no_table_names_is_unknown(home: SupportHome) -> None:
+    assert [is_known(home.lake, id) for id in ("c1", "c2", "C1", "nobody")] == [True, True, False, False]
+
+
+def test_models_are_read_once_for_golden_records_and_for_work(home: SupportHome) -> None:
+    from assets.support.resources import triage_resources
+    from models.compose.package import load_composition, over_resources
+    from models.support.composition import FixedArticles, rehearsed
+
+    ports = home.ports()
+    live = triage_resources(ports.vectors, ports.embedder, ports.language_model)
+    folder, before = home.registry.fetch("support", "1"), rehearsed(live)
+    first = load_composition(folder, resources=before)
+    again = over_resources(first, folder, before, live)
+    same = {name for name, part in again.composition.parts.items() if part is first.composition.parts[name]}
+    assert same == {"language", "linear", "fused", "sentiment", "urgency", "hand_off"}
+    whole = load_composition(folder, resources=live)
+    assert again.step.takes == whole.step.takes
+    bases = [vars(one.composition.parts["search"])["knowledge_base"] for one in (first, again, whole)]
+    assert isinstance(bases[0], FixedArticles)
+    assert bases[1].version == bases[2].version == "1"
+
+
 def test_a_home_without_labels_publishes_nothing_and_says_why(tmp_path: Path) -> None:
     home = SupportHome(tmp_path)
     home.write(TICKETS, TODAY)
@@ -182,43 +205,45 @@ def test_a_candidate_tells_how_often_agents_articles_are_found_and_cited(home: S
     from assets.support.learning import candidate
     from assets.support.resources import triage_resources
 
+    (serving,) = home.registry.versions("support")
+    assert serving.metrics["article_first"] > 0.8, "every intent has one article, which the labels of others name"
+    assert serving.metrics["article_found"] >= serving.metrics["article_first"]
+    assert serving.metrics["handed_off_share"] < 1, "this version sends drafts"
     own, ports = SETTINGS.support, home.ports()
     live = triage_resources(ports.vectors, ports.embedder, ports.language_model)
-    strict = own.model_copy(
-        update={"steps": own.steps.model_copy(update={"hand_off": HandOffConfig(sends_drafts=True)})}
-    )
-    found = labelled_rows(home.lake, own, DAY)
-    made, refused = (candidate(found, home.registry, live, settings) for settings in (own, strict))
-    assert made.metrics["article_first"] > 0.8, "every intent has one article, which the labels of others name"
-    assert made.metrics["article_found"] >= made.metrics["article_first"]
-    assert str(made.shown["search"]) in made.report.notes
-    assert made.shown["drafts"] == "sent where no rule forbids it"
+    steps = own.steps.model_copy(update={"hand_off": HandOffConfig(sends_drafts=True)})
+    strict = own.model_copy(update={"steps": steps})
+    refused = candidate(labelled_rows(home.lake, own, DAY), home.registry, live, strict)
     assert refused.report.passed, "the version is as good as before; its drafts go to a person"
+    assert str(refused.shown["search"]) in refused.report.notes
     said = refused.composition.parts["hand_off"].save(home.folder)["cited_precision"]
     assert said["drafts"] > 10
+    assert refused.metrics["handed_off_share"] == 1
     assert refused.shown["drafts"].startswith("sends_drafts is refused, a person sends them: ")
     assert refused.shown["drafts"].endswith("; the lower end must be 0.9")
 
 
 def test_a_search_that_cannot_be_measured_is_no_search_that_finds_nothing(home: SupportHome, tmp_path: Path) -> None:
-    from assets.support.learning import candidate
     from assets.support.resources import triage_resources
+    from assets.support.search_check import measured
     from resources.vectors.qdrant_edge import QdrantEdgeConfig
 
     ports, empty = home.ports(), QdrantEdgeConfig(path=str(tmp_path / "none")).open()
     live = triage_resources(empty, ports.embedder, ports.language_model)
-    made = candidate(labelled_rows(home.lake, SETTINGS.support, DAY), home.registry, live, SETTINGS.support)
-    assert "article_first" not in made.metrics
-    assert made.shown["search"].startswith("search: not measured: ")
-    assert made.shown["drafts"].startswith("sends_drafts is refused")
+    loaded, _ = served(home.ports())
+    holdout = labelled_rows(home.lake, SETTINGS.support, DAY).tickets()
+    quality, handed_off = measured(loaded.composition, holdout, live, SETTINGS.support)
+    assert (quality.metrics(), handed_off.n) == ({}, 0)
+    assert str(quality).startswith("search: not measured: ")
+    assert quality.cited.refusal("any", SETTINGS.support.steps.hand_off) == quality.problem != ""
 
 
 class Promising(FolderRegistry):
     """A registry whose versions promised that no ticket would be handed to a person."""
 
-    def versions(self, name: str) -> list[VersionInfo]:
+    def versions(self, app: str) -> list[VersionInfo]:
         promised = {"handed_off_share": 0.0, "measured_tickets": 10_000.0}
-        return [replace(info, metrics={**info.metrics, **promised}) for info in super().versions(name)]
+        return [replace(info, metrics={**info.metrics, **promised}) for info in super().versions(app)]
 
 
 def test_shares_of_a_night_are_compared_with_those_that_its_version_promised(home: SupportHome) -> None:
