@@ -177,6 +177,11 @@ class SupportSettings(AppSettings):
         default="churn",
         description="Application whose last published score of a customer is part of the history; null: none.",
     )
+    step_cache: str = Field(
+        default="",
+        description="File that keeps what the embedding model's step gave, by text and version, beyond a run, e.g. "
+        "`${home}/cache/steps.db`; empty: none. Worth it with an embedder that takes milliseconds or money.",
+    )
     share_days: int = Field(
         default=28, ge=1, description="Published days over which shares of escalated and handed-off tickets are taken."
     )

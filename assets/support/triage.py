@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from models.compose.call import Call, StepRun
     from models.compose.outcome import Outcome
     from models.compose.package import LoadedComposition
+    from resources.step_cache.port import StepCache
 
 # pyright: basic
 
@@ -91,13 +94,21 @@ def triaged(loaded: LoadedComposition, tickets: pa.Table, settings: SupportSetti
     from models.compose.fields import fields
 
     listed = tickets.to_pylist()
-    call = new_call(budget_of(settings, len(listed)), keep_outputs=True, key="ticket_id")
+    cache = _cache(settings.step_cache) if settings.step_cache else None
+    call = new_call(budget_of(settings, len(listed)), cache=cache, keep_outputs=True, key="ticket_id")
     named = loaded.step.takes.plus(fields("Named", {"ticket_id": "text"}))
     records = [{**ticket, "history": json.loads(ticket["history"])} for ticket in listed]
     outcome = loaded.step.run(from_records(records, named), call)
     costs = _costs(loaded, call, settings)
     rows = list(_rows(outcome, records, costs, settings))
     return Triaged(rows, call, listed)
+
+
+@lru_cache(maxsize=4)
+def _cache(file: str) -> StepCache:
+    from resources.step_cache.port import StepCache
+
+    return StepCache(Path(file))
 
 
 def scoring_task(settings: SupportSettings, resources: Mapping[str, Any]) -> ScoringTask:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,6 +91,7 @@ class IntentPart:
         threshold: of the best score.
         calibration: of the probability that the label is right.
         cost: expected, of a text.
+        digest: of its files; "" before it is saved: nothing that it gives is kept then.
     """
 
     kind: IntentKind
@@ -98,6 +101,7 @@ class IntentPart:
     threshold: float
     calibration: Calibration
     cost: Estimate
+    digest: str = ""
 
     loader: ClassVar = "models.support.intent_part:IntentPart.read"
 
@@ -124,6 +128,7 @@ class IntentPart:
             float(saved["threshold"]),
             Calibration(**saved["calibration"]),
             Estimate(**saved["cost"]),
+            _digest(folder, saved),
         )
 
     def save(self, folder: Path) -> Mapping[str, Any]:
@@ -148,7 +153,9 @@ class IntentPart:
         def read(text: Column, call: Call) -> Mapping[str, Column]:
             return self.columns(self.scores(text.tolist(), call))
 
-        return Leaf(name, TEXT, INTENT, read, cost=self.cost, wants_call=True)
+        # To look a text up takes longer than the linear model does.
+        kept = self.embedded is not None and bool(self.digest)
+        return Leaf(name, TEXT, INTENT, read, cost=self.cost, version=self.digest, cached=kept, wants_call=True)
 
     def scores(self, texts: list[str], call: Call | None = None) -> Scores:
         """Return a score of each text and intent; vectors of a paid embedder are paid by the call."""
@@ -179,6 +186,15 @@ class IntentPart:
             {str(self.linear.labels[at]): round(float(row[at]), 6) for at in places}
             for row, places in zip(shares, best, strict=True)
         ]
+
+
+def _digest(folder: Path, saved: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a part's files and of what is saved of it."""
+    found = hashlib.sha256(json.dumps(saved, sort_keys=True, default=str).encode())
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        found.update(file.relative_to(folder).as_posix().encode() + b"\0")
+        found.update(file.read_bytes())
+    return found.hexdigest()
 
 
 def _embedded(embedder: Embedder, texts: list[str], call: Call | None) -> Any:

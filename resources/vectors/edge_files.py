@@ -12,10 +12,10 @@ Whatever is written is written beside the old files, and one rename of a JSON fi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,9 @@ from resources.durability import replace_durably, sync_all
 
 # pyright: reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+
+T = TypeVar("T")
 
 
 class Pointer(BaseModel):
@@ -68,6 +71,22 @@ class VersionFolder:
     def read(self) -> VersionRecord:
         """Return the record."""
         return VersionRecord.model_validate_json(self.record_file.read_bytes())
+
+    def of_revision(self, read: Callable[[VersionRecord], T]) -> T:
+        """Return what `read` finds in the newest revision; read again when an erasure replaced it meanwhile.
+
+        Raises:
+            FileNotFoundError: the version was removed, or a file of its revision is missing.
+        """
+        record = self.read()
+        while True:
+            try:
+                return read(record)
+            except FileNotFoundError:
+                newest = self.read()
+                if newest.revision == record.revision:
+                    raise
+                record = newest
 
     def write(self, record: VersionRecord) -> None:
         """Replace the record, and remove the files that it does not name."""

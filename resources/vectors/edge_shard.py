@@ -215,9 +215,9 @@ class EdgeSearcher(Searcher):
 
     def _loaded(self) -> tuple[object, edge.EdgeShard]:
         for attempt in range(_ATTEMPTS):
-            stamp = self._stamp()
-            folder = self._folder.shard(self._folder.read())
+            stamp, folder = self._stamp(), self._folder.path
             try:
+                folder = self._folder.shard(self._folder.read())
                 return stamp, edge.EdgeShard.load(str(folder))
             except Exception as error:
                 # An erasure may have replaced the shard since its record was read.

@@ -48,11 +48,12 @@ class Vectors(ABC):
         Raises:
             TesseraError: there is none.
         """
+        # The pointer first: one that moves after the versions were listed would name none of them.
+        wanted = self.current(collection) if number is None else number
         known = {one.number: one for one in self.versions(collection)}
-        if number is None:
-            number = self.current(collection)
-            if number is None:
-                raise self._nothing_published(collection, [*known])
+        if wanted is None:
+            raise self._nothing_published(collection, [*known])
+        number = wanted
         if number not in known:
             raise TesseraError(
                 f"The collection {collection!r} has no version {number}.",

@@ -82,7 +82,10 @@ class QdrantEdgeVectors(Vectors):
         published = self._pointer(collection).published
         found: list[IndexVersion] = []
         for number, folder in version_folders(self._folder(collection)):
-            record = folder.read()
+            try:
+                record = folder.read()
+            except FileNotFoundError:
+                continue  # it was removed meanwhile
             is_published = number in published
             found.append(IndexVersion(collection, number, record.spec, record.state, record.rows, is_published))
         return found
@@ -119,7 +122,7 @@ class QdrantEdgeVectors(Vectors):
     @override
     def _statistics(self, version: IndexVersion) -> bytes:
         folder = self._version(version.collection, version.number)
-        return folder.statistics(folder.read()).read_bytes()
+        return folder.of_revision(lambda record: folder.statistics(record).read_bytes())
 
     @override
     def _put(self, version: IndexVersion, rows: pa.Table) -> None:
@@ -149,7 +152,7 @@ class QdrantEdgeVectors(Vectors):
     @override
     def _rows(self, version: IndexVersion) -> pa.Table:
         folder = self._version(version.collection, version.number)
-        return folder.rows(folder.read())
+        return folder.of_revision(folder.rows)
 
     @override
     def _publish(self, version: IndexVersion) -> None:

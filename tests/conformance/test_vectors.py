@@ -1,20 +1,27 @@
 """The stores of vectors: the port's promises, and what only one of them does."""
 
 import secrets
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from typing_extensions import override
 
 from models.errors import TesseraError
 from models.vectors.filters import Equal
 from resources.conformance import VectorsConformance
 from resources.conformance.vectors import Open, built, made, space
+from resources.vectors.edge_files import VersionFolder, VersionRecord
+from resources.vectors.index import IndexVersion
 from resources.vectors.pgvector import PgVectorConfig, PgVectors
 from resources.vectors.pgvector_sql import VersionTables
+from resources.vectors.port import Vectors
 from resources.vectors.qdrant import QdrantConfig
-from resources.vectors.qdrant_edge import QdrantEdgeConfig
+from resources.vectors.qdrant_edge import QdrantEdgeConfig, QdrantEdgeVectors
 from tests.servers.postgres_server import PostgresDatabase
 
 
@@ -24,6 +31,76 @@ class TestQdrantEdgeVectors(VectorsConformance):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Open:
         return QdrantEdgeConfig(path=str(tmp_path / "vectors"), index_from_rows=200).open
+
+
+class _Interrupted(QdrantEdgeVectors):
+    """A store in which something happens once, right after the versions were listed or a version's record was read."""
+
+    def __init__(self, folder: Path, *, after: str, happens: Callable[[], object]) -> None:
+        super().__init__(QdrantEdgeConfig(path=str(folder)))
+        self._after, self._happens = after, [happens]
+
+    def happen(self, after: str) -> None:
+        if after == self._after and self._happens:
+            self._happens.pop()()
+
+    def parts_of(self, version: IndexVersion) -> tuple[bytes, int]:
+        """What `open` reads of words, and the number of rows: the first of both meets what happens."""
+        return self._statistics(version), len(self._rows(version))
+
+    def rows_of(self, version: IndexVersion) -> int:
+        """The number of rows alone."""
+        return len(self._rows(version))
+
+    @override
+    def versions(self, collection: str) -> Sequence[IndexVersion]:
+        found = super().versions(collection)
+        self.happen("versions")
+        return found
+
+    @override
+    def _version(self, collection: str, number: int) -> VersionFolder:
+        return _InterruptedFolder(super()._version(collection, number).path, self)
+
+
+class _InterruptedFolder(VersionFolder):
+    def __init__(self, path: Path, store: _Interrupted) -> None:
+        super().__init__(path)
+        object.__setattr__(self, "store", store)
+
+    @override
+    def read(self) -> VersionRecord:
+        found = super().read()
+        vars(self)["store"].happen("record")
+        return found
+
+
+class TestQdrantEdgeReaders:
+    """Each moment at which a writer may overtake a reader; load makes them likely, these tests make them certain."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Vectors:
+        store = QdrantEdgeConfig(path=str(tmp_path)).open()
+        built(store, made(12))
+        return store
+
+    def test_a_version_that_is_published_while_the_versions_are_listed_disturbs_no_reader(
+        self, store: Vectors, tmp_path: Path
+    ) -> None:
+        reader = _Interrupted(tmp_path, after="versions", happens=lambda: built(store, made(12)))
+        assert reader.open("articles").version.number == 1
+        assert reader.open("articles").version.number == 2
+
+    def test_an_erasure_after_a_record_was_read_disturbs_no_reader(self, store: Vectors, tmp_path: Path) -> None:
+        def erasing(id: str) -> _Interrupted:
+            happens = partial(store.forget, "customer", id, day=date(2026, 1, 1), why="asked")
+            return _Interrupted(tmp_path, after="record", happens=happens)
+
+        before = store.version("articles")
+        words, rows = erasing("c1").parts_of(before)
+        assert words
+        assert rows == 12 - 3
+        assert erasing("c2").rows_of(before) == 12 - 3 - 2
 
 
 class TestQdrantVectors(VectorsConformance):

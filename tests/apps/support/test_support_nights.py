@@ -14,6 +14,7 @@ from assets.support.learning import labelled_rows
 from assets.support.performance import TABLE, measure, quality
 from assets.support.shares import checked, drifts
 from models.contracts import TICKET_LABELS, TICKETS
+from models.support.composition import alone
 from models.support.hand_off import HandOffConfig
 from resources.registry.fake import FolderRegistry
 from resources.registry.port import VersionInfo
@@ -131,6 +132,31 @@ def test_models_are_read_once_for_golden_records_and_for_work(home: SupportHome)
     bases = [vars(one.composition.parts["search"])["knowledge_base"] for one in (first, again, whole)]
     assert isinstance(bases[0], FixedArticles)
     assert bases[1].version == bases[2].version == "1"
+
+
+def test_the_embedding_step_is_not_asked_twice_for_a_text_where_a_file_keeps_its_answers(
+    home: SupportHome, tmp_path: Path
+) -> None:
+    from assets.support.history import with_history
+    from assets.support.triage import triaged
+
+    loaded, _ = served(home.ports())
+    parts, declared = loaded.composition.parts, {**loaded.composition.declaration}
+    declared["steps"] = [
+        {**step, **alone("fused")} if step.get("name") == "intent" else step for step in declared["steps"]
+    ]
+    composition = replace(loaded.composition, declaration=declared, parts=parts)
+    asked = replace(loaded, composition=composition, step=composition.step())
+    own = SETTINGS.support.model_copy(update={"step_cache": str(tmp_path / "cache" / "steps.db")})
+    rows = with_history(home.lake, home.sink, TODAY, DAY, None)
+    plain, first, again = (triaged(asked, rows, each) for each in (SETTINGS.support, own, own))
+    assert [[run.cached for run in one.call.log if run.step == "fused"] for one in (plain, first, again)] == [
+        [0],
+        [0],
+        [4],
+    ]
+    assert plain.rows == first.rows == again.rows, "what is kept is what would be computed"
+    assert plain.steps(DAY) == again.steps(DAY)
 
 
 def test_a_home_without_labels_publishes_nothing_and_says_why(tmp_path: Path) -> None:
