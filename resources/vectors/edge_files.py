@@ -11,7 +11,9 @@ Whatever is written is written beside the old files, and one rename of a JSON fi
 
 from __future__ import annotations
 
+import errno
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from resources.durability import replace_durably, sync_all
 
 
 T = TypeVar("T")
+_REMOVAL_SECONDS, _PAUSE_SECONDS = 10.0, 0.02
 
 
 class Pointer(BaseModel):
@@ -98,7 +101,7 @@ class VersionFolder:
         kept = {self.record_file.name, str(record.revision), *(["parts"] if record.state == "begun" else [])}
         for entry in self.path.iterdir():
             if entry.name not in kept:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                remove_folder(entry) if entry.is_dir() else entry.unlink()
 
     def revision(self, record: VersionRecord) -> Path:
         """Return the folder of the record's revision."""
@@ -168,6 +171,20 @@ def version_folders(collection: Path) -> Iterable[tuple[int, VersionFolder]]:
     numbers = sorted(int(entry.name) for entry in collection.iterdir() if entry.name.isdigit())
     folders = ((number, VersionFolder(collection / str(number))) for number in numbers)
     return [(number, folder) for number, folder in folders if folder.record_file.exists()]
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder into which the engine of a reader may still write: it does when it opens or closes a shard."""
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _write(file: Path, rows: pa.Table) -> None:

@@ -218,12 +218,15 @@ class EdgeSearcher(Searcher):
             stamp, folder = self._stamp(), self._folder.path
             try:
                 folder = self._folder.shard(self._folder.read())
-                return stamp, edge.EdgeShard.load(str(folder))
+                shard = edge.EdgeShard.load(str(folder))
+                if self._stamp() == stamp:
+                    return stamp, shard
+                # Its files were being removed while it was loaded: it may lack some.
             except Exception as error:
                 # An erasure may have replaced the shard since its record was read.
                 if self._stamp() == stamp or attempt == _ATTEMPTS - 1:
                     raise _unreadable(self._version, folder, error) from error
-        raise AssertionError("unreachable")
+        raise _unreadable(self._version, self._folder.path, TimeoutError("erasures replaced it again and again"))
 
 
 def _unreadable(version: IndexVersion, folder: Path, error: Exception) -> TesseraError:

@@ -26,7 +26,14 @@ from models.vectors.spec import IndexSpec
 from resources.durability import replace_durably
 from resources.health import Health
 from resources.tombstones import TombstoneFolder
-from resources.vectors.edge_files import Pointer, VersionFolder, VersionRecord, empty_rows, version_folders
+from resources.vectors.edge_files import (
+    Pointer,
+    VersionFolder,
+    VersionRecord,
+    empty_rows,
+    remove_folder,
+    version_folders,
+)
 from resources.vectors.index import IndexVersion, Searcher
 from resources.vectors.port import Vectors
 
@@ -170,7 +177,7 @@ class QdrantEdgeVectors(Vectors):
             self._point(version.collection, pointer.model_copy(update={"published": kept}))
             folder = self._version(version.collection, version.number)
             folder.record_file.unlink(missing_ok=True)
-            shutil.rmtree(folder.path, ignore_errors=True)
+            remove_folder(folder.path)
 
     @override
     def _erase(self, version: IndexVersion, subjects: Sequence[str]) -> int:
