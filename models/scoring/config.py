@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 #: Consequence of a finding: the set is not published, a notice is sent, or it is only shown.
 Severity = Literal["block", "warn", "note"]
+Concern = Literal["population", "turnover", "scores", "decisions", "missing"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,6 +80,17 @@ class UnusualConfig(BaseModel):
         description="Quality by which the upper end of the estimate from the probabilities may fall below the one that "
         "the gate accepted.",
     )
+
+    def severity(self, concern: Concern) -> Severity:
+        """Return the consequence of an odd number of a concern."""
+        named: dict[Concern, Severity] = {
+            "population": self.population,
+            "turnover": self.turnover,
+            "scores": self.scores,
+            "decisions": self.decisions,
+            "missing": self.missing,
+        }
+        return named[concern]
 
 
 class AuditConfig(BaseModel):

@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.scoring.audit_checks import Check
-from models.scoring.config import Severity, UnusualConfig
+from models.scoring.config import Concern, UnusualConfig
 from models.scoring.drift import NumericReference
 from models.scoring.night_numbers import PastNight, bin_values
 from models.scoring.psi import Shift, shift
@@ -21,7 +20,6 @@ from models.watch.limits import Estimates, History, Limits
 from models.watch.measures import Effect, Kind, Measure
 from models.watch.profile import DayProfile, Name, Value
 
-Concern = Literal["population", "turnover", "scores", "decisions", "missing"]
 #: Nights whose median is what tonight is compared with.
 _RECENT = 5
 #: Nights of a model from which on it is compared with itself alone.
@@ -78,7 +76,7 @@ def unusual(tonight: Tonight, past: Sequence[PastNight], config: UnusualConfig) 
             "is usual: the same entities are in another order"
         )
     for concern, found in concerns.items():
-        severity: Severity = getattr(config, concern)
+        severity = config.severity(concern)
         says = f"{'; '.join(found)}. {_TODO[concern]}" if found else _compared(past)
         yield Check(f"usual {concern}", not found, severity, says, compares=True)
 

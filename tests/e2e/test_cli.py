@@ -268,4 +268,6 @@ def test_one_page_shows_every_application_and_says_by_its_exit_code_what_is_wron
     assert {check["name"]: check["passed"] for check in churn["checks"] if check["asset"] == "churn/scores"} == {
         "audit": True,
         "drift": True,
+        "estimated_quality": True,
+        "unusual_night": True,
     }

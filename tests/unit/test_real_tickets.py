@@ -10,7 +10,9 @@ from resources.stack.loader import ROOT, load_stack
 
 
 def test_the_documented_profile_reads_banking77_as_tickets_and_labels(shared_data: Path, tmp_path: Path) -> None:
-    text = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "support-tickets.md").read_text(encoding="utf-8"), re.S)
+    text = re.search(
+        r"```yaml\n(profiles:.*?)```", (ROOT / "docs" / "support-tickets.md").read_text(encoding="utf-8"), re.S
+    )
     assert text is not None
     (tmp_path / "stack.yaml").write_text(text[1], encoding="utf-8")
     known = {"TESSERA_DATA_DIR": str(shared_data / "banking77"), "TESSERA_HOME": str(tmp_path / "home")}

@@ -80,6 +80,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "intent": "where_is_my_order",
         "urgent": False,
         "handed_off": True,
+        "article_id": "a1",
         "labelled_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
         "delivered_on": DAY,
     },
