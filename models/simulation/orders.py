@@ -12,6 +12,7 @@ from models.simulation import customer_behaviour as behaviour
 from models.simulation.catalogue import Catalogue
 from models.simulation.population import Customers, Population
 from models.simulation.random_streams import Floats, Integers, Purpose, keys, poisson, uniform
+from models.simulation.scenario import NO_CHANGE, Scenario
 
 #: Days of customers held together, so that a range of days looks the population up once.
 _BLOCK_DAYS = 32
@@ -55,8 +56,9 @@ class Lines:
 class Orders:
     """The order lines of any day, each drawn on its own; holds the last few days asked for."""
 
-    def __init__(self, seed: int, population: Population, catalogue: Catalogue) -> None:
+    def __init__(self, seed: int, population: Population, catalogue: Catalogue, scenario: Scenario = NO_CHANGE) -> None:
         self._seed, self._population, self._catalogue = seed, population, catalogue
+        self._scenario = scenario
         self.bought = lru_cache(maxsize=16)(self._bought)
         self._block = lru_cache(maxsize=2)(self._shopping)
 
@@ -83,7 +85,7 @@ class Orders:
     def _orders_of(self, customers: Customers, day: int) -> Integers:
         days = np.array([day])
         rate = behaviour.RATES[customers.rate] * behaviour.demand(days)[customers.habit, 0]
-        rate = rate * behaviour.fade(customers.gone - day)
+        rate = rate * behaviour.fade(customers.gone - day) * self._scenario.demand(day)
         chance = uniform(self._seed, Purpose.ORDERS, customers.number, day)
         return np.where(day == customers.joined, 1, poisson(chance, rate, most=_MOST_ORDERS_A_DAY))
 
@@ -111,7 +113,7 @@ class Orders:
             line=line,
             product=product,
             quantity=_quantity(uniform(seed, Purpose.QUANTITY, key.view(np.int64))),
-            unit_price=self._price(product, key.view(np.int64)),
+            unit_price=self._price(product, key.view(np.int64), day),
             is_return=np.zeros(len(of), dtype=np.bool_),
             return_delay=np.where(line == returned_line[of], delay[of], 0),
         )
@@ -126,10 +128,11 @@ class Orders:
         which = (uniform(seed, Purpose.RETURN_DELAY, number, day, nth) * len(delays)).astype(np.int64)
         return np.where(is_returned, line, -1), delays[which]
 
-    def _price(self, product: Integers, key: Integers) -> Floats:
-        """Return the list price, or for one line in four up to a quarter less."""
+    def _price(self, product: Integers, key: Integers, day: int) -> Floats:
+        """Return the list price, or for one line in four up to a quarter less, as the day's scenario has it."""
         promotion = np.maximum(0.0, uniform(self._seed, Purpose.PROMOTION, key) - 0.75)
-        return np.round(self._catalogue.list_price(product) * (1 - promotion), 2)
+        listed = self._catalogue.list_price(product) * self._scenario.price(day)
+        return np.maximum(np.round(listed * (1 - promotion), 2), 0.01)
 
     def _sent_back(self, day: int, delay: int) -> Lines:
         bought = self.bought(day - delay)

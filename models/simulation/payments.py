@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.simulation.cards import CARD_SHARE, TERMINALS_PER_CARD, Cards, cards_of, stolen
 from models.simulation.population import Population
 from models.simulation.random_streams import Floats, Integers, Purpose, keys, normal, poisson, uniform
+from models.simulation.scenario import NO_CHANGE, Scenario
 from models.simulation.terminals import Reach, Terminals
 
 #: Amounts spread around a card's usual one by this share of it; none is negative.
@@ -59,8 +60,8 @@ class Paid:
 class Payments:
     """The payments of any day, each drawn on its own; holds the last few days asked for."""
 
-    def __init__(self, seed: int, population: Population) -> None:
-        self._seed, self._population = seed, population
+    def __init__(self, seed: int, population: Population, scenario: Scenario = NO_CHANGE) -> None:
+        self._seed, self._population, self._scenario = seed, population, scenario
         self.terminals = Terminals(seed, max(1, round(population.size * CARD_SHARE * TERMINALS_PER_CARD)))
         self.happened = lru_cache(maxsize=16)(self._happened)
         self._block = lru_cache(maxsize=2)(self._cards)
@@ -83,7 +84,8 @@ class Payments:
     def _happened(self, day: int) -> Paid:
         seed = self._seed
         cards, place, reach = self._in_use(day)
-        count = poisson(uniform(seed, Purpose.PAYMENTS, cards.customer, day), cards.rate, most=_MOST_A_DAY)
+        rate = cards.rate * self._scenario.demand(day)
+        count = poisson(uniform(seed, Purpose.PAYMENTS, cards.customer, day), rate, most=_MOST_A_DAY)
         whose = np.repeat(np.arange(len(count)), count)
         nth = np.arange(len(whose)) - np.searchsorted(whose, whose)
         key = keys(seed, Purpose.PAYMENTS, cards.customer[whose], day, nth)

@@ -65,6 +65,10 @@ class Population:
             return self.shopping(day, day) if day == self.first_day else self.joined(day, day - 1)
         return self.joined(day, day)
 
+    def first_number(self, day: int) -> int:
+        """Return the number of the first customer who signs up on `day` or later."""
+        return int(self._joined_before(np.array([max(day, self._origin())]))[0])
+
     def _origin(self) -> int:
         return self.first_day - behaviour.LONGEST_LIFETIME_DAYS + 1
 

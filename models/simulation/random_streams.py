@@ -64,6 +64,7 @@ class Purpose(IntEnum):
     LANGUAGE = 45
     BLANK_TEXT = 46
     ARTICLE = 47
+    NEW_COUNTRY = 48
 
 
 def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.uint64]:

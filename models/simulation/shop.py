@@ -20,6 +20,7 @@ from models.simulation.orders import Lines, Orders
 from models.simulation.payments import LABEL_DAYS, Paid, Payments
 from models.simulation.population import Population
 from models.simulation.random_streams import Integers
+from models.simulation.scenario import NO_CHANGE, Scenario, in_new_country
 from models.simulation.support.desk import SupportDesk
 
 _LATEST_DELIVERY_DAYS = 3
@@ -35,14 +36,18 @@ class Shop:
         seed: another seed is another shop.
         first_day: the day (UTC) its records begin; nothing is delivered before it.
         defects: shares of the faults added to deliveries.
+        scenario: faultless change: growth, campaigns and the like; the default is none.
     """
 
-    def __init__(self, customers: int, seed: int, first_day: date, defects: DefectShares) -> None:
+    def __init__(
+        self, customers: int, seed: int, first_day: date, defects: DefectShares, scenario: Scenario = NO_CHANGE
+    ) -> None:
         self._seed, self._first, self._defects = seed, first_day.toordinal(), defects
         self._population = Population(seed, customers, self._first)
         self._catalogue = Catalogue(seed, self._first)
-        self._orders = Orders(seed, self._population, self._catalogue)
-        self.payments = Payments(seed, self._population)
+        self._orders = Orders(seed, self._population, self._catalogue, scenario)
+        self.payments = Payments(seed, self._population, scenario)
+        self._scenario = scenario
         self.support = SupportDesk(seed, self._population, self._catalogue, self._orders, defects)
         self._happened = lru_cache(maxsize=8)(self._orders.happened)
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
@@ -62,7 +67,11 @@ class Shop:
             "ticket_labels": self.support.delivered_labels,
             "articles": self.support.delivered_articles,
         }
-        return makers[table](day.toordinal())
+        delivered = makers[table](day.toordinal())
+        if self._scenario.new_country and table in ("orders", "customers") and len(delivered):
+            first = self._population.first_number(self._scenario.new_country_since.toordinal())
+            return in_new_country(delivered, self._scenario, self._seed, first)
+        return delivered
 
     def clean_orders(self, first: date, last: date) -> pa.Table:
         """Return the true order lines of `first`..`last`, in the order of time, with their `delivered_on`."""

@@ -1,0 +1,72 @@
+"""Measure what is seen of harmful changes and of faultless nights, and write docs/reliability.md.
+
+    python -m benchmarks.reliability tables --app churn                 # every mutation of tables: its outcome
+    python -m benchmarks.reliability tables --app churn --silent        # those that are silent, or name another cause
+    python -m benchmarks.reliability tables --app churn --only prices-x1.2
+
+A command without `--only` keeps its results in `benchmarks/results/`, which the page is made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from benchmarks.reliability.catalogue import MUTATIONS
+from benchmarks.reliability.home import prepared
+from benchmarks.reliability.mutation import APPS, AppName, Result
+from benchmarks.reliability.results import keep
+from benchmarks.reliability.table_checks import outcome, past, said_of_rows
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command that was asked for."""
+    parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure what is seen of harmful changes.")
+    parser.add_argument("what", choices=["tables"])
+    parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
+    parser.add_argument("--only", help="name of one mutation")
+    parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
+    asked = parser.parse_args(arguments)
+    for app in asked.app or APPS:
+        results = tables(app, asked.only)
+        for one in results:
+            if not asked.silent or not is_seen(one):
+                _tell(f"{one.mutation:36s}{one.outcome:8s}{one.check:28s}{one.says}{_named(one)}")
+        counts = ", ".join(f"{count} {name}" for name, count in Counter(one.outcome for one in results).items())
+        _tell(f"{app}: {len(results)} mutations: {counts}")
+        if not asked.only:
+            keep(f"mutations-of-tables-{app}", [one.as_dict() for one in results])
+
+
+def tables(app: AppName, only: str | None = None) -> list[Result]:
+    """Return the results of the mutations of an application's tables."""
+    started, home = time.process_time(), prepared(app)
+    for table in home.tables:
+        past(home, table)
+        if said := said_of_rows(home, table, home.tables[table].raw[home.day]):
+            _tell(f"the night without a fault: {said}")
+    made = time.process_time()
+    results = [outcome(home, one) for one in MUTATIONS[app] if only in (None, one.name)]
+    each = (time.process_time() - made) / max(len(results), 1)
+    _tell(f"{app}: a home in {made - started:.1f} CPU s, {each:.2f} CPU s a mutation")
+    return results
+
+
+def is_seen(result: Result) -> bool:
+    """Return True if it was blocked or warned of by its cause."""
+    return result.outcome in ("block", "warn") and result.names_the_cause
+
+
+def _named(result: Result) -> str:
+    return "" if result.names_the_cause or result.outcome == "silent" else "   (names another cause)"
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""A home of ingested days, prepared once: deliveries of a simulated shop, checked by their contracts and measured."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import cache, cached_property
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.reliability.mutation import AppName, Delivered
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
+from models.contracts.checking import CheckedRows, check_rows, key_texts
+from models.simulation import rows as simulated
+from models.simulation.defects import DefectShares
+from models.simulation.scenario import NO_CHANGE, Scenario
+from models.simulation.shop import Shop
+
+#: Tables that each application reads.
+TABLES: Mapping[AppName, Sequence[str]] = {
+    "churn": ("customers", "products", "orders"),
+    "fraud": ("customers", "payments", "payment_labels"),
+    "demand": ("products", "orders"),
+    "support": ("customers", "tickets", "ticket_labels", "articles"),
+}
+#: Active customers of the shop of each application: support has few tickets for each of them.
+CUSTOMERS: Mapping[AppName, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
+#: The night that is changed, and the days before it that are ingested.
+DAY, DAYS = date(2025, 5, 14), 100
+
+
+@dataclass(frozen=True)
+class TableDays:
+    """The days of one table.
+
+    Attributes:
+        table: its name.
+        raw: delivered rows by day, the last one is the night.
+        kept: rows that keep the contract, all days before the night.
+        refused: rows in quarantine by day.
+    """
+
+    table: str
+    raw: Mapping[date, pa.Table]
+    kept: pa.Table
+    refused: Mapping[date, int] = field(default_factory=dict)
+
+    def delivered(self, day: date) -> Delivered:
+        """Return the rows of a day, to be changed."""
+        columns = CONTRACTS[self.table].arrow_schema().names
+        before = {d: _frame(self.raw[d].select(columns)) for d in sorted(self.raw) if day - timedelta(8) < d < day}
+        return Delivered(day, _frame(self.raw[day].select(columns)), before)
+
+    @cached_property
+    def keys(self) -> pl.Series:
+        """Keys of the kept rows, as texts."""
+        contract = CONTRACTS[self.table]
+        return key_texts(contract, pl.DataFrame(self.kept.select([*contract.unique])))
+
+
+@dataclass(frozen=True)
+class Home:
+    """The tables of one application until a night."""
+
+    app: AppName
+    day: date
+    tables: Mapping[str, TableDays]
+
+    def checked(self, table: str, raw: pa.Table, day: date) -> CheckedRows:
+        """Check delivered rows by their contract, as ingestion does, beside what the home holds."""
+        contract = CONTRACTS[table]
+        wanted = key_texts(contract, pl.DataFrame(raw.select([*contract.unique]))).drop_nulls().unique()
+        earlier = self.tables[table].keys
+        held = wanted.filter(wanted.is_in(earlier.implode())) if len(earlier) and len(wanted) else wanted.clear()
+        prices = self.list_prices(day) if table == "orders" else None
+        return check_rows(contract, raw, earlier_keys=held.to_arrow() if len(held) else None, list_prices=prices)
+
+    def list_prices(self, day: date) -> pa.Table | None:
+        """Return the catalogue as known on a day."""
+        if "products" not in self.tables:
+            return None
+        products = self.tables["products"].kept
+        known = products.filter(pc.less_equal(products[DELIVERED_ON], pa.scalar(day, pa.date32())))
+        return known.select(["product_id", "list_price", "currency", DELIVERED_ON])
+
+
+def as_delivered(table: str, rows: pl.DataFrame, day: date) -> pa.Table:
+    """Return changed rows as a source delivers them."""
+    schema = CONTRACTS[table].arrow_schema()
+    typed = rows.select(schema.names).to_arrow().cast(schema)
+    dated = typed.append_column(DELIVERED_ON, pa.array([day] * len(typed), pa.date32()))
+    return simulated.with_original(dated, None)
+
+
+@cache
+def prepared(
+    app: AppName,
+    seed: int = 7,
+    day: date = DAY,
+    days: int = DAYS,
+    scenario: Scenario = NO_CHANGE,
+    customers: int | None = None,
+) -> Home:
+    """Make the home of an application: `days` ingested days, and what is delivered on `day`."""
+    first = day - timedelta(days=days)
+    shop = Shop(customers or CUSTOMERS[app], seed, first, DefectShares(), scenario)
+    home = Home(app, day, {})
+    tables: dict[str, TableDays] = {}
+    for table in TABLES[app]:
+        raw = {d: shop.delivered(table, d) for d in (first + timedelta(days=n) for n in range(days + 1))}
+        home = Home(app, day, {**tables, table: TableDays(table, raw, simulated.empty(table))})
+        past = pa.concat_tables([rows for d, rows in raw.items() if d < day])
+        checked = home.checked(table, past, first)
+        refused = checked.quarantined[DELIVERED_ON].value_counts().to_pylist()
+        counts = {one["values"]: one["counts"] for one in refused}
+        tables[table] = TableDays(table, raw, checked.kept, counts)
+    return Home(app, day, tables)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return pl.DataFrame(table.drop_columns([ORIGINAL]) if ORIGINAL in table.column_names else table)

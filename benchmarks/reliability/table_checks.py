@@ -1,0 +1,144 @@
+"""Mutations of tables at the level of their checks: contract, quarantined share, assessment of the day."""
+
+# pyright: basic, reportAttributeAccessIssue=false, reportMissingImports=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from functools import lru_cache
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from benchmarks.reliability.home import Home, as_delivered
+from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
+from models.contracts import CONTRACTS, DELIVERED_ON
+from models.ingestion import IngestionConfig
+from models.watch.assessment import assess
+from models.watch.config import WatchConfig
+from models.watch.measuring import Loaded, Refused, profiles
+from models.watch.profile import DayProfile
+from models.watch.repetition import LOOKBACK_DAYS
+
+Said = tuple[Outcome, str, str]
+USUAL = WatchConfig()
+#: Id columns whose values a register lists, and that register.
+_REGISTERS: Mapping[str, str] = {"customer_id": "customers", "product_id": "products", "article_id": "articles"}
+
+
+def said_of(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> list[Said]:
+    """Return what the checks say of the night with this mutation: outcome, check, sentence."""
+    table = mutation.table
+    changed = mutation.change(home.tables[table].delivered(home.day))
+    return said_of_rows(home, table, as_delivered(table, changed, home.day), watch)
+
+
+def said_of_rows(home: Home, table: str, raw: pa.Table, watch: WatchConfig = USUAL) -> list[Said]:
+    """Return what the checks say of delivered rows of the night, and of tables that name the ids of a register."""
+    day, checked = home.day, home.checked(table, raw, home.day)
+    refused = Refused(len(checked.kept) + len(checked.quarantined), len(checked.quarantined))
+    said = _quarantined(home, table, refused, checked.reasons)
+    counted = {day: refused} if refused.delivered else {}
+    today = measured(home, table, checked.kept, counted, [day])[0]
+    said += _findings(table, today, past(home, table), watch)
+    naming = [name for name in home.tables if name != table and table in registers_of(home, name)]
+    if CONTRACTS[table].is_register and naming:
+        register = pa.concat_tables([home.tables[table].kept, checked.kept])
+        for name in naming:
+            said += _findings(name, tonight(home, name, {table: register}), past(home, name), watch)
+    return said
+
+
+def outcome(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> Result:
+    """Return what came of a mutation."""
+    return judged(mutation.name, mutation.words, said_of(home, mutation, watch))
+
+
+def measured(
+    home: Home,
+    table: str,
+    kept: pa.Table,
+    refused: Mapping[date, Refused],
+    days: Sequence[date],
+    changed: Mapping[str, pa.Table] = {},
+) -> list[DayProfile]:
+    """Measure days of a table beside what the home holds; `changed` are registers in place of the home's."""
+    first = min(days)
+    held = home.tables[table].kept
+    dates = held[DELIVERED_ON]
+    inside = pc.and_(
+        pc.less(dates, pa.scalar(first, pa.date32())),
+        pc.greater_equal(dates, pa.scalar(first - timedelta(days=LOOKBACK_DAYS), pa.date32())),
+    )
+    contract = CONTRACTS[table]
+    registers = {
+        column: _register(changed.get(name) or _held(home, name), column, contract.arrow_schema().names)
+        for name, column in registers_of(home, table).items()
+    }
+    before = pl.DataFrame(held.filter(inside))
+    loaded = Loaded(contract, pl.DataFrame(kept), before, refused, registers)
+    return profiles(loaded, days)
+
+
+@lru_cache(maxsize=64)
+def _past(home_id: int, table: str) -> list[DayProfile]:
+    home = _HOMES[home_id]
+    held = home.tables[table]
+    days = sorted(day for day in held.raw if day < home.day)
+    refused = {day: Refused(len(held.raw[day]), held.refused.get(day, 0)) for day in days if len(held.raw[day])}
+    # A register starts with everybody it knows: that is no day like others.
+    return [one for one in measured(home, table, held.kept, refused, days) if one.day > days[0]]
+
+
+_HOMES: dict[int, Home] = {}
+
+
+def past(home: Home, table: str) -> list[DayProfile]:
+    """Return the profiles of the days before the night, made once."""
+    _HOMES[id(home)] = home
+    return _past(id(home), table)
+
+
+def tonight(home: Home, table: str, changed: Mapping[str, pa.Table] = {}) -> DayProfile:
+    """Return the profile of the night's own rows, unchanged, beside changed registers."""
+    raw = home.tables[table].raw[home.day]
+    checked = home.checked(table, raw, home.day)
+    refused = {home.day: Refused(len(raw), len(checked.quarantined))} if len(raw) else {}
+    return measured(home, table, checked.kept, refused, [home.day], changed)[0]
+
+
+def registers_of(home: Home, table: str) -> dict[str, str]:
+    """Return register -> id column, for the registers of the home whose ids the table names."""
+    names = CONTRACTS[table].arrow_schema().names
+    found = {name: column for column, name in _REGISTERS.items() if column in names and name != table}
+    return {name: column for name, column in found.items() if name in home.tables}
+
+
+def _held(home: Home, table: str) -> pa.Table:
+    held = home.tables[table]
+    return pa.concat_tables([held.kept, home.checked(table, held.raw[home.day], home.day).kept])
+
+
+def _register(rows: pa.Table, column: str, names: Sequence[str]) -> pl.DataFrame:
+    shared = [name for name in rows.column_names if name in names and name != column]
+    return pl.DataFrame(rows.select([column, *shared, DELIVERED_ON]))
+
+
+def _findings(table: str, today: DayProfile, before: Sequence[DayProfile], watch: WatchConfig) -> list[Said]:
+    found = assess(table, today, before, watch).findings
+    return [(one.severity, f"{table}: {one.check}", f"{one.measure}: {one.sentence}") for one in found]
+
+
+def _quarantined(home: Home, table: str, refused: Refused, reasons: Mapping[str, int]) -> list[Said]:
+    """Return the verdict of ingestion: the quarantined share of the days that a night reads."""
+    config, held = IngestionConfig(), home.tables[table]
+    days = [home.day - timedelta(days=back) for back in range(1, config.redelivery_days)]
+    rows = refused.delivered + sum(len(held.raw[day]) for day in days)
+    bad = refused.rows + sum(held.refused.get(day, 0) for day in days)
+    if not rows or bad / rows <= config.max_quarantined_share:
+        return []
+    worst = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
+    return [("block", f"{table}: contract", f"{bad / rows:.0%} in quarantine: {'; '.join(worst)}")]
