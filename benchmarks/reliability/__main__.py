@@ -24,7 +24,7 @@ from benchmarks.reliability.table_checks import outcome, past, said_of_rows
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was asked for."""
-    parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure what is seen of harmful changes.")
+    parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure reliability.")
     parser.add_argument("what", choices=["tables"])
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")

@@ -61,7 +61,7 @@ class Mutation:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a mutation.
+    """The outcome of a mutation.
 
     Attributes:
         mutation: its name.

@@ -53,7 +53,7 @@ def said_of_rows(home: Home, table: str, raw: pa.Table, watch: WatchConfig = USU
 
 
 def outcome(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> Result:
-    """Return what came of a mutation."""
+    """Return the outcome of a mutation."""
     return judged(mutation.name, mutation.words, said_of(home, mutation, watch))
 
 
