@@ -24,8 +24,10 @@ pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
 gc.disable()
 
 
-#: Test modules import Feast at their top: as quickly as the product does, here and in every worker.
-without_type_checks().__enter__()
+#: Test modules import Feast at their top: as quickly as the product does, here and in every worker. The name keeps the
+#: context from being collected, which would leave it.
+_UNCHECKED = without_type_checks()
+_UNCHECKED.__enter__()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One worker more than cores for `-n auto`: a third of what a worker takes is waiting for other processes."""
+    """One worker more than cores for `-n auto`: a third of a worker's time is waiting for other processes."""
     return len(os.sched_getaffinity(0)) + 1
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import dagster as dg
 import pyarrow as pa
 import pyarrow.fs as pa_fs
-from deltalake import DeltaTable, Schema
+from deltalake import Schema
 from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field
 from typing_extensions import override
@@ -24,8 +24,9 @@ from models.erasure.tombstones import TOMBSTONED, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
 from resources.health import Health
 from resources.lake.local_copies import LocalCopies
-from resources.lake.manifest import NAME, listed
+from resources.lake.manifest import NAME
 from resources.lake.object_store import object_store
+from resources.lake.open_tables import OpenTable
 from resources.lake.parts import is_intact, write_parts
 from resources.lake.port import DataFile, DayRows, ErasableLake, RetainedLake, TableRef, unwatched
 from resources.lake.removal import rewrite_without
@@ -92,24 +93,25 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         with self.lock(table):
-            standing = self._open(table)
-            schema = _schema(Schema.from_arrow(lake_schema(rows.schema, by)) if standing is None else standing.schema())
-            if standing is not None and standing.metadata().partition_columns != [by]:
+            standing = self._open_alone(table)
+            schema = Schema.from_arrow(lake_schema(rows.schema, by)) if standing is None else standing.delta.schema()
+            if standing is not None and standing.manifest.by != by:
                 raise TesseraError(
-                    f"Table {table!r} is split into days by {standing.metadata().partition_columns}, not by {by!r}.",
+                    f"Table {table!r} is split into days by {standing.manifest.by!r}, not by {by!r}.",
                     expected="the column that the first write named",
                     todo="Pass that column as `by`.",
                 )
             files = self._files(table)
-            parts = write_parts(files, self._others(conformed(rows, schema, table)), by=by, first=first, last=last)
+            others = self._others(conformed(rows, _schema(schema), table))
+            parts = write_parts(files, others, by=by, first=first, last=last)
             log = self._log(table)
             log.sync(part.path for of_day in parts.values() for part in of_day)
             if standing is None:
                 actions = [added(p.path, p.size, p.rows, p.day, by) for day in sorted(parts) for p in parts[day]]
-                return log.create(Schema.from_arrow(schema), by, actions).version()
-            if commit_days(standing, files, by, listing(standing, by, first, last), parts):
-                log.settle(standing)
-            return standing.version()
+                return log.create(Schema.from_arrow(_schema(schema)), by, actions).manifest.version
+            if commit_days(standing.delta, files, by, listing(standing.manifest, first, last), parts):
+                log.settle(standing.delta)
+            return standing.delta.version()
 
     @override
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
@@ -118,7 +120,7 @@ class DeltaLake(ErasableLake, RetainedLake):
     def _dataset(
         self,
         table: str,
-        standing: DeltaTable,
+        standing: OpenTable,
         first: date | None,
         last: date | None,
         days: Collection[date] | None = None,
@@ -126,9 +128,11 @@ class DeltaLake(ErasableLake, RetainedLake):
         import pyarrow.compute as pc
         from pyarrow.dataset import ParquetFragmentScanOptions  # brings pandas, which loading definitions must not
 
-        by = standing.metadata().partition_columns[0]
+        by = standing.manifest.by
         limits = [(by, sign, day) for sign, day in ((">=", first), ("<=", last)) if day is not None]
-        dataset = standing.to_pyarrow_dataset(filesystem=self._files(table), file_pruning_predicate=limits or None)
+        dataset = standing.delta.to_pyarrow_dataset(
+            filesystem=self._files(table), file_pruning_predicate=limits or None
+        )
         dataset.format.default_fragment_scan_options = ParquetFragmentScanOptions(
             pre_buffer=True, page_checksum_verification=True
         )
@@ -151,32 +155,29 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def version(self, table: str) -> int:
         standing = self._open(table)
-        return -1 if standing is None else standing.version()
+        return -1 if standing is None else standing.manifest.version
 
     @override
     def days(self, table: str) -> Sequence[date]:
         standing = self._open(table)
-        if standing is None:
-            return []
-        return sorted({file.day for file in listed(standing, standing.metadata().partition_columns[0]).values()})
+        return sorted({file.day for file in standing.manifest.files.values()}) if standing else []
 
     @override
     def rows_by_day(self, table: str) -> DayRows:
         standing = self._open(table)
         rows: dict[date, int] = {}
-        for file in listed(standing, standing.metadata().partition_columns[0]).values() if standing else ():
+        for file in standing.manifest.files.values() if standing else ():
             rows[file.day] = rows.get(file.day, 0) + file.rows
         return rows
 
     @override
     def files(self, table: str, *, first: date | None = None, last: date | None = None) -> Sequence[str]:
         standing = self._readable(table, first, last)
-        by = standing.metadata().partition_columns[0]
-        found = listing(standing, by, first or date.min, last or date.max)
+        found = listing(standing.manifest, first or date.min, last or date.max)
         paths = [path for day in sorted(found) for path in sorted(found[day])]
         if self._copies is None:
             return [f"{self._uri(table)}/{path}" for path in paths]
-        sizes = {path: file.size for path, file in listed(standing, by).items()}
+        sizes = {path: file.size for path, file in standing.manifest.files.items()}
         return self._copies.of(table, self._files(table), paths, sizes)
 
     @override
@@ -189,17 +190,16 @@ class DeltaLake(ErasableLake, RetainedLake):
         days: Collection[date] | None = None,
     ) -> TableRef:
         standing = self._readable(table, first, last)
-        by = standing.metadata().partition_columns[0]
-        found = listing(standing, by, first or date.min, last or date.max)
+        found = listing(standing.manifest, first or date.min, last or date.max)
         wanted = sorted(found) if days is None else sorted(set(days).intersection(found))
         files = [DataFile(f"{self._uri(table)}/{path}", day) for day in wanted for path in sorted(found[day])]
         dataset = self._dataset(table, standing, first, last, days)
-        return TableRef(table, standing.version(), by, dataset.schema, tuple(files), dataset)
+        return TableRef(table, standing.manifest.version, standing.manifest.by, dataset.schema, tuple(files), dataset)
 
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:
         with self.lock(table):
-            standing = self._existing(table)
+            standing = self._existing_alone(table).delta
             # Only listed by deltalake: its own removal adds two versions in which nothing changes. It lists what
             # earlier vacuums removed, too.
             unused = standing.vacuum(
@@ -216,16 +216,16 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
         with self.lock(table):
-            standing = self._existing(table)
-            by = standing.metadata().partition_columns[0]
+            standing = self._existing_alone(table)
+            by = standing.manifest.by
             rewritten = list(rewrite_without(self.scan(table), self._files(table), where, by))
             removed: dict[date, int] = {}
             for change in rewritten:
                 removed[change.day] = removed.get(change.day, 0) + change.removed
             if rewritten:
                 planned(removed)
-                commit_rewritten(standing, by, rewritten)
-                self._log(table).settle(standing)
+                commit_rewritten(standing, rewritten)
+                self._log(table).settle(standing.delta)
             self.vacuum(table, keep_hours=0)
             if self._copies is not None:
                 self._copies.drop(table)
@@ -234,15 +234,14 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def repair(self, table: str) -> Sequence[date]:
         with self.lock(table):
-            standing = self._open(table)
+            standing = self._open_alone(table)
             if standing is None:
                 return []
-            by, files = standing.metadata().partition_columns[0], self._files(table)
-            sizes = listed(standing, by)
-            broken = {file.day for path, file in sizes.items() if not is_intact(files, path, file.size)}
+            files, listed = self._files(table), standing.manifest.files
+            broken = {file.day for path, file in listed.items() if not is_intact(files, path, file.size)}
             if broken:
-                commit_without(standing, by, broken)
-            self._log(table).settle(standing)
+                commit_without(standing, broken)
+            self._log(table).settle(standing.delta)
             return sorted(broken)
 
     @override
@@ -295,7 +294,7 @@ class DeltaLake(ErasableLake, RetainedLake):
             )
         return Health(readable, f"Delta tables under {self._root}")
 
-    def _readable(self, table: str, first: date | None, last: date | None) -> DeltaTable:
+    def _readable(self, table: str, first: date | None, last: date | None) -> OpenTable:
         """Return the current version, after its files of these days were seen to have their sizes.
 
         Other stores keep them.
@@ -305,7 +304,7 @@ class DeltaLake(ErasableLake, RetainedLake):
             lost = {} if self._remote else self._cut_off(table, standing, first or date.min, last or date.max)
             if not lost:
                 return standing
-            if self.version(table) == standing.version():  # else another process replaced and removed the files
+            if self.version(table) == standing.manifest.version:  # else another process replaced and removed the files
                 day = min(lost)
                 more = f" and {len(lost) - 1} more days" if len(lost) > 1 else ""
                 raise TesseraError(
@@ -315,10 +314,9 @@ class DeltaLake(ErasableLake, RetainedLake):
                     "or restore the file from a backup.",
                 )
 
-    def _cut_off(self, table: str, standing: DeltaTable, first: date, last: date) -> dict[date, str]:
+    def _cut_off(self, table: str, standing: OpenTable, first: date, last: date) -> dict[date, str]:
         """Return a file of each day in `first`..`last` that is missing or has not its size."""
-        by = standing.metadata().partition_columns[0]
-        files = {path: file for path, file in listed(standing, by).items() if first <= file.day <= last}
+        files = {path: file for path, file in standing.manifest.files.items() if first <= file.day <= last}
         found = self._files(table).get_file_info(list(files))
         return {
             file.day: path
@@ -375,8 +373,13 @@ class DeltaLake(ErasableLake, RetainedLake):
     def _log(self, table: str) -> TableLog:
         return TableLog(self._uri(table), self._files(table), self._options, is_local=not self._remote)
 
-    def _open(self, table: str) -> DeltaTable | None:
-        """Return the current version, restored if Delta's log lost it; None if the table does not exist."""
+    def _open(self, table: str) -> OpenTable | None:
+        """Return the current version for reading, restored if Delta's log lost it; None if the table does not exist."""
+        standing = self._log(table).shared()
+        return standing if standing is not None else self._open_alone(table)
+
+    def _open_alone(self, table: str) -> OpenTable | None:
+        """Return the current version as `_open` does, for one writer that updates it."""
         log = self._log(table)
         standing, is_whole = log.read()
         if is_whole:
@@ -384,8 +387,13 @@ class DeltaLake(ErasableLake, RetainedLake):
         with self.lock(table):
             return log.restored()
 
-    def _existing(self, table: str) -> DeltaTable:
-        standing = self._open(table)
+    def _existing(self, table: str) -> OpenTable:
+        return self._required(table, self._open(table))
+
+    def _existing_alone(self, table: str) -> OpenTable:
+        return self._required(table, self._open_alone(table))
+
+    def _required(self, table: str, standing: OpenTable | None) -> OpenTable:
         if standing is None:
             names = [] if self._remote else [p.parent.name for p in Path(self._root).glob("*/_delta_log")]
             raise TesseraError(

@@ -13,6 +13,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from models.errors import TesseraError
 from resources.durability import replace_durably, sync_all
 from resources.lake.manifest import NAME, Manifest, manifest_of, read_manifest
+from resources.lake.open_tables import LOG, OpenTable, OpenTables
 from resources.lake.transactions import added
 
 #: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed. When a
@@ -22,7 +23,8 @@ _TABLE_SETTINGS = {
     "delta.logRetentionDuration": "interval 30 days",
     "delta.deletedFileRetentionDuration": "interval 30 days",
 }
-_LOG = "_delta_log"
+#: Shared by all lakes of this process: each step of a run opens the lake anew.
+_OPEN = OpenTables()
 
 
 class TableLog:
@@ -38,18 +40,29 @@ class TableLog:
     def __init__(self, uri: str, files: pa_fs.FileSystem, options: Mapping[str, str], *, is_local: bool) -> None:
         self._uri, self._files, self._options, self._is_local = uri, files, dict(options), is_local
 
-    def read(self) -> tuple[DeltaTable | None, bool]:
+    def shared(self) -> OpenTable | None:
+        """Return the current version for reading; None if there is none, or if the log lost something (see `read`).
+
+        Other readers of this process have it too: it is never to be updated.
+        """
+        return _OPEN.of(Path(self._uri), self._whole) if self._is_local else self._whole()
+
+    def _whole(self) -> OpenTable | None:
+        standing, is_whole = self.read()
+        return standing if is_whole else None
+
+    def read(self) -> tuple[OpenTable | None, bool]:
         """Return the version that the log records, None if it records none, and whether the manifest agrees."""
         manifest = self._manifest()
         try:
-            standing = DeltaTable(self._uri, storage_options=self._options)
-            return standing, manifest is None or _agrees(manifest_of(standing), manifest)
+            standing = self._opened()
+            return standing, manifest is None or _agrees(standing.manifest, manifest)
         except TableNotFoundError:
             return None, manifest is None
         except (DeltaError, OSError, ValueError):
             return None, False
 
-    def restored(self) -> DeltaTable | None:
+    def restored(self) -> OpenTable | None:
         """Return the table, after a log that lost something was made again from the manifest.
 
         Killed in between, there is a manifest without a log: the next reader makes it again.
@@ -63,13 +76,13 @@ class TableLog:
         manifest = self._manifest()
         if manifest is None:
             raise self._lost()
-        if self._files.get_file_info(_LOG).type == pa_fs.FileType.Directory:
-            self._files.delete_dir(_LOG)
+        if self._files.get_file_info(LOG).type == pa_fs.FileType.Directory:
+            self._files.delete_dir(LOG)
         listed = sorted(manifest.files.items())
         actions = [added(path, file.size, file.rows, file.day, manifest.by) for path, file in listed]
         return self.create(Schema.from_json(manifest.schema), manifest.by, actions)
 
-    def create(self, schema: Schema, by: str, actions: Sequence[AddAction]) -> DeltaTable:
+    def create(self, schema: Schema, by: str, actions: Sequence[AddAction]) -> OpenTable:
         """Return a log whose first version holds these files."""
         create_table_with_add_actions(
             self._uri,
@@ -79,8 +92,8 @@ class TableLog:
             configuration=_TABLE_SETTINGS,
             storage_options=self._options,
         )
-        standing = DeltaTable(self._uri, storage_options=self._options)
-        self.settle(standing)
+        standing = self._opened()
+        self.settle(standing.delta)
         return standing
 
     def sync(self, paths: Iterable[str]) -> None:
@@ -89,11 +102,15 @@ class TableLog:
         if self._is_local and files:
             sync_all(files, Path(self._uri))
 
+    def _opened(self) -> OpenTable:
+        delta = DeltaTable(self._uri, storage_options=self._options)
+        return OpenTable(delta, manifest_of(delta))
+
     def settle(self, standing: DeltaTable) -> None:
         """Make the open version durable, and keep its files in the manifest."""
         now = manifest_of(standing)
         if self._is_local:
-            log = Path(self._uri) / _LOG
+            log = Path(self._uri) / LOG
             sync_all([entry for entry in [log / f"{now.version:020d}.json"] if entry.exists()], log)
         if now != self._manifest():
             self._write(now.content())

@@ -12,15 +12,16 @@ import pyarrow.fs as pa_fs
 from deltalake import CommitProperties, DeltaTable
 from deltalake.transaction import AddAction, RemoveAction
 
-from resources.lake.manifest import listed
+from resources.lake.manifest import Manifest
+from resources.lake.open_tables import OpenTable
 from resources.lake.parts import Part, digest_of, is_intact
 from resources.lake.removal import Rewritten
 
 
-def listing(standing: DeltaTable, by: str, first: date, last: date) -> dict[date, dict[str, int]]:
+def listing(manifest: Manifest, first: date, last: date) -> dict[date, dict[str, int]]:
     """Size in bytes of each file, by day and by path relative to the table."""
     found: dict[date, dict[str, int]] = {}
-    for path, file in listed(standing, by).items():
+    for path, file in manifest.files.items():
         if first <= file.day <= last:
             found.setdefault(file.day, {})[path] = file.size
     return found
@@ -51,27 +52,27 @@ def commit_days(
     return bool(adds or removes)
 
 
-def commit_rewritten(standing: DeltaTable, by: str, rewritten: Sequence[Rewritten]) -> None:
+def commit_rewritten(standing: OpenTable, rewritten: Sequence[Rewritten]) -> None:
     """Commit a version in which each of these files is replaced by what was written without the removed rows."""
-    sizes = {path: file.size for path, file in listed(standing, by).items()}
+    by, sizes = standing.manifest.by, {path: file.size for path, file in standing.manifest.files.items()}
     now_ms = int(time.time() * 1000)
     parts = [change.part for change in rewritten if change.part]
     actions: list[AddAction | RemoveAction] = [added(p.path, p.size, p.rows, p.day, by) for p in parts]
     for change in rewritten:
         partition: dict[str, str | None] = {by: change.day.isoformat()}
         actions.append(RemoveAction(change.path, True, now_ms, sizes[change.path], partition))
-    _transact(standing, by, actions, {change.day for change in rewritten})
+    _transact(standing.delta, by, actions, {change.day for change in rewritten})
 
 
-def commit_without(standing: DeltaTable, by: str, days: AbstractSet[date]) -> None:
+def commit_without(standing: OpenTable, days: AbstractSet[date]) -> None:
     """Commit a version without any file of `days`."""
-    now_ms = int(time.time() * 1000)
+    by, now_ms = standing.manifest.by, int(time.time() * 1000)
     actions: list[AddAction | RemoveAction] = [
         RemoveAction(path, True, now_ms, file.size, {by: file.day.isoformat()})
-        for path, file in sorted(listed(standing, by).items())
+        for path, file in sorted(standing.manifest.files.items())
         if file.day in days
     ]
-    _transact(standing, by, actions, days)
+    _transact(standing.delta, by, actions, days)
 
 
 def added(path: str, size: int, rows: int, day: date, by: str) -> AddAction:

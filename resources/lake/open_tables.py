@@ -1,0 +1,77 @@
+"""Tables that this process has opened, kept for readers while their logs stay as they are."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from deltalake import DeltaTable
+
+from resources.lake.manifest import NAME, Manifest
+
+#: Opening a table reads its checkpoint and up to 20 log entries, 7 to 35 ms; its state on disk is read in 0.1 ms.
+_KEPT = 64
+LOG = "_delta_log"
+
+#: Name, inode, bytes and time of change of each file of a table's log, and of its manifest.
+State = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class OpenTable:
+    """One version of a table, opened; `manifest` holds what its log says."""
+
+    delta: DeltaTable
+    manifest: Manifest
+
+
+class OpenTables:
+    """The tables opened last, by address. Threads share what is returned: readers must not update it."""
+
+    def __init__(self, kept: int = _KEPT) -> None:
+        self._kept, self._lock = kept, Lock()
+        self._tables: OrderedDict[str, tuple[State, OpenTable]] = OrderedDict()
+
+    def of(self, folder: Path, opened: Callable[[], OpenTable | None]) -> OpenTable | None:
+        """Return the table in a folder: the one that is open if nothing was written since, else as `opened` gives it.
+
+        Args:
+            folder: of the table, on this machine's disk.
+            opened: opens the table; None if there is none, or if its log lost something.
+        """
+        state, key = state_of(folder), str(folder)
+        with self._lock:
+            known = self._tables.get(key)
+            if known is not None and known[0] == state:
+                self._tables.move_to_end(key)
+                return known[1]
+        table = opened()
+        with self._lock:
+            self._tables.pop(key, None)
+            if table is not None:  # a write since `state` was read is seen by the next reader, which opens it again
+                self._tables[key] = (state, table)
+            while len(self._tables) > self._kept:
+                self._tables.popitem(last=False)
+        return table
+
+
+def state_of(folder: Path) -> State:
+    """Return the state of a table's log and manifest on disk; empty if there are none."""
+    found: list[tuple[str, int, int, int]] = []
+    for parent in (folder / LOG, folder):
+        try:
+            with os.scandir(parent) as entries:
+                chosen = [entry for entry in entries if parent != folder or entry.name == NAME]
+                found += [_identity(entry) for entry in chosen]
+        except FileNotFoundError:
+            continue
+    return tuple(sorted(found))
+
+
+def _identity(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
+    about = entry.stat(follow_symlinks=False)
+    return entry.name, about.st_ino, about.st_size, about.st_mtime_ns
