@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.evaluation.config import SkewConfig
+from models.evaluation.config import PerformanceConfig, SkewConfig
 from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
@@ -70,6 +70,7 @@ class CutoffSettings(TrainedSettings):
     refit: RefitConfig = RefitConfig()
     audit: AuditConfig = AuditConfig()
     drift: DriftConfig = DriftConfig()
+    performance: PerformanceConfig = PerformanceConfig()
 
 
 #: Trees that move with silence and purchases in one direction only, and a line that knows BG/NBD; together they are
@@ -140,9 +141,6 @@ class FraudSettings(TrainedSettings):
     alerts_per_day: int = Field(
         default=100, ge=1, description="Number of cards that analysts can look at in a day: the daily budget of alerts."
     )
-    min_labelled_share: float = Field(
-        default=0.9, ge=0, le=1, description="Share of a day's payments that have a label when it is time; warns below."
-    )
     keep_scores_days: int = Field(
         default=14, ge=8, description="Days for which the stream keeps scores, features and alerts of a payment."
     )
@@ -154,6 +152,7 @@ class FraudSettings(TrainedSettings):
     audit: AuditConfig = AuditConfig(psi_warn=0.25, psi_block=2.0, psi_block_new_model=None)
     drift: DriftConfig = DriftConfig()
     skew: SkewConfig = SkewConfig()
+    performance: PerformanceConfig = PerformanceConfig()
 
     @property
     def history_days(self) -> int:
@@ -197,6 +196,8 @@ class SupportSettings(AppSettings):
     budget: RequestBudget = RequestBudget()
     #: A day has few tickets, whose mix changes from day to day: a shift of the confidence warns and never blocks.
     audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=1e6, psi_block_new_model=None)
+    #: Agents label four tickets in five of the simulated shop, within nine days.
+    performance: PerformanceConfig = PerformanceConfig(max_drop=0.05, min_labelled_share=0.4)
 
 
 class StorageSettings(BaseModel):

@@ -52,7 +52,7 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
 
     Args:
         app: its record.
-        module: declares its assets: features, champion, scores and publication.
+        module: declares its assets: features, champion, scores, publication and performance.
         stack: of the profile.
         after: later than the beginning of the night; challengers follow two and a half hours later.
     """
@@ -60,8 +60,9 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
     nightly = job(
         f"{app.name}_nightly",
         app.name,
-        learning | dg.AssetSelection.assets(module.scores, module.publication),
-        "Ingest, compute features, train if there is no champion, predict, audit, publish.",
+        learning | dg.AssetSelection.assets(module.scores, module.publication, module.performance),
+        "Ingest, compute features, train if there is no champion, predict, audit, publish, evaluate the day whose "
+        "horizon has ended.",
     )
     training = job(
         f"{app.name}_training",

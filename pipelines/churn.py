@@ -17,8 +17,9 @@ _PUBLISHING = dg.AssetSelection.assets(churn.scores, churn.publication)
 NIGHTLY = automation.job(
     "churn_nightly",
     CHURN.name,
-    _ROWS | _LEARNING | _PUBLISHING,
-    "Ingest, check contracts, compute features, train if there is no champion, score, audit, publish.",
+    _ROWS | _LEARNING | _PUBLISHING | dg.AssetSelection.assets(churn.performance),
+    "Ingest, check contracts, compute features, train if there is no champion, score, audit, publish, evaluate the day "
+    "whose horizon has ended.",
 )
 TRAINING = automation.job(
     "churn_training",

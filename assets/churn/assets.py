@@ -18,6 +18,7 @@ from assets.stages import metadata_keys as keys
 from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
+from assets.stages.cutoff_performance import performance_asset
 from assets.stages.publishing_assets import publication_asset, scores_asset
 from assets.stages.training import ChampionRun
 from resources.stack.ports import (
@@ -82,6 +83,11 @@ scores = scores_asset(
 )
 
 publication = publication_asset("churn")
+performance = performance_asset(
+    "churn",
+    lambda settings: churn_training.cutoff_plan(settings.churn),
+    lambda settings: (settings.churn, settings.churn.gate),
+)
 
 
 @dg.asset(

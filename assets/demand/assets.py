@@ -1,10 +1,11 @@
 """Demand: units of each product in the next days. Read top to bottom = the lineage.
 
-orders -> daily features -> training set -> candidate -> gate -> champion -> scores -> publication.
+orders -> daily features -> training set -> candidate -> gate -> champion -> scores -> publication -> performance.
 """
 
 from assets.demand.app import DEMAND
 from assets.stages.cutoff_assets import champion_asset, features_asset
+from assets.stages.cutoff_performance import performance_asset
 from assets.stages.cutoff_training import CutoffPlan
 from assets.stages.feature_days import FeatureTable
 from assets.stages.publishing_assets import publication_asset, scores_asset
@@ -57,3 +58,4 @@ scores = scores_asset(
     description="Units of each product in the next days, with their interval: audited, not yet published.",
 )
 publication = publication_asset("demand")
+performance = performance_asset("demand", cutoff_plan, lambda settings: (settings.demand, settings.demand.gate))

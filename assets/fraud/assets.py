@@ -29,6 +29,7 @@ from assets.stages import skew as served_skew
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.publishing_assets import publication_asset, scores_asset
+from assets.stages.realized_performance import performance_checks
 from assets.stages.training import ChampionRun
 from resources.home import only_one
 from resources.stack.ports import (
@@ -205,13 +206,7 @@ def online_skew(
     ["fraud", "performance"],
     deps=[["shop", "payments"], ["shop", "payment_labels"], ["fraud", "feedback"], ["fraud", "alerts"]],
     kinds={"engine", "lake"},
-    checks=[
-        dg.AssetCheckSpec(
-            fraud_performance.CHECK,
-            asset=["fraud", "performance"],
-            description="Share of the payments whose labels had time to arrive that have one.",
-        )
-    ],
+    checks=performance_checks("fraud"),
 )
 def performance(
     context: dg.AssetExecutionContext,
@@ -227,5 +222,5 @@ def performance(
     day = day_of(context, config, lambda: sink.open().published_days("fraud"))
     stores = (lake.open(), engine.open(), registry.open(), sink.open(), alert_store.open())
     found = fraud_performance.measure(*stores, settings.open().fraud, as_of=day)
-    result = dg.MaterializeResult(metadata=found.metadata(), check_results=[found.check()])
+    result = dg.MaterializeResult(metadata=found.metadata(), check_results=found.checks())
     yield from of_selection(context, [result])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from assets.fraud import scoring as fraud_scoring
 from assets.fraud import training as fraud_training
 from assets.fraud.model import FraudModel
 from assets.stages import metadata_keys as keys
+from assets.stages.realized_performance import Arrived, RealizedDay, accepted_version
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.settings import FraudSettings
 from resources.alert_store.port import AlertStore
@@ -23,6 +25,7 @@ from resources.registry.port import Registry
 from resources.sink.port import Sink
 
 if TYPE_CHECKING:
+    from models.evaluation.realized import Realized
     from models.fraud.performance import Quality
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -30,7 +33,6 @@ if TYPE_CHECKING:
 
 #: One row for each day that was evaluated; evaluated again, it is replaced.
 TABLE, DAY = "fraud_quality", "paid_on"
-CHECK = "labels_arrived"
 _SCHEMA = pa.schema(
     [
         (DAY, pa.date32()),
@@ -55,6 +57,8 @@ class RealizedPerformance:
     """Matured labels of the payments of `day`, and the quality of its scores (None: the day was not scored).
 
     `knew_labels`: the model was trained or evaluated on labels of that day, so that its scores are flattered.
+    `pooled`: the gate's metric over the last days that the model scored, as many as a hold-out has; None: it knew
+    labels of them, or they have too few frauds.
     """
 
     day: date
@@ -63,6 +67,7 @@ class RealizedPerformance:
     model_version: str
     knew_labels: bool
     min_labelled_share: float
+    pooled: Realized | None = None
 
     def metadata(self) -> dict[str, Any]:
         """Return the metadata shown in Dagster: numbers that plot, and the context needed to read them."""
@@ -78,22 +83,21 @@ class RealizedPerformance:
             keys.SCORED: self.scores.payments,
             keys.MODEL_VERSION: self.model_version,
         }
+        if self.pooled and self.pooled.promise:
+            shown[keys.PROMISED] = round(self.pooled.promise.value, 6)
         note = {keys.NOTE: "the model was trained on labels of this day: it looks better than it is"}
         return shown | note if self.knew_labels else shown
 
-    def check(self) -> dg.AssetCheckResult:
-        """Warns when too few labels came: the next training and evaluation would see too few."""
-        share = self.known.labelled_share
+    def checks(self) -> list[dg.AssetCheckResult]:
+        """Return the checks of quality and of arrival: too few labels, and the next training would see too few."""
+        share, pooled = self.known.labelled_share, self.pooled
         says = "no payments on that day"
         if share is not None:
             says = f"{self.known.labelled:,} of {self.known.payments:,} payments of {self.day} have a label"
-        return dg.AssetCheckResult(
-            check_name=CHECK,
-            passed=share is None or share >= self.min_labelled_share,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=says,
-            metadata={keys.LABELLED_SHARE: share or 0.0, keys.LIMIT: self.min_labelled_share},
-        )
+        arrived = Arrived(share, says, self.min_labelled_share)
+        unmeasured = "the model knew labels of that day" if self.knew_labels else "too few frauds, or no scores"
+        measured = (pooled,) if pooled else ()
+        return RealizedDay(self.day, self.model_version, arrived, measured, "" if pooled else unmeasured).checks()
 
 
 def measure(
@@ -114,18 +118,49 @@ def _measure(
     from models.fraud.performance import labels_known, matured_quality
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)
-    labels = fraud_training.labels(lake, engine, day, as_of).select(["transaction_id", "is_fraud"])
+    pooled_days = [day - timedelta(days=n) for n in range(settings.holdout_days)]
+    labels = fraud_training.labels(lake, engine, pooled_days[-1], as_of).select(["transaction_id", "is_fraud"])
     known = labels_known(_with_labels(_payments(lake, day, as_of), labels)["is_fraud"])
     scored = fraud_scoring.published_scores(sink, day)
     if not scored.num_rows:
-        return RealizedPerformance(day, known, None, "", False, settings.min_labelled_share)
+        return RealizedPerformance(day, known, None, "", False, settings.performance.min_labelled_share)
     alerted = {alert.entity_id for alert in store.find(fraud_training.APP, day, day)}
     quality = matured_quality(_with_labels(scored, labels), alerted, per_day=settings.alerts_per_day)
     version = str(scored["model_version"][0])
-    knew = FraudModel(registry, version).knew_labels_of(day, label_days=LABEL_DELAY_DAYS)
-    found = RealizedPerformance(day, known, quality, version, knew, settings.min_labelled_share)
+    model = FraudModel(registry, version)
+    unseen = [one for one in pooled_days if not model.knew_labels_of(one, label_days=LABEL_DELAY_DAYS)]
+    pooled = _pooled(sink, registry, labels, unseen, settings) if day in unseen else None
+    found = RealizedPerformance(
+        day, known, quality, version, day not in unseen, settings.performance.min_labelled_share, pooled
+    )
     lake.replace(TABLE, _row(found, quality, as_of), by=DAY, first=day, last=day)
     return found
+
+
+def _pooled(
+    sink: Sink, registry: Registry, labels: pa.Table, days: Sequence[date], settings: FraudSettings
+) -> Realized | None:
+    """Return the gate's metric over these days, newest first, as far as the model of the first one scored them."""
+    from models.evaluation.realized import realized
+    from models.tasks.named import task_of
+
+    publication = sink.published(fraud_training.APP, days[0])
+    assert publication is not None  # noqa: S101 - for the type checker: the day was scored
+    scored = [fraud_scoring.published_scores(sink, day) for day in days]
+    by_model = pc.field("model_package") == publication.model_package
+    rows = pa.concat_tables(scored).filter(by_model).select(["transaction_id", "customer_id", "score"])
+    known = rows.join(labels, "transaction_id", join_type="inner").sort_by("transaction_id")
+    known = known.filter(pc.field("is_fraud").is_valid())
+    task = task_of("binary")
+    metric = task.metric(settings.gate.metric)
+    return realized(
+        metric,
+        known["is_fraud"].to_numpy().astype(task.label_type),
+        known["score"].to_numpy().astype(float),
+        pc.dictionary_encode(known["customer_id"].combine_chunks()).indices.to_numpy(),
+        accepted_version(registry, publication).promises.get(metric.name),
+        max_drop=settings.performance.max_drop,
+    )
 
 
 def _payments(lake: Lake, day: date, as_of: date) -> pa.Table:

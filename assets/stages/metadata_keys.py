@@ -118,6 +118,9 @@ ADDED: Final = "added"
 BUDGET: Final = "budget"
 PAID_ON: Final = "paid_on"
 LABELLED_SHARE: Final = "labelled_share"
+COVERAGE: Final = "coverage"
+PROMISED: Final = "promised"
+SCORED_DAY: Final = "scored_day"
 FRAUDS: Final = "frauds"
 
 #: Tickets.

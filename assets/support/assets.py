@@ -13,6 +13,7 @@ from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.composition_training import ComposedChampionRun
 from assets.stages.publishing_assets import composed_scores_asset, publication_asset
+from assets.stages.realized_performance import performance_checks
 from assets.stages.scoring_task import ScoringTask
 from assets.support import shares
 from models.settings import Settings
@@ -129,12 +130,13 @@ publication = publication_asset("support")
     deps=[["support", "publication"], ["shop", "ticket_labels"]],
     kinds={"lake"},
     checks=[
+        *performance_checks("support"),
         dg.AssetCheckSpec(
             shares.CHECK,
             asset=["support", "performance"],
             description="Shares of tickets that were escalated, out of scope and handed to a person, against those of "
             "the hold-out of the version that triaged the day.",
-        )
+        ),
     ],
 )
 def performance(
@@ -149,10 +151,12 @@ def performance(
 
     By the newest label of each ticket: agents' corrections count. One row per day in the lake table support_quality.
     """
-    from assets.support.performance import measure
+    from assets.support.performance import measure, realized_day
 
     day, own = day_of(context, config, lambda: sink.open().published_days("support")), settings.open().support
-    check = shares.checked(shares.drifts(sink.open(), registry.open(), own, day))
-    found = measure(lake.open(), sink.open(), own, day) if context.selected_asset_keys else None
-    metadata = found.metadata() if found else {}
-    yield from of_selection(context, [dg.MaterializeResult(metadata=metadata, check_results=[check])])
+    stores = lake.open(), sink.open(), registry.open()
+    found = measure(*stores[:2], own, day)
+    realized = realized_day(stores[0], stores[2], own, found)
+    checks = [*realized.checks(), shares.checked(shares.drifts(*stores[1:], own, day))]
+    metadata = {**realized.metadata(), **found.metadata()}
+    yield from of_selection(context, [dg.MaterializeResult(metadata=metadata, check_results=checks)])

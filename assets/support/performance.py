@@ -10,11 +10,14 @@ from typing import Any
 import pyarrow as pa
 
 from assets.stages import metadata_keys as keys
+from assets.stages.realized_performance import Arrived, RealizedDay, nothing_measured
 from assets.support.app import SUPPORT
 from assets.support.learning import newest_labels
+from models.evaluation.realized import realized_share
 from models.settings import SupportSettings
 from models.text.out_of_scope import OUT_OF_SCOPE
 from resources.lake.port import Lake
+from resources.registry.port import Registry
 from resources.sink.port import Sink
 
 # pyright: basic
@@ -94,6 +97,38 @@ def measure(lake: Lake, sink: Sink, settings: SupportSettings, as_of: date) -> Q
     for lost in lake.repair(TABLE):
         _measured(lake, sink, lost, lost + delay)
     return _measured(lake, sink, as_of - delay, as_of)
+
+
+def realized_day(lake: Lake, registry: Registry, settings: SupportSettings, found: Quality) -> RealizedDay:
+    """Return the accuracy of the version that read the day's tickets, over the last days whose labels have arrived."""
+    limits = settings.performance
+    if not found.model_version:
+        return nothing_measured(found.day, f"nothing of {found.day} is published")
+    days = _last_days(lake, found.day, settings.share_days)
+    week = [row for row in days if row[DAY] > found.day - timedelta(days=settings.label_delay_days)]
+    tickets, labelled = (sum(row[name] for row in week) for name in ("tickets", "labelled"))
+    says = f"{labelled:,} of the {tickets:,} tickets of the {len(week)} days until {found.day} have a label"
+    arrived = Arrived(labelled / tickets if tickets else None, says, limits.min_labelled_share)
+    own = [row for row in days if row["model_version"] == found.model_version and row["labelled"]]
+    right, known = sum(row["labelled"] * row["accuracy"] for row in own), sum(row["labelled"] for row in own)
+    promised = _promised(registry, found.model_version)
+    one = realized_share("accuracy", "accuracy of the intent", right, known, promised, max_drop=limits.max_drop)
+    unmeasured = "" if one else f"too few labelled tickets by version {found.model_version}: {known}"
+    return RealizedDay(found.day, found.model_version, arrived, (one,) if one else (), unmeasured)
+
+
+def _last_days(lake: Lake, day: date, days: int) -> list[dict[str, Any]]:
+    if not lake.exists(TABLE):
+        return []
+    return lake.scan(TABLE, first=day - timedelta(days=days - 1), last=day).to_table().to_pylist()
+
+
+def _promised(registry: Registry, version: str) -> tuple[float, float] | None:
+    """Return the accuracy on the version's hold-out, and the number of tickets there."""
+    metrics = next((one.metrics for one in registry.versions(SUPPORT.name) if one.version == version), {})
+    if not {"accuracy", "holdout_tickets"} <= metrics.keys():
+        return None
+    return metrics["accuracy"], metrics["holdout_tickets"]
 
 
 def _measured(lake: Lake, sink: Sink, day: date, as_of: date) -> Quality:

@@ -41,3 +41,21 @@ class SkewConfig(BaseModel):
     examples_per_feature: int = Field(
         default=100, ge=0, description="Differing values of each feature kept in the lake, to look into."
     )
+
+
+class PerformanceConfig(BaseModel):
+    """Limits of the comparison of published scores with outcomes, once those are known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_drop: float = Field(
+        default=0.02,
+        ge=0,
+        description="Quality by which the upper end of the realized one may lie below the one that the gate accepted.",
+    )
+    min_labelled_share: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="Share of the expected outcomes that must have arrived when it is time; warns below.",
+    )

@@ -63,10 +63,11 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
         if f"shop/{table}" in found
     ]
     for key, name, write in _SECTIONS:
-        if key in found:
-            lines.append((name, write(found[key])))
+        if key in found and (text := write(found[key])):
+            lines.append((name, text))
     for key, name, write in _GENERAL:
-        lines += [(name, write(found[f"{app}/{key}"])) for app in _APPS - _TOLD_ONE_BY_ONE if f"{app}/{key}" in found]
+        of_apps = (found[f"{app}/{key}"] for app in sorted(_APPS - _TOLD_ONE_BY_ONE) if f"{app}/{key}" in found)
+        lines += [(name, text) for shown in of_apps if (text := write(shown))]
     verdicts = _last_verdicts(found)
     lines += verdicts.values()
     if by_hand := _by_hand(app_of_job(outcome.job), stack):
@@ -196,6 +197,29 @@ def _drift(found: dict[str, Any]) -> str:
     return f"{largest}; {found[keys.NOT_COMPARED]}" if keys.NOT_COMPARED in found else largest
 
 
+def _estimated(found: dict[str, Any]) -> str:
+    """Return the quality that the probabilities promise (CBPE); empty where it is not estimated."""
+    shown = [
+        f"{words} {found[name]:.3f} [{found[f'{name}_low']:.3f}, {found[f'{name}_high']:.3f}]"
+        for metric, words in {**_METRICS, "precision": "precision of those acted on"}.items()
+        if (name := f"estimated_{metric}") in found
+    ]
+    return f"{', '.join(shown)}: promised by the probabilities, no outcome is known yet" if shown else ""
+
+
+def _realized(found: dict[str, Any]) -> str:
+    """Return the realized quality of the day whose horizon has ended."""
+    metric = next((name for name in found if f"{name}_low" in found), None)
+    if metric is None:
+        return f"none yet: {found[keys.NOTE]}"
+    measured = f"{_METRICS.get(metric, metric)} {found[metric]:.3f} [{found[f'{metric}_low']:.3f}, "
+    measured += f"{found[f'{metric}_high']:.3f}]"
+    promised = f"; the gate accepted {found[f'{metric}_promised']:.3f}" if f"{metric}_promised" in found else ""
+    coverage = f"; {found[keys.COVERAGE]:.1%} inside of their interval" if keys.COVERAGE in found else ""
+    note = f"; {found[keys.NOTE]}" if keys.NOTE in found else ""
+    return f"{found[keys.SCORED_DAY]}, version {found[keys.MODEL_VERSION]}: {measured}{promised}{coverage}{note}"
+
+
 def _published(found: dict[str, Any]) -> Text:
     return Text.assemble(literal(found[keys.VERDICT], "bold"), f", digest {found[keys.DIGEST][:12]}")
 
@@ -311,13 +335,16 @@ _SECTIONS = (
     ("churn/champion", "champion", _champion),
     ("churn/scores", "scores", _scores),
     ("churn/scores", "drift", _drift),
+    ("churn/scores", "estimate", _estimated),
     ("churn/publication", "published", _published),
+    ("churn/performance", "outcomes", _realized),
     ("churn/online_features", "online", _online),
     ("churn/served_features", "served", _served),
     ("fraud/training_set", "training", _payments),
     ("fraud/candidate", "candidate", _candidate),
     ("fraud/champion", "champion", _champion),
     ("fraud/scores", "scores", _payments_scored),
+    ("fraud/scores", "estimate", _estimated),
     ("fraud/publication", "published", _published),
     ("fraud/alerts", "alerts", _alerts),
     ("fraud/online_skew", "stream", _streamed),
@@ -353,5 +380,7 @@ _GENERAL = (
     ("champion", "champion", _champion),
     ("scores", "scores", _rows_scored),
     ("scores", "drift", _drift),
+    ("scores", "estimate", _estimated),
     ("publication", "published", _published),
+    ("performance", "outcomes", _realized),
 )

@@ -1,0 +1,213 @@
+"""Realized quality of applications that learn at past cut-offs: predictions whose horizon has ended.
+
+The predictions of a day are compared with what was ordered in the days after it, as far as it was delivered by the day
+of the run: by the same rule that labels the rows of a hold-out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stages import metadata_keys as keys
+from assets.stages.cutoff_training import CutoffPlan
+from assets.stages.realized_performance import Accepted, Arrived, RealizedDay, accepted_version, nothing_measured
+from models.gates.config import GateConfig
+from models.publishing import Publication
+from models.settings import CutoffSettings
+from resources.engine.port import Engine
+from resources.lake.port import Lake
+from resources.registry.port import Registry
+from resources.sink.port import DamagedScores, Sink
+
+if TYPE_CHECKING:
+    from models.evaluation.realized import Realized
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
+
+#: Partition column of the table `<app>_quality`, which has a row per metric of each day that was measured.
+DAY = "scored_on"
+_SCHEMA = pa.schema(
+    [
+        (DAY, pa.date32()),
+        ("judged_on", pa.date32()),
+        ("model_version", pa.string()),
+        ("metric", pa.string()),
+        ("rows", pa.int64()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("promised", pa.float64()),
+        ("kept", pa.bool_()),
+        ("labelled_share", pa.float64()),
+    ]
+)
+#: Weeks before the horizon whose rows say how many a day usually has.
+_WEEKS_BEFORE = timedelta(weeks=9)
+#: Columns of a prediction interval.
+_INTERVAL = ("lower", "upper")
+
+
+def quality_table(app: str) -> str:
+    """Return the lake table of an application's realized quality."""
+    return f"{app}_quality"
+
+
+@dataclass(frozen=True)
+class PerformanceRun:
+    """Stores of a profile, and what an application promises about its predictions.
+
+    Attributes:
+        lake: holds orders and the table of realized quality.
+        engine: counts outcomes.
+        registry: knows what the gate accepted.
+        sink: holds published predictions.
+        plan: says how outcomes are counted.
+        settings: horizon and limits.
+        gate: names the metric.
+    """
+
+    lake: Lake
+    engine: Engine
+    registry: Registry
+    sink: Sink
+    plan: CutoffPlan
+    settings: CutoffSettings
+    gate: GateConfig
+
+    def measure(self, as_of: date) -> RealizedDay:
+        """Measure the day whose horizon ended with `as_of`; write its rows to the lake if it was published.
+
+        Rows of other days that the lake lost are written again.
+        """
+        table = quality_table(self.plan.app.name)
+        for lost in self.lake.repair(table):
+            again = lost + timedelta(days=self.settings.horizon_days)
+            _store(self.lake, table, self._measured(again), again)
+        found = self._measured(as_of)
+        _store(self.lake, table, found, as_of)
+        return found
+
+    def _measured(self, as_of: date) -> RealizedDay:
+        day, limits = as_of - timedelta(days=self.settings.horizon_days), self.settings.performance
+        try:
+            publication = self.sink.published(self.plan.app.name, day)
+            rows = self._with_outcomes(publication, as_of) if publication else None
+        except DamagedScores as error:
+            return nothing_measured(day, f"the predictions of {day} cannot be read: {error.what}")
+        if publication is None or rows is None:
+            return nothing_measured(day, f"nothing was published for {day}, whose horizon ends now")
+        arrived = _arrived(self.lake, day, as_of, limits.min_labelled_share)
+        if not rows.num_rows:
+            return RealizedDay(day, publication.model_version, arrived, unmeasured=f"no row of {day} is published")
+        accepted = accepted_version(self.registry, publication)
+        one = self._realized(rows, accepted)
+        label, score = self.plan.label, self.plan.app.contract.score
+        means = {"mean_outcome": _mean(rows[label]), "mean_prediction": _mean(rows[score])}
+        return RealizedDay(
+            day,
+            publication.model_version,
+            arrived,
+            (one,) if one else (),
+            "" if one else f"too few outcomes of {day} to measure {self.gate.metric}",
+            {**means, **_coverage(rows, label)},
+            knew=accepted.as_of is not None and accepted.as_of > day,
+        )
+
+    def _realized(self, rows: pa.Table, accepted: Accepted) -> Realized | None:
+        from models.evaluation.realized import realized
+        from models.tasks.named import task_of
+
+        task = task_of(self.plan.kind)
+        metric = task.metric(self.gate.metric)
+        return realized(
+            metric,
+            rows[self.plan.label].to_numpy().astype(task.label_type),
+            rows[self.plan.app.contract.score].to_numpy().astype(float),
+            np.arange(rows.num_rows),
+            accepted.promises.get(metric.name),
+            max_drop=self.settings.performance.max_drop,
+        )
+
+    def _with_outcomes(self, publication: Publication, as_of: date) -> pa.Table:
+        """Return the published rows with the column `plan.label`, ascending by entity: one row each."""
+        from models.features.cutoffs import cutoff_moment
+
+        plan, horizon_days = self.plan, self.settings.horizon_days
+        rows = pa.Table.from_batches(self.sink.published_rows(publication), plan.app.contract.schema)
+        payload = [name for name in (plan.entity, plan.app.contract.score, *_INTERVAL) if name in rows.column_names]
+        moment = pa.scalar(cutoff_moment(publication.day), pa.timestamp("us", "UTC"))
+        entities = rows.select([plan.entity]).append_column("event_timestamp", pa.repeat(moment, rows.num_rows))
+        tables = {
+            "orders": self.lake.refer("orders", first=publication.day, last=as_of),
+            "entities": entities,
+        }
+        found = self.engine.query(plan.labels, tables, horizon_days=horizon_days, as_of=as_of).read_all()
+        outcomes = found.select([plan.entity, plan.label])
+        return rows.select(payload).join(outcomes, plan.entity, join_type="inner").sort_by(plan.entity)
+
+
+def _mean(column: pa.ChunkedArray) -> float:
+    return float(pc.mean(column).as_py())
+
+
+def _coverage(rows: pa.Table, label: str) -> dict[str, float]:
+    """Share of the outcomes inside of their interval, where there are intervals."""
+    lower, upper = _INTERVAL
+    if lower not in rows.column_names:
+        return {}
+    inside = pc.and_(pc.greater_equal(rows[label], rows[lower]), pc.less_equal(rows[label], rows[upper]))
+    return {keys.COVERAGE: _mean(inside.cast(pa.float64()))}
+
+
+def _arrived(lake: Lake, day: date, as_of: date, limit: float) -> Arrived:
+    """Return the share of the horizon's days on which orders were placed, where that weekday usually has some."""
+    from models.evaluation.realized import undelivered_days
+
+    first, days = day + timedelta(days=1), (as_of - day).days
+    missing = undelivered_days(_orders_by_day(lake, first - _WEEKS_BEFORE, as_of), first, as_of)
+    says = f"orders of {days - len(missing)} of the {days} days after {day} have arrived"
+    if missing:
+        named = ", ".join(one.isoformat() for one in missing[:3]) + (", ..." if len(missing) > 3 else "")
+        says += f"; hardly any are of {named}"
+    return Arrived(1 - len(missing) / days, says, limit)
+
+
+def _orders_by_day(lake: Lake, first: date, last: date) -> dict[date, int]:
+    """Count order lines by the day on which they were placed: late ones are there once they have come."""
+    placed = lake.scan("orders", first=first, last=last).to_table(columns=["ordered_at"])["ordered_at"]
+    counted = pc.value_counts(placed.cast(pa.date32()))
+    found = Counter(dict(zip(counted.field("values").to_pylist(), counted.field("counts").to_pylist(), strict=True)))
+    return {day: rows for day, rows in found.items() if first <= day <= last}
+
+
+def _store(lake: Lake, table: str, found: RealizedDay, as_of: date) -> None:
+    if not found.measured:
+        return
+    common = {
+        DAY: found.day,
+        "judged_on": as_of,
+        "model_version": found.model_version,
+        "labelled_share": found.arrived.share,
+    }
+    rows = [
+        {
+            **common,
+            "metric": one.metric,
+            "rows": one.rows,
+            "value": one.value,
+            "low": one.low,
+            "high": one.high,
+            "promised": one.promise.value if one.promise else None,
+            "kept": one.is_kept,
+        }
+        for one in found.measured
+    ]
+    lake.replace(table, pa.Table.from_pylist(rows, _SCHEMA), by=DAY, first=found.day, last=found.day)
