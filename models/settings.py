@@ -13,6 +13,7 @@ from models.ingestion import IngestionConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
+from models.watch.config import WatchConfig
 
 
 class TrainerSettings(BaseModel):
@@ -223,6 +224,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     ingestion: IngestionConfig = IngestionConfig()
+    watch: WatchConfig = WatchConfig()
     churn: ChurnSettings = ChurnSettings()
     fraud: FraudSettings = FraudSettings()
     demand: DemandSettings = DemandSettings()

@@ -14,6 +14,7 @@ from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_se
 from assets.stages.dependants import Dependants
 from assets.stages.ingestion.completeness_log import complete_days, quarantine_of
 from assets.stages.ingestion.run import Filling, Ingested, ingest, ingested_before
+from assets.stages.watch import checks as watch
 from models.contracts import DELIVERED_ON, Column, Contract
 from models.ingestion import IngestionConfig
 from models.settings import Settings
@@ -58,7 +59,8 @@ def contracted_table(
                 asset=key,
                 blocking=True,
                 description="Share of delivered rows that break the contract; too large a share stops the run.",
-            )
+            ),
+            *watch.specs(key),
         ],
     )
     def table(
@@ -70,9 +72,9 @@ def contracted_table(
         dependants: dg.ResourceParam[Dependants],
     ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
         if context.selected_asset_keys:
-            results = _ingested(context, contract.table, source, lake, settings.open(), config, dependants)
+            results = _ingested(context, contract, source, lake, settings.open(), config, dependants)
         else:
-            results = _rechecked(context, contract.table, lake, settings.open(), config, dependants)
+            results = _rechecked(context, contract, lake, settings.open(), config, dependants)
         yield from of_selection(context, results)
 
     return table
@@ -80,46 +82,53 @@ def contracted_table(
 
 def _ingested(
     context: dg.AssetExecutionContext,
-    table: str,
+    contract: Contract,
     source: SourceResource,
     lake: LakeResource,
     settings: Settings,
     run_config: IngestConfig,
     dependants: Dependants,
 ) -> Iterator[dg.MaterializeResult]:
-    """Ingest the run's day into `table`; yield the result with its check.
+    """Ingest the run's day into the table, watch it, and yield the result with its checks.
 
     Raises:
-        TesseraError: too many rows are in quarantine.
+        TesseraError: too many rows are in quarantine, or the day is unlike those before it.
     """
+    table, stored = contract.table, lake.open()
     history_days = dependants.history_days(table, settings)
     config = settings.ingestion.model_copy(update={"history_days": history_days})
     day = date.fromisoformat(context.partition_key)
     filling = Filling(source.settings(), run_config.reingest, dependants.tables(table))
-    report = ingest(table, source.open(), lake.open(), day, config, context.run.run_id, filling)
+    report = ingest(table, source.open(), stored, day, config, context.run.run_id, filling)
     context.log.info(_sentence(report))
-    metadata = ingestion_metadata(report)
-    yield from _or_stop(dg.MaterializeResult(metadata=metadata, check_results=[_check(report, config)]), table, config)
+    checks = [_check(report, config), *watch.watched(stored, contract, day, settings.watch)]
+    result = dg.MaterializeResult(metadata=ingestion_metadata(report), check_results=checks)
+    yield from _or_stop(result, table, config, day)
 
 
 def _rechecked(
     context: dg.AssetExecutionContext,
-    table: str,
+    contract: Contract,
     lake: LakeResource,
     settings: Settings,
     run_config: IngestConfig,
     dependants: Dependants,
 ) -> Iterator[dg.MaterializeResult]:
-    """Yield the check of what the lake holds of a day that was ingested; nothing is read from the source."""
+    """Yield the checks of what the lake holds of a day that was ingested; nothing is read from the source."""
+    table = contract.table
     config = settings.ingestion.model_copy(update={"history_days": dependants.history_days(table, settings)})
     stored = lake.open()
     day = day_of(context, run_config, lambda: sorted(complete_days(stored, table)))
     report = ingested_before(table, stored, day, config)
-    yield from _or_stop(dg.MaterializeResult(check_results=[_check(report, config)]), table, config)
+    checks = [_check(report, config), *watch.watched(stored, contract, day, settings.watch)]
+    yield from _or_stop(dg.MaterializeResult(check_results=checks), table, config, day)
 
 
-def _or_stop(result: dg.MaterializeResult, table: str, config: IngestionConfig) -> Iterator[dg.MaterializeResult]:
-    return or_stop(
+def _or_stop(
+    result: dg.MaterializeResult, table: str, config: IngestionConfig, day: date
+) -> Iterator[dg.MaterializeResult]:
+    """Yield the result, and end the step if a blocking check failed."""
+    yield from or_stop(
         result,
         f"shop/{table}",
         QUARANTINED_SHARE,
@@ -127,6 +136,7 @@ def _or_stop(result: dg.MaterializeResult, table: str, config: IngestionConfig) 
         todo=f"Look at them: `tessera quarantine {table}`. Correct the source, or raise "
         "settings.ingestion.max_quarantined_share in stack.yaml.",
     )
+    watch.stop_for_anomalies(result, table, day)
 
 
 def ingestion_metadata(report: Ingested) -> dict[str, Any]:

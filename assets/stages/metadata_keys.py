@@ -48,6 +48,16 @@ FILES_NOT_READ: Final = "files_not_read"
 NOTES: Final = "notes"
 LABELS: Final = "labels"
 
+#: The watch over contracted tables.
+FINDINGS: Final = "findings"
+FINDINGS_TABLE: Final = "findings_table"
+MEASURES: Final = "measures"
+HISTORY_DAYS: Final = "history_days"
+PROFILES: Final = "profiles"
+ACCEPTED: Final = "accepted"
+DAYS_WITHOUT_ROWS: Final = "days_without_rows"
+USUAL_GAP_DAYS: Final = "usual_gap_days"
+
 #: Features and training sets.
 FEATURES: Final = "features"
 LAKE_VERSION: Final = "lake_version"

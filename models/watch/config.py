@@ -24,7 +24,7 @@ class Period(BaseModel):
 
     first: date = Field(description="First day, UTC.")
     last: date = Field(description="Last day, UTC.")
-    why: str = Field(default="", description="What happens then, e.g. `summer sale`; shown with findings.")
+    why: str = Field(default="", description="Event of these days, e.g. `summer sale`; shown with findings.")
 
     @model_validator(mode="after")
     def _is_in_order(self) -> Self:
@@ -55,8 +55,24 @@ class CheckModes(BaseModel):
     timestamps: Mode = Field(default="block", description="Rows that happened long before the day of their delivery.")
     swaps: Mode = Field(default="block", description="Columns that hold what usually stands in another one.")
     history: Mode = Field(
-        default="warn", description="A home too young to be assessed (a note), and blocked days before."
+        default="note", description="A home too young to be assessed: a note says so until `min_days` are held."
     )
+
+    def of(self, check: CheckName) -> Mode:
+        """Return the mode of a check."""
+        modes: Mapping[CheckName, Mode] = {
+            "volume": self.volume,
+            "identity": self.identity,
+            "nulls": self.nulls,
+            "values": self.values,
+            "hours": self.hours,
+            "categories": self.categories,
+            "duplicates": self.duplicates,
+            "timestamps": self.timestamps,
+            "swaps": self.swaps,
+            "history": self.history,
+        }
+        return modes[check]
 
 
 class WatchConfig(BaseModel):
@@ -99,5 +115,4 @@ class WatchConfig(BaseModel):
 
     def mode(self, table: str, check: CheckName) -> Mode:
         """Return the most that a check may do to a table."""
-        mode: Mode = self.tables.get(table, {}).get(check) or getattr(self.checks, check)
-        return mode
+        return self.tables.get(table, {}).get(check) or self.checks.of(check)

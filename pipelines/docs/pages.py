@@ -113,6 +113,9 @@ def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
     for name, field in model.model_fields.items():
         if _is_model(field.annotation):
             yield from _models(f"{place}.{name}".strip("."), field.annotation)  # pyright: ignore[reportArgumentType]
+        for one in get_args(field.annotation):
+            if _is_model(one) and any(inner.description for inner in one.model_fields.values()):
+                yield f"{place}.{name}: [{{...}}]", one
 
 
 def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar, cast, get_args
 
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
@@ -311,7 +311,8 @@ def _described(section: str, field: FieldInfo) -> str:
     """Description of a section of the settings: Dagster shows one text for a mapping, so it lists its settings."""
     lines = [f"settings.{section}; what is left out stays."]
     for name, setting in cast(type[BaseModel], field.annotation).model_fields.items():
-        lines += _block(setting, f"{name}.") or [f"- {name}: {setting.description}"]
+        of_list = [f"- {name}: {setting.description}"] if setting.description else []
+        lines += [*of_list, *_block(setting, f"{name}.")]
     return "\n".join(lines)
 
 
@@ -322,13 +323,12 @@ def _about(field: FieldInfo) -> str | None:
 
 
 def _block(field: FieldInfo, prefix: str = "") -> list[str]:
-    """List the settings of a block with their descriptions; nothing of any other setting."""
-    inner = field.annotation
-    if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-        return []
+    """List the settings of a block, or of each block of a list, with their descriptions; else nothing."""
     lines: list[str] = []
-    for name, about in inner.model_fields.items():
-        lines += _block(about, f"{prefix}{name}.") or [f"- {prefix}{name}: {about.description}"]
+    for inner in (field.annotation, *get_args(field.annotation)):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            for name, about in inner.model_fields.items():
+                lines += _block(about, f"{prefix}{name}.") or [f"- {prefix}{name}: {about.description}"]
     return lines
 
 

@@ -1,0 +1,77 @@
+"""Shares of categories and forms of ids in the days of a table. Imports polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from models.contracts import DELIVERED_ON
+from models.watch.columns import Roles
+
+#: Values of a column that a profile names; the others are counted together.
+_MOST_VALUES, _MOST_FORMS = 40, 6
+#: Characters of a value that are kept.
+_CHARACTERS = 60
+#: Rows of a day whose ids are read for their form.
+_SAMPLED_ROWS = 2_048
+#: In place of a value that names a person: profiles hold no ids of persons.
+AN_ID, OTHERS = "(an id)", "(others)"
+#: Share of a day below which a form counts among the others.
+_FORM_SHARE = 0.02
+
+Shares = Iterator[tuple[str, str, str, pl.DataFrame]]
+
+
+def category_shares(rows: pl.DataFrame, roles: Roles, private: pl.Series) -> Shares:
+    """Yield measure, column, category and its share by day (`delivered_on`, `value`, `n`).
+
+    Args:
+        rows: of the days.
+        roles: of their columns.
+        private: ids of persons; none of them is named.
+    """
+    for column in roles.categories:
+        counted = rows.group_by(DELIVERED_ON, pl.col(column).alias("category")).len().drop_nulls()
+        for category, shares in _shares(counted, _named(counted, private, _MOST_VALUES)):
+            yield "category", column, category, shares
+
+
+def forms(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[str, str, pl.DataFrame]]:
+    """Yield column, form and its share by day, of ids that are texts: `a9` is letters, then digits."""
+    texts = [name for name in (roles.key, *roles.ids) if rows.schema[name] == pl.String]
+    every = pl.max_horizontal(pl.len().over(DELIVERED_ON) // _SAMPLED_ROWS, 1)
+    sampled = rows.filter(pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0)
+    for column in texts:
+        counted = sampled.group_by(DELIVERED_ON, _form(pl.col(column)).alias("category")).len().drop_nulls()
+        share = pl.col("len") / pl.col("len").sum().over(DELIVERED_ON)
+        common = counted.filter(share >= _FORM_SHARE).group_by("category").agg(pl.col("len").sum())
+        listed = common.sort("len", "category", descending=[True, False])["category"].head(_MOST_FORMS * 4)
+        for category, shares in _shares(counted, {name: name for name in listed}):
+            yield column, category, shares
+
+
+def _form(text: pl.Expr) -> pl.Expr:
+    """Return the form of an id: runs of capitals, small letters and digits as one sign each."""
+    short = text.str.slice(0, _CHARACTERS)
+    classes = {r"[A-Z]+": "A", r"[a-z]+": "a", r"[0-9]+": "9", r"\s": " ", r"[^Aa9 \-_./@:|#,;+]+": "?"}
+    for pattern, sign in classes.items():
+        short = short.str.replace_all(pattern, sign)
+    return short
+
+
+def _named(counted: pl.DataFrame, private: pl.Series, most: int) -> dict[str, str]:
+    """Return the most frequent values of any of the days, and the name that each has in profiles."""
+    ordered = counted.group_by("category").agg(pl.col("len").sum()).sort("len", "category", descending=[True, False])
+    values = ordered["category"].head(most)
+    persons = set(values.filter(values.is_in(private.implode())).to_list())
+    return {value: AN_ID if value in persons else value[:_CHARACTERS] for value in values.to_list()}
+
+
+def _shares(counted: pl.DataFrame, names: dict[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:
+    of_day = counted.group_by(DELIVERED_ON).agg(pl.col("len").sum().alias("n"))
+    named = counted.with_columns(pl.col("category").replace_strict(names, default=OTHERS, return_dtype=pl.String))
+    summed = named.group_by(DELIVERED_ON, "category").agg(pl.col("len").sum()).join(of_day, on=DELIVERED_ON)
+    valued = summed.with_columns(value=pl.col("len") / pl.col("n"))
+    for (category,), shares in valued.group_by("category", maintain_order=True):
+        yield str(category), shares

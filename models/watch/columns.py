@@ -1,0 +1,86 @@
+"""Roles of a contract's columns in a profile: ids, numbers, categories, texts, the time of the event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.contracts import CONTRACTS, DELIVERED_ON, Column, Contract
+
+#: A string that may be longer than this is a text, not a category.
+_CATEGORY_CHARACTERS = 120
+#: Id column -> the register that lists its ids.
+REGISTERS = {contract.key: contract.table for contract in CONTRACTS.values() if contract.is_register}
+_NUMBERS = ("int32", "int64", "float64")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of the columns of a table, by what is measured of them.
+
+    Attributes:
+        key: names the row, or the thing that successive rows are about.
+        ids: other columns that name something.
+        numbers: amounts and counts.
+        floats: those numbers that can have a fraction.
+        flags: true or false.
+        categories: strings with few different values.
+        texts: strings that are read by people, or say who somebody is.
+        nullable: may be missing.
+        event: time of the event, if rows have one with hours.
+        event_day: time of the event, also where it is only a day.
+        versions: further columns of a composite key.
+    """
+
+    key: str
+    ids: tuple[str, ...]
+    numbers: tuple[str, ...]
+    floats: tuple[str, ...]
+    flags: tuple[str, ...]
+    categories: tuple[str, ...]
+    texts: tuple[str, ...]
+    nullable: tuple[str, ...]
+    event: str | None
+    event_day: str | None
+    versions: tuple[str, ...]
+
+    @property
+    def short(self) -> tuple[str, ...]:
+        """Columns that are compared between days; texts are not."""
+        named = (self.key, *self.ids, *self.numbers, *self.flags, *self.categories)
+        event = (self.event_day,) if self.event_day else ()
+        return (*dict.fromkeys((*named, *event)), DELIVERED_ON)
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Columns that say what a row states, without the numbering of rows: equal ones are copies."""
+        key = (self.key,) if self.versions else ()
+        things = [name for name in self.ids if name in REGISTERS]
+        named = (*key, *things, *self.numbers, *self.flags, *self.categories)
+        return tuple(name for name in named if name not in self.versions)
+
+
+def roles_of(contract: Contract) -> Roles:
+    """Return the roles of the columns of a contract."""
+    columns = {column.name: column for column in contract.columns}
+    ids = [name for name, column in columns.items() if column.is_id and name != contract.key]
+    numbers = [name for name, column in columns.items() if column.type in _NUMBERS and not column.is_id]
+    strings = [column for column in columns.values() if column.type == "string" and not column.is_id]
+    texts = [column.name for column in strings if _is_text(column)]
+    event = contract.event
+    return Roles(
+        key=contract.key,
+        ids=tuple(ids),
+        numbers=tuple(numbers),
+        floats=tuple(name for name in numbers if columns[name].type == "float64"),
+        flags=tuple(name for name, column in columns.items() if column.type == "bool"),
+        categories=tuple(column.name for column in strings if not _is_text(column)),
+        texts=tuple(texts),
+        nullable=tuple(name for name, column in columns.items() if column.nullable),
+        event=event if event and columns[event].type == "timestamp" else None,
+        event_day=event,
+        versions=contract.versioned_by,
+    )
+
+
+def _is_text(column: Column) -> bool:
+    return column.pii == "direct" or (column.at_most_characters or 0) > _CATEGORY_CHARACTERS

@@ -1,0 +1,150 @@
+"""Measures of the days of a table, many days at once: what a profile holds. Imports polars."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from models.contracts import DELIVERED_ON, Contract
+from models.watch.categories import category_shares, forms
+from models.watch.columns import Roles, roles_of
+from models.watch.profile import DayProfile, Name, Value
+from models.watch.repetition import repetition
+
+#: Version of what is measured: profiles of another one are computed again.
+MEASURED = "1"
+Numbers = defaultdict[date, dict[Name, Value]]
+#: Age from which on a row is old.
+_OLD_DAYS = 31
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Quarantined rows of a day.
+
+    Attributes:
+        delivered: rows that were delivered, refused ones included.
+        rows: rows that were refused.
+    """
+
+    delivered: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Rows of some days of a table, and what they are compared with.
+
+    Attributes:
+        contract: of the table.
+        rows: of the days, all columns.
+        before: of the days before them, columns `Roles.short`.
+        refused: of each day.
+        registers: id column -> its ids, with the day of their delivery and columns of the same name as the table's.
+    """
+
+    contract: Contract
+    rows: pl.DataFrame
+    before: pl.DataFrame
+    refused: Mapping[date, Refused] = field(default_factory=dict)
+    registers: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> Roles:
+        """Roles of the columns."""
+        return roles_of(self.contract)
+
+
+def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
+    """Return the profile of each of the days; one without rows has the number of rows alone."""
+    numbers: Numbers = defaultdict(dict)
+    if len(loaded.rows):
+        _scalars(loaded, numbers)
+        _hours(loaded, numbers)
+        private = persons_ids(loaded)
+        for name, column, category, found in category_shares(loaded.rows, loaded.roles, private):
+            _add(numbers, found, Name(name, column, category))
+        for column, category, found in forms(loaded.rows, loaded.roles):
+            _add(numbers, found, Name("shape", column, category))
+        for name, found in repetition(loaded.rows, loaded.before, loaded.roles, loaded.registers):
+            _add(numbers, found, name)
+    return [DayProfile(day, _of_day(numbers[day], loaded.refused.get(day))) for day in days]
+
+
+def persons_ids(loaded: Loaded) -> pl.Series:
+    """Return the ids of persons that these rows and the registers hold: no category of a profile may be one."""
+    columns = [column.name for column in loaded.contract.columns if column.pii != "none" and column.type == "string"]
+    held = [frame[name] for frame in (loaded.rows, loaded.before) for name in columns if name in frame.columns]
+    held += [register[name] for name, register in loaded.registers.items()]
+    texts = [one.drop_nulls().cast(pl.String).unique() for one in held]
+    return pl.concat(texts).unique() if texts else pl.Series([], dtype=pl.String)
+
+
+def _of_day(found: dict[Name, Value], refused: Refused | None) -> dict[Name, Value]:
+    rows = found.get(Name("rows"), Value(0.0, 0.0))
+    share = {Name("quarantined"): Value(refused.rows / refused.delivered, refused.delivered)} if refused else {}
+    return {**found, Name("rows"): rows, **share}
+
+
+def _add(numbers: Numbers, found: pl.DataFrame, name: Name) -> None:
+    """Add a frame of `delivered_on`, `value`, `n`."""
+    for day, value, rows in found.select(DELIVERED_ON, "value", "n").iter_rows():
+        if value is not None and value == value:
+            numbers[day][name] = Value(float(value), float(rows))
+
+
+def _scalars(loaded: Loaded, numbers: Numbers) -> None:
+    expressions = dict(_expressions(loaded))
+    made = [expression.alias(str(place)) for place, expression in enumerate(expressions.values())]
+    found = loaded.rows.group_by(DELIVERED_ON).agg(pl.len().alias("n"), *made)
+    for row in found.iter_rows():
+        day, rows, *values = row
+        numbers[day][Name("rows")] = Value(float(rows), float(rows))
+        for name, value in zip(expressions, values, strict=True):
+            if value is not None and value == value:
+                numbers[day][name] = Value(float(value), float(rows))
+
+
+def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
+    roles = loaded.roles
+    for name in roles.nullable:
+        yield Name("null", name), pl.col(name).null_count() / pl.len()
+    for name in roles.numbers:
+        yield from _of_number(name)
+    for name in roles.flags:
+        yield Name("true", name), pl.col(name).cast(pl.Float64).mean()
+    for name in roles.ids:
+        yield Name("distinct", name), pl.col(name).n_unique()
+    for name in (roles.key, *roles.ids):
+        yield Name("length", name), pl.col(name).cast(pl.String).str.len_chars().mean()
+    for name in roles.texts:
+        yield Name("text", name), pl.col(name).str.len_chars().mean()
+    if roles.event_day:
+        happened = pl.col(roles.event_day).cast(pl.Date)
+        yield Name("late", roles.event_day), (happened < pl.col(DELIVERED_ON)).mean()
+        yield Name("old", roles.event_day), (happened < pl.col(DELIVERED_ON).dt.offset_by(f"-{_OLD_DAYS}d")).mean()
+
+
+def _of_number(name: str) -> Iterable[tuple[Name, pl.Expr]]:
+    value = pl.col(name)
+    size = value.abs().cast(pl.Float64)
+    logs = size.filter(size > 0).log()
+    yield Name("typical", name), logs.mean().exp()
+    yield Name("mean", name), size.mean()
+    yield Name("spread", name), logs.std()
+    yield Name("negative", name), (value < 0).mean()
+    yield Name("zero", name), (value == 0).mean()
+
+
+def _hours(loaded: Loaded, numbers: Numbers) -> None:
+    if not loaded.roles.event:
+        return
+    hour: Any = pl.col(loaded.roles.event).dt.hour().alias("hour")
+    counted = loaded.rows.group_by(DELIVERED_ON, hour).len().with_columns(n=pl.col("len").sum().over(DELIVERED_ON))
+    for day, at, rows, of in counted.iter_rows():
+        numbers[day][Name("hour", loaded.roles.event, str(at))] = Value(rows / of, float(of))
