@@ -27,17 +27,14 @@ def repetition(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles, registers
         roles: of their columns.
         registers: id column -> all ids, with the day of their delivery.
     """
-    first_held = before[DELIVERED_ON].min() if len(before) else None
     for column in roles.ids:
         yield Name("top", column), _top(rows, column)
-        if first_held is not None:
-            yield Name("seen", column), _seen(rows, before, column)
+        yield Name("seen", column), _seen(rows, before, column)
     for column, register in registers.items():
         if column != roles.key and column in rows.columns:
             yield Name("unknown", column), _unknown(rows, column, register)
     yield from _copies(rows, before, roles)
-    if first_held is not None:
-        yield from _swaps(rows, before, roles)
+    yield from _swaps(rows, before, roles)
 
 
 def _top(rows: pl.DataFrame, column: str) -> pl.DataFrame:
@@ -46,14 +43,25 @@ def _top(rows: pl.DataFrame, column: str) -> pl.DataFrame:
 
 
 def _seen(rows: pl.DataFrame, before: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Return the share of the ids of each day that one of the `LOOKBACK_DAYS` before it had."""
-    pairs = pl.concat([frame.select(DELIVERED_ON, column) for frame in (before, rows)]).drop_nulls().unique()
+    """Return the share of the ids of each day that one of the `LOOKBACK_DAYS` before it had.
+
+    Days with few days before them are left out: they would have fewer seen ids than later ones.
+    """
+    dated = _again(before.select(DELIVERED_ON, column), rows.select(DELIVERED_ON, column), column)
+    return _of(dated.filter(_has_days_before(before, rows, LOOKBACK_DAYS // 2)), "again")
+
+
+def _again(before: pl.DataFrame, rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Return the values of each day of `rows`, each once, and if one of the days before it had the value, too."""
+    values = pl.concat([before, rows]).drop_nulls().unique().sort(column, DELIVERED_ON)
     gap = (pl.col(DELIVERED_ON) - pl.col(DELIVERED_ON).shift().over(column)).dt.total_days()
-    dated = pairs.sort(column, DELIVERED_ON).with_columns(again=(gap <= LOOKBACK_DAYS).fill_null(value=False))
-    first = before[DELIVERED_ON].min()
-    # A day with less than the full number of days before it would have fewer seen ids than later ones.
-    whole = dated.filter(pl.col(DELIVERED_ON) >= pl.lit(first).dt.offset_by(f"{LOOKBACK_DAYS // 2}d"))
-    return _of(whole.filter(pl.col(DELIVERED_ON).is_in(rows[DELIVERED_ON].unique().implode())), "again")
+    dated = values.with_columns(again=(gap <= LOOKBACK_DAYS).fill_null(value=False))
+    return dated.filter(pl.col(DELIVERED_ON).is_in(rows[DELIVERED_ON].unique().implode()))
+
+
+def _has_days_before(before: pl.DataFrame, rows: pl.DataFrame, days: int) -> pl.Expr:
+    first = pl.concat([frame[DELIVERED_ON] for frame in (before, rows)]).min()
+    return pl.col(DELIVERED_ON) >= pl.lit(first).dt.offset_by(f"{days}d")
 
 
 def _unknown(rows: pl.DataFrame, column: str, register: pl.DataFrame) -> pl.DataFrame:
@@ -74,11 +82,8 @@ def _copies(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles) -> Found:
     now, past = (frame.select(DELIVERED_ON, content=_content(roles)) for frame in (rows, before))
     copies = now.with_columns(copy=pl.int_range(pl.len()).over(DELIVERED_ON, "content") > 0)
     yield Name("doubled"), _of(copies, "copy")
-    if len(before):
-        days = pl.concat([past, now]).unique().sort("content", DELIVERED_ON)
-        gap = (pl.col(DELIVERED_ON) - pl.col(DELIVERED_ON).shift().over("content")).dt.total_days()
-        again = days.with_columns(again=(gap <= LOOKBACK_DAYS).fill_null(value=False))
-        yield Name("repeated"), _of(now.join(again, on=[DELIVERED_ON, "content"]), "again")
+    again = _again(past, now, "content").filter(_has_days_before(before, rows, 1))
+    yield Name("repeated"), _of(now.join(again, on=[DELIVERED_ON, "content"]), "again")
 
 
 def _content(roles: Roles) -> pl.Expr:
@@ -89,9 +94,9 @@ def _content(roles: Roles) -> pl.Expr:
 
 
 def _swaps(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles) -> Found:
-    """Yield the share of each column's values that another column had in the days before."""
+    """Yield the share of each column's values that another column has on these days or on those before."""
     names = [name for name in (roles.key, *roles.ids, *roles.categories) if rows.schema[name] == pl.String]
-    held = {name: before[name].drop_nulls().unique() for name in names}
+    held = {name: pl.concat([before[name], rows[name]]).drop_nulls().unique() for name in names}
     every = pl.max_horizontal(pl.len().over(DELIVERED_ON) // _SAMPLED_ROWS, 1)
     sampled = rows.select(DELIVERED_ON, *names).filter(pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0)
     for column in names:

@@ -253,6 +253,17 @@ def quarantine(table: str, date: str | None, out: Path | None, as_json: bool) ->
 
 
 @_command
+@click.argument("table")
+@_DATE
+@click.option("--why", metavar="TEXT", help="The reason, kept in the home and shown by the check.")
+def accept(table: str, date: str | None, why: str | None) -> None:
+    """Let a day of TABLE through that the check `anomalies` stopped; the next run for that day then goes on."""
+    from pipelines.cli import accept as accepting
+
+    accepting.accept(table, date, why)
+
+
+@_command
 @click.argument("entity")
 @click.argument("id")
 @click.option("--why", default="asked to be forgotten", show_default=True, help="Kept in the proof; names no one.")
