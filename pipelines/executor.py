@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines.masked_events import mask_events
 from pipelines.run_locks import hold_until_exit
 
 #: Dagster's own; its declared types leave out that a definition's schema is a schema.
@@ -30,6 +31,7 @@ class _Holding(dg.Executor):
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the steps as the other executor does."""
         hold_until_exit(plan_context.instance, plan_context.run_id)
+        mask_events(plan_context.instance)
         yield from self._inner.execute(plan_context, execution_plan)
 
 

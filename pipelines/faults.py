@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models.errors import TesseraError
+from resources.masking import masked
 
 _AGAIN = "Then run the same command again: what was finished stays, the rest is done anew."
 
@@ -119,7 +120,7 @@ def said(error: Any) -> str:
     """Return what an error of a run says: our own sentence, whatever it was raised from; else the innermost cause."""
     while error.cls_name != "TesseraError" and error.cause is not None:
         error = error.cause
-    says = " ".join(error.message.split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
+    says = " ".join(masked(error.message).split()).removeprefix("models.errors.").removeprefix("TesseraError: ")
     if error.cls_name == "TesseraError":
         return says
     fault = fault_in(says)

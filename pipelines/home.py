@@ -12,8 +12,10 @@ import dagster as dg
 import yaml
 
 from models.errors import TesseraError
+from pipelines.masked_events import mask_events
 from pipelines.storage_speed import keep_engines, read_migrations_once
 from resources.home import writable_home
+from resources.masking import remember
 from resources.stack.loader import ROOT, Stack
 
 #: Dagster's tag of the code location whose jobs' pages list a run: a run launched in process lacks it.
@@ -37,11 +39,22 @@ def dagster_home(stack: Stack) -> Path:
     text = "# Written from the project's dagster.yaml with absolute folders; edit that file instead.\n"
     text += yaml.safe_dump(settings, sort_keys=False)
     file = folder / "dagster.yaml"
-    if not file.exists() or file.read_text() != text:
+    if not file.exists() or file.read_bytes() != text.encode():
         beside = file.with_suffix(f".{os.getpid()}")
         beside.write_text(text)
         beside.replace(file)
     return folder
+
+
+def _remember_secrets(values: Any) -> None:
+    """Keep what Dagster itself takes from the environment out of texts, as what the profile's ports take."""
+    if not isinstance(values, Mapping):
+        return
+    name = values.get("env")
+    if isinstance(name, str) and name in os.environ:
+        remember(name, os.environ[name])
+    for value in values.values():
+        _remember_secrets(value)
 
 
 def _storage(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -51,6 +64,7 @@ def _storage(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         TesseraError: Postgres' client is not installed, or the address names another one.
     """
     (kind, values), *_ = given.items()
+    _remember_secrets(values)
     if kind == "sqlite":
         return {kind: {**values, "base_dir": str(folder)}}
     if kind != "postgres":
@@ -87,6 +101,7 @@ def dagster_instance(stack: Stack) -> Iterator[dg.DagsterInstance]:
     read_migrations_once()
     with _opened(folder) as instance:
         keep_engines(instance)
+        mask_events(instance)
         yield instance
 
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from models.errors import TesseraError
 from resources.health import Health
+from resources.masking import masked
 from resources.notifier.port import NOTICE, ErasableNotifier, Level, Notifier
 from resources.sqlite.vacuum import scrub
 
@@ -129,6 +130,8 @@ class Outbox(ErasableNotifier):
 
     @override
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
+        subject, body = masked(subject), masked(body)
+        context = {name: masked(value) for name, value in context.items()}
         at = self._clock()
         about = json.dumps([context.get("app", ""), context.get("alert", ""), subject])
         row = {
@@ -251,7 +254,7 @@ class Outbox(ErasableNotifier):
         except TesseraError as error:
             at, pause = self._clock(), min(_FIRST_PAUSE * 2 ** min(notice.tries, 10), _LONGEST_PAUSE)
             changes = "tries = tries + 1, problem = ?, failed_at = ?, next_try_at = ?"
-            self._record(changes, error.what, _text(at), _text(at + pause), notice.id)
+            self._record(changes, masked(error.what), _text(at), _text(at + pause), notice.id)
             _LOGGER.warning("%s It waits in the outbox and is delivered later.", error.what)
             return False
         self._record("delivered_at = ?, problem = ''", _text(self._clock()), notice.id)

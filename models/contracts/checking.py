@@ -19,7 +19,7 @@ from models.contracts.contract import (
     Contract,
 )
 from models.contracts.identifiers import BLANKS, MISSING_IDS, SHORTENED, trim_ids
-from models.contracts.rules import LIST_CURRENCY, LIST_PRICE, LISTED_ON, Rule, rules_of
+from models.contracts.rules import LIST_CURRENCY, LIST_PRICE, LISTED_ON, Rule, rules_of, showable
 from models.errors import TesseraError
 
 _PLACE = "_place"
@@ -216,10 +216,10 @@ def _absence_of(column: Column, missing_ids: Collection[str]) -> list[Rule]:
         if column.type == "string":
             placeholder |= pl.col(f"_no_id_{name}")
     unreadable = (absent & (text != "") & ~placeholder).fill_null(value=False)
-    shown = pl.col(f"_text_{name}")
+    original, shown = pl.col(f"_text_{name}"), showable(column, pl.col(f"_text_{name}"))
     zone = pl.lit(None, pl.String)
     if column.type == "timestamp":
-        letters = shown.str.extract(AMBIGUOUS_ZONE)
+        letters = original.str.extract(AMBIGUOUS_ZONE)
         zone = pl.when(~letters.str.to_uppercase().is_in(_NO_ZONES)).then(letters)
     rules = [
         Rule(
@@ -246,7 +246,10 @@ def _duplicate_rule(contract: Contract) -> Rule:
     return Rule(
         f"{contract.key}{same} was delivered before",
         pl.lit(value=False),
-        pl.format(f"{contract.key} '{{}}'{same} was delivered before", contract.key),
+        pl.format(
+            f"{contract.key} '{{}}'{same} was delivered before",
+            showable(contract.column(contract.key), pl.col(contract.key)),
+        ),
     )
 
 

@@ -43,7 +43,8 @@ ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "bool": pa.bool_(),
 }
 
-#: A refused row: `key` may be null, `reasons` are sentences with the value in them, `original` is the row as delivered
+#: A refused row: `key` may be null, `reasons` are sentences with the value in them (of a personal
+#: column its form), `original` is the row as delivered
 #: (one JSON object), `run_id` is the run that refused it first.
 QUARANTINE_SCHEMA = pa.schema(
     [

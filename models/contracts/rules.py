@@ -12,6 +12,9 @@ from models.contracts.identifiers import BLANKS
 #: is another unit (cents for euros) or a slipped decimal point.
 LIST_PRICE_FACTOR = 10
 
+#: Characters of a person's value whose form a reason shows.
+_LONGEST_FORM = 40
+
 #: What `check_rows` joins to the orders before the rules run.
 LIST_PRICE, LIST_CURRENCY, LISTED_ON = "_list_price", "_list_currency", "_listed_on"
 
@@ -43,22 +46,22 @@ def _column_rules(column: Column) -> list[Rule]:
     if column.type == "string":
         rules.append(_says(f"{name} is empty", value.str.strip_chars(BLANKS) == ""))
     if column.type == "float64":
-        rules.append(_shows(name, "is not a finite number", ~value.is_finite()))
+        rules.append(_shows(column, "is not a finite number", ~value.is_finite()))
     if column.more_than is not None:
-        rules.append(_shows(name, f"is not > {column.more_than:g}", value <= column.more_than))
+        rules.append(_shows(column, f"is not > {column.more_than:g}", value <= column.more_than))
     if column.at_least is not None:
-        rules.append(_shows(name, f"is not >= {column.at_least:.15g}", value < column.at_least))
+        rules.append(_shows(column, f"is not >= {column.at_least:.15g}", value < column.at_least))
     if column.at_most is not None:
-        rules.append(_shows(name, f"is not <= {column.at_most:.15g}", (value > column.at_most) & _is_number(column)))
+        rules.append(_shows(column, f"is not <= {column.at_most:.15g}", (value > column.at_most) & _is_number(column)))
     if column.never is not None:
         rules.append(_says(f"{name} is {column.never:g}", value == column.never))
     if column.not_before is not None:
         limit = datetime.combine(column.not_before, time(), UTC) if column.type == "timestamp" else column.not_before
-        rules.append(_shows(name, f"is before {column.not_before}", value < pl.lit(limit)))
+        rules.append(_shows(column, f"is before {column.not_before}", value < pl.lit(limit)))
     if column.at_most_characters is not None:
         rules.append(_too_long(name, column.at_most_characters))
     if column.one_of:
-        rules.append(_shows(name, f"is not one of {', '.join(column.one_of)}", ~value.is_in(column.one_of)))
+        rules.append(_shows(column, f"is not one of {', '.join(column.one_of)}", ~value.is_in(column.one_of)))
     return rules
 
 
@@ -71,8 +74,22 @@ def _says(words: str, broken: pl.Expr) -> Rule:
     return Rule(words, broken, pl.lit(words))
 
 
-def _shows(name: str, breach: str, broken: pl.Expr) -> Rule:
-    return Rule(f"{name} {breach}", broken, pl.format(f"{name} {{}} {breach}", pl.col(name)))
+def _shows(column: Column, breach: str, broken: pl.Expr) -> Rule:
+    name, shown = column.name, showable(column, pl.col(column.name))
+    return Rule(f"{name} {breach}", broken, pl.format(f"{name} {{}} {breach}", shown))
+
+
+def showable(column: Column, value: pl.Expr) -> pl.Expr:
+    """Return what a reason may show of a value of `column`: of a person's its form, `aaaa@aaa.aaa` for an address.
+
+    The row as it came is beside the reason in the quarantine; reasons are also printed, logged and sent.
+    """
+    if column.pii == "none":
+        return value
+    text = value.cast(pl.String).str.slice(0, _LONGEST_FORM)
+    for letters, sign in ((r"\p{Lu}", "A"), (r"[\p{L}--\p{Lu}]", "a"), (r"\p{N}", "9")):
+        text = text.str.replace_all(letters, sign)
+    return text
 
 
 def _too_long(name: str, most: int) -> Rule:

@@ -1,7 +1,7 @@
 """`tessera check`: does every part of the profile answer?"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich.text import Text
 
@@ -12,6 +12,7 @@ from pipelines.cli.sampled import Sampled, sampled
 from pipelines.cli.tables import print_json
 from resources.health import Health
 from resources.home import writable_home
+from resources.masking import masked
 from resources.source.port import Source
 from resources.stack.loader import Stack, active_stack
 from resources.stack.recipes import trainers_of
@@ -87,6 +88,7 @@ def _titled(part: str, stack: Stack) -> str:
 def _asked(question: Callable[[], Health]) -> Health:
     """Ask a part for its health; one that cannot even be opened is not well either."""
     try:
-        return question()
+        health = question()
     except TesseraError as error:
-        return Health(False, error.what, error.todo)
+        health = Health(False, error.what, error.todo)
+    return replace(health, says=masked(health.says), todo=masked(health.todo))

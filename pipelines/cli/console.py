@@ -20,10 +20,12 @@ from typing_extensions import override
 
 from models.errors import TesseraError
 from pipelines.cli.hints import runnable
+from resources.masking import masked, without_secrets
 
 
 def printable(text: str) -> str:
     r"""`text` on one line, control characters and the like visible: a raw escape becomes `\x1b`, a line feed `\n`."""
+    text = without_secrets(text)
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
@@ -100,4 +102,4 @@ def say_stopped(why: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    return re.sub(r"[ \t\r\n]+", " ", text).strip()
+    return re.sub(r"[ \t\r\n]+", " ", masked(text)).strip()

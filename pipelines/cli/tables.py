@@ -20,6 +20,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from models.errors import TesseraError
+from resources.masking import without_secrets
 from resources.privacy import share_as_usual
 
 _WITH_LINE_FEEDS = pacsv.ParseOptions(newlines_in_values=True)
@@ -77,7 +78,7 @@ def print_json(value: object) -> None:
 
     All other characters than ASCII are escaped, so that no text of others reaches a terminal as a control character.
     """
-    click.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+    click.echo(without_secrets(json.dumps(_plain(value), indent=2, allow_nan=False)))
 
 
 def _plain(value: Any) -> Any:

@@ -57,6 +57,8 @@ class MLflowConnection:
         with self._initialising():
             if self._database is not None:
                 _refuse_unreadable(self._database)
+            elif not self.is_server:
+                _ask_once(self.uri)
             client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
             client.search_experiments(max_results=1)
             client.search_registered_models(max_results=1)
@@ -74,7 +76,7 @@ class MLflowConnection:
 
         try:
             yield self.client
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             said = str(error).replace(self.uri, self.shown).strip()
             reason = (said.splitlines() or [type(error).__name__])[0]
             raise TesseraError(
@@ -107,6 +109,17 @@ def _refuse_unreadable(database: Path) -> None:
             expected="the database that MLflow made, or a folder in which it can make one",
             todo="Restore it from a backup, or correct `registry.path` in stack.yaml.",
         ) from error
+
+
+def _ask_once(uri: str) -> None:
+    """MLflow would try again for minutes on a database that does not answer, or on an address that is none."""
+    from sqlalchemy import create_engine
+
+    engine = create_engine(uri)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
 
 
 def _be_strict() -> None:

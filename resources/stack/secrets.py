@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from models.errors import TesseraError
+from resources.masking import remember
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -23,6 +24,7 @@ def environment_value(name: str) -> str:
             expected="the secret that stack.yaml takes from it",
             todo=f"Set {name} where this runs: in the shell, the service's unit, or the container.",
         )
+    remember(name, os.environ[name])
     return os.environ[name]
 
 

@@ -112,6 +112,17 @@ def _feasts_own(kind: str) -> str:
 
 
 def _registry(url: str) -> dict[str, Any]:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        make_url(url).get_dialect()
+    except (SQLAlchemyError, ValueError) as error:
+        raise TesseraError(
+            f"`feature_store.registry` is no address of a database: {error}.",
+            expected="an address as postgresql+psycopg://user:password@host/database",
+            todo="Correct it in stack.yaml, or the environment variable that it names.",
+        ) from error
     if url.startswith("sqlite"):
         engine: dict[str, Any] = {"connect_args": {"timeout": _BUSY_SECONDS}}
     else:
