@@ -3,6 +3,8 @@
     python -m benchmarks.reliability tables --app churn                 # every mutation of tables: its outcome
     python -m benchmarks.reliability tables --app churn --silent        # those that are silent, or name another cause
     python -m benchmarks.reliability tables --app churn --only prices-x1.2
+    python -m benchmarks.reliability outputs --app churn                # mutations of features, models, training rows
+    python -m benchmarks.reliability alarms --app churn                 # 220 nights without a fault
 
 A command without `--only` keeps its results in `benchmarks/results/`, which the page is made of.
 """
@@ -11,12 +13,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
+from benchmarks.reliability.alarms import counted, faultless
 from benchmarks.reliability.catalogue import MUTATIONS
-from benchmarks.reliability.home import prepared
+from benchmarks.reliability.home import DAY, prepared
 from benchmarks.reliability.mutation import APPS, AppName, Result
 from benchmarks.reliability.results import keep
 from benchmarks.reliability.table_checks import outcome, past, said_of_rows
@@ -25,20 +31,17 @@ from benchmarks.reliability.table_checks import outcome, past, said_of_rows
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure reliability.")
-    parser.add_argument("what", choices=["tables"])
+    parser.add_argument("what", choices=["tables", "outputs", "alarms"])
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
     parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
     asked = parser.parse_args(arguments)
     for app in asked.app or APPS:
-        results = tables(app, asked.only)
-        for one in results:
-            if not asked.silent or not is_seen(one):
-                _tell(f"{one.mutation:36s}{one.outcome:8s}{one.check:28s}{one.says}{_named(one)}")
-        counts = ", ".join(f"{count} {name}" for name, count in Counter(one.outcome for one in results).items())
-        _tell(f"{app}: {len(results)} mutations: {counts}")
-        if not asked.only:
-            keep(f"mutations-of-tables-{app}", [one.as_dict() for one in results])
+        if asked.what == "alarms":
+            _alarms(app)
+        else:
+            results = (tables if asked.what == "tables" else outputs)(app, asked.only)
+            _show(f"mutations-of-{asked.what}-{app}", results, asked)
 
 
 def tables(app: AppName, only: str | None = None) -> list[Result]:
@@ -55,9 +58,39 @@ def tables(app: AppName, only: str | None = None) -> list[Result]:
     return results
 
 
+def outputs(app: AppName, only: str | None = None) -> list[Result]:
+    """Return the results of the mutations of features, models and training rows; none for support."""
+    from benchmarks.reliability.output_checks import outcomes
+    from benchmarks.reliability.scored_home import made
+
+    if app == "support":
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        home = made(app, Path(folder) / "home", DAY, 24)
+        return list(outcomes(home, Path(folder), only))
+
+
 def is_seen(result: Result) -> bool:
     """Return True if it was blocked or warned of by its cause."""
     return result.outcome in ("block", "warn") and result.names_the_cause
+
+
+def _show(name: str, results: Sequence[Result], asked: Any) -> None:
+    for one in results:
+        if not asked.silent or not is_seen(one):
+            _tell(f"{one.mutation:36s}{one.outcome:8s}{one.check:28s}{one.says}{_named(one)}")
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in Counter(one.outcome for one in results).items())
+    _tell(f"{name}: {len(results)} mutations: {counts}")
+    if not asked.only and results:
+        keep(name, [one.as_dict() for one in results])
+
+
+def _alarms(app: AppName) -> None:
+    found = counted(app, faultless())
+    _tell(f"{app}: {found['nights']} nights, {found['blocked']} blocked, {found['warned']} warned")
+    for line in found["odd"]:
+        _tell(line)
+    keep(f"alarms-{app}", found)
 
 
 def _named(result: Result) -> str:
@@ -66,6 +99,7 @@ def _named(result: Result) -> str:
 
 def _tell(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

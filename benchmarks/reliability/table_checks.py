@@ -1,6 +1,6 @@
 """Mutations of tables at the level of their checks: contract, quarantined share, assessment of the day."""
 
-# pyright: basic, reportAttributeAccessIssue=false, reportMissingImports=false
+# pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.ingestion import IngestionConfig
 from models.watch.assessment import assess
+from models.watch.columns import REGISTERS, roles_of
 from models.watch.config import WatchConfig
 from models.watch.measuring import Loaded, Refused, profiles
 from models.watch.profile import DayProfile
@@ -25,8 +26,6 @@ from models.watch.repetition import LOOKBACK_DAYS
 
 Said = tuple[Outcome, str, str]
 USUAL = WatchConfig()
-#: Id columns whose values a register lists, and that register.
-_REGISTERS: Mapping[str, str] = {"customer_id": "customers", "product_id": "products", "article_id": "articles"}
 
 
 def said_of(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> list[Said]:
@@ -75,7 +74,7 @@ def measured(
     )
     contract = CONTRACTS[table]
     registers = {
-        column: _register(changed.get(name) or _held(home, name), column, contract.arrow_schema().names)
+        column: _register(changed.get(name) or _held(home, name), column, roles_of(contract).categories)
         for name, column in registers_of(home, table).items()
     }
     before = pl.DataFrame(held.filter(inside))
@@ -113,7 +112,7 @@ def tonight(home: Home, table: str, changed: Mapping[str, pa.Table] = {}) -> Day
 def registers_of(home: Home, table: str) -> dict[str, str]:
     """Return register -> id column, for the registers of the home whose ids the table names."""
     names = CONTRACTS[table].arrow_schema().names
-    found = {name: column for column, name in _REGISTERS.items() if column in names and name != table}
+    found = {name: column for column, name in REGISTERS.items() if column in names and name != table}
     return {name: column for name, column in found.items() if name in home.tables}
 
 
