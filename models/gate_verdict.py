@@ -21,6 +21,7 @@ class GateVerdict(BaseModel):
         checks: number of checks that were made.
         reasons: check that failed -> its words; empty if the candidate passed.
         renewal: verdict on the champion's own settings trained on newer rows, where they were evaluated, too.
+        instead_of: verdict on the merge that the candidate is the best part of, where the merge is no better.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class GateVerdict(BaseModel):
     checks: int
     reasons: Mapping[str, str]
     renewal: GateVerdict | None = None
+    instead_of: GateVerdict | None = None
 
     @property
     def passed_checks(self) -> int:
@@ -54,6 +56,8 @@ class GateVerdict(BaseModel):
     def sentence(self) -> str:
         """Return day, version, passed checks and reasons, e.g. for a card."""
         words = f"{self.day}: {self._in_short()}"
+        if self.instead_of is not None:
+            words += f"; it stands in for {self.instead_of._in_short()}"
         if self.renewal is not None:
             words += f"; the champion's settings on newer rows: {self.renewal._in_short()}"
         return words

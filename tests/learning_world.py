@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
 from pathlib import Path
@@ -17,12 +18,15 @@ from models.errors import TesseraError
 from models.features.leakage import Recomputed
 from models.gates.config import BinaryGateConfig
 from models.scoring.config import DriftConfig
+from models.settings import TrainerSettings
 from models.training.calibration import sigmoid
+from models.training.columns import Columns
 from models.training.dataset import split, whole
 from models.training.linear_model import LinearModel
 from models.training.model import Fit, Groups, Labels, Matrix
 from resources.health import Health
 from resources.notifier.port import Level, Notifier
+from resources.stack.recipes import trainers_of
 from resources.trainer.logistic_regression import LogisticRegressionTrainer, LogisticRegressionTrainerConfig
 from resources.trainer.port import Trainer
 
@@ -194,6 +198,44 @@ class OneFeatureTrainer(Trainer):
 
     def check(self) -> Health:
         return Health(ok=True, says="here")
+
+
+class BlinkeredTrainerConfig(dg.Config):
+    """Another trainer that sees only some of the columns: the merge of two of them knows more than each."""
+
+    sees: list[int]
+    of: dict[str, Any]
+
+    def open(self) -> BlinkeredTrainer:
+        return BlinkeredTrainer(self.sees, trainers_of([TrainerSettings.model_validate(self.of)])[0])
+
+
+class BlinkeredTrainer(Trainer):
+    """Shows the columns that it sees to the other trainer, and zeros in place of the rest."""
+
+    def __init__(self, sees: list[int], inner: Trainer) -> None:
+        self.name, self._sees, self._inner = inner.name, sees, inner
+
+    def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:
+        seen = np.zeros_like(rows)
+        seen[:, self._sees] = rows[:, self._sees]
+        return self._inner.fit(seen, labels, groups)
+
+    def knowing(self, columns: Columns) -> BlinkeredTrainer:
+        found = copy(self)
+        found._inner = self._inner.knowing(columns)
+        return found
+
+    def keeping(self, chosen: Mapping[str, str]) -> BlinkeredTrainer:
+        found = copy(self)
+        found._inner = self._inner.keeping(chosen)
+        return found
+
+    def parameters(self) -> dict[str, str]:
+        return self._inner.parameters()
+
+    def check(self) -> Health:
+        return self._inner.check()
 
 
 class Notices(Notifier):

@@ -131,17 +131,19 @@ class ComposedChampionRun:
 def register_composition(app: str, made: ComposedCandidate, registry: Registry, as_of: date) -> str:
     """Return the version of the package that holds the composition, its parts and prompts, and golden records."""
     from models.compose.package import save_composition
+    from models.training.children import children_tag
 
     with tempfile.TemporaryDirectory(prefix="tessera-") as place:
         package = Path(place) / "package"
         save_composition(package, made.composition, made.golden, made.extras)
+        tags = {"kind": "composition", "candidate": made.name, "as_of": as_of.isoformat(), **children_tag(package)}
         verdict = PASSED if made.report.passed else f"{STOPPED} {', '.join(made.report.stopped_by)}"
         return registry.register(
             app,
             package,
             parameters=made.parameters,
             metrics=made.metrics,
-            tags={"kind": "composition", "candidate": made.name, "as_of": as_of.isoformat(), "gate": verdict},
+            tags={**tags, "gate": verdict},
             report=made.report.markdown(),
         )
 

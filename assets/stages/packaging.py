@@ -18,6 +18,7 @@ from resources.trainer.port import Trainer
 if TYPE_CHECKING:
     from models.gates.report import GateReport
     from models.training.candidates import Candidate
+    from models.training.children import ChildFacts
     from models.training.encoding import Encoder
     from models.training.model import Fit, FittedModel
     from models.training.model_package import ModelCard
@@ -83,7 +84,23 @@ def pack(
     }
     if trainer.recipe is not None:
         files[RECIPE] = trainer.recipe.model_copy(update={"chosen": dict(fit.notes)}).model_dump_json()
-    save(folder, fit.model, encoder, card, files)
+    save(folder, fit.model, encoder, card, files, _children(task, judged or fit.model, card))
+
+
+def _children(task: TrainingTask, judged: FittedModel, card: ModelCard) -> Mapping[str, ChildFacts]:
+    """Return what is known of a merge's models: their training set, the evaluated ones' quality on the hold-out."""
+    from models.training.children import ChildFacts, member_name
+    from models.training.model import members_of
+
+    metric, held = task.task.metric(task.gate.metric), task.split.holdout
+    rows: dict[str, str | int] = {"as_of": str(card.as_of), "rows": card.rows, "label_end": str(card.label_end)}
+    return {
+        member_name(place, member.kind): ChildFacts(
+            trained_on=rows,
+            metrics={f"holdout_{metric.name}": metric.value(held.labels, member.predict(held.rows), held.groups)},
+        )
+        for place, member in enumerate(members_of(judged))
+    }
 
 
 def _scores_file(task: TrainingTask, judged: FittedModel, serving: FittedModel, encoder: Encoder) -> Mapping[str, str]:
@@ -117,13 +134,15 @@ def registered(
 
     No version for a package that the gate's own check could not load, and the registry does not take.
     """
+    from models.training.children import children_tag
+
     try:
         version = registry.register(
             task.app,
             package,
             parameters=chosen.parameters,
             metrics=report.metrics.get("candidate", {}),
-            tags={**tags, "gate": _verdict(report)},
+            tags={**tags, **children_tag(package), "gate": _verdict(report)},
             report=report.markdown(),
         )
     except TesseraError:

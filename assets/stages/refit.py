@@ -127,6 +127,8 @@ class _Refit:
         )
 
     def _registered(self, registry: Registry, package: Path, found: Agreement, problems: list[str]) -> str:
+        from models.training.children import children_tag
+
         whole, candidate = self.whole, self.contender.candidate
         verdict = f"does not serve: {'; '.join(problems)}" if problems else "serves"
         report = (
@@ -141,6 +143,7 @@ class _Refit:
             "refit_of": self.judged,
             "rows": str(len(whole.train)),
             "label_end": whole.label_end.isoformat(),
+            **children_tag(package),
         }
         numbers = {"rank_correlation": found.rank_correlation, "mean_shift": found.mean_shift}
         return registry.register(

@@ -130,7 +130,19 @@ def _model(registry: Registry, record: Publication) -> dict[str, Any]:
         "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not evaluated",
         "champion_since": promoted[-1].at if promoted else None,
         "promoted_by": promoted[-1].who if promoted else None,
+        "children": _children(registry, record) if record.model_version in known else [],
     }
+
+
+def _children(registry: Registry, record: Publication) -> list[dict[str, Any]]:
+    """Return kind, digest, training set and metrics of the models that the version is made of, from its package."""
+    from models.training.children import children_of
+
+    try:
+        found = children_of(registry.fetch(record.app, record.model_version))
+    except TesseraError as error:  # the rest of the trace is known all the same
+        return [{"unknown": error.what}]
+    return [child.model_dump() for child in found]
 
 
 def _features(app: App, output: OutputContract, lake: Lake, record: Publication, id: str) -> dict[str, Any]:

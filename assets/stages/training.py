@@ -24,6 +24,7 @@ from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.gate_verdict import GateVerdict
 from models.gates.closing import failure_of
+from models.gates.names import BEST_PART
 from models.settings import TrainerSettings
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
@@ -41,7 +42,8 @@ class Evaluation:
     """A candidate, what the gate says of it, and its package in the registry; None if that refused the package.
 
     `renewal`: where the gate found the candidate no better than the champion, the champion's own settings trained on
-    the same newer rows, passed by every other check.
+    the same newer rows, passed by every other check. `instead_of`: the merge that this candidate is the best part of,
+    and that the gate refused because it is no better.
     """
 
     contender: Contender
@@ -50,6 +52,7 @@ class Evaluation:
     holdout: str
     as_of: date
     renewal: Evaluation | None = None
+    instead_of: Evaluation | None = None
 
     @property
     def candidate(self) -> Candidate:
@@ -74,6 +77,12 @@ class Evaluation:
         return next((found.says for found in self.report.checks if found.name == check), "")
 
     @property
+    def refused_merge(self) -> str:
+        """The merge that it stands in for, with the numbers; "" if there is none."""
+        merge = self.instead_of
+        return "" if merge is None else f"in place of {merge.candidate.name} ({merge.named}): {merge.says(BEST_PART)}"
+
+    @property
     def named(self) -> str:
         """Its version in words."""
         return f"version {self.version}" if self.version else "not registered"
@@ -90,6 +99,7 @@ class Evaluation:
             checks=len(self.report.checks),
             reasons={check.name: check.says for check in self.report.checks if not check.passed},
             renewal=self.renewal.verdict(app, run_id) if self.renewal else None,
+            instead_of=self.instead_of.verdict(app, run_id) if self.instead_of else None,
         )
 
     def metadata(self) -> dict[str, Any]:
@@ -169,10 +179,11 @@ def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registr
     """Return the best candidate by cross-validation, evaluated on the hold-out and registered with the gate's report.
 
     Where it is stopped by nothing but the comparison with the champion, the champion's settings are evaluated, too:
-    what serves should know the newest rows.
+    what serves should know the newest rows. Where it is a merge that is no better than its best part, that part is
+    evaluated in its place.
     """
     from models.gates.sufficiency import check_sufficient
-    from models.training.candidates import choose, fit_candidates
+    from models.training.candidates import choose, fit_candidates, parts_of
 
     check_sufficient(task.app, task.split, task.gate, task.task)
     columns = task.columns(task.split.encoder)
@@ -180,9 +191,13 @@ def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registr
     candidates = fit_candidates(fitters, task.split.train, task.task)
     contenders = [Contender(trainer, candidate) for trainer, candidate in zip(fitters, candidates, strict=True)]
     chosen = choose(candidates, task.gate.metric)
-    work = _Evaluator(task, contenders, standing(task, contenders, registry, as_of), registry, as_of)
-    first = work.judged(next(contender for contender in contenders if contender.candidate is chosen))
-    return replace(first, renewal=work.renewal(first))
+    mine = next(contender for contender in contenders if contender.candidate is chosen)
+    made = parts_of(chosen, mine.trainer.parts, task.split.train, task.task)
+    parts = [Contender(trainer, part) for trainer, part in zip(mine.trainer.parts, made, strict=True)]
+    work = _Evaluator(task, contenders, standing(task, [*contenders, *parts], registry, as_of), registry, as_of)
+    first = work.judged(mine)
+    found = work.best_part(first, parts) or first
+    return replace(found, renewal=work.renewal(found))
 
 
 @dataclass(frozen=True)
@@ -195,15 +210,29 @@ class _Evaluator:
     registry: Registry
     as_of: date
 
-    def judged(self, contender: Contender) -> Evaluation:
+    def judged(self, contender: Contender, notes: Sequence[str] = ()) -> Evaluation:
         task, candidate = self.task, contender.candidate
         tags = {"kind": candidate.name, "as_of": self.as_of.isoformat(), "feature_service": task.service}
         with tempfile.TemporaryDirectory(prefix="tessera-") as place:
             package = Path(place) / "package"
             unsaved = failure_of(lambda: self._pack(package, contender))
-            report = self._report(contender, Packed(package, unsaved, self.registry.trusted_packages))
+            report = self._report(contender, Packed(package, unsaved, self.registry.trusted_packages)).noted(notes)
             version, report = registered(task, self.registry, package, candidate, report, tags)
         return Evaluation(contender, report, version, task.holdout, self.as_of)
+
+    def best_part(self, merge: Evaluation, parts: Sequence[Contender]) -> Evaluation | None:
+        """Evaluate the part that cross-validation ranks first, if the merge is no better than its best part.
+
+        Not where it is the champion of this very day: there is nothing new to compare.
+        """
+        if not parts or BEST_PART not in merge.report.stopped_by:
+            return None
+        metric = self.task.gate.metric
+        part = max(parts, key=lambda one: one.candidate.cross_validated[metric].mean)
+        if part is self.standing.contender and not self.standing.is_older:
+            return None
+        found = replace(merge, contender=part, instead_of=merge)
+        return replace(self.judged(part, [f"Evaluated {found.refused_merge}."]), instead_of=merge)
 
     def renewal(self, first: Evaluation) -> Evaluation | None:
         """Evaluate the champion's settings on newer rows, if nothing but the comparison with them stopped `first`."""
@@ -284,6 +313,7 @@ def promote_or_keep(
         verdict = f"promoted: {len(passed.report.checks)} of {len(passed.report.checks)} checks passed"
         if passed is evaluation.renewal:
             verdict = f"renewed: the champion's settings on newer rows; candidate {evaluation.named} was no better"
+        verdict += f"; {passed.refused_merge}" if passed.refused_merge else ""
         if served.problem:
             undelivered = notify_refused_refit(notifier, task, served, evaluation.as_of, run_id)
             verdict += f"; its refit does not serve: {served.problem}"
@@ -300,7 +330,7 @@ def _promote(
         f"{passed.candidate.name} passed the gate: {metric.words} {passed.metrics[metric.name]:.3f} "
         f"on {passed.holdout}; {passed.says('champion')}"
     )
-    why += f"; {served.says}" if served.says else ""
+    why += "".join(f"; {says}" for says in (passed.refused_merge, served.says) if says)
     make_champion(
         registry,
         task.app,

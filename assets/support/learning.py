@@ -212,7 +212,7 @@ def composed(
         ),
         "hand_off": HandOffPart(limits, measured),
     }
-    return triage(trained.intent, parts)
+    return triage(trained.intent, parts, trained.children)
 
 
 def embedder_changed(registry: Registry, version: str, embedder: GuardedEmbedder) -> str:

@@ -13,6 +13,7 @@ from models.compose.budget import Estimate
 from models.compose.fields import Column, fields
 from models.compose.package import Pin
 from models.compose.step import Leaf, Step
+from models.training.children import ChildFacts
 from models.training.model_package import LoadedModel, load
 
 
@@ -51,6 +52,13 @@ class ModelPart:
         """Copy the model's package."""
         shutil.copytree(self._package, folder, dirs_exist_ok=True)
         return {"gives": self._gives, "cost": vars(self._cost)}
+
+    @property
+    def facts(self) -> ChildFacts:
+        """Training set and metrics, from the model's card."""
+        card = self._loaded.card
+        rows: dict[str, str | int] = {"app": card.app, "as_of": str(card.as_of), "rows": card.rows}
+        return ChildFacts(kind=self._loaded.model.kind, trained_on=rows, metrics=card.metrics)
 
     def step(self, name: str) -> Step:
         """Return the model as a step: numbers and texts of its features in, its prediction out."""

@@ -21,6 +21,7 @@ from models.compose.merges import Merge
 from models.compose.prompt import Prompt, by_need, require_prompts
 from models.compose.step import Step
 from models.errors import TesseraError, choose_from
+from models.training.children import ChildFacts
 from models.training.manifest import (
     MANIFEST,
     check_sums,
@@ -80,6 +81,7 @@ class Composition:
         pins: name -> version that the part was taken from; parts that are no version of their own have none.
         merges: merges by the names in the declaration.
         prompts: name -> prompt that a part needs; another text makes another version.
+        children: name -> what training knows of a part; the package keeps it, with the part's kind and digest.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Composition:
     pins: Mapping[str, Pin] = field(default_factory=dict[str, Pin])
     merges: Mapping[str, Merge] = field(default_factory=dict[str, Merge])
     prompts: Mapping[str, Prompt] = field(default_factory=dict[str, Prompt])
+    children: Mapping[str, ChildFacts] = field(default_factory=dict[str, ChildFacts])
 
     def step(self) -> Step:
         """Build it.
@@ -153,6 +156,7 @@ def save_composition(
         "parts": parts,
         "prompts": {name: prompt.digest for name, prompt in composition.prompts.items()},
         "pins": {name: vars(pin) for name, pin in composition.pins.items()},
+        "children": {name: facts.model_dump() for name, facts in _facts(composition).items()},
         "golden": [{"record": dict(one), "answer": found} for one, found in zip(golden, answers, strict=True)],
         "extras": sorted(extras or {}),
         "libraries": {},
@@ -192,7 +196,10 @@ def load_composition(
     given = {**(resources or {}), **by_need(prompts)}
     parts = {name: _part(folder, name, one, given, trusted) for name, one in manifest["parts"].items()}
     pins = {name: Pin(**pin) for name, pin in manifest["pins"].items()}
-    composition = Composition(str(manifest["name"]), manifest["declaration"], parts, pins, prompts=prompts)
+    children = {name: ChildFacts(**facts) for name, facts in manifest.get("children", {}).items()}
+    composition = Composition(
+        str(manifest["name"]), manifest["declaration"], parts, pins, prompts=prompts, children=children
+    )
     step = composition.step()
     if step.takes.as_text() != manifest["takes"] or step.gives.as_text() != manifest["gives"]:
         raise _refused(folder, "its parts take or give other fields than when it was saved")
@@ -248,6 +255,12 @@ def golden_answers(loaded: LoadedComposition) -> int:
                 todo=_TODO,
             )
     return len(found)
+
+
+def _facts(composition: Composition) -> dict[str, ChildFacts]:
+    """Return what is known of each part: as training says, else as the part says itself (`facts`)."""
+    own = {name: getattr(part, "facts", None) for name, part in composition.parts.items()}
+    return {**{name: facts for name, facts in own.items() if facts is not None}, **composition.children}
 
 
 def _answers(step: Step, records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

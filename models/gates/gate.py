@@ -8,9 +8,10 @@ from models.gates.closing import reason_of
 from models.gates.config import GateConfig
 from models.gates.context import CANDIDATE, CHAMPION, GateContext
 from models.gates.evidence import GateEvidence
-from models.gates.parts import against_best_part
+from models.gates.parts import best_part
 from models.gates.report import GateReport
 from models.tasks.task import Task
+from models.training.model import members_of
 
 T = TypeVar("T")
 
@@ -26,24 +27,22 @@ def run_gate(evidence: GateEvidence, config: GateConfig, task: Task, *, picture:
     """
     context = GateContext(evidence, config, task)
     notes: list[str] = []
-    checks = tuple(_closed(check, context) for check in task.checks)
-    parts = _shown("comparison with its best part", lambda: _against_best_part(evidence), notes) or ()
+    checks = tuple(_closed(check, context) for check in _checks(evidence, task))
     return GateReport(
         candidate=evidence.name,
         checks=checks,
         metrics=_shown("metrics", lambda: _metrics(context), notes) or {},
         slices=_shown("slices", lambda: context.slices, notes) or (),
         picture=(_shown("picture", lambda: _picture(context), notes) or b"") if picture else b"",
-        notes=[*parts, *notes],
+        notes=notes,
         columns=tuple(task.columns),
         slice_metric=task.reference.words,
     )
 
 
-def _against_best_part(evidence: GateEvidence) -> list[str]:
-    if evidence.model is None or evidence.split is None:
-        return []
-    return against_best_part(evidence.model, evidence.split.holdout)
+def _checks(evidence: GateEvidence, task: Task) -> tuple[Callable[[GateContext], GateCheck], ...]:
+    merges = evidence.model is not None and members_of(evidence.model)
+    return (*task.checks, best_part) if merges else task.checks
 
 
 def _closed(check: Callable[[GateContext], GateCheck], context: GateContext) -> GateCheck:

@@ -4,33 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.compose.gate import CompositionGateConfig, Measured, composition_report
+from models.compose.gate import Measured
+from models.evaluation.bootstrap import Interval, mean_interval
+from models.gates.check import GateCheck
+from models.gates.context import GateContext
+from models.gates.names import BEST_PART
 from models.training.dataset import Dataset
 from models.training.model import FittedModel, Groups, Labels, Vector, members_of
 
 _EDGE = 1e-15
 
 
-def against_best_part(model: FittedModel, holdout: Dataset) -> list[str]:
-    """Return a sentence on a candidate that merges several models, e.g. `stacking`; none on any other.
+def best_part(context: GateContext) -> GateCheck:
+    """Check that a candidate that merges several models is better than each of them.
 
-    The verdict is that of the gate of compositions: the lower end of the paired interval of the gain in log-likelihood
-    per row over the best part, all rows of an entity drawn together. It stops no candidate: a merge that is no better
-    than its best part may still be better than the champion, and the check `champion` says so.
+    The lower end of the paired interval of the gain in log-likelihood per row over the best part must be above 0, all
+    rows of an entity drawn together. A merge costs the sum of its parts, so it cannot pass as the cheaper one. Where
+    the merge is the champion's settings on newer rows, it passed this once, and is stopped only if it is behind.
     """
-    parts = members_of(model)
-    if not parts:
-        return []
-    report = composition_report(
-        "merge",
-        _measured(model, holdout),
-        {f"{place} ({part.kind})": _measured(part, holdout) for place, part in enumerate(parts)},
-        np.unique(holdout.groups).astype(str).tolist(),
-        CompositionGateConfig(resamples=1_000),
+    held = context.holdout
+    parts = {f"{place} ({part.kind})": _quality(part, held) for place, part in enumerate(members_of(context.model))}
+    best = max(parts, key=lambda name: parts[name].mean())
+    gain = mean_interval(_quality(context.model, held) - parts[best], context.resampling)
+    champion = context.champion
+    renewed = champion is not None and champion.is_renewed
+    passed, value, wants = (
+        (gain.high >= 0, gain.high, "which the champion's settings must not be behind")
+        if renewed
+        else (gain.low > 0, gain.low, "its lower end must be above 0")
     )
-    check = next(one for one in report.checks if one.name == "beats_best_child")
-    verdict = "beats its best part" if check.passed else "does not beat its best part"
-    return [f"The merge {verdict} in log-likelihood per row: {check.says}."]
+    says = f"log-likelihood per row {_signed(gain)} over its best part, {best}; {wants}"
+    return GateCheck(BEST_PART, bool(passed), value, 0.0, says)
 
 
 def log_likelihood(labels: Labels, probability: Vector) -> Vector:
@@ -39,13 +43,17 @@ def log_likelihood(labels: Labels, probability: Vector) -> Vector:
     return np.where(labels == 1, np.log(chance), np.log1p(-chance))
 
 
-def _measured(model: FittedModel, holdout: Dataset) -> Measured:
-    return measured_by_group(holdout.labels, holdout.groups, model.predict(holdout.rows))
-
-
 def measured_by_group(labels: Labels, groups: Groups, probability: Vector) -> Measured:
     """Return the sum of each entity's log-likelihoods, scaled so that their mean is that of the rows."""
     entities = np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(entities, weights=log_likelihood(labels, probability))
     scaled = np.asarray(sums * (len(sums) / len(labels)), np.float64)
     return Measured(scaled, np.ones(len(sums)))
+
+
+def _quality(model: FittedModel, held: Dataset) -> Vector:
+    return measured_by_group(held.labels, held.groups, model.predict(held.rows)).quality
+
+
+def _signed(found: Interval) -> str:
+    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"

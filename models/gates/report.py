@@ -20,7 +20,7 @@ class GateReport:
         metrics: model -> name of a metric -> its value on the hold-out; the candidate first.
         slices: every part of the hold-out.
         picture: of the predictions, as a PNG; empty if it could not be drawn.
-        notes: a merged candidate against its best part; what could not be shown, and why.
+        notes: the merge that the candidate stands in for; what could not be shown, and why.
         columns: metrics of the table, in order.
         slice_metric: metric that slices are compared in, in words.
     """
@@ -48,6 +48,10 @@ class GateReport:
         """Return the report after the check `name` failed all the same, with the reason."""
         checks = [GateCheck(name, False, None, None, says) if check.name == name else check for check in self.checks]
         return replace(self, checks=tuple(checks))
+
+    def noted(self, notes: Sequence[str]) -> GateReport:
+        """Return the report with these notes before its own."""
+        return replace(self, notes=[*notes, *self.notes])
 
     def markdown(self, *, picture: bool = True) -> str:
         """Return the report as GitHub-flavoured Markdown, the picture inline."""

@@ -8,6 +8,7 @@ from models.compose.prompt import Prompt
 from models.support.answers import ANSWER_PROMPT, PROMPT
 from models.support.parts import KnowledgeBase
 from models.text.out_of_scope import OUT_OF_SCOPE
+from models.training.children import ChildFacts
 
 NAME = "triage"
 #: Steps in their order, as inspections list them.
@@ -41,12 +42,15 @@ def alone(child: str) -> dict[str, Any]:
     return {"kind": "fallback", "name": "intent", "steps": [child, "linear" if child == "fused" else "fused"]}
 
 
-def triage(intent: Mapping[str, Any], parts: Mapping[str, Part]) -> Composition:
+def triage(
+    intent: Mapping[str, Any], parts: Mapping[str, Part], children: Mapping[str, ChildFacts] | None = None
+) -> Composition:
     """Build the composition.
 
     Args:
         intent: declaration of the intent, by `routed` or `alone`.
         parts: every step of `STEPS`.
+        children: what training knows of them.
     """
     tone = {name: {"step": name, "defaults": _FAILED[name]} for name in ("sentiment", "urgency")}
     steps = [
@@ -58,7 +62,8 @@ def triage(intent: Mapping[str, Any], parts: Mapping[str, Part]) -> Composition:
         {"step": "hand_off", "defaults": _FAILED["hand_off"]},
     ]
     prompts = {ANSWER_PROMPT: Prompt(ANSWER_PROMPT, PROMPT)}
-    return Composition(NAME, {"kind": "sequence", "name": NAME, "steps": steps}, parts, prompts=prompts)
+    declaration = {"kind": "sequence", "name": NAME, "steps": steps}
+    return Composition(NAME, declaration, parts, prompts=prompts, children=children or {})
 
 
 #: Records that a version must answer as when it was saved: of no one, so that no person is in a package.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from models.text.intent_training import FUSED, LINEAR, TrainedIntents, train_int
 from models.text.intents import EmbeddingIntents, FusedIntents, LinearIntents, Scores, fit_linear_intents
 from models.text.language import LanguageDetector
 from models.text.out_of_scope import OUT_OF_SCOPE
+from models.training.children import ChildFacts
 from models.training.model import Vector
 
 # scikit-learn has no static types.
@@ -54,6 +56,7 @@ class TrainedTriage:
         seen: ids of the tickets that something was trained or chosen on.
         words: of each intent, for the search.
         prior: articles that answered tickets of each intent and language, for the search.
+        children: name -> training set and quality of each trained part alone.
     """
 
     linear: IntentPart
@@ -68,6 +71,7 @@ class TrainedTriage:
     seen: frozenset[str]
     words: Mapping[str, str]
     prior: ArticlePrior
+    children: Mapping[str, ChildFacts]
 
 
 @dataclass(frozen=True)
@@ -121,9 +125,25 @@ def train_triage(
     languages = _languages(texts, config)
     words = search_words(texts, fit.intents, languages)
     prior = article_prior(fit.intents, languages, fit.articles)
+    children = _children(right, metrics, (fit, chosen_on))
     return TrainedTriage(
-        linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen, words, prior
+        linear, fused, urgency, intent, serves, report, router, metrics, len(holdout), seen, words, prior, children
     )
+
+
+def _children(
+    right: Mapping[str, Vector], metrics: Mapping[str, float], tickets: tuple[LabelledTickets, LabelledTickets]
+) -> dict[str, ChildFacts]:
+    """Return what the package says of each trained part: its tickets, and its quality alone on the hold-out."""
+    fit, chosen_on = tickets
+    rows: dict[str, str | int] = {
+        "tickets": len(fit),
+        "calibrated_on": len(chosen_on),
+        "sha256": sha256("\n".join([*fit.ids, *chosen_on.ids]).encode()).hexdigest(),
+    }
+    known = {name: {"holdout_accuracy": float(right[name].mean())} for name in (LINEAR, FUSED)}
+    known["urgency"] = {"holdout_auc": metrics["urgency_auc"]} if "urgency_auc" in metrics else {}
+    return {part: ChildFacts(trained_on=rows, metrics=found) for part, found in known.items()}
 
 
 def _shares(serves: str, answers: Mapping[str, Mapping[str, Any]], escalated: NDArray[np.bool_]) -> dict[str, float]:

@@ -89,6 +89,16 @@ def fit_candidates(trainers: Sequence[Fitter], train: Dataset, task: Task) -> li
     ]
 
 
+def parts_of(candidate: Candidate, trainers: Sequence[Fitter], train: Dataset, task: Task) -> list[Candidate]:
+    """Return a candidate of each model that this one merges, fitted as it was there, in the order of the trainers."""
+    fits = candidate.fit.parts
+    names = _distinct([trainer.name for trainer in trainers])
+    return [
+        _measured(name, trainer, fit, train, candidate.fit.folds, task)
+        for name, trainer, fit in zip(names, trainers, fits, strict=True)
+    ]
+
+
 def choose(candidates: Sequence[Candidate], metric: str) -> Candidate:
     """Return the first candidate that the best one does not beat by more than one standard error of their difference.
 

@@ -121,7 +121,7 @@ def merged(fits: Sequence[Fit], rows: Matrix, labels: Labels, notes: Mapping[str
     platt = fit_platt(raw, labels)
     model = MergedModel([fit.model for fit in fits], [_scale(fit.model, rows) for fit in fits], platt, weights)
     chosen = {} if weights is None else {"weights": ", ".join(f"{weight:.4f}" for weight in weights)}
-    return Fit(model, platt(raw), fits[0].folds, {**notes, **chosen})
+    return Fit(model, platt(raw), fits[0].folds, {**notes, **chosen}, tuple(fits))
 
 
 def stacking_weights(odds: Sequence[Vector], labels: Labels) -> tuple[float, ...]:

@@ -1,6 +1,8 @@
 """The interface of every trained model, whatever its library."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -80,9 +82,11 @@ class Fit:
         out_of_fold: prediction of each row, by a model that saw no row of the same entity.
         folds: which fold each row was held out in, `0..k-1`.
         notes: what training itself chose, e.g. the number of rounds.
+        parts: fits of the models that this one merges, in their order; none of most models.
     """
 
     model: FittedModel
     out_of_fold: Vector
     folds: NDArray[np.int64]
     notes: Mapping[str, str]
+    parts: Sequence[Fit] = ()

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import TesseraError, choose_from
+from models.training.children import ChildFacts
 from models.training.encoding import Encoder
 from models.training.manifest import (
     MANIFEST,
@@ -86,11 +87,17 @@ class LoadedModel:
 
 
 def save(
-    folder: Path, model: FittedModel, encoder: Encoder, card: ModelCard, extras: Mapping[str, str] | None = None
+    folder: Path,
+    model: FittedModel,
+    encoder: Encoder,
+    card: ModelCard,
+    extras: Mapping[str, str] | None = None,
+    children: Mapping[str, ChildFacts] | None = None,
 ) -> str:
     """Return package's sha256, after `folder` (created; must be empty) holds it. The same model gives the same bytes.
 
     `extras` (file name -> text) are kept and checked beside the model, e.g. what its features looked like in training.
+    `children`: what training knows of the models that this one merges, by `models.training.children.member_name`.
 
     Raises:
         TesseraError: the folder is not empty.
@@ -106,6 +113,7 @@ def save(
         "card": card.model_dump(mode="json"),
         "extras": sorted(extras or {}),
         "libraries": _libraries(_loaders(described)),
+        **({"children": {name: facts.model_dump() for name, facts in children.items()}} if children else {}),
     }
     return seal(folder, manifest)
 

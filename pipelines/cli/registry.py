@@ -50,6 +50,7 @@ def models(app: str, *, as_json: bool = False) -> None:
     columns = ("version", "champion", "kind", "refit of", "created", *metrics, "gate")
     out.print(listing((name.replace("_", " ") for name in columns), (_cells(info, metrics) for info in versions)))
     out.print()
+    _print_children(registry, app, versions)
     ledger = registry.ledger(app)
     if overruled := passed_by_hand(ledger):
         out.print(literal(f"champion: {overruled}", "yellow"))
@@ -60,6 +61,17 @@ def models(app: str, *, as_json: bool = False) -> None:
         moved += f" (refit of {entry.judged})" if entry.judged else ""
         says = entry.why + (f" (although {entry.refusal})" if entry.refusal else "")
         out.print(f"{entry.at:%Y-%m-%d %H:%M}  {entry.action:9} {moved:9} {entry.who}: {says}")
+
+
+def _print_children(registry: Registry, app: str, versions: Sequence[VersionInfo]) -> None:
+    """Print a line per model that the champion is made of."""
+    champion = registry.champion(app)
+    found = next((info.tags.get("children", "") for info in versions if info.version == champion), "")
+    if found:
+        out.print(literal(f"children of version {champion}", "bold"))
+        for line in found.splitlines():
+            out.print(literal(line, ""))
+        out.print()
 
 
 def rollback(app: str, to: str | None, why: str | None, *, even_if_refused: bool) -> None:

@@ -57,7 +57,7 @@ class FanOutTrainer(Trainer):
     def __init__(self, trainers: Sequence[Trainer], merge: Literal["mean", "stacking"]) -> None:
         self.name = merge
         self._merge: Literal["mean", "stacking"] = merge
-        self._trainers = tuple(trainers)
+        self.parts = tuple(trainers)
         for trainer in trainers:
             if trainer.task != "binary":
                 raise TesseraError(
@@ -66,7 +66,7 @@ class FanOutTrainer(Trainer):
                     todo="Correct `of` in settings.<app>.candidates.",
                 )
         recipes = [trainer.recipe for trainer in trainers if trainer.recipe is not None]
-        if len(recipes) == len(self._trainers):
+        if len(recipes) == len(self.parts):
             # With every default, so that an upgrade that changes one does not change the champion's settings.
             of = [{"kind": recipe.trainer, **recipe.settings} for recipe in recipes]
             self.recipe = Recipe(trainer="fan_out", settings={"merge": merge, "of": of})
@@ -75,7 +75,7 @@ class FanOutTrainer(Trainer):
         """Return the calibrated merge, and its out-of-fold probabilities."""
         from models.training.merged_model import merged
 
-        fits = [trainer.fit(rows, labels, groups) for trainer in self._trainers]
+        fits = [trainer.fit(rows, labels, groups) for trainer in self.parts]
         return merged(fits, rows, labels, _numbered([fit.notes for fit in fits]), self._merge)
 
     def knowing(self, columns: Columns) -> "FanOutTrainer":
@@ -88,17 +88,17 @@ class FanOutTrainer(Trainer):
 
     def parameters(self) -> dict[str, str]:
         """Parameters of each trainer, its number before their names."""
-        parts = [{"trainer": trainer.name, **trainer.parameters()} for trainer in self._trainers]
+        parts = [{"trainer": trainer.name, **trainer.parameters()} for trainer in self.parts]
         return {"merge": f"{self._merge} of log-odds", **_numbered(parts)}
 
     def check(self) -> Health:
         """Check every trainer."""
-        found = [trainer.check() for trainer in self._trainers]
+        found = [trainer.check() for trainer in self.parts]
         return Health(ok=all(one.ok for one in found), says="; ".join(one.says for one in found))
 
     def _each(self, changed: Callable[[int, Trainer], Trainer]) -> "FanOutTrainer":
         found = copy(self)
-        found._trainers = tuple(changed(place, trainer) for place, trainer in enumerate(self._trainers))
+        found.parts = tuple(changed(place, trainer) for place, trainer in enumerate(self.parts))
         return found
 
 

@@ -21,6 +21,8 @@ class Trainer(ABC):
     task: TaskName = "binary"
     #: Its config, from which it can be made again; set when the stack opens it.
     recipe: Recipe | None = None
+    #: Trainers whose models it merges, in their order; none of most trainers.
+    parts: tuple[Trainer, ...] = ()
 
     @abstractmethod
     def fit(self, rows: Matrix, labels: Labels, groups: Groups) -> Fit:

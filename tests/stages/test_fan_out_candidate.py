@@ -3,6 +3,7 @@
 import re
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from assets.stages.training import Evaluation, evaluate_candidates, promote_or_k
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.settings import TrainerSettings
+from models.training.children import children_of
 from models.training.columns import PurchaseHistory
 from models.training.recipe import RECIPE, Recipe
 from resources.registry.fake import FolderRegistry
@@ -21,10 +23,18 @@ from tests.learning_world import AS_OF, HORIZON, Notices, OneFeatureTrainer, tas
 
 TREES = {"kind": "xgboost", "max_depth": 2, "monotone": True, "max_rounds": 40, "folds": 2}
 LINE = {"kind": "logistic_regression", "bgnbd": True, "folds": 2}
-MEAN, STACKED = (
-    TrainerSettings.model_validate({"kind": "fan_out", "merge": merge, "of": [TREES, LINE]})
-    for merge in ("mean", "stacking")
-)
+BLINKERED = "tests.learning_world.BlinkeredTrainerConfig"
+#: Trees know the taste, the line knows the purchases; the merge knows both.
+PARTS = [{"kind": BLINKERED, "sees": [2], "of": TREES}, {"kind": BLINKERED, "sees": [0, 1], "of": LINE}]
+
+
+def fan_out(merge: str, *parts: dict[str, Any]) -> TrainerSettings:
+    return TrainerSettings.model_validate({"kind": "fan_out", "merge": merge, "of": list(parts)})
+
+
+MEAN, STACKED = fan_out("mean", *PARTS), fan_out("stacking", *PARTS)
+#: The line knows all that there is to know here: trees add nothing to it.
+NO_BETTER = fan_out("mean", TREES, LINE)
 
 
 def task(as_of: date) -> TrainingTask:
@@ -45,9 +55,17 @@ def test_it_is_judged_refit_renewed_and_rolled_back_to(candidate: TrainerSetting
     registry = FolderRegistry(tmp_path)
     found = trained(registry, [candidate], AS_OF)
     assert found.candidate.name == (candidate.model_extra or {})["merge"]
-    assert re.search(r"The merge (beats|does not beat) its best part .*gain over the best child", found.report.notes[0])
+    assert re.search(r"over its best part, \d \((xgboost|logistic_regression)\)", found.says("best_part"))
     assert found.report.passed, found.report.markdown(picture=False)
     assert registry.ledger("churn")[-1].judged == "1", "its refit serves"
+    merge, refit = ([*map(str, children_of(registry.fetch("churn", version)))] for version in ("1", "2"))
+    assert len({*merge, *refit}) == 4
+    lines = registry.versions("churn")[0].tags["children"].splitlines()
+    assert [line.split(", ")[0] for line in lines] == [
+        "0.xgboost: xgboost",
+        "1.logistic_regression: logistic_regression",
+    ]
+    assert all("holdout_auc 0." in line and "rows " in line for line in lines)
     first = loadable_champion("churn", registry).model
     recipe = Recipe.model_validate_json(first.extras[RECIPE])
     assert {"0.rounds", "1.steps"} == set(recipe.chosen) - {"weights"}
@@ -63,6 +81,42 @@ def test_it_is_judged_refit_renewed_and_rolled_back_to(candidate: TrainerSetting
     back = loadable_champion("churn", registry)
     assert back.version == "2"
     assert np.array_equal(back.model.score(rows), first.score(rows))
+
+
+@pytest.mark.parametrize("merge", ["mean", "stacking"])
+def test_a_merge_that_is_no_better_is_refused_and_its_best_part_serves(merge: str, tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    found = trained(registry, [fan_out(merge, TREES, LINE)], AS_OF)
+    assert found.instead_of is not None
+    assert found.instead_of.report.stopped_by == ("best_part",)
+    numbers = found.instead_of.says("best_part")
+    assert re.match(
+        r"log-likelihood per row [+-]0\.\d+ \[-0\.\d+, [+-]0\.\d+\] over its best part, 1 \(logistic", numbers
+    )
+    assert (found.candidate.name, found.version, found.instead_of.version) == ("logistic_regression", "2", "1")
+    assert found.report.passed, found.report.markdown(picture=False)
+    said = f"in place of {merge} (version 1): {numbers}"
+    assert found.report.notes[0] == f"Evaluated {said}."
+    entry = registry.ledger("churn")[-1]
+    assert entry.judged == "2"
+    assert said in entry.why
+    verdict = registry.last_verdict("churn")
+    assert verdict is not None
+    assert verdict.promotes
+    assert f"stands in for {merge} (version 1) passed" in verdict.sentence()
+    assert loadable_champion("churn", registry).model.model.kind == "logistic_regression"
+
+
+def test_the_part_that_serves_is_renewed_while_the_merge_stays_no_better(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path)
+    trained(registry, [NO_BETTER], AS_OF)
+    served = registry.champion("churn")
+    again = trained(registry, [NO_BETTER], AS_OF)
+    assert (again.candidate.name, again.renewal, registry.champion("churn")) == ("mean", None, served)
+    later = trained(registry, [NO_BETTER], AS_OF + timedelta(days=7))
+    assert later.instead_of is not None
+    assert "there is nothing else to beat" in later.says("champion")
+    assert registry.ledger("churn")[-1].judged == later.version
 
 
 def test_a_champion_that_is_a_mean_is_compared_by_its_settings_when_others_are_named(tmp_path: Path) -> None:

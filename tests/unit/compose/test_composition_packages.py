@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from models.compose.package import (
 )
 from models.compose.step import Leaf, Step
 from models.errors import TesseraError
+from models.training.children import children_of, children_tag
 from models.training.model_package import load
 from tests.unit.training.test_package import packed
 
@@ -98,11 +100,30 @@ def test_what_is_read_back_answers_the_same_and_names_its_versions(composition: 
     assert golden_answers(found) == 2
     assert found.extras == {"calibration.md": "at 0.7"}
     assert found.composition.pins == composition.pins
+    greeting, line, trees = children_of(tmp_path / "p")
+    assert (trees.name, trees.kind, trees.version) == ("trees", "xgboost", "churn 1")
+    assert trees.trained_on["rows"] == load(packed("xgboost", tmp_path / "x")).card.rows
+    assert (greeting.kind, greeting.trained_on, greeting.version) == ("Greeting", {}, "")
+    assert len({trees.sha256, line.sha256, greeting.sha256}) == 3
+    assert (
+        children_tag(tmp_path / "p")["children"]
+        .splitlines()[2]
+        .startswith(f"trees: xgboost, sha256 {trees.sha256[:12]} (")
+    )
+
     records = from_records(GOLDEN, found.step.takes)
     answers = [step.run(records, new_call()).batch.records() for step in (composition.step(), found.step)]
     assert answers[0] == answers[1]
     assert "FOR YOU" in answers[0][0]["said"]
     assert save_composition(tmp_path / "again", composition, GOLDEN, {"calibration.md": "at 0.7"}) == digest
+
+
+def test_a_child_of_other_content_has_another_digest(composition: Composition, tmp_path: Path) -> None:
+    said = replace(composition, parts={**composition.parts, "greeting": Greeting("{:.2f} for you", str.upper)})
+    for name, one in {"a": composition, "b": said}.items():
+        save_composition(tmp_path / name, one, GOLDEN)
+    first, second = ({child.name: child.sha256 for child in children_of(tmp_path / name)} for name in ("a", "b"))
+    assert {name for name in first if first[name] != second[name]} == {"greeting"}
 
 
 def test_a_child_that_is_gone_from_its_place_changes_nothing(tmp_path: Path) -> None:

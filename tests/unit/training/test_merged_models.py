@@ -74,7 +74,7 @@ def test_reasons_are_the_members_reasons_on_one_scale_and_add_up_to_its_log_odds
 
 def test_out_of_fold_predictions_are_means_of_those_of_its_members(fit: Fit) -> None:
     data = customers()
-    alone = [trainer.fit(*data).out_of_fold for trainer in opened(TREES, LINE)._trainers]
+    alone = [trainer.fit(*data).out_of_fold for trainer in opened(TREES, LINE).parts]
     together = np.mean([log_odds(one) for one in alone], axis=0)
     assert np.allclose(np.argsort(fit.out_of_fold), np.argsort(together))
 
@@ -82,7 +82,7 @@ def test_out_of_fold_predictions_are_means_of_those_of_its_members(fit: Fit) -> 
 @pytest.mark.parametrize("merge", ["mean", "stacking"])
 def test_it_scores_as_the_fan_out_of_its_members_does(merge: Any) -> None:
     data = customers()
-    fits = [trainer.fit(*data) for trainer in opened(TREES, LINE)._trainers]
+    fits = [trainer.fit(*data) for trainer in opened(TREES, LINE).parts]
     model = merged(fits, data[0], data[1], {}, merge).model
     assert isinstance(model, MergedModel)
     step = fan_out_of("churn", model, ["trees", "line"], len(NAMES))
@@ -98,7 +98,7 @@ def test_weights_are_chosen_on_out_of_fold_predictions_and_none_is_below_0(tmp_p
     rng = np.random.default_rng(3)
     chance = np.where(labels == 1, 0.7, 0.3) + rng.uniform(-0.2, 0.2, len(labels))
     trainer = FanOutTrainerConfig(of=[LINE, LINE], merge="stacking").open().knowing(COLUMNS)
-    line = trainer._trainers[0].fit(rows, labels, groups)
+    line = trainer.parts[0].fit(rows, labels, groups)
     told = [line, Fit(line.model, chance, line.folds, {}), Fit(line.model, 1 - chance, line.folds, {})]
     fit = merged(told, rows, labels, {}, "stacking")
     assert isinstance(fit.model, MergedModel)
@@ -210,7 +210,7 @@ def test_a_member_that_is_not_calibrated_by_a_line_is_refused() -> None:
 def test_a_member_that_knows_nothing_moves_nothing() -> None:
     rows, labels, groups = customers()
     nothing = Fit(Constant(), np.full(len(rows), 0.7), groups % 3, {})  # pyright: ignore[reportArgumentType]
-    (line,) = [trainer.fit(rows, labels, groups) for trainer in opened(LINE, LINE)._trainers[:1]]
+    (line,) = [trainer.fit(rows, labels, groups) for trainer in opened(LINE, LINE).parts[:1]]
     found = merged([nothing, line], rows, labels, {}).model.raw(rows)
     assert np.allclose(np.argsort(found), np.argsort(line.model.raw(rows)))
 
