@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from models.contracts.readings import quoted
-from resources.duckdb_connection import connect
+from resources.duckdb_connection import connect_shared
 
 _CANCELLED_AT = ("cancelledat", "canceledat", "cancelleddate", "canceleddate")
 _STATUS = ("financialstatus", "paymentstatus", "orderstatus", "status")
@@ -34,7 +34,7 @@ def cancellations(raw: pa.Table, order_id: str) -> tuple[str, list[str]]:
         return "", []
     where = " AND ".join(conditions.values())
     names = " and ".join(conditions)
-    with connect(threads=1) as connection:
+    with connect_shared(threads=1) as connection:
         connection.register("rows", raw)
         found = connection.execute(
             f"SELECT count(*), count(*) FILTER (all_lines), coalesce(sum(lines), 0) FROM (SELECT count(*) AS lines, "

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from models.contracts import DELIVERED_ON, ORIGINAL
-from resources.duckdb_connection import connect
+from resources.duckdb_connection import connect_shared
 from resources.source.counts import FileCounts, KeptCounts, counts_of
 from resources.source.days import carry_days, own_days
 from resources.source.excel import other_sheets
@@ -270,7 +270,7 @@ class FilesTable:
     def _connected(self, files: list[Path]) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[Shape]]]:
         """Provide a connection in the time zone of the files, and `files` by their columns."""
         shapes = [shape for each in self._all_shapes() if (shape := each.only(files)).files]
-        with connect(threads=1, temp_directory=str(self.cache)) as connection:
+        with connect_shared(threads=1, temp_directory=str(self.cache)) as connection:
             connection.execute(f"SET TimeZone = '{self.timezone}'")
             try:
                 yield connection, shapes

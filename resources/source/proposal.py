@@ -22,7 +22,7 @@ from models.contracts.readings import (
     year_is_sound,
 )
 from models.errors import TesseraError, choose_from
-from resources.duckdb_connection import connect
+from resources.duckdb_connection import connect_shared
 from resources.source.cancellations import cancellations
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -208,7 +208,7 @@ class _Sample:
 
     def __init__(self, raw: pa.Table) -> None:
         self._raw = raw
-        self._connection = connect(threads=1)
+        self._connection = connect_shared(threads=1)
         self._connection.register("rows", raw)
 
     def kind(self, column: str) -> str:
