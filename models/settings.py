@@ -38,6 +38,22 @@ class AppSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    owner: str = Field(
+        default="team:data-science", min_length=1, description="Person or team that its notices name: who acts."
+    )
+
+
+class StreamConfig(BaseModel):
+    """Limits of an application's stream."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_lag_minutes: float = Field(
+        default=15,
+        gt=0,
+        description="Minutes that an event may wait to be processed; a notice is sent after them.",
+    )
+
 
 class TrainedSettings(AppSettings):
     """Settings of an application whose candidates are trained by trainers."""
@@ -154,6 +170,7 @@ class FraudSettings(TrainedSettings):
     drift: DriftConfig = DriftConfig()
     skew: SkewConfig = SkewConfig()
     performance: PerformanceConfig = PerformanceConfig()
+    stream: StreamConfig = StreamConfig()
 
     @property
     def history_days(self) -> int:
@@ -199,6 +216,7 @@ class SupportSettings(AppSettings):
     audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=1e6, psi_block_new_model=None)
     #: Agents label four tickets in five of the simulated shop, within nine days.
     performance: PerformanceConfig = PerformanceConfig(max_drop=0.05, min_labelled_share=0.4)
+    stream: StreamConfig = StreamConfig()
 
 
 class StorageSettings(BaseModel):
@@ -206,6 +224,11 @@ class StorageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    owner: str = Field(
+        default="team:platform",
+        min_length=1,
+        description="Person or team that notices name which are about no application: storage, servers, lost runs.",
+    )
     keep_hours: int = Field(
         default=720,
         ge=24,
@@ -230,6 +253,11 @@ class Settings(BaseModel):
     demand: DemandSettings = DemandSettings()
     support: SupportSettings = SupportSettings()
     storage: StorageSettings = StorageSettings()
+
+    def owner_of(self, app: str) -> str:
+        """Return the owner of an application, else that of the home."""
+        found = getattr(self, app, None) if app else None
+        return found.owner if isinstance(found, AppSettings) else self.storage.owner
 
 
 #: Names of all applications: each has a field of `Settings`.

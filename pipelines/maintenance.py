@@ -6,9 +6,11 @@ import dagster as dg
 
 from assets.maintenance import assets as storage
 from pipelines import automation
+from pipelines.heartbeats import night_succeeded
 from pipelines.ingested_days import ingested_days
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_notices import notify_of_run
+from pipelines.stream_conditions import streams_sensor
 from resources.outbox import Outbox
 from resources.stack.loader import Stack
 from resources.stack.ports import NotifierResource, SinkResource
@@ -46,8 +48,8 @@ def waiting_notices(notifier: NotifierResource) -> dg.SkipReason:
     return dg.SkipReason(f"{waiting} notices wait for their receiver." if waiting else "No notice waits.")
 
 
-def _of_runs(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
-    """Return the sensor that sends the notices of runs that end so."""
+def _of_runs(status: dg.DagsterRunStatus, stack: Stack) -> dg.SensorDefinition:
+    """Return the sensor that sends the notices of runs that end so, and the heartbeat of nights."""
 
     @dg.run_status_sensor(
         run_status=status,
@@ -58,7 +60,8 @@ def _of_runs(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
     )
     def notices(context: dg.RunStatusSensorContext, notifier: NotifierResource, sink: SinkResource) -> None:
         subjects = notify_of_run(context.instance, context.dagster_run.run_id, notifier.open(), sink.open())
-        context.log.info("; ".join(subjects) or "nothing to tell")
+        missed = night_succeeded(stack, context.dagster_run)
+        context.log.info("; ".join([*subjects, *filter(None, [missed])]) or "nothing to tell")
 
     return notices
 
@@ -74,6 +77,7 @@ def definitions(stack: Stack) -> dg.Definitions:
             lost_runs,
             ingested_days(stack.calendar.first_day),
             waiting_notices,
-            *map(_of_runs, (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)),
+            streams_sensor(stack),
+            *(_of_runs(status, stack) for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)),
         ],
     )

@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.stages.app import App
 from models.errors import TesseraError
+from resources.notifier.message import message
 from resources.notifier.port import Notifier
 from resources.outbox import OCCASION
 from resources.sink.port import DamagedScores, Sink
@@ -88,7 +89,7 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
         day = through + _DAY
         if not _published(sink, deadline.app, day):
             try:
-                _notify(notifier, deadline, day)
+                _notify(notifier, deadline, day, _last(sink, deadline.app))
             except TesseraError as error:
                 return Reported(through, tuple(sent), error.what)
             sent.append(day)
@@ -99,7 +100,7 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
 def report_newest(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime) -> int:
     """Return `missed_days`, after a notice of the newest of them: the one that the sensor sends for that day."""
     if missed := missed_days(sink, deadline, now):
-        _notify(notifier, deadline, deadline.newest_due(now), missed)
+        _notify(notifier, deadline, deadline.newest_due(now), _last(sink, deadline.app), missed)
     return missed
 
 
@@ -111,6 +112,12 @@ def missed_days(sink: Sink, deadline: Deadline, now: datetime) -> int:
     return (due - days[-1]).days
 
 
+def _last(sink: Sink, app: str) -> str:
+    """Return what users read meanwhile."""
+    days = sink.published_days(app)
+    return f"The newest published scores are those of {days[-1]}." if days else "No scores were ever published."
+
+
 def _published(sink: Sink, app: str, day: date) -> bool:
     """Return True if the day has records of publications, also damaged ones: the next night names and repairs those."""
     try:
@@ -119,14 +126,15 @@ def _published(sink: Sink, app: str, day: date) -> bool:
         return True
 
 
-def _notify(notifier: Notifier, deadline: Deadline, day: date, missed: int = 1) -> None:
+def _notify(notifier: Notifier, deadline: Deadline, day: date, last: str, missed: int = 1) -> None:
     app = deadline.app
     before = f" With it, {missed} days in a row are missing." if missed > 1 else ""
-    body = (
+    happened = (
         f"Nothing was published by {deadline.passed_for(day):%Y-%m-%d %H:%M} UTC (`calendar.publish_within_hours` in"
-        f" stack.yaml). Open the last run of {app}_nightly, correct what stopped it, then run"
-        f" `tessera run {app}_nightly --date {day}`.{before}"
+        f" stack.yaml).{before} Open the last run of {app}_nightly, and correct what stopped it."
     )
+    command = f"tessera run {app}_nightly --date {day}   (once that is corrected)"
+    body = message(happened, published=last, command=command, section="A publication is overdue")
     context = {"app": app, "day": day.isoformat(), OCCASION: deadline.passed_for(day).isoformat()}
     notifier.notify("error", f"{app} {day}: the publication is overdue", body, context)
 

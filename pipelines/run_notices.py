@@ -12,11 +12,21 @@ from assets.apps import app_of_job
 from models.errors import TesseraError
 from pipelines import run_tags
 from pipelines.faults import said
+from resources.notifier.message import message, page
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import Sink
 
-#: Page that says of each check what it looks at and what to do, relative to the project's folder.
-RUNBOOK = "docs/runbook.md"
+#: Check -> the command that helps with a finding of it; of any other the job is run again.
+_COMMANDS = {
+    "quarantined_share": "tessera quarantine {table}   (the rows and their reasons)",
+    "unusual_night": "tessera scores {app} --date {day}   (what was published)",
+    "estimated_quality": "tessera run {app}_training   (a challenger on the newest rows)",
+    "drift": "tessera run {app}_training   (a challenger on the newest rows)",
+    "performance": "tessera run {app}_training   (a challenger on the newest rows)",
+    "shares": "tessera run {app}_training   (a challenger on the newest rows)",
+    "gate": "tessera models {app}   (the candidate and why it was refused)",
+    "labels_arrived": "tessera run {app}_nightly --date {day}   (once they have arrived)",
+}
 _FINDINGS = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -54,7 +64,7 @@ def run_notices(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], stands: s
     ]
     blocking = [one for one in checks if one.blocking and one.severity == dg.AssetCheckSeverity.ERROR]
     failed = [_failure(run, found, blocking, stands)] if run.status == dg.DagsterRunStatus.FAILURE else []
-    return [*failed, *(_of_check(run, one) for one in checks if one not in blocking)]
+    return [*failed, *(_of_check(run, one, stands) for one in checks if one not in blocking)]
 
 
 def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier, sink: Sink) -> Sequence[str]:
@@ -85,8 +95,8 @@ def _failure(run: dg.DagsterRun, events: Sequence[dg.DagsterEvent], blocking: Se
         says = "\n".join(f"{_asset(one)}: {one.description or one.check_name} ({_page(one)})" for one in blocking)
     else:
         subject, says = f"{run.job_name}{of_day} failed", _complaint(events)
-    again = f"Then: tessera run {run.job_name} --date {day}" if day else f"Look at run {run.run_id[:8]} in the UI."
-    return RunNotice("error", subject, "\n".join(line for line in (says, stands, again) if line))
+    again = f"tessera run {run.job_name} --date {day}   (once that is corrected)" if day else ""
+    return RunNotice("error", subject, message(says, published=stands, command=again, section="A run failed"))
 
 
 def _complaint(events: Sequence[dg.DagsterEvent]) -> str:
@@ -97,13 +107,22 @@ def _complaint(events: Sequence[dg.DagsterEvent]) -> str:
     return "The run ended without an error of a step."
 
 
-def _of_check(run: dg.DagsterRun, check: Any) -> RunNotice:
+def _of_check(run: dg.DagsterRun, check: Any, stands: str) -> RunNotice:
     warns = check.severity == dg.AssetCheckSeverity.WARN
     day = run.tags.get(run_tags.PARTITION, "")
     subject = f"{_asset(check)}: {check.check_name} " + ("warns" if warns else f"failed{f' on {day}' if day else ''}")
-    seen = f"In {run.job_name}{f' of {day}' if day else ''}; what it means and what to do: {_page(check)}"
-    body = f"{check.description or check.check_name}\n{seen}"
+    happened = f"{check.description or check.check_name}\nIn {run.job_name}{f' of {day}' if day else ''}."
+    command = _command(run, check, day)
+    body = message(happened, published=stands, command=command, section=check.check_name)
     return RunNotice("warning" if warns else "error", subject, body)
+
+
+def _command(run: dg.DagsterRun, check: Any, day: str) -> str:
+    if not day:
+        return ""
+    again = "tessera run {job} --date {day}   (once that is corrected)"
+    found, asset = _COMMANDS.get(check.check_name, again), check.asset_key.path
+    return found.format(app=asset[0], table=asset[-1], job=run.job_name, day=day)
 
 
 def _asset(check: Any) -> str:
@@ -111,7 +130,7 @@ def _asset(check: Any) -> str:
 
 
 def _page(check: Any) -> str:
-    return f"{RUNBOOK}#{check.check_name}"
+    return page(check.check_name)
 
 
 def _standing(sink: Sink, app: str, day: str) -> str:

@@ -19,7 +19,7 @@ from typing_extensions import override
 from models.errors import TesseraError
 from resources.health import Health
 from resources.masking import masked
-from resources.notifier.port import NOTICE, ErasableNotifier, Level, Notifier
+from resources.notifier.port import NOTICE, OWNER, ErasableNotifier, Level, Notifier
 from resources.sqlite.vacuum import scrub
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,18 +121,26 @@ class Outbox(ErasableNotifier):
         file: SQLite database; made by the first notice.
         receiver: delivers.
         clock: now, in UTC.
+        owner_of: names who acts on notices of an application ("": of none), as their context names it; None: no owner
+            is named.
     """
 
     def __init__(
-        self, file: Path, receiver: Notifier, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        file: Path,
+        receiver: Notifier,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        owner_of: Callable[[str], str] | None = None,
     ) -> None:
-        self._file, self.receiver, self._clock = file, receiver, clock
+        self._file, self.receiver, self._clock, self._owner_of = file, receiver, clock, owner_of
 
     @override
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
         subject, body = masked(subject), masked(body)
         context = {name: masked(value) for name, value in context.items()}
         at = self._clock()
+        if self._owner_of is not None:
+            context = {OWNER: self._owner_of(context.get("app", "")), **context}
         about = json.dumps([context.get("app", ""), context.get("alert", ""), subject])
         row = {
             "id": sha256(f"{about} {at.isoformat()}".encode()).hexdigest()[:12],
@@ -287,9 +295,9 @@ class Outbox(ErasableNotifier):
         return database
 
 
-def outbox_of(home: Path, receiver: Notifier) -> Outbox:
-    """Return the outbox of a home."""
-    return Outbox(home / FILE, receiver)
+def outbox_of(home: Path, receiver: Notifier, owner_of: Callable[[str], str]) -> Outbox:
+    """Return the outbox of a home; `owner_of` gives the owner of an application."""
+    return Outbox(home / FILE, receiver, owner_of=owner_of)
 
 
 def _text(at: datetime) -> str:

@@ -16,6 +16,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.publishing import LADDER, Publication, last_set
+from resources.notifier.message import message
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import AnotherStands, DamagedScores, Sink
 
@@ -137,8 +138,12 @@ def _tell_steps(notifier: Notifier, draft: Publication) -> None:
             notifier,
             "warning",
             f"{draft.app} {draft.day}: {following}",
-            f"Step down from {step}. Next: {following}{of}. Publishing: {draft.degradation}, version "
-            f"{draft.model_version}. Repair it and run {draft.app}_nightly again.",
+            message(
+                f"Step down from {step}. Next: {following}{of}.",
+                published=f"Publishing: {draft.degradation}, version {draft.model_version}.",
+                command=f"tessera run {draft.app}_nightly --date {draft.day}   (once that is corrected)",
+                section="A run failed",
+            ),
             draft.app,
             draft.day,
             draft.run_id,

@@ -12,6 +12,8 @@ from functools import lru_cache
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from models.watch.measuring import Loaded, Refused, profiles
+from models.watch.repetition import LOOKBACK_DAYS
 
 from benchmarks.reliability.home import Home, as_delivered
 from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
@@ -20,9 +22,7 @@ from models.ingestion import IngestionConfig
 from models.watch.assessment import assess
 from models.watch.columns import REGISTERS, roles_of
 from models.watch.config import WatchConfig
-from models.watch.measuring import Loaded, Refused, profiles
 from models.watch.profile import DayProfile
-from models.watch.repetition import LOOKBACK_DAYS
 
 Said = tuple[Outcome, str, str]
 USUAL = WatchConfig()

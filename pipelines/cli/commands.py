@@ -535,7 +535,11 @@ def status(as_json: bool) -> None:
 
 @_command
 @click.option(
-    "--expect", "expects", multiple=True, type=click.Choice(["dev", "stream"]), help="A server that must run."
+    "--expect",
+    "expects",
+    multiple=True,
+    type=click.Choice(["dev", "stream", "stream_support"]),
+    help="A server that must run: `tessera dev`, `tessera stream fraud`, `tessera stream support`.",
 )
 @click.option("--ping", metavar="URL", help="Asked only if all is well; the service behind it alarms when it is not.")
 def watch(expects: tuple[str, ...], ping: str | None) -> None:

@@ -9,6 +9,7 @@ from models.errors import TesseraError
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json
+from resources.notifier.port import OWNER
 from resources.outbox import Outbox, StoredNotice
 from resources.stack.ports import active_ports
 
@@ -83,7 +84,16 @@ def _print_table(found: Sequence[StoredNotice], *, include_all: bool) -> None:
     if not found:
         out.print("No notice." if include_all else "No notice is open.")
         return
-    columns = ("id", "since", "times", "level", "subject", "delivered", *(("acknowledged",) if include_all else ()))
+    columns = (
+        "id",
+        "since",
+        "times",
+        "level",
+        "subject",
+        "owner",
+        "delivered",
+        *(("acknowledged",) if include_all else ()),
+    )
     out.print(listing(columns, (_cells(notice, include_all=include_all) for notice in reversed(found))))
     out.print(runnable("One of them whole: `tessera notices ID`; done with it: `tessera notices ID --acknowledge`."))
 
@@ -96,6 +106,7 @@ def _cells(notice: StoredNotice, *, include_all: bool) -> list[object]:
         notice.times,
         literal(notice.level, _STYLES[notice.level]),
         notice.subject,
+        notice.context.get(OWNER, ""),
         delivered if notice.delivered_at else literal(delivered, "yellow"),
     ]
     return [*cells, notice.acknowledged_by] if include_all else cells

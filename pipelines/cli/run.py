@@ -21,6 +21,7 @@ from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.stopping import check_stopped
 from pipelines.faults import UNEXPECTED, said, without_lines_of_dagster
+from pipelines.heartbeats import night_succeeded
 from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
@@ -194,13 +195,15 @@ def execute(
 
 
 def _notify(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Send the run's notices, as the daemon's sensor does for those that it launches."""
+    """Send the run's notices, and its heartbeat, as the daemon's sensor does for those that it launches."""
     ports = Ports(active_stack())
     try:
         with _without_lines_of_notices():
             notify_of_run(instance, run_id, ports.notifier, ports.sink)
     except TesseraError as error:
         err.print(f"Note: {error.what} {error.todo}")
+    if problem := night_succeeded(ports.stack, instance.get_run_by_id(run_id)):
+        err.print(f"Note: {problem}")
 
 
 def _take(outcome: Outcome, event: dg.DagsterEvent) -> None:

@@ -22,6 +22,7 @@ from models.alerts import Alert
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
+from resources.heartbeat import Pulse
 from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack.loader import active_stack
@@ -89,10 +90,13 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     if err.is_terminal:
         logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
     with only_one(stack, LOCK, f"`tessera stream {app}`"), stopped_by_signals() as stop:
+        pulse = Pulse(stack.home, LOCK)
+        pulse.beat()
         worker = _worker(ports)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
+            pulse.beat()
             _follow(champion, notifier)
             started = time.perf_counter()
             result = worker.process(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)

@@ -9,6 +9,7 @@ from assets.support.stream import TicketCounts, TicketProcessor, TicketReader
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
+from resources.heartbeat import Pulse
 from resources.home import only_one
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
@@ -29,9 +30,12 @@ def stream_tickets(limit: int, *, until_empty: bool) -> None:
     ports = Ports(stack)
     totals = TicketCounts()
     with only_one(stack, LOCK, "`tessera stream support`"), stopped_by_signals() as stop:
+        pulse = Pulse(stack.home, LOCK)
+        pulse.beat()
         reader, worker = TicketReader(ports, stack.settings), TicketProcessor(ports)
         err.print(f"answering with version {reader.version}; Ctrl-C ends it after the batch")
         while not stop.is_set():
+            pulse.beat()
             _follow(reader)
             done = worker.process(reader, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
             for ticket in done.tickets:

@@ -4,32 +4,31 @@ It needs neither Dagster's storage nor a running server: what is published is re
 holds a lock in the home. If the machine itself is gone, no `--ping` arrives, and the service behind it alarms.
 """
 
-import urllib.request
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from urllib.error import URLError
 from urllib.parse import urlsplit
 
 from assets.apps import APPS
 from models.errors import TesseraError
+from pipelines import heartbeats
 from pipelines.cli.console import counted, err, literal, out
 from pipelines.overdue import Deadline, deadline_of, report_newest
 from pipelines.status import night_of
+from pipelines.stream_conditions import stream_conditions
 from resources.home import doing_now
 from resources.outbox import OCCASION
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
 
-_PING_SECONDS = 10
 #: Lock in the home -> command that holds it while it runs.
-_SERVERS = {"dev": "tessera dev", "stream": "tessera stream fraud"}
+SERVERS = {"dev": "tessera dev", "stream": "tessera stream fraud", "stream_support": "tessera stream support"}
 
 
 def watch(*, expects: Sequence[str], ping: str | None) -> int:
-    """Send a notice for each overdue night and each server that does not run; 0 and a ping if there is none.
+    """Send a notice for each overdue night, late stream and server that does not run; 0 and a ping if there is none.
 
     Args:
-        expects: `dev`, `stream`: servers that must run.
+        expects: names in `SERVERS`: what must run.
         ping: address that is asked (GET) only if all is well.
 
     Raises:
@@ -41,6 +40,7 @@ def watch(*, expects: Sequence[str], ping: str | None) -> int:
     ports = Ports(stack)
     problems = _asked(lambda: _overdue(ports, now))
     problems += [found for name in expects if (found := _absent(ports, name, now))]
+    problems += _asked(lambda: _streams(ports, now))
     problems += _asked(lambda: _waiting(ports))
     for problem in problems:
         out.print(literal(problem, "red"))
@@ -69,6 +69,12 @@ def _of_app(ports: Ports, deadline: Deadline, now: datetime) -> list[str]:
     return [f"{deadline.app}: {counted(missed, 'night')} up to {newest} published nothing."] if missed else []
 
 
+def _streams(ports: Ports, now: datetime) -> list[str]:
+    found = list(stream_conditions(ports.events, ports.stack, now))
+    problems = [problem for one in found for problem in _asked(lambda one=one: one.send(ports.notifier))]
+    return [*(f"{one.subject}. {one.body.splitlines()[0]}" for one in found if one.level == "error"), *problems]
+
+
 def _waiting(ports: Ports) -> list[str]:
     left = ports.notifier.deliver()
     return [f"{counted(left, 'notice')} waiting for the receiver."] if left else []
@@ -78,10 +84,10 @@ def _absent(ports: Ports, name: str, now: datetime) -> str:
     stack: Stack = ports.stack
     if doing_now(stack, name) is not None:
         return ""
-    says = f"`{_SERVERS[name]}` does not run in {stack.home}."
+    says = f"`{SERVERS[name]}` does not run in {stack.home}."
     context = {OCCASION: now.date().isoformat()}
     problems = _asked(
-        lambda: ports.notifier.notify("error", f"{_SERVERS[name]} does not run", f"{says} Start it.", context)
+        lambda: ports.notifier.notify("error", f"{SERVERS[name]} does not run", f"{says} Start it.", context)
     )
     return " ".join([says, *problems])
 
@@ -95,11 +101,7 @@ def _asked(ask: Callable[[], list[str] | None]) -> list[str]:
 
 
 def _pinged(address: str) -> list[str]:
-    try:
-        with urllib.request.urlopen(address, timeout=_PING_SECONDS):  # noqa: S310 - http(s) only, see above
-            return []
-    except (URLError, OSError) as error:
-        place = urlsplit(address)
-        says = f"The ping did not arrive at {place.scheme}://{place.hostname}: {getattr(error, 'reason', error)}."
-        err.print(literal(says, "red"))
-        return [says]
+    if problem := heartbeats.ping(address):
+        err.print(literal(problem, "red"))
+        return [problem]
+    return []

@@ -212,6 +212,26 @@ class EventsConformance(Conformance):
         assert (events.backlog("g"), events.backlog("other"), events.backlog("new")) == (0, 3, 3)
         assert events.groups() == ["g", "other"]
 
+    def test_the_oldest_event_that_waits_is_known(self, events: Events) -> None:
+        before = datetime.now(UTC)
+        events.publish([event(n, f"card-{n}") for n in range(2)])
+        assert events.waiting_since("g") is None, "a group that never read waits for nothing"
+        events.read("g", limit=1)
+        between = datetime.now(UTC)
+        time.sleep(0.01)
+        events.publish([event(n, f"card-{n}") for n in range(2, 4)])
+        slack = timedelta(seconds=1)  # the server's clock
+        first = events.waiting_since("g")
+        assert first is not None
+        assert before - slack <= first <= between + slack
+        assert len(events.read("g", limit=9)) == 3
+        events.acknowledge("g", [2, 1])
+        second = events.waiting_since("g")
+        assert second is not None
+        assert first < second
+        events.acknowledge("g", [3, 4])
+        assert events.waiting_since("g") is None
+
     def test_settling_what_was_never_read_or_never_published(self, events: Events) -> None:
         events.publish([event(n) for n in range(3)])
         events.acknowledge("g", [2, 4, 99])

@@ -155,6 +155,13 @@ class Events(ABC):
         """Return number of events that the group has not acknowledged."""
 
     @abstractmethod
+    def waiting_since(self, group: str) -> datetime | None:
+        """Return when the oldest event that the group has not acknowledged was published; None if there is none.
+
+        None also for a group that never read.
+        """
+
+    @abstractmethod
     def delete_group(self, group: str) -> None:
         """Delete the group and its state; no-op if it does not exist.
 

@@ -151,6 +151,11 @@ class RedisEvents(ErasableEvents, RetainedEvents):
         return self._run(scripts.BACKLOG, group)
 
     @override
+    def waiting_since(self, group: str) -> datetime | None:
+        found = self._run(scripts.WAITING_SINCE, group)
+        return to_datetime(int(found)) if found else None
+
+    @override
     def prune(self, *, before: datetime) -> int:
         removed = 0
         while count := self._run(scripts.PRUNE, to_epoch_micros(before), _PRUNED_AT_ONCE):

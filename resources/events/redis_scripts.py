@@ -209,6 +209,30 @@ redis.call('HSET', key('readers'), group, text(math.min(cursor, first - 1)))
 return math.max(waiting(first - 1), 0)
 """
 
+#: ARGV: group. Gives when its oldest event that is not acknowledged was published, in µs; empty if there is none.
+WAITING_SINCE = f"""{_COMMON}
+local group = ARGV[1]
+local found = redis.call('HGET', key('readers'), group)
+if not found then return '' end
+local function published(number)
+  local entry = redis.call('XRANGE', key('events'), text(number) .. '-0', text(number) .. '-0')[1]
+  if not entry then return '' end
+  for at = 1, #entry[2], 2 do if entry[2][at] == 'published' then return entry[2][at + 1] end end
+end
+local first = tonumber(redis.call('ZRANGE', key('pending:' .. group), 0, 0)[1])
+local at = tonumber(found)
+while true do
+  local page = redis.call('XRANGE', key('events'), '(' .. text(at) .. '-0', '+', 'COUNT', 100)
+  if #page == 0 then break end
+  for _, entry in ipairs(page) do
+    at = tonumber(entry[1]:match('^%d+'))
+    if first and at >= first then return published(first) end
+    if not is_ahead(group, at) then return published(at) end
+  end
+end
+return first and published(first) or ''
+"""
+
 #: ARGV: group. Gives how many events wait for it.
 BACKLOG = f"""{_COMMON}
 local found = redis.call('HGET', key('readers'), ARGV[1])

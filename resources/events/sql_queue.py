@@ -181,6 +181,12 @@ class SqlEvents(ErasableEvents, RetainedEvents):
             return _waiting(do, _oldest(do, do.rows(sql.NEWEST)[0][0]) - 1)
 
     @override
+    def waiting_since(self, group: str) -> datetime | None:
+        with self._look() as do:
+            rows = do.rows(sql.WAITING_SINCE, {"name": group})
+        return to_datetime(rows[0][0]) if rows else None
+
+    @override
     def prune(self, *, before: datetime) -> int:
         removed = 0
         while count := self._prune_some(to_epoch_micros(before)):

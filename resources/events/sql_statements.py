@@ -51,6 +51,17 @@ BACKLOG = """SELECT (SELECT number FROM newest) - r.through
     + (SELECT count(*) FROM delivery d WHERE d.name = r.name AND d.number <= r.through)
     FROM reader r"""
 
+#: When the oldest event that a group has not settled was published.
+WAITING_SINCE = """SELECT published_us FROM event WHERE number = (SELECT min(number) FROM (
+    SELECT d.number FROM delivery d WHERE d.name = :name
+    UNION ALL
+    SELECT number FROM (
+        SELECT e.number FROM event e JOIN reader r ON r.name = :name WHERE e.number > r.through
+        AND NOT EXISTS (SELECT 1 FROM ahead a WHERE a.name = :name AND a.number = e.number)
+        ORDER BY e.number LIMIT 1
+    ) fresh
+) waiting)"""
+
 _EVENT = "e.number, e.source, e.id, e.type, e.time_us, e.subject, e.data"
 #: Handed out before, not leased, and no earlier one of the same subject is leased.
 AGAIN = f"""SELECT {_EVENT}, d.attempt + 1 FROM delivery d JOIN event e ON e.number = d.number

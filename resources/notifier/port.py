@@ -10,6 +10,8 @@ from resources.health import Health
 Level = Literal["info", "warning", "error"]
 #: Key of a notice's context: its id in the outbox, by which a receiver finds repeats (a process died in between).
 NOTICE = "notice"
+#: Key of a notice's context: person or team that acts.
+OWNER = "owner"
 
 
 class Notifier(ABC):

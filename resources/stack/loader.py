@@ -59,6 +59,13 @@ class Calendar(BaseModel):
         "publication shows as overdue, and a notice is sent.",
     )
 
+    heartbeat_url: str = Field(
+        default="",
+        pattern=r"^(https?://.*)?$",
+        description="Address (http or https) that is asked after each nightly job that succeeded, so that a service "
+        "outside alarms when it is not; `{job}` is replaced by the job's name. A secret: write ${NAME} (environment).",
+    )
+
     @field_validator("first_day", mode="before")
     @classmethod
     def _is_a_day(cls, value: object) -> object:

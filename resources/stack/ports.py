@@ -90,7 +90,7 @@ class Ports:
     @cached_property
     def notifier(self) -> Outbox:
         """Notices to people, from the home's outbox."""
-        return outbox_of(self.stack.home, self.stack.open("notifier"))
+        return outbox_of(self.stack.home, self.stack.open("notifier"), self.stack.settings.owner_of)
 
     @cached_property
     def events(self) -> Events:
@@ -201,7 +201,7 @@ class NotifierResource(PortResource[Notifier]):
             TesseraError: as `PortResource.open`.
         """
         stack: Stack | None = getattr(type(self), "tessera_stack", None)
-        return super().open() if stack is None else outbox_of(stack.home, super().open())
+        return super().open() if stack is None else outbox_of(stack.home, super().open(), stack.settings.owner_of)
 
 
 class EventsResource(PortResource[Events]):

@@ -122,6 +122,9 @@ class Unpublished(type("Bare", (Sink,), dict.fromkeys(Sink.__abstractmethods__))
     def history(self, app: str, day: date) -> list[object]:
         return []
 
+    def published_days(self, app: str) -> list[date]:
+        return []
+
 
 @pytest.mark.parametrize("app", PUBLISHING)
 def test_every_publishing_application_has_the_sensor_with_the_deadline_of_its_asset(app: str, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Shelf:
 
     lock: Any = field(default_factory=threading.RLock)
     events: list[Event] = field(default_factory=list)
+    at: list[datetime] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
     groups: dict[str, Group] = field(default_factory=dict)
 
@@ -79,6 +80,7 @@ class ListedEvents(Events):
             if new and behind + len(new) > self._max:
                 raise TooFarBehind(behind, self._max)
             self._shelf.events += new
+            self._shelf.at += [datetime.now(UTC)] * len(new)
             for at in conflicts:
                 self.reject_body(events[at].to_json(), conflict_reason(origins, at))
             return Published(len(new), conflicts)
@@ -154,6 +156,11 @@ class ListedEvents(Events):
     def backlog(self, group: str) -> int:
         known = self._shelf.groups.get(group, Group())
         return len(self._shelf.events) - len(known.done)
+
+    def waiting_since(self, group: str) -> datetime | None:
+        known = self._shelf.groups.get(group)
+        waiting = (at for offset, at in enumerate(self._shelf.at, 1) if known and offset not in known.done)
+        return next(waiting, None)
 
     def delete_group(self, group: str) -> None:
         self._shelf.groups.pop(group, None)

@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from pipelines.definitions import defs
-from pipelines.run_notices import RUNBOOK, notify_of_run
+from pipelines.run_notices import notify_of_run
 from resources.notifier.log import LogNotifier
+from resources.notifier.message import RUNBOOK
 from resources.outbox import Outbox, StoredNotice
 from resources.sink.delta_sink import DeltaSink
 from resources.stack.loader import ROOT
@@ -75,8 +76,13 @@ def test_a_check_that_warns_every_night_is_one_notice(notices: Any) -> None:
     notices(drift=False)
     (notice,) = notices(drift=False, twice=True)
     assert (notice.level, notice.subject, notice.times) == ("warning", "churn/scores: drift warns", 2)
-    assert notice.body.startswith("PSI of recency 0.41.\nIn churn_nightly of 2026-03-01")
-    assert notice.body.endswith(f"{RUNBOOK}#drift")
+    assert notice.body.splitlines() == [
+        "PSI of recency 0.41.",
+        "In churn_nightly of 2026-03-01.",
+        "Nothing is published for 2026-03-01.",
+        "Run: tessera run churn_training   (a challenger on the newest rows)",
+        f"Runbook: {RUNBOOK}#drift",
+    ]
     assert notice.context["day"] == DAY
 
 
@@ -87,7 +93,8 @@ def test_a_night_that_a_check_stopped_is_one_notice_with_what_is_published_and_t
     assert stopped.body.splitlines() == [
         f"churn/scores: all scores are 0.5 ({RUNBOOK}#audit)",
         "Nothing is published for 2026-03-01.",
-        "Then: tessera run churn_nightly --date 2026-03-01",
+        "Run: tessera run churn_nightly --date 2026-03-01   (once that is corrected)",
+        f"Runbook: {RUNBOOK}#a-run-failed",
     ]
 
 
@@ -116,4 +123,4 @@ def test_the_runbook_has_a_section_for_every_check() -> None:
     sections = set(re.findall(r"^## (.+)$", (ROOT / RUNBOOK).read_text(), re.MULTILINE))
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     assert checks <= sections
-    assert sections - checks == {"A run failed", "A publication is overdue"}, "a section of no check"
+    assert sections - checks == {"A run failed", "A publication is overdue", "Events wait", "Dead letters"}
