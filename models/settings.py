@@ -254,11 +254,6 @@ class Settings(BaseModel):
     support: SupportSettings = SupportSettings()
     storage: StorageSettings = StorageSettings()
 
-    def owner_of(self, app: str) -> str:
-        """Return the owner of an application, else that of the home."""
-        found = getattr(self, app, None) if app else None
-        return found.owner if isinstance(found, AppSettings) else self.storage.owner
-
 
 #: Names of all applications: each has a field of `Settings`.
 APP_NAMES = tuple(
@@ -266,3 +261,9 @@ APP_NAMES = tuple(
     for name, field in Settings.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, AppSettings)
 )
+
+
+def owner_of(settings: Settings, app: str) -> str:
+    """Return the owner of an application, else that of the home."""
+    found = getattr(settings, app, None) if app else None
+    return found.owner if isinstance(found, AppSettings) else settings.storage.owner

@@ -8,7 +8,7 @@ adapter, or other settings. The profile's values are class defaults of a generat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast, get_args
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from models.settings import Settings
+from models.settings import Settings, owner_of
 from resources.alert_store.port import AlertStore
 from resources.embedder.port import GuardedEmbedder
 from resources.engine.port import Engine
@@ -90,7 +90,7 @@ class Ports:
     @cached_property
     def notifier(self) -> Outbox:
         """Notices to people, from the home's outbox."""
-        return outbox_of(self.stack.home, self.stack.open("notifier"), self.stack.settings.owner_of)
+        return outbox_of(self.stack.home, self.stack.open("notifier"), partial(owner_of, self.stack.settings))
 
     @cached_property
     def events(self) -> Events:
@@ -201,7 +201,11 @@ class NotifierResource(PortResource[Notifier]):
             TesseraError: as `PortResource.open`.
         """
         stack: Stack | None = getattr(type(self), "tessera_stack", None)
-        return super().open() if stack is None else outbox_of(stack.home, super().open(), stack.settings.owner_of)
+        return (
+            super().open()
+            if stack is None
+            else outbox_of(stack.home, super().open(), partial(owner_of, stack.settings))
+        )
 
 
 class EventsResource(PortResource[Events]):

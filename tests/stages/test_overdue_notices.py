@@ -81,7 +81,7 @@ def test_each_late_day_has_one_notice_also_after_the_daemon_was_down(sink: Delta
     assert found == Reported(day(6), (day(2), day(4), day(6)))
     assert notices(tmp_path) == [(day(number).isoformat(), "error") for number in (1, 2, 4, 6)]
     body = json.loads((tmp_path / "notices.jsonl").read_text().splitlines()[0])["body"]
-    assert f"`tessera run {APP}_nightly --date {day(1)}`" in body
+    assert f"Run: tessera run {APP}_nightly --date {day(1)}" in body
     assert f"by {at(1, 4):%Y-%m-%d %H:%M} UTC" in body
 
 
