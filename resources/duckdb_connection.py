@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -57,6 +58,10 @@ def _session(settings: tuple[tuple[str, Setting], ...]) -> duckdb.DuckDBPyConnec
 def _engine(_process: int, settings: tuple[tuple[str, Setting], ...]) -> duckdb.DuckDBPyConnection:
     """Return the DuckDB of a process: one that was forked from it must not use it."""
     return _opened({**dict(settings), "enable_external_file_cache": False})
+
+
+# DuckDB's binding prints what is alive when Python ends.
+atexit.register(_engine.cache_clear)
 
 
 def _opened(settings: dict[str, Setting]) -> duckdb.DuckDBPyConnection:
