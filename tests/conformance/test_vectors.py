@@ -1,7 +1,7 @@
 """The stores of vectors: the port's promises, and what only one of them does."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from resources.vectors.port import Vectors
 from resources.vectors.qdrant import QdrantConfig
 from resources.vectors.qdrant_edge import QdrantEdgeConfig, QdrantEdgeVectors
 from tests.servers.postgres_server import PostgresDatabase
+from tests.servers.qdrant_stub import QdrantStub, qdrant_stub
 
 
 class TestQdrantEdgeVectors(VectorsConformance):
@@ -112,6 +113,24 @@ class TestQdrantVectors(VectorsConformance):
     def opened(self) -> Open:
         store = QdrantConfig(url=":memory:").open()
         return lambda: store
+
+
+@pytest.fixture(scope="module")
+def qdrant_server() -> Iterator[QdrantStub]:
+    with qdrant_stub() as stub:
+        yield stub
+    assert stub.refused == []
+
+
+class TestQdrantVectorsOverHttp(VectorsConformance):
+    """A stub of the server's REST API that checks every request against its published interface."""
+
+    config = QdrantConfig
+
+    @pytest.fixture
+    def opened(self, qdrant_server: QdrantStub) -> Open:
+        qdrant_server.empty()
+        return QdrantConfig(url=qdrant_server.url, timeout_seconds=20, index_from_rows=200).open
 
 
 class TestPgVectors(VectorsConformance):
