@@ -10,6 +10,7 @@ from assets.shop import assets as shop
 from assets.stages.dependants import Dependants
 from pipelines import automation, maintenance
 from pipelines.executor import in_process
+from pipelines.status_page import ProfileStatus
 from resources.stack.loader import Stack
 from resources.stack.ports import stack_resources
 
@@ -22,7 +23,7 @@ def build_definitions(stack: Stack) -> dg.Definitions:
     """
     shared = dg.Definitions(
         assets=automation.assets_of(shop, stack),
-        resources=stack_resources(stack) | {"dependants": Dependants(APPS)},
+        resources=stack_resources(stack) | {"dependants": Dependants(APPS), "status_page": ProfileStatus(stack)},
         executor=in_process,
     )
     apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]

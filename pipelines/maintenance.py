@@ -5,6 +5,7 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.maintenance import assets as storage
+from assets.maintenance import status
 from pipelines import automation
 from pipelines.heartbeats import night_succeeded
 from pipelines.ingested_days import ingested_days
@@ -22,6 +23,14 @@ WEEKLY = automation.job(
     "Remove files that no table has used for `storage.keep_hours`, and events older than `storage.keep_event_days`. "
     "The day only names the run.",
 )
+STATUS = automation.job(
+    "storage_status",
+    "storage",
+    dg.AssetSelection.assets(status.status),
+    "Write the page of `tessera status` as it is now. The day only names the run.",
+)
+#: After nights begin: the nights have run and their deadlines passed.
+_STATUS_AFTER = timedelta(hours=3)
 
 
 @dg.sensor(
@@ -69,10 +78,14 @@ def _of_runs(status: dg.DagsterRunStatus, stack: Stack) -> dg.SensorDefinition:
 def definitions(stack: Stack) -> dg.Definitions:
     """Assets, job, schedule and sensor of storage and runs."""
     sunday = "Every Sunday: what no table uses any more is removed."
+    page = "Every night, after the applications: the page of `tessera status`."
     return dg.Definitions(
-        assets=automation.assets_of(storage, stack),
-        jobs=[WEEKLY],
-        schedules=[automation.weekly(WEEKLY, stack, sunday, weekday=0, after=timedelta(hours=3))],
+        assets=[*automation.assets_of(storage, stack), *automation.assets_of(status, stack)],
+        jobs=[WEEKLY, STATUS],
+        schedules=[
+            automation.weekly(WEEKLY, stack, sunday, weekday=0, after=timedelta(hours=3)),
+            automation.daily(STATUS, stack, page, after=_STATUS_AFTER),
+        ],
         sensors=[
             lost_runs,
             ingested_days(stack.calendar.first_day),

@@ -49,6 +49,9 @@ class AppStatus:
         overdue_days: days since then whose deadline has passed.
         champion: its version; None without one.
         champion_days: age of that decision in days.
+        freshness: in words: on time, or so many days overdue.
+        drift: of the last scores: none, or that it warns; empty if it was never measured.
+        data_checks: how many checks of its tables passed last, in words.
         gate: the last verdict of the gate, in words.
         checks: the last evaluation of each check.
         open_notices: subjects, newest first.
@@ -61,6 +64,9 @@ class AppStatus:
     day: date | None
     published: str
     overdue_days: int
+    freshness: str
+    drift: str
+    data_checks: str
     champion: str | None
     champion_days: int | None
     gate: str
@@ -123,6 +129,9 @@ def _status(
         day=days[-1] if days else None,
         published=published,
         overdue_days=overdue,
+        freshness=_freshness(overdue, has_days=bool(days), runs=night is not None),
+        drift=next(("none" if one.passed else "warns" for one in own if one.name == "drift"), ""),
+        data_checks=f"{sum(one.passed for one in tables)} of {len(tables)} passed" if tables else "",
         champion=champion,
         champion_days=(now - ledger[-1].at).days if champion else None,
         gate=sentence,
@@ -130,6 +139,14 @@ def _status(
         open_notices=[notice.subject for notice in mine],
         next_night=_next(night, now) if night else None,
     )
+
+
+def _freshness(overdue_days: int, *, has_days: bool, runs: bool) -> str:
+    if not runs:
+        return "no night runs: its tables are not delivered"
+    if overdue_days:
+        return f"{overdue_days} days overdue"
+    return "on time" if has_days else ""
 
 
 def _published(app: App, ports: Ports, day: date) -> tuple[str, str]:

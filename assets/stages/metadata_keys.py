@@ -154,6 +154,8 @@ IS_NEW: Final = "is_new"
 #: Storage.
 FILES_REMOVED: Final = "files_removed"
 EVENTS_REMOVED: Final = "events_removed"
+STATUS: Final = "status"
+OPEN_NOTICES: Final = "open_notices"
 
 
 def share_key(cause: str) -> str:

@@ -14,7 +14,7 @@ from assets.apps import APPS, app_of_job
 from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from pipelines.cli.console import literal
+from pipelines.cli.console import counted, literal
 from pipelines.cli.hints import runnable
 from pipelines.cli.next_step import next_step
 from resources.stack.loader import Stack
@@ -328,6 +328,11 @@ def _pruned(found: dict[str, Any]) -> str:
     return f"{found[keys.EVENTS_REMOVED]:,} events removed that every group acknowledged long ago"
 
 
+def _stated(found: dict[str, Any]) -> str:
+    states = ", ".join(f"{found[key]} {key.removeprefix('apps_')}" for key in found if key.startswith("apps_"))
+    return f"applications: {states}; {counted(found[keys.OPEN_NOTICES], 'open notice')}"
+
+
 _SECTIONS = (
     ("churn/features", "features", _features),
     ("churn/training_set", "training", _training),
@@ -359,6 +364,7 @@ _SECTIONS = (
     ("support/performance", "performance", _labels_came),
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
+    ("storage/status", "status", _stated),
 )
 
 

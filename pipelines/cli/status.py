@@ -32,6 +32,8 @@ def _print(found: list[AppStatus]) -> None:
     columns = ("app", "", "published", "what", "champion", "notices", "next night (UTC)")
     out.print(listing(columns, map(_cells, found)))
     for one in found:
+        if one.state != "new":
+            out.print(literal(f"{one.app}: {_in_short(one)}", "dim"))
         for problem in one.problems:
             text = f"{one.app}: {problem}"
             shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
@@ -53,6 +55,13 @@ def _cells(one: AppStatus) -> list[object]:
         len(one.open_notices) or "",
         f"{one.next_night:%Y-%m-%d %H:%M}" if one.next_night else "no night: its tables are not delivered",
     ]
+
+
+def _in_short(one: AppStatus) -> str:
+    gate = f"last gate {one.gate}" if one.gate else "no gate verdict"
+    drift = f"drift {one.drift}" if one.drift else "drift not measured"
+    data = f"data checks {one.data_checks}" if one.data_checks else "no data check ran"
+    return "; ".join(filter(None, [one.freshness, gate, drift, data]))
 
 
 def _age(days: int | None) -> str:

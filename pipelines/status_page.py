@@ -1,0 +1,83 @@
+"""The state of each application as Markdown, for the asset `storage/status`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import get_args
+
+import dagster as dg
+from typing_extensions import override
+
+from assets.maintenance.status import Page, StatusPage
+from assets.stages import metadata_keys as keys
+from pipelines.status import AppStatus, State, statuses
+from resources.stack.loader import Stack
+from resources.stack.ports import Ports
+
+_COLUMNS = (
+    "app",
+    "",
+    "published",
+    "what",
+    "freshness",
+    "champion",
+    "drift",
+    "data checks",
+    "notices",
+    "next night (UTC)",
+)
+
+
+@dataclass(frozen=True)
+class ProfileStatus(StatusPage):
+    """The page of a profile; a resource of its definitions."""
+
+    stack: Stack
+
+    @override
+    def page(self, instance: dg.DagsterInstance, now: datetime) -> Page:
+        from pipelines.build import build_definitions
+
+        found = statuses(Ports(self.stack), instance, build_definitions(self.stack), now)
+        numbers = {f"apps_{state}": sum(one.state == state for one in found) for state in get_args(State)}
+        notices = {keys.OPEN_NOTICES: sum(len(one.open_notices) for one in found)}
+        return Page(markdown(found, self.stack.name, now), numbers | notices)
+
+
+def markdown(found: Sequence[AppStatus], profile: str, now: datetime) -> str:
+    """Return the page: a row for each application, then what is wrong with each."""
+    lines = [f"Profile **{profile}**, {now:%Y-%m-%d %H:%M} UTC", "", _row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
+    lines += [_row(_cells(one)) for one in found]
+    for one in found:
+        shown = [*one.problems, *([f"last gate: {one.gate}"] if one.gate else [])]
+        if shown:
+            lines += ["", f"**{one.app}**", "", *(f"- {_plain(text)}" for text in shown)]
+    return "\n".join(lines)
+
+
+def _cells(one: AppStatus) -> list[str]:
+    champion = f"version {one.champion}, {one.champion_days} days" if one.champion else "none"
+    night = f"{one.next_night:%Y-%m-%d %H:%M}" if one.next_night else "none"
+    return [
+        f"**{one.app}**",
+        one.state,
+        one.day.isoformat() if one.day else "nothing",
+        one.published,
+        one.freshness,
+        champion,
+        one.drift,
+        one.data_checks,
+        str(len(one.open_notices)),
+        night,
+    ]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_plain, cells))} |"
+
+
+def _plain(text: str) -> str:
+    """Return the text on one line, without what would end a cell."""
+    return " ".join(text.split()).replace("|", "\\|")
