@@ -65,6 +65,8 @@ _ALLOWED_LOADERS = frozenset(
     }
 )
 _SCHEMA = "schema.json"
+#: Of all parts of a file, unpacked: the models of our trainers take a few megabytes.
+MOST_BYTES = 2**30
 
 
 def write_skops(model: object, file: Path) -> None:
@@ -91,15 +93,23 @@ def read_skops(file: Path) -> object:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            schema = json.loads(archive.read(_SCHEMA))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise TesseraError(
-            f"{file} is no skops file: {error}.", expected="a model that a trainer wrote", todo=_TODO
-        ) from error
+            large = sum(part.file_size for part in archive.infolist()) > MOST_BYTES
+            schema = None if large else json.loads(archive.read(_SCHEMA))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError) as error:
+        raise _no_skops(file, str(error)) from error
+    if not isinstance(schema, dict):
+        raise _no_skops(file, f"it is larger than {MOST_BYTES >> 20} MB unpacked" if large else "it describes no model")
     strange = sorted(_strange(schema))
     if strange:
         raise TesseraError(f"{file} names the types {strange}.", expected="only types on our list", todo=_TODO)
-    return skops_io().load(file, trusted=sorted(ALLOWED_TYPES))
+    try:
+        return skops_io().load(file, trusted=sorted(ALLOWED_TYPES))
+    except Exception as error:  # a schema that was tampered with fails anywhere in skops, numpy or scikit-learn
+        raise _no_skops(file, f"{type(error).__name__}: {error}") from error
+
+
+def _no_skops(file: Path, why: str) -> TesseraError:
+    return TesseraError(f"{file} is no skops file: {why}.", expected="a model that a trainer wrote", todo=_TODO)
 
 
 class _TrustedTypes(ModuleType):

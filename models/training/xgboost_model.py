@@ -15,6 +15,7 @@ from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
 from models.training.cross_validation import grouped_folds
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
+from models.training.ubj_files import is_whole
 
 # xgboost has hardly any static types.
 # pyright: basic
@@ -82,16 +83,23 @@ def read_booster(folder: Path, *, threads: int = 1) -> xgb.Booster:
     Raises:
         TesseraError: the file is no XGBoost model.
     """
+    file = folder / BOOSTER_FILE
+    if not is_whole(file):
+        raise _no_model(file)
     try:
-        booster = xgb.Booster(model_file=folder / BOOSTER_FILE)
+        booster = xgb.Booster(model_file=file)
     except ValueError as error:  # XGBoostError is one; decoding its own message may be another
-        raise TesseraError(
-            f"{folder / BOOSTER_FILE} is no XGBoost model.",
-            expected="a booster in UBJ format",
-            todo="Make an earlier version champion with `tessera rollback`, or train again.",
-        ) from error
+        raise _no_model(file) from error
     booster.set_param({"nthread": threads})
     return booster
+
+
+def _no_model(file: Path) -> TesseraError:
+    return TesseraError(
+        f"{file} is no XGBoost model.",
+        expected="a whole booster in UBJ format",
+        todo="Make an earlier version champion with `tessera rollback`, or train again.",
+    )
 
 
 def fit_xgboost(

@@ -6,6 +6,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,8 @@ from resources.source.formats import Format, broken, codec, foreign
 _GZIP = b"\x1f\x8b"
 _HEAD_BYTES = 65_536
 _BLOCK_BYTES = 2**20
+#: Longer lines are refused with their file.
+MOST_CHARACTERS = 16 * 2**20
 
 
 @contextmanager
@@ -28,14 +31,26 @@ def lines_of(file: Path, form: Format) -> Iterator[Iterator[str]]:
         head = _head(file)
         encoding = _checked_encoding(file, head, codec(form.encoding))
         with opened(file) as stream, io.TextIOWrapper(stream, encoding=encoding, newline="") as text:
-            yield _without_mark(text)
+            yield _without_mark(_bounded(text, file))
     except UnicodeDecodeError as error:
         raise _misread(file, form.encoding, error) from error
     except (OSError, EOFError, zlib.error) as error:
         raise broken(file, "csv", f"{error}".rstrip(".") or type(error).__name__) from error
 
 
-def _without_mark(text: io.TextIOWrapper) -> Iterator[str]:
+def _bounded(text: io.TextIOWrapper, file: Path) -> Iterator[str]:
+    """Yield the lines; a file without line ends, or one that unpacks to a single line, would fill the memory.
+
+    Raises:
+        TesseraError: a line is longer than any record.
+    """
+    for line in iter(partial(text.readline, MOST_CHARACTERS), ""):
+        if len(line) == MOST_CHARACTERS:
+            raise broken(file, "csv", f"it has a line of more than {MOST_CHARACTERS:,} characters")
+        yield line
+
+
+def _without_mark(text: Iterator[str]) -> Iterator[str]:
     for first in text:
         yield first.removeprefix("\ufeff")
         break

@@ -7,6 +7,7 @@ from typing import Any
 from models.errors import choose_from
 from resources.source.csv_records import Record
 from resources.source.formats import Format, broken
+from resources.source.workbook_size import check_size
 
 #: Excel keeps 15 digits of a number.
 _EXACT_BELOW = 10.0**15
@@ -20,6 +21,7 @@ def sheet_records(file: Path, form: Format) -> Iterator[Record]:
     """
     import python_calamine as calamine
 
+    check_size(file)
     try:
         with calamine.CalamineWorkbook.from_path(file) as workbook:
             name = form.sheet or (workbook.sheet_names[0] if workbook.sheet_names else "")

@@ -19,6 +19,8 @@ from resources.source.spool import BEYOND, FILE, INTERNAL, PROBLEM, ROW, TEXT, S
 from resources.source.values import name, text
 
 _KEYED = re.compile(r"([^=/]+)=([^/]*)")
+#: Tables of shops have some dozens.
+MOST_COLUMNS = 10_000
 #: Number of a row among those of its file with the same values in the other columns of the expression that names it.
 REPEAT = "_repeat"
 #: Names that the views of the files need for themselves.
@@ -58,6 +60,8 @@ def shapes_of(files: Sequence[Path], form: Format) -> list[Shape]:
     for file in files:
         is_text = form.kind_of(file) != "parquet"
         columns, rows = _of_texts(file, form) if is_text else _of_parquet(file)
+        if len(columns) > MOST_COLUMNS:
+            raise broken(file, form.kind_of(file), f"it has {len(columns):,} columns, more than {MOST_COLUMNS:,}")
         taken = [column for column, _ in columns if _RESERVED.fullmatch(column)]
         if taken:
             raise broken(
