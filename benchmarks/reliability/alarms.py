@@ -22,7 +22,6 @@ from models.watch.config import Period, WatchConfig
 from models.watch.measures import MEASURES, Measure
 from models.watch.profile import DayProfile
 
-_SILENT: Outcome = "silent"
 #: Days that are held before the first assessed night.
 HELD = 100
 
@@ -101,8 +100,10 @@ def nights(
     profiles = {table: past(home, table) for table in home.tables}
     for back in range(shop.nights, 0, -1):
         day = home.day - timedelta(days=back)
-        says = [line for table in home.tables for line in _of_table(home, table, day, profiles, measures, watch, shop)]
-        worst: Outcome = max((severity for severity, _ in says), key=_rank, default=_SILENT)
+        says: list[tuple[Outcome, str]] = []
+        for table in home.tables:
+            says += _of_table(home, table, day, profiles, measures, watch or shop.watch)
+        worst: Outcome = max((one[0] for one in says), key=_rank) if says else "silent"
         yield NightOutcome(day, worst, [f"{severity} {line}" for severity, line in says])
 
 
@@ -133,12 +134,11 @@ def _of_table(
     day: date,
     profiles: Mapping[str, Sequence[DayProfile]],
     measures: Mapping[str, Measure],
-    watch: WatchConfig | None,
-    shop: Faultless,
+    watch: WatchConfig,
 ) -> Iterator[tuple[Outcome, str]]:
     today = next(one for one in profiles[table] if one.day == day)
     before = [one for one in profiles[table] if one.day < day]
-    for one in assess(table, today, before, watch or shop.watch, measures).findings:
+    for one in assess(table, today, before, watch, measures).findings:
         yield one.severity, f"{table}: {one.measure}: {one.sentence}"
     config, held = IngestionConfig(), home.tables[table]
     newest = [day - timedelta(days=back) for back in range(config.redelivery_days)]

@@ -112,8 +112,13 @@ def prepared(
     shop = Shop(customers or CUSTOMERS[app], seed, first, DefectShares(), scenario)
     home = Home(app, day, {})
     tables: dict[str, TableDays] = {}
+    # Day by day: the shop holds the last days that it made.
+    delivered = [
+        (d, {table: shop.delivered(table, d) for table in TABLES[app]})
+        for d in (first + timedelta(days=n) for n in range(days + 1))
+    ]
     for table in TABLES[app]:
-        raw = {d: shop.delivered(table, d) for d in (first + timedelta(days=n) for n in range(days + 1))}
+        raw = {d: of_day[table] for d, of_day in delivered}
         home = Home(app, day, {**tables, table: TableDays(table, raw, simulated.empty(table))})
         past = pa.concat_tables([rows for d, rows in raw.items() if d < day])
         checked = home.checked(table, past, first)

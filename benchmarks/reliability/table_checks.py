@@ -6,14 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-from models.watch.measuring import Loaded, Refused, profiles
-from models.watch.repetition import LOOKBACK_DAYS
 
 from benchmarks.reliability.home import Home, as_delivered
 from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
@@ -22,38 +21,63 @@ from models.ingestion import IngestionConfig
 from models.watch.assessment import assess
 from models.watch.columns import REGISTERS, roles_of
 from models.watch.config import WatchConfig
+from models.watch.measures import MEASURES, Measure
+from models.watch.measuring import Loaded, Refused, profiles
 from models.watch.profile import DayProfile
+from models.watch.repetition import LOOKBACK_DAYS
 
 Said = tuple[Outcome, str, str]
 USUAL = WatchConfig()
 
 
-def said_of(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> list[Said]:
-    """Return what the checks say of the night with this mutation: outcome, check, sentence."""
-    table = mutation.table
-    changed = mutation.change(home.tables[table].delivered(home.day))
-    return said_of_rows(home, table, as_delivered(table, changed, home.day), watch)
+@dataclass(frozen=True)
+class ChangedNight:
+    """The night with a change, measured: `fixed` was said before anything was assessed."""
+
+    fixed: Sequence[Said]
+    profiles: Mapping[str, DayProfile]
 
 
-def said_of_rows(home: Home, table: str, raw: pa.Table, watch: WatchConfig = USUAL) -> list[Said]:
-    """Return what the checks say of delivered rows of the night, and of tables that name the ids of a register."""
+def changed_night(home: Home, table: str, raw: pa.Table) -> ChangedNight:
+    """Check and measure delivered rows of the night; of a register, measure also the tables that name its ids."""
     day, checked = home.day, home.checked(table, raw, home.day)
     refused = Refused(len(checked.kept) + len(checked.quarantined), len(checked.quarantined))
-    said = _quarantined(home, table, refused, checked.reasons)
     counted = {day: refused} if refused.delivered else {}
-    today = measured(home, table, checked.kept, counted, [day])[0]
-    said += _findings(table, today, past(home, table), watch)
-    naming = [name for name in home.tables if name != table and table in registers_of(home, name)]
-    if CONTRACTS[table].is_register and naming:
+    found = {table: measured(home, table, checked.kept, counted, [day])[0]}
+    if CONTRACTS[table].is_register:
         register = pa.concat_tables([home.tables[table].kept, checked.kept])
-        for name in naming:
-            said += _findings(name, tonight(home, name, {table: register}), past(home, name), watch)
+        for name in home.tables:
+            if name != table and table in registers_of(home, name):
+                found[name] = tonight(home, name, {table: register})
+    return ChangedNight(_quarantined(home, table, refused, checked.reasons), found)
+
+
+def mutated(home: Home, mutation: Mutation) -> ChangedNight:
+    """Return the night with a mutation."""
+    changed = mutation.change(home.tables[mutation.table].delivered(home.day))
+    return changed_night(home, mutation.table, as_delivered(mutation.table, changed, home.day))
+
+
+def said_of(
+    home: Home, night: ChangedNight, watch: WatchConfig = USUAL, measures: Mapping[str, Measure] = MEASURES
+) -> list[Said]:
+    """Return what the checks say of a night: outcome, check, sentence."""
+    said = list(night.fixed)
+    for table, today in night.profiles.items():
+        found = assess(table, today, past(home, table), watch, measures).findings
+        said.extend((one.severity, f"{table}: {one.check}", f"{one.measure}: {one.sentence}") for one in found)
     return said
+
+
+def said_without_change(home: Home) -> list[Said]:
+    """Return what is said of the night as it was delivered."""
+    nights = [changed_night(home, table, days.raw[home.day]) for table, days in home.tables.items()]
+    return [one for night in nights for one in said_of(home, night)]
 
 
 def outcome(home: Home, mutation: Mutation, watch: WatchConfig = USUAL) -> Result:
     """Return the outcome of a mutation."""
-    return judged(mutation.name, mutation.words, said_of(home, mutation, watch))
+    return judged(mutation.name, mutation.words, said_of(home, mutated(home, mutation), watch))
 
 
 def measured(
@@ -117,6 +141,14 @@ def registers_of(home: Home, table: str) -> dict[str, str]:
 
 
 def _held(home: Home, table: str) -> pa.Table:
+    _HOMES[id(home)] = home
+    return _held_by(id(home), table)
+
+
+@lru_cache(maxsize=64)
+def _held_by(home_id: int, table: str) -> pa.Table:
+    """Return the rows of a table up to the night, made once."""
+    home = _HOMES[home_id]
     held = home.tables[table]
     return pa.concat_tables([held.kept, home.checked(table, held.raw[home.day], home.day).kept])
 
@@ -124,11 +156,6 @@ def _held(home: Home, table: str) -> pa.Table:
 def _register(rows: pa.Table, column: str, names: Sequence[str]) -> pl.DataFrame:
     shared = [name for name in rows.column_names if name in names and name != column]
     return pl.DataFrame(rows.select([column, *shared, DELIVERED_ON]))
-
-
-def _findings(table: str, today: DayProfile, before: Sequence[DayProfile], watch: WatchConfig) -> list[Said]:
-    found = assess(table, today, before, watch).findings
-    return [(one.severity, f"{table}: {one.check}", f"{one.measure}: {one.sentence}") for one in found]
 
 
 def _quarantined(home: Home, table: str, refused: Refused, reasons: Mapping[str, int]) -> list[Said]:
