@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
+from models.watch.absence import Absence, silences
 from models.watch.calendar import is_campaign, occasion
 from models.watch.config import CheckName, Severity, WatchConfig
 from models.watch.derived import distances, unseen
@@ -15,8 +16,8 @@ from models.watch.limits import Estimates, History, Limits
 from models.watch.measures import MEASURES, Effect, Measure
 from models.watch.profile import DayProfile, Name, Value
 
-#: Rows that are expected of a category before its absence is worth a word, and its share before that stops a day.
-_VANISHED_ROWS, _VANISHED_SHARE = 20, 0.25
+#: Share of a category from which on its absence stops a day.
+_VANISHED_SHARE = 0.25
 #: Rows below which a day without any is no surprise: to warn, to stop the run.
 _SOME_ROWS, _MANY_ROWS = 5, 8
 #: Checks that a campaign moves.
@@ -47,16 +48,20 @@ def assess(
     if not today.rows:
         return _limited(table, _no_rows(table, today, history), config, Assessment(today.day, (), 1, held))
     today, history = distances(today, history, measures)
-    estimates = Estimates(history, measures, config)
+    estimates, absent = Estimates(history, measures, config), Absence(history, measures, config)
     names = sorted({*history.names, *(name for name in today.values if name.measure in measures)})
     found: dict[Name, Finding] = {}
     for name in names:
         value = today.value(name)
         limits = estimates.of(name, value) if value else None
-        if value and limits and (severity := _severity(measures[name.measure], value, limits)):
+        if not value or not limits:
+            continue
+        gone = absent.beyond_chance(name, value, limits.expected)
+        if severity := _vanished(limits) if gone else _severity(measures[name.measure], value, limits):
             since = _since(history, name, limits, today.day)
             found[name] = _finding(name, measures[name.measure], value, limits, severity, since)
     found.update(unseen(today, history, measures))
+    found.update(silences(today, history, measures))
     return _limited(table, list(found.values()), config, Assessment(today.day, (), len(names), held))
 
 
@@ -67,12 +72,13 @@ def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None
     up = limits.distance > 0
     change = _change(measure, value.value, limits.expected)
     warn, block = _least(measure, measure.effect, up=up)
-    expected_rows = limits.expected * value.n
-    if measure.vanishes and not value.value and expected_rows >= _VANISHED_ROWS:
-        return "block" if limits.expected >= _VANISHED_SHARE else "warn"
     if change >= block and abs(limits.certain) >= 1:
         return "block"
     return "warn" if change >= warn else None
+
+
+def _vanished(limits: Limits) -> Severity:
+    return "block" if limits.expected >= _VANISHED_SHARE else "warn"
 
 
 def _change(measure: Measure, found: float, expected: float) -> float:

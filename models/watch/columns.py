@@ -10,6 +10,14 @@ from models.contracts import CONTRACTS, DELIVERED_ON, Column, Contract
 _CATEGORY_CHARACTERS = 120
 #: Id column -> the register that lists its ids.
 REGISTERS = {contract.key: contract.table for contract in CONTRACTS.values() if contract.is_register}
+#: Key -> the other contracted table that it names a row of, e.g. the payment that a label is about.
+PARENTS = {
+    contract.key: contract.table
+    for contract in CONTRACTS.values()
+    if not contract.is_register and not contract.versioned_by
+}
+#: Id column -> the table that lists its ids.
+NAMED = {**PARENTS, **REGISTERS}
 _NUMBERS = ("int32", "int64", "float64")
 
 

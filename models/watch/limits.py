@@ -26,8 +26,11 @@ _FEWEST = 14
 _LEAST: Mapping[Kind, float] = {"count": 0.03, "share": 0.012, "amount": 0.03, "distance": 0.01}
 #: Days around the same date of last year that say how unlike its neighbours that date is.
 _AROUND = 10
-#: Degrees of freedom of a spread that is estimated from some weeks; tails are that much heavier than normal ones.
-_FREEDOM = 12
+#: Degrees of freedom of a spread for each value that it is estimated from (about those of a median absolute
+#: deviation), and their limits; tails are that much heavier than normal ones.
+_FREEDOM, _LEAST_FREEDOM, _MOST_FREEDOM = 0.37, 8, 40
+#: Earlier values without which the level before a day is unknown.
+_FEWEST_BEFORE = 7
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Estimates:
     def __init__(self, history: History, measures: Mapping[str, Measure], config: WatchConfig) -> None:
         self._history, self._config = history, config
         self._kinds: list[Kind] = [measures[name.measure].kind for name in history.names]
+        self._floors = [measures[name.measure].least for name in history.names]
         self._unit = _units(history.values)
         scaled = self._scaled(history.values)
         scaled[~history.usable] = np.nan
@@ -98,11 +102,14 @@ class Estimates:
         pattern = _pattern(scaled, weekdays)
         flat = scaled - pattern[weekdays]
         level = _levels(flat)
-        residuals = flat - level[:-1]
+        residuals = np.where(_earlier(flat) >= _FEWEST_BEFORE, flat - level[:-1], np.nan)
         drift = _median(residuals)
         self._centre = level[-1] + pattern[history.day.weekday()] + np.nan_to_num(drift)
         off = residuals - drift
-        self._spread = np.maximum(1.4826 * np.nan_to_num(_median(np.abs(off))), self._least())
+        found = 1.4826 * np.nan_to_num(_median(np.abs(off)))
+        self._spread = np.maximum(found, self._least())
+        #: Chance of a size measured on a single row, as the history shows it; never above that of very skewed sizes.
+        self._of_one_row = np.minimum(found * np.sqrt(np.nan_to_num(_median(history.n), nan=1.0)), 2.0)
         with np.errstate(invalid="ignore"):
             unlike = np.abs(off) / np.maximum(self._spread, self._chance(history.n, history.values))
         self._widest = np.nan_to_num(np.max(np.nan_to_num(unlike), axis=0, initial=0.0))
@@ -118,7 +125,8 @@ class Estimates:
         value = float(self._scaled_one(found.value, place))
         centre = min((float(one[place]) for one in self._candidates), key=lambda one: abs(value - one))
         expected = self._unscaled(centre, place)
-        chance = float(_by_chance(self._kinds[place], max(found.n, 1.0), max(expected, 0.0)))
+        one_row = float(self._of_one_row[place])
+        chance = float(_by_chance(self._kinds[place], max(found.n, 1.0), max(expected, 0.0), one_row))
         spread = max(float(self._spread[place]), chance)
         warn = max(self._z_warn, self._config.margin * float(self._widest[place])) * spread
         block = max(self._z_block, 1.2 * self._config.margin * float(self._widest[place])) * spread
@@ -146,13 +154,17 @@ class Estimates:
             clipped = np.clip(np.nan_to_num(usable), -6, 6)
             correlation = np.corrcoef(clipped, rowvar=False).reshape(usable.shape[1], usable.shape[1])
             independent = max(1.0, usable.shape[1] ** 2 / float(np.sum(np.nan_to_num(correlation) ** 2)))
+        values = float(np.median(np.sum(~np.isnan(usable), axis=0))) if usable.shape[1] else 0.0
+        freedom = min(max(_FREEDOM * values, _LEAST_FREEDOM), _MOST_FREEDOM)
         warn, block = (
-            _quantile(budget / 100 / independent) for budget in (self._config.warn_budget, self._config.block_budget)
+            _quantile(budget / 100 / independent, freedom)
+            for budget in (self._config.warn_budget, self._config.block_budget)
         )
         return warn, max(block, 1.25 * warn)
 
     def _least(self) -> Floats:
-        return np.array([_LEAST[kind] for kind in self._kinds])
+        both = zip(self._kinds, self._floors, strict=True)
+        return np.array([_LEAST[kind] if floor is None else floor for kind, floor in both])
 
     def _chance(self, n: Floats, values: Floats) -> Floats:
         """Return the spread by chance alone of every number of some days, each measured on `n` rows."""
@@ -160,7 +172,7 @@ class Estimates:
         rows, found = np.maximum(np.nan_to_num(n, nan=1.0), 1.0), np.maximum(np.nan_to_num(values), 0)
         for kind in set(self._kinds):
             at = np.array([one == kind for one in self._kinds])
-            chance[:, at] = _by_chance(kind, rows[:, at], found[:, at])
+            chance[:, at] = _by_chance(kind, rows[:, at], found[:, at], self._of_one_row[at])
         return chance
 
     def _scaled(self, values: Floats) -> Floats:
@@ -181,16 +193,16 @@ class Estimates:
             return max(float(np.exp(min(value, 60.0))) - 1, 0.0)
         if kind == "share":
             return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
-        return max(float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place], 0.0) if kind == "amount" else value
+        return max(float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place], 0.0) if kind == "amount" else max(value, 0.0)
 
 
-def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float) -> Floats:
-    """Return the spread by chance alone: Poisson with some clustering, binomial, and that of skewed sizes."""
+def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float, one_row: Floats | float) -> Floats:
+    """Return the spread by chance alone: Poisson with some clustering, binomial, and that of sizes on `one_row`."""
     if kind == "count":
         return np.sqrt(1.5 / (np.asarray(values) + 1))
     if kind == "distance":
         return np.full_like(rows, _LEAST["distance"])
-    return (0.6 if kind == "share" else 2.0) / np.sqrt(rows)
+    return (0.6 if kind == "share" else np.asarray(one_row)) / np.sqrt(rows)
 
 
 def _units(values: Floats) -> Floats:
@@ -199,10 +211,9 @@ def _units(values: Floats) -> Floats:
     return np.where(usual > 0, usual, 1.0)
 
 
-def _quantile(tail: float) -> float:
-    """Return the two-sided quantile of a t distribution with `_FREEDOM` degrees, by its expansion around the normal."""
+def _quantile(tail: float, nu: float) -> float:
+    """Return the two-sided quantile of a t distribution with `nu` degrees, by its expansion around the normal."""
     z = NormalDist().inv_cdf(1 - min(tail, 0.5) / 2)
-    nu = _FREEDOM
     return z + (z**3 + z) / (4 * nu) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * nu**2)
 
 
@@ -224,6 +235,11 @@ def _levels(flat: Floats) -> Floats:
     weeks = [_median(_windows(np.vstack([_gap(flat, width), flat]), width), axis=-1) for width in (_LEVEL_DAYS, 28)]
     level = np.where(np.isnan(weeks[0]), weeks[1], weeks[0])
     return np.where(np.isnan(level), _median(flat), level)
+
+
+def _earlier(flat: Floats) -> NDArray[np.int64]:
+    """Return the number of values in the four weeks before each day."""
+    return np.sum(~np.isnan(_windows(np.vstack([_gap(flat, 28), flat]), 28)[:-1]), axis=-1)
 
 
 def _gap(like: Floats, rows: int) -> Floats:

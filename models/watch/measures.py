@@ -37,7 +37,8 @@ class Measure:
         check: the check that it belongs to.
         effect: least changes that matter.
         words: what it is, with `{column}` and `{category}`, e.g. `share of {column} that is missing`.
-        vanishes: for shares of categories: none at all, where many rows are expected, is worth a warning.
+        vanishes: for shares of categories: none at all, where rows are expected beyond chance, is worth a warning.
+        least: spread that is never undercut, where it is not the one of the kind (`models.watch.limits`).
     """
 
     kind: Kind
@@ -45,6 +46,7 @@ class Measure:
     effect: Effect
     words: str
     vanishes: bool = False
+    least: float | None = None
 
 
 def _both(warn: float, block: float) -> Effect:
@@ -55,21 +57,33 @@ MEASURES: Mapping[str, Measure] = {
     "rows": Measure("count", "volume", Effect(2.5, 12, 1.18, 1.5), "rows"),
     "distinct": Measure("count", "volume", Effect(3, 15, 1.18, 2.5), "distinct {column}"),
     "quarantined": Measure("share", "volume", Effect(warn_up=0.03), "share of rows in quarantine"),
+    "refused": Measure("share", "volume", Effect(warn_up=0.015), "share of rows in quarantine for their {category}"),
     "null": Measure("share", "nulls", Effect(0.05, 0.25, 0.2, 0.6), "share of rows without {column}"),
     "unknown": Measure("share", "identity", Effect(0.04, 0.2), "share of {column} that no register knows"),
     "seen": Measure("share", "identity", Effect(0.2, 0.5, 0.25, 0.6), "share of {column} seen in the days before"),
     "top": Measure("share", "identity", Effect(0.12, 0.4), "share of rows on one {column}"),
     "shape": Measure("share", "identity", _both(0.15, 0.45), "share of {column} of the form {category}"),
     "length": Measure("amount", "identity", _both(1.3, 2.2), "characters of {column}"),
+    "mixed": Measure("share", "identity", _both(0.08, 0.4), "share of {column} with several {category}"),
+    "together": Measure("share", "identity", _both(0.1, 0.4), "share of {column} with the {category} of days before"),
+    "differs": Measure("share", "categories", _both(0.05, 0.3), "share of {column} other than that of {category}"),
     "typical": Measure("amount", "values", _both(1.9, 3), "typical {column}"),
     "mean": Measure("amount", "values", _both(3, 12), "mean {column}"),
     "spread": Measure("amount", "values", Effect(2.2, _NEVER, 2.5, 20), "spread of {column}"),
-    "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}"),
+    "ratio": Measure(
+        "amount", "values", _both(1.15, 1.9), "{column} over that of days before of the same {category}", least=0.008
+    ),
+    "change": Measure("amount", "values", _both(1.25, 3), "spread of {column} of one {category} from day to day"),
+    "whole": Measure("share", "values", _both(0.15, 0.5), "share of {column} without a fraction"),
+    "same": Measure("share", "values", _both(0.15, 0.5), "share of rows with the same {column}"),
+    "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}", vanishes=True),
     "zero": Measure("share", "values", _both(0.1, 0.4), "share of {column} that is zero"),
     "true": Measure("share", "values", _both(0.1, 0.4), "share of rows with {column}", vanishes=True),
     "text": Measure("amount", "values", _both(1.8, 4), "characters of {column}"),
+    "letters": Measure("amount", "values", _both(1.8, 4), "share of characters of {column} beyond plain letters"),
+    "clock": Measure("amount", "hours", _both(1.08, 1.3), "mean hour of {column}, UTC", least=0.008),
     "hour": Measure("share", "hours", _both(0.2, 0.5), "share of rows at {category}:00 UTC"),
-    "hours": Measure("distance", "hours", Effect(0.15, 0.4), "distance of the hours of the day from the usual ones"),
+    "hours": Measure("distance", "hours", Effect(0.07, 0.4), "distance of the hours of the day from the usual ones"),
     "category": Measure("share", "categories", _both(0.2, 0.5), "share of {column} {category}", vanishes=True),
     "repeated": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat the days before"),
     "doubled": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat others of the day"),

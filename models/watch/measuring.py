@@ -14,13 +14,15 @@ from models.contracts import DELIVERED_ON, Contract
 from models.watch.categories import category_shares, forms
 from models.watch.columns import Roles, roles_of
 from models.watch.profile import DayProfile, Name, Value
+from models.watch.relations import relations
 from models.watch.repetition import repetition
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "1"
+MEASURED = "2"
 Numbers = defaultdict[date, dict[Name, Value]]
 #: Age from which on a row is old.
 _OLD_DAYS = 31
+_HOUR_NS = 3_600_000_000_000
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,12 @@ class Refused:
     Attributes:
         delivered: rows that were delivered, refused ones included.
         rows: rows that were refused.
+        columns: refused rows by the column that the reason is about, for every column; empty: unknown.
     """
 
     delivered: int
     rows: int
+    columns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,15 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
             _add(numbers, found, Name("shape", column, category))
         for name, found in repetition(loaded.rows, loaded.before, loaded.roles, loaded.registers):
             _add(numbers, found, name)
+        for name, found in relations(loaded.rows, loaded.before, loaded.roles, loaded.registers):
+            _add(numbers, found, name)
     return [DayProfile(day, _of_day(numbers[day], loaded.refused.get(day))) for day in days]
+
+
+def columns_of_reasons(contract: Contract, reasons: Iterable[str]) -> set[str]:
+    """Return the columns that the reasons of a quarantined row are about; a reason begins with its column."""
+    names = {column.name for column in contract.columns}
+    return {reason.split(" ", 1)[0] for reason in reasons} & names
 
 
 def persons_ids(loaded: Loaded) -> pl.Series:
@@ -87,8 +99,14 @@ def persons_ids(loaded: Loaded) -> pl.Series:
 
 def _of_day(found: dict[Name, Value], refused: Refused | None) -> dict[Name, Value]:
     rows = found.get(Name("rows"), Value(0.0, 0.0))
-    share = {Name("quarantined"): Value(refused.rows / refused.delivered, refused.delivered)} if refused else {}
-    return {**found, Name("rows"): rows, **share}
+    return {**found, Name("rows"): rows, **dict(_of_refused(refused))}
+
+
+def _of_refused(refused: Refused | None) -> Iterable[tuple[Name, Value]]:
+    if refused and refused.delivered:
+        yield Name("quarantined"), Value(refused.rows / refused.delivered, refused.delivered)
+        for column, rows in refused.columns.items():
+            yield Name("refused", category=column), Value(rows / refused.delivered, refused.delivered)
 
 
 def _add(numbers: Numbers, found: pl.DataFrame, name: Name) -> None:
@@ -116,6 +134,9 @@ def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
         yield Name("null", name), pl.col(name).null_count() / pl.len()
     for name in roles.numbers:
         yield from _of_number(name)
+    for name in roles.floats:
+        yield Name("whole", name), (pl.col(name) == pl.col(name).round()).mean()
+        yield Name("same", name), pl.col(name).unique_counts().max() / pl.len()
     for name in roles.flags:
         yield Name("true", name), pl.col(name).cast(pl.Float64).mean()
     for name in roles.ids:
@@ -124,6 +145,11 @@ def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
         yield Name("length", name), pl.col(name).cast(pl.String).str.len_chars().mean()
     for name in roles.texts:
         yield Name("text", name), pl.col(name).str.len_chars().mean()
+        other = pl.col(name).str.replace_all(r"[\x00-\x7F]+", "").str.len_chars()
+        yield Name("letters", name), other.sum() / pl.col(name).str.len_chars().sum()
+    if roles.event:
+        time = pl.col(roles.event).dt.time().cast(pl.Int64) / _HOUR_NS
+        yield Name("clock", roles.event), time.mean()
     if roles.event_day:
         happened = pl.col(roles.event_day).cast(pl.Date)
         yield Name("late", roles.event_day), (happened < pl.col(DELIVERED_ON)).mean()

@@ -31,7 +31,7 @@ def repetition(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles, registers
         yield Name("top", column), _top(rows, column)
         yield Name("seen", column), _seen(rows, before, column)
     for column, register in registers.items():
-        if column != roles.key and column in rows.columns:
+        if column in rows.columns:
             yield Name("unknown", column), _unknown(rows, column, register)
     yield from _copies(rows, before, roles)
     yield from _swaps(rows, before, roles)

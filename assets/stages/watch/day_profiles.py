@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import polars as pl
 
-from assets.stages.ingestion.completeness_log import DayCounts, complete_days
+from assets.stages.ingestion.completeness_log import DayCounts, complete_days, quarantine_of
 from assets.stages.ingestion.run import runs_of
 from assets.stages.watch.profile_store import (
     StoredProfile,
@@ -18,15 +19,17 @@ from assets.stages.watch.profile_store import (
     watched_days,
 )
 from models.contracts import DELIVERED_ON, Contract
-from models.watch.columns import REGISTERS, roles_of
+from models.watch.columns import NAMED, REGISTERS, roles_of
 from models.watch.config import WatchConfig
-from models.watch.measuring import MEASURED, Loaded, Refused, profiles
+from models.watch.measuring import MEASURED, Loaded, Refused, columns_of_reasons, profiles
 from models.watch.profile import DayProfile
 from models.watch.repetition import LOOKBACK_DAYS
 from resources.lake.port import Lake
 
 #: Rows that are profiled at once; it bounds memory.
 _ROWS_AT_ONCE = 500_000
+#: Days before a row in which the row of another table is looked for that it names.
+_PARENT_DAYS = 35
 
 
 def current_profiles(lake: Lake, contract: Contract, day: date, config: WatchConfig) -> Mapping[date, StoredProfile]:
@@ -54,8 +57,7 @@ class _MadeOf:
 
     def __init__(self, lake: Lake, contract: Contract, complete: Mapping[date, DayCounts]) -> None:
         self._complete, self._files = complete, files_by_day(lake, [contract.table])
-        registers = sorted(table for column, table in REGISTERS.items() if _uses(contract, column))
-        self._registers = sorted(files_by_day(lake, registers).items())
+        self._registers = sorted(files_by_day(lake, sorted(_named_tables(contract).values())).items())
 
     def fits(self, stored: StoredProfile | None, day: date, registers_count: bool) -> bool:
         """Return True if a stored profile holds what would be computed now.
@@ -82,14 +84,15 @@ def _computed(
     if not days:
         return
     rows = lake.rows_by_day(contract.table)
+    tables = _named_tables(contract)
     registers = {
-        column: found
-        for column, table in REGISTERS.items()
-        if _uses(contract, column) and (found := _register(lake, contract, column, table, days[-1])) is not None
+        column: _register(lake, contract, column, table, days[0], days[-1]) for column, table in tables.items()
     }
+    registers = {column: found for column, found in registers.items() if found is not None}
     for chunk in _chunks(days, rows):
-        refused = {day: _refused(complete[day]) for day in chunk if _refused(complete[day]).delivered}
         first, last = chunk[0], chunk[-1]
+        columns = _refused_columns(lake, contract, first, last)
+        refused = {day: _refused(complete[day], columns[day]) for day in chunk}
         held = _rows(lake, contract, first, last, [column.name for column in contract.columns])
         held = held.filter(pl.col(DELIVERED_ON).is_in(chunk))
         before = _rows(
@@ -119,18 +122,32 @@ def _rows(lake: Lake, contract: Contract, first: date, last: date, columns: Sequ
     return pl.DataFrame(lake.scan(contract.table, first=first, last=last).to_table(columns=names))
 
 
-def _register(lake: Lake, contract: Contract, column: str, table: str, last: date) -> pl.DataFrame | None:
-    """Return the ids of a register, with columns that both tables have; None if the lake has no such table."""
+def _register(lake: Lake, contract: Contract, column: str, table: str, first: date, last: date) -> pl.DataFrame | None:
+    """Return the ids that another table lists, with columns that both have; None if the lake has no such table."""
     if not lake.exists(table):
         return None
-    scanned = lake.scan(table, last=last)
+    begin = None if column in REGISTERS else first - timedelta(days=_PARENT_DAYS)
+    scanned = lake.scan(table, first=begin, last=last)
     shared = [name for name in roles_of(contract).categories if name in scanned.schema.names]
     return pl.DataFrame(scanned.to_table(columns=[column, *shared, DELIVERED_ON]))
 
 
-def _uses(contract: Contract, column: str) -> bool:
-    return column != contract.key and any(one.name == column for one in contract.columns)
+def _named_tables(contract: Contract) -> dict[str, str]:
+    """Return id column -> the other table that lists its ids."""
+    names = [column.name for column in contract.columns]
+    return {name: NAMED[name] for name in names if name in NAMED and NAMED[name] != contract.table}
 
 
-def _refused(counts: DayCounts) -> Refused:
-    return Refused(counts.kept + counts.quarantined + counts.held, counts.quarantined)
+def _refused_columns(lake: Lake, contract: Contract, first: date, last: date) -> Mapping[date, Mapping[str, int]]:
+    """Return the number of quarantined rows of each day by the column that a reason is about, all columns listed."""
+    found = defaultdict[date, Counter[str]](lambda: Counter({column.name: 0 for column in contract.columns}))
+    if lake.exists(quarantine_of(contract.table)):
+        rows = lake.scan(quarantine_of(contract.table), first=first, last=last)
+        refused = rows.to_table(columns=[DELIVERED_ON, "reasons"])
+        for day, reasons in zip(refused[DELIVERED_ON].to_pylist(), refused["reasons"].to_pylist(), strict=True):
+            found[day].update(columns_of_reasons(contract, reasons))
+    return found
+
+
+def _refused(counts: DayCounts, columns: Mapping[str, int]) -> Refused:
+    return Refused(counts.kept + counts.quarantined + counts.held, counts.quarantined, columns)
