@@ -193,7 +193,8 @@ class Estimates:
             return max(float(np.exp(min(value, 60.0))) - 1, 0.0)
         if kind == "share":
             return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
-        return max(float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place], 0.0) if kind == "amount" else max(value, 0.0)
+        size = float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place] if kind == "amount" else value
+        return max(size, 0.0)
 
 
 def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float, one_row: Floats | float) -> Floats:
