@@ -86,6 +86,7 @@ def _ends_well(line: str, project: Path, home: Home) -> str:
         )
     assert said.code == 0, f"{line}\n{said.out}\n{said.err}"
     assert "Traceback" not in said.out + said.err
+    assert "leaked" not in said.err, "a library prints what is alive when its process ends"
     return said.out
 
 
