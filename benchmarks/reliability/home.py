@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.reliability.mutation import AppName, Delivered
-from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL
+from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.simulation import rows as simulated
 from models.simulation.defects import DefectShares
@@ -43,13 +43,15 @@ class TableDays:
         table: its name.
         raw: delivered rows by day, the last one is the night.
         kept: rows that keep the contract, all days before the night.
-        refused: rows in quarantine by day.
+        refused: number of rows in quarantine by day.
+        quarantined: these rows.
     """
 
     table: str
     raw: Mapping[date, pa.Table]
     kept: pa.Table
     refused: Mapping[date, int] = field(default_factory=dict)
+    quarantined: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
 
     def delivered(self, day: date) -> Delivered:
         """Return the rows of a day, to be changed."""
@@ -124,7 +126,7 @@ def prepared(
         checked = home.checked(table, past, first)
         refused = checked.quarantined[DELIVERED_ON].value_counts().to_pylist()
         counts = {one["values"]: one["counts"] for one in refused}
-        tables[table] = TableDays(table, raw, checked.kept, counts)
+        tables[table] = TableDays(table, raw, checked.kept, counts, checked.quarantined)
     return Home(app, day, tables)
 
 

@@ -19,10 +19,10 @@ from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.ingestion import IngestionConfig
 from models.watch.assessment import assess
-from models.watch.columns import REGISTERS, roles_of
+from models.watch.columns import NAMED, roles_of
 from models.watch.config import WatchConfig
 from models.watch.measures import MEASURES, Measure
-from models.watch.measuring import Loaded, Refused, profiles
+from models.watch.measuring import Loaded, Refused, columns_of_reasons, profiles
 from models.watch.profile import DayProfile
 from models.watch.repetition import LOOKBACK_DAYS
 
@@ -41,7 +41,7 @@ class ChangedNight:
 def changed_night(home: Home, table: str, raw: pa.Table) -> ChangedNight:
     """Check and measure delivered rows of the night; of a register, measure also the tables that name its ids."""
     day, checked = home.day, home.checked(table, raw, home.day)
-    refused = Refused(len(checked.kept) + len(checked.quarantined), len(checked.quarantined))
+    refused = _refused(table, len(checked.kept), checked.quarantined)
     counted = {day: refused} if refused.delivered else {}
     found = {table: measured(home, table, checked.kept, counted, [day])[0]}
     if CONTRACTS[table].is_register:
@@ -111,7 +111,9 @@ def _past(home_id: int, table: str) -> list[DayProfile]:
     home = _HOMES[home_id]
     held = home.tables[table]
     days = sorted(day for day in held.raw if day < home.day)
-    refused = {day: Refused(len(held.raw[day]), held.refused.get(day, 0)) for day in days if len(held.raw[day])}
+    dates = held.quarantined[DELIVERED_ON]
+    of_days = {day: held.quarantined.filter(pc.equal(dates, pa.scalar(day, pa.date32()))) for day in days}
+    refused = {day: _refused(table, len(held.raw[day]) - len(rows), rows) for day, rows in of_days.items()}
     # A register starts with everybody it knows: that is no day like others.
     return [one for one in measured(home, table, held.kept, refused, days) if one.day > days[0]]
 
@@ -129,14 +131,14 @@ def tonight(home: Home, table: str, changed: Mapping[str, pa.Table] = {}) -> Day
     """Return the profile of the night's own rows, unchanged, beside changed registers."""
     raw = home.tables[table].raw[home.day]
     checked = home.checked(table, raw, home.day)
-    refused = {home.day: Refused(len(raw), len(checked.quarantined))} if len(raw) else {}
+    refused = {home.day: _refused(table, len(checked.kept), checked.quarantined)} if len(raw) else {}
     return measured(home, table, checked.kept, refused, [home.day], changed)[0]
 
 
 def registers_of(home: Home, table: str) -> dict[str, str]:
     """Return register -> id column, for the registers of the home whose ids the table names."""
     names = CONTRACTS[table].arrow_schema().names
-    found = {name: column for column, name in REGISTERS.items() if column in names and name != table}
+    found = {name: column for column, name in NAMED.items() if column in names and name != table}
     return {name: column for name, column in found.items() if name in home.tables}
 
 
@@ -168,3 +170,13 @@ def _quarantined(home: Home, table: str, refused: Refused, reasons: Mapping[str,
         return []
     worst = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
     return [("block", f"{table}: contract", f"{bad / rows:.0%} in quarantine: {'; '.join(worst)}")]
+
+
+def _refused(table: str, kept: int, quarantined: pa.Table) -> Refused:
+    """Return what was refused of a day, by the column that the reason is about."""
+    contract = CONTRACTS[table]
+    found = dict.fromkeys((column.name for column in contract.columns), 0)
+    for reasons in quarantined["reasons"].to_pylist():
+        for column in columns_of_reasons(contract, reasons):
+            found[column] += 1
+    return Refused(kept + len(quarantined), len(quarantined), found)
