@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from benchmarks.reliability.home import Home, prepared
+from benchmarks.reliability.home import START_DAYS, Home, prepared
 from benchmarks.reliability.mutation import AppName, Outcome
 from benchmarks.reliability.table_checks import USUAL, past
 from models.ingestion import IngestionConfig
@@ -96,7 +96,7 @@ def nights(
     app: AppName, shop: Faultless, measures: Mapping[str, Measure] = MEASURES, watch: WatchConfig | None = None
 ) -> Iterator[NightOutcome]:
     """Yield what is said of each night, over all tables of the application."""
-    home = prepared(app, shop.seed, shop.last + timedelta(days=1), HELD + shop.nights, shop.scenario)
+    home = prepared(app, shop.seed, shop.last + timedelta(days=1), START_DAYS + HELD + shop.nights, shop.scenario)
     profiles = {table: past(home, table) for table in home.tables}
     for back in range(shop.nights, 0, -1):
         day = home.day - timedelta(days=back)
@@ -143,7 +143,10 @@ def _of_table(
     config, held = IngestionConfig(), home.tables[table]
     newest = [day - timedelta(days=back) for back in range(config.redelivery_days)]
     rows = sum(len(held.raw[one]) for one in newest)
-    if rows and sum(held.refused.get(one, 0) for one in newest) / rows > config.max_quarantined_share:
+    if (
+        rows
+        and sum(held.refused[one].rows for one in newest if one in held.refused) / rows > config.max_quarantined_share
+    ):
         yield "block", f"{table}: contract: share in quarantine"
 
 

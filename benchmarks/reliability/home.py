@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache, cached_property
 
@@ -21,6 +22,7 @@ from models.simulation import rows as simulated
 from models.simulation.defects import DefectShares
 from models.simulation.scenario import NO_CHANGE, Scenario
 from models.simulation.shop import Shop
+from models.watch.measuring import Refused, columns_of_reasons
 
 #: Tables that each application reads.
 TABLES: Mapping[AppName, Sequence[str]] = {
@@ -29,10 +31,13 @@ TABLES: Mapping[AppName, Sequence[str]] = {
     "demand": ("products", "orders"),
     "support": ("customers", "tickets", "ticket_labels", "articles"),
 }
+_NONE = QUARANTINE_SCHEMA.empty_table()
 #: Active customers of the shop of each application: support has few tickets for each of them.
 CUSTOMERS: Mapping[AppName, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
 #: The night that is changed, and the days before it that are ingested.
-DAY, DAYS = date(2025, 5, 14), 100
+DAY, DAYS = date(2025, 5, 14), 114
+#: First days of the shop, which are unlike any later one: nothing comes back yet. A home does not begin with a shop.
+START_DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -43,21 +48,24 @@ class TableDays:
         table: its name.
         raw: delivered rows by day, the last one is the night.
         kept: rows that keep the contract, all days before the night.
-        refused: number of rows in quarantine by day.
-        quarantined: these rows.
+        quarantined: rows that do not, of the same days.
     """
 
     table: str
     raw: Mapping[date, pa.Table]
     kept: pa.Table
-    refused: Mapping[date, int] = field(default_factory=dict)
-    quarantined: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
+    quarantined: pa.Table
 
     def delivered(self, day: date) -> Delivered:
         """Return the rows of a day, to be changed."""
         columns = CONTRACTS[self.table].arrow_schema().names
         before = {d: _frame(self.raw[d].select(columns)) for d in sorted(self.raw) if day - timedelta(8) < d < day}
         return Delivered(day, _frame(self.raw[day].select(columns)), before)
+
+    @cached_property
+    def refused(self) -> Mapping[date, Refused]:
+        """Delivered and refused rows of the days before the night that have any."""
+        return refused_rows(self.table, self.raw, self.quarantined)
 
     @cached_property
     def keys(self) -> pl.Series:
@@ -100,6 +108,17 @@ def as_delivered(table: str, rows: pl.DataFrame, day: date) -> pa.Table:
     return simulated.with_original(dated, None)
 
 
+def refused_rows(table: str, raw: Mapping[date, pa.Table], quarantined: pa.Table) -> dict[date, Refused]:
+    """Return the refused rows of each day with rows, by the column that a reason is about, all columns listed."""
+    contract = CONTRACTS[table]
+    rows, columns = Counter[date](), {day: Counter({c.name: 0 for c in contract.columns}) for day in raw}
+    days, reasons = (quarantined[name].to_pylist() for name in (DELIVERED_ON, "reasons"))
+    for day, reasons_of_row in zip(days, reasons, strict=True):
+        rows[day] += 1
+        columns[day].update(columns_of_reasons(contract, reasons_of_row))
+    return {day: Refused(len(found), rows[day], columns[day]) for day, found in raw.items() if len(found)}
+
+
 @cache
 def prepared(
     app: AppName,
@@ -121,12 +140,10 @@ def prepared(
     ]
     for table in TABLES[app]:
         raw = {d: of_day[table] for d, of_day in delivered}
-        home = Home(app, day, {**tables, table: TableDays(table, raw, simulated.empty(table))})
+        home = Home(app, day, {**tables, table: TableDays(table, raw, simulated.empty(table), _NONE)})
         past = pa.concat_tables([rows for d, rows in raw.items() if d < day])
         checked = home.checked(table, past, first)
-        refused = checked.quarantined[DELIVERED_ON].value_counts().to_pylist()
-        counts = {one["values"]: one["counts"] for one in refused}
-        tables[table] = TableDays(table, raw, checked.kept, counts, checked.quarantined)
+        tables[table] = TableDays(table, raw, checked.kept, checked.quarantined)
     return Home(app, day, tables)
 
 

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from benchmarks.reliability.home import Home, as_delivered
+from benchmarks.reliability.home import START_DAYS, Home, as_delivered, refused_rows
 from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.ingestion import IngestionConfig
@@ -22,7 +22,7 @@ from models.watch.assessment import assess
 from models.watch.columns import NAMED, roles_of
 from models.watch.config import WatchConfig
 from models.watch.measures import MEASURES, Measure
-from models.watch.measuring import Loaded, Refused, columns_of_reasons, profiles
+from models.watch.measuring import Loaded, Refused, profiles
 from models.watch.profile import DayProfile
 from models.watch.repetition import LOOKBACK_DAYS
 
@@ -41,15 +41,14 @@ class ChangedNight:
 def changed_night(home: Home, table: str, raw: pa.Table) -> ChangedNight:
     """Check and measure delivered rows of the night; of a register, measure also the tables that name its ids."""
     day, checked = home.day, home.checked(table, raw, home.day)
-    refused = _refused(table, len(checked.kept), checked.quarantined)
-    counted = {day: refused} if refused.delivered else {}
-    found = {table: measured(home, table, checked.kept, counted, [day])[0]}
+    refused = refused_rows(table, {day: raw}, checked.quarantined)
+    found = {table: measured(home, table, checked.kept, refused, [day])[0]}
     if CONTRACTS[table].is_register:
         register = pa.concat_tables([home.tables[table].kept, checked.kept])
         for name in home.tables:
             if name != table and table in registers_of(home, name):
                 found[name] = tonight(home, name, {table: register})
-    return ChangedNight(_quarantined(home, table, refused, checked.reasons), found)
+    return ChangedNight(_quarantined(home, table, refused.get(day, Refused(0, 0)), checked.reasons), found)
 
 
 def mutated(home: Home, mutation: Mutation) -> ChangedNight:
@@ -111,11 +110,8 @@ def _past(home_id: int, table: str) -> list[DayProfile]:
     home = _HOMES[home_id]
     held = home.tables[table]
     days = sorted(day for day in held.raw if day < home.day)
-    dates = held.quarantined[DELIVERED_ON]
-    of_days = {day: held.quarantined.filter(pc.equal(dates, pa.scalar(day, pa.date32()))) for day in days}
-    refused = {day: _refused(table, len(held.raw[day]) - len(rows), rows) for day, rows in of_days.items()}
-    # A register starts with everybody it knows: that is no day like others.
-    return [one for one in measured(home, table, held.kept, refused, days) if one.day > days[0]]
+    refused = held.refused
+    return [one for one in measured(home, table, held.kept, refused, days) if one.day >= days[START_DAYS]]
 
 
 _HOMES: dict[int, Home] = {}
@@ -131,12 +127,12 @@ def tonight(home: Home, table: str, changed: Mapping[str, pa.Table] = {}) -> Day
     """Return the profile of the night's own rows, unchanged, beside changed registers."""
     raw = home.tables[table].raw[home.day]
     checked = home.checked(table, raw, home.day)
-    refused = {home.day: _refused(table, len(checked.kept), checked.quarantined)} if len(raw) else {}
+    refused = refused_rows(table, {home.day: raw}, checked.quarantined)
     return measured(home, table, checked.kept, refused, [home.day], changed)[0]
 
 
 def registers_of(home: Home, table: str) -> dict[str, str]:
-    """Return register -> id column, for the registers of the home whose ids the table names."""
+    """Return the tables of the home that list ids which the table names, with the id column."""
     names = CONTRACTS[table].arrow_schema().names
     found = {name: column for column, name in NAMED.items() if column in names and name != table}
     return {name: column for name, column in found.items() if name in home.tables}
@@ -165,18 +161,8 @@ def _quarantined(home: Home, table: str, refused: Refused, reasons: Mapping[str,
     config, held = IngestionConfig(), home.tables[table]
     days = [home.day - timedelta(days=back) for back in range(1, config.redelivery_days)]
     rows = refused.delivered + sum(len(held.raw[day]) for day in days)
-    bad = refused.rows + sum(held.refused.get(day, 0) for day in days)
+    bad = refused.rows + sum(held.refused[day].rows for day in days if day in held.refused)
     if not rows or bad / rows <= config.max_quarantined_share:
         return []
     worst = sorted(reasons, key=lambda reason: -reasons[reason])[:3]
     return [("block", f"{table}: contract", f"{bad / rows:.0%} in quarantine: {'; '.join(worst)}")]
-
-
-def _refused(table: str, kept: int, quarantined: pa.Table) -> Refused:
-    """Return what was refused of a day, by the column that the reason is about."""
-    contract = CONTRACTS[table]
-    found = dict.fromkeys((column.name for column in contract.columns), 0)
-    for reasons in quarantined["reasons"].to_pylist():
-        for column in columns_of_reasons(contract, reasons):
-            found[column] += 1
-    return Refused(kept + len(quarantined), len(quarantined), found)
