@@ -236,6 +236,11 @@ class StorageSettings(BaseModel):
         description="Older versions of a table can be read for this long. Must be longer than any run; the logs of "
         "tables remember 30 days.",
     )
+    max_idle_minutes: float = Field(
+        default=15,
+        gt=0,
+        description="Minutes for which a run's process may take no CPU; then it is killed, and the run is repeated.",
+    )
     keep_event_days: int = Field(
         default=30, ge=1, description="Days for which acknowledged events can be replayed and dead letters inspected."
     )

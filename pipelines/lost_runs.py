@@ -30,7 +30,7 @@ _UNDER_WAY = [
     dg.DagsterRunStatus.CANCELING,
 ]
 #: Tag that Dagster's launcher gives a run: address of the code server that starts it.
-_CODE_SERVER = ".dagster/grpc_info"
+CODE_SERVER = ".dagster/grpc_info"
 #: The clock may have been set since the machine started.
 _CLOCK_SECONDS = 60
 
@@ -92,7 +92,7 @@ def cancel_launched_runs(instance: dg.DagsterInstance) -> list[str]:
     named = []
     statuses = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
-        if _CODE_SERVER not in run.tags:
+        if CODE_SERVER not in run.tags:
             continue
         with holder(instance, run.run_id) as process:
             begins = process == "none known" and not _code_server_is_gone(run)
@@ -120,7 +120,7 @@ def _never_began(instance: dg.DagsterInstance, record: dg.RunRecord, *, serving:
 
 def _code_server_is_gone(run: dg.DagsterRun) -> bool:
     """Return True if no code server listens at the address that starts the run, or none was ever assigned."""
-    address = json.loads(run.tags.get(_CODE_SERVER, "{}"))
+    address = json.loads(run.tags.get(CODE_SERVER, "{}"))
     if path := address.get("socket"):
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(path) != 0

@@ -12,6 +12,7 @@ from pipelines.ingested_days import ingested_days
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_notices import notify_of_run
 from pipelines.stream_conditions import streams_sensor
+from pipelines.stuck_runs import stuck_runs
 from resources.outbox import Outbox
 from resources.stack.loader import Stack
 from resources.stack.ports import NotifierResource, SinkResource
@@ -88,6 +89,7 @@ def definitions(stack: Stack) -> dg.Definitions:
         ],
         sensors=[
             lost_runs,
+            stuck_runs(stack),
             ingested_days(stack.calendar.first_day),
             waiting_notices,
             streams_sensor(stack),

@@ -14,15 +14,20 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 from filelock import FileLock, Timeout
+
+if TYPE_CHECKING:
+    import psutil
 
 #: `unknown`: the process ran on another machine, whose locks may not be visible here.
 Holder = Literal["none known", "alive", "gone", "unknown"]
 #: Locks of this process, released when it ends.
 _HELD: list[FileLock] = []
+#: Difference of two clocks that means nothing.
+_CLOCK_SECONDS = 5
 
 
 @contextmanager
@@ -62,6 +67,24 @@ def holder(instance: dg.DagsterInstance, run_id: str) -> Iterator[Holder]:
         yield "gone" if _was_here(record) else "unknown"
     finally:
         lock.release()
+
+
+def process_of(instance: dg.DagsterInstance, run_id: str) -> psutil.Process | None:
+    """Return the process that executes the run on this machine and in this container; None if there is none."""
+    import psutil
+
+    with holder(instance, run_id) as state:
+        if state != "alive":
+            return None
+    try:
+        says = json.loads(_record(_folder(instance), run_id).read_text())
+        if {name: says.get(name) for name in _here()} != _here():
+            return None
+        process = psutil.Process(int(says["process"]))
+        is_it = process.create_time() <= datetime.fromisoformat(says["since"]).timestamp() + _CLOCK_SECONDS
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+    return process if is_it else None
 
 
 def remove_records(instance: dg.DagsterInstance) -> None:

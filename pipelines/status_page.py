@@ -16,18 +16,8 @@ from pipelines.status import AppStatus, State, statuses
 from resources.stack.loader import Stack
 from resources.stack.ports import Ports
 
-_COLUMNS = (
-    "app",
-    "",
-    "published",
-    "what",
-    "freshness",
-    "champion",
-    "drift",
-    "data checks",
-    "notices",
-    "next night (UTC)",
-)
+#: More than the pane of Dagster's UI is wide would be cut off; the rest is listed below.
+_COLUMNS = ("app", "", "published", "champion", "notices")
 
 
 @dataclass(frozen=True)
@@ -51,27 +41,29 @@ def markdown(found: Sequence[AppStatus], profile: str, now: datetime) -> str:
     lines = [f"Profile **{profile}**, {now:%Y-%m-%d %H:%M} UTC", "", _row(_COLUMNS), _row(["---"] * len(_COLUMNS))]
     lines += [_row(_cells(one)) for one in found]
     for one in found:
-        shown = [*one.problems, *([f"last gate: {one.gate}"] if one.gate else [])]
-        if shown:
-            lines += ["", f"**{one.app}**", "", *(f"- {_plain(text)}" for text in shown)]
+        if one.state != "new":
+            lines += ["", f"**{one.app}**", "", *(f"- {_plain(text)}" for text in _facts(one))]
     return "\n".join(lines)
 
 
 def _cells(one: AppStatus) -> list[str]:
     champion = f"version {one.champion}, {one.champion_days} days" if one.champion else "none"
-    night = f"{one.next_night:%Y-%m-%d %H:%M}" if one.next_night else "none"
-    return [
-        f"**{one.app}**",
-        one.state,
-        one.day.isoformat() if one.day else "nothing",
-        one.published,
-        one.freshness,
-        champion,
-        one.drift,
-        one.data_checks,
-        str(len(one.open_notices)),
-        night,
-    ]
+    day = one.day.isoformat() if one.day else "nothing"
+    return [f"**{one.app}**", one.state, day, champion, str(len(one.open_notices))]
+
+
+def _facts(one: AppStatus) -> list[str]:
+    """Return what is wrong first, then the rest."""
+    night = f"{one.next_night:%Y-%m-%d %H:%M} UTC" if one.next_night else "none"
+    rest = {
+        "published": one.published,
+        "freshness": one.freshness,
+        "last gate": one.gate,
+        "drift": one.drift,
+        "data checks": one.data_checks,
+        "next night": night,
+    }
+    return [*one.problems, *(f"{name}: {text}" for name, text in rest.items() if text)]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ class Arrived:
             passed=self.share is None or self.share >= self.limit,
             severity=dg.AssetCheckSeverity.WARN,
             description=self.says,
-            metadata={keys.LIMIT: self.limit, **({} if self.share is None else {keys.LABELLED_SHARE: self.share})},
+            metadata={} if self.share is None else {keys.LIMIT: self.limit, keys.LABELLED_SHARE: self.share},
         )
 
 

@@ -34,13 +34,15 @@ CHURN = AppStatus(
 def test_a_row_holds_everything_and_problems_are_listed_below() -> None:
     lines = markdown([CHURN], "local", NOW).splitlines()
     assert lines[0] == "Profile **local**, 2026-03-02 06:00 UTC"
-    assert lines[4] == (
-        "| **churn** | wrong | 2026-03-01 | 713 rows, fresh, version 1 | on time | version 1, 12 days | warns "
-        "| 2 of 2 passed | 1 | 2026-03-03 02:00 |"
-    )
-    assert lines[-2:] == [
+    assert lines[4] == "| **churn** | wrong | 2026-03-01 | version 1, 12 days | 1 |"
+    assert lines[8:] == [
         r"- churn/scores: drift: PSI \| of recency",
+        "- published: 713 rows, fresh, version 1",
+        "- freshness: on time",
         "- last gate: 2026-02-18: passed 17 of 17 checks",
+        "- drift: warns",
+        "- data checks: 2 of 2 passed",
+        "- next night: 2026-03-03 02:00 UTC",
     ]
 
 
