@@ -93,8 +93,15 @@ def test_labels_count_units_of_the_days_after_the_cut_off_that_were_delivered_by
 def test_predictions_of_real_products_are_published_and_hold_on_the_week_after(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    """Trained as of 2011-08-10, evaluated by the gate, published; then looked at with the orders of the week after."""
-    environment = {"TESSERA_DATA_DIR": str(shared_data / "online_retail")}
+    """Trained as of 2011-08-10, evaluated by the gate, published; then looked at with the orders of the week after.
+
+    Of every third product; `benchmarks.regression` takes all of them, on 15 weeks.
+    """
+    data = tmp_path / "data"
+    data.mkdir()
+    source = f"read_parquet('{shared_data}/online_retail/*.parquet') WHERE hash(StockCode) % 3 = 0"
+    duckdb.sql(f"COPY (FROM {source} AND InvoiceDate < DATE '2011-09-01') TO '{data}/orders.parquet'")
+    environment = {"TESSERA_DATA_DIR": str(data)}
     stack: Stack = load_stack(ROOT / "stack.yaml", "online-retail", str(tmp_path), environment)
     lake, engine, night = DeltaLake(str(tmp_path / "lake")), stack.open("engine"), date(2011, 8, 10)
     ingest("orders", stack.open("source"), lake, date(2011, 8, 31), stack.settings.ingestion, "r")
@@ -118,7 +125,7 @@ def test_predictions_of_real_products_are_published_and_hold_on_the_week_after(
     )
 
     predicted = pa.Table.from_batches(sink.published_rows(published))
-    assert predicted.num_rows == rows.tonight.num_rows > 2_500
+    assert predicted.num_rows == rows.tonight.num_rows > 800
     tonight = rows.tonight  # noqa: F841 - read by name in the query
     truth = duckdb.sql(
         "SELECT product_id, prediction, lower, upper, units_last_1, coalesce(units, 0) AS units FROM predicted "
