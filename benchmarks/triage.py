@@ -116,7 +116,7 @@ def _by_step(step: Step, records: list[dict[str, Any]]) -> Mapping[str, float]:
             given |= {name: list(run.batch[name]) for name in run.batch.columns}
     leaves = {leaf.name: leaf for leaf in walk(step) if not leaf.steps}
     found: defaultdict[str, float] = defaultdict(float)
-    for name in STEPS:
+    for name in (step for step in STEPS if step in leaves):
         leaf = leaves[name]
         rows = [
             dict(zip(leaf.takes, values, strict=True)) for values in zip(*(given[f] for f in leaf.takes), strict=True)

@@ -142,8 +142,9 @@ def candidate(
     holdout = parts_of(tickets)[2]
     champion = _champion(registry, resources, holdout)
     trained = train_triage(tickets, embedder, settings.steps, settings.gate, champion)
+    trained, asks = _with_language_model(trained, parts_of(tickets)[1], live, settings)
     quality, handed_off = measured(composed(trained, live, settings, None), holdout, live, settings)
-    report = replace(trained.report, notes=[*trained.report.notes, str(quality)])
+    report = replace(trained.report, notes=[*trained.report.notes, *asks, str(quality)])
     return ComposedCandidate(
         name=trained.serves,
         composition=composed(trained, resources, settings, quality.cited),
@@ -160,6 +161,22 @@ def candidate(
             keys.DRAFTS: _drafts(quality.cited, settings),
         },
     )
+
+
+def _with_language_model(
+    trained: TrainedTriage, chosen_on: LabelledTickets, live: Mapping[str, Any], settings: SupportSettings
+) -> tuple[TrainedTriage, list[str]]:
+    """Return what was trained, with a language model as the last reader of an intent where that is wanted and pays."""
+    from assets.support.triage import budget_of
+    from models.compose.call import new_call
+    from models.support.third_step import with_language_model
+
+    limits = settings.steps.intent_model
+    if not limits.enabled:
+        return trained, []
+    spending = new_call(budget_of(settings, limits.measured_tickets)).spending
+    trained, sentence = with_language_model(trained, chosen_on, live["language_model"], limits, spending)
+    return trained, [sentence]
 
 
 def _hand_offs(by_other_rules: Share, cited: CitedPrecision, settings: SupportSettings) -> dict[str, float]:
@@ -212,7 +229,10 @@ def composed(
         ),
         "hand_off": HandOffPart(limits, measured),
     }
-    return triage(trained.intent, parts, trained.children)
+    asked = trained.asked
+    if asked is not None:
+        parts["language_model"] = replace(asked, answerer=resources["language_model"])
+    return triage(trained.intent, parts, trained.children, [asked.prompt] if asked is not None else [])
 
 
 def embedder_changed(registry: Registry, version: str, embedder: GuardedEmbedder) -> str:
@@ -234,9 +254,11 @@ def _champion(registry: Registry, resources: Mapping[str, Any], holdout: Labelle
     from models.compose.batch import from_records
     from models.compose.call import new_call
     from models.compose.package import LoadedComposition
+    from models.support.composition import NoAnswers
     from models.support.training import Champion
 
-    for found in composed_champions(SUPPORT.name, registry, resources, resources):
+    compared = {**resources, "language_model": NoAnswers()}
+    for found in composed_champions(SUPPORT.name, registry, compared, resources):
         loaded = getattr(found, "composition", None)
         if not isinstance(loaded, LoadedComposition):
             return None

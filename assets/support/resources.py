@@ -25,7 +25,7 @@ def triage_resources(store: Vectors, embedder: GuardedEmbedder, model: GuardedLa
 
 
 class ModelAnswers:
-    """The language model as the step that drafts answers needs it (`models.support.answers.Answerer`)."""
+    """The language model as the steps of triage need it (`models.support.answers.Answerer`)."""
 
     def __init__(self, model: GuardedLanguageModel) -> None:
         self._model = model
@@ -47,6 +47,24 @@ class ModelAnswers:
         listed = [Document(*each) for each in documents]
         request = Request(prompt, system, listed, max_output_tokens=max_tokens)
         return self._model.complete(request, spending)
+
+    def choose(self, prompt: str, system: str, options: Sequence[str], max_tokens: int, spending: Spending) -> str:
+        """Return the one of the options that the model chooses, validated by a schema, paid from `spending`.
+
+        Raises:
+            CallRefused: the budget does not suffice; nothing was sent.
+            CallFailed: every try failed.
+            InvalidAnswer: it chose none of them, also after a repair.
+            TesseraError: the model fills in no schema.
+        """
+        schema = {
+            "type": "object",
+            "properties": {"intent": {"type": "string", "enum": [*options]}},
+            "required": ["intent"],
+            "additionalProperties": False,
+        }
+        request = Request(prompt, system, schema=schema, max_output_tokens=max_tokens)
+        return str(self._model.complete_json(request, spending)["intent"])
 
 
 class ServedArticles:

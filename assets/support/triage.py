@@ -157,7 +157,8 @@ def _rows(
     for place, record in enumerate(records):
         found = values.get(place) or _unread(str(outcome.failures[place]))
         notes = [str(note) for note in outcome.notes.get(place, ())]
-        cost = costs.get(record["ticket_id"], 0.0) + settings.steps.answer_eur * bool(found["draft_by"])
+        asked = settings.steps.intent_model.call_eur * (found["intent_by"] == "language_model")
+        cost = costs.get(record["ticket_id"], 0.0) + asked + settings.steps.answer_eur * bool(found["draft_by"])
         context = {name: found[name] for name in ("articles", "draft", "draft_problem", "draft_by")}
         yield {
             **{column.name: found.get(column.name) for column in OUTPUT.payload},

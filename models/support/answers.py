@@ -28,7 +28,7 @@ _SHORT = 4
 
 
 class Answerer(Protocol):
-    """A language model, as the step that drafts answers needs it."""
+    """A language model, as the steps that draft answers and read intents need it."""
 
     @property
     def name(self) -> str:
@@ -42,6 +42,14 @@ class Answerer(Protocol):
 
         Raises:
             TesseraError: there is none, or it would have gone over the budget.
+        """
+        ...
+
+    def choose(self, prompt: str, system: str, options: Sequence[str], max_tokens: int, spending: Spending) -> str:
+        """Return the one of the options that the model chooses as the intent of `prompt`, paid from `spending`.
+
+        Raises:
+            TesseraError: it chose none of them, fills in no schema, or would have gone over the budget.
         """
         ...
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from models.compose.package import Composition, Part
 from models.compose.prompt import Prompt
+from models.errors import TesseraError
 from models.support.answers import ANSWER_PROMPT, PROMPT
 from models.support.parts import KnowledgeBase
 from models.text.out_of_scope import OUT_OF_SCOPE
@@ -12,7 +13,9 @@ from models.training.children import ChildFacts
 
 NAME = "triage"
 #: Steps in their order, as inspections list them.
-STEPS = ("language", "linear", "fused", "search", "sentiment", "urgency", "answer", "hand_off")
+STEPS = ("language", "linear", "fused", "language_model", "search", "sentiment", "urgency", "answer", "hand_off")
+#: Above every margin.
+_ALWAYS = 1e9
 _NO_INTENT = {"intent": OUT_OF_SCOPE, "in_scope": False, "confidence": 0.0, "margin": 0.0, "guesses": {}}
 #: Values where a step failed: a person then answers, whatever the other steps say.
 _FAILED = {
@@ -42,15 +45,44 @@ def alone(child: str) -> dict[str, Any]:
     return {"kind": "fallback", "name": "intent", "steps": [child, "linear" if child == "fused" else "fused"]}
 
 
+def asked_last(intent: Mapping[str, Any], child: str, threshold: float, share: float) -> dict[str, Any]:
+    """Return the declaration of the intent with a language model as its last step.
+
+    Args:
+        intent: declaration by `routed` or `alone`.
+        child: the model of which the answers are escalated: `linear` or `fused`.
+        threshold: of that model's margin.
+        share: of tickets, expected to be escalated.
+    """
+    if intent["kind"] == "router":
+        first, shares, steps = [*intent["thresholds"]], [*intent["shares"]], [*intent["steps"]]
+    elif child == "fused":  # every answer of the linear model is escalated: it stands in where the other one fails
+        first, shares, steps = [_ALWAYS], [1.0], ["linear", "fused"]
+    else:
+        first, shares, steps = [], [], ["linear"]
+    return {
+        "kind": "router",
+        "name": "intent",
+        "below": "margin",
+        "thresholds": [*first, threshold],
+        "shares": [*shares, share],
+        "steps": [*steps, "language_model"],
+    }
+
+
 def triage(
-    intent: Mapping[str, Any], parts: Mapping[str, Part], children: Mapping[str, ChildFacts] | None = None
+    intent: Mapping[str, Any],
+    parts: Mapping[str, Part],
+    children: Mapping[str, ChildFacts] | None = None,
+    further_prompts: Sequence[Prompt] = (),
 ) -> Composition:
     """Build the composition.
 
     Args:
-        intent: declaration of the intent, by `routed` or `alone`.
-        parts: every step of `STEPS`.
+        intent: declaration of the intent, by `routed`, `alone` or `asked_last`.
+        parts: every step of `STEPS`; a language model only where the intent names it.
         children: what training knows of them.
+        further_prompts: that its parts need, beside the answer's.
     """
     tone = {name: {"step": name, "defaults": _FAILED[name]} for name in ("sentiment", "urgency")}
     steps = [
@@ -61,7 +93,7 @@ def triage(
         {"step": "answer", "defaults": _FAILED["answer"]},
         {"step": "hand_off", "defaults": _FAILED["hand_off"]},
     ]
-    prompts = {ANSWER_PROMPT: Prompt(ANSWER_PROMPT, PROMPT)}
+    prompts = {ANSWER_PROMPT: Prompt(ANSWER_PROMPT, PROMPT), **{one.name: one for one in further_prompts}}
     declaration = {"kind": "sequence", "name": NAME, "steps": steps}
     return Composition(NAME, declaration, parts, prompts=prompts, children=children or {})
 
@@ -117,6 +149,27 @@ class FixedAnswers:
     ) -> str:
         """Return the first document with its citation."""
         return f"{documents[0][1]} [{documents[0][0]}]"
+
+    def choose(
+        self,
+        prompt: str,  # noqa: ARG002
+        system: str,  # noqa: ARG002
+        options: Sequence[str],
+        max_tokens: int,  # noqa: ARG002
+        spending: object,  # noqa: ARG002
+    ) -> str:
+        """Return the first option."""
+        return options[0]
+
+
+class NoAnswers(FixedAnswers):
+    """A language model that reads no intent: candidates and champion are compared without one."""
+
+    def choose(self, *_: object, **__: object) -> str:
+        """Raise, so that the answer of the other models is kept."""
+        raise TesseraError(
+            "No language model is asked in a comparison.", expected="the other models' answer", todo="Nothing."
+        )
 
 
 def rehearsed(resources: Mapping[str, Any]) -> dict[str, Any]:

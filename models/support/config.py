@@ -28,6 +28,29 @@ class TriageGateConfig(BaseModel):
     router: CompositionGateConfig = CompositionGateConfig(min_rows=200)
 
 
+class IntentModelConfig(BaseModel):
+    """A language model as the last reader of an intent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = Field(
+        default=False,
+        description="A language model reads tickets whose intent the other models are unsure of, if it reads such "
+        "tickets at least as well as they do at the training. `extractive` fills in no schema and cannot.",
+    )
+    max_share: float = Field(
+        default=0.1, gt=0, le=1, description="Share of tickets that it is asked for: those of the smallest lead."
+    )
+    measured_tickets: int = Field(
+        default=100,
+        ge=5,
+        description="Unsure tickets that it reads at a training, at most: its confidence is measured on them. A paid "
+        "model is paid for them.",
+    )
+    max_tokens: int = Field(default=60, ge=8, description="Tokens of its answer, at most.")
+    call_eur: float = Field(default=0.0, ge=0, description="Expected price of a call, EUR, for the cost of a ticket.")
+
+
 class TriageConfig(BaseModel):
     """Settings of the steps of triage."""
 
@@ -63,6 +86,7 @@ class TriageConfig(BaseModel):
     answer_eur: float = Field(
         default=0.0, ge=0, description="Expected price of a language model's answer, EUR, for the cost of a ticket."
     )
+    intent_model: IntentModelConfig = IntentModelConfig()
     hand_off: HandOffConfig = HandOffConfig()
 
 

@@ -20,6 +20,7 @@ from models.gates.report import GateReport
 from models.support.article_prior import ArticlePrior, article_prior
 from models.support.composition import alone, routed
 from models.support.config import TriageConfig, TriageGateConfig
+from models.support.intent_model import IntentModelPart
 from models.support.intent_part import Calibration, IntentPart, UrgencyPart, best_sharpness, masked, scores_of
 from models.support.labelled import CHOOSE, FIT, LabelledTickets, parts_of
 from models.support.search_words import search_words
@@ -57,6 +58,7 @@ class TrainedTriage:
         words: of each intent, for the search.
         prior: articles that answered tickets of each intent and language, for the search.
         children: name -> training set and quality of each trained part alone.
+        asked: a language model for tickets that the others are unsure of; None: there is none.
     """
 
     linear: IntentPart
@@ -72,6 +74,7 @@ class TrainedTriage:
     words: Mapping[str, str]
     prior: ArticlePrior
     children: Mapping[str, ChildFacts]
+    asked: IntentModelPart | None = None
 
 
 @dataclass(frozen=True)
