@@ -59,6 +59,11 @@ class Roles:
         return (*dict.fromkeys((*named, *event)), DELIVERED_ON)
 
     @property
+    def measured(self) -> tuple[str, ...]:
+        """Numbers that are compared with those of the same thing on other days."""
+        return self.floats or self.numbers
+
+    @property
     def content(self) -> tuple[str, ...]:
         """Columns that say what a row states, without the numbering of rows: equal ones are copies."""
         key = (self.key,) if self.versions else ()

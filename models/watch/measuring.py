@@ -12,13 +12,14 @@ import polars as pl
 
 from models.contracts import DELIVERED_ON, Contract
 from models.watch.categories import category_shares, forms
+from models.watch.codes import Coded
 from models.watch.columns import Roles, roles_of
 from models.watch.profile import DayProfile, Name, Value
 from models.watch.relations import relations
 from models.watch.repetition import repetition
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "2"
+MEASURED = "3"
 Numbers = defaultdict[date, dict[Name, Value]]
 #: Age from which on a row is old.
 _OLD_DAYS = 31
@@ -75,9 +76,10 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
             _add(numbers, found, Name(name, column, category))
         for column, category, found in forms(loaded.rows, loaded.roles):
             _add(numbers, found, Name("shape", column, category))
-        for name, found in repetition(loaded.rows, loaded.before, loaded.roles, loaded.registers):
+        coded = Coded(loaded.rows, loaded.before, loaded.roles)
+        for name, found in repetition(loaded.rows, loaded.before, coded, loaded.roles, loaded.registers):
             _add(numbers, found, name)
-        for name, found in relations(loaded.rows, loaded.before, loaded.roles, loaded.registers):
+        for name, found in relations(loaded.rows, coded, loaded.roles, loaded.registers):
             _add(numbers, found, name)
     return [DayProfile(day, _of_day(numbers[day], loaded.refused.get(day))) for day in days]
 

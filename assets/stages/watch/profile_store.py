@@ -77,9 +77,11 @@ def stored_profiles(lake: Lake, table: str, days: Collection[date]) -> dict[date
     found = rows.to_table(filter=pc.field("day").isin(sorted(days)))
     values: dict[date, dict[Name, Value]] = defaultdict(dict)
     made_of: dict[date, tuple[str, str]] = {}
+    names = dict[tuple[str, str, str], Name]()
     columns = [found[name].to_pylist() for name in _SCHEMA.names[1:]]
     for day, content, known, measure, column, category, value, n in zip(*columns, strict=True):
-        values[day][Name(measure, column, category)] = Value(value, n)
+        key = measure, column, category
+        values[day][names.get(key) or names.setdefault(key, Name(*key))] = Value(value, n)
         made_of[day] = content, known
     return {day: StoredProfile(DayProfile(day, values[day]), *made_of[day]) for day in values}
 

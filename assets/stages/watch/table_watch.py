@@ -81,11 +81,13 @@ class _Assessing:
         accepted: Mapping[date, Mapping[str, Acceptance]],
     ) -> None:
         self._table, self._config, self._stored, self._accepted = table, config, stored, accepted
-        self._found, self._assessments = dict(before), dict[date, Assessment]()
+        # Findings about rows that are there no more (a table was ingested anew) hold nothing up.
+        self._found = {day: one for day, one in before.items() if day in stored and one.content == self._content(day)}
+        self._begun, self._assessments = min(before, default=None), dict[date, Assessment]()
 
     def due(self, day: date) -> list[date]:
         """Return the days to assess: this one, the newest ones if their rows changed, and blocked ones that hold it."""
-        begun = min(self._found, default=day)
+        begun = self._begun or day
         newest = [day - timedelta(days=back) for back in range(1, self._config.assessed_days)]
         changed = [each for each in newest if each >= begun and each in self._stored and not self._is_known(each)]
         return sorted({day, *changed, *self._holding(day)})
@@ -131,7 +133,7 @@ class _Assessing:
         ]
 
     def _is_known(self, day: date) -> bool:
-        return day in self._found and self._found[day].content == self._content(day)
+        return day in self._found
 
     def _content(self, day: date) -> str:
         return f"{self._stored[day].content} {self._stored[day].known}"
