@@ -24,6 +24,7 @@ def scoring_task(settings: ChurnSettings) -> ScoringTask:
         app=CHURN,
         audit=settings.audit,
         drift=settings.drift,
+        segments=("country",),
         rule=rule,
         rule_checks=lambda: [ContactAudit(settings.scoring)],
         batch_rows=settings.scoring.batch_rows,

@@ -201,7 +201,9 @@ def _scope(night: Night, source: ComputedSource) -> Expected:
     entity = night.task.app.contract.entity
     scope = night.lake.scan(night.task.app.features, first=source.features_of, last=source.features_of)
     entities = (batch.column(0) for batch in scope.to_batches(columns=[entity]))
-    return Expected(entities, source.package, source.feature_version)
+    named = [name for name in night.task.segments if name in scope.schema.names]
+    segments = scope.to_batches(columns=named) if named else ()
+    return Expected(entities, source.package, source.feature_version, segments)
 
 
 def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publication) -> Expected:

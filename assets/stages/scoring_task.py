@@ -108,6 +108,7 @@ class ScoringTask:
         predict: makes the function that gives payload columns of a matrix' rows.
         rule: makes the rule for payload columns that the model does not give.
         rule_checks: makes the rule's part of the audit.
+        segments: feature columns whose values' share and mean score are compared with earlier nights, e.g. a country.
         batch_rows: rows per chunk; results do not depend on it.
         max_stale_days: a fallback may use features up to this old, flagged.
         has_fallback: a job `<app>_fallback` publishes older scores, flagged, where a night could not.
@@ -120,6 +121,7 @@ class ScoringTask:
     predict: Callable[[LoadedModel], Predict] = probabilities
     rule: Callable[[LoadedModel], DecisionRule] = no_rule
     rule_checks: Callable[[], Sequence[Observer]] = tuple
+    segments: tuple[str, ...] = ()
     batch_rows: int = 65_536
     max_stale_days: int = 0
     has_fallback: bool = False

@@ -121,7 +121,7 @@ def scoring_task(settings: SupportSettings, resources: Mapping[str, Any]) -> Sco
         return ComposedRows(found.table(), found.steps(day) if day else None, found.counts())
 
     composed = ComposedScoring(resources, rehearsed(resources), FEATURE_VERSION, score, STEP_TABLE, may_be_empty=True)
-    return ScoringTask(app=SUPPORT, audit=settings.audit, composed=composed)
+    return ScoringTask(app=SUPPORT, audit=settings.audit, segments=("channel",), composed=composed)
 
 
 def budget_of(settings: SupportSettings, n: int) -> Budget:

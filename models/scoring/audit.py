@@ -25,6 +25,7 @@ from models.scoring.distribution import DISTRIBUTION, EarlierScores, ScoreChecks
 from models.scoring.earlier_night import EarlierNight
 from models.scoring.night_numbers import NightNumbers, PastNight
 from models.scoring.output import OutputContract
+from models.scoring.segments import SegmentNumbers
 from models.scoring.unusual import Tonight, against_reference, unusual
 
 if TYPE_CHECKING:
@@ -96,11 +97,13 @@ class Expected:
         entities: arrays of the entity ids in scope, in the order of the rows; read once.
         model_package: sha256 of the package of the one model that made them.
         feature_version: the one version of the features they were made from.
+        segments: columns of the feature rows whose values' share and mean score are compared; read once.
     """
 
     entities: Iterable[pa.Array]
     model_package: str
     feature_version: str
+    segments: Iterable[pa.RecordBatch] = ()
 
 
 def audit(
@@ -129,6 +132,7 @@ def audit(
     """
     scores, numbers = ScoreChecks(contract.column(contract.score), limits), NightNumbers(contract)
     beside = EarlierNight(contract, earlier.rows if earlier is not None else ())
+    segments = SegmentNumbers(contract, expected.segments)
     observers: list[Observer] = [
         EntityChecks(contract, expected.entities),
         *(RangeChecks(column) for column in contract.payload if column.has_range),
@@ -136,6 +140,7 @@ def audit(
         scores,
         numbers,
         beside,
+        segments,
         *rule,
         VersionChecks(expected.model_package, expected.feature_version),
     ]
@@ -147,7 +152,7 @@ def audit(
             observer.observe(batch)
     checks = [check for observer in observers for check in observer.checks()]
     metrics = {name: value for observer in observers for name, value in observer.metrics().items()}
-    known = {**numbers.numbers(), **beside.numbers()}
+    known = {**numbers.numbers(), **beside.numbers(), **segments.numbers()}
     if earlier is not None:
         metrics["score_psi"], check = shifted(scores.histogram, beside.before, earlier, expected.model_package, limits)
         checks.append(check)

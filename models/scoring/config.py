@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 #: Consequence of a finding: the set is not published, a notice is sent, or it is only shown.
 Severity = Literal["block", "warn", "note"]
-Concern = Literal["population", "turnover", "scores", "decisions", "missing"]
+Concern = Literal["population", "turnover", "scores", "decisions", "segments", "missing"]
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,6 +49,9 @@ class UnusualConfig(BaseModel):
     decisions: Severity = Field(
         default="warn", description="Share of each decision, label or other text of few values: block, warn or note."
     )
+    segments: Severity = Field(
+        default="warn", description="Share and mean score of each segment, e.g. a country: block, warn or note."
+    )
     missing: Severity = Field(
         default="warn", description="Share of missing and of fallback values: block, warn or note."
     )
@@ -88,6 +91,7 @@ class UnusualConfig(BaseModel):
             "turnover": self.turnover,
             "scores": self.scores,
             "decisions": self.decisions,
+            "segments": self.segments,
             "missing": self.missing,
         }
         return named[concern]

@@ -15,6 +15,7 @@ from models.scoring.config import Concern, UnusualConfig
 from models.scoring.drift import NumericReference
 from models.scoring.night_numbers import PastNight, bin_values
 from models.scoring.psi import Shift, shift
+from models.scoring.segments import SEGMENT_MEAN, SEGMENT_SHARE
 from models.watch.config import WatchConfig
 from models.watch.limits import Estimates, History, Limits
 from models.watch.measures import Effect, Kind, Measure
@@ -24,7 +25,7 @@ from models.watch.profile import DayProfile, Name, Value
 _RECENT = 5
 #: Nights of a model from which on it is compared with itself alone.
 _MIN_PAST = 3
-_SHARES = ("share_", "missing_")
+_SHARES = ("share_", "missing_", SEGMENT_SHARE)
 _MEASURES: Mapping[str, Measure] = {
     kind: Measure(kind, "values", Effect(), "{column}") for kind in ("count", "share", "amount")
 }
@@ -33,6 +34,7 @@ _TODO: Mapping[Concern, str] = {
     "turnover": "Look for ids or features that belong to other entities",
     "scores": "Look at `drift`, and at the champion's last change",
     "decisions": "Look at the thresholds in settings, and at `drift`",
+    "segments": "Look at the input of that segment: a country or channel that stopped, doubled or changed its unit",
     "missing": "Look for a step or source that failed",
 }
 
@@ -140,7 +142,7 @@ def _profile(night: PastNight, shares: set[str]) -> DayProfile:
 def _kind(name: str) -> Kind:
     if name in {"rows", "score_distinct"}:
         return "count"
-    is_amount = name.startswith("score_") and name != "score_most_frequent"
+    is_amount = name.startswith(("score_", SEGMENT_MEAN)) and name != "score_most_frequent"
     return "amount" if is_amount else "share"
 
 
@@ -151,11 +153,18 @@ def _floor(name: str, before: float, tonight: Tonight, last: PastNight, config: 
         return config.rows_floor * before + math.sqrt(max(before, 1.0))
     if name == "score_distinct":
         return 0.1 * before + math.sqrt(max(before, 1.0))
-    if name.startswith("score_") and name != "score_most_frequent":
+    if name.startswith(("score_", SEGMENT_MEAN)) and name != "score_most_frequent":
         spread = max(last.numbers.get("score_spread", 0.0), 1e-12)
-        return config.score_floor * spread + spread / math.sqrt(rows)
+        return config.score_floor * spread + spread / math.sqrt(rows * _part(name, tonight))
     likely = (before * rows + 1) / (rows + 2)
     return config.share_floor + math.sqrt(likely * (1 - likely) / rows)
+
+
+def _part(name: str, tonight: Tonight) -> float:
+    """Return the share of the rows that a number is of."""
+    if not name.startswith(SEGMENT_MEAN):
+        return 1.0
+    return max(tonight.numbers.get(name.replace(SEGMENT_MEAN, SEGMENT_SHARE, 1), 0.0), 1e-6)
 
 
 def _concern(name: str) -> Concern | None:
@@ -165,6 +174,8 @@ def _concern(name: str) -> Concern | None:
         return "turnover"
     if name.startswith("score_"):
         return "scores"
+    if name.startswith((SEGMENT_SHARE, SEGMENT_MEAN)):
+        return "segments"
     if name.startswith("share_"):
         return "decisions"
     return "missing" if name.startswith("missing_") else None
