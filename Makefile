@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Tests write their homes to memory where it has 4 GB to spare: each commit of a table waits for the disk (fsync).
 ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 
-.PHONY: run test quick setup setup-test setup-text dev check format lock docs bench clean-home
+.PHONY: run test quick setup setup-test setup-text dev check format lock docs sbom audit bench clean-home
 
 run: setup  ## the nightly churn job for yesterday: published scores and a card
 	@$(BIN)/tessera run churn_nightly
@@ -46,6 +46,14 @@ format: setup-test
 docs: setup-test  ## write the generated pages of docs/ again
 	$(BIN)/python -m pipelines.docs
 	$(BIN)/python -m pipelines.docs.contracts
+
+sbom: setup  ## sbom.json: a CycloneDX bill of materials of what `make run` installs; no network
+	$(BIN)/python -m pipelines.docs.sbom requirements/core.lock sbom.json
+
+audit: .venv/.uv  ## known vulnerabilities of everything in the locks; needs a network and a package index
+	for lock in requirements/*.lock; do \
+		$(UV) tool run --quiet pip-audit@2.10.0 --disable-pip --require-hashes --progress-spinner off -r $$lock || failed=1; \
+	done; test -z "$$failed"
 
 bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour and a half)
 	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts vectors; do \

@@ -1,0 +1,85 @@
+"""docs/recovery.md, made of benchmarks/recovery/results.json: each measured kill and fault with its way back."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from resources.stack.loader import ROOT
+
+RESULTS = Path(__file__).resolve().parent / "results.json"
+PAGE = ROOT / "docs" / "recovery.md"
+_HEAD = """# Recovery
+
+What happens when a process is killed, a disk is full or a file is damaged, and the way back. Written by
+`TMPDIR=/dev/shm python -m benchmarks.recovery --count 60` from measurements on a small simulated shop (700 customers,
+120 days), in `benchmarks/recovery/results.json`; the long mode is `--count 200`. Seconds depend on the machine and on
+what else it does; compare them within a row.
+"""
+_KILLS = """## Killed by SIGKILL at random times
+
+Each kill strikes a new copy of one home, at a time drawn evenly from the duration of an undisturbed run. Then the same
+command runs again, and everything that readers see is compared with the undisturbed run: published rows, champions,
+every table of the lake; of `rollback` the ledger, of `forget` every file that holds the id. Of two stream workers that
+are killed together it is compared that each payment was scored once: two workers do not fix the order of customers at
+one terminal, and scores depend on it, without kills too (`benchmarks/stream_kills.py` compares the scores of one
+worker). *Recovery* is the duration of the rerun over that of the undisturbed run: below 1 where
+finished steps are kept; of the workers it is that of all runs with kills.
+
+| work | kills | ended before the kill | different afterwards | clean run | recovery, median (largest) | command |
+|---|---|---|---|---|---|---|
+"""
+_FAULTS = """## Damage
+
+Each fault strikes a new copy of the home before the night; *seen* is what the night says. Then the way back is taken,
+the same night runs again, and is compared as above.
+
+| fault | seen (exit code) | way back | lost | afterwards | seconds of the way back and the night (clean night) |
+|---|---|---|---|---|---|
+"""
+
+
+def write_results(found: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put results beside those of other works and faults, and write the page."""
+    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known |= found
+    RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    PAGE.write_text(page(known))
+
+
+def page(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page."""
+    kills = [one for name, one in results.items() if name.startswith("kill: ")]
+    faults = [one for name, one in results.items() if name.startswith("fault: ")]
+    total, different = sum(one["kills"] for one in kills), sum(len(one["different"]) for one in kills)
+    said = f"\n{total} kills in all; after {different} of them something was different.\n"
+    return "\n".join(
+        [
+            _HEAD,
+            _KILLS + "\n".join(map(_kill_row, kills)) + "\n" + said,
+            _FAULTS + "\n".join(map(_fault_row, faults)) + "\n",
+        ]
+    )
+
+
+def _kill_row(one: Mapping[str, Any]) -> str:
+    clean = one["clean_seconds"]
+    ratios = [seconds / clean for seconds in one["again_seconds"]] if clean else []
+    recovery = f"{statistics.median(ratios):.2f} ({max(ratios):.2f})" if ratios else "-"
+    different = "none" if not one["different"] else "; ".join(one["different"]).replace("|", "/")
+    cells = (one["work"], one["kills"], one["missed"], different, f"{clean:.1f} s", recovery, f"`{one['command']}`")
+    return _row(cells)
+
+
+def _fault_row(one: Mapping[str, Any]) -> str:
+    seen = f"{one['seen'] or 'nothing: the night is as always'} ({one['code']})"
+    after = "the same" if not one["different"] else "; ".join(one["different"])
+    seconds = f"{one['seconds']:.1f} ({one['clean_seconds']:.1f})"
+    return _row((one["name"], seen, one["way_back"], one["lost"], after, seconds))
+
+
+def _row(cells: tuple[object, ...]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in cells) + " |"
