@@ -169,7 +169,7 @@ class FraudSettings(TrainedSettings):
     audit: AuditConfig = AuditConfig(psi_warn=0.25, psi_block=2.0, psi_block_new_model=None)
     drift: DriftConfig = DriftConfig()
     skew: SkewConfig = SkewConfig()
-    performance: PerformanceConfig = PerformanceConfig()
+    performance: PerformanceConfig = PerformanceConfig(min_labelled_share=0.9)
     stream: StreamConfig = StreamConfig()
 
     @property

@@ -54,7 +54,7 @@ class PerformanceConfig(BaseModel):
         description="Quality by which the upper end of the realized one may lie below the one that the gate accepted.",
     )
     min_labelled_share: float = Field(
-        default=0.9,
+        default=0.8,
         ge=0,
         le=1,
         description="Share of the expected outcomes that must have arrived when it is time; warns below.",

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 from assets.demand.assets import cutoff_plan
 from assets.stages.cutoff_quality import PerformanceRun, quality_table
 from assets.stages.realized_performance import LABELS_ARRIVED, PERFORMANCE
+from assets.support.performance import TABLE, Quality, realized_day
 from models.settings import Settings
 from resources.conformance.score_sets import audit_and_publish, digest, package_of, publication, reader
 from resources.engine.local import LocalEngine
+from resources.lake.delta import DeltaLake
 from resources.registry.port import VersionInfo
 from tests.small_shop import DAY, SmallShop
 
@@ -139,3 +142,32 @@ def test_outcomes_that_have_not_arrived_are_a_warning_and_quality_is_left_open(s
     assert all(day.isoformat() in str(arrived.description) for day in lost)
     assert performance.passed
     assert "not evaluated" in str(performance.description)
+
+
+def support_rows(days: int, accuracy: float, labelled: int = 20, tickets: int = 30) -> pa.Table:
+    """Quality of support's last days: `labelled` of the tickets of each have a label."""
+    from assets.support.performance import _SCHEMA  # pyright: ignore[reportPrivateUsage]
+
+    common = {"judged_on": DAY, "model_version": "3", "tickets": tickets, "labelled": labelled, "accuracy": accuracy}
+    rows = [{**common, "opened_on": SCORED - timedelta(days=n)} for n in range(days - 1, -1, -1)]
+    return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "labelled", "kept", "arrived"),
+    [(0.88, 20, True, True), (0.6, 20, False, True), (0.88, 5, True, False)],
+)
+def test_the_intents_of_the_last_weeks_are_compared_with_the_hold_out(
+    tmp_path: Path, accuracy: float, labelled: int, kept: bool, arrived: bool
+) -> None:
+    lake, rows = DeltaLake(str(tmp_path / "lake")), support_rows(14, accuracy, labelled)
+    lake.replace(TABLE, rows, by="opened_on", first=SCORED - timedelta(days=13), last=SCORED)
+    info = VersionInfo("3", "", True, {"accuracy": 0.9, "holdout_tickets": 400.0}, {})
+    registry: Any = SimpleNamespace(versions=lambda _: [info])
+    found = realized_day(lake, registry, Settings().support, Quality(SCORED, "3", 30, labelled, accuracy))
+    checks = {check.check_name: check.passed for check in found.checks()}
+    assert checks == {PERFORMANCE: kept, LABELS_ARRIVED: arrived}
+    (one,) = found.measured
+    assert (one.value, one.rows) == (pytest.approx(accuracy), 14 * labelled)
+    assert one.promise is not None
+    assert one.promise.value == 0.9

@@ -17,8 +17,10 @@ from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_skew
 from assets.stages import metadata_keys as keys
+from assets.stages.realized_performance import Accepted
 from models.alerts import Alert
 from models.evaluation.config import SkewConfig
+from models.evaluation.realized import Promise
 from models.features.fraud_definitions import FEATURES
 from models.settings import FraudSettings
 from pipelines.cli import publications
@@ -239,6 +241,23 @@ class TestMatured:
         (row,) = world.lake.scan(fraud_performance.TABLE).to_table().to_pylist()
         assert (row["paid_on"], row["judged_on"], row["model_version"]) == (DAY, DAY + timedelta(days=7), "1")
         assert (row["knew_labels"], "note" in shown) == (False, False)
+
+    def test_the_metric_of_the_gate_over_the_last_days_is_compared_with_its_promise(
+        self, streamed: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        world = streamed.copied(tmp_path / "home")
+        metric = SETTINGS.gate.metric
+
+        def promising(value: float) -> fraud_performance.RealizedPerformance:
+            accepted = Accepted({metric: Promise(value, 0.0)})
+            monkeypatch.setattr(fraud_performance, "accepted_version", lambda *_: accepted)
+            return self.performance(world)
+
+        pooled = promising(0.5).pooled
+        assert pooled is not None
+        assert pooled.rows >= promising(0.5).known.labelled
+        assert promising(pooled.value).checks()[0].passed
+        assert not promising(pooled.value + 5 * pooled.error + 0.1).checks()[0].passed
 
     def test_a_model_that_knew_the_answers_is_called_so(self, streamed: World, tmp_path: Path) -> None:
         world = streamed.copied(tmp_path / "home")
