@@ -2,13 +2,15 @@
 
 Vectors are a seeded mixture of 400 clusters in 48 dimensions, embedded in 384, at length 1: an easy set, so that recall
 does not rank adapters. A query is asked alone, 100 of them in turn; CPU is that of the process, best of three rounds.
-The vendor's row asks the same shard with the same requests and payload, without the port.
+The last column compares with the vendor's client, which asks the same open shard with the same requests and payload,
+without the port. Postgres has processes of its own: its CPU is that of the server and of this process.
 """
 
 import argparse
+import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,15 @@ from numpy.typing import NDArray
 from benchmarks.report import replace_section
 from models.vectors.exact import nearest, normalised, recall
 from models.vectors.spec import IndexSpec, VectorSpace
-from resources.vectors.edge_files import VersionFolder
+from resources.vectors.edge_shard import EdgeSearcher
+from resources.vectors.pgvector import PgVectorConfig
 from resources.vectors.port import VectorIndex, Vectors
 from resources.vectors.qdrant import QdrantConfig
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 
 DIMENSION, QUERIES, ROUNDS, K = 384, 100, 3, 10
+#: Port and vendor's client are compared for so long, at most thirty rounds and at least three.
+SECONDS = 60.0
 SPACE = VectorSpace(embedder="mixture", digest="7", dimension=DIMENSION, metric="cosine")
 SPEC = IndexSpec(space=SPACE, payload={"category": "integer"}, tokenizer="")
 
@@ -40,30 +45,73 @@ def main() -> None:
         for line in measured(count):
             print(line, flush=True)
             body.append(line)
-    replace_section("vectors", "\n".join(body), libraries=["qdrant-edge-py", "qdrant-client", "numpy"])
+        # A run that is ended at the next size leaves this one.
+        replace_section("vectors", "\n".join(body), libraries=["qdrant-edge-py", "qdrant-client", "psycopg", "numpy"])
 
 
-def measured(count: int) -> Sequence[str]:
-    """Return the lines of the table for this many rows."""
+def measured(count: int) -> Iterator[str]:
+    """Yield the lines of the table for this many rows."""
     vectors = mixture(count + QUERIES)
     rows, queries = vectors[:count], vectors[count:]
     exact = [[f"{at:07d}" for at in line] for line in nearest(queries, rows, "cosine", K)[0]]
     seconds = cpu_per_query(lambda query: nearest(query, rows, "dot", K), queries)
-    lines = [f"| {count:,} | numpy, exact | | 1.000 | {1000 * seconds:.2f} | |"]
+    yield f"| {count:,} | numpy, exact | | 1.000 | {1000 * seconds:.2f} | |"
     with tempfile.TemporaryDirectory() as home:
         for title, config in (
             ("`qdrant_edge`, exact", QdrantEdgeConfig(path=f"{home}/exact", index_from_rows=0)),
             ("`qdrant_edge`, HNSW", QdrantEdgeConfig(path=f"{home}/graph", index_from_rows=1000)),
         ):
             index, rate = built(config.open(), rows)
-            shard = edge.EdgeShard.load(str(shard_of(config.path)))
-            port, vendor = compared(index, shard, queries, config.hnsw_ef)
-            lines.append(line(count, title, rate, found_by(index, queries, exact), port, f"{port / vendor - 1:+.1%}"))
+            port, vendor = compared(index, queries, config.hnsw_ef)
+            yield line(count, title, rate, found_by(index, queries, exact), port, f"{port / vendor - 1:+.1%}")
         if count <= 20_000:
             index, rate = built(QdrantConfig(url=":memory:").open(), rows)
             port = cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries[:20])
-            lines.append(line(count, "`qdrant`, `:memory:`", rate, found_by(index, queries[:20], exact[:20]), port, ""))
-    return lines
+            yield line(count, "`qdrant`, `:memory:`", rate, found_by(index, queries[:20], exact[:20]), port, "")
+    yield from in_postgres(count, rows, queries, exact)
+
+
+def in_postgres(
+    count: int, rows: NDArray[np.float32], queries: NDArray[np.float32], exact: Sequence[Sequence[str]]
+) -> Iterator[str]:
+    """Yield the lines of pgvector, on a server of the tests' package."""
+    from tests.servers.postgres_server import serving, with_pgvector
+
+    with serving(with_pgvector()) as server:
+        clock = server_clock(server.url)
+        for title, from_rows in (("`pgvector`, exact", 0), ("`pgvector`, HNSW", 1000)):
+            config = PgVectorConfig(url=server.url, schema_name=f"v{from_rows}", index_from_rows=from_rows)
+            index, rate = built(config.open(), rows, clock)
+            seconds = cpu_per_query(lambda query, index=index: index.search(query, SPACE, k=K), queries, 3, clock)
+            yield line(count, title, rate, found_by(index, queries, exact), seconds, "")
+
+
+def server_clock(url: str) -> Callable[[], float]:
+    """Return a clock of the CPU seconds of this process and of a Postgres server with all that it started."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row is not None
+    server, ticks = int(_stat(row[0])[1]), os.sysconf("SC_CLK_TCK")
+
+    def clock() -> float:
+        used = sum(int(one) for one in _stat(server)[13:15])  # of children that ended
+        for folder in Path("/proc").glob("[0-9]*"):
+            found = _stat(int(folder.name))
+            if found and int(found[1]) == server:
+                used += int(found[11]) + int(found[12])
+        return time.process_time() + used / ticks
+
+    return clock
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of a process from its state on; none if it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def line(count: int, title: str, rate: float, found: float, seconds: float, over: str) -> str:
@@ -79,9 +127,11 @@ def mixture(count: int) -> NDArray[np.float32]:
     return normalised((spread @ draw.normal(size=(48, DIMENSION))).astype(np.float32))
 
 
-def built(store: Vectors, vectors: NDArray[np.float32]) -> tuple[VectorIndex, float]:
+def built(
+    store: Vectors, vectors: NDArray[np.float32], clock: Callable[[], float] = time.process_time
+) -> tuple[VectorIndex, float]:
     """Return a sealed index with these vectors, and rows per CPU second of building it."""
-    started, number = time.process_time(), store.begin("bench", SPEC)
+    started, number = clock(), store.begin("bench", SPEC)
     for start in range(0, len(vectors), 5_000):
         part = vectors[start : start + 5_000]
         ids = [f"{at:07d}" for at in range(start, start + len(part))]
@@ -90,17 +140,14 @@ def built(store: Vectors, vectors: NDArray[np.float32]) -> tuple[VectorIndex, fl
             "bench", number, pa.table({"id": ids, "vector": column, "category": [at % 20 for at in range(len(part))]})
         )
     store.seal("bench", number)
-    return store.open("bench", number), len(vectors) / (time.process_time() - started)
+    return store.open("bench", number), len(vectors) / (clock() - started)
 
 
-def shard_of(path: str) -> Path:
-    """Return the folder of the shard that was built."""
-    folder = VersionFolder(Path(path) / "bench" / "1")
-    return folder.shard(folder.read())
-
-
-def compared(index: VectorIndex, shard: edge.EdgeShard, queries: NDArray[np.float32], ef: int) -> tuple[float, float]:
+def compared(index: VectorIndex, queries: NDArray[np.float32], ef: int) -> tuple[float, float]:
     """Return CPU seconds per query through the port and through the vendor's client, in turns."""
+    searcher = vars(index)["_searcher"]
+    assert isinstance(searcher, EdgeSearcher)
+    shard = searcher.shard()
 
     def vendor(query: NDArray[np.float32]) -> object:
         params = edge.SearchParams(hnsw_ef=ef, exact=False)
@@ -108,23 +155,27 @@ def compared(index: VectorIndex, shard: edge.EdgeShard, queries: NDArray[np.floa
         found = shard.query(edge.QueryRequest(K, query=nearest_to, params=params, with_payload=True))
         return [(point.id, point.score, point.payload) for point in found]
 
-    pairs = [
-        (cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries, 1), cpu_per_query(vendor, queries, 1))
-        for _ in range(10 * ROUNDS)
-    ]
+    pairs = list[tuple[float, float]]()
+    began = time.monotonic()
+    while len(pairs) < ROUNDS or (len(pairs) < 10 * ROUNDS and time.monotonic() - began < SECONDS):
+        port = cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries, 1)
+        pairs.append((port, cpu_per_query(vendor, queries, 1)))
     return min(port for port, _ in pairs), min(own for _, own in pairs)
 
 
 def cpu_per_query(
-    search: Callable[[NDArray[np.float32]], object], queries: NDArray[np.float32], rounds: int = ROUNDS
+    search: Callable[[NDArray[np.float32]], object],
+    queries: NDArray[np.float32],
+    rounds: int = ROUNDS,
+    clock: Callable[[], float] = time.process_time,
 ) -> float:
     """Return CPU seconds per query, asked one by one; the best round."""
     found: list[float] = []
     for _ in range(rounds):
-        started = time.process_time()
+        started = clock()
         for at in range(len(queries)):
             search(queries[at : at + 1])
-        found.append((time.process_time() - started) / len(queries))
+        found.append((clock() - started) / len(queries))
     return min(found)
 
 

