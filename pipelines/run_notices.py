@@ -19,7 +19,7 @@ from resources.sink.port import Sink
 #: Check -> the command that helps with a finding of it; of any other the job is run again.
 _COMMANDS = {
     "quarantined_share": "tessera quarantine {table}   (the rows and their reasons)",
-    "anomalies": 'tessera accept {table} --date {day} --why "..."   (only if the day is right as it is)',
+    "anomalies": "tessera run {job} --date {day} --reingest {table}   (once the delivery is corrected)",
     "freshness": "tessera run {job} --date {day}   (once the delivery is there)",
     "unusual_night": "tessera scores {app} --date {day}   (what was published)",
     "estimated_quality": "tessera run {app}_training   (a challenger on the newest rows)",
