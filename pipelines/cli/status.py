@@ -40,7 +40,7 @@ def _print(found: list[AppStatus]) -> None:
             out.print(literal(shown, _STYLES[one.state]))
     if any(one.open_notices for one in found):
         out.print(runnable("Open notices: `tessera notices`."))
-    if new := [one.app for one in found if one.state == "new"]:
+    if new := [one.app for one in found if one.state == "new" and one.next_night]:
         out.print(runnable(f"Never ran: {', '.join(new)}. For example: `tessera run {new[0]}_nightly`."))
 
 

@@ -1,6 +1,7 @@
 """The nightly job with its tables on an S3-compatible store: the same published rows as with local tables."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from tests.servers.s3_server import bucket, s3_server
 
 #: Two months of a shop so small that the server, which is slow, is asked for half as many files.
 TINY: dict[str, Any] = {
-    "ports": {"source": SHOP | {"customers": 300}},
+    "ports": {"source": SHOP | {"customers": 300, "first_day": (DAY - timedelta(days=59)).isoformat()}},
     "settings": {
         "ingestion": {"history_days": 60},
         "churn": {"horizon_days": 14, "population_days": 40, "gate": {"min_rows": 100, "min_class_rows": 20}},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from in_process import tessera
-from shop_home import SMALL_TRAINERS, Home, ended, write_stack
+from shop_home import Home, ended, write_stack
 
 from resources.stack.loader import ROOT
 
@@ -59,8 +59,7 @@ def test_every_command_ends_well(project: Path, tmp_path: Path) -> None:
 def test_every_command_of_fraud_ends_well(project: Path, tmp_path: Path) -> None:
     document = yaml.safe_load((ROOT / "stack.yaml").read_text())
     local = document["profiles"]["local"]
-    local["settings"]["churn"]["candidates"] = SMALL_TRAINERS
-    local["settings"]["fraud"] |= {"gate": FAST_GATE, "candidates": SMALL_TRAINERS}
+    local["settings"]["fraud"] |= {"gate": FAST_GATE, "candidates": [{"kind": "logistic_regression"}]}
     (tmp_path / "stack.yaml").write_text(yaml.safe_dump(document))
     home = Home(tmp_path / "home", tmp_path / "stack.yaml")
     ours = [line for line in commands() if _is_of_fraud(line) and not line.startswith(ELSEWHERE)]
