@@ -21,7 +21,6 @@ OF_ALL_APPS = (
     "tests/unit/test_definitions.py::test_the_graph_is_the_known_one",
     "tests/unit/test_build_definitions.py::test_every_application_has_a_record_and_settings",
     "tests/unit/features/test_page.py",
-    "tests/unit/test_plain_english.py",
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("new application")]

@@ -16,10 +16,15 @@ def first_lines() -> Iterator[tuple[str, str]]:
     """Yield the place and the first line of every docstring of the rooms."""
     for room in ROOMS:
         for file in sorted((ROOT / room).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                    text = ast.get_docstring(node) or ""
-                    yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", text.split("\n")[0]
+            lines = first_lines_of(ast.parse(file.read_text(encoding="utf-8")))
+            yield from ((f"{file.relative_to(ROOT)}: {line}", line) for line in lines)
+
+
+def first_lines_of(tree: ast.Module) -> Iterator[str]:
+    """Yield the first line of every docstring of a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield (ast.get_docstring(node) or "").split("\n")[0]
 
 
 def test_no_docstring_asks() -> None:

@@ -18,6 +18,7 @@ from pipelines.cli import new as command
 from pipelines.cli.skeleton.names import LONGEST, check_name
 from pipelines.cli.skeleton.rendering import APPS, SETTINGS, changed_files, new_files
 from resources.stack.loader import ROOT
+from tests.unit.test_plain_english import ASKING, banned_in, first_lines_of
 
 TASKS = ("binary", "regression")
 #: Stands for the generator of pages: it imports what names the applications, and writes one page.
@@ -207,6 +208,9 @@ def test_files_are_in_house_style_whatever_the_name(tmp_path_factory: pytest.Tem
         )
         assert done.returncode == 0, done.stdout
     assert all(ast.get_docstring(tree) for tree in _trees(folder))
+    words = {file.name: banned_in(file.read_text(encoding="utf-8")) for file in folder.rglob("*.py")}
+    assert {name: found for name, found in words.items() if found} == {}
+    assert [line for tree in _trees(folder) for line in first_lines_of(tree) if ASKING.match(line)] == []
     shutil.rmtree(folder)
 
 
