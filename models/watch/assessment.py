@@ -20,6 +20,9 @@ from models.watch.profile import DayProfile, Name, Value
 _VANISHED_SHARE = 0.25
 #: Rows below which a day without any is no surprise: to warn, to stop the run.
 _SOME_ROWS, _MANY_ROWS = 5, 8
+#: Rows below which shares of these checks, which differ from day to day by themselves, say nothing.
+_FEWEST_ROWS = 20
+_VARYING: frozenset[CheckName] = frozenset({"categories", "hours", "values"})
 #: Checks that a campaign moves.
 _MOVED_BY_CAMPAIGNS: frozenset[CheckName] = frozenset({"volume", "values", "categories", "hours"})
 _MOVED_BY_HOLIDAYS: frozenset[CheckName] = frozenset({"volume", "hours"})
@@ -67,7 +70,8 @@ def assess(
 
 def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None:
     """Return the severity of a number: unusual enough, and changed enough to matter."""
-    if abs(limits.distance) < 1:
+    few = measure.kind == "share" and measure.check in _VARYING and value.n < _FEWEST_ROWS
+    if abs(limits.distance) < 1 or few:
         return None
     up = limits.distance > 0
     change = _change(measure, value.value, limits.expected)

@@ -29,6 +29,8 @@ _AROUND = 10
 #: Degrees of freedom of a spread for each value that it is estimated from (about those of a median absolute
 #: deviation), and their limits; tails are that much heavier than normal ones.
 _FREEDOM, _LEAST_FREEDOM, _MOST_FREEDOM = 0.37, 8, 40
+#: Spread of the arcsine of a share measured on one row: binomial, and with rows that come together.
+_BINOMIAL = (0.5, 0.6)
 #: Earlier values without which the level before a day is unknown.
 _FEWEST_BEFORE = 7
 
@@ -108,8 +110,10 @@ class Estimates:
         off = residuals - drift
         found = 1.4826 * np.nan_to_num(_median(np.abs(off)))
         self._spread = np.maximum(found, self._least())
-        #: Chance of a size measured on a single row, as the history shows it; never above that of very skewed sizes.
-        self._of_one_row = np.minimum(found * np.sqrt(np.nan_to_num(_median(history.n), nan=1.0)), 2.0)
+        #: Spread by chance of a share or size measured on a single row, as the history shows it.
+        shares = np.array([kind == "share" for kind in self._kinds])
+        one_row = found * np.sqrt(np.nan_to_num(_median(history.n), nan=1.0))
+        self._of_one_row = np.where(shares, np.clip(one_row, *_BINOMIAL), np.minimum(one_row, 2.0))
         with np.errstate(invalid="ignore"):
             unlike = np.abs(off) / np.maximum(self._spread, self._chance(history.n, history.values))
         self._widest = np.nan_to_num(np.max(np.nan_to_num(unlike), axis=0, initial=0.0))
@@ -203,7 +207,7 @@ def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float, one_row
         return np.sqrt(1.5 / (np.asarray(values) + 1))
     if kind == "distance":
         return np.full_like(rows, _LEAST["distance"])
-    return (0.6 if kind == "share" else np.asarray(one_row)) / np.sqrt(rows)
+    return np.asarray(one_row) / np.sqrt(rows)
 
 
 def _units(values: Floats) -> Floats:

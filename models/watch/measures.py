@@ -73,7 +73,7 @@ MEASURES: Mapping[str, Measure] = {
     "ratio": Measure(
         "amount", "values", _both(1.15, 1.9), "{column} over that of days before of the same {category}", least=0.008
     ),
-    "change": Measure("amount", "values", _both(1.25, 3), "spread of {column} of one {category} from day to day"),
+    "change": Measure("amount", "values", _both(1.25, 3), "change of {column} of one {category} from day to day"),
     "whole": Measure("share", "values", _both(0.15, 0.5), "share of {column} without a fraction"),
     "same": Measure("share", "values", _both(0.15, 0.5), "share of rows with the same {column}"),
     "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}", vanishes=True),

@@ -19,7 +19,7 @@ from models.watch.relations import relations
 from models.watch.repetition import repetition
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "3"
+MEASURED = "4"
 Numbers = defaultdict[date, dict[Name, Value]]
 #: Age from which on a row is old.
 _OLD_DAYS = 31

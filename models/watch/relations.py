@@ -78,7 +78,7 @@ def _agreeing(rows: pl.DataFrame, column: str, register: pl.DataFrame, roles: Ro
 
 
 def _ratios(coded: Coded, column: str, number: str) -> Found:
-    """Yield typical ratio and spread of the ratios of values to those of the same id on days before.
+    """Yield the typical ratio of values to those of the same id on days before, and the mean size of its logarithm.
 
     Compared is the median of its last three days, so that one odd day does not make those after it odd.
     """
@@ -89,7 +89,9 @@ def _ratios(coded: Coded, column: str, number: str) -> Found:
     median = pl.when(earlier[2].is_not_null()).then(total - low - high).otherwise((low + high) / 2)
     change = (pl.col(number) - median).clip(-_LARGEST_LOG, _LARGEST_LOG)
     known = typical.with_columns(_change=change).drop_nulls("_change")
-    found = known.group_by(DAY).agg(n=pl.len(), ratio=pl.col("_change").mean().exp(), spread=pl.col("_change").std())
+    found = known.group_by(DAY).agg(
+        n=pl.len(), ratio=pl.col("_change").mean().exp(), spread=pl.col("_change").abs().mean()
+    )
     found = coded.dated(found.filter(pl.col("n") >= _FEWEST_PAIRS))
     yield Name("ratio", number, column), found.select(DELIVERED_ON, "n", pl.col("ratio").alias("value"))
     yield Name("change", number, column), found.select(DELIVERED_ON, "n", pl.col("spread").alias("value"))

@@ -2,6 +2,7 @@
 
 import getpass
 
+from assets.apps import APPS
 from assets.stages.watch.acceptance import let_through
 from models.contracts import CONTRACTS
 from models.errors import TesseraError, choose_from
@@ -34,4 +35,5 @@ def accept(table: str, day_text: str | None, why: str | None) -> None:
     out.print(f"{counted(len(found), 'finding')} of {table} on {day} let through:")
     for finding in found:
         out.print(literal(f"  {finding.sentence}"))
-    out.print(runnable(f"The next run for {day} goes on, e.g. `tessera run churn_nightly --date {day}`."))
+    jobs = " and ".join(f"`tessera run {app.name}_nightly --date {day}`" for app in APPS if table in app.made_from)
+    out.print(runnable(f"The next run for {day} goes on: {jobs}." if jobs else f"The next run for {day} goes on."))

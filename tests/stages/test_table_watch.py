@@ -1,17 +1,23 @@
 """The watch over a table: profiles are computed once, odd days stop the night until a person lets them through."""
 
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
+from assets.stages.ingestion.completeness_log import recount
 from assets.stages.ingestion.run import Filling, ingest
 from assets.stages.watch import day_profiles
 from assets.stages.watch.acceptance import let_through
@@ -22,6 +28,7 @@ from models.contracts import PAYMENTS
 from models.errors import TesseraError
 from models.ingestion import IngestionConfig
 from models.watch.config import WatchConfig
+from pipelines.cli import accept as command
 from resources.lake.delta import DeltaLake
 from resources.lake.port import Lake
 from resources.source.fake import FakeSource, raw_rows
@@ -212,3 +219,33 @@ def test_a_table_that_never_came_is_not_assessed(tmp_path: Path) -> None:
     empty = DeltaLake(str(tmp_path / "lake"))
     ingest("payments", FakeSource({"orders": pa.table({})}, FIRST), empty, DAY, INGESTION, "r")
     assert all(check.passed for check in watched(empty, PAYMENTS, DAY, WATCH))
+
+
+def test_profiles_follow_rows_that_an_erasure_removed(lake: DeltaLake) -> None:
+    customer = payments(LAST)[0]["customer_id"]
+    removed = lake.remove("payments", pc.field("customer_id") == customer)
+    recount(lake, "payments")
+    before = rows_by_day(lake)
+    watch(lake, PAYMENTS, LAST, WATCH)
+    after = rows_by_day(lake)
+    assert {day: before[day] - after[day] for day in before if before[day] != after[day]} == dict(removed)
+
+
+def rows_by_day(lake: Lake) -> dict[date, int]:
+    stored = lake.scan(profile_of("payments")).to_table().to_pylist()
+    return {row["day"]: int(row["value"]) for row in stored if row["measure"] == "rows"}
+
+
+def test_the_command_lets_a_day_through_and_says_what(
+    lake: DeltaLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "active_stack", lambda: SimpleNamespace(calendar=SimpleNamespace(first_day=FIRST)))
+    monkeypatch.setattr(command, "Ports", lambda _stack: SimpleNamespace(lake=lake))
+    night(lake, DAY, third(payments(DAY)))
+    with pytest.raises(TesseraError, match="without a reason"):
+        command.accept("payments", DAY.isoformat(), " ")
+    command.accept("payments", DAY.isoformat(), "terminals of two cities were closed")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of payments on 2025-02-15 let through: rows: " in shown
+    assert "tessera run fraud_nightly --date 2025-02-15" in shown
+    assert watch(lake, PAYMENTS, DAY, WATCH).assessment.severity != "block"
