@@ -70,7 +70,7 @@ def _print_children(registry: Registry, app: str, versions: Sequence[VersionInfo
     if found:
         out.print(literal(f"children of version {champion}", "bold"))
         for line in found.splitlines():
-            out.print(literal(line, ""))
+            out.print(literal(f"  {line}"))
         out.print()
 
 
