@@ -5,6 +5,9 @@
     python -m benchmarks.reliability tables --app churn --only prices-x1.2
     python -m benchmarks.reliability outputs --app churn                # mutations of features, models, training rows
     python -m benchmarks.reliability alarms --app churn                 # 220 nights without a fault
+    python -m benchmarks.reliability real                               # real days through the watch
+    python -m benchmarks.reliability curve --app churn                  # hits against false alarms, limits scaled
+    python -m benchmarks.reliability page                               # docs/reliability.md, of the results above
 
 A command without `--only` keeps its results in `benchmarks/results/`, which the page is made of.
 """
@@ -22,8 +25,11 @@ from typing import Any
 
 from benchmarks.reliability.alarms import counted, faultless
 from benchmarks.reliability.catalogue import MUTATIONS
+from benchmarks.reliability.curve import points
 from benchmarks.reliability.home import DAY, prepared
 from benchmarks.reliability.mutation import APPS, AppName, Result
+from benchmarks.reliability.page import write
+from benchmarks.reliability.real import handbook, online_retail
 from benchmarks.reliability.results import keep
 from benchmarks.reliability.table_checks import outcome, said_without_change
 
@@ -31,14 +37,20 @@ from benchmarks.reliability.table_checks import outcome, said_without_change
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure reliability.")
-    parser.add_argument("what", choices=["tables", "outputs", "alarms"])
+    parser.add_argument("what", choices=["tables", "outputs", "alarms", "real", "curve", "page"])
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
     parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
     asked = parser.parse_args(arguments)
-    for app in asked.app or APPS:
+    if asked.what == "page":
+        write()
+    elif asked.what == "real":
+        keep("real", [online_retail(), handbook()])
+    for app in (asked.app or APPS) if asked.what not in ("page", "real") else ():
         if asked.what == "alarms":
             _alarms(app)
+        elif asked.what == "curve":
+            keep(f"curve-{app}", points(app, faultless()[1:4:2]))
         else:
             results = (tables if asked.what == "tables" else outputs)(app, asked.only)
             _show(f"mutations-of-{asked.what}-{app}", results, asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from benchmarks.reliability import changes as change
-from benchmarks.reliability.mutation import Delivered, Mutation
+from benchmarks.reliability.mutation import Mutation
 from benchmarks.reliability.order_mutations import ORDERS
 
 #: Of the changes to orders, those that concern products, units and days.
@@ -14,16 +14,10 @@ _SHARED = frozenset({
     "orders-first-lines-only", "orders-yesterday-again", "orders-yesterday-new-ids", "orders-doubled-new-ids",
     "orders-tripled-same-ids", "customer-product-swapped", "product-country-swapped", "product-constant",
     "products-unknown", "products-shuffled", "prices-x100", "prices-x9", "prices-constant", "quantities-x10",
-    "quantities-all-one", "quantity-price-swapped", "signs-flipped", "returns-as-purchases", "returns-missing",
+    "quantities-all-one", "quantity-price-swapped", "signs-flipped", "returns-as-purchases",
     "clock-minus-12h", "clock-plus-12h", "clock-minus-10-years", "clock-plus-10-years", "clock-a-week-behind",
 })  # fmt: skip
 _QUANTITY = ("quantity",)
-
-
-def _dearest_missing(one: Delivered) -> pl.DataFrame:
-    """Without the products that sell most: a fifth of the lines."""
-    top = one.rows["product_id"].value_counts(sort=True)["product_id"][:12]
-    return one.rows.filter(~pl.col("product_id").is_in(top.implode()))
 
 
 DEMAND: tuple[Mutation, ...] = (
@@ -34,7 +28,6 @@ DEMAND: tuple[Mutation, ...] = (
              change.set_to(quantity=(pl.col("quantity") * 2).cast(pl.Int32)), _QUANTITY),
     Mutation("quantities-thousandfold", "orders", change.set_to(quantity=pl.col("quantity") * 1000), _QUANTITY),
     Mutation("quantities-null", "orders", change.null_share("quantity", 1.0), _QUANTITY),
-    Mutation("best-sellers-missing", "orders", _dearest_missing, ("product_id", "rows")),
     Mutation("products-lower-zeros", "orders",
              change.set_to(product_id="p" + pl.col("product_id").str.strip_chars_start("p0")), ("product_id",)),
     Mutation("products-null-for-third", "orders", change.null_share("product_id", 0.3), ("product_id",)),

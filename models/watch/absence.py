@@ -14,6 +14,8 @@ from models.watch.profile import DayProfile, Name, Value
 
 #: Share of the days of the history on which a category may have had no row.
 _ABSENT_DAYS = 0.01
+#: The same, where a note is made of it although chance can explain it.
+_RARELY_ABSENT_DAYS = 0.08
 #: Rows that are expected of a category before its absence is tested.
 _FEWEST_ROWS = 3.0
 #: Expected rows of the longest row of silent hours, as factor of the most that the history had, and beside it.
@@ -28,11 +30,15 @@ class Absence:
         vanishing = [name for name in history.names if measures[name.measure].vanishes]
         self._history = history
         self._dispersion: dict[Name, float] = {}
+        self._rarely_absent: set[Name] = set()
         for name in vanishing:
             place = history.place[name]
             shares, rows = (found[history.usable, place] for found in (history.values, history.n))
             held = ~np.isnan(shares)
-            if held.any() and np.mean(shares[held] == 0) <= _ABSENT_DAYS:
+            absent = np.mean(shares[held] == 0) if held.any() else 1.0
+            if absent <= _RARELY_ABSENT_DAYS:
+                self._rarely_absent.add(name)
+            if absent <= _ABSENT_DAYS:
                 self._dispersion[name] = _dispersion(shares[held], rows[held])
         self._budget = config.warn_budget / 100 / max(len(self._dispersion), 1)
 
@@ -46,6 +52,10 @@ class Absence:
             return False
         exponent = np.log(dispersion) / (dispersion - 1) if dispersion > 1.01 else 1.0
         return float(np.exp(-rows * exponent)) < self._budget
+
+    def by_chance(self, name: Name, found: Value, expected: float) -> bool:
+        """Return True if a category has no row, which is rare, and chance can explain it: worth a note."""
+        return not found.value and name in self._rarely_absent and expected * found.n >= _FEWEST_ROWS
 
     def _rows_of_absent_days(self, name: Name) -> float:
         """Return the rows of the days just before, on which the category had none either."""

@@ -63,6 +63,8 @@ def assess(
         if severity := _vanished(limits) if gone else _severity(measures[name.measure], value, limits):
             since = _since(history, name, limits, today.day)
             found[name] = _finding(name, measures[name.measure], value, limits, severity, since)
+        elif absent.by_chance(name, value, limits.expected):
+            found[name] = _none_by_chance(name, measures[name.measure], value, limits, today.day)
     found.update(unseen(today, history, measures))
     found.update(silences(today, history, measures))
     return _limited(table, list(found.values()), config, Assessment(today.day, (), len(names), held))
@@ -113,6 +115,12 @@ def _finding(name: Name, measure: Measure, value: Value, limits: Limits, severit
         low=limits.low,
         high=limits.high,
     )
+
+
+def _none_by_chance(name: Name, measure: Measure, value: Value, limits: Limits, day: date) -> Finding:
+    words = measure.words.format(column=name.column, category=name.category)
+    says = f"{words}: none, where about {round(limits.expected * value.n)} rows are usual; chance can explain it"
+    return Finding(measure.check, " ".join(part for part in name if part), "note", says, day, 0.0, limits.low)
 
 
 def _since(history: History, name: Name, limits: Limits, day: date) -> date:

@@ -1,0 +1,155 @@
+"""docs/reliability.md, of the results in benchmarks/results: mutations, faultless nights, real days, the curve."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.reliability.catalogue import MUTATIONS
+from benchmarks.reliability.curve import picture
+from benchmarks.reliability.mutation import APPS, AppName
+from benchmarks.reliability.results import kept
+from benchmarks.report import PAGE, replace_section
+
+RELIABILITY = PAGE.parent / "reliability.md"
+_PICTURE = PAGE.parent / "pictures" / "reliability-curve.png"
+_LIBRARIES = ("polars", "numpy", "xgboost", "scikit-learn")
+_SAYS_CHARACTERS = 150
+_TITLE = """# Reliability
+
+Harmful changes of a night that are seen, faultless nights that are called odd, and recovery from faults. Written by
+`python -m benchmarks.reliability`; every section says how it was measured.
+"""
+
+
+def write() -> None:
+    """Write the sections for which there are results; others stay as they are."""
+    if not RELIABILITY.exists():
+        RELIABILITY.write_text(_TITLE)
+    for app in APPS:
+        if body := _mutations(app):
+            replace_section(f"mutations-{app}", body, libraries=_LIBRARIES, page=RELIABILITY)
+    if body := _alarms():
+        replace_section("false-alarms", body, libraries=_LIBRARIES, page=RELIABILITY)
+    if body := _curve():
+        replace_section("curve", body, libraries=_LIBRARIES, page=RELIABILITY)
+
+
+def _mutations(app: AppName) -> str:
+    kinds = {kind: kept(f"mutations-of-{kind}-{app}") for kind in ("tables", "outputs")}
+    results = [one for found in kinds.values() if found for one in found["found"]]
+    if not results:
+        return ""
+    counts = Counter(one["outcome"] for one in results)
+    said = ", ".join(f"{counts[name]} {word}" for name, word in _OUTCOMES.items() if counts[name])
+    lines = [
+        f"## {app.capitalize()}: mutations of a night",
+        "",
+        f"{len(results)} harmful changes, each on the first night of a home with 100 days: {said}. A change counts as "
+        "seen if it is blocked or warned of and the sentence names its cause. Commands: "
+        + "; ".join(f"`{found['command']}` ({found['measured']})" for found in kinds.values() if found)
+        + ".",
+        "",
+        *_table(("change", "outcome", "check", "sentence"), map(_row, results)),
+    ]
+    if noted := {one.name: one.noted for one in MUTATIONS[app] if one.noted}:
+        lines += ["", "Noted only, and why: " + "; ".join(f"`{name}`: {why}" for name, why in noted.items()) + "."]
+    return "\n".join(lines)
+
+
+_OUTCOMES = {"block": "blocked", "warn": "warned of", "note": "noted only", "silent": "silent"}
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    says = one["says"] if len(one["says"]) <= _SAYS_CHARACTERS else one["says"][: _SAYS_CHARACTERS - 1] + "…"
+    outcome = _OUTCOMES[one["outcome"]] + ("" if one["names_the_cause"] else " (another cause is named)")
+    return f"`{one['mutation']}`", outcome, one["check"], says
+
+
+def _alarms() -> str:
+    found = {app: kept(f"alarms-{app}") for app in APPS}
+    known = {app: one["found"] for app, one in found.items() if one}
+    if not known:
+        return ""
+    summary = [_summary(app, one) for app, one in known.items()]
+    lines = [
+        "## Faultless nights",
+        "",
+        "Nights of simulated shops without a fault, each assessed against the days before it: a steady shop, growth "
+        "with the days around Christmas, a campaign and a price rise that stand in the settings, a new country. Limits "
+        "were fixed on seeds 1 to 5, these are seeds 11 to 15. Bars: 1 blocked and 3 warned of 100 nights. Bounds are "
+        "one-sided, 95 %, by Clopper and Pearson. Command: `python -m benchmarks.reliability alarms`.",
+        "",
+        *_table(("application", "nights", "blocked", "at most", "warned", "at most"), summary),
+        "",
+        *_table(("application", "nights of", "nights", "blocked", "warned", "noted"), _by_shop(known)),
+    ]
+    odd = [f"- {app}: {line}" for app, one in known.items() for line in one["odd"]]
+    lines += ["", "Called odd:", "", *odd] if odd else ["", "None of them was blocked or warned of."]
+    if real := kept("real"):
+        lines += ["", *_real(real)]
+    return "\n".join(lines)
+
+
+def _summary(app: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    bounds = (_percent(one["blocked_at_most"]), _percent(one["warned_at_most"]))
+    return app, str(one["nights"]), str(one["blocked"]), bounds[0], str(one["warned"]), bounds[1]
+
+
+def _by_shop(known: Mapping[str, Any]) -> Iterable[tuple[str, ...]]:
+    for app, one in known.items():
+        for row in one["rows"]:
+            counts = (str(row.get(name, 0)) for name in ("block", "warn", "note"))
+            yield app, row["name"], str(row["nights"]), *counts
+
+
+def _real(real: Mapping[str, Any]) -> list[str]:
+    rows = [
+        (one["name"], str(one["nights"]), str(one.get("block", 0)), _percent(one["block_at_most"]),
+         str(one.get("warn", 0)), _percent(one["warn_at_most"]))
+        for one in real["found"]
+    ]  # fmt: skip
+    odd = [f"- {line}" for one in real["found"] for line in one["odd"]]
+    table = _table(("real days", "days", "blocked", "at most", "warned", "at most"), rows)
+    return [
+        f"Real days, of which no one knows whether they are faultless (`{real['command']}`):",
+        "",
+        *table,
+        "",
+        *odd,
+    ]
+
+
+def _curve() -> str:
+    found = {app: kept(f"curve-{app}") for app in APPS}
+    known = {app: one["found"] for app, one in found.items() if one}
+    if not known:
+        return ""
+    picture(known, str(_PICTURE))
+    rows = [
+        (app, f"{one['scale']:g}", f"{one['seen']} of {one['mutations']}", f"{one['odd']} of {one['nights']}")
+        for app, points in known.items()
+        for one in points
+    ]
+    return "\n".join(
+        [
+            "## Hits against false alarms",
+            "",
+            "Limits of the watch over tables, scaled: least effects and margin times the factor, budgets of false "
+            "alarms by its square. 1 is as shipped: the filled point. By `python -m benchmarks.reliability curve`.",
+            "",
+            "![Mutations seen against faultless nights called odd](pictures/reliability-curve.png)",
+            "",
+            *_table(("application", "factor", "mutations seen", "faultless nights called odd"), rows),
+        ]
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return lines + [f"| {' | '.join(cell.replace('|', '/').strip() for cell in row)} |" for row in rows]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
