@@ -141,7 +141,6 @@ def test_every_application_has_a_job_of_its_checks_that_makes_nothing(tmp_path: 
         assert not layer.selected_asset_keys
         run |= layer.asset_graph.asset_check_keys & every
     kept_by_training = {key for key in every if key.name == "gate"}
-    assert {key.to_user_string() for key in every - kept_by_training} <= {key.to_user_string() for key in run} | {
-        "shop/customers:quarantined_share",
-        "shop/products:quarantined_share",
-    }
+    # No application is made from these alone: its nights ingest and check them.
+    of_registers = {key for key in every if key.asset_key.path in (["shop", "customers"], ["shop", "products"])}
+    assert every - kept_by_training - of_registers <= run
