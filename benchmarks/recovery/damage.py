@@ -78,6 +78,7 @@ def damaged(fault: Fault, base: Home, folder: Path) -> Damaged:
 @lru_cache
 def _undisturbed(base: Home, folder: Path, command: tuple[str, ...]) -> tuple[Mapping[str, str], float]:
     home = base.copy(folder / f"undisturbed-{command[1]}")
+    ended(home, ("models", "churn"))  # starts the server that the processes are forks of
     seconds, code, said = ended(home, command)
     if code:
         raise AssertionError(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
 import signal
 import time
@@ -101,8 +102,9 @@ def ended(home: Home, command: tuple[str, ...]) -> tuple[float, int, str]:
     process = home.fork(*command)
     out, err = process.communicate(timeout=_PATIENCE_SECONDS)
     seconds = time.perf_counter() - started
-    lines = [line for line in (err + out).splitlines() if line.startswith(("Stopped", "│ stopped"))]
-    return round(seconds, 2), process.returncode or 0, " ".join(lines)[:300]
+    text = re.sub(r"[│\s]+", " ", err + out)
+    found = re.search(r"(Stopped:|stopped) .{0,300}", text)
+    return round(seconds, 2), process.returncode or 0, found[0] if found and process.returncode else ""
 
 
 __all__ = ["Killed", "ended", "killed"]

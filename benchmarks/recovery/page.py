@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +76,8 @@ def _kill_row(one: Mapping[str, Any]) -> str:
 
 
 def _fault_row(one: Mapping[str, Any]) -> str:
-    seen = f"{one['seen'] or 'nothing: the night is as always'} ({one['code']})"
+    said = re.sub(r"/\S*/fault-[^/\s]+", "HOME", re.sub(r"[│\s]+", " ", one["seen"])).strip().removeprefix("stopped ")
+    seen = f"{said or 'as after an undisturbed run'} ({one['code']})"
     after = "the same" if not one["different"] else "; ".join(one["different"])
     seconds = f"{one['seconds']:.1f} ({one['clean_seconds']:.1f})"
     return _row((one["name"], seen, one["way_back"], one["lost"], after, seconds))
