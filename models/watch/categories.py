@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import polars as pl
 
@@ -20,20 +20,21 @@ AN_ID, OTHERS = "(an id)", "(others)"
 #: Share of a day below which a form counts among the others.
 _FORM_SHARE = 0.02
 
+Persons = Callable[[pl.Series], Collection[str]]
 Shares = Iterator[tuple[str, str, str, pl.DataFrame]]
 
 
-def category_shares(rows: pl.DataFrame, roles: Roles, private: pl.Series) -> Shares:
+def category_shares(rows: pl.DataFrame, roles: Roles, persons: Persons) -> Shares:
     """Yield measure, column, category and its share by day (`delivered_on`, `value`, `n`).
 
     Args:
         rows: of the days.
         roles: of their columns.
-        private: ids of persons; none of them is named.
+        persons: returns those of some values that are ids of persons; none of them is named.
     """
     for column in roles.categories:
         counted = rows.group_by(DELIVERED_ON, pl.col(column).alias("category")).len().drop_nulls()
-        for category, shares in _shares(counted, _named(counted, private, _MOST_VALUES)):
+        for category, shares in _shares(counted, _named(counted, persons, _MOST_VALUES)):
             yield "category", column, category, shares
 
 
@@ -60,12 +61,12 @@ def _form(text: pl.Expr) -> pl.Expr:
     return short
 
 
-def _named(counted: pl.DataFrame, private: pl.Series, most: int) -> dict[str, str]:
+def _named(counted: pl.DataFrame, persons: Persons, most: int) -> dict[str, str]:
     """Return the most frequent values of any of the days, and the name that each has in profiles."""
     ordered = counted.group_by("category").agg(pl.col("len").sum()).sort("len", "category", descending=[True, False])
     values = ordered["category"].head(most)
-    persons = set(values.filter(values.is_in(private.implode())).to_list())
-    return {value: AN_ID if value in persons else value[:_CHARACTERS] for value in values.to_list()}
+    private = persons(values)
+    return {value: AN_ID if value in private else value[:_CHARACTERS] for value in values.to_list()}
 
 
 def _shares(counted: pl.DataFrame, names: dict[str, str]) -> Iterator[tuple[str, pl.DataFrame]]:

@@ -53,8 +53,9 @@ class Roles:
 
     @property
     def short(self) -> tuple[str, ...]:
-        """Columns that are compared between days; texts are not."""
-        named = (self.key, *self.ids, *self.numbers, *self.flags, *self.categories)
+        """Columns that are compared between days: texts are not, nor what numbers the rows."""
+        key = (self.key,) if self.versions else ()
+        named = (*key, *self.ids, *self.numbers, *self.flags, *self.categories)
         event = (self.event_day,) if self.event_day else ()
         return (*dict.fromkeys((*named, *event)), DELIVERED_ON)
 

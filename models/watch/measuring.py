@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -71,8 +72,8 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
     if len(loaded.rows):
         _scalars(loaded, numbers)
         _hours(loaded, numbers)
-        private = persons_ids(loaded)
-        for name, column, category, found in category_shares(loaded.rows, loaded.roles, private):
+        persons = partial(persons_among, loaded)
+        for name, column, category, found in category_shares(loaded.rows, loaded.roles, persons):
             _add(numbers, found, Name(name, column, category))
         for column, category, found in forms(loaded.rows, loaded.roles):
             _add(numbers, found, Name("shape", column, category))
@@ -90,13 +91,12 @@ def columns_of_reasons(contract: Contract, reasons: Iterable[str]) -> set[str]:
     return {reason.split(" ", 1)[0] for reason in reasons} & names
 
 
-def persons_ids(loaded: Loaded) -> pl.Series:
-    """Return the ids of persons that these rows and the registers hold: no category of a profile may be one."""
+def persons_among(loaded: Loaded, values: pl.Series) -> set[str]:
+    """Return those values that are ids of persons in these rows or in the registers: no category may be one."""
     columns = [column.name for column in loaded.contract.columns if column.pii != "none" and column.type == "string"]
     held = [frame[name] for frame in (loaded.rows, loaded.before) for name in columns if name in frame.columns]
-    held += [register[name] for name, register in loaded.registers.items()]
-    texts = [one.drop_nulls().cast(pl.String).unique() for one in held]
-    return pl.concat(texts).unique() if texts else pl.Series([], dtype=pl.String)
+    held += [register[name] for name, register in loaded.registers.items() if register.schema[name] == pl.String]
+    return {text for one in held for text in one.filter(one.is_in(values.implode())).unique().to_list()}
 
 
 def _of_day(found: dict[Name, Value], refused: Refused | None) -> dict[Name, Value]:

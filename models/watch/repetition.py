@@ -76,7 +76,8 @@ def _swaps(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles) -> Found:
     names = [name for name in (roles.key, *roles.ids, *roles.categories) if rows.schema[name] == pl.String]
     first = rows[DELIVERED_ON].min()
     near = before.filter(pl.col(DELIVERED_ON) >= pl.lit(first) - timedelta(days=_VALUES_DAYS))
-    held = {name: pl.concat([near[name], rows[name]]).drop_nulls().unique() for name in names}
+    frames = {name: [frame[name] for frame in (near, rows) if name in frame.columns] for name in names}
+    held = {name: pl.concat(found).drop_nulls().unique() for name, found in frames.items()}
     every = pl.max_horizontal(pl.len().over(DELIVERED_ON) // _SAMPLED_ROWS, 1)
     sampled = rows.select(DELIVERED_ON, *names).filter(pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0)
     for column in names:
