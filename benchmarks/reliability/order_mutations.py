@@ -7,6 +7,8 @@ import polars as pl
 from benchmarks.reliability import changes as change
 from benchmarks.reliability.mutation import Delivered, Mutation
 
+#: Words that name ids of another form, or of other things.
+_FORM = ("form", "register", "characters", "seen")
 _ROWS = ("rows", "no rows")
 _PRICE = ("unit_price",)
 _QUANTITY = ("quantity",)
@@ -61,15 +63,15 @@ ORDERS: tuple[Mutation, ...] = (
     Mutation("orders-tripled-same-ids", "orders", change.multiplied(3), (*_AGAIN, "quarantine")),
     Mutation("orders-twelve-times", "orders", change.multiplied(12, "order_line_id"), (*_AGAIN, "rows")),
     Mutation("customer-id-upper-case", "orders", change.set_to(customer_id=pl.col("customer_id").str.to_uppercase()),
-             ("customer_id",)),
+             _FORM),
     Mutation("customer-id-without-zeros", "orders",
-             change.set_to(customer_id="u" + pl.col("customer_id").str.strip_chars_start("u0")), ("customer_id",)),
+             change.set_to(customer_id="u" + pl.col("customer_id").str.strip_chars_start("u0")), _FORM),
     Mutation("customer-id-numbers", "orders",
-             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u")), ("customer_id",)),
+             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u")), _FORM),
     Mutation("customer-id-as-float", "orders",
-             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u0") + ".0"), ("customer_id",)),
+             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u0") + ".0"), _FORM),
     Mutation("customer-ids-of-another-system", "orders",
-             change.set_to(customer_id="u9" + pl.col("customer_id").str.tail(7)), ("customer_id",)),
+             change.set_to(customer_id="u9" + pl.col("customer_id").str.tail(7)), _FORM),
     Mutation("customer-product-swapped", "orders", change.swapped("customer_id", "product_id"), ("customer_id",)),
     Mutation("customer-order-swapped", "orders", change.swapped("customer_id", "order_id"),
              ("customer_id", "order_id")),
@@ -91,7 +93,7 @@ ORDERS: tuple[Mutation, ...] = (
              ("customer_id",)),
     Mutation("one-order-for-all", "orders", change.most_frequent("order_id"), ("order_id",)),
     Mutation("product-constant", "orders", change.most_frequent("product_id"), ("product_id",)),
-    Mutation("products-unknown", "orders", change.set_to(product_id="sku-" + pl.col("product_id")), ("product_id",)),
+    Mutation("products-unknown", "orders", change.set_to(product_id="sku-" + pl.col("product_id")), _FORM),
     Mutation("products-shuffled", "orders", change.shuffled("product_id"), ("product_id", "unit_price", "list price")),
     Mutation("prices-x100", "orders", change.set_to(unit_price=pl.col("unit_price") * 100), _PRICE),
     Mutation("prices-x9", "orders", change.set_to(unit_price=pl.col("unit_price") * 9), _PRICE),
@@ -133,6 +135,6 @@ CUSTOMERS: tuple[Mutation, ...] = (
     Mutation("customers-not-delivered", "customers", change.nothing, ("customers", "customer_id")),
     Mutation("customers-hundred-times", "customers", change.multiplied(100, "customer_id"), ("rows", "customer_id")),
     Mutation("customers-ids-other-format", "customers", change.set_to(customer_id="c-" + pl.col("customer_id")),
-             ("customer_id",)),
+             _FORM),
     Mutation("customers-email-swapped", "customers", change.swapped("customer_id", "email"), ("customer_id", "email")),
 )  # fmt: skip

@@ -120,7 +120,7 @@ FEATURES: tuple[FeatureMutation, ...] = (
     FeatureMutation("few-entities", lambda one: one.rows.head(30), _POPULATION),
     FeatureMutation("no-entities", lambda one: one.rows.clear(), (*_POPULATION, "no features", "no rows", "entit")),
     FeatureMutation("entities-twice", lambda one: pl.concat([one.rows, one.rows]).sort(one.key, maintain_order=True),
-                    ("twice", "repeat")),
+                    ("twice", "repeat", "comes after")),
     FeatureMutation("entities-of-another-system", _new_ids, _POPULATION, ("churn", "demand")),
 )  # fmt: skip
 

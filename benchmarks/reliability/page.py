@@ -18,8 +18,8 @@ _LIBRARIES = ("polars", "numpy", "xgboost", "scikit-learn")
 _SAYS_CHARACTERS = 150
 _TITLE = """# Reliability
 
-Harmful changes of a night that are seen, faultless nights that are called odd, and recovery from faults. Written by
-`python -m benchmarks.reliability`; every section says how it was measured.
+Harmful changes of a night that are seen, and faultless nights that are called odd. Written by
+`python -m benchmarks.reliability`; every section says how it was measured. Kills and damage: [recovery](recovery.md).
 """
 
 

@@ -7,6 +7,8 @@ import polars as pl
 from benchmarks.reliability import changes as change
 from benchmarks.reliability.mutation import Delivered, Mutation
 
+#: Words that name ids of another form, or of other things.
+_FORM = ("form", "register", "characters", "seen")
 _ROWS = ("rows", "no rows")
 _AMOUNT = ("amount",)
 _HOURS = ("hour", "paid_at", "happen")
@@ -38,13 +40,13 @@ PAYMENTS: tuple[Mutation, ...] = (
     Mutation("payments-tripled-same-ids", "payments", change.multiplied(3), (*_AGAIN, "quarantine")),
     Mutation("payments-twelve-times", "payments", change.multiplied(12, "transaction_id"), (*_AGAIN, "rows")),
     Mutation("cards-without-zeros", "payments",
-             change.set_to(customer_id="u" + pl.col("customer_id").str.strip_chars_start("u0")), ("customer_id",)),
+             change.set_to(customer_id="u" + pl.col("customer_id").str.strip_chars_start("u0")), _FORM),
     Mutation("cards-upper-case", "payments", change.set_to(customer_id=pl.col("customer_id").str.to_uppercase()),
-             ("customer_id",)),
+             _FORM),
     Mutation("cards-as-float", "payments",
-             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u0") + ".0"), ("customer_id",)),
+             change.set_to(customer_id=pl.col("customer_id").str.strip_chars_start("u0") + ".0"), _FORM),
     Mutation("cards-of-another-system", "payments", change.set_to(customer_id="u9" + pl.col("customer_id").str.tail(7)),
-             ("customer_id",)),
+             _FORM),
     Mutation("card-terminal-swapped", "payments", change.swapped("customer_id", "terminal_id"),
              ("customer_id", "terminal_id")),
     Mutation("cards-shuffled", "payments", change.shuffled("customer_id"), ("customer_id",)),
@@ -56,11 +58,11 @@ PAYMENTS: tuple[Mutation, ...] = (
              change.set_to(terminal_id=pl.when(pl.int_range(pl.len()) % 3 == 0).then(pl.lit("t00001"))
                            .otherwise(pl.col("terminal_id"))), ("terminal_id",)),
     Mutation("terminals-other-format", "payments", change.set_to(terminal_id="T-" + pl.col("terminal_id").str.tail(5)),
-             ("terminal_id",)),
+             _FORM),
     Mutation("terminals-new-numbers", "payments",
              change.set_to(terminal_id="t" + (pl.col("terminal_id").str.tail(5).cast(pl.Int64) + 50_000)
                            .cast(pl.String)),
-             ("terminal_id",)),
+             _FORM),
     Mutation("cards-null", "payments", change.null_share("customer_id", 1.0), ("customer_id",)),
     Mutation("cards-null-for-third", "payments", change.null_share("customer_id", 0.3), ("customer_id",)),
     Mutation("cards-null-for-few", "payments", change.null_share("customer_id", 0.04), ("customer_id",)),

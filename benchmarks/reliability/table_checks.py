@@ -64,7 +64,7 @@ def said_of(
     said = list(night.fixed)
     for table, today in night.profiles.items():
         found = assess(table, today, past(home, table), watch, measures).findings
-        said.extend((one.severity, f"{table}: {one.check}", f"{one.measure}: {one.sentence}") for one in found)
+        said.extend((one.severity, f"{table}: {one.check}", one.sentence) for one in found)
     return said
 
 
