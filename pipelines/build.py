@@ -1,6 +1,6 @@
 """The definitions of a profile: every asset, job, schedule, sensor and resource."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 
 import dagster as dg
@@ -21,9 +21,10 @@ def build_definitions(stack: Stack) -> dg.Definitions:
 
     An application is defined by `pipelines/<app>.py`, which is imported only for profiles that run it.
     """
+    page = ProfileStatus(stack, partial(build_definitions, stack))
     shared = dg.Definitions(
         assets=automation.assets_of(shop, stack),
-        resources=stack_resources(stack) | {"dependants": Dependants(APPS), "status_page": ProfileStatus(stack)},
+        resources=stack_resources(stack) | {"dependants": Dependants(APPS), "status_page": page},
         executor=in_process,
     )
     apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]

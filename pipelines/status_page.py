@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import get_args
@@ -22,15 +22,14 @@ _COLUMNS = ("app", "", "published", "champion", "notices")
 
 @dataclass(frozen=True)
 class ProfileStatus(StatusPage):
-    """The page of a profile; a resource of its definitions."""
+    """The page of a profile; a resource of its definitions, which are built by then."""
 
     stack: Stack
+    definitions: Callable[[], dg.Definitions]
 
     @override
     def page(self, instance: dg.DagsterInstance, now: datetime) -> Page:
-        from pipelines.build import build_definitions
-
-        found = statuses(Ports(self.stack), instance, build_definitions(self.stack), now)
+        found = statuses(Ports(self.stack), instance, self.definitions(), now)
         numbers = {f"apps_{state}": sum(one.state == state for one in found) for state in get_args(State)}
         notices = {keys.OPEN_NOTICES: sum(len(one.open_notices) for one in found)}
         return Page(markdown(found, self.stack.name, now), numbers | notices)

@@ -1,12 +1,14 @@
 """The page of all applications: a row for each, what is wrong with it, and numbers that plot."""
 
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from assets.maintenance.status import Page, StatusPage, status
+from pipelines.build import build_definitions
 from pipelines.status import AppStatus
 from pipelines.status_page import ProfileStatus, markdown
 from resources.stack.loader import ROOT, load_stack
@@ -61,6 +63,6 @@ def test_the_asset_shows_the_page_and_its_numbers() -> None:
 def test_a_home_in_which_nothing_ran_has_a_page(tmp_path: Path) -> None:
     stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), {})
     with dg.DagsterInstance.ephemeral() as instance:
-        page = ProfileStatus(stack).page(instance, NOW)
+        page = ProfileStatus(stack, partial(build_definitions, stack)).page(instance, NOW)
     assert page.numbers == {"apps_well": 0, "apps_look": 0, "apps_wrong": 0, "apps_new": 4, "open_notices": 0}
     assert "| **churn** | new | nothing |" in page.markdown
