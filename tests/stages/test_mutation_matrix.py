@@ -38,7 +38,7 @@ def home_of(app: AppName) -> Home:
 @pytest.mark.xdist_group("mutations")
 @pytest.mark.parametrize("app", ["churn", "fraud", "support"])
 def test_the_night_without_a_fault_is_quiet(app: AppName) -> None:
-    assert said_without_change(home_of(app)) == []
+    assert [one for one in said_without_change(home_of(app)) if one[0] != "note"] == []
 
 
 @pytest.mark.xdist_group("mutations")
