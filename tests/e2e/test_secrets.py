@@ -146,9 +146,12 @@ _UNPICKLED: list[object] = []
 _WATCHED = [False]
 
 
-def _watch(event: str, given: tuple[object, ...]) -> None:
-    if _WATCHED[0] and event == "pickle.find_class":
-        _UNPICKLED.append(given)
+def _watch(
+    event: str, given: tuple[object, ...], watched: list[bool] = _WATCHED, found: list[object] = _UNPICKLED
+) -> None:
+    """Note what a pickle names; the defaults outlive the module, which is emptied before the process ends."""
+    if watched[0] and event == "pickle.find_class":
+        found.append(given)
 
 
 @contextmanager

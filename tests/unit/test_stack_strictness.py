@@ -54,6 +54,8 @@ class LooseConfig(dg.Config):
         """Nothing to check."""
 
 
+#: Settings that are lists of mappings.
+LISTS = {"limits", "campaigns"}
 LOOSE = f"{__name__}.LooseConfig"
 
 
@@ -96,8 +98,8 @@ def test_an_unknown_setting_is_refused_at_any_depth(kind: type[BaseModel]) -> No
         values: dict[str, Any] = {}
         inner: Any = values
         for part in place:
-            inner[part] = [{}] if part == "limits" else {}
-            inner = inner[part][0] if part == "limits" else inner[part]
+            inner[part] = [{}] if part in LISTS else {}
+            inner = inner[part][0] if part in LISTS else inner[part]
         inner["no_such_setting"] = 1
         with pytest.raises(WrongSetting, match="no_such_setting` is no setting"):
             strict(kind, values)
