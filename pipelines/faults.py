@@ -90,6 +90,13 @@ _FAULTS = (
         expected="a home that stays where it is while something works in it",
         todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
     ),
+    _fault(
+        "A database of the home is damaged",
+        numbers="117",
+        words="database disk image is malformed|file is not a database|malformed database schema",
+        expected="SQLite files as they were written",
+        todo="`tessera check` names the part; docs/recovery.md says of each file if it may be deleted or must be restored.",
+    ),
 )
 _FULL, _TOO_LARGE, _READ_ONLY, _NO_HANDLES, _NO_ANSWER, _NO_MEMORY, *_ = _FAULTS
 #: They never come of what a user wrote; a file that is missing or closed to this user often does.

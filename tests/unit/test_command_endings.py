@@ -60,6 +60,8 @@ FAULTS = [
     (sqlite3.OperationalError("database or disk is full"), "The disk is full"),
     (sqlite3.OperationalError("attempt to write a readonly database"), "read-only"),
     (sqlite3.OperationalError("unable to open database file"), "is gone"),
+    (sqlite3.DatabaseError("database disk image is malformed"), "is damaged"),
+    (OperationalError("SELECT", {}, sqlite3.DatabaseError("file is not a database")), "is damaged"),
     (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), "The disk is full"),
     (OSError("Generic LocalFileSystem error: No space left on device (os error 28)"), "The disk is full"),
     (pa.ArrowException("[Errno 28] Error writing bytes to file. Detail: No space left on device"), "The disk is full"),
