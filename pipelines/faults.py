@@ -95,7 +95,7 @@ _FAULTS = (
         numbers="117",
         words="database disk image is malformed|file is not a database|malformed database schema",
         expected="SQLite files as they were written",
-        todo="`tessera check` names the part; docs/recovery.md says of each file if it may be deleted or must be restored.",
+        todo="`tessera check` names the part; docs/recovery.md says which files may be deleted, and which restored.",
     ),
 )
 _FULL, _TOO_LARGE, _READ_ONLY, _NO_HANDLES, _NO_ANSWER, _NO_MEMORY, *_ = _FAULTS
