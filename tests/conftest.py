@@ -2,14 +2,16 @@
 
 import gc
 import os
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import settings
 
 from pipelines.storage_speed import read_migrations_once
+from resources import masking
 from resources.feature_store.feast.session import without_type_checks
 from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
@@ -38,6 +40,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Two workers more than cores for `-n auto`: half of a worker's time is waiting for other processes."""
     return len(os.sched_getaffinity(0)) + 2
+
+
+@pytest.fixture(autouse=True)
+def _secrets_of_its_own() -> Iterator[None]:
+    """A secret that one test looks up masks no word of the tests after it."""
+    known = cast(dict[str, Any], vars(masking))
+    names, pattern = dict(known["_names"]), known["_pattern"]
+    yield
+    known["_names"].clear()
+    known["_names"].update(names)
+    known["_pattern"] = pattern
 
 
 #: One for each test of this process, see `tmp_path`.

@@ -101,14 +101,14 @@ def test_a_file_of_settings_is_written_only_without_secrets(tmp_path: Path, monk
         assert store.check().ok
         texts = [file.read_bytes() for file in (tmp_path / "feast").rglob("*") if file.is_file()]
         assert not [text for text in texts if b"hunter2" in text]
-        monkeypatch.setenv("REDIS", f"127.0.0.1:{port},password=wrong")
+        monkeypatch.setenv("REDIS", f"127.0.0.1:{port},password=wr0ng-hunter")
         locked_out = FeastStoreConfig(
             path=str(tmp_path / "feast"), online_store={"type": "redis", "connection_string": {"env": "REDIS"}}
         ).open()
         health = locked_out.check()
         assert not health.ok
         assert "password" in health.says
-        assert "wrong" not in health.says
+        assert "wr0ng-hunter" not in health.says
 
 
 @pytest.mark.slow
