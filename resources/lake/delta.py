@@ -93,7 +93,7 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def replace(self, table: str, rows: pa.Table | pa.RecordBatchReader, *, by: str, first: date, last: date) -> int:
         with self.lock(table):
-            standing = self._open_alone(table)
+            standing = self._open(table, alone=True)
             schema = Schema.from_arrow(lake_schema(rows.schema, by)) if standing is None else standing.delta.schema()
             if standing is not None and standing.manifest.by != by:
                 raise TesseraError(
@@ -199,7 +199,7 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:
         with self.lock(table):
-            standing = self._existing_alone(table).delta
+            standing = self._existing(table, alone=True).delta
             # Only listed by deltalake: its own removal adds two versions in which nothing changes. It lists what
             # earlier vacuums removed, too.
             unused = standing.vacuum(
@@ -216,7 +216,7 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def remove(self, table: str, where: pc.Expression, *, planned: Callable[[DayRows], None] = unwatched) -> DayRows:
         with self.lock(table):
-            standing = self._existing_alone(table)
+            standing = self._existing(table, alone=True)
             by = standing.manifest.by
             rewritten = list(rewrite_without(self.scan(table), self._files(table), where, by))
             removed: dict[date, int] = {}
@@ -234,7 +234,7 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def repair(self, table: str) -> Sequence[date]:
         with self.lock(table):
-            standing = self._open_alone(table)
+            standing = self._open(table, alone=True)
             if standing is None:
                 return []
             files, listed = self._files(table), standing.manifest.files
@@ -373,27 +373,22 @@ class DeltaLake(ErasableLake, RetainedLake):
     def _log(self, table: str) -> TableLog:
         return TableLog(self._uri(table), self._files(table), self._options, is_local=not self._remote)
 
-    def _open(self, table: str) -> OpenTable | None:
-        """Return the current version for reading, restored if Delta's log lost it; None if the table does not exist."""
-        standing = self._log(table).shared()
-        return standing if standing is not None else self._open_alone(table)
+    def _open(self, table: str, *, alone: bool = False) -> OpenTable | None:
+        """Return the current version, restored if Delta's log lost it; None if the table does not exist.
 
-    def _open_alone(self, table: str) -> OpenTable | None:
-        """Return the current version as `_open` does, for one writer that updates it."""
+        Args:
+            table: its name.
+            alone: for a writer that updates it; readers share theirs.
+        """
         log = self._log(table)
-        standing, is_whole = log.read()
+        standing, is_whole = log.read() if alone else log.shared()
         if is_whole:
             return standing
         with self.lock(table):
             return log.restored()
 
-    def _existing(self, table: str) -> OpenTable:
-        return self._required(table, self._open(table))
-
-    def _existing_alone(self, table: str) -> OpenTable:
-        return self._required(table, self._open_alone(table))
-
-    def _required(self, table: str, standing: OpenTable | None) -> OpenTable:
+    def _existing(self, table: str, *, alone: bool = False) -> OpenTable:
+        standing = self._open(table, alone=alone)
         if standing is None:
             names = [] if self._remote else [p.parent.name for p in Path(self._root).glob("*/_delta_log")]
             raise TesseraError(

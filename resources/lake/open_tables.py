@@ -29,6 +29,10 @@ class OpenTable:
     manifest: Manifest
 
 
+#: A table, None if there is none, and whether its log agrees with its manifest: it is restored if not.
+Read = tuple[OpenTable | None, bool]
+
+
 class OpenTables:
     """The tables opened last, by address. Threads share what is returned: readers must not update it."""
 
@@ -36,27 +40,29 @@ class OpenTables:
         self._kept, self._lock = kept, Lock()
         self._tables: OrderedDict[str, tuple[State, OpenTable]] = OrderedDict()
 
-    def of(self, folder: Path, opened: Callable[[], OpenTable | None]) -> OpenTable | None:
-        """Return the table in a folder: the one that is open if nothing was written since, else as `opened` gives it.
+    def of(self, folder: Path, read: Callable[[], Read]) -> Read:
+        """Return the table in a folder: the one that is open if nothing was written since, else as `read` gives it.
 
         Args:
             folder: of the table, on this machine's disk.
-            opened: opens the table; None if there is none, or if its log lost something.
+            read: opens the table.
         """
         state, key = state_of(folder), str(folder)
         with self._lock:
             known = self._tables.get(key)
             if known is not None and known[0] == state:
                 self._tables.move_to_end(key)
-                return known[1]
-        table = opened()
+                return known[1], True
+        table, is_whole = read()
         with self._lock:
             self._tables.pop(key, None)
-            if table is not None:  # a write since `state` was read is seen by the next reader, which opens it again
+            if (
+                table is not None and is_whole
+            ):  # a write since `state` was read is seen by the next reader, which opens it again
                 self._tables[key] = (state, table)
             while len(self._tables) > self._kept:
                 self._tables.popitem(last=False)
-        return table
+        return table, is_whole
 
 
 def state_of(folder: Path) -> State:

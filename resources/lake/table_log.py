@@ -13,7 +13,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from models.errors import TesseraError
 from resources.durability import replace_durably, sync_all
 from resources.lake.manifest import NAME, Manifest, manifest_of, read_manifest
-from resources.lake.open_tables import LOG, OpenTable, OpenTables
+from resources.lake.open_tables import LOG, OpenTable, OpenTables, Read
 from resources.lake.transactions import added
 
 #: A checkpoint each 20 commits keeps opening a table cheap; with it, log entries older than 30 days are removed. When a
@@ -40,18 +40,11 @@ class TableLog:
     def __init__(self, uri: str, files: pa_fs.FileSystem, options: Mapping[str, str], *, is_local: bool) -> None:
         self._uri, self._files, self._options, self._is_local = uri, files, dict(options), is_local
 
-    def shared(self) -> OpenTable | None:
-        """Return the current version for reading; None if there is none, or if the log lost something (see `read`).
+    def shared(self) -> Read:
+        """Return what `read` does; other readers of this process have it too: it is never to be updated."""
+        return _OPEN.of(Path(self._uri), self.read) if self._is_local else self.read()
 
-        Other readers of this process have it too: it is never to be updated.
-        """
-        return _OPEN.of(Path(self._uri), self._whole) if self._is_local else self._whole()
-
-    def _whole(self) -> OpenTable | None:
-        standing, is_whole = self.read()
-        return standing if is_whole else None
-
-    def read(self) -> tuple[OpenTable | None, bool]:
+    def read(self) -> Read:
         """Return the version that the log records, None if it records none, and whether the manifest agrees."""
         manifest = self._manifest()
         try:

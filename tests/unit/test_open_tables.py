@@ -114,7 +114,7 @@ def test_only_the_tables_opened_last_are_kept(tmp_path: Path) -> None:
             found.append(name)
 
         log = table_log.TableLog(str(tmp_path / name), lake._files(name), {}, is_local=True)  # pyright: ignore[reportPrivateUsage]
-        tables.of(tmp_path / name, lambda: opens() or log.read()[0])
+        tables.of(tmp_path / name, lambda: opens() or log.read())
 
     for name in "ababcab":
         read(name)
