@@ -56,9 +56,8 @@ class OpenTables:
         table, is_whole = read()
         with self._lock:
             self._tables.pop(key, None)
-            if (
-                table is not None and is_whole
-            ):  # a write since `state` was read is seen by the next reader, which opens it again
+            # A write since `state` was read is seen by the next reader, which opens the table again.
+            if table is not None and is_whole:
                 self._tables[key] = (state, table)
             while len(self._tables) > self._kept:
                 self._tables.popitem(last=False)

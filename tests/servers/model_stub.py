@@ -1,19 +1,19 @@
 """A service of models on this machine: checks requests by the SDKs' published types, and answers or fails as told."""
 
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from models.text.embedder import Embeddings
 from models.text.hashed import HashedEmbedder
+from tests.servers.http_thread import served
 
 DIMENSION = 32
 
@@ -135,14 +135,5 @@ def model_stub() -> Iterator[ModelStub]:
         def log_message(self, *_: Any) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    stub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with served(Handler) as stub.url:
         yield stub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

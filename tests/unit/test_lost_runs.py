@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,20 +30,6 @@ class Notices(NotifierResource):
 @dg.job(name="churn_nightly")
 def nightly() -> None:
     """Only its name matters."""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance(made: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
-    """Dagster's own records, without a run; making them anew takes seconds."""
-    yield made
-    made.wipe()
-    run_locks.remove_records(made)
 
 
 @pytest.fixture

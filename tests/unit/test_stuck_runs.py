@@ -20,19 +20,6 @@ NOW = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
 LIMIT = timedelta(minutes=15)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as instance:
-        yield instance
-
-
-@pytest.fixture
-def instance(made: dg.DagsterInstance) -> Iterator[dg.DagsterInstance]:
-    yield made
-    made.wipe()
-    run_locks.remove_records(made)
-
-
 @pytest.fixture
 def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "notices.db", LogNotifier(tmp_path / "notices.jsonl"))

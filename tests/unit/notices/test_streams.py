@@ -1,9 +1,7 @@
 """Findings on streams: events that wait too long, a worker that hangs, dead letters; and heartbeats of nights."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -18,7 +16,7 @@ from resources.events.port import Events
 from resources.heartbeat import Pulse, beat, last_beat
 from resources.home import only_one
 from resources.notifier.message import RUNBOOK, message, page
-from resources.stack.loader import ROOT, Stack, active_stack
+from resources.stack.loader import Stack
 from resources.stack.ports import Ports
 
 NOW = datetime.now(UTC)
@@ -28,16 +26,6 @@ def event(number: int, type: str = PAYMENT) -> Event:
     return Event(
         id=f"e{number}", source="tests", type=type, time=NOW, subject=f"c{number}", data={"customer_id": "c0000001"}
     )
-
-
-@pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setenv("TESSERA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TESSERA_PROFILE", raising=False)
-    monkeypatch.setenv("TESSERA_STACK", str(ROOT / "stack.yaml"))
-    active_stack.cache_clear()
-    yield active_stack()
-    active_stack.cache_clear()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import http.server
 import shutil
-import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -17,8 +16,9 @@ from resources.home import only_one
 from resources.notifier.log import LogNotifier
 from resources.outbox import Outbox
 from resources.sink.delta_sink import DeltaSink
-from resources.stack.loader import ROOT, Stack, active_stack
+from resources.stack.loader import Stack
 from resources.stack.ports import Ports
+from tests.servers.http_thread import served
 
 DAY = date(2026, 3, 1)
 DEADLINE = Deadline("churn", timedelta(hours=4))
@@ -82,16 +82,6 @@ def test_an_application_that_never_published_is_not_overdue(tmp_path: Path, outb
 
 
 @pytest.fixture
-def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    monkeypatch.setenv("TESSERA_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TESSERA_PROFILE", raising=False)
-    monkeypatch.setenv("TESSERA_STACK", str(ROOT / "stack.yaml"))
-    active_stack.cache_clear()
-    yield active_stack()
-    active_stack.cache_clear()
-
-
-@pytest.fixture
 def pings() -> Iterator[tuple[str, list[str]]]:
     """An address and the paths that were asked for there."""
     seen: list[str] = []
@@ -104,13 +94,8 @@ def pings() -> Iterator[tuple[str, list[str]]]:
 
         def log_message(self, *args: object) -> None: ...
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/alive", seen
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Handler) as address:
+        yield f"{address}/alive", seen
 
 
 def test_a_ping_is_sent_only_if_all_is_well(stack: Stack, pings: tuple[str, list[str]]) -> None:
