@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -60,7 +61,7 @@ def damaged(fault: Fault, base: Home, folder: Path) -> Damaged:
     """Strike a copy of the base home, run the night, mend it, run the night again and compare."""
     wanted, clean_seconds = _undisturbed(base, folder, fault.command)
     found = Damaged(fault.name, fault.way_back, fault.lost, clean_seconds=clean_seconds)
-    home = base.copy(folder / f"fault-{fault.name.replace(' ', '-').replace('/', '-')}")
+    home = base.copy(folder / ("fault-" + re.sub(r"\W", "-", fault.name)))
     fault.strike(home)
     with fault.during(home):
         _, found.code, found.seen = ended(home, fault.command)

@@ -102,9 +102,14 @@ def ended(home: Home, command: tuple[str, ...]) -> tuple[float, int, str]:
     process = home.fork(*command)
     out, err = process.communicate(timeout=_PATIENCE_SECONDS)
     seconds = time.perf_counter() - started
-    text = re.sub(r"[│\s]+", " ", err + out)
-    found = re.search(r"(Stopped:|stopped) .{0,300}", text)
-    return round(seconds, 2), process.returncode or 0, found[0] if found and process.returncode else ""
+    return round(seconds, 2), process.returncode or 0, _last_words(err + out) if process.returncode else ""
+
+
+def _last_words(text: str) -> str:
+    """Return the sentence that a command ends with, or the row `stopped` of its card; without the choice of a home."""
+    found = re.search(r"Stopped: .*|│ (stopped .*?)(?=\n│ \S|\n╰)", text, re.DOTALL)
+    said = re.sub(r"[│\s]+", " ", found[1] or found[0]) if found else ""
+    return re.sub(r"(TESSERA_[A-Z]+=\S+ )+(\\ )?", "", said)[:300].strip()
 
 
 __all__ = ["Killed", "ended", "killed"]
