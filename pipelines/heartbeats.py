@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.request
-from urllib.error import URLError
-from urllib.parse import urlsplit
 
 import dagster as dg
 
+from models.errors import TesseraError
 from pipelines import run_tags
 from resources.heartbeat import beat
+from resources.http_address import http_address
 from resources.stack.loader import Stack
 
 _PING_SECONDS = 10
@@ -30,11 +31,14 @@ def night_succeeded(stack: Stack, run: dg.DagsterRun | None) -> str:
 def ping(address: str) -> str:
     """Ask an http(s) address (GET); return why it was not reached, else "".
 
-    Its path may be a secret, and is not named.
+    Its user, path and query may be secrets, and are not named.
     """
-    place = urlsplit(address)
     try:
-        with urllib.request.urlopen(address, timeout=_PING_SECONDS):  # noqa: S310 - http(s) only, as settings ask
+        place = http_address(address, "The heartbeat's address")
+    except TesseraError as error:
+        return f"{error.what} {error.todo}"
+    try:
+        with urllib.request.urlopen(place.request(), timeout=_PING_SECONDS):  # noqa: S310 - http(s) only
             return ""
-    except (URLError, OSError) as error:
-        return f"The ping did not arrive at {place.scheme}://{place.hostname}: {getattr(error, 'reason', error)}."
+    except (OSError, http.client.HTTPException) as error:
+        return f"The ping did not arrive at {place.shown}: {getattr(error, 'reason', error)}."

@@ -16,6 +16,7 @@ import dagster as dg
 from models.errors import TesseraError
 from pipelines import run_tags
 from pipelines.run_locks import Holder, holder, remove_records
+from resources.notifier.grouping import FAULT, fault_of_run
 from resources.notifier.message import message
 from resources.notifier.port import Notifier
 
@@ -155,7 +156,8 @@ def _notify(notifier: Notifier | None, run: dg.DagsterRun) -> None:
     happened = f"{LOST} Run {run.run_id} is ended as failed; `tessera dev` repeats it once if it launched it."
     command = f"tessera run {run.job_name} --date {day}   (if it is not repeated)" if day else ""
     body = message(happened, command=command, section="A run failed")
-    context = {"app": run.tags.get(run_tags.APP, ""), "day": day, "run_id": run.run_id}
+    app = run.tags.get(run_tags.APP, "")
+    context = {"app": app, "day": day, "run_id": run.run_id, FAULT: fault_of_run(run.job_name, app, day)}
     with suppress(TesseraError):  # the run is ended all the same, and its own log says why
         notifier.notify("error", f"{_named(run)} ended without a word", body, context)
 

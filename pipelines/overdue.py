@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.stages.app import App
 from models.errors import TesseraError
+from resources.notifier.grouping import FAULT, fault_of_night
 from resources.notifier.message import message
 from resources.notifier.port import Notifier
 from resources.outbox import OCCASION
@@ -97,10 +98,18 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
     return Reported(through, tuple(sent))
 
 
-def report_newest(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime) -> int:
-    """Return `missed_days`, after a notice of the newest of them: the one that the sensor sends for that day."""
+def report_newest(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, fault: str = "") -> int:
+    """Return `missed_days`, after a notice of the newest of them: the one that the sensor sends for that day.
+
+    Args:
+        sink: with the application's publications.
+        notifier: takes the notice.
+        deadline: of the application.
+        now: UTC.
+        fault: that explains it, e.g. that no daemon runs; empty: the night itself.
+    """
     if missed := missed_days(sink, deadline, now):
-        _notify(notifier, deadline, deadline.newest_due(now), _last(sink, deadline.app), missed)
+        _notify(notifier, deadline, deadline.newest_due(now), _last(sink, deadline.app), missed, fault)
     return missed
 
 
@@ -126,7 +135,7 @@ def _published(sink: Sink, app: str, day: date) -> bool:
         return True
 
 
-def _notify(notifier: Notifier, deadline: Deadline, day: date, last: str, missed: int = 1) -> None:
+def _notify(notifier: Notifier, deadline: Deadline, day: date, last: str, missed: int = 1, fault: str = "") -> None:
     app = deadline.app
     before = f" With it, {missed} days in a row are missing." if missed > 1 else ""
     happened = (
@@ -136,6 +145,7 @@ def _notify(notifier: Notifier, deadline: Deadline, day: date, last: str, missed
     command = f"tessera run {app}_nightly --date {day}   (once that is corrected)"
     body = message(happened, published=last, command=command, section="A publication is overdue")
     context = {"app": app, "day": day.isoformat(), OCCASION: deadline.passed_for(day).isoformat()}
+    context[FAULT] = fault or fault_of_night(app, day.isoformat())
     notifier.notify("error", f"{app} {day}: the publication is overdue", body, context)
 
 

@@ -12,6 +12,7 @@ from assets.apps import app_of_job
 from models.errors import TesseraError
 from pipelines import run_tags
 from pipelines.faults import said
+from resources.notifier.grouping import FAULT, fault_of_run
 from resources.notifier.message import message, page
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import Sink
@@ -38,17 +39,23 @@ _FINDINGS = {
 
 @dataclass(frozen=True)
 class RunNotice:
-    """A notice of a run, before it is sent."""
+    """A notice of a run, before it is sent.
+
+    Attributes:
+        faults: what it is about; see `resources.notifier.grouping`.
+    """
 
     level: Level
     subject: str
     body: str
+    faults: tuple[str, ...]
 
 
 def run_notices(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], stands: str = "") -> Sequence[RunNotice]:
     """Return the notices of a run that has ended: its failure first, then a check each.
 
-    A check that warns night after night is one notice, since its subject names no day; a failure names its day.
+    A check that warns night after night is one notice, since its subject names no day; a failure names its day. What
+    other checks say of an asset that stopped the run is part of its notice.
 
     Args:
         run: as it ended. Of one that is repeated, the repetition is reported.
@@ -65,8 +72,11 @@ def run_notices(run: dg.DagsterRun, events: Iterable[dg.DagsterEvent], stands: s
         and not event.asset_check_evaluation_data.passed
     ]
     blocking = [one for one in checks if one.blocking and one.severity == dg.AssetCheckSeverity.ERROR]
-    failed = [_failure(run, found, blocking, stands)] if run.status == dg.DagsterRunStatus.FAILURE else []
-    return [*failed, *(_of_check(run, one, stands) for one in checks if one not in blocking)]
+    fails = run.status == dg.DagsterRunStatus.FAILURE
+    stopped = {one.asset_key for one in blocking} if fails else set[dg.AssetKey]()
+    of_it = [one for one in checks if one not in blocking and one.asset_key in stopped]
+    failed = [_failure(run, found, blocking, of_it, stands)] if fails else []
+    return [*failed, *(_of_check(run, one, stands) for one in checks if one not in (*blocking, *of_it))]
 
 
 def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier, sink: Sink) -> Sequence[str]:
@@ -84,21 +94,33 @@ def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier,
     notices = run_notices(run, events, _standing(sink, app, day) if app and day else "")
     context = {"app": app or run.tags.get(run_tags.APP, ""), "day": day, "job": run.job_name, "run_id": run_id}
     for notice in notices:
-        notifier.notify(notice.level, notice.subject, notice.body, context)
+        notifier.notify(notice.level, notice.subject, notice.body, context | {FAULT: "\n".join(notice.faults)})
     return [notice.subject for notice in notices]
 
 
-def _failure(run: dg.DagsterRun, events: Sequence[dg.DagsterEvent], blocking: Sequence[Any], stands: str) -> RunNotice:
+def _failure(
+    run: dg.DagsterRun, events: Sequence[dg.DagsterEvent], blocking: Sequence[Any], of_it: Sequence[Any], stands: str
+) -> RunNotice:
     day = run.tags.get(run_tags.PARTITION, "")
     of_day = f" of {day}" if day else ""
     if blocking:
         names = ", ".join(sorted({one.check_name for one in blocking}))
         subject = f"{run.job_name}{of_day} was stopped by: {names}"
-        says = "\n".join(f"{_asset(one)}: {one.description or one.check_name} ({_page(one)})" for one in blocking)
+        says = "\n".join(
+            f"{_asset(one)}: {one.description or one.check_name} ({_page(one)})" for one in (*blocking, *of_it)
+        )
     else:
         subject, says = f"{run.job_name}{of_day} failed", _complaint(events)
     again = f"tessera run {run.job_name} --date {day}   (once that is corrected)" if day else ""
-    return RunNotice("error", subject, message(says, published=stands, command=again, section="A run failed"))
+    body = message(says, published=stands, command=again, section="A run failed")
+    return RunNotice("error", subject, body, _faults(run, blocking))
+
+
+def _faults(run: dg.DagsterRun, blocking: Sequence[Any]) -> tuple[str, ...]:
+    """Return what a failed run is about: itself, and the shared tables that stopped it and others, too."""
+    app, day = app_of_job(run.job_name), run.tags.get(run_tags.PARTITION, "")
+    shared = {f"{_asset(one)} {day}" for one in blocking if one.asset_key.path[0] != app}
+    return (fault_of_run(run.job_name, app, day), *sorted(shared))
 
 
 def _complaint(events: Sequence[dg.DagsterEvent]) -> str:
@@ -116,7 +138,7 @@ def _of_check(run: dg.DagsterRun, check: Any, stands: str) -> RunNotice:
     happened = f"{check.description or check.check_name}\nIn {run.job_name}{f' of {day}' if day else ''}."
     command = _command(run, check, day)
     body = message(happened, published=stands, command=command, section=check.check_name)
-    return RunNotice("warning" if warns else "error", subject, body)
+    return RunNotice("warning" if warns else "error", subject, body, (subject,))
 
 
 def _command(run: dg.DagsterRun, check: Any, day: str) -> str:

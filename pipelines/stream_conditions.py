@@ -19,6 +19,7 @@ from models.event_types import READ_BY
 from resources.events.port import DeadLetter, Events
 from resources.heartbeat import last_beat
 from resources.home import doing_now
+from resources.notifier.grouping import FAULT
 from resources.notifier.message import message
 from resources.notifier.port import Level, Notifier
 from resources.outbox import OCCASION
@@ -43,6 +44,7 @@ class Condition:
         subject: one line.
         body: what happened, and what to do.
         occasion: what is one and the same finding, however often it is looked at.
+        fault: what it has in common with other findings: a worker that hangs lets events wait; empty: nothing.
     """
 
     level: Level
@@ -50,14 +52,16 @@ class Condition:
     subject: str
     body: str
     occasion: str
+    fault: str = ""
 
-    def send(self, notifier: Notifier) -> None:
-        """Send the notice.
+    def send(self, notifier: Notifier, fault: str = "") -> None:
+        """Send the notice, as one of `fault` if that explains why the stream stands.
 
         Raises:
             TesseraError: it could not be stored.
         """
-        notifier.notify(self.level, self.subject, self.body, {"app": self.app, OCCASION: self.occasion})
+        about = {FAULT: fault or self.fault} if self.fault else {}
+        notifier.notify(self.level, self.subject, self.body, {"app": self.app, OCCASION: self.occasion, **about})
 
 
 def stream_conditions(queue: Events, stack: Stack, now: datetime) -> Iterator[Condition]:
@@ -68,8 +72,8 @@ def stream_conditions(queue: Events, stack: Stack, now: datetime) -> Iterator[Co
     """
     streams = [app.name for app in APPS if app.streams and app.name in stack.apps]
     for app in streams:
-        yield from _late(app, queue, stack, now)
         yield from _hanging(app, stack, now)
+        yield from _late(app, queue, stack, now)
     yield from _dead(queue.dead_letters(limit=_LETTERS), now)
 
 
@@ -85,17 +89,17 @@ def _late(app: str, queue: Events, stack: Stack, now: datetime) -> Iterator[Cond
     )
     command = "tessera events status" if worker else f"tessera stream {app}"
     body = message(happened, command=command, section="Events wait")
-    yield Condition("error", app, f"{app}: events wait too long", body, since.isoformat())
+    yield Condition("error", app, f"{app}: events wait too long", body, since.isoformat(), f"{app} stream")
 
 
 def _hanging(app: str, stack: Stack, now: datetime) -> Iterator[Condition]:
     beat, worker = last_beat(stack.home, WORKERS[app]), doing_now(stack, WORKERS[app])
-    if worker is None or not worker.startswith("`tessera stream") or beat is None or now - beat <= _HANGS_AFTER:
+    if worker is None or not worker.startswith("`tessera stream") or beat is None or abs(now - beat) <= _HANGS_AFTER:
         return  # a run that catches up holds the lock, too, and has no heartbeat
     happened = f"{worker} lives, and has done nothing since {beat:%Y-%m-%d %H:%M:%S} UTC. Stop it, and start it again."
     command = f"tessera stream {app}   (it continues where the other one was)"
     body = message(happened, command=command, section="Events wait")
-    yield Condition("error", app, f"{app}: the stream's worker hangs", body, beat.isoformat())
+    yield Condition("error", app, f"{app}: the stream's worker hangs", body, beat.isoformat(), f"{app} stream")
 
 
 def _dead(letters: Sequence[DeadLetter], now: datetime) -> Iterator[Condition]:

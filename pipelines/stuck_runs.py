@@ -15,6 +15,7 @@ from models.errors import TesseraError
 from pipelines import run_tags
 from pipelines.lost_runs import CODE_SERVER
 from pipelines.run_locks import process_of
+from resources.notifier.grouping import FAULT, fault_of_run
 from resources.notifier.message import message
 from resources.notifier.port import Notifier
 from resources.stack.loader import Stack
@@ -85,7 +86,8 @@ def _notify(notifier: Notifier, run: dg.DagsterRun, since: datetime) -> str:
     named = f"{run.job_name}{f' of {day}' if day else ''}"
     happened = f"The process of run {run.run_id[:8]} had not worked since {since:%H:%M} UTC, and was killed."
     command = f"tessera run {run.job_name} --date {day}   (if it is not repeated)" if day else ""
-    context = {"app": run.tags.get(run_tags.APP, ""), "day": day, "run_id": run.run_id}
+    app = run.tags.get(run_tags.APP, "")
+    context = {"app": app, "day": day, "run_id": run.run_id, FAULT: fault_of_run(run.job_name, app, day)}
     with suppress(TesseraError):  # the run is ended all the same
         body = message(happened, command=command, section="A run failed")
         notifier.notify("error", f"{named} was stuck", body, context)

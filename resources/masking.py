@@ -5,6 +5,7 @@ standard error. A secret is what a profile takes by `{env: NAME}`: its value is 
 is looked up, and so are the parts of an address that a library may quote (the password, a token in a path).
 """
 
+import base64
 import json
 import logging
 import re
@@ -19,9 +20,12 @@ from urllib.parse import unquote
 _EMAIL = re.compile(r"[\w.!#$%&'*+?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}")
 EMAIL = "[e-mail]"
 _ADDRESS = re.compile(
-    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<user>[^:/@\s]*):(?P<password>.+)@)?(?P<rest>.*)", re.S
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<user>[^:/@\s\[]*):(?P<password>.+)@)?(?P<rest>.*)", re.S
 )
 _PAIR = re.compile(r"(?i)(?:password|passwd|pwd|token|key|secret|sig)\w*=([^,;&\s]+)")
+#: A token in place of a user, without a password; and values in the query of an HTTP address, whatever their names.
+_ALONE = re.compile(r"https?://([^:/@?#\s]+)@", re.I)
+_QUERIED = re.compile(r"[?&][^=&#\s]+=([^&#\s]+)")
 _SIGNS = re.compile(r"[/?#@:%&=,;\s]+")
 #: Schemes of addresses whose path is the name of a database, which is no secret; of others it may be a token.
 _DATABASES = ("postgres", "redis", "mysql", "sqlite", "mongodb")
@@ -127,8 +131,12 @@ def _parts(value: str) -> Iterator[str]:
     if found["password"] is not None:
         yield f"{found['user']}:{found['password']}"
         yield found["password"]
+        yield base64.b64encode(unquote(f"{found['user']}:{found['password']}").encode()).decode()
         # A sign that was not escaped cuts the password into what libraries take for a host or a port.
         yield from (part for part in _SIGNS.split(found["password"]) if len(part) >= _SHORTEST_PART)
+    yield from _ALONE.findall(value)
+    if (found["scheme"] or "").startswith("http"):
+        yield from (text for text in _QUERIED.findall(value) if len(text) >= _SHORTEST_PART)
     if found["scheme"] and not found["scheme"].startswith(_DATABASES):
         _, _, path = found["rest"].partition("/") if found["scheme"].startswith("http") else ("", "", found["rest"])
         yield from (part for part in _SIGNS.split(path) if len(part) >= _SHORTEST_PART and not part.isalpha())

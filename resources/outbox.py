@@ -19,6 +19,7 @@ from typing_extensions import override
 from models.errors import TesseraError
 from resources.health import Health
 from resources.masking import masked
+from resources.notifier import grouping
 from resources.notifier.port import NOTICE, OWNER, ErasableNotifier, Level, Notifier
 from resources.sqlite.vacuum import scrub
 
@@ -67,9 +68,11 @@ WHERE about = :about AND :occasion <> ''
 _STORE = """
 INSERT INTO notice (id, about, level, subject, body, context, first_at, last_at, next_try_at)
 VALUES (:id, :about, :level, :subject, :body, :context, :at, :at, :at)
-ON CONFLICT (about) WHERE acknowledged_at IS NULL DO UPDATE
-SET times = times + 1, last_at = :at, level = :level, body = :body, context = :context
 """
+_JOIN = """
+UPDATE notice SET times = times + 1, last_at = :at, level = :level, body = :body, context = :context WHERE id = :id
+"""
+_SEND_AGAIN = "UPDATE notice SET delivered_at = NULL, next_try_at = ? WHERE id = ?"
 _NEXT = "SELECT * FROM notice WHERE delivered_at IS NULL AND next_try_at <= :until ORDER BY number LIMIT 1"
 _PRUNE = """
 DELETE FROM notice
@@ -113,9 +116,10 @@ class StoredNotice:
 class Outbox(ErasableNotifier):
     """A notifier that loses nothing while its receiver is down, and sends what is the same only once.
 
-    Two notices are about the same if they have subject, application and alert in common; while the first is not
-    acknowledged, the second only counts, and one occasion (a run, a deadline) counts once. A process that dies between
-    a delivery and its record delivers the notice once more, with the same id.
+    Two notices are about the same if they name a fault in common (`grouping`), or else have subject, application and
+    alert in common; while the first is not acknowledged, the second only counts, and one occasion (a run, a deadline)
+    counts once. What makes an open notice more urgent is sent again, with the same id. A process that dies between a
+    delivery and its record delivers the notice once more, with the same id.
 
     Args:
         file: SQLite database; made by the first notice.
@@ -141,10 +145,10 @@ class Outbox(ErasableNotifier):
         at = self._clock()
         if self._owner_of is not None:
             context = {OWNER: self._owner_of(context.get("app", "")), **context}
-        about = json.dumps([context.get("app", ""), context.get("alert", ""), subject])
+        about, occasion = grouping.keys_of(subject, context), context.get("run_id") or context.get(OCCASION, "")
         row = {
             "id": sha256(f"{about} {at.isoformat()}".encode()).hexdigest()[:12],
-            "about": about,
+            "about": about[0],
             "level": level,
             "subject": subject,
             "body": body,
@@ -152,12 +156,29 @@ class Outbox(ErasableNotifier):
             "at": _text(at),
         }
         with self._database() as database:
-            occasion = context.get("run_id") or context.get(OCCASION, "")
-            if database.execute(_OF_OCCASION, {"about": about, "occasion": occasion}).fetchone():
+            database.execute("BEGIN IMMEDIATE")
+            told = {"about": about[0], "occasion": occasion}
+            seen = f"{occasion} {subject}" if occasion else ""
+            if database.execute(_OF_OCCASION, told).fetchone() or grouping.was_told(database, about, seen):
                 return  # several processes look at a run, or at a night that is late
-            database.execute(_STORE, row)
+            id = self._stored(database, about, row)
+            if grouping.FAULT in context:
+                grouping.remember(database, about, seen, id)
             database.execute(_PRUNE, {"until": _text(at - _KEPT)})
         self.deliver()
+
+    def _stored(self, database: sqlite3.Connection, about: Sequence[str], row: dict[str, Any]) -> str:
+        """Store a notice, or let it join the open one of the same fault; return the id."""
+        before = grouping.open_notice(database, about)
+        if before is None:
+            database.execute(_STORE, row)
+            return row["id"]
+        body, level = grouping.joined(before, row["level"], row["subject"], row["body"])
+        context = row["context"] if row["subject"] == before["subject"] else before["context"]
+        database.execute(_JOIN, row | {"id": before["id"], "body": body, "level": level, "context": context})
+        if grouping.is_more_urgent(level, before["level"]):
+            database.execute(_SEND_AGAIN, (row["at"], before["id"]))
+        return before["id"]
 
     def deliver(self, *, now: bool = False) -> int:
         """Deliver what waits, oldest first; return how many still wait.
@@ -220,6 +241,7 @@ class Outbox(ErasableNotifier):
         if stored:
             with self._database() as database:
                 database.executemany("DELETE FROM notice WHERE id = ?", [(id,) for id in stored])
+                grouping.remember(database, (), "", "")
             with closing(self._connection()) as database:
                 scrub(database)
         kept = self.receiver.forget(is_named) if isinstance(self.receiver, ErasableNotifier) else 0
@@ -291,7 +313,7 @@ class Outbox(ErasableNotifier):
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
-        database.executescript(_TABLES)
+        database.executescript(_TABLES + grouping.TABLE)
         return database
 
 

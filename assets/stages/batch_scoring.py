@@ -219,7 +219,7 @@ def _tell_losses(night: Night) -> None:
     losses = night.sink.repair(night.app)
     if losses:
         subject = f"{night.app}: published scores are damaged"
-        notify(night.notifier, "error", subject, "\n".join(losses), night.app, night.day, night.run_id)
+        notify(night.notifier, "error", subject, "\n".join(losses), night.app, night.day, night.run_id, subject)
 
 
 def _nothing_left(night: Night, steps: Sequence[FailedSource], *, told: bool) -> TesseraError:

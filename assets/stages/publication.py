@@ -16,6 +16,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.publishing import LADDER, Publication, last_set
+from resources.notifier.grouping import FAULT, fault_of_night
 from resources.notifier.message import message
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import AnotherStands, DamagedScores, Sink
@@ -150,9 +151,12 @@ def _tell_steps(notifier: Notifier, draft: Publication) -> None:
         )
 
 
-def notify(notifier: Notifier, level: Level, subject: str, body: str, app: str, day: date, run_id: str) -> None:
-    """Send a notice; losing one must not stop scores, the log then holds it."""
+def notify(
+    notifier: Notifier, level: Level, subject: str, body: str, app: str, day: date, run_id: str, fault: str = ""
+) -> None:
+    """Send a notice, of the day's night or of another fault; losing one must not stop scores, the log then holds it."""
+    about = fault or fault_of_night(app, day.isoformat())
     try:
-        notifier.notify(level, subject, body, {"app": app, "day": day.isoformat(), "run_id": run_id})
+        notifier.notify(level, subject, body, {"app": app, "day": day.isoformat(), "run_id": run_id, FAULT: about})
     except TesseraError as error:
         _LOGGER.error("%s %s (%s)", subject, body, error)

@@ -6,7 +6,6 @@ holds a lock in the home. If the machine itself is gone, no `--ping` arrives, an
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 from assets.apps import APPS
 from models.errors import TesseraError
@@ -16,6 +15,8 @@ from pipelines.overdue import Deadline, deadline_of, report_newest
 from pipelines.status import night_of
 from pipelines.stream_conditions import stream_conditions
 from resources.home import doing_now
+from resources.http_address import http_address
+from resources.notifier.grouping import FAULT
 from resources.outbox import OCCASION
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
@@ -34,13 +35,15 @@ def watch(*, expects: Sequence[str], ping: str | None) -> int:
     Raises:
         TesseraError: the profile cannot be read, or `ping` is no http(s) address.
     """
-    if ping is not None and urlsplit(ping).scheme not in ("http", "https"):
-        raise TesseraError(f"`--ping` is {ping!r}.", expected="an http(s) address", todo="Correct it.")
+    if ping is not None:
+        http_address(ping, "`--ping`")
     stack, now = active_stack(), datetime.now(UTC)
     ports = Ports(stack)
-    problems = _asked(lambda: _overdue(ports, now))
-    problems += [found for name in expects if (found := _absent(ports, name, now))]
-    problems += _asked(lambda: _streams(ports, now))
+    problems = [found for name in expects if (found := _absent(ports, name, now))]
+    # Without the daemon no night begins and no stream catches up: one notice, however much stands.
+    fault = _fault_of("dev") if "dev" in expects and problems and doing_now(stack, "dev") is None else ""
+    problems += _asked(lambda: _overdue(ports, now, fault))
+    problems += _asked(lambda: _streams(ports, now, fault))
     problems += _asked(lambda: _waiting(ports))
     for problem in problems:
         out.print(literal(problem, "red"))
@@ -50,7 +53,7 @@ def watch(*, expects: Sequence[str], ping: str | None) -> int:
     return int(bool(problems))
 
 
-def _overdue(ports: Ports, now: datetime) -> list[str]:
+def _overdue(ports: Ports, now: datetime, fault: str) -> list[str]:
     from pipelines.definitions import build_definitions
 
     definitions, delivered = build_definitions(ports.stack), set(ports.source.tables())
@@ -59,19 +62,19 @@ def _overdue(ports: Ports, now: datetime) -> list[str]:
         night = night_of(app, definitions)
         if night is not None and delivered.issuperset(app.made_from):
             deadline = deadline_of(app, ports.stack, night)
-            found += _asked(lambda deadline=deadline: _of_app(ports, deadline, now))
+            found += _asked(lambda deadline=deadline: _of_app(ports, deadline, now, fault))
     return found
 
 
-def _of_app(ports: Ports, deadline: Deadline, now: datetime) -> list[str]:
-    missed = report_newest(ports.sink, ports.notifier, deadline, now)
+def _of_app(ports: Ports, deadline: Deadline, now: datetime, fault: str) -> list[str]:
+    missed = report_newest(ports.sink, ports.notifier, deadline, now, fault)
     newest = deadline.newest_due(now)
     return [f"{deadline.app}: {counted(missed, 'night')} up to {newest} published nothing."] if missed else []
 
 
-def _streams(ports: Ports, now: datetime) -> list[str]:
+def _streams(ports: Ports, now: datetime, fault: str) -> list[str]:
     found = list(stream_conditions(ports.events, ports.stack, now))
-    problems = [problem for one in found for problem in _asked(lambda one=one: one.send(ports.notifier))]
+    problems = [problem for one in found for problem in _asked(lambda one=one: one.send(ports.notifier, fault))]
     return [*(f"{one.subject}. {one.body.splitlines()[0]}" for one in found if one.level == "error"), *problems]
 
 
@@ -85,11 +88,13 @@ def _absent(ports: Ports, name: str, now: datetime) -> str:
     if doing_now(stack, name) is not None:
         return ""
     says = f"`{SERVERS[name]}` does not run in {stack.home}."
-    context = {OCCASION: now.date().isoformat()}
-    problems = _asked(
-        lambda: ports.notifier.notify("error", f"{SERVERS[name]} does not run", f"{says} Start it.", context)
-    )
+    context = {OCCASION: now.date().isoformat(), FAULT: _fault_of(name)}
+    problems = _asked(lambda: ports.notifier.notify("error", _fault_of(name), f"{says} Start it.", context))
     return " ".join([says, *problems])
+
+
+def _fault_of(name: str) -> str:
+    return f"{SERVERS[name]} does not run"
 
 
 def _asked(ask: Callable[[], list[str] | None]) -> list[str]:

@@ -7,7 +7,6 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
-from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import ConfigDict, Field
@@ -16,6 +15,7 @@ from typing_extensions import override
 from models.errors import TesseraError
 from resources.conformance.capabilities import Gap
 from resources.health import Health
+from resources.http_address import HttpAddress, http_address
 from resources.notifier.notice import notice_json
 from resources.notifier.port import Level, Notifier
 
@@ -42,8 +42,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class WebhookNotifier(Notifier):
     """Posts each notice; what is busy, broken or silent gets a second try, what refuses does not."""
 
-    def __init__(self, url: str, timeout_seconds: float) -> None:
-        self._url = url
+    def __init__(self, address: HttpAddress, timeout_seconds: float) -> None:
+        self._address = address
         self._timeout_seconds = timeout_seconds
         self._opener = urllib.request.build_opener(_NoRedirect)
 
@@ -58,7 +58,7 @@ class WebhookNotifier(Notifier):
             problem = self._post(data)
         if problem is not None:
             raise TesseraError(
-                f"The notice {subject!r} was not delivered to {self._shown()}: {problem.says}.",
+                f"The notice {subject!r} was not delivered to {self._address.shown}: {problem.says}.",
                 expected="an answer with a status below 300",
                 todo="Look at the receiver, or correct `notifier.url` in stack.yaml.",
             )
@@ -66,24 +66,18 @@ class WebhookNotifier(Notifier):
     @override
     def check(self) -> Health:
         # Receivers have no harmless request, so none is sent.
-        return Health(True, f"notices are posted to {self._shown()} (not tried)")
+        return Health(True, f"notices are posted to {self._address.shown} (not tried)")
 
     def _post(self, data: bytes) -> "_Problem | None":
         headers = {"Content-Type": "application/json; charset=utf-8"}
         try:
-            request = urllib.request.Request(self._url, data, headers, method="POST")  # noqa: S310 - `open` lets only http(s) pass
-            with self._opener.open(request, timeout=self._timeout_seconds):
+            with self._opener.open(self._address.request(data, headers), timeout=self._timeout_seconds):
                 return None
         except urllib.error.HTTPError as error:
             with error:
                 return _Problem(f"it answered {error.code}", again=error.code >= 500 or error.code == 429)
         except (OSError, http.client.HTTPException) as error:
             return _Problem(str(getattr(error, "reason", error)) or type(error).__name__, again=True)
-
-    def _shown(self) -> str:
-        """Return the address without its path: for many receivers the path is the secret."""
-        parts = urlsplit(self._url)
-        return f"{parts.scheme}://{parts.hostname or '?'}" + (f":{parts.port}" if parts.port else "")
 
 
 class WebhookNotifierConfig(dg.Config):
@@ -94,7 +88,10 @@ class WebhookNotifierConfig(dg.Config):
     gaps: ClassVar[Mapping[str, Gap]] = {"erasable": Gap("what was delivered to a receiver is out of reach")}
 
     kind: Literal["webhook"] = "webhook"
-    url: str = Field(description="Address (http or https) that takes a JSON POST. Often a secret: write {env: NAME}.")
+    url: str = Field(
+        description="Address (http or https) that takes a JSON POST; `user:password@` is sent as Basic authorization. "
+        "Often a secret: write {env: NAME}."
+    )
     timeout_seconds: float = Field(default=5, gt=0, description="Time limit of one try; there are two.")
 
     def open(self) -> WebhookNotifier:
@@ -103,11 +100,4 @@ class WebhookNotifierConfig(dg.Config):
         Raises:
             TesseraError: `url` is no http(s) address.
         """
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise TesseraError(
-                f"`notifier.url` has the scheme {parts.scheme!r} and the host {parts.hostname or ''!r}.",
-                expected="an http(s) address",
-                todo="Correct it in stack.yaml, or the environment variable that it names.",
-            )
-        return WebhookNotifier(self.url, self.timeout_seconds)
+        return WebhookNotifier(http_address(self.url, "`notifier.url`"), self.timeout_seconds)

@@ -85,7 +85,12 @@ def test_the_run_of_a_killed_process_fails_with_a_sentence_and_a_notice(
     (notice,) = [json.loads(line) for line in notices.read_text().splitlines()]
     assert notice["level"] == "error"
     assert "tessera run churn_nightly --date 2026-03-01" in notice["body"]
-    assert notice["context"] == {"app": "churn", "day": "2026-03-01", "run_id": run_id}
+    assert notice["context"] == {
+        "app": "churn",
+        "day": "2026-03-01",
+        "run_id": run_id,
+        "fault": "churn night 2026-03-01",
+    }
 
 
 @pytest.mark.parametrize("began", WITHOUT_PROCESS)

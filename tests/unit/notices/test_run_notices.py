@@ -87,11 +87,11 @@ def test_a_check_that_warns_every_night_is_one_notice(notices: Any) -> None:
 
 
 def test_a_night_that_a_check_stopped_is_one_notice_with_what_is_published_and_the_command(notices: Any) -> None:
-    warned, stopped = notices(audit=False, drift=False)[::-1]
-    assert warned.subject == "churn/scores: drift warns"
+    (stopped,) = notices(audit=False, drift=False)
     assert (stopped.level, stopped.subject) == ("error", "churn_nightly of 2026-03-01 was stopped by: audit")
     assert stopped.body.splitlines() == [
         f"churn/scores: all scores are 0.5 ({RUNBOOK}#audit)",
+        f"churn/scores: PSI of recency 0.41. ({RUNBOOK}#drift)",
         "Nothing is published for 2026-03-01.",
         "Run: tessera run churn_nightly --date 2026-03-01   (once that is corrected)",
         f"Runbook: {RUNBOOK}#a-run-failed",

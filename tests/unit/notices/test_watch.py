@@ -115,7 +115,7 @@ def test_a_ping_that_does_not_arrive_is_a_problem(stack: Stack, capsys: pytest.C
     said = capsys.readouterr()
     assert "The ping did not arrive at http://127.0.0.1" in said.err
     assert "secret-path" not in said.out + said.err
-    with pytest.raises(TesseraError, match="`--ping` is 'alive'"):
+    with pytest.raises(TesseraError, match="`--ping` has no http"):
         watch(expects=[], ping="alive")
 
 
