@@ -24,8 +24,9 @@ from benchmarks.report import replace_section
 from models.compose.batch import from_records
 from models.compose.budget import Estimate
 from models.compose.call import new_call
-from models.compose.replay import Choice, Replay, calibrated, cheapest_near_dear, share_z
+from models.compose.replay import Replay, calibrated, share_z
 from models.compose.replay_picture import calibration_table, frontier_png
+from models.compose.threshold import Choice, cheapest_near_dear
 from models.text.embedder import RememberingEmbedder
 from models.text.intent_steps import TEXT, intent_replay, intent_router, intent_step
 from models.text.intent_training import WEIGHTS

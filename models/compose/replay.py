@@ -133,70 +133,6 @@ class Frontier:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A threshold, and what it does on the records that it was chosen on.
-
-    Attributes:
-        threshold: records with a lower score are escalated.
-        share: of records that it escalates, 0 to 1.
-        quality: mean over the records.
-        cost: mean over the records.
-    """
-
-    threshold: float
-    share: float
-    quality: float
-    cost: float
-
-
-def cheapest(replay: Replay, *, quality: float) -> Choice:
-    """Return the cheapest threshold whose quality is at least `quality`.
-
-    Raises:
-        TesseraError: none reaches it.
-    """
-    return _least_cost(replay, replay.frontier.quality >= quality - 1e-12, f"a quality of {quality:g}")
-
-
-def cheapest_near_dear(replay: Replay, *, margin: float, confidence: float = 0.95) -> Choice:
-    """Return the cheapest threshold that is not worse than always escalating by more than `margin`, with confidence.
-
-    The lower end of the paired normal interval of the difference in quality is at least `-margin`.
-
-    Raises:
-        TesseraError: none is, which cannot be with a margin of 0 or more.
-    """
-    from scipy.stats import norm
-
-    z = float(norm.ppf((1 + confidence) / 2))
-    order = np.argsort(replay.score, kind="stable")
-    loss = (replay.cheap - replay.dear)[order]
-    kept, squares = loss.sum() - np.append(0.0, np.cumsum(loss)), (loss**2).sum() - np.append(0.0, np.cumsum(loss**2))
-    mean = kept / replay.n
-    error = np.sqrt(np.maximum(squares / replay.n - mean**2, 0) / replay.n)
-    counts = np.rint(replay.frontier.share * replay.n).astype(np.int64)
-    near = (mean - z * error)[counts] >= -margin - 1e-12
-    return _least_cost(replay, near, f"a quality within {margin:g} of the dear step's")
-
-
-def best_within(replay: Replay, *, cost: float) -> Choice:
-    """Return the threshold of the best quality whose cost is at most `cost`; of equals the cheapest.
-
-    Raises:
-        TesseraError: the cheap step alone costs more.
-    """
-    frontier = replay.frontier
-    affordable = frontier.cost <= cost + 1e-12
-    if not affordable.any():
-        raise TesseraError(
-            f"A cost of {cost:g} was asked for, and the cheap step alone costs {frontier.cost[0]:g}.",
-            expected=f"{frontier.cost[0]:g} or more",
-            todo="Raise the limit, or name a cheaper step.",
-        )
-    return _choice(frontier, int(np.argmax(np.where(affordable, frontier.quality, -np.inf))))
-
-
-@dataclass(frozen=True)
 class Calibration:
     """A chosen threshold on records that it was not chosen on, with bootstrap intervals over the records.
 
@@ -267,23 +203,6 @@ def share_z(expected: float, calibrated_on: int, escalated: int, n: int) -> floa
 def _below(first: int, middle: int, last: int, x: Vector, y: Vector) -> bool:
     """Return whether the middle point is not above the line from the first to the last."""
     return (y[middle] - y[first]) * (x[last] - x[first]) <= (y[last] - y[first]) * (x[middle] - x[first])
-
-
-def _least_cost(replay: Replay, allowed: np.ndarray, what: str) -> Choice:
-    frontier = replay.frontier
-    if not allowed.any():
-        best = int(np.argmax(frontier.quality))
-        raise TesseraError(
-            f"No threshold reaches {what}.",
-            expected=f"at most {frontier.quality[best]:g}, which a share of {frontier.share[best]:.1%} reaches",
-            todo="Lower the target, or name a better dear step.",
-        )
-    return _choice(frontier, int(np.argmin(np.where(allowed, frontier.cost, np.inf))))
-
-
-def _choice(frontier: Frontier, place: int) -> Choice:
-    threshold, share = float(frontier.threshold[place]), float(frontier.share[place])
-    return Choice(threshold, share, float(frontier.quality[place]), float(frontier.cost[place]))
 
 
 def _terms(replay: Replay, threshold: float) -> dict[str, Vector]:

@@ -4,7 +4,8 @@ import io
 
 import numpy as np
 
-from models.compose.replay import Calibration, Choice, Replay
+from models.compose.replay import Calibration, Replay
+from models.compose.threshold import Choice
 from models.evaluation.bootstrap import Interval
 from models.evaluation.curves import COLOURS, INK
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from models.compose.budget import Estimate
 from models.compose.gate import Measured, composition_report
-from models.compose.replay import Choice, Replay, best_within
+from models.compose.replay import Replay
+from models.compose.threshold import Choice, best_within
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Resampling, mean_interval
 from models.gates.check import GateCheck

@@ -57,6 +57,7 @@ class IntentEvaluation:
         labels: number of labels in scope.
         unknown_labels: labels of test rows that no training row has: every model is wrong there.
         shared_texts: test texts that are training texts, too.
+        look_alikes: labels that are `oos` but for the case of their letters; they count as in scope.
     """
 
     results: Mapping[str, ModelResult]
@@ -66,6 +67,7 @@ class IntentEvaluation:
     labels: int
     unknown_labels: tuple[str, ...]
     shared_texts: int
+    look_alikes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def evaluate_intents(
         len(known),
         tuple(sorted(set(test.labels) - known - {OUT_OF_SCOPE})),
         len(set(train.texts) & set(test.texts)),
+        tuple(sorted(one for one in {*train.labels, *test.labels} - {OUT_OF_SCOPE} if one.lower() == OUT_OF_SCOPE)),
     )
 
 

@@ -166,7 +166,7 @@ def _usable(folds: NDArray[np.int64], labels: Sequence[str], used: int) -> list[
 
 def _too_few(labels: int, texts: int) -> TesseraError:
     return TesseraError(
-        f"{labels} labels in scope with {texts} texts cannot be trained and validated.",
+        f"Labels in scope: {labels}, texts: {texts}. That is too little to train and to validate on.",
         expected="two labels or more that have two different texts each; `oos` is the label of texts out of scope",
         todo="Add labelled texts to the training file.",
     )

@@ -17,7 +17,7 @@ from models.text.intent_training import FUSED
 from models.text.out_of_scope import FEWEST_KNOWN, OUT_OF_SCOPE
 from models.text.retrieval import HybridRetriever
 from pipelines.cli.console import counted, err, listing, literal, out, working
-from pipelines.cli.tables import print_json, write_table
+from pipelines.cli.tables import check_place, print_json, write_table
 from resources.source.columns import text_columns
 
 #: Documents that are written for a query.
@@ -61,6 +61,7 @@ def retrieval(corpus: Path, queries: Path, file: Path, embedder: str) -> None:
     Raises:
         TesseraError: a file cannot be read or written, has no row, or two rows of one id.
     """
+    check_place(file, [corpus, queries])
     documents, asked = _identified(corpus), _identified(queries)
     opened = opened_embedder(embedder)
     with working(f"index {counted(len(documents['id']), 'document')}"):
@@ -75,7 +76,7 @@ def retrieval(corpus: Path, queries: Path, file: Path, embedder: str) -> None:
         for hit in each
     ]
     columns = [list(column) for column in zip(*hits, strict=True)]
-    write_table(pa.table(dict(zip(("query_id", "id", "rank"), columns, strict=True))), file)
+    write_table(pa.table(dict(zip(("query_id", "id", "rank"), columns, strict=True))), file, as_given=True)
     out.print(f"{len(hits):,} rows, up to {RETRIEVED} for each of {len(found):,} queries, written to {file}.")
     out.print(f"BM25 and vectors of passages ({opened.identity.name}), fused: {cpu_ms:.2f} CPU ms per query.")
 
@@ -176,6 +177,9 @@ def _notes(found: IntentEvaluation) -> list[str]:
         notes.append(f"{found.shared_texts:,} test texts are training texts, too: they flatter every model.")
     if not found.test_rows[1]:
         notes.append(f"no test row is labelled {OUT_OF_SCOPE!r}: out-of-scope recall cannot be measured.")
+    if found.look_alikes:
+        named = ", ".join(repr(label) for label in found.look_alikes)
+        notes.append(f"{named} is taken for a label in scope: out of scope is written {OUT_OF_SCOPE!r}.")
     if 0 < found.train_rows[1] < FEWEST_KNOWN:
         notes.append(f"{found.train_rows[1]} training rows out of scope are too few to choose the threshold by them.")
     return notes

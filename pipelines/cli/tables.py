@@ -29,10 +29,28 @@ _ENDINGS = (".parquet", ".csv")
 _FORMULA = "'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
 
 
-def write_table(rows: pa.Table, file: Path) -> None:
+def check_place(file: Path, inputs: Sequence[Path] = ()) -> None:
+    """Refuse a file that `write_table` could not write, before work is done for it.
+
+    Raises:
+        TesseraError: another ending, no such folder, or the file is one of `inputs`.
+    """
+    _known_ending(file)
+    if not file.absolute().parent.is_dir():
+        raise _not_writable(file, "there is no such folder")
+    if any(file.exists() and one.exists() and file.samefile(one) for one in inputs):
+        raise TesseraError(f"{file} is read, too.", expected="another file for the result", todo="Correct --out.")
+
+
+def write_table(rows: pa.Table, file: Path, *, as_given: bool = False) -> None:
     """`file` holds `rows`, all of them or, after a crash, nothing new.
 
     In CSV, lists become text joined by `; `, and what a spreadsheet would take for a formula becomes text.
+
+    Args:
+        rows: to write.
+        file: a `.parquet` or `.csv` file.
+        as_given: leave formulas as they are: ids of the caller's own that are compared again.
 
     Raises:
         TesseraError: another ending, or the folder cannot be written.
@@ -41,17 +59,19 @@ def write_table(rows: pa.Table, file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     try:
         if file.suffix == ".csv":
-            pacsv.write_csv(_without_formulas(_flat(rows)), part)
+            pacsv.write_csv(_flat(rows) if as_given else _without_formulas(_flat(rows)), part)
         else:
             pq.write_table(rows, part)
         share_as_usual(part)
         part.replace(file)
     except OSError as error:
-        raise TesseraError(
-            f"{file} cannot be written: {os.strerror(error.errno) if error.errno else error}.",
-            expected="a folder that exists and may be written",
-            todo="Correct --out.",
-        ) from None
+        raise _not_writable(file, os.strerror(error.errno) if error.errno else str(error)) from None
+
+
+def _not_writable(file: Path, why: str) -> TesseraError:
+    return TesseraError(
+        f"{file} cannot be written: {why}.", expected="a folder that exists and may be written", todo="Correct --out."
+    )
 
 
 def read_table(file: Path, ids: Sequence[str] = ()) -> pa.Table:

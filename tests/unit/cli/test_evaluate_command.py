@@ -14,6 +14,7 @@ from models.errors import TesseraError
 from models.text.intent_evaluation import LabelledTexts
 from pipelines.cli import console
 from pipelines.cli.commands import app
+from resources.source.columns import text_columns
 from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 
 
@@ -103,6 +104,40 @@ def test_parquet_gzip_and_labels_that_are_numbers(test: Path, tmp_path: Path) ->
     packed = tmp_path / "test.csv.gz"
     packed.write_bytes(gzip.compress(written(tmp_path / "plain.csv", coded).read_bytes()))
     assert evaluated(parquet, packed)["models"]["fused"]["accuracy"]["value"] > 0.8
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array([0.0, 1.0, None]), ["0", "1", ""]),
+        (pa.array([b"a", "é".encode(), b" "]), ["a", "é", " "]),
+        (pa.array(["a", "b", "a"]).dictionary_encode(), ["a", "b", "a"]),
+        (pa.array([["a"], ["b"], ["c"]]), "is of the type list"),
+        (pa.array([b"\xff", b"a", b"b"]), "and not in UTF-8"),
+    ],
+)
+def test_a_parquet_column_is_read_as_a_csv_file_would_have_it(
+    tmp_path: Path, column: pa.Array, expected: list[str] | str
+) -> None:
+    pq.write_table(pa.table({"text": column[:2], "label": column[:2]}), tmp_path / "t.parquet")
+    if isinstance(expected, str):
+        with pytest.raises(TesseraError, match=expected):
+            text_columns(tmp_path / "t.parquet", ["text", "label"])
+    else:
+        assert text_columns(tmp_path / "t.parquet", ["text", "label"])["label"] == expected[:2]
+
+
+def test_what_would_mislead_is_refused_or_said(train: Path, test: Path, tmp_path: Path) -> None:
+    twice = tmp_path / "twice.csv"
+    twice.write_text("text,text,label\na,b,x\n")
+    with pytest.raises(TesseraError, match="has 2 columns 'text'"):
+        evaluated(twice, test)
+    broken = tmp_path / "broken.csv"
+    broken.write_bytes(b"text,label\na,x\n\xff\x81 b,y\n")
+    with pytest.raises(TesseraError, match="Save the file as UTF-8"):
+        evaluated(broken, test)
+    capital = written(tmp_path / "capital.csv", LabelledTexts([*TEST.texts[:9], "what"], [*TEST.labels[:9], "OOS"]))
+    assert any("'OOS' is taken for a label in scope" in note for note in evaluated(train, capital)["notes"])
 
 
 @pytest.mark.parametrize(

@@ -71,3 +71,15 @@ def test_wrong_files_are_refused(rows: dict, says: str, queries: Path, tmp_path:
 def test_a_folder_that_is_not_there_is_refused(corpus: Path, queries: Path, tmp_path: Path) -> None:
     with pytest.raises(TesseraError, match="cannot be written"):
         retrieved(corpus, queries, tmp_path / "none" / "found.csv")
+
+
+def test_a_result_that_would_replace_an_input_is_refused_and_ids_are_written_as_they_are(
+    corpus: Path, queries: Path, tmp_path: Path
+) -> None:
+    before = queries.read_bytes()
+    with pytest.raises(TesseraError, match="is read, too"):
+        retrieved(corpus, queries, queries)
+    assert queries.read_bytes() == before
+    pq.write_table(pa.table({"id": ["-1", "=x"], "text": CORPUS["text"][:2]}), tmp_path / "signs.parquet")
+    retrieved(tmp_path / "signs.parquet", queries, tmp_path / "found.csv")
+    assert {row["id"] for row in pacsv.read_csv(tmp_path / "found.csv").to_pylist()} == {"-1", "=x"}

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from models.compose.batch import Batch
 from models.compose.call import new_call
-from models.compose.replay import Replay, best_within, calibrated, cheapest, cheapest_near_dear, share_z
+from models.compose.replay import Replay, calibrated, share_z
 from models.compose.replay_picture import calibration_table, frontier_png
 from models.compose.router import Below, Router
+from models.compose.threshold import best_within, cheapest, cheapest_near_dear
 from models.errors import TesseraError
 from tests.unit.compose.compose_steps import answering
 
@@ -128,6 +129,41 @@ def test_near_the_dear_step_is_meant_with_confidence() -> None:
         router = np.where(escalated, parts[1].dear, parts[1].cheap)
         below += (router - parts[1].dear).mean() < -0.02
     assert below <= 4
+
+
+def test_a_target_is_held_on_other_records_as_often_as_was_promised() -> None:
+    """Choose on 1,500 records, look at 1,000 others, a hundred times: `on` promises the lower end of their interval."""
+    missed = dict.fromkeys(("mean", "lower end", "quality", "cost"), 0)
+    for seed in range(100):
+        whole = known(2_500, seed)
+        here, there = (
+            Replay(*(one[part] for one in vars(whole).values())) for part in (slice(1_500), slice(1_500, None))
+        )
+        near, shown = cheapest_near_dear(here, margin=0.03), cheapest_near_dear(here, margin=0.03, on=there.n)
+        assert shown.share >= near.share
+        difference = np.where(there.score < shown.threshold, 0, there.cheap - there.dear)
+        missed["mean"] += difference.mean() < -0.03
+        missed["lower end"] += difference.mean() - 1.96 * difference.std() / there.n**0.5 < -0.03
+        good = cheapest(here, quality=0.85, confidence=0.95).threshold
+        missed["quality"] += 0.95 - _kept_loss(good) < 0.85
+        paid = best_within(here, cost=0.02, confidence=0.95).threshold
+        missed["cost"] += 0.002 + 0.06 * (paid - 0.4) / 0.6 > 0.02
+    assert all(count <= 11 for count in missed.values()), missed
+    assert missed["mean"] <= 2
+
+
+def _kept_loss(threshold: float) -> float:
+    """Return what the cheap answers above a threshold lose, of `known`: the integral of 0.95 - s over [t, 1] / 0.6."""
+    return ((0.95 * (1 - threshold)) - (1 - threshold**2) / 2) / 0.6
+
+
+def test_few_records_without_a_loss_are_no_proof() -> None:
+    ones = np.ones(30)
+    few = Replay(np.linspace(0, 1, 30), ones, np.append(ones[1:], 0.0), ones, ones)
+    assert cheapest_near_dear(few, margin=0.01).share == 1
+    with pytest.raises(TesseraError, match="with a confidence of"):
+        cheapest(few, quality=0.97, confidence=0.95)
+    assert cheapest(few, quality=0.97).share == 0
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
