@@ -16,6 +16,7 @@ from models.contracts.contract import (
     Pii,
     RowRule,
 )
+from models.contracts.experiments import EXPOSURES, OUTCOMES
 from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
 from models.contracts.support import ARTICLES, TICKET_LABELS, TICKETS
 
@@ -25,8 +26,10 @@ __all__ = [
     "CUSTOMERS",
     "DELIVERED_ON",
     "EARLIEST_DAY",
+    "EXPOSURES",
     "ORDERS",
     "ORIGINAL",
+    "OUTCOMES",
     "PAYMENTS",
     "PAYMENT_LABELS",
     "PRODUCTS",

@@ -1,6 +1,7 @@
 """The contracts of the retailer's tables."""
 
 from models.contracts.contract import EARLIEST_DAY, Column, Contract
+from models.contracts.experiments import EXPOSURES, OUTCOMES
 from models.contracts.support import ARTICLES, TICKET_LABELS, TICKETS
 
 _OWNER = "team:shop-data"
@@ -162,5 +163,17 @@ PAYMENT_LABELS = Contract(
 
 #: Every contracted table, by name.
 CONTRACTS: dict[str, Contract] = {
-    c.table: c for c in (ORDERS, CUSTOMERS, PRODUCTS, PAYMENTS, PAYMENT_LABELS, TICKETS, TICKET_LABELS, ARTICLES)
+    c.table: c
+    for c in (
+        ORDERS,
+        CUSTOMERS,
+        PRODUCTS,
+        PAYMENTS,
+        PAYMENT_LABELS,
+        TICKETS,
+        TICKET_LABELS,
+        ARTICLES,
+        EXPOSURES,
+        OUTCOMES,
+    )
 }

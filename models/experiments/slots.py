@@ -1,4 +1,4 @@
-"""Shuffled slots: part of a list changes places by a known chance, so that other rankers can be estimated from the log."""
+"""Shuffled slots: part of a list changes places by a known chance, so that the log says how others would have done."""
 
 from __future__ import annotations
 

@@ -65,6 +65,8 @@ class Purpose(IntEnum):
     BLANK_TEXT = 46
     ARTICLE = 47
     NEW_COUNTRY = 48
+    SHOWN = 62
+    REACTED = 63
 
 
 def keys(seed: int, purpose: Purpose, *counters: Integers | int) -> NDArray[np.uint64]:

@@ -46,7 +46,7 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
         pc.binary_join_element_wise(order, _padded(lines.line + 1, 2), "-"),
         order,
         customer_id_column(lines.customer),
-        _product_id(lines.product),
+        product_id_column(lines.product),
         moment_column(lines.day, lines.second),
         pa.array(lines.quantity, pa.int32()),
         pa.array(lines.unit_price),
@@ -74,7 +74,7 @@ def customers(who: Customers, delivered_on: Integers | int) -> pa.Table:
 def products(catalogue: Catalogue, which: Integers, delivered_on: int) -> pa.Table:
     """Products as rows, delivered on one day."""
     columns = [
-        _product_id(which),
+        product_id_column(which),
         _chosen(CATEGORIES, catalogue.category(which)),
         pa.array(catalogue.list_price(which)),
         _same(CURRENCY, len(which)),
@@ -148,7 +148,8 @@ def customer_id_column(number: Integers) -> pa.Array:
     return pc.binary_join_element_wise("u", _padded(number, 8), "")
 
 
-def _product_id(number: Integers) -> pa.Array:
+def product_id_column(number: Integers) -> pa.Array:
+    """Return products' numbers as ids."""
     return pc.binary_join_element_wise("p", _padded(number, 5), "")
 
 

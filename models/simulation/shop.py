@@ -21,6 +21,8 @@ from models.simulation.payments import LABEL_DAYS, Paid, Payments
 from models.simulation.population import Population
 from models.simulation.random_streams import Integers
 from models.simulation.scenario import NO_CHANGE, Scenario, in_new_country
+from models.simulation.shown_lists import ShownLists
+from models.simulation.shown_rows import delivered_exposures, delivered_outcomes, duplicates
 from models.simulation.support.desk import SupportDesk
 
 _LATEST_DELIVERY_DAYS = 3
@@ -49,6 +51,7 @@ class Shop:
         self.payments = Payments(seed, self._population, scenario)
         self._scenario = scenario
         self.support = SupportDesk(seed, self._population, self._catalogue, self._orders, defects)
+        self.lists = ShownLists(seed, self._population, self._catalogue)
         self._happened = lru_cache(maxsize=8)(self._orders.happened)
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
 
@@ -66,6 +69,8 @@ class Shop:
             "tickets": self.support.delivered_tickets,
             "ticket_labels": self.support.delivered_labels,
             "articles": self.support.delivered_articles,
+            "exposures": self._delivered_exposures,
+            "outcomes": self._delivered_outcomes,
         }
         delivered = makers[table](day.toordinal())
         if self._scenario.new_country and table in ("orders", "customers") and len(delivered):
@@ -101,7 +106,12 @@ class Shop:
 
         A line re-delivered on `first` counts: it is a duplicate for readers that also have the day before `first`.
         """
-        makers = {"orders": self._faults, "payments": self._payment_faults, "tickets": self.support.faults}
+        makers = {
+            "orders": self._faults,
+            "payments": self._payment_faults,
+            "tickets": self.support.faults,
+            "exposures": self._exposure_faults,
+        }
         faults = makers.get(table, lambda _: ())
         counts: Counter[str] = Counter()
         for day in _days(first, last):
@@ -161,6 +171,15 @@ class Shop:
         for defect, paid, mask in self._payment_faults(day):
             parts.append(broken_payments(rows.payments(paid.take(mask), day), defect))
         return rows.with_original(pa.concat_tables(parts), None)
+
+    def _delivered_exposures(self, day: int) -> pa.Table:
+        return delivered_exposures(self.lists.happened, self._seed, self._defects, day)
+
+    def _delivered_outcomes(self, day: int) -> pa.Table:
+        return delivered_outcomes(self.lists.happened, self._catalogue, day)
+
+    def _exposure_faults(self, day: int) -> Iterable[tuple[str, object, NDArray[np.bool_]]]:
+        yield "duplicate", None, duplicates(self.lists.happened, self._seed, self._defects, day)
 
     def _delivered_labels(self, day: int) -> pa.Table:
         return rows.with_original(rows.payment_labels(self.payments.happened(day - LABEL_DAYS)), None)

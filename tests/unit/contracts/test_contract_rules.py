@@ -93,6 +93,30 @@ GOOD: dict[str, dict[str, Any]] = {
         "is_retired": False,
         "delivered_on": DAY,
     },
+    "exposures": {
+        "exposure_id": "e1",
+        "list_id": "l1",
+        "experiment": "ranker_trial",
+        "variant": "popular",
+        "customer_id": "c1",
+        "session_id": "s1",
+        "product_id": "p1",
+        "slot": 1,
+        "propensity": 0.875,
+        "shown_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "delivered_on": DAY,
+    },
+    "outcomes": {
+        "outcome_id": "o1",
+        "kind": "purchase",
+        "exposure_id": "e1",
+        "customer_id": "c1",
+        "session_id": "s1",
+        "product_id": "p1",
+        "value": 9.99,
+        "happened_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "delivered_on": DAY,
+    },
 }
 
 

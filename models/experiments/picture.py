@@ -1,0 +1,65 @@
+"""A picture of an experiment: its effect over the days, and every metric as it is now."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.evaluation.curves import COLOURS, INK, framed
+from models.experiments.effects import Effect
+from models.experiments.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# matplotlib's types are incomplete.
+# pyright: basic
+
+
+def experiment_png(found: Evaluation) -> bytes:
+    """Return a PNG of about 1060 x 380 pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.6, 3.8), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    path, forest = figure.subplots(1, 2)
+    _draw_path(path, found)
+    _draw_metrics(forest, [one for one in found.effects if one.has_interval])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _draw_path(axes: Axes, found: Evaluation) -> None:
+    variants = list(dict.fromkeys(one.variant for one in found.effects))
+    for index, variant in enumerate(variants):
+        days = [(day.day, one) for day in found.path for one in day.effects if one.variant == variant]
+        shown = [(number, one.effect) for number, (_, one) in enumerate(days) if one.has_interval]
+        if shown:
+            at, effects = zip(*shown, strict=True)
+            colour = COLOURS[index % len(COLOURS)]
+            axes.fill_between(at, [e.low for e in effects], [e.high for e in effects], color=colour, alpha=0.2, lw=0)
+            axes.plot(at, [e.value for e in effects], color=colour, lw=2, label=variant)
+    axes.axhline(0, color=INK, lw=0.8, ls=":")
+    metric = found.effects[0].metric if found.effects else ""
+    framed(axes, f"{found.name}: {metric} per unit, less control", "days since the first window was over", "effect")
+    if variants and axes.lines[1:]:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_metrics(axes: Axes, effects: list[Effect]) -> None:
+    """Draw effects as shares of the control's mean; a guardrail's limit is a small line."""
+    for place, one in enumerate(reversed(effects)):
+        scale = abs(one.control_mean) or 1.0
+        colour = COLOURS[1 if one.role == "guardrail" else 0]
+        axes.plot(np.array([one.effect.low, one.effect.high]) / scale, [place, place], color=colour, lw=2)
+        axes.plot([one.effect.value / scale], [place], "o", color=colour, ms=5)
+        if one.limit is not None:
+            axes.plot([one.limit / scale] * 2, [place - 0.3, place + 0.3], color=INK, lw=1.2)
+    names = [f"{one.metric}\n{one.variant}" for one in reversed(effects)]
+    axes.set_yticks(range(len(names)), names)
+    axes.axvline(0, color=INK, lw=0.8, ls=":")
+    framed(axes, "Effect on each metric now", "share of the control's mean (limits of guardrails marked)", "")
