@@ -4,7 +4,9 @@ from assets.stages.builders import contracted_table
 from models.contracts import (
     ARTICLES,
     CUSTOMERS,
+    EXPOSURES,
     ORDERS,
+    OUTCOMES,
     PAYMENT_LABELS,
     PAYMENTS,
     PRODUCTS,
@@ -55,4 +57,15 @@ articles = contracted_table(
     group="tickets",
     description="Articles of the knowledge base: one row per version of an article, on the day it was delivered; the "
     "newest counts.",
+)
+exposures = contracted_table(
+    EXPOSURES,
+    group="experiments",
+    description="Products that were shown, logged before anything could come of it: one row per slot of a list, each "
+    "once, on the day it was delivered.",
+)
+outcomes = contracted_table(
+    OUTCOMES,
+    group="experiments",
+    description="Clicks, carts, purchases and returns: one row each, on the day it was delivered.",
 )

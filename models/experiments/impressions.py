@@ -64,7 +64,7 @@ def examination(slots: Vector, clicked: Vector, propensity: Vector) -> Vector:
     """
     if not slots.size or (propensity >= 1).all():
         raise TesseraError(
-            "No slot of the log was shuffled: position bias cannot be separated from the quality of the first products.",
+            "No slot of the log was shuffled: position bias and the quality of the first products are one.",
             expected="impressions with propensities below 1",
             todo="Set `shuffled_share` of an experiment above 0, and log some days.",
         )
