@@ -6,6 +6,8 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
+# Every process compiles every module again where this is set; tests start a hundred of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Tests write their homes to memory where it has 4 GB to spare: each commit of a table waits for the disk (fsync).
 ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
