@@ -119,4 +119,4 @@ def _fails(context: dg.SensorEvaluationContext) -> bool:
     """Return True if the last runs all failed, the newest one recently: another run would not repair the cause."""
     last = context.instance.get_run_records(dg.RunsFilter(job_name=CATCH_UP.name), limit=_FAILURES)
     failed = [record for record in last if record.dagster_run.status == dg.DagsterRunStatus.FAILURE]
-    return len(failed) == _FAILURES and last[0].create_timestamp > datetime.now(UTC) - _PAUSE
+    return len(failed) == _FAILURES and abs(datetime.now(UTC) - last[0].create_timestamp) < _PAUSE

@@ -84,7 +84,9 @@ def report(sink: Sink, notifier: Notifier, deadline: Deadline, now: datetime, se
             published day, or with the next night if nothing was ever published.
     """
     due = deadline.newest_due(now)
-    first = (settled or max(sink.published_days(deadline.app), default=due)) + _DAY
+    # A day that is settled and not due: the clock was ahead, and its notices were wrong.
+    known = min(settled, due) if settled else max(sink.published_days(deadline.app), default=due)
+    first = known + _DAY
     through, sent = first - _DAY, list[date]()
     while through < due and len(sent) < _AT_ONCE:
         day = through + _DAY

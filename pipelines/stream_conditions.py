@@ -79,7 +79,7 @@ def stream_conditions(queue: Events, stack: Stack, now: datetime) -> Iterator[Co
 
 def _late(app: str, queue: Events, stack: Stack, now: datetime) -> Iterator[Condition]:
     since, limit = queue.waiting_since(app), getattr(stack.settings, app).stream.max_lag_minutes
-    if since is None or now - since <= timedelta(minutes=limit):
+    if since is None or abs(now - since) <= timedelta(minutes=limit):  # the clock may have been set back
         return
     worker = doing_now(stack, WORKERS[app])
     happened = (
@@ -95,6 +95,7 @@ def _late(app: str, queue: Events, stack: Stack, now: datetime) -> Iterator[Cond
 def _hanging(app: str, stack: Stack, now: datetime) -> Iterator[Condition]:
     beat, worker = last_beat(stack.home, WORKERS[app]), doing_now(stack, WORKERS[app])
     if worker is None or not worker.startswith("`tessera stream") or beat is None or abs(now - beat) <= _HANGS_AFTER:
+        # Beats of a clock that was ahead are as old as those of long ago: a worker that lives writes a new one.
         return  # a run that catches up holds the lock, too, and has no heartbeat
     happened = f"{worker} lives, and has done nothing since {beat:%Y-%m-%d %H:%M:%S} UTC. Stop it, and start it again."
     command = f"tessera stream {app}   (it continues where the other one was)"

@@ -66,7 +66,8 @@ def end_stuck_runs(
             continue
         with suppress(psutil.Error):
             cpu, before = _cpu_seconds(process), seen.get(run.run_id)
-            if before is None or cpu - before.cpu_seconds > _IDLE_SECONDS:
+            worked = before is None or cpu - before.cpu_seconds > _IDLE_SECONDS
+            if before is None or worked or before.since > now:  # the clock may have been set back
                 found[run.run_id] = Idle(cpu_seconds=cpu, since=now)
             elif now - before.since < limit:
                 found[run.run_id] = before

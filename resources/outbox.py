@@ -22,6 +22,7 @@ from resources.masking import masked
 from resources.notifier import grouping
 from resources.notifier.port import NOTICE, OWNER, ErasableNotifier, Level, Notifier
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.whole import require_whole
 
 _LOGGER = logging.getLogger(__name__)
 #: In a home.
@@ -74,6 +75,12 @@ UPDATE notice SET times = times + 1, last_at = :at, level = :level, body = :body
 """
 _SEND_AGAIN = "UPDATE notice SET delivered_at = NULL, next_try_at = ? WHERE id = ?"
 _NEXT = "SELECT * FROM notice WHERE delivered_at IS NULL AND next_try_at <= :until ORDER BY number LIMIT 1"
+#: Of a clock that was ahead and was set back: nothing failed later than now, and no pause is longer than the longest.
+_UNWIND = """
+UPDATE notice
+SET failed_at = min(failed_at, :at), next_try_at = CASE WHEN next_try_at > :far THEN :at ELSE next_try_at END
+WHERE delivered_at IS NULL AND (failed_at > :at OR next_try_at > :far)
+"""
 _PRUNE = """
 DELETE FROM notice
 WHERE delivered_at IS NOT NULL AND last_at < :until AND (acknowledged_at IS NOT NULL OR level = 'info')
@@ -271,6 +278,7 @@ class Outbox(ErasableNotifier):
     def _due(self, *, now: bool) -> StoredNotice | None:
         at = self._clock()
         with self._database() as database:
+            database.execute(_UNWIND, {"at": _text(at), "far": _text(at + _LONGEST_PAUSE)})
             (failed,) = database.execute("SELECT max(failed_at) FROM notice WHERE delivered_at IS NULL").fetchone()
             if not now and failed and failed > _text(at - _FIRST_PAUSE):
                 return None
@@ -313,6 +321,7 @@ class Outbox(ErasableNotifier):
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        require_whole(database, self._file)
         database.executescript(_TABLES + grouping.TABLE)
         return database
 

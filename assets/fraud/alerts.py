@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 
@@ -12,6 +12,8 @@ from models.alerts import Alert, Feedback
 from models.fraud.alerts import APP, payments_of
 from resources.alert_store.port import AlertStore
 
+#: Later than any clock.
+_EVER = date(9999, 1, 1)
 _SCHEMA = pa.schema(
     [
         ("alert_id", pa.string()),
@@ -47,8 +49,14 @@ def listed_alerts(store: AlertStore, first: date, last: date) -> Sequence[Listed
 
 def labels_since(store: AlertStore, day: date) -> Sequence[Feedback]:
     """Return every label of payments of that day and later ones."""
-    # A payment may lie ahead of this machine's clock by minutes.
-    return store.feedback(APP, day - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1))
+    # A payment may lie ahead of this machine's clock by minutes, and a label by days if the clock was set back.
+    return store.feedback(APP, day - timedelta(days=1), _EVER)
+
+
+def moment_of_label(store: AlertStore, alert: Alert, now: datetime) -> datetime:
+    """Return `now`, or the microsecond after the alert's last label if the clock was set back: the latest counts."""
+    before = [one.labelled_at for one in labels_since(store, alert.day) if one.alert_id == alert.alert_id]
+    return max(now, max(before) + timedelta(microseconds=1)) if before else now
 
 
 def alert_table(found: Sequence[ListedAlert]) -> pa.Table:

@@ -21,6 +21,10 @@ from resources.state_store.port import Superseded
 _OUTSIDE = (TesseraError, OSError, MemoryError, ImportError, Superseded)
 
 
+#: Letters that are looked at for refused events after the position of a store.
+_LETTERS = 1_000
+
+
 class Counted(Protocol):
     """Counts of what a batch did; `offset` is that of its newest event."""
 
@@ -83,6 +87,24 @@ def next_batch(events: Events, group: str, work: BatchWork[R], done: R, *, limit
         if done.events and done.offset >= last:
             break
     return done
+
+
+def deliver_lost(events: Events, group: str, position: Callable[[], int]) -> int:
+    """Deliver again what was acknowledged and is not in the store; return number of events, 0 if nothing is lost.
+
+    A store that was put back from a backup, or lost its last transactions with the power, is behind its queue: events
+    after its position had their effect in what was lost. Those that still have it do not have it again. Refused events
+    have none, and are counted as processed.
+
+    Args:
+        events: the queue.
+        group: that reads them.
+        position: gives the offset of the newest event whose effect is in the store.
+    """
+    newest, waiting = events.newest_offset(), events.backlog(group)  # before the position: another worker goes on
+    stored = position()
+    refused = {letter.offset for letter in events.dead_letters(limit=_LETTERS) if (letter.offset or 0) > stored}
+    return events.replay(group, first=stored + 1) if waiting + len(refused) < newest - stored else 0
 
 
 def may_be_of_an_event(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from assets.stages.event_batches import BatchWork, next_batch, reason_of
+from assets.stages.event_batches import BatchWork, deliver_lost, next_batch, reason_of
 from assets.support.answering import Answered, answered, served
 from assets.support.app import SUPPORT
 from models.event_types import is_of_another
@@ -115,6 +115,7 @@ class TicketProcessor:
         self._events: Events = ports.events
         self._store: StateStore = ports.state_store
         self._lake, self._clock, self._keep = ports.lake, clock, timedelta(days=keep_days)
+        deliver_lost(self._events, GROUP, lambda: self._store.position(SUPPORT_STATE)[0])
         self._begin()
 
     def _begin(self) -> TicketCounts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -48,8 +47,8 @@ class Damaged:
     lost: str
     code: int = 0
     seen: str = ""
-    seconds: float = 0.0
-    clean_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    clean_cpu: float = 0.0
     different: list[str] = field(default_factory=list)
 
     def as_json(self) -> Mapping[str, object]:
@@ -59,18 +58,18 @@ class Damaged:
 
 def damaged(fault: Fault, base: Home, folder: Path) -> Damaged:
     """Strike a copy of the base home, run the night, mend it, run the night again and compare."""
-    wanted, clean_seconds = _undisturbed(base, folder, fault.command)
-    found = Damaged(fault.name, fault.way_back, fault.lost, clean_seconds=clean_seconds)
+    wanted, clean_cpu = _undisturbed(base, folder, fault.command)
+    found = Damaged(fault.name, fault.way_back, fault.lost, clean_cpu=clean_cpu)
     home = base.copy(folder / ("fault-" + re.sub(r"\W", "-", fault.name)))
     fault.strike(home)
     with fault.during(home):
-        _, found.code, found.seen = ended(home, fault.command)
-    started = time.perf_counter()
+        hurt = ended(home, fault.command)
+        found.code, found.seen = hurt.code, hurt.said
     fault.mend(home)
-    _, code, said = ended(home, fault.command)
-    found.seconds = round(time.perf_counter() - started, 2)
+    again = ended(home, fault.command)
+    found.cpu_seconds = round(again.cpu_seconds, 2)
     now = fingerprint(home)
-    found.different = [f"exit code {code}: {said}"] if code else []
+    found.different = [f"exit code {again.code}: {again.said}"] if again.code else []
     found.different += sorted(name for name in wanted.keys() | now.keys() if wanted.get(name) != now.get(name))
     shutil.rmtree(home.folder)
     return found
@@ -80,7 +79,7 @@ def damaged(fault: Fault, base: Home, folder: Path) -> Damaged:
 def _undisturbed(base: Home, folder: Path, command: tuple[str, ...]) -> tuple[Mapping[str, str], float]:
     home = base.copy(folder / f"undisturbed-{command[1]}")
     ended(home, ("models", "churn"))  # starts the server that the processes are forks of
-    seconds, code, said = ended(home, command)
-    if code:
-        raise AssertionError(said)
-    return fingerprint(home), seconds
+    found = ended(home, command)
+    if found.code:
+        raise AssertionError(found.said)
+    return fingerprint(home), found.cpu_seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
+from models.contracts import TICKETS
+from models.event_types import TICKET_OPENED
+from models.events import Event
 from resources.stack.loader import ROOT
 
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]
@@ -24,17 +28,64 @@ NEXT, AFTER = DAY + timedelta(days=1), DAY + timedelta(days=2)
 _BOOKKEEPING = ("ingested_", "watch_", "day_profiles")
 
 
+#: A shop of 700 customers has few payments and tickets: models of any quality will do.
+_SMALL: dict[str, Any] = {
+    "settings": {
+        "fraud": {
+            "train_days": 14,
+            "holdout_days": 14,
+            "alerts_per_day": 10,
+            "candidates": [{"kind": "logistic_regression"}],
+            "gate": {"min_quality": 0.0, "min_class_rows": 1, "max_slice_drop": 1.0, "top_per_day": 10},
+        },
+        "support": {"step_cache": "${home}/cache/steps.db"},
+    }
+}
+_JOBS = ("churn_nightly", "demand_nightly", "fraud_training", "support_nightly")
+
+
 def made(folder: Path) -> Home:
-    """A home with nights of churn and demand, and a second champion of churn to roll back from."""
-    home = Home(folder / "home", folder / "stack.yaml")
+    """A home with a day of every application, a champion to roll back from, and events that wait for both streams."""
+    home, unfinished = Home(folder / "home", folder / "stack.yaml"), Home(folder / "unfinished", folder / "stack.yaml")
     if home.folder.exists():
         return home
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    write_stack(home.stack)
-    for job in ("churn_nightly", "demand_nightly"):
-        home.tessera("run", job, "--date", DAY.isoformat())
-    home.tessera("promote", "churn", "--version", "2", "--why", "to roll back from", "--even-if-refused")
+    write_stack(home.stack, _SMALL)
+    for job in _JOBS:
+        says(unfinished, ("run", job, "--date", DAY.isoformat()))  # a gate that refuses ends with 1
+    _promote(unfinished, "churn", "2")
+    for app in ("fraud", "support"):
+        if unfinished.opened().open("registry").champion(app) is None:
+            _promote(unfinished, app, "1")
+    unfinished.tessera("events", "replay", "--from", str(DAY), "--to", str(DAY), "--speed", "0")
+    _publish_tickets(unfinished)
+    unfinished.copy(home.folder)
+    shutil.rmtree(unfinished.folder)
     return home
+
+
+def _promote(home: Home, app: str, version: str) -> None:
+    home.tessera("promote", app, "--version", version, "--why", "to be measured", "--even-if-refused")
+
+
+def _publish_tickets(home: Home) -> None:
+    """Publish the day's tickets as events, as a shop's desk does."""
+    stack = home.opened()
+    rows = stack.open("lake").scan("tickets", first=DAY, last=DAY).to_table().to_pylist()
+    names = [name for name in TICKETS.arrow_schema().names if name != "opened_at"]
+    events = [
+        Event(
+            id=row["ticket_id"],
+            source="desk",
+            type=TICKET_OPENED,
+            time=row["opened_at"],
+            subject=row["customer_id"] or row["ticket_id"],
+            data={name: row[name] for name in names if row[name] is not None},
+        )
+        for row in rows
+    ]
+    stack.open("events").publish(events)
 
 
 def says(home: Home, command: tuple[str, ...]) -> Said:

@@ -16,9 +16,9 @@ PAGE = ROOT / "docs" / "recovery.md"
 _HEAD = """# Recovery
 
 What happens when a process is killed, a disk is full or a file is damaged, and the way back. Written by
-`TMPDIR=/dev/shm python -m benchmarks.recovery --count 60` from measurements on a small simulated shop (700 customers,
-120 days), in `benchmarks/recovery/results.json`; the long mode is `--count 200`. Seconds depend on the machine and on
-what else it does; compare them within a row.
+`TMPDIR=/dev/shm python -m benchmarks.recovery --count 200` (in parts: `--seconds 400 --base FOLDER`, again and again)
+from measurements on a small simulated shop (700 customers, 120 days), in `benchmarks/recovery/results.json`. CPU
+seconds depend on the machine and on what else it does; compare them within a row.
 """
 _KILLS = """## Killed by SIGKILL at random times
 
@@ -27,10 +27,10 @@ command runs again, and everything that readers see is compared with the undistu
 every table of the lake; of `rollback` the ledger, of `forget` every file that holds the id. Of two stream workers that
 are killed together it is compared that each payment was scored once: two workers do not fix the order of customers at
 one terminal, and scores depend on it, without kills too (`benchmarks/stream_kills.py` compares the scores of one
-worker). *Recovery* is the duration of the rerun over that of the undisturbed run: below 1 where
-finished steps are kept; of the workers it is that of all runs with kills.
+worker). *Recovery* is CPU seconds of the rerun over those of the undisturbed run: below 1 where finished steps are
+kept; "-" where CPU was not measured.
 
-| work | kills | ended before the kill | different afterwards | clean run | recovery, median (largest) | command |
+| work | kills | ended before | different afterwards | clean run, CPU s | recovery, median (largest) | command |
 |---|---|---|---|---|---|---|
 """
 _FAULTS = """## Damage
@@ -38,15 +38,27 @@ _FAULTS = """## Damage
 Each fault strikes a new copy of the home before the night; *seen* is what the night says. Then the way back is taken,
 the same night runs again, and is compared as above.
 
-| fault | seen (exit code) | way back | lost | afterwards | seconds of the way back and the night (clean night) |
+| fault | seen (exit code) | way back | lost | afterwards | CPU seconds of the night after the way back (clean) |
 |---|---|---|---|---|---|
 """
 
 
-def write_results(found: Mapping[str, Mapping[str, Any]]) -> None:
-    """Put results beside those of other works and faults, and write the page."""
-    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    known |= found
+#: What adds up over the calls, of kills.
+_SUMS, _LISTS = ("kills", "missed"), ("times", "recovery", "different", "said")
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """Return what was measured so far, by work or fault."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def write_result(name: str, found: Mapping[str, Any]) -> None:
+    """Add kills to those of the same work before, or put a fault in place of the one before; write the page."""
+    known = measured()
+    before = known.get(name, {}) if name.startswith("kill: ") else {}
+    added = {key: before.get(key, 0) + found[key] for key in _SUMS if key in found}
+    added |= {key: [*before.get(key, []), *found[key]] for key in _LISTS if name.startswith("kill: ")}
+    known[name] = {**found, **added}
     RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
     PAGE.write_text(page(known))
 
@@ -67,11 +79,11 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _kill_row(one: Mapping[str, Any]) -> str:
-    clean = one["clean_seconds"]
-    ratios = [seconds / clean for seconds in one["again_seconds"]] if clean else []
+    ratios, clean = one["recovery"], one["clean_cpu"]
     recovery = f"{statistics.median(ratios):.2f} ({max(ratios):.2f})" if ratios else "-"
     different = "none" if not one["different"] else "; ".join(one["different"]).replace("|", "/")
-    cells = (one["work"], one["kills"], one["missed"], different, f"{clean:.1f} s", recovery, f"`{one['command']}`")
+    cpu = f"{clean:.1f}" if clean else "-"
+    cells = (one["work"], one["kills"], one["missed"], different, cpu, recovery, f"`{one['command']}`")
     return _row(cells)
 
 
@@ -79,7 +91,7 @@ def _fault_row(one: Mapping[str, Any]) -> str:
     said = re.sub(r"/\S*/fault-[^/\s]+", "HOME", re.sub(r"[│\s]+", " ", one["seen"])).strip().removeprefix("stopped ")
     seen = f"{said or 'as after an undisturbed run'} ({one['code']})"
     after = "the same" if not one["different"] else "; ".join(one["different"])
-    seconds = f"{one['seconds']:.1f} ({one['clean_seconds']:.1f})"
+    seconds = f"{one['cpu_seconds']:.1f} ({one['clean_cpu']:.1f})" if one["clean_cpu"] else "-"
     return _row((one["name"], seen, one["way_back"], one["lost"], after, seconds))
 
 

@@ -27,13 +27,11 @@ def killed_workers(events: list[Event], folder: Path, pairs: int, draw: random.R
     work(once, _LIMIT)
     found.clean_seconds = round(time.perf_counter() - started, 2)
     offsets = sorted(draw.randrange(int(len(events) * 0.9)) for _ in range(pairs))
-    started = time.perf_counter()
     with workers() as first, workers() as second:
         for beyond in offsets:
             _kill_both((first, second), disturbed, beyond, draw, found)
         for _, ended in [start(disturbed, _LIMIT) for start in (first, second)]:
             ended()
-    found.again_seconds = [round(time.perf_counter() - started, 2)]
     _compare(once, disturbed, found)
     return found
 

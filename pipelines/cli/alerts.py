@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from assets.apps import APPS
-from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts
+from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts, moment_of_label
 from models.alerts import Alert, Feedback
 from models.errors import TesseraError, choose_from
 from models.fraud.alerts import APP, FRAUD, OK, Verdict, payments_of
@@ -72,7 +72,9 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     ports = active_ports()
     store: AlertStore = ports.alert_store
     before = store.alerts([alert_id]).get(alert_id)
-    alert = store.answer(alert_id, given, who=name, at=datetime.now(UTC))
+    now = datetime.now(UTC)
+    at = now if before is None or before.label in (None, given) else moment_of_label(store, before, now)
+    alert = store.answer(alert_id, given, who=name, at=at)
     said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]
     sent = _publish(ports.events, said, alert, given)
     is_new = before is None or before.label != given

@@ -21,6 +21,7 @@ from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.whole import require_whole
 
 _BUSY_SECONDS = 30.0
 _POLL_SECONDS = 0.002
@@ -154,6 +155,7 @@ def _connected(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         undo.enter_context(closing(connection))
         _use_wal(connection)
+        require_whole(connection, path)
         connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
         if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             _make_tables(connection)

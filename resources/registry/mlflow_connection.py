@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from models.errors import TesseraError
+from resources.sqlite.whole import require_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -103,6 +104,7 @@ def _refuse_unreadable(database: Path) -> None:
     try:
         with closing(sqlite3.connect(database, timeout=20)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
+            require_whole(connection, database)
     except sqlite3.Error as error:
         raise TesseraError(
             f"The model registry's database {database} cannot be used: {error}.",

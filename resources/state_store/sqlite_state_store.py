@@ -20,6 +20,7 @@ from models.timestamps import to_epoch_micros
 from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.whole import require_whole
 from resources.state_store import alert_rows as rows
 from resources.state_store import sqlite_removal as removal
 from resources.state_store import sqlite_statements as sql
@@ -262,6 +263,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+    require_whole(connection, path)
     if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
         _make_tables(connection, path)
     return connection

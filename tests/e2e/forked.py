@@ -34,6 +34,11 @@ class Forked:
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds that it and its children took, after it has ended by itself."""
+        return float((self._said / "cpu").read_text())
+
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it said on both streams, when it has ended."""
         self._process.join(timeout)
@@ -46,4 +51,8 @@ def _run(command: Sequence[str], environment: Mapping[str, str], said: Path) -> 
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
     sys.path[:0] = environment.get("PYTHONPATH", "").split(os.pathsep)
-    sys.exit(exit_code(command, environment))
+    before = sum(os.times()[:4])
+    try:
+        sys.exit(exit_code(command, environment))
+    finally:
+        (said / "cpu").write_text(f"{sum(os.times()[:4]) - before:.3f}")

@@ -26,7 +26,7 @@ from assets.fraud.stream.context import CustomerFilter, EmptyContext, StreamCont
 from assets.fraud.stream.early_labels import EarlyLabels
 from assets.fraud.stream.isolation import require_sound
 from assets.fraud.stream.state import Batch, FraudState
-from assets.stages.event_batches import BatchWork, next_batch, reason_of
+from assets.stages.event_batches import BatchWork, deliver_lost, next_batch, reason_of
 from models.alerts import Alert
 from models.errors import TesseraError
 from models.event_types import is_of_another
@@ -114,6 +114,7 @@ class FraudProcessor:
             int(days * MICROS_PER_DAY) for days in (limits.max_late_days, keep_scores_days)
         )
         self._first_spans: list[tuple[int, int]] = []  # of the payments that a new stream saw before its first commit
+        deliver_lost(events, GROUP, lambda: store.position()[0])
         self._begin()
 
     def _begin(self) -> None:

@@ -175,6 +175,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, receiver: Receiver) -> None:
         Outbox(tmp_path / "notices.db", receiver).notify("info", "a", "", {})
 
 
+def test_a_file_that_is_cut_off_is_named_before_anything_is_written(tmp_path: Path, receiver: Receiver) -> None:
+    outbox = Outbox(tmp_path / "notices.db", receiver)
+    for number in range(50):
+        outbox.notify("error", f"{number}", "x" * 500, {})
+    with (tmp_path / "notices.db").open("r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) // 2)
+    with pytest.raises(TesseraError, match=r"the file is cut off|malformed"):
+        outbox.notify("info", "a", "", {})
+
+
 @settings(max_examples=30)
 @given(steps=st.lists(st.sampled_from(["notice", "same", "down", "up", "minute", "deliver"]), max_size=30))
 def test_whatever_happens_each_notice_arrives_exactly_once(
