@@ -149,7 +149,7 @@ def built(
 def fed_directly(folder: str, vectors: NDArray[np.float32], config: QdrantEdgeConfig) -> float:
     """Return rows per CPU second of the vendor's client, into a shard as the port builds it."""
     started, has_graph = time.process_time(), 0 < config.index_from_rows <= len(vectors)
-    hnsw = edge.HnswIndexConfig(config.hnsw_m, config.hnsw_ef_construct, 10_000 if has_graph else 1, config.threads)
+    hnsw = edge.HnswIndexConfig(config.hnsw_m, config.hnsw_ef_construct, 1, config.threads)
     shard = edge.EdgeShard.create(
         folder,
         edge.EdgeConfig(

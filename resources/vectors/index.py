@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import gt
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,7 @@ from models.timestamps import to_datetime
 from models.vectors.bm25 import Bm25, SparseVector
 from models.vectors.filters import Filter, checked
 from models.vectors.fusion import Hit, reciprocal_ranks
-from models.vectors.rows import checked_vectors
+from models.vectors.rows import checked_queries
 from models.vectors.spec import IndexSpec, VectorSpace
 
 #: Rows of each ranking that a hybrid search fuses, at least; and how many times the rows that are wanted.
@@ -58,12 +57,12 @@ class Searcher(ABC):
 
     @abstractmethod
     def nearest(
-        self, vectors: NDArray[np.float32], k: int, where: Filter | None, *, exact: bool
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
     ) -> Sequence[Sequence[Hit]]:
         """Return the `k` nearest rows of each vector, the nearest first.
 
         Args:
-            vectors: one per row, checked; of length 1 if the metric is cosine.
+            vectors: checked; of length 1 if the metric is cosine.
             k: rows wanted.
             where: checked condition; None: all rows.
             exact: compare each row, even if there is an approximate index.
@@ -103,7 +102,7 @@ class VectorIndex:
         if space is not self._compared:
             self._spec.space.require(space, f"index {self.version.title}")
             self._compared = space  # it is frozen: the same object is of the same space the next time
-        asked = checked_vectors(vectors, space.dimension, space.metric, "Query")
+        asked = checked_queries(vectors, space.dimension, space.metric)
         return self._ready(self._searcher.nearest(asked, _wanted(k), self._checked(where), exact=exact))
 
     def match(self, texts: Sequence[str], *, k: int = 10, where: Filter | None = None) -> list[list[Hit]]:
@@ -168,13 +167,17 @@ class VectorIndex:
                     at = hit.payload.get(name)
                     if isinstance(at, int):
                         hit.payload[name] = to_datetime(at)
-        return [hits if _is_ordered(hits) else sorted(hits, key=_best_first) for hits in map(list, found)]
+        return [list(hits) if _is_ordered(hits) else sorted(hits, key=_best_first) for hits in found]
 
 
 def _is_ordered(hits: Sequence[Hit]) -> bool:
     """Return True if each score is smaller than the one before, as nearly always: that is quickly seen."""
-    scores = [hit[1] for hit in hits]
-    return all(map(gt, scores, scores[1:])) and (not scores or scores[0] < math.inf)
+    before = math.inf
+    for hit in hits:
+        if not hit[1] < before:
+            return False
+        before = hit[1]
+    return True
 
 
 def _best_first(hit: Hit) -> tuple[float, str]:

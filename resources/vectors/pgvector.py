@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
@@ -301,9 +300,12 @@ class _PgSearcher(Searcher):
 
     @override
     def nearest(
-        self, vectors: NDArray[np.float32], k: int, where: Filter | None, *, exact: bool
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
     ) -> Sequence[Sequence[Hit]]:
-        asked = [self._tables.nearest(self._store.rows_of.Vector(one), k, where, exact=exact) for one in vectors]
+        asked = [
+            self._tables.nearest(self._store.rows_of.Vector(one), k, where, exact=exact)
+            for one in np.array(vectors, np.float32)
+        ]
         # Distances are negative inner products or Euclidean ones: the greater, the farther.
         found = self._store.answers(self._version, asked, min(_MOST_EF, max(self._store.ef, k)))
         return [self._hits(rows, -1.0) for rows in found]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
@@ -378,13 +377,13 @@ class _QdrantSearcher(Searcher):
 
     @override
     def nearest(
-        self, vectors: NDArray[np.float32], k: int, where: Filter | None, *, exact: bool
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
     ) -> Sequence[Sequence[Hit]]:
         from qdrant_client import models
 
         ef = max(self._store.ef, k)
         params = None if self._store.is_local else models.SearchParams(hnsw_ef=ef, exact=exact)
-        asked = [self._request(one, DENSE, k, where, params) for one in vectors.tolist()]
+        asked = [self._request(one, DENSE, k, where, params) for one in vectors]
         return [self._hits(points, self._sign) for points in self._store.answers(self._version, asked)]
 
     @override
