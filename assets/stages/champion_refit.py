@@ -83,7 +83,7 @@ def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe
 
 
 def _by_settings(task: TrainingTask, found: Loadable, contender: Contender) -> Champion:
-    from models.gates.evidence import Champion
+    from models.gates.evidence import Champion, recorded_labels
 
     split, model = task.split, contender.candidate.fit.model
     return Champion(
@@ -92,6 +92,7 @@ def _by_settings(task: TrainingTask, found: Loadable, contender: Contender) -> C
         split.train_cutoffs,
         lambda table: model.predict(split.encoder.matrix(table)),
         says="its evaluated settings, trained on the same rows",
+        recorded=recorded_labels(found.model),
     )
 
 

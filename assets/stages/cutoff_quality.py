@@ -109,15 +109,16 @@ class PerformanceRun:
             return RealizedDay(day, publication.model_version, arrived, unmeasured=f"no row of {day} is published")
         accepted = accepted_version(self.registry, publication)
         one = self._realized(rows, accepted)
+        coverage = self._coverage(rows, accepted)
         label, score = self.plan.label, self.plan.app.contract.score
         means = {"mean_outcome": _mean(rows[label]), "mean_prediction": _mean(rows[score])}
         return RealizedDay(
             day,
             publication.model_version,
             arrived,
-            (one,) if one else (),
+            [found for found in (one, coverage) if found],
             "" if one else f"too few outcomes of {day} to measure {self.gate.metric}",
-            {**means, **_coverage(rows, label)},
+            means,
             knew=accepted.as_of is not None and accepted.as_of > day,
         )
 
@@ -134,6 +135,24 @@ class PerformanceRun:
             np.arange(rows.num_rows),
             accepted.promises.get(metric.name),
             max_drop=self.settings.performance.max_drop,
+        )
+
+    def _coverage(self, rows: pa.Table, accepted: Accepted) -> Realized | None:
+        """Return the share of the outcomes inside of their interval, where there are intervals."""
+        from models.evaluation.realized import realized_share
+
+        (lower, upper), label = _INTERVAL, self.plan.label
+        if lower not in rows.column_names:
+            return None
+        inside = pc.and_(pc.greater_equal(rows[label], rows[lower]), pc.less_equal(rows[label], rows[upper]))
+        promise, words = accepted.promises.get(keys.COVERAGE), "coverage of the intervals"
+        return realized_share(
+            keys.COVERAGE,
+            words,
+            pc.sum(inside).as_py() or 0,
+            rows.num_rows,
+            promise,
+            max_drop=self.settings.performance.max_coverage_drop,
         )
 
     def _with_outcomes(self, publication: Publication, as_of: date) -> pa.Table:
@@ -156,15 +175,6 @@ class PerformanceRun:
 
 def _mean(column: pa.ChunkedArray) -> float:
     return float(pc.mean(column).as_py())
-
-
-def _coverage(rows: pa.Table, label: str) -> dict[str, float]:
-    """Share of the outcomes inside of their interval, where there are intervals."""
-    lower, upper = _INTERVAL
-    if lower not in rows.column_names:
-        return {}
-    inside = pc.and_(pc.greater_equal(rows[label], rows[lower]), pc.less_equal(rows[label], rows[upper]))
-    return {keys.COVERAGE: _mean(inside.cast(pa.float64()))}
 
 
 def _arrived(lake: Lake, day: date, as_of: date, limit: float) -> Arrived:

@@ -79,6 +79,7 @@ def pack(
     files = {
         DRIFT: drift_reference(task.newest, task.features, task.drift, task.history).model_dump_json(),
         GOLDEN: golden_text(fit.model, encoder.matrix(task.split.holdout_table)),
+        **_labels_file(task),
         **_scores_file(task, judged or fit.model, fit.model, encoder),
         **extras,
     }
@@ -103,17 +104,30 @@ def _children(task: TrainingTask, judged: FittedModel, card: ModelCard) -> Mappi
     }
 
 
+def _labels_file(task: TrainingTask) -> Mapping[str, str]:
+    """Labels of the task's rows and the features' relation to them; no file for rows that cannot be measured."""
+    from models.gates.label_record import LABEL_RECORD, label_record
+
+    made = dict[str, str]()
+    failure_of(lambda: made.update({LABEL_RECORD: label_record(task.split).model_dump_json()}))
+    return made
+
+
 def _scores_file(task: TrainingTask, judged: FittedModel, serving: FittedModel, encoder: Encoder) -> Mapping[str, str]:
     """Scores and quality of the evaluated model on the hold-out; no file for predictions that cannot be measured."""
     from models.gates.config import BinaryGateConfig
     from models.scoring.score_reference import SCORES, importances, score_reference
+    from models.training.model import IntervalModel
 
     held, gate, made = task.split.holdout, task.gate, dict[str, str]()
 
     def reference() -> None:
         metric = task.task.metric(gate.metric)
         max_ece = gate.max_ece if isinstance(gate, BinaryGateConfig) else None
-        found = score_reference(held.labels, judged.predict(held.rows), held.groups, metric, max_ece=max_ece)
+        interval = judged.interval(held.rows) if isinstance(judged, IntervalModel) else None
+        found = score_reference(
+            held.labels, judged.predict(held.rows), held.groups, metric, max_ece=max_ece, interval=interval
+        )
         rows = encoder.matrix(task.split.holdout_table)
         used = importances(serving, rows, encoder.feature_names)
         made[SCORES] = found.model_copy(update={"importances": used}).model_dump_json()

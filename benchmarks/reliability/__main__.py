@@ -4,7 +4,9 @@
     python -m benchmarks.reliability tables --app churn --silent        # those that are silent, or name another cause
     python -m benchmarks.reliability tables --app churn --only prices-x1.2
     python -m benchmarks.reliability outputs --app churn                # mutations of features, models, training rows
+    python -m benchmarks.reliability nights --app churn --count 10     # mutations of tables as whole nights
     python -m benchmarks.reliability alarms --app churn                 # 220 nights without a fault
+    python -m benchmarks.reliability performance --app churn            # the check of known outcomes: alarms and hits
     python -m benchmarks.reliability real                               # real days through the watch
     python -m benchmarks.reliability curve --app churn                  # hits against false alarms, limits scaled
     python -m benchmarks.reliability page                               # docs/reliability.md, of the results above
@@ -37,9 +39,13 @@ from benchmarks.reliability.table_checks import outcome, said_without_change
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure reliability.")
-    parser.add_argument("what", choices=["tables", "outputs", "alarms", "real", "curve", "page"])
+    parser.add_argument(
+        "what", choices=["tables", "outputs", "nights", "alarms", "performance", "real", "curve", "page"]
+    )
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
+    parser.add_argument("--count", type=int, help="of `nights`: number of mutations, evenly spaced; default all")
+    parser.add_argument("--seed", type=int, action="append", help="of `performance`: seed of a shop; default 11")
     parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
     asked = parser.parse_args(arguments)
     if asked.what == "page":
@@ -49,11 +55,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for app in (asked.app or APPS) if asked.what not in ("page", "real") else ():
         if asked.what == "alarms":
             _alarms(app)
+        elif asked.what == "performance":
+            _performance(app, asked.seed)
         elif asked.what == "curve":
             keep(f"curve-{app}", points(app, faultless()[1:4:2]))
         else:
-            results = (tables if asked.what == "tables" else outputs)(app, asked.only)
+            results = _results(app, asked)
             _show(f"mutations-of-{asked.what}-{app}", results, asked)
+
+
+def _results(app: AppName, asked: Any) -> list[Result]:
+    if asked.what == "nights":
+        return nights(app, asked.count, asked.only)
+    return (tables if asked.what == "tables" else outputs)(app, asked.only)
+
+
+def nights(app: AppName, count: int | None, only: str | None = None) -> list[Result]:
+    """Return the results of an application's mutations of tables as whole nights."""
+    from benchmarks.reliability.whole_nights import evenly, whole_nights
+
+    started = time.process_time()
+    chosen = [one for one in evenly(app, None if only else count) if only in (None, one.name)]
+    with tempfile.TemporaryDirectory() as folder:
+        results = list(whole_nights(app, DAY, Path(folder), chosen))
+    _tell(f"{app}: {len(results)} whole nights in {time.process_time() - started:.0f} CPU s, the home among them")
+    return results
 
 
 def tables(app: AppName, only: str | None = None) -> list[Result]:
@@ -69,12 +95,15 @@ def tables(app: AppName, only: str | None = None) -> list[Result]:
 
 
 def outputs(app: AppName, only: str | None = None) -> list[Result]:
-    """Return the results of the mutations of features, models and training rows; none for support."""
+    """Return the results of the mutations of features, models, published rows and training rows."""
+    from benchmarks.reliability import support_home, support_outputs
     from benchmarks.reliability.output_checks import outcomes
     from benchmarks.reliability.scored_home import made
 
     if app == "support":
-        return []
+        with tempfile.TemporaryDirectory() as folder:
+            home_of_support = support_home.made(Path(folder) / "home", DAY, 24)
+            return list(support_outputs.outcomes(home_of_support, Path(folder), only))
     with tempfile.TemporaryDirectory() as folder:
         home = made(app, Path(folder) / "home", DAY, 24)
         return list(outcomes(home, Path(folder), only))
@@ -101,6 +130,16 @@ def _alarms(app: AppName) -> None:
     for line in found["odd"]:
         _tell(line)
     keep(f"alarms-{app}", found)
+
+
+def _performance(app: AppName, seeds: Sequence[int] | None) -> None:
+    from benchmarks.reliability.performance import measured
+
+    found = measured(app, seeds or (11,))
+    _tell(f"{app}: {found['nights']} nights without a fault, {found['warned']} warned; {found['hits']}")
+    for line in found["odd"]:
+        _tell(line)
+    keep(f"performance-{app}", found)
 
 
 def _named(result: Result) -> str:

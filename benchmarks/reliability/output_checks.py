@@ -1,6 +1,6 @@
 """Mutations of features, champions and training rows at the level of their checks: scoring, audit, drift, gate."""
 
-# pyright: basic, reportAttributeAccessIssue=false
+# pyright: basic, reportAttributeAccessIssue=false, reportPrivateUsage=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,9 +40,10 @@ from models.training.calibration import Platt
 from models.training.encoding import Encoder
 from models.training.golden import GOLDEN, golden_text
 from models.training.model_package import LoadedModel, load, save
+from models.training.regression_models import RidgeModel
 
 Said = tuple[Outcome, str, str]
-_LABELS = {"churn": "churned", "fraud": "is_fraud"}
+_LABELS = {"churn": "churned", "fraud": "is_fraud", "demand": "units"}
 _KEYS = {"churn": "customer_id", "fraud": "transaction_id", "demand": "product_id"}
 
 
@@ -63,8 +65,8 @@ def outcomes(home: ScoredHome, scratch: Path, only: str | None = None) -> Iterat
         if home.app in distorted.apps and only in (None, distorted.name):
             said = _in_copy(home, scratch, lambda copy, m=distorted: score_said(copy, m))
             yield judged(distorted.name, distorted.words, said)
-    for training in TRAINING if home.app in _LABELS else ():
-        if only in (None, training.name):
+    for training in TRAINING:
+        if home.app in training.apps and only in (None, training.name):
             said = _in_copy(home, scratch, lambda copy, m=training: training_said(copy, m))
             yield judged(training.name, training.words, said)
 
@@ -79,7 +81,7 @@ def feature_said(home: ScoredHome, mutation: FeatureMutation) -> list[Said]:
     one = Features(original, home.features(days[-1]), key, names, MAIN[home.app])
     try:
         home.replace_features(mutation.change(one), schema)
-        return _of_attempt(home.scored, home)
+        return of_attempt(home.scored, home.day)
     finally:
         home.replace_features(original, schema)
 
@@ -89,7 +91,7 @@ def model_said(home: ScoredHome, mutation: ModelMutation) -> list[Said]:
     version = home.registry.champion(home.app)
     shutil.rmtree(home.folder / "models" / "cache", ignore_errors=True)
     mutation.change(home.folder / "models" / home.app / str(version) / "package")
-    return _of_attempt(home.scored, home)
+    return of_attempt(home.scored, home.day)
 
 
 def score_said(home: ScoredHome, mutation: ScoreMutation) -> list[Said]:
@@ -106,7 +108,7 @@ def score_said(home: ScoredHome, mutation: ScoreMutation) -> list[Said]:
         save(package, model, encoder, loaded.card, {**loaded.extras, GOLDEN: golden})
         new = registry.register(app, package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
     registry.set_champion(app, new, action="promote", why="mutation", who="benchmark", run_id="", metrics={})
-    return _of_attempt(home.scored, home)
+    return of_attempt(home.scored, home.day)
 
 
 def training_said(home: ScoredHome, mutation: TrainingMutation) -> list[Said]:
@@ -134,12 +136,13 @@ def training_said(home: ScoredHome, mutation: TrainingMutation) -> list[Said]:
     if stopped:
         return stopped
     promote_or_keep(task, found, home.registry, home.notifier, run_id="r", who="benchmark")
-    return _of_attempt(home.scored, home)
+    return of_attempt(home.scored, home.day)
 
 
-def _of_attempt(scored: Callable[[Any], AttemptInfo], home: ScoredHome) -> list[Said]:
+def of_attempt(scored: Callable[[date], AttemptInfo], day: date) -> list[Said]:
+    """Return what scoring and audit of a night say, or why nothing could be scored."""
     try:
-        made = scored(home.day)
+        made = scored(day)
     except TesseraError as error:
         return [("block", "scores", str(error))]
     said: list[Said] = [
@@ -151,9 +154,11 @@ def _of_attempt(scored: Callable[[Any], AttemptInfo], home: ScoredHome) -> list[
 def _distorted(loaded: LoadedModel, mutation: ScoreMutation) -> tuple[Any, Encoder]:
     """Return the model with another calibration, or an encoder that gives it other features in the place of its own."""
     encoder, model = loaded.encoder, copy.copy(cast(Any, loaded.model))
-    platt = model._platt
     if mutation.kind == "shuffled":
         return model, replace(encoder, numeric=tuple(reversed(encoder.numeric)))
+    if isinstance(model, RidgeModel):
+        return _distorted_numbers(model, mutation), encoder
+    platt = model._platt
     by = {
         "constant": Platt(0.0, platt.intercept),
         "inverted": Platt(-platt.slope, platt.intercept),
@@ -162,6 +167,17 @@ def _distorted(loaded: LoadedModel, mutation: ScoreMutation) -> tuple[Any, Encod
     }
     model._platt = by[mutation.kind]
     return model, encoder
+
+
+def _distorted_numbers(model: RidgeModel, mutation: ScoreMutation) -> RidgeModel:
+    """Return the model of numbers with another line or other intervals, on its own (logarithmic) scale."""
+    pipeline, intervals = copy.deepcopy(model._pipeline), model._intervals
+    line: Any = pipeline[-1]
+    if mutation.kind == "narrow":
+        return RidgeModel(pipeline, replace(intervals, lower=intervals.lower / 4, upper=intervals.upper / 4))
+    line.coef_ = line.coef_ * {"constant": 0.0, "inverted": -1.0}.get(mutation.kind, 1.0)
+    line.intercept_ = line.intercept_ + {"halved": -0.7, "shifted": 0.7}.get(mutation.kind, 0.0)
+    return RidgeModel(pipeline, intervals)
 
 
 def _in_copy(home: ScoredHome, scratch: Path, work: Callable[[ScoredHome], list[Said]]) -> list[Said]:

@@ -170,7 +170,7 @@ MODELS: tuple[ModelMutation, ...] = (
     ModelMutation("model-of-other-features", _of_other_features, ("changed", "sha256", "cannot be used", "manifest")),
 )
 
-Distortion = Literal["constant", "inverted", "shuffled", "halved", "shifted"]
+Distortion = Literal["constant", "inverted", "shuffled", "halved", "shifted", "narrow"]
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class ScoreMutation:
     name: str
     kind: Distortion
     words: Columns
-    apps: tuple[ScoredApp, ...] = ("churn", "fraud")
+    apps: tuple[ScoredApp, ...] = ("churn", "fraud", "demand")
 
 
 SCORES: tuple[ScoreMutation, ...] = (
@@ -189,6 +189,7 @@ SCORES: tuple[ScoreMutation, ...] = (
     ScoreMutation("scores-shuffled", "shuffled", ("score", "order", "psi", "estimate")),
     ScoreMutation("scores-halved", "halved", ("score", "psi")),
     ScoreMutation("scores-shifted", "shifted", ("score", "psi")),
+    ScoreMutation("intervals-a-quarter-as-wide", "narrow", ("lower", "upper"), ("demand",)),
 )
 
 
@@ -201,12 +202,14 @@ class TrainingMutation:
         change: of columns label (0 or 1) and of the main feature.
         words: of the gate's checks that name the cause.
         honest: whether the gate recomputes the changed feature without it.
+        apps: where it means something.
     """
 
     name: str
     change: Callable[[pl.DataFrame, str, str], pl.DataFrame]
     words: Columns
     honest: bool = False
+    apps: tuple[ScoredApp, ...] = ("churn", "fraud")
 
 
 def leaked(area: float) -> Callable[[pl.DataFrame, str, str], pl.DataFrame]:
@@ -234,11 +237,28 @@ def _few_labels(rows: pl.DataFrame, label: str, feature: str) -> pl.DataFrame:  
     return rows.with_columns(pl.lit(0, rows.schema[label]).alias(label))
 
 
+def _numbers_leaked(rows: pl.DataFrame, label: str, feature: str) -> pl.DataFrame:
+    noise = pl.Series(np.random.default_rng(8).normal(1, 0.05, size=rows.height))
+    return rows.with_columns((pl.col(label).cast(pl.Float64) * noise).alias(feature))
+
+
+def _times(factor: float) -> Callable[[pl.DataFrame, str, str], pl.DataFrame]:
+    return lambda rows, label, _: rows.with_columns((pl.col(label) * factor).cast(rows.schema[label]).alias(label))
+
+
+_NUMBERS: tuple[ScoredApp, ...] = ("demand",)
 TRAINING: tuple[TrainingMutation, ...] = (
-    TrainingMutation("label-leak-0.93", leaked(0.93), ("leak", "jump", "feature", "drift")),
-    TrainingMutation("label-leak-0.85", leaked(0.85), ("leak", "jump", "feature", "drift")),
+    TrainingMutation("label-leak-0.93", leaked(0.93), ("leak", "jump", "feature")),
+    TrainingMutation("label-leak-0.85", leaked(0.85), ("leak", "jump", "feature")),
     TrainingMutation("label-leak-0.75", leaked(0.75), ("recomputed",), honest=True),
-    TrainingMutation("labels-shuffled", _shuffled_labels, ("quality", "floor", "control", "baseline")),
-    TrainingMutation("labels-flipped", _flipped_labels, ("champion", "order", "correlation", "quality")),
-    TrainingMutation("labels-all-zero", _few_labels, ("class", "labels", "positive", "rows", "churn")),
-)
+    TrainingMutation("labels-shuffled", _shuffled_labels, ("quality", "floor", "control", "baseline", "labels"),
+                     apps=("churn", "fraud", "demand")),
+    TrainingMutation("labels-flipped", _flipped_labels, ("labels", "turned round")),
+    TrainingMutation("labels-all-zero", _few_labels, ("class", "labels", "positive", "rows", "churn"),
+                     apps=("churn", "fraud", "demand")),
+    TrainingMutation("label-leak-in-a-baseline", _numbers_leaked, ("leak", "rank correlation", "feature"),
+                     apps=_NUMBERS),
+    TrainingMutation("labels-in-dozens", _times(12), ("label",), apps=_NUMBERS),
+    TrainingMutation("labels-in-tenths", _times(0.1), ("label",), apps=_NUMBERS),
+    TrainingMutation("labels-turned-round", _times(-1), ("label", "turned round"), apps=_NUMBERS),
+)  # fmt: skip

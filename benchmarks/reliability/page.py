@@ -16,6 +16,8 @@ RELIABILITY = PAGE.parent / "reliability.md"
 _PICTURE = PAGE.parent / "pictures" / "reliability-curve.png"
 _LIBRARIES = ("polars", "numpy", "xgboost", "scikit-learn")
 _SAYS_CHARACTERS = 150
+#: Name of the night without a mutation.
+_QUIET = "no fault"
 _TITLE = """# Reliability
 
 Harmful changes of a night that are seen, and faultless nights that are called odd. Written by
@@ -30,8 +32,12 @@ def write() -> None:
     for app in APPS:
         if body := _mutations(app):
             replace_section(f"mutations-{app}", body, libraries=_LIBRARIES, page=RELIABILITY)
+    if body := _nights():
+        replace_section("whole-nights", body, libraries=_LIBRARIES, page=RELIABILITY)
     if body := _alarms():
         replace_section("false-alarms", body, libraries=_LIBRARIES, page=RELIABILITY)
+    if body := _performance():
+        replace_section("known-outcomes", body, libraries=_LIBRARIES, page=RELIABILITY)
     if body := _curve():
         replace_section("curve", body, libraries=_LIBRARIES, page=RELIABILITY)
 
@@ -48,8 +54,7 @@ def _mutations(app: AppName) -> str:
         "",
         f"{len(results)} harmful changes, each on the first night of a home with 100 days: {said}. A change counts as "
         "seen if it is blocked or warned of and the sentence names its cause. Commands: "
-        + "; ".join(f"`{found['command']}` ({found['measured']})" for found in kinds.values() if found)
-        + ".",
+        + _commands(found for found in kinds.values() if found),
         "",
         *_table(("change", "outcome", "check", "sentence"), map(_row, results)),
     ]
@@ -65,6 +70,53 @@ def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     says = one["says"] if len(one["says"]) <= _SAYS_CHARACTERS else one["says"][: _SAYS_CHARACTERS - 1] + "…"
     outcome = _OUTCOMES[one["outcome"]] + ("" if one["names_the_cause"] else " (another cause is named)")
     return f"`{one['mutation']}`", outcome, one["check"], says
+
+
+def _nights() -> str:
+    known = {app: one for app in APPS if (one := kept(f"mutations-of-nights-{app}"))}
+    if not known:
+        return ""
+    rows = [(app, *_row(one)) for app, found in known.items() for one in found["found"] if one["mutation"] != _QUIET]
+    quiet = [
+        app for app, found in known.items() for one in found["found"] if one["mutation"] == _QUIET and not one["says"]
+    ]
+    lines = [
+        "## Whole nights",
+        "",
+        "Mutations of tables, evenly spaced over the lists above, as whole nights on the stores of a home with "
+        "published nights: delivery, ingestion, contract, watch, features, scores, audit. Nothing is said of the same "
+        f"night without a change: {', '.join(quiet) or 'in no home'}. Commands: " + _commands(known.values()),
+        "",
+        *_table(("application", "change", "outcome", "check", "sentence"), rows),
+    ]
+    return "\n".join(lines)
+
+
+def _performance() -> str:
+    known = {app: one for app in APPS if (one := kept(f"performance-{app}"))}
+    if not known:
+        return ""
+    found = {app: one["found"] for app, one in known.items()}
+    alarms = [(app, str(one["nights"]), str(one["warned"]), _percent(one["at_most"])) for app, one in found.items()]
+    hits = [(app, name, f"{n} of {of}") for app, one in found.items() for name, (n, of) in one["hits"].items()]
+    odd = [f"- {app}: {line}" for app, one in found.items() for line in one["odd"]]
+    lines = [
+        "## Quality once outcomes are known",
+        "",
+        "The check `performance` over nights of faultless simulated shops, seeds beyond those that limits were fixed "
+        "on, and over the same nights with published rows made worse. Nights follow each other and share outcomes, so "
+        "the bound, as if they were independent, is too low. Commands: " + _commands(known.values()),
+        "",
+        *_table(("application", "faultless nights", "warned", "at most"), alarms),
+        *(["", "Warned of without a fault:", "", *odd] if odd else []),
+        "",
+        *_table(("application", "published instead", "nights warned of"), hits),
+    ]
+    return "\n".join(lines)
+
+
+def _commands(found: Iterable[Mapping[str, Any]]) -> str:
+    return "; ".join(f"`{one['command']}` ({one['measured']})" for one in found) + "."
 
 
 def _alarms() -> str:

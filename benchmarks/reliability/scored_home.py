@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -189,13 +189,17 @@ def made(
     customers: int = 3000,
     scenario: Scenario = NO_CHANGE,
     first_night: int = 1,
+    tables: Sequence[str] = (),
 ) -> ScoredHome:
-    """Make a home: ingested days, a champion, `nights` published nights before `day`, and the features of `day`."""
+    """Make a home: ingested days, a champion, `nights` published nights before `day`, and the features of `day`.
+
+    `tables`: that are ingested; empty: those that the application's features need.
+    """
     home = ScoredHome(app, folder, day)
     first = day - timedelta(days=HISTORY_DAYS[app])
     source = SimulatedSource(Shop(customers, seed, first, DefectShares(), scenario), first)
     ingestion = home.settings.ingestion.model_copy(update={"history_days": HISTORY_DAYS[app]})
-    for table in _TABLES[app]:
+    for table in tables or _TABLES[app]:
         ingest(table, source, home.lake, day, ingestion, "benchmark")
     days = [day - timedelta(days=back) for back in range(nights, first_night - 1, -1)]
     home.train(days[0] - timedelta(days=1))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
 
+from assets.stages.attempt_info import AttemptInfo
 from assets.stages.ingestion.run import ingest
 from assets.stages.watch.checks import watched
+from benchmarks.reliability import scored_home, support_home
+from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.home import CUSTOMERS, TABLES, as_delivered
 from benchmarks.reliability.mutation import AppName, Delivered, Mutation, Outcome, Result, judged
-from benchmarks.reliability.scored_home import ScoredHome
+from benchmarks.reliability.output_checks import of_attempt
 from models.contracts import CONTRACTS, ORIGINAL
 from models.ingestion import IngestionConfig
 from models.simulation.defects import DefectShares
@@ -23,6 +28,24 @@ from resources.lake.delta import DeltaLake
 from resources.source.simulated import SimulatedSource
 
 Said = tuple[Outcome, str, str]
+#: Nights that are published before the one that is changed.
+_PUBLISHED = 24
+
+
+class Scoring(Protocol):
+    """The home of an application as the second half of a night needs it."""
+
+    def compute(self, day: date, /) -> object:
+        """Compute the features of a day."""
+        ...
+
+    def scored(self, day: date) -> AttemptInfo:
+        """Score and audit a day."""
+        ...
+
+    def copied(self, folder: Path) -> Scoring:
+        """Return a copy of the home in another folder."""
+        ...
 
 
 class MutatedShop(Shop):
@@ -51,7 +74,7 @@ def ingested(app: AppName, folder: Path, day: date, days: int, seed: int = 7) ->
 
 
 def night_said(
-    app: AppName, folder: Path, day: date, days: int, mutation: Mutation | None, then: ScoredHome | None = None
+    app: AppName, folder: Path, day: date, days: int, mutation: Mutation | None, then: Scoring | None = None
 ) -> list[Said]:
     """Return what a night says, as far as it goes.
 
@@ -80,7 +103,7 @@ def night_said(
                 said.append((severity, f"{table}: {check.check_name}", str(check.description)))
     if then is not None and not any(one[0] == "block" for one in said):
         then.compute(day)
-        said += _scored(then, day)
+        said += of_attempt(then.scored, day)
     return said
 
 
@@ -89,10 +112,46 @@ def outcome(app: AppName, folder: Path, day: date, days: int, mutation: Mutation
     return judged(mutation.name, mutation.words, night_said(app, folder, day, days, mutation))
 
 
-def _scored(home: ScoredHome, day: date) -> list[Said]:
-    made = home.scored(day)
-    said: list[Said] = [(one.severity, f"audit: {one.name}", one.says) for one in made.audit.checks if not one.passed]
-    return [*said, ("warn", "drift", made.drifted)] if made.drifted else said
+def complete_home(app: AppName, folder: Path, day: date) -> Scoring:
+    """Make a home whose days up to the one before `day` are ingested, watched, scored and published."""
+    last = day - timedelta(days=1)
+    if app == "support":
+        home: Scoring = support_home.made(folder, last, _PUBLISHED, tables=TABLES[app])
+    else:
+        home = scored_home.made(app, folder, last, _PUBLISHED, tables=TABLES[app])
+    lake = DeltaLake(str(folder / "lake"))
+    for table in TABLES[app]:
+        watched(lake, CONTRACTS[table], last, WatchConfig())
+    return home
+
+
+def history_days(app: AppName) -> int:
+    """Return the days that a complete home holds."""
+    return 1 + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
+
+
+def whole_nights(app: AppName, day: date, scratch: Path, chosen: Sequence[Mutation]) -> Iterator[Result]:
+    """Yield the outcome of the night without a fault and of each mutation, all steps from delivery to audit.
+
+    The first result is named `no fault`: it names its cause if nothing is said.
+    """
+    home = complete_home(app, scratch / "home", day)
+    for mutation in (None, *chosen):
+        with tempfile.TemporaryDirectory(dir=scratch) as place:
+            copy = home.copied(Path(place) / "home")
+            said = night_said(app, Path(place) / "home", day, history_days(app), mutation, copy)
+        if mutation is None:
+            yield Result("no fault", *(said[0] if said else ("silent", "", "")), names_the_cause=not said)
+        else:
+            yield judged(mutation.name, mutation.words, said)
+
+
+def evenly(app: AppName, count: int | None) -> Sequence[Mutation]:
+    """Return `count` mutations of an application, evenly spaced over its list; None: all of them."""
+    every = MUTATIONS[app]
+    if count is None or count >= len(every):
+        return every
+    return [every[place * len(every) // count] for place in range(count)]
 
 
 def _shop(app: AppName, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:

@@ -53,6 +53,13 @@ class PerformanceConfig(BaseModel):
         ge=0,
         description="Quality by which the upper end of the realized one may lie below the one that the gate accepted.",
     )
+    max_coverage_drop: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of outcomes inside of their prediction interval by which a day may lie below the one that "
+        "the gate accepted, beyond chance. Only where there are intervals.",
+    )
     min_labelled_share: float = Field(
         default=0.8,
         ge=0,

@@ -111,7 +111,7 @@ def realized(
 
 
 def realized_share(
-    metric: str, words: str, count: float, n: int, promised: tuple[float, float] | None, *, max_drop: float
+    metric: str, words: str, count: float, n: int, promised: tuple[float, float] | Promise | None, *, max_drop: float
 ) -> Realized | None:
     """Return a share of `n` cases with their outcome; None where they are too few to mean anything.
 
@@ -120,12 +120,14 @@ def realized_share(
         words: the same in words.
         count: of the cases.
         n: cases.
-        promised: share on the hold-out, and the cases there.
+        promised: share on the hold-out, and the cases there or its standard error.
         max_drop: difference to it that does not matter.
     """
     if n < _FEWEST_CASES:
         return None
-    promise = Promise(promised[0], _error(*promised)) if promised and promised[1] else None
+    promise = promised if isinstance(promised, Promise) else None
+    if isinstance(promised, tuple) and promised[1]:
+        promise = Promise(promised[0], _error(*promised))
     return Realized(metric, words, count / n, _error(count / n, n), n, promise, max_drop)
 
 

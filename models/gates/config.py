@@ -56,6 +56,26 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         description="Standard errors by which the metric of a model trained on shuffled labels may exceed chance.",
     )
+    max_label_factor: float = Field(
+        default=3.0,
+        gt=1,
+        description="Factor by which the odds of the positive class, or the mean label, may differ from those that the "
+        "champion's evaluation recorded.",
+    )
+    max_relation_change: float = Field(
+        default=0.5,
+        gt=0,
+        le=2,
+        description="Difference that a feature's relation to the label (-1 to 1: 2 AUC - 1, or the rank correlation) "
+        "may have to the one that the champion's evaluation recorded; weak features move by 0.3 in a growing home.",
+    )
+    max_relation_gain: float = Field(
+        default=0.1,
+        gt=0,
+        le=1,
+        description="Strength by which a feature's relation may exceed the strongest one that the champion's "
+        "evaluation recorded; more is taken for a leak of the label.",
+    )
 
 
 class BinaryGateConfig(GateConfig, frozen=True):

@@ -7,6 +7,7 @@ from datetime import date
 import pyarrow as pa
 
 from models.features.leakage import Recomputed
+from models.gates.label_record import LABEL_RECORD, LabelRecord
 from models.training.candidates import ShuffledControl
 from models.training.dataset import Split
 from models.training.model import FittedModel, Vector
@@ -34,6 +35,7 @@ class Champion:
         score: gives the probability of each row of a table of features.
         says: what is compared, in words; empty for the champion as it is.
         is_renewed: the candidate has its settings, trained on newer rows.
+        recorded: labels and relations of features to them as its evaluation found them; None: it kept none.
     """
 
     version: str
@@ -42,6 +44,7 @@ class Champion:
     score: Callable[[pa.Table], Vector]
     says: str = ""
     is_renewed: bool = False
+    recorded: LabelRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -78,4 +81,11 @@ class GateEvidence:
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:
     """Return the champion, from its package."""
-    return Champion(version, loaded.card.label_end, loaded.card.train_cutoffs, loaded.score)
+    card = loaded.card
+    return Champion(version, card.label_end, card.train_cutoffs, loaded.score, recorded=recorded_labels(loaded))
+
+
+def recorded_labels(loaded: LoadedModel) -> LabelRecord | None:
+    """Return the record of labels that a package holds; None of packages that were made before there was one."""
+    text = loaded.extras.get(LABEL_RECORD)
+    return LabelRecord.model_validate_json(text) if text else None

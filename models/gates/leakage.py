@@ -64,13 +64,17 @@ def feature_identities(
 
 def feature_correlations(names: tuple[str, ...], rows: Matrix, labels: Labels) -> dict[str, float]:
     """Return each column's absolute rank correlation (Spearman) with the labels, missing values lowest."""
-    ranks = _ranks(labels.astype(np.float64))
     found: dict[str, float] = {}
     for index, name in enumerate(names):
         column = rows[:, index].astype(np.float64)
-        own = _ranks(np.where(np.isnan(column), -np.inf, column))
-        found[name] = abs(float(np.corrcoef(own, ranks)[0, 1])) if own.std() and ranks.std() else 0.0
+        found[name] = abs(rank_correlation(np.where(np.isnan(column), -np.inf, column), labels.astype(np.float64)))
     return found
+
+
+def rank_correlation(values: Vector, others: Vector) -> float:
+    """Return the rank correlation (Spearman); 0 if one side is constant."""
+    own, ranks = _ranks(values), _ranks(others)
+    return float(np.corrcoef(own, ranks)[0, 1]) if own.std() and ranks.std() else 0.0
 
 
 def _ranks(values: Vector) -> Vector:

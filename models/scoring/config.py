@@ -44,16 +44,20 @@ class UnusualConfig(BaseModel):
         description="Scores of the same entities in another order than last night: block, warn or note.",
     )
     scores: Severity = Field(
-        default="warn", description="Mean, quantiles and repetition of the scores: block, warn or note."
+        default="warn",
+        description="Mean, quantiles and repetition of the scores, mean and spread of other numbers: block, warn or "
+        "note.",
     )
     decisions: Severity = Field(
-        default="warn", description="Share of each decision, label or other text of few values: block, warn or note."
+        default="warn",
+        description="Share of each decision, label or other text of few values, and repetition of free texts: block, "
+        "warn or note.",
     )
     segments: Severity = Field(
         default="warn", description="Share and mean score of each segment, e.g. a country: block, warn or note."
     )
     missing: Severity = Field(
-        default="warn", description="Share of missing and of fallback values: block, warn or note."
+        default="warn", description="Share of missing, empty and fallback values: block, warn or note."
     )
     history_nights: int = Field(default=60, ge=28, description="Published nights that limits are estimated from.")
     min_nights: int = Field(default=21, ge=14, description="Published nights below which only the floors decide.")

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.scoring.audit_checks import Check, Observer
+from models.scoring.other_numbers import other_numbers
 from models.scoring.output import OutputColumn, OutputContract
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -42,6 +43,7 @@ class NightNumbers(Observer):
         self._score = contract.column(contract.score)
         self._texts = [column for column in contract.payload if column.is_category]
         self._nullable = [column for column in contract.payload if column.nullable]
+        self._others = [other_numbers(one) for one in contract.payload if one.name != contract.score]
         self._values: dict[str, Counter[str]] = {column.name: Counter() for column in self._texts}
         self._nulls = dict.fromkeys((column.name for column in self._nullable), 0)
         self.rows = 0
@@ -55,16 +57,24 @@ class NightNumbers(Observer):
             self._values[column.name].update(_counted(batch.column(column.name), column))
         for column in self._nullable:
             self._nulls[column.name] += batch.column(column.name).null_count
+        for other in self._others:
+            other.observe(batch)
 
     def checks(self) -> Iterator[Check]:
         """None: numbers are compared where those of other nights are known."""
         yield from ()
 
     def numbers(self) -> dict[str, float]:
-        """Return numbers by name: `rows`, `score_*`, `share_<column>_<value>` and `missing_<column>`, shares of all."""
+        """Return numbers by name.
+
+        `rows`, `score_*`, `share_<column>_<value>` and `missing_<column>` as shares of all rows, and those of
+        `models.scoring.other_numbers`.
+        """
         found: dict[str, float] = {"rows": float(self.rows), **_of_scores(self.bins)}
         for name, counted in self._values.items():
             found |= {f"share_{name}_{value}": n / self.rows for value, n in counted.most_common(MAX_VALUES)}
+        for other in self._others:
+            found |= other.numbers()
         return found | {f"missing_{name}": count / max(self.rows, 1) for name, count in self._nulls.items()}
 
 

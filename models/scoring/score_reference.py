@@ -22,6 +22,8 @@ from models.training.model import FittedModel, Groups, Labels, Matrix, Vector
 
 #: File of the model package.
 SCORES = "scores.json"
+#: Share of labels inside of their prediction interval, as a quality.
+COVERAGE = "coverage"
 _BINS, _RESAMPLES = 20, 100
 #: Rows whose contributions are averaged: about 2.7 ms each for 300 trees of depth 6.
 _EXPLAINED_ROWS = 200
@@ -72,7 +74,13 @@ class ScoreReference(BaseModel):
 
 
 def score_reference(
-    labels: Labels, predictions: Vector, groups: Groups, metric: Metric, *, max_ece: float | None
+    labels: Labels,
+    predictions: Vector,
+    groups: Groups,
+    metric: Metric,
+    *,
+    max_ece: float | None,
+    interval: tuple[Vector, Vector] | None = None,
 ) -> ScoreReference:
     """Summarize the evaluated model's predictions of the hold-out.
 
@@ -82,10 +90,13 @@ def score_reference(
         groups: number of each row's entity.
         metric: by which the gate compares.
         max_ece: largest calibration error of a binary task that counts as calibrated; None: another task.
+        interval: both ends of the prediction interval of each row; None: the model gives none.
     """
     scores = predictions if predictions.ndim == 1 else predictions.max(axis=1)
     distribution = numeric_reference(pa.chunked_array([pa.array(scores.astype(np.float64))]), _BINS)
     qualities = [_accepted(metric.name, metric, labels, predictions, groups)]
+    if interval is not None:
+        qualities.append(_coverage(labels, *interval))
     why = "probabilities of two classes alone promise a quality"
     if max_ece is not None:
         bins = float_histogram(scores)
@@ -130,6 +141,11 @@ def _binary(own: AcceptedQuality, labels: Labels, scores: Vector, groups: Groups
     from models.evaluation.binary_metrics import AUC
 
     return [own] if own.metric == AUC.name else [own, _accepted(AUC.name, AUC, labels, scores, groups)]
+
+
+def _coverage(labels: Labels, lower: Vector, upper: Vector) -> AcceptedQuality:
+    share = float(((labels >= lower) & (labels <= upper)).mean())
+    return AcceptedQuality(metric=COVERAGE, value=share, error=float(np.sqrt(share * (1 - share) / labels.size)))
 
 
 def _promised(one: AcceptedQuality, bins: np.ndarray) -> AcceptedQuality:

@@ -14,6 +14,7 @@ from models.scoring.audit_checks import Check
 from models.scoring.config import Concern, UnusualConfig
 from models.scoring.drift import NumericReference
 from models.scoring.night_numbers import PastNight, bin_values
+from models.scoring.other_numbers import EMPTY, MEAN, REPEATED, SPREAD
 from models.scoring.psi import Shift, shift
 from models.scoring.segments import SEGMENT_MEAN, SEGMENT_SHARE
 from models.watch.config import WatchConfig
@@ -25,7 +26,9 @@ from models.watch.profile import DayProfile, Name, Value
 _RECENT = 5
 #: Nights of a model from which on it is compared with itself alone.
 _MIN_PAST = 3
-_SHARES = ("share_", "missing_", SEGMENT_SHARE)
+_SHARES = ("share_", "missing_", EMPTY, SEGMENT_SHARE)
+#: Numbers of numeric columns other than the score.
+_OTHERS = (MEAN, SPREAD)
 _MEASURES: Mapping[str, Measure] = {
     kind: Measure(kind, "values", Effect(), "{column}") for kind in ("count", "share", "amount")
 }
@@ -142,7 +145,7 @@ def _profile(night: PastNight, shares: set[str]) -> DayProfile:
 def _kind(name: str) -> Kind:
     if name in {"rows", "score_distinct"}:
         return "count"
-    is_amount = name.startswith(("score_", SEGMENT_MEAN)) and name != "score_most_frequent"
+    is_amount = name.startswith(("score_", SEGMENT_MEAN, *_OTHERS)) and name != "score_most_frequent"
     return "amount" if is_amount else "share"
 
 
@@ -153,11 +156,16 @@ def _floor(name: str, before: float, tonight: Tonight, last: PastNight, config: 
         return config.rows_floor * before + math.sqrt(max(before, 1.0))
     if name == "score_distinct":
         return 0.1 * before + math.sqrt(max(before, 1.0))
-    if name.startswith(("score_", SEGMENT_MEAN)) and name != "score_most_frequent":
-        spread = max(last.numbers.get("score_spread", 0.0), 1e-12)
+    if name.startswith(("score_", SEGMENT_MEAN, *_OTHERS)) and name != "score_most_frequent":
+        spread = max(last.numbers.get(_spread_of(name), 0.0), 1e-12)
         return config.score_floor * spread + spread / math.sqrt(rows * _part(name, tonight))
     likely = (before * rows + 1) / (rows + 2)
     return config.share_floor + math.sqrt(likely * (1 - likely) / rows)
+
+
+def _spread_of(name: str) -> str:
+    """Return the name of the standard deviation behind a number."""
+    return next((SPREAD + name.removeprefix(one) for one in _OTHERS if name.startswith(one)), "score_spread")
 
 
 def _part(name: str, tonight: Tonight) -> float:
@@ -172,13 +180,13 @@ def _concern(name: str) -> Concern | None:
         return "population"
     if name == "top_kept_share":
         return "turnover"
-    if name.startswith("score_"):
+    if name.startswith(("score_", *_OTHERS)):
         return "scores"
     if name.startswith((SEGMENT_SHARE, SEGMENT_MEAN)):
         return "segments"
-    if name.startswith("share_"):
+    if name.startswith(("share_", REPEATED)):
         return "decisions"
-    return "missing" if name.startswith("missing_") else None
+    return "missing" if name.startswith(("missing_", EMPTY)) else None
 
 
 def _expected(past: Sequence[PastNight]) -> set[str]:

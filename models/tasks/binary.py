@@ -14,7 +14,7 @@ from models.evaluation.metric import Metric
 from models.evaluation.metrics import log_loss, measure
 from models.gates import binary_checks as binary
 from models.gates import checks as shared
-from models.gates import leakage_checks, sufficiency
+from models.gates import label_checks, leakage_checks, sufficiency
 from models.tasks.task import Task
 from models.training.calibration import fit_platt
 from models.training.model import Labels, Vector
@@ -54,6 +54,7 @@ class BinaryClassification(Task):
             shared.baseline,
             shared.champion,
             leakage_checks.jump,
+            label_checks.labels_as_before,
             binary.precision_at_k,
             shared.slices,
             binary.calibration,

@@ -12,7 +12,7 @@ from models.evaluation.metric import Metric
 from models.evaluation.ranking_curves import ranking_png
 from models.evaluation.ranking_metrics import NDCG_AT_10, Ndcg
 from models.gates import checks as shared
-from models.gates import leakage_checks, sufficiency
+from models.gates import label_checks, leakage_checks, sufficiency
 from models.gates import ranking_checks as ranking
 from models.tasks.task import Task
 from models.training.model import Labels, Vector
@@ -53,6 +53,7 @@ class Ranking(Task):
             shared.baseline,
             shared.champion,
             leakage_checks.jump,
+            label_checks.labels_as_before,
             shared.slices,
             shared.latency,
             shared.size,

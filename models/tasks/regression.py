@@ -17,7 +17,7 @@ from models.evaluation.regression_metrics import (
     measure_numbers,
 )
 from models.gates import checks as shared
-from models.gates import leakage_checks, sufficiency
+from models.gates import label_checks, leakage_checks, sufficiency
 from models.gates import regression_checks as regression
 from models.gates.context import CANDIDATE
 from models.tasks.task import Task
@@ -58,6 +58,7 @@ class Regression(Task):
             shared.baseline,
             shared.champion,
             leakage_checks.jump,
+            label_checks.labels_as_before,
             shared.slices,
             regression.coverage,
             shared.latency,

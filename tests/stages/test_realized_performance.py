@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -17,6 +18,7 @@ from assets.demand.assets import cutoff_plan
 from assets.stages.cutoff_quality import PerformanceRun, quality_table
 from assets.stages.realized_performance import LABELS_ARRIVED, PERFORMANCE
 from assets.support.performance import TABLE, Quality, realized_day
+from benchmarks.reliability.performance import ChangedSink
 from models.settings import Settings
 from resources.conformance.score_sets import audit_and_publish, digest, package_of, publication, reader
 from resources.engine.local import LocalEngine
@@ -45,6 +47,7 @@ class OneVersion:
         manifest = {"sha256": self.package, "card": {"as_of": self.as_of.isoformat()}}
         (self.folder / "manifest.json").write_text(json.dumps(manifest))
         qualities = [{"metric": "d2_absolute_error", "value": self.promised, "error": 0.02}]
+        qualities.append({"metric": "coverage", "value": 0.8, "error": 0.02})
         scores = {"edges": [0.0], "shares": [1.0, 0.0]}
         reference = {"rows": 300, "scores": scores, "qualities": qualities}
         (self.folder / "scores.json").write_text(json.dumps(reference))
@@ -88,18 +91,18 @@ def run(shop: SmallShop, folder: Path, promised: float = 0.6, **version: Any) ->
 def test_predictions_are_measured_by_what_was_ordered_since(shop: SmallShop, tmp_path: Path) -> None:
     made = run(shop, tmp_path)
     found = made.measure(DAY)
-    (one,) = found.measured
+    one, coverage = found.measured
     rows = pa.Table.from_batches(shop.sink.published_rows(shop.sink.published("demand", SCORED)))  # pyright: ignore[reportArgumentType]
     sold = shop.purchases_after("product_id", SCORED, horizon_days=SETTINGS.horizon_days, as_of=DAY)
     units = np.array([sum(one.units for one in sold.get(product, [])) for product in rows["product_id"].to_pylist()])
     wrong = np.abs(units - rows["prediction"].to_numpy()).sum()
     assert one.value == pytest.approx(1 - wrong / np.abs(units - np.median(units)).sum())
     inside = (units >= rows["lower"].to_numpy()) & (units <= rows["upper"].to_numpy())
-    assert found.numbers["coverage"] == pytest.approx(inside.mean())
+    assert (coverage.metric, coverage.value) == ("coverage", pytest.approx(inside.mean()))
     assert (found.day, found.model_version, one.rows, one.is_kept) == (SCORED, "3", rows.num_rows, True)
     performance, arrived = found.checks()
     assert (performance.passed, arrived.passed, found.arrived.share) == (True, True, 1.0)
-    (stored,) = shop.lake.scan(quality_table("demand")).to_table().to_pylist()
+    stored, _ = shop.lake.scan(quality_table("demand")).to_table().to_pylist()
     assert (stored["scored_on"], stored["value"], stored["kept"]) == (SCORED, one.value, True)
     version = shop.lake.version(quality_table("demand"))
     assert made.measure(DAY).measured[0] == one
@@ -111,6 +114,14 @@ def test_a_promise_that_outcomes_break_is_a_warning_with_numbers(shop: SmallShop
     assert (performance.check_name, performance.passed, performance.severity.value) == (PERFORMANCE, False, "WARN")
     assert "the gate accepted 0.970" in str(performance.description)
     assert str(SCORED) in str(performance.description)
+
+
+def test_intervals_that_hold_too_few_outcomes_are_a_warning(shop: SmallShop, tmp_path: Path) -> None:
+    sure = ChangedSink(shop.sink, lambda rows: rows.with_columns(lower=pl.col("prediction") + 1, upper=1e9))
+    performance, _ = replace(run(shop, tmp_path), sink=sure).measure(DAY).checks()
+    assert not performance.passed
+    assert "coverage of the intervals 0.0" in str(performance.description)
+    assert "the gate accepted 0.800" in str(performance.description)
 
 
 def test_a_version_that_the_registry_does_not_have_promised_nothing(shop: SmallShop, tmp_path: Path) -> None:

@@ -421,9 +421,9 @@ def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) 
     ("piece", "stopped"),
     [
         ("model", {"absolute_floor", "baseline", "champion", "jump", "slices", "calibration", "latency"}),
-        ("split", LIMITS_OF_NOTHING - {"size", "loads", "precision_at_k"}),
+        ("split", LIMITS_OF_NOTHING - {"size", "loads", "precision_at_k", "labels_as_before"}),
         ("baselines", {"baseline", "jump"}),
-        ("champion", {"champion", "jump", "slices", "holdout_unseen"}),
+        ("champion", {"champion", "jump", "labels_as_before", "slices", "holdout_unseen"}),
         ("control", {"leakage"}),
         ("size_bytes", {"size"}),
         ("loads", {"loads"}),

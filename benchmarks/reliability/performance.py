@@ -1,0 +1,182 @@
+"""The check `performance` over nights whose outcomes have come: false alarms of faultless nights, hits of worse ones.
+
+Published rows are changed as they are read, so that nights are scored once and measured many times.
+"""
+
+# pyright: basic
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from assets.demand import assets as demand
+from assets.fraud import performance as fraud
+from assets.stages.cutoff_quality import PerformanceRun
+from assets.stages.realized_performance import PERFORMANCE
+from assets.support import performance as support
+from benchmarks.reliability import scored_home, support_home
+from benchmarks.reliability.alarms import upper_bound
+from benchmarks.reliability.mutation import AppName
+from models.features.fraud_definitions import LABEL_DELAY_DAYS
+from models.publishing import Publication
+
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Worse:
+    """A change of published rows that makes them worse."""
+
+    name: str
+    change: Change
+
+
+def _moved(*columns: str, share: float = 1.0) -> Change:
+    """Return a change that puts these columns, together, onto other rows, in a share of the rows."""
+
+    def change(rows: pl.DataFrame) -> pl.DataFrame:
+        if rows.is_empty():
+            return rows
+        chosen = pl.int_range(pl.len()) % 100 < 100 * share
+        moved = [pl.when(chosen).then(pl.col(f"{name}_moved")).otherwise(pl.col(name)).alias(name) for name in columns]
+        # One order for all columns, so that intervals hold their predictions.
+        order = rows.with_row_index("_place").select(pl.col("_place").shuffle(seed=7))["_place"]
+        others = rows.select(columns)[order].rename({name: f"{name}_moved" for name in columns})
+        return pl.concat([rows, others], how="horizontal").with_columns(moved).select(rows.columns)
+
+    return change
+
+
+def _scaled(factor: float, *columns: str) -> Change:
+    return lambda rows: rows.with_columns(pl.col(columns) * factor)
+
+
+def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
+    """Intervals of a third of their width around the prediction."""
+    centre = pl.col("prediction")
+    ends = {name: centre + (pl.col(name) - centre) / 3 for name in ("lower", "upper")}
+    return rows.with_columns(**ends)
+
+
+_NUMBERS = ("prediction", "lower", "upper")
+WORSE: dict[AppName, tuple[Worse, ...]] = {
+    "churn": (
+        Worse("scores of other customers", _moved("score")),
+        Worse("half of the scores of other customers", _moved("score", share=0.5)),
+        Worse("scores turned round", lambda rows: rows.with_columns(score=1 - pl.col("score"))),
+    ),
+    "fraud": (
+        Worse("scores of other payments", _moved("score")),
+        Worse("half of the scores of other payments", _moved("score", share=0.5)),
+        Worse("scores turned round", lambda rows: rows.with_columns(score=1 - pl.col("score"))),
+    ),
+    "demand": (
+        Worse("predictions of other products", _moved(*_NUMBERS)),
+        Worse("predictions doubled", _scaled(2.0, *_NUMBERS)),
+        Worse("predictions of dozens", _scaled(1 / 12, *_NUMBERS)),
+        Worse("intervals of a third of their width", _narrow),
+    ),
+    "support": (
+        Worse("intents of other tickets", _moved("intent")),
+        Worse("a third of the intents of other tickets", _moved("intent", share=0.33)),
+        Worse("all out of scope", lambda rows: rows.with_columns(intent=pl.lit("oos"))),
+    ),
+}
+#: Nights that are published, and their number of days before the last ingested day; of churn 90 days pass first.
+_NIGHTS: dict[AppName, int] = {"churn": 30, "fraud": 50, "demand": 50, "support": 50}
+_WAIT: dict[AppName, int] = {"churn": 90, "fraud": LABEL_DELAY_DAYS, "demand": 7, "support": 7}
+_LAST = date(2025, 9, 30)
+
+
+class ChangedSink:
+    """A sink whose published rows are read with a change."""
+
+    def __init__(self, sink: Any, change: Change) -> None:
+        self._sink, self._change = sink, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sink, name)
+
+    def published_rows(self, publication: Publication) -> Iterator[pa.RecordBatch]:
+        """Return the rows of a publication with the change."""
+        table = pa.Table.from_batches(self._sink.published_rows(publication))
+        changed = self._change(pl.DataFrame(table)).to_arrow().cast(table.schema)
+        return iter(changed.to_batches())
+
+
+def measured(app: AppName, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return counts of nights, and of those that were warned of: without a fault and for each change."""
+    nights, warned, odd = 0, 0, list[str]()
+    hits: dict[str, list[int]] = {one.name: [0, 0] for one in WORSE[app]}
+    for seed in seeds:
+        with tempfile.TemporaryDirectory() as folder:
+            home, days = _home(app, Path(folder) / "home", seed)
+            for says in _checked(app, home, days, lambda rows: rows):
+                nights += 1
+                warned += bool(says)
+                odd += [f"seed {seed}, {says}"] if says else []
+            for one in WORSE[app]:
+                found = [bool(says) for says in _checked(app, home, days, one.change)]
+                hits[one.name][0] += sum(found)
+                hits[one.name][1] += len(found)
+    bound = upper_bound(warned, nights)
+    return {
+        "app": app,
+        "seeds": [*seeds],
+        "nights": nights,
+        "warned": warned,
+        "at_most": bound,
+        "odd": odd,
+        "hits": hits,
+    }
+
+
+def _home(app: AppName, folder: Path, seed: int) -> tuple[Any, list[date]]:
+    nights, wait = _NIGHTS[app], _WAIT[app]
+    back = nights + wait - 1
+    if app == "support":
+        home: Any = support_home.made(folder, _LAST, back, seed=seed, first_night=wait, history_days=90 + back)
+    else:
+        home = scored_home.made(app, folder, _LAST, back, seed=seed, first_night=wait)
+    return home, [_LAST - timedelta(days=n) for n in range(back, wait - 1, -1)]
+
+
+def _checked(app: AppName, home: Any, days: Sequence[date], change: Change) -> Iterator[str]:
+    """Yield for each night with measured outcomes the sentence of a failed check; "" if it passed."""
+    sink: Any = ChangedSink(home.sink, change)
+    for day in days:
+        found = next(one for one in _checks(app, home, sink, day) if one.check_name == PERFORMANCE)
+        if found.metadata:
+            yield "" if found.passed else str(found.description)
+
+
+def _checks(app: AppName, home: Any, sink: Any, day: date) -> Sequence[Any]:
+    as_of = day + timedelta(days=_WAIT[app])
+    if app == "support":
+        own = support_home.SETTINGS.support
+        return support.realized_day(
+            home.lake, home.registry, own, support.measure(home.lake, sink, own, as_of)
+        ).checks()
+    settings = home.settings
+    if app == "fraud":
+        stores = (home.lake, home.engine, home.registry, sink, _NoAlerts())
+        return fraud.measure(*stores, settings.fraud, as_of).checks()  # pyright: ignore[reportArgumentType]
+    own = settings.churn if app == "churn" else settings.demand
+    plan = scored_home.churn_training.cutoff_plan(own) if app == "churn" else demand.cutoff_plan(settings)
+    return PerformanceRun(home.lake, home.engine, home.registry, sink, plan, own, own.gate).measure(as_of).checks()
+
+
+class _NoAlerts:
+    """A store without alerts: the check goes by scores."""
+
+    def find(self, *_: object) -> Sequence[Any]:
+        """Return nothing."""
+        return ()
