@@ -1,11 +1,13 @@
 """Settings of the applications, as a profile of `stack.yaml` gives them: typed, frozen, unknown keys refused."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.errors import choose_from
 from models.evaluation.config import PerformanceConfig, SkewConfig
+from models.experiments.config import ExperimentsConfig
 from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
@@ -258,6 +260,15 @@ class Settings(BaseModel):
     demand: DemandSettings = DemandSettings()
     support: SupportSettings = SupportSettings()
     storage: StorageSettings = StorageSettings()
+    experiments: ExperimentsConfig = ExperimentsConfig()
+
+    @model_validator(mode="after")
+    def _experiments_are_of_applications(self) -> Self:
+        for name, experiment in self.experiments.trials.items():
+            if experiment.app not in APP_NAMES:
+                named = choose_from(experiment.app, APP_NAMES)
+                raise ValueError(f"the experiment {name!r} is of {experiment.app!r}, which is not {named}")
+        return self
 
 
 #: Names of all applications: each has a field of `Settings`.

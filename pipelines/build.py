@@ -8,7 +8,7 @@ import dagster as dg
 from assets.apps import APPS
 from assets.shop import assets as shop
 from assets.stages.dependants import Dependants
-from pipelines import automation, maintenance
+from pipelines import automation, experiments, maintenance
 from pipelines.executor import in_process
 from pipelines.status_page import ProfileStatus
 from resources.stack.loader import Stack
@@ -28,4 +28,4 @@ def build_definitions(stack: Stack) -> dg.Definitions:
         executor=in_process,
     )
     apps = [import_module(f"pipelines.{app.name}").definitions(stack) for app in APPS if app.name in stack.apps]
-    return dg.Definitions.merge(shared, *apps, maintenance.definitions(stack))
+    return dg.Definitions.merge(shared, *apps, experiments.definitions(stack), maintenance.definitions(stack))

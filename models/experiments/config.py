@@ -1,12 +1,12 @@
 """Settings of experiments; imports nothing heavy, so that a profile can be read anywhere."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from math import fsum, isclose
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -18,9 +18,18 @@ OutcomeKind = Literal["click", "cart", "purchase", "return"]
 #: Of the outcomes of a unit in its window: 1 if there is one, their number, the sum of their values in EUR.
 Measure = Literal["any", "count", "value"]
 Direction = Literal["higher", "lower"]
+#: Experiment and variant of lists that are shown outside of any.
+NO_EXPERIMENT = "none"
+
+
+def _is_free(name: str) -> str:
+    if name == NO_EXPERIMENT:
+        raise ValueError(f"{NO_EXPERIMENT!r} names lists outside of any experiment")
+    return name
+
+
 #: Names of experiments and variants: parts of keys, files and partitions.
-NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
-ExperimentName = Annotated[str, Field(pattern=NAME_PATTERN)]
+ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$"), AfterValidator(_is_free)]
 
 
 class Variant(BaseModel):
@@ -158,6 +167,29 @@ class ExperimentSettings(BaseModel):
     def matures_on(self) -> date:
         """Return the day at whose end the windows of all units are over."""
         return self.last_day + timedelta(days=self.window_days)
+
+
+class ExperimentsConfig(BaseModel):
+    """Experiments, labels of impressions, and limits on how much more popular the shown products may become."""
+
+    model_config = _FROZEN
+
+    label_days: int = Field(
+        default=7, ge=1, le=180, description="Days after which an impression is labelled by what came of it."
+    )
+    bias_days: int = Field(
+        default=28, ge=1, le=180, description="Days of impressions that are compared with as many before them."
+    )
+    max_bias_rise: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="Rise of the Gini coefficient, of the share of the most shown hundredth or of the share never shown"
+        " that does not matter; the check `popularity_bias` warns of more.",
+    )
+    trials: Mapping[ExperimentName, ExperimentSettings] = Field(
+        default={}, description="Experiments by name: `{ranker_trial: {app: churn, part: ranker, ...}}`."
+    )
 
 
 def _twice(names: Iterable[str]) -> str:

@@ -69,6 +69,7 @@ def evaluate(
     settings: ExperimentSettings,
     exposures: pl.DataFrame,
     outcomes: pl.DataFrame,
+    named: pl.DataFrame,
     lines: pl.DataFrame,
     until: date,
 ) -> Evaluation:
@@ -77,13 +78,14 @@ def evaluate(
     Args:
         name: of the experiment.
         settings: of the experiment.
-        exposures: rows of the contract `exposures` that were delivered by then, at least its own.
-        outcomes: rows of the contract `outcomes` that were delivered by then.
+        exposures: rows of the contract `exposures` that were delivered by then; those of others are left out.
+        outcomes: rows of the contract `outcomes` that were delivered by then; those of other units are left out.
+        named: `exposure_id` and `shown_at` of every exposure, of whatever list, that the outcomes name.
         lines: order lines from before the experiment, for CUPED; may be empty.
         until: the day.
     """
     shown = exposed(exposures, name, settings)
-    usable, early, unknown = _of_units(outcomes, exposures, shown, settings)
+    usable, early, unknown = _of_units(outcomes, named, shown, settings)
     measured = _measured(shown, usable, lines, settings)
     ratio = sample_ratio(shown.counts(), settings.shares, settings.sample_ratio_level)
     effects = _effects(shown, measured, settings, until)
@@ -100,11 +102,11 @@ def evaluate(
 
 
 def _of_units(
-    outcomes: pl.DataFrame, exposures: pl.DataFrame, shown: Exposed, settings: ExperimentSettings
+    outcomes: pl.DataFrame, named: pl.DataFrame, shown: Exposed, settings: ExperimentSettings
 ) -> tuple[pl.DataFrame, int, int]:
     """Return the outcomes of the experiment's units, without those that cannot follow from what they name."""
     of_units = outcomes.filter(pl.col(f"{settings.unit}_id").is_in(shown.units["unit"].implode()))
-    return linked(of_units, exposures)
+    return linked(of_units, named)
 
 
 def _measured(

@@ -52,6 +52,10 @@ class LogFaults:
         """Return the counts that are not 0."""
         return {name: count for name, count in vars(self).items() if count}
 
+    def serious(self) -> dict[str, int]:
+        """Return those that a correct log never has: all but rows that came twice or outside of the days."""
+        return {name: count for name, count in self.found().items() if name not in ("duplicates", "outside_days")}
+
     def __str__(self) -> str:
         return ", ".join(f"{count:,} {_WORDS[name]}" for name, count in self.found().items()) or "none"
 

@@ -158,6 +158,19 @@ def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
 
 
 @_command
+@click.argument("name", required=False)
+@click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: the newest one.")
+@click.option("--evaluate", is_flag=True, help="Evaluate first, by exposures and outcomes that are ingested.")
+@_VERBOSE
+@_JSON
+def experiments(name: str | None, date: str | None, evaluate: bool, verbose: bool, as_json: bool) -> None:
+    """List experiments with units, effect and verdict as of the newest day or DATE; NAME shows one in detail."""
+    from pipelines.cli import experiments as command
+
+    command.experiments(name, date, evaluate=evaluate, as_json=as_json, verbose=verbose)
+
+
+@_command
 @_APP
 @_JSON
 def models(app: str, as_json: bool) -> None:

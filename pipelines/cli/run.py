@@ -117,7 +117,7 @@ def _known_job(name: str, stack: Stack) -> None:
     defs = build_definitions(stack)
     jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     checks = {f"{app.name}_checks" for app in APPS}
-    names = sorted(found for found, job in jobs.items() if job.partitions_def or found in checks)
+    names = sorted(found for found, job in jobs.items() if _is_daily(job) or found in checks)
     if name in jobs and name not in names:
         raise TesseraError(
             f"The job {name!r} works on no day, but on what a sensor finds.",
@@ -129,6 +129,10 @@ def _known_job(name: str, stack: Stack) -> None:
     app = jobs[name].tags.get(run_tags.APP, "")
     if app in {one.name for one in APPS}:
         check_delivered(app_named(app), stack)
+
+
+def _is_daily(job: dg.JobDefinition) -> bool:
+    return isinstance(job.partitions_def, dg.TimeWindowPartitionsDefinition)
 
 
 def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
@@ -149,9 +153,18 @@ def _reingesting(job: str, tables: Sequence[str]) -> dict[str, Any]:
 
 
 def execute(
-    job: str, day: date, instance: dg.DagsterInstance, *, verbose: bool, ops: Mapping[str, Any] | None = None
+    job: str,
+    day: date,
+    instance: dg.DagsterInstance,
+    *,
+    verbose: bool,
+    ops: Mapping[str, Any] | None = None,
+    partition: str | None = None,
 ) -> Outcome:
-    """One run of `job` for `day` in this process, recorded in the instance like a run of the UI."""
+    """One run of `job` for `day` in this process, recorded in the instance like a run of the UI.
+
+    `partition` is that of a job whose partitions are no days; `ops` then gives its steps the day.
+    """
     from pipelines.definitions import build_definitions
 
     definition = build_definitions(active_stack()).resolve_job_def(job)
@@ -159,7 +172,7 @@ def execute(
     steps = [node.name for node in definition.nodes_in_topological_order]
     level = "DEBUG" if verbose else "CRITICAL"
     # A job of checks alone has no partitions: each of its steps gets the day.
-    partition = day.isoformat() if definition.partitions_def else None
+    partition = partition or (day.isoformat() if definition.partitions_def else None)
     ops = ops if partition else {step: {"config": {"day": day.isoformat()}} for step in steps}
     started = time.monotonic()
     quiet = nullcontext() if verbose else without_lines_of_dagster()

@@ -1,0 +1,1 @@
+"""Experiments and impressions of any application: what was shown, what came of it, what follows."""

@@ -1,0 +1,153 @@
+"""Impressions with their labels, once these are mature, and the popularity bias of what is shown."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pyarrow as pa
+
+from assets.stages import metadata_keys as keys
+from assets.stages.experiments.log import rows_of
+from assets.stages.experiments.report import POPULARITY_BIAS
+from assets.stages.feature_days import missing_days
+from models.contracts import EXPOSURES, ORDERS, OUTCOMES, PRODUCTS
+from models.experiments.config import ExperimentsConfig
+from models.experiments.impressions import labelled
+from models.experiments.popularity import PopularityBias, popularity_bias
+from resources.lake.port import Lake
+
+#: Lake table of labelled impressions, by the day on which they were shown.
+TABLE, SHOWN_ON = "impressions", "shown_on"
+#: Exposures that are delivered late are labelled with their day if they come within so many days.
+_LATE_DAYS = 7
+_DAYS_AT_ONCE = 28
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Outcome of labelling.
+
+    Attributes:
+        shown_on: newest day whose labels are mature.
+        days: that were labelled now.
+        impressions: of `shown_on`.
+        clicked: of these.
+        bias: of the last days; None without impressions.
+    """
+
+    shown_on: date
+    days: int
+    impressions: int
+    clicked: int
+    bias: PopularityBias | None
+
+    def metadata(self) -> dict[str, Any]:
+        """Return numbers that plot over the days."""
+        rate = {keys.CLICK_RATE: self.clicked / self.impressions} if self.impressions else {}
+        shown = {keys.SHOWN_ON: self.shown_on.isoformat(), keys.DAYS: self.days, keys.IMPRESSIONS: self.impressions}
+        return shown | rate | (_numbers(self.bias) if self.bias else {})
+
+    def check(self, config: ExperimentsConfig) -> dg.AssetCheckResult:
+        """Warn where the products that are shown became fewer or more popular than before."""
+        risen = self.bias.risen(config.max_bias_rise) if self.bias else []
+        return dg.AssetCheckResult(
+            check_name=POPULARITY_BIAS,
+            passed=not risen,
+            severity=dg.AssetCheckSeverity.WARN,
+            description="; ".join(risen) or _quiet(self.bias, config),
+            metadata={keys.LIMIT: config.max_bias_rise, **(_numbers(self.bias) if self.bias else {})},
+        )
+
+
+def label_impressions(lake: Lake, config: ExperimentsConfig, as_of: date) -> Labelled:
+    """Label the impressions whose window is over at the end of `as_of`, and earlier ones that have no labels.
+
+    A labelled day gets the same labels again: outcomes are read as they were delivered until its window was over.
+    """
+    newest = as_of - timedelta(days=config.label_days)
+    shown = [day for day in lake.days(EXPOSURES.table) if day <= newest]
+    lost = {*missing_days(lake, TABLE, shown), *lake.repair(TABLE)}
+    days: list[date] = sorted(lost | {newest} if newest in shown else lost)
+    for run in _consecutive(days):
+        rows = pa.concat_tables([_of_day(lake, config, day) for day in run])
+        lake.replace(TABLE, rows, by=SHOWN_ON, first=run[0], last=run[-1])
+    clicks = _clicks(lake, newest) if newest in shown else []
+    return Labelled(newest, len(days), len(clicks), sum(clicks), _bias(lake, config, as_of))
+
+
+def _consecutive(days: Sequence[date]) -> Iterator[list[date]]:
+    """Yield runs of days that follow each other, at most four weeks each: one commit of the lake writes one."""
+    run: list[date] = []
+    for day in days:
+        if run and (day - run[-1] > timedelta(days=1) or len(run) == _DAYS_AT_ONCE):
+            yield run
+            run = []
+        run.append(day)
+    if run:
+        yield run
+
+
+def _clicks(lake: Lake, day: date) -> list[bool]:
+    return lake.scan(TABLE, first=day, last=day).to_table(columns=["clicked"])["clicked"].to_pylist()
+
+
+def _of_day(lake: Lake, config: ExperimentsConfig, day: date) -> pa.Table:
+    mature = day + timedelta(days=config.label_days)
+    exposures = rows_of(lake, EXPOSURES.table, day, day + timedelta(days=min(_LATE_DAYS, config.label_days)))
+    outcomes = rows_of(lake, OUTCOMES.table, day, mature)
+    rows = labelled(exposures, outcomes, day, config.label_days).to_arrow()
+    rows = rows.append_column(pa.field(SHOWN_ON, pa.date32()), pa.array([day] * rows.num_rows, pa.date32()))
+    return rows.cast(_plain(rows.schema))
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Return the schema with the string type of the lake's other tables: polars writes large strings."""
+    kinds = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in schema]
+    return pa.schema([pa.field(field.name, kind) for field, kind in zip(schema, kinds, strict=True)])
+
+
+def _bias(lake: Lake, config: ExperimentsConfig, as_of: date) -> PopularityBias | None:
+    """Return the bias of the last `bias_days`, beside as many days before them where those were all logged."""
+    span = timedelta(days=config.bias_days)
+    shown, before = _shown(lake, as_of - span, as_of), _shown(lake, as_of - 2 * span, as_of - span)
+    if not shown:
+        return None
+    bought = _counts(rows_of(lake, ORDERS.table, as_of - span + timedelta(days=1), as_of, columns=["product_id"]))
+    catalogue = _catalogue(lake, as_of)
+    first = min(lake.days(EXPOSURES.table))
+    earlier = popularity_bias(before, bought, catalogue) if before and first <= as_of - 2 * span else None
+    return popularity_bias(shown, bought, catalogue, earlier)
+
+
+def _shown(lake: Lake, after: date, last: date) -> Mapping[str, int]:
+    return _counts(rows_of(lake, EXPOSURES.table, after + timedelta(days=1), last, columns=["product_id"]))
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    return dict(rows["product_id"].value_counts().iter_rows())
+
+
+def _catalogue(lake: Lake, as_of: date) -> int:
+    """Return the number of products that existed; 0 where the lake has no catalogue."""
+    if not lake.exists(PRODUCTS.table):
+        return 0
+    return lake.scan(PRODUCTS.table, last=as_of).count_rows()
+
+
+def _numbers(bias: PopularityBias) -> dict[str, Any]:
+    lift = {} if bias.lift is None else {keys.POPULARITY_LIFT: bias.lift}
+    return {keys.SHOWN_COVERAGE: bias.coverage, keys.GINI: bias.gini, keys.TOP_SHARE: bias.top_share, **lift}
+
+
+def _quiet(bias: PopularityBias | None, config: ExperimentsConfig) -> str:
+    if bias is None:
+        return f"no impressions in the last {config.bias_days} days"
+    says = f"{bias.products:,} products shown, Gini coefficient {bias.gini:.3f}"
+    return says if bias.before else f"{says}; not compared: no impressions of the {config.bias_days} days before"

@@ -1,0 +1,110 @@
+"""Exposures, outcomes and order lines as they were known at the end of a day, from the lake."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.stages.ingestion.completeness_log import complete_days
+from models.contracts import EXPOSURES, ORDERS, OUTCOMES
+from models.errors import TesseraError
+from models.experiments.config import ExperimentSettings
+from models.experiments.observations import SHOWN_AT
+from resources.lake.port import Lake
+
+_LINE_COLUMNS = ("customer_id", "ordered_at", "quantity", "unit_price")
+#: Column of exposures that the log of one experiment needs, beside those of its unit.
+_UNIT_COLUMNS = ("exposure_id", "experiment", "variant", SHOWN_AT)
+
+
+@dataclass(frozen=True)
+class ExperimentLog:
+    """Rows that an experiment is evaluated by.
+
+    Attributes:
+        exposures: of the experiment.
+        outcomes: since its first day.
+        named: `exposure_id` and `shown_at` of the exposures that the outcomes name, of whatever list.
+        lines: order lines of the days before it; none if the lake has no orders.
+    """
+
+    exposures: pl.DataFrame
+    outcomes: pl.DataFrame
+    named: pl.DataFrame
+    lines: pl.DataFrame
+
+
+def last_day(lake: Lake) -> date:
+    """Return the newest day of which exposures and outcomes are completely ingested.
+
+    Raises:
+        TesseraError: there is none.
+    """
+    days = [set(complete_days(lake, contract.table)) for contract in (EXPOSURES, OUTCOMES)]
+    both = days[0] & days[1]
+    if both:
+        return max(both)
+    raise TesseraError(
+        "The lake holds no day of exposures and outcomes.",
+        expected="a source that delivers `exposures` and `outcomes`, and a night that ingested them",
+        todo="Run `tessera run experiments_nightly`.",
+    )
+
+
+def experiment_log(lake: Lake, name: str, settings: ExperimentSettings, until: date) -> ExperimentLog:
+    """Return the rows that an experiment is evaluated by, delivered until a day.
+
+    Exposures are matched with outcomes by id, so that memory holds those of one experiment and not the whole log.
+    """
+    unit = f"{settings.unit}_id"
+    exposures = rows_of(
+        lake,
+        EXPOSURES.table,
+        settings.first_day,
+        until,
+        columns=[*_UNIT_COLUMNS, unit],
+        where=pc.field("experiment") == name,
+    )
+    columns = ["kind", "exposure_id", unit, "value", "happened_at"]
+    outcomes = rows_of(lake, OUTCOMES.table, settings.first_day, until, columns=columns)
+    ids = outcomes["exposure_id"].drop_nulls().unique().to_arrow()
+    named = rows_of(
+        lake,
+        EXPOSURES.table,
+        None,
+        until,
+        columns=["exposure_id", SHOWN_AT],
+        where=pc.field("exposure_id").isin(ids.cast(pa.string())),
+    )
+    return ExperimentLog(exposures, outcomes, named, _lines_before(lake, settings))
+
+
+def rows_of(
+    lake: Lake,
+    table: str,
+    first: date | None,
+    last: date,
+    *,
+    columns: Sequence[str] | None = None,
+    where: pc.Expression | None = None,
+) -> pl.DataFrame:
+    """Return rows of a contracted table that were delivered on these days; none where the lake has no such table."""
+    if not lake.exists(table):
+        schema = {contract.table: contract for contract in (EXPOSURES, OUTCOMES, ORDERS)}[table].lake_schema()
+        found = schema.empty_table().select(columns or schema.names)
+    else:
+        dataset = lake.scan(table, first=first, last=last)
+        found = dataset.to_table(columns=list(columns) if columns else None, filter=where)
+    return pl.DataFrame(found)
+
+
+def _lines_before(lake: Lake, settings: ExperimentSettings) -> pl.DataFrame:
+    first = settings.first_day - timedelta(days=max(settings.covariate_days, 1))
+    return rows_of(lake, ORDERS.table, first, settings.first_day - timedelta(days=1), columns=_LINE_COLUMNS)

@@ -1,0 +1,186 @@
+"""`tessera experiments`: state, effects and verdict of the profile's experiments."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from rich.text import Text
+
+from assets.stages.experiments.results import StoredResult, stored
+from models.errors import TesseraError, choose_from
+from models.experiments.config import ExperimentSettings
+from pipelines.cli.arguments import known_day
+from pipelines.cli.console import listing, literal, out
+from pipelines.cli.hints import runnable
+from pipelines.cli.tables import print_json
+from resources.lake.port import Lake
+from resources.stack.loader import Stack, active_stack
+from resources.stack.ports import Ports
+
+_COLOURS = {"ship": "green", "stop": "red", "go on": "yellow"}
+
+
+def experiments(name: str | None, day_text: str | None, *, evaluate: bool, as_json: bool, verbose: bool) -> None:
+    """List the experiments of the profile, or show one in detail; evaluate them first if asked to.
+
+    Raises:
+        TesseraError: there is no such experiment, or no day of exposures and outcomes to evaluate it by.
+        SystemExit: a report failed, e.g. by a broken guardrail: 1.
+    """
+    stack = active_stack()
+    trials = stack.settings.experiments.trials
+    chosen = _chosen(trials, name)
+    day = known_day(day_text, stack) if day_text else None
+    failed = evaluate and not _evaluate(stack, list(chosen), day, verbose=verbose)
+    lake = Ports(stack).lake
+    found = {one: _described(lake, one, settings, day) for one, settings in chosen.items()}
+    if as_json:
+        print_json(found[name] if name else found)
+    elif name:
+        _show_one(found[name])
+    else:
+        _show(found)
+    if failed:
+        raise SystemExit(1)
+
+
+def _chosen(trials: Mapping[str, ExperimentSettings], name: str | None) -> Mapping[str, ExperimentSettings]:
+    if name is None:
+        return trials
+    if name not in trials:
+        raise TesseraError(
+            f"There is no experiment {name!r}.",
+            expected=choose_from(name, trials),
+            todo="Correct the name, or describe it below `settings.experiments.trials` in stack.yaml.",
+        )
+    return {name: trials[name]}
+
+
+def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: bool) -> bool:
+    """Run the report of each experiment, as the sensor does under the daemon; True if none failed."""
+    from assets.stages.experiments.log import last_day
+    from assets.stages.experiments.report import experiments_partitions
+    from pipelines.cli import run as running
+    from pipelines.experiments import REPORT, report_config
+    from pipelines.home import dagster_instance
+    from resources.home import only_one
+
+    until = day or last_day(Ports(stack).lake)
+    done = True
+    with only_one(stack, "run", "`tessera experiments --evaluate`"), dagster_instance(stack) as instance:
+        running.end_lost(instance, stack)
+        instance.add_dynamic_partitions(str(experiments_partitions.name), names)
+        for name in names:
+            outcome = running.execute(
+                REPORT.name, until, instance, verbose=verbose, ops=report_config(until)["ops"], partition=name
+            )
+            done = done and outcome.success
+            if not outcome.success:
+                out.print(literal(outcome.complaint, "red"))
+    return done
+
+
+def _described(lake: Lake, name: str, settings: ExperimentSettings, day: date | None) -> dict[str, Any]:
+    """Return an experiment with its newest result, or that of a day, as JSON shows it."""
+    result = stored(lake, name, day)
+    about = {
+        "app": settings.app,
+        "part": settings.part,
+        "first_day": settings.first_day,
+        "last_day": settings.last_day,
+        "shares": settings.shares,
+        "primary": settings.primary.name,
+        "guardrails": [one.name for one in settings.guardrails],
+        "shuffled_share": settings.shuffled_share,
+    }
+    return {"experiment": name, "state": _state(settings, result), **about, "result": _of_result(result)}
+
+
+def _state(settings: ExperimentSettings, result: StoredResult | None) -> str:
+    if result is None:
+        return "not evaluated"
+    if result.until < settings.first_day:
+        return "not begun"
+    if result.until <= settings.last_day:
+        return "running"
+    return "maturing" if result.until < settings.matures_on else "over"
+
+
+def _of_result(result: StoredResult | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    kept = ("variant", "metric", "role", "units", "control_units", "mean", "control_mean", "effect", "low", "high")
+    names = (*kept, "p_value", "variance_left", "limit", "state")
+    return {
+        "until": result.until,
+        "verdict": result.decision,
+        "ships": result.shipped or None,
+        "reasons": list(result.reasons),
+        "units": dict(result.exposed),
+        "sample_ratio_p": result.sample_ratio_p,
+        "faults_of_the_log": dict(result.faults),
+        "effects": [{name: row[name] for name in names} for row in result.effects],
+    }
+
+
+def _show(found: Mapping[str, Mapping[str, Any]]) -> None:
+    if not found:
+        out.print("The profile has no experiments; docs/experiments.md says how to begin one.")
+        return
+    rows = [_row(one) for one in found.values()]
+    out.print(listing(("experiment", "app", "state", "until", "units", "effect on", "effect", "verdict"), rows))
+    if any(one["result"] is None for one in found.values()):
+        out.print(runnable("Not evaluated yet: `tessera experiments --evaluate`."))
+
+
+def _row(one: Mapping[str, Any]) -> list[str | Text]:
+    result = one["result"]
+    if result is None:
+        return [one["experiment"], one["app"], one["state"], "", "", one["primary"], "", ""]
+    units = " / ".join(f"{count:,}" for count in result["units"].values())
+    first = next(iter(result["effects"]))
+    return [
+        *(one["experiment"], one["app"], one["state"], result["until"].isoformat(), units, one["primary"]),
+        _effect(first),
+        _verdict(result),
+    ]
+
+
+def _effect(row: Mapping[str, Any]) -> str:
+    if row["low"] is None:
+        return f"{row['variant']}: too few units"
+    return f"{row['variant']}: {row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g})"
+
+
+def _verdict(result: Mapping[str, Any]) -> Text:
+    text = f"{result['verdict']} {result['ships'] or ''}".strip()
+    return literal(text, _COLOURS[result["verdict"]])
+
+
+def _show_one(one: Mapping[str, Any]) -> None:
+    days = f"{one['first_day']} to {one['last_day']}"
+    out.print(f"{one['experiment']}: {one['part']} of {one['app']}, {days}, {one['state']}")
+    result = one["result"]
+    if result is None:
+        out.print(runnable(f"Not evaluated yet: `tessera experiments {one['experiment']} --evaluate`."))
+        return
+    units = ", ".join(f"{name} {count:,} ({one['shares'][name]:.0%})" for name, count in result["units"].items())
+    out.print(f"until {result['until']}: {units}; sample ratio p {result['sample_ratio_p']:.2g} over all looks")
+    columns = ("metric", "role", "variant", "units", "mean", "control", "effect over all looks", "p", "state")
+    out.print(listing(columns, [_detail(row) for row in result["effects"]]))
+    if result["faults_of_the_log"]:
+        out.print(literal(f"not counted: {', '.join(f'{n:,} {k}' for k, n in result['faults_of_the_log'].items())}"))
+    out.print(Text.assemble("Verdict: ", _verdict(result)))
+    for reason in result["reasons"]:
+        out.print(literal(f"  {reason}"))
+
+
+def _detail(row: Mapping[str, Any]) -> list[str]:
+    few = row["low"] is None
+    return [
+        *(row["metric"], row["role"], row["variant"], f"{row['units']:,} / {row['control_units']:,}"),
+        *(f"{row['mean']:.4g}", f"{row['control_mean']:.4g}"),
+        "too few units" if few else f"{row['effect']:+.4g} ({row['low']:+.4g} to {row['high']:+.4g})",
+        "" if few else f"{row['p_value']:.2g}",
+        row["state"],
+    ]
