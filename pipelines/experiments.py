@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
-from typing import Any
 
 import dagster as dg
 
 from assets.experiments import assets as experiments
-from assets.stages.experiments.report import experiments_partitions
+from assets.stages.experiments.report import REPORT_JOB, experiments_partitions, report_config
 from models.settings import Settings
 from pipelines import automation
 from resources.lake.port import Lake
@@ -22,13 +21,11 @@ NIGHTLY = automation.job(
     "Ingest exposures and outcomes, label the impressions whose outcomes had their time, measure popularity bias.",
 )
 REPORT = automation.job(
-    "experiment_report",
+    REPORT_JOB,
     "experiments",
     dg.AssetSelection.assets(experiments.report),
     "Evaluate one experiment: effects, sample ratio, guardrails, verdict. `tessera experiments --evaluate` runs it.",
 )
-#: Config of the one step of the report.
-REPORT_STEP = "experiments__report"
 
 
 def due(lake: Lake, settings: Settings) -> Iterator[tuple[str, date]]:
@@ -58,15 +55,11 @@ def experiments_due(lake: LakeResource, settings: SettingsResource) -> dg.Sensor
     if not found:
         return dg.SkipReason("Every experiment has a report of the newest ingested day.")
     requests = [
-        dg.RunRequest(run_key=f"{name} {day}", partition_key=name, run_config=report_config(day)) for name, day in found
+        dg.RunRequest(run_key=f"{name} {day}", partition_key=name, run_config={"ops": report_config(day)})
+        for name, day in found
     ]
     added = experiments_partitions.build_add_request([name for name, _ in found])
     return dg.SensorResult(run_requests=requests, dynamic_partitions_requests=[added])
-
-
-def report_config(day: date) -> dict[str, Any]:
-    """Return the run configuration of a report of a day."""
-    return {"ops": {REPORT_STEP: {"config": {"day": day.isoformat()}}}}
 
 
 def definitions(stack: Stack) -> dg.Definitions:

@@ -59,9 +59,8 @@ def _chosen(trials: Mapping[str, ExperimentSettings], name: str | None) -> Mappi
 def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: bool) -> bool:
     """Run the report of each experiment, as the sensor does under the daemon; True if none failed."""
     from assets.stages.experiments.log import last_day
-    from assets.stages.experiments.report import experiments_partitions
+    from assets.stages.experiments.report import REPORT_JOB, experiments_partitions, report_config
     from pipelines.cli import run as running
-    from pipelines.experiments import REPORT, report_config
     from pipelines.home import dagster_instance
     from resources.home import only_one
 
@@ -72,7 +71,7 @@ def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: 
         instance.add_dynamic_partitions(str(experiments_partitions.name), names)
         for name in names:
             outcome = running.execute(
-                REPORT.name, until, instance, verbose=verbose, ops=report_config(until)["ops"], partition=name
+                REPORT_JOB, until, instance, verbose=verbose, ops=report_config(until), partition=name
             )
             done = done and outcome.success
             if not outcome.success:

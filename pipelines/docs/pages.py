@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -115,7 +115,8 @@ def _models(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
             yield from _models(f"{place}.{name}".strip("."), field.annotation)  # pyright: ignore[reportArgumentType]
         for one in get_args(field.annotation):
             if _is_model(one) and any(inner.description for inner in one.model_fields.values()):
-                yield f"{place}.{name}: [{{...}}]", one
+                named = get_origin(field.annotation) is Mapping
+                yield from _models(f"{place}.{name}.NAME" if named else f"{place}.{name}: [{{...}}]", one)
 
 
 def _inner_models(config: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -332,7 +332,8 @@ def _block(field: FieldInfo, prefix: str = "") -> list[str]:
     for inner in (field.annotation, *get_args(field.annotation)):
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             for name, about in inner.model_fields.items():
-                lines += _block(about, f"{prefix}{name}.") or [f"- {prefix}{name}: {about.description}"]
+                lines += [f"- {prefix}{name}: {about.description}"] if about.description else []
+                lines += _block(about, f"{prefix}{name}.")
     return lines
 
 

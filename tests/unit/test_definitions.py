@@ -41,6 +41,7 @@ SCHEDULES = {
     "fraud_nightly": time(2, 30),
     "support_nightly": time(2, 45),
     "churn_online": time(3),
+    "experiments_nightly": time(3, 15),
     "churn_training": time(4),
     "fraud_training": time(4, 30),
     "storage_weekly": time(5),
@@ -132,6 +133,7 @@ def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
     minute, hour, *_ = str(defs.resolve_schedule_def(name).cron_schedule).split()
     assert (int(hour), int(minute)) == (SCHEDULES[name].hour, SCHEDULES[name].minute)
     delivered = {"orders", "payments", "payment_labels", "tickets", "ticket_labels", "articles"}
+    delivered |= {"exposures", "outcomes"}
     requests = ticked(name, delivered).run_requests
     assert requests is not None
     assert [request.partition_key for request in requests] == ["2026-03-01"]
@@ -139,7 +141,7 @@ def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"storage_weekly"}))
 def test_nothing_is_asked_of_a_source_without_what_the_application_is_made_from(name: str) -> None:
-    missing = {"fraud": "payments", "support": "tickets"}.get(name.split("_")[0], "orders")
+    missing = {"fraud": "payments", "support": "tickets", "experiments": "exposures"}.get(name.split("_")[0], "orders")
     delivered = {"orders", "payments"} - {missing}
     found = ticked(name, delivered)
     assert not found.run_requests

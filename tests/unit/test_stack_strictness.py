@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class LooseConfig(dg.Config):
 
 
 #: Settings that are lists of mappings.
-LISTS = {"limits", "campaigns"}
+LISTS = {"limits", "campaigns", "variants", "guardrails"}
 LOOSE = f"{__name__}.LooseConfig"
 
 
@@ -112,7 +113,7 @@ def places(kind: type[BaseModel], above: tuple[str, ...] = ()) -> list[tuple[str
         inner = [one for one in (field.annotation, *getattr(field.annotation, "__args__", ())) if isinstance(one, type)]
         models = [one for one in inner if issubclass(one, BaseModel) and one.model_config.get("extra") != "allow"]
         for model in models:
-            several = getattr(field.annotation, "__origin__", None) is dict
+            several = getattr(field.annotation, "__origin__", None) in (dict, Mapping)
             found += places(model, (*above, name, "one") if several else (*above, name))
     return found
 

@@ -23,8 +23,15 @@ experiments_partitions = dg.DynamicPartitionsDefinition(name="experiments")
 SAMPLE_RATIO, GUARDRAILS, EXPOSURE_LOG = "sample_ratio", "guardrails", "exposure_log"
 #: The check of impressions.
 POPULARITY_BIAS = "popularity_bias"
-_COLUMNS = ("metric", "role", "variant", "units", "control_units", "mean", "control_mean", "effect", "low", "high")
+_COLUMNS = (
+    *("metric", "role", "variant", "units", "control_units", "mean", "control_mean"),
+    *("effect", "low", "high", "state"),
+)
 _READ = ("exposures", "outcomes", "orders")
+
+
+#: The job of the report, and its one step.
+REPORT_JOB, _STEP = "experiment_report", "experiments__report"
 
 
 class ReportConfig(dg.Config):
@@ -34,6 +41,11 @@ class ReportConfig(dg.Config):
         default="",
         description="Last day that is known (YYYY-MM-DD); empty: the newest day with exposures and outcomes.",
     )
+
+
+def report_config(day: date) -> dict[str, Any]:
+    """Return the config of the steps of a report of a day."""
+    return {_STEP: {"config": {"day": day.isoformat()}}}
 
 
 def experiment_report(key: list[str]) -> dg.AssetsDefinition:
@@ -193,12 +205,12 @@ def _records(found: "Evaluation") -> list[dg.TableRecord]:
     rows: list[dg.TableRecord] = []
     for one in found.effects:
         interval = (one.effect.value, one.effect.low, one.effect.high)
-        value, low, high = (f"{number:+.4g}" if one.has_interval else "" for number in interval)
-        shown: dict[str, Any] = {name: getattr(one, name) for name in _COLUMNS[:5]}
-        means = {"mean": f"{one.mean:.4g}", "control_mean": f"{one.control_mean:.4g}"}
-        rows.append(dg.TableRecord({**shown, **means, "effect": value, "low": low, "high": high, "state": one.state}))
+        numbers = [f"{number:+.4g}" if one.has_interval else "" for number in interval]
+        counted = (one.metric, one.role, one.variant, one.units, one.control_units)
+        cells = (*counted, f"{one.mean:.4g}", f"{one.control_mean:.4g}", *numbers, one.state)
+        rows.append(dg.TableRecord(dict(zip(_COLUMNS, cells, strict=True))))
     return rows
 
 
 def _schema() -> dg.TableSchema:
-    return dg.TableSchema([dg.TableColumn(name, "string") for name in (*_COLUMNS, "state")])
+    return dg.TableSchema([dg.TableColumn(name, "string") for name in _COLUMNS])
