@@ -25,8 +25,8 @@ setup: .venv/.core  ## .venv with what running needs
 test: setup-test  ## the whole suite, on every core
 	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup
 
-quick: setup-test  ## 3 minutes: unit and conformance tests on embedded adapters, without servers and slow tests
-	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real)"
+quick: setup-test  ## 2 minutes: unit and conformance tests on embedded adapters, without servers and slow tests
+	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n $$(nproc) --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real)"
 
 setup-test: .venv/.test  ## .venv with what running and testing need
 

@@ -42,6 +42,7 @@ def opened_at(stub: ModelStub, **policy: Any) -> GuardedEmbedder:
     return OpenAIEmbedderConfig(url=url, api_key="k", model="small", dimension=DIMENSION, calls=calls).open()
 
 
+@pytest.mark.slow
 class TestOpenAIEmbedder(EmbedderConformance):
     config = OpenAIEmbedderConfig
 

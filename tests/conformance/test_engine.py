@@ -49,6 +49,7 @@ class TestLocal:
         assert not health.ok
         assert "temp_directory" in health.todo
 
+    @pytest.mark.slow
     def test_too_much_for_the_memory_names_the_setting(self, tmp_path: Path) -> None:
         engine = LocalEngineConfig(memory_limit_mb=200, temp_directory=str(tmp_path)).open()
         pairs = {"numbers": pa.table({"n": range(10_000)})}

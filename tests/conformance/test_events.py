@@ -150,6 +150,7 @@ class TestErasure:
 class TestProcesses:
     """Publishers and consumers of their own, forked from one that uses the same queue."""
 
+    @pytest.mark.slow
     def test_a_killed_consumer_loses_nothing(self, opened: Open, start: Start, out: Path) -> None:
         events = opened(lease_seconds=0.01)
         events.publish([event(n, f"card-{n % 3}") for n in range(9)])
@@ -174,6 +175,7 @@ class TestProcesses:
         _, ended = start([{"do": "inherit_nothing", "path": place[1]["path"]}])
         assert ended() == [0]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
     def test_many_processes_may_make_the_same_file(self, start: Start, tmp_path: Path) -> None:
         """Two that switch a new file to WAL at once: SQLite lets neither wait."""
@@ -182,6 +184,7 @@ class TestProcesses:
         assert ended() == [0] * 8
         assert {SqliteEventsConfig(path=str(tmp_path / f"{n}.db")).open().newest_offset() for n in range(60)} == {1}
 
+    @pytest.mark.slow
     def test_publishers_and_consumers_at_once_lose_double_and_reorder_nothing(
         self, opened: Open, start: Start, out: Path
     ) -> None:

@@ -151,6 +151,7 @@ class Remote(LanguageModelConformance):
         assert len(stub.requests) == 2
 
 
+@pytest.mark.slow
 class TestOpenAIModel(Remote):
     config = OpenAIModelConfig
 
@@ -159,6 +160,7 @@ class TestOpenAIModel(Remote):
         return OpenAIModelConfig(url=f"{stub.url}/v1", api_key="k", model="model-1", calls=calls).open()
 
 
+@pytest.mark.slow
 class TestAnthropicModel(Remote):
     config = AnthropicModelConfig
 

@@ -112,6 +112,7 @@ def parsed(sent: dict[str, Any]) -> dict[str, Any]:
     return {"level": LEVELS[sent["type"]], "subject": sent["title"], "body": body, "context": context}
 
 
+@pytest.mark.slow
 class TestAppriseNotifier(NotifierConformance):
     config = AppriseNotifierConfig
 
@@ -123,6 +124,7 @@ class TestAppriseNotifier(NotifierConformance):
     def received(self, receiver: Receiver) -> Callable[[], list[dict[str, Any]]]:
         return lambda: [parsed(sent) for sent in receiver.bodies]
 
+    @pytest.mark.slow
     def test_a_busy_service_gets_a_second_try_and_the_others_none(self, receiver: Receiver) -> None:
         receiver.answers = [200, 503, 200]
         urls = [f"json://127.0.0.1:{receiver.port}/{name}" for name in ("one", "other")]
@@ -130,6 +132,7 @@ class TestAppriseNotifier(NotifierConformance):
         assert len(receiver.requests) == 3
         assert [parsed(sent)["subject"] for sent in receiver.bodies] == ["9 % drift"] * 2
 
+    @pytest.mark.slow
     def test_a_refusing_service_is_named_without_its_secret(self, receiver: Receiver) -> None:
         receiver.answers = [500, 500]
         notifier = AppriseNotifierConfig(urls=[f"json://me:token@127.0.0.1:{receiver.port}/secret-path"]).open()
@@ -226,6 +229,7 @@ class TestWebhook:
         WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})
         assert receiver.bodies[0]["at"].endswith("+00:00")
 
+    @pytest.mark.slow
     def test_a_busy_receiver_gets_a_second_try_and_one_notice(self, receiver: Receiver) -> None:
         receiver.answers = [503]
         WebhookNotifierConfig(url=receiver.url).open().notify("info", "s", "", {})
@@ -233,6 +237,7 @@ class TestWebhook:
         assert len(receiver.bodies) == 1
         assert receiver.requests[0].startswith("POST application/json")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("answers", "tries"), [([500, 502, 200], 2), ([404, 200], 1), ([302, 200], 1), ([308], 1)])
     def test_what_is_not_taken_is_an_error_that_hides_the_path(
         self, receiver: Receiver, answers: list[int], tries: int
@@ -245,11 +250,13 @@ class TestWebhook:
         assert len(receiver.requests) == tries
         assert receiver.bodies == []
 
+    @pytest.mark.slow
     def test_a_silent_receiver_does_not_hold_up_the_run(self, receiver: Receiver) -> None:
         receiver.silent_until = threading.Event()
         with pytest.raises(TesseraError, match="timed out"):
             WebhookNotifierConfig(url=receiver.url, timeout_seconds=0.1).open().notify("info", "s", "", {})
 
+    @pytest.mark.slow
     def test_nobody_listening(self, receiver: Receiver) -> None:
         with pytest.raises(TesseraError, match="refused"):
             WebhookNotifierConfig(url="http://127.0.0.1:9/x").open().notify("info", "s", "", {})

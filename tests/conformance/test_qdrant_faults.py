@@ -40,6 +40,7 @@ def opened(server: QdrantStub, seconds: int) -> Vectors:
     return QdrantConfig(url=server.url, timeout_seconds=seconds).open()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_one_sentence_and_the_version_that_serves_goes_on(fault: str, server: QdrantStub) -> None:
     given, says = FAULTS[fault]

@@ -77,6 +77,7 @@ def pairs(*rows: tuple[str | None, int | None], **columns: list[Any]) -> pa.Tabl
     )
 
 
+@pytest.mark.slow
 def test_views_of_two_entities_each_say_how_they_were_found(store: FeastStore) -> None:
     rows = store.online("all", pairs(("a", 1), ("a", -2), ("b", 1), ("nobody", 3), ("a", None), ("old", 9)))
     assert rows.column_names[2:6] == ["likes", "pieces", "shelf", "spend"]
@@ -122,6 +123,7 @@ def test_present_values_are_those_of_feast_itself(store: FeastStore) -> None:
         assert {name: ours[name] for name in theirs} == theirs
 
 
+@pytest.mark.slow
 def test_training_sees_the_same(store: FeastStore, folder: Path) -> None:
     asked = pairs(("a", 1), ("b", -2), ("old", 3), ("nobody", 9), basket_value=[7.0, 30.0, 1.0, 2.0])
     then = asked.append_column("event_timestamp", pa.array([T] * 4, US_UTC))

@@ -92,6 +92,7 @@ class TestQdrantEdgeReaders:
         assert reader.open("articles").version.number == 1
         assert reader.open("articles").version.number == 2
 
+    @pytest.mark.slow
     def test_an_erasure_after_a_record_was_read_disturbs_no_reader(self, store: Vectors, tmp_path: Path) -> None:
         def erasing(id: str) -> _Interrupted:
             happens = partial(store.forget, "customer", id, day=date(2026, 1, 1), why="asked")
@@ -122,6 +123,7 @@ def qdrant_server() -> Iterator[QdrantStub]:
     assert stub.refused == []
 
 
+@pytest.mark.slow
 class TestQdrantVectorsOverHttp(VectorsConformance):
     """A stub of the server's REST API that checks every request against its published interface."""
 

@@ -90,6 +90,7 @@ def test_a_table_that_the_night_did_not_bring_turns_red(tmp_path: Path) -> None:
         assert state(24 + 5.1) == "PASS"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["00:00", "02:00", "23:59"])
 def test_any_hour_of_the_night_gives_a_policy(tmp_path: Path, at: str) -> None:
     stack = stack_with(tmp_path, calendar={"first_day": "2025-01-01", "nightly_at": at})

@@ -51,6 +51,7 @@ def test_every_application_has_a_record_and_settings() -> None:
     assert tuple(app.name for app in APPS) == APP_NAMES
 
 
+@pytest.mark.slow
 def test_two_stacks_live_in_one_process(tmp_path: Path) -> None:
     calendar = {"first_day": "2020-05-05", "nightly_at": "04:10"}
     one = stack_with(tmp_path / "one")
@@ -70,12 +71,14 @@ def test_two_stacks_live_in_one_process(tmp_path: Path) -> None:
     assert settings_of_a_run(other).churn.horizon_days == 45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_settings_of_a_run_are_those_of_the_profile(name: str, tmp_path: Path) -> None:
     stack = load_stack(SHIPPED, name, str(tmp_path), {})
     assert settings_of_a_run(stack) == stack.settings
 
 
+@pytest.mark.slow
 def test_one_run_changes_one_setting_and_keeps_the_others(tmp_path: Path) -> None:
     stack = stack_with(tmp_path)
     changed = settings_of_a_run(stack, {"churn": {"horizon_days": 45, "scoring": {"contact_budget": 7}}})

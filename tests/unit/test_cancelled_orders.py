@@ -41,6 +41,7 @@ def export(kinds: list[int], lines: int) -> str:
     return "\n".join(rows) + "\n"
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.integers(0, len(KINDS) - 1), min_size=2, max_size=12))
 def test_orders_that_are_no_sale_are_left_out_and_counted(

@@ -22,6 +22,7 @@ def outcome(vectors: Any, metric: Metric) -> np.ndarray | str:
         return refused.what
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclid"])
 @given(vector=arrays(np.float32, 4, elements=NUMBERS))
 def test_one_vector_is_checked_as_among_others(metric: Metric, vector: np.ndarray) -> None:

@@ -32,6 +32,7 @@ def configs(stack: Stack) -> dict[str, Any]:
     return {port: stack.config(port) for port in stack.table}
 
 
+@pytest.mark.slow
 def test_an_application_and_one_port_are_a_profile_that_runs(tmp_path: Path) -> None:
     calendar = {"first_day": "2026-01-01"}
     stack = stack_of(tmp_path, {"apps": ["churn"], "calendar": calendar, "ports": {"source": SHOP}})

@@ -127,6 +127,7 @@ def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
 
 
 # Dagster's own builder of schedules calls what Dagster deprecates.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Function `JobDefinition.run_request_for_partition`:DeprecationWarning")
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
@@ -139,6 +140,7 @@ def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
     assert [request.partition_key for request in requests] == ["2026-03-01"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"storage_weekly"}))
 def test_nothing_is_asked_of_a_source_without_what_the_application_is_made_from(name: str) -> None:
     missing = {"fraud": "payments", "support": "tickets", "experiments": "exposures"}.get(name.split("_")[0], "orders")

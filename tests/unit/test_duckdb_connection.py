@@ -29,6 +29,7 @@ def opened_by_hand(text: str) -> list[int]:
     ]
 
 
+@pytest.mark.slow
 def test_a_slow_query_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with duckdb.connect() as connection:
         connection.execute(SLOW).fetchall()
@@ -70,6 +71,7 @@ def test_a_duckdb_that_answers_no_more_is_replaced() -> None:
     assert connect_shared(threads=1).execute("SELECT 1").fetchall() == [(1,)]
 
 
+@pytest.mark.slow
 def test_all_rooms_open_duckdb_by_this_function() -> None:
     assert opened_by_hand("import duckdb\nduckdb.connect()\nduckdb.sql('SELECT 1')") == [2, 3]
     by_hand = {

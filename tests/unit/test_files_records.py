@@ -337,6 +337,7 @@ class TestCsv:
         columns = {column: f"column{place}" for place, column in enumerate(COLUMNS[:-1])}
         assert judged(opened(tmp_path, cache, header=False, columns=columns)).kept.num_rows == 2
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", f"{HEADER}\r\n".encode()])
     def test_an_empty_file_is_an_empty_day(self, tmp_path: Path, cache: Path, content: bytes) -> None:
         (tmp_path / "a.csv").write_bytes(content)
@@ -386,6 +387,7 @@ class TestCsv:
 class TestEncodings:
     TEXT = f"{HEADER}\n{line(1, '€ mug', country='Côte d’Ivoire')}\n"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("encoding", "setting"),
         [
@@ -452,6 +454,7 @@ def zone_of(text: str) -> datetime:
 
 
 class TestTimes:
+    @pytest.mark.slow
     @pytest.mark.parametrize("gap", ["", " "])
     def test_offsets_and_names_of_zones_are_read(self, tmp_path: Path, cache: Path, gap: str) -> None:
         zones = ["Z", "z", "UTC", "GMT", "+02:00", "+0200", "-05", "+05:45", "-0330", "Europe/Berlin", "Japan"]

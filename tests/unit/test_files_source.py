@@ -307,11 +307,13 @@ class TestUrls:
         _csv(folder / "orders.csv", _line(1, DAY), _line(2, NEXT))
         assert len(_rows(source)) == 2
 
+    @pytest.mark.slow
     def test_a_parquet_file(self, served: tuple[str, Path, list[str]], tmp_path: Path) -> None:
         url, folder, _ = served
         pq.write_table(pa.table(_arrow_columns(1)), folder / "orders.parquet")
         assert [row["order_id"] for row in _rows(_source(f"{url}/orders.parquet", tmp_path))] == ["1"]
 
+    @pytest.mark.slow
     def test_a_file_that_is_not_there(self, served: tuple[str, Path, list[str]], tmp_path: Path) -> None:
         url, _, _ = served
         health = _source(f"{url}/orders.csv", tmp_path).check()
@@ -429,6 +431,7 @@ class TestMistakes:
 LABEL_HEADER = "ticket_id,intent,urgent,handed_off,labelled_at"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("header", "line", "mapped", "expected"),
     [

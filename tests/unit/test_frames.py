@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ COLUMNS = {
 }
 
 
+@pytest.mark.slow
 @given(st.data(), st.sampled_from(list(COLUMNS)), st.booleans())
 def test_every_value_comes_through_with_and_without_gaps(data: st.DataObject, kind: pa.DataType, gaps: bool) -> None:
     values = data.draw(st.lists(COLUMNS[kind] | st.none() if gaps else COLUMNS[kind], max_size=6))

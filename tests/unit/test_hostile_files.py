@@ -35,6 +35,7 @@ NESTED: dict[str, pa.Array] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", NESTED)
 @pytest.mark.parametrize("column", ["customer_id", "country"])
 def test_a_list_or_a_struct_is_no_text(kind: str, column: str, tmp_path: Path, cache: Path) -> None:
@@ -60,6 +61,7 @@ def test_bytes_are_the_text_that_they_encode(kind: pa.DataType, tmp_path: Path, 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text("0123456789_.eE+- '’\u00a0", max_size=7), min_size=60, max_size=90))
 def test_a_number_is_read_as_it_is_written_or_not_at_all(texts: list[str], tmp_path: Path, cache: Path) -> None:

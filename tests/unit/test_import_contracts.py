@@ -87,6 +87,7 @@ def test_every_contract_is_tried() -> None:
     assert set(PLANTED) == set(CONTRACTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_a_contract_holds_until_an_import_breaks_it(name: str, graph: grimp.ImportGraph) -> None:
     assert is_kept(name, graph)

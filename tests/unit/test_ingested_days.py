@@ -29,6 +29,7 @@ def reported(instance: dg.DagsterInstance, events: list[dg.AssetMaterialization]
     return [event.partition or "" for event in events]
 
 
+@pytest.mark.slow
 @settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(before=st.sets(st.integers(-3, 6)), known=st.sets(st.integers(0, 6)), later=st.sets(st.integers(-3, 9)))
 def test_each_ingested_day_becomes_a_partition_once(

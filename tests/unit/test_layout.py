@@ -44,6 +44,7 @@ def test_a_new_home_is_numbered_at_first_use_and_opened_ever_after(use: object, 
     assert sorted(file.name for file in home.iterdir() if file.is_file()) == [FILE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("data", ["lake", "scores", "mlflow", "feast", "events.db", "streams.db"])
 def test_a_home_with_data_and_no_number_is_refused_everywhere(data: str, tmp_path: Path) -> None:
     (tmp_path / data).mkdir()

@@ -47,6 +47,7 @@ def _lines(reasons: list[str]) -> list[str]:
     return lines
 
 
+@pytest.mark.slow
 @given(st.lists(words, max_size=5))
 def test_any_text_survives_as_one_line_each(reasons: list[str]) -> None:
     lines = _lines(reasons)

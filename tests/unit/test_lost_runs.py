@@ -103,6 +103,7 @@ def test_whatever_a_lost_run_was_about_to_do_it_ends(instance: dg.DagsterInstanc
     assert list(Path(instance.root_directory, "run_locks").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_lost_run_leaves_its_pool_to_the_next(instance: dg.DagsterInstance) -> None:
     run_id = begun(instance)
     storage = instance.event_log_storage

@@ -181,6 +181,7 @@ def _array(shape: tuple[int, ...], kind: str = "<f8", content: bytes = b"") -> b
     return stream.getvalue() + content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -52,6 +52,7 @@ def test_every_key_is_snake_case_and_named_once() -> None:
     assert len(set(KEYS.values())) == len(KEYS) > 60
 
 
+@pytest.mark.slow
 def test_assets_and_checks_write_no_key_as_a_literal() -> None:
     found = {str(path.relative_to(ROOT)): written_as_literals(path.read_text()) for path in WRITERS}
     assert {path: keys for path, keys in found.items() if keys} == {}

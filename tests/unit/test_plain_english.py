@@ -27,6 +27,7 @@ def first_lines_of(tree: ast.Module) -> Iterator[str]:
             yield (ast.get_docstring(node) or "").split("\n")[0]
 
 
+@pytest.mark.slow
 def test_no_docstring_asks() -> None:
     assert {place: line for place, line in first_lines() if ASKING.match(line)} == {}
 
@@ -73,6 +74,7 @@ def texts() -> Iterable[Path]:
         yield from sorted((ROOT / room).rglob("*.py"))
 
 
+@pytest.mark.slow
 def test_no_text_uses_a_banned_word() -> None:
     found = {str(file.relative_to(ROOT)): banned_in(file.read_text(encoding="utf-8")) for file in texts()}
     assert {file: words for file, words in found.items() if words} == {}

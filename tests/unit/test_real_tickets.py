@@ -4,11 +4,14 @@ import re
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from models.contracts import CONTRACTS
 from models.contracts.checking import check_rows
 from resources.stack.loader import ROOT, load_stack
 
 
+@pytest.mark.slow
 def test_the_documented_profile_reads_banking77_as_tickets_and_labels(shared_data: Path, tmp_path: Path) -> None:
     text = re.search(
         r"```yaml\n(profiles:.*?)```", (ROOT / "docs" / "support-tickets.md").read_text(encoding="utf-8"), re.S

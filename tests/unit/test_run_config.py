@@ -39,6 +39,7 @@ def configs_in_a_run(stack: Stack, config: Any = None) -> dict[str, Any]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_example_of_the_documentation_is_what_the_launchpad_takes(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_the_example_of_the_documentation_is_what_the_launchpad_takes(
     assert found["lake"] == stack.config("lake")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("port", PORTS)
 def test_the_block_of_any_port_in_the_stack_file_is_its_config(stack: Stack, port: str) -> None:
     blocks = yaml.safe_load((ROOT / "stack.yaml").read_text())["profiles"]["local"]["ports"]
@@ -72,6 +74,7 @@ def test_the_launchpad_shows_the_kind_and_every_setting_of_each_port(stack: Stac
         assert settings <= shown[port]["config"].keys()
 
 
+@pytest.mark.slow
 def test_another_kind_begins_anew(stack: Stack) -> None:
     kind = "resources.sink.delta.DeltaSinkConfig"
     with pytest.raises(TesseraError, match=r"`ports.sink.path` is not given"):
@@ -81,6 +84,7 @@ def test_another_kind_begins_anew(stack: Stack) -> None:
     assert type(found["events"]).__name__ == "PostgresEventsConfig"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("port", "config", "what", "expected"),
     [
@@ -103,6 +107,7 @@ def test_a_wrong_adapter_of_a_run_is_told_in_three_parts(
     assert raised.value.todo
 
 
+@pytest.mark.slow
 def test_a_secret_of_a_run_stays_a_reference_until_it_is_opened(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAM_HOOK", "http://127.0.0.1:1/s3cr3t")
     found = configs_in_a_run(

@@ -21,6 +21,7 @@ def test_it_names_every_package_of_the_lock(lock: Path) -> None:
     assert sum(len(one.hashes) for one in packages) == text.count("--hash=sha256:")
 
 
+@pytest.mark.slow
 def test_it_is_the_same_each_time_and_names_no_index() -> None:
     packages = list(pinned((ROOT / "requirements/core.lock").read_text()))
     bill = json.dumps(bill_of(packages, "core.lock"))

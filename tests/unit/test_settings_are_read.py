@@ -47,11 +47,13 @@ def unread(config: type[BaseModel], names: frozenset[str]) -> list[str]:
     return [f"{one.__name__}.{name}" for one in blocks(config) for name in one.model_fields if name not in names]
 
 
+@pytest.mark.slow
 def test_every_setting_of_a_profile_is_read_somewhere() -> None:
     names = read(*((ROOT / room).rglob("*.py") for room in ROOMS))
     assert [*unread(Settings, names), *unread(Calendar, names)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APP_NAMES)
 def test_every_setting_of_an_application_is_read_by_it_or_by_a_shared_stage(app: str) -> None:
     config = Settings.model_fields[app].annotation

@@ -89,11 +89,13 @@ class TestDefects:
         kept = _frame(checked.kept).select(clean.columns).sort("order_line_id")
         assert kept.equals(clean.filter(pl.col("delivered_on") <= LAST).sort("order_line_id"))
 
+    @pytest.mark.slow
     def test_counts_of_days_add_up_to_those_of_the_range(self, shop: Shop) -> None:
         days = [FIRST + timedelta(days=number) for number in range(60)]
         by_day = sum((Counter(shop.defect_counts("orders", day, day)) for day in days), Counter())
         assert by_day == Counter(shop.defect_counts("orders", FIRST, LAST))
 
+    @pytest.mark.slow
     def test_shares_are_those_of_the_settings(self, shop: Shop, clean: pl.DataFrame) -> None:
         counts = shop.defect_counts("orders", FIRST, LAST)
         for kind, count in counts.items():
@@ -217,6 +219,7 @@ class TestOrders:
             assert (everyone.joined[who] <= day).all()
             assert (everyone.gone[who] > day).all()
 
+    @pytest.mark.slow
     def test_orders_come_at_the_purchase_rate(self) -> None:
         population = Population(seed=11, size=15_000, first_day=FIRST.toordinal())
         orders = Orders(11, population, Catalogue(11, FIRST.toordinal()))

@@ -51,6 +51,7 @@ def _all(paid: list[Paid], column: str) -> np.ndarray:
 
 
 class TestPublishedRates:
+    @pytest.mark.slow
     def test_payments_of_a_card_on_a_day(self, made: Payments, paid: list[Paid]) -> None:
         used = sum(len(made.cards(day).customer) for day in DAYS)
         assert used == pytest.approx(5_000 * len(DAYS), rel=0.05)

@@ -67,6 +67,7 @@ def truth() -> pl.DataFrame:
     return pl.DataFrame(shop().ticket_truth(FIRST, LAST))
 
 
+@pytest.mark.slow
 def test_volume_follows_customers_and_orders_and_all_intents_and_languages_occur() -> None:
     assert 3.5 < len(drawn()) / DAYS < 6.5, "0.4 % of the customers a day"
     assert {ticket.intent for ticket in drawn()} == set(NAMES)
@@ -87,6 +88,7 @@ def test_a_day_alone_is_the_day_after_others_and_another_seed_is_another_desk() 
     assert a_shop(8).delivered("tickets", day) != shop().delivered("tickets", day)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["tickets", "ticket_labels", "articles"])
 def test_the_contract_finds_exactly_the_known_faults(table: str) -> None:
     checked = check_rows(CONTRACTS[table], delivered(table))
@@ -102,6 +104,7 @@ def test_the_contract_finds_exactly_the_known_faults(table: str) -> None:
     assert checked.kept.num_rows == len(drawn())
 
 
+@pytest.mark.slow
 def test_the_original_of_a_row_is_json_with_its_values() -> None:
     for table, column in (("tickets", "text"), ("articles", "body"), ("ticket_labels", "intent")):
         for row in delivered(table).slice(0, 300).to_pylist():
@@ -110,6 +113,7 @@ def test_the_original_of_a_row_is_json_with_its_values() -> None:
             assert list(original) == CONTRACTS[table].arrow_schema().names
 
 
+@pytest.mark.slow
 def test_the_best_reachable_accuracy_is_at_most_95_percent_and_is_what_the_likeliest_intent_reaches() -> None:
     chances = intent_chances(drawn())
     best = best_accuracy(chances)
@@ -127,6 +131,7 @@ def test_the_best_reachable_accuracy_is_at_most_95_percent_and_is_what_the_likel
     assert truth()["best_chance"].to_numpy() == pytest.approx(chances.max(axis=1))
 
 
+@pytest.mark.slow
 def test_labels_at_are_as_often_right_as_the_laws_say() -> None:
     at = datetime(2026, 6, 1, tzinfo=UTC)
     newest = pl.DataFrame(labels_at(pa.table(kept("ticket_labels")), at)).join(truth(), on="ticket_id")
@@ -178,6 +183,7 @@ def test_urgency_is_known_and_depends_on_intent_wording_and_waiting() -> None:
         assert max(calm) < min(strong)
 
 
+@pytest.mark.slow
 def test_tickets_name_their_writers_own_orders_and_real_returns() -> None:
     lines = orders()
     owner = dict(zip(lines["order_id"], lines["customer_id"], strict=True))

@@ -38,6 +38,7 @@ def test_every_shipped_profile_is_complete_and_typed(name: str, tmp_path: Path) 
         assert stack.config(port).model_dump().get("kind") == stack.kind(port)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", profile_names())
 def test_the_effective_adapter_of_every_resource_is_the_one_the_profile_names(name: str, tmp_path: Path) -> None:
     stack = read(SHIPPED, name, str(tmp_path))

@@ -122,6 +122,7 @@ def candidate(written: str) -> tuple[str, str]:
     return "churn: {cut", f"churn: {{candidates: [{written}], cut"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "line", "says", "meant"),
     [

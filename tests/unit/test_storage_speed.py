@@ -29,6 +29,7 @@ def counting() -> None:
         count.alias(f"count_{number}")()
 
 
+@pytest.mark.slow
 def test_a_run_uses_one_engine_per_database(tmp_path: Path) -> None:
     used: list[Engine] = []  # holds them, so that no id is given twice
 
@@ -47,6 +48,7 @@ def test_a_run_uses_one_engine_per_database(tmp_path: Path) -> None:
     assert len({id(engine) for engine in used}) == len(databases)
 
 
+@pytest.mark.slow
 def test_a_run_in_another_home_is_recorded_there(tmp_path: Path) -> None:
     for name in ("one", "two"):
         with dagster_instance(stack_in(tmp_path / name)) as instance:

@@ -47,6 +47,7 @@ def waiting(instance: dg.DagsterInstance, **tags: str) -> Iterator[str]:
         os.close(writer)
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_work_is_killed_and_ended(instance: dg.DagsterInstance, outbox: Outbox) -> None:
     with waiting(instance, **{CODE_SERVER: "{}"}) as run_id:
         seen, ended = end_stuck_runs(instance, outbox, {}, NOW, LIMIT)

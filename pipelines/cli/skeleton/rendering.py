@@ -90,7 +90,8 @@ def _with_settings(text: str, app: str, settings: str) -> str:
     for node in ast.parse(text).body:
         if isinstance(node, ast.ClassDef) and node.name == "Settings":
             lines = text.splitlines(keepends=True)
-            end, first = node.end_lineno or 0, node.lineno - 1
+            fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]  # methods may follow them
+            end, first = (fields[-1] if fields else node).end_lineno or 0, node.lineno - 1
             field = f"    {app}: {class_name(app)}Settings = {class_name(app)}Settings()\n"
             return "".join([*lines[:first], settings, "\n\n", *lines[first:end], field, *lines[end:]])
     raise _unknown(SETTINGS, "it has no class `Settings`")

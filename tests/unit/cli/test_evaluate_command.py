@@ -83,6 +83,7 @@ def test_a_table_names_every_model_and_notes_what_cannot_be_measured(
         assert note in said.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("delimiter", "encoding"), [(";", "utf-8-sig"), ("\t", "utf-16"), ("|", "utf-8"), (",", "cp1252")]
 )

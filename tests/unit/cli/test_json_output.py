@@ -98,6 +98,7 @@ def test_json_of_an_empty_home_is_an_empty_document(home: Path, command: tuple[s
     assert json.loads(tessera(*command, "--json").output) == empty
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.dictionaries(

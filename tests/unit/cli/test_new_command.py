@@ -186,6 +186,7 @@ def test_any_text_is_a_name_or_one_sentence(name: str) -> None:
     assert name == name.lower()
 
 
+@pytest.mark.slow
 @settings(max_examples=2, phases=[Phase.generate])
 @given(st.lists(NAMES, min_size=15, max_size=15, unique=True))
 def test_files_are_in_house_style_whatever_the_name(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:

@@ -1,6 +1,7 @@
 """A record has the same outcome by itself and in any batch, whatever the composition and whatever fails in it."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def shown(found: Outcome) -> list[object]:
     return [(records.get(row), found.failures.get(row), found.notes.get(row, ())) for row in range(found.n)]
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_one_record_and_a_batch_go_one_way(data: st.DataObject) -> None:

@@ -69,6 +69,7 @@ def test_few_records_close_the_gate() -> None:
     assert composition_report("both", composed, few, KEYS[:100], LIMITS).stopped_by == ("enough_records",)
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_of_a_gain_of_nothing_as_often_as_it_says() -> None:
     """A composition that is exactly as good as its best child passes in about 1 of 40 draws."""
     passed = 0

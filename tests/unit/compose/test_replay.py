@@ -177,6 +177,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert all(count >= 34 for count in inside.values()), inside
 
 
+@pytest.mark.slow
 def test_the_table_and_the_picture_show_the_choice() -> None:
     replay = known(500)
     chosen = cheapest_near_dear(replay, margin=0.02)

@@ -117,12 +117,14 @@ def test_a_file_that_is_not_up_to_date_is_found(tmp_path: Path) -> None:
     assert len(problems(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_the_command_for_ci_agrees() -> None:
     command = [sys.executable, "-m", "pipelines.docs.contracts", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_declarations_can_be_imported_without_any_library_that_checks_rows() -> None:
     heavy = "{'polars', 'pandas', 'pandera', 'ibis', 'sklearn'}"
     script = f"import sys, models.contracts, models.ingestion; sys.exit(', '.join({heavy} & set(sys.modules)))"

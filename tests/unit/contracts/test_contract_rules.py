@@ -151,6 +151,7 @@ def test_a_good_row_is_kept_as_it_is(contract: Contract) -> None:
 NULLS = [(contract, c.name) for contract in CONTRACTS.values() for c in contract.columns if not c.nullable]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contract", "column"), NULLS)
 def test_every_column_must_be_there(contract: Contract, column: str) -> None:
     assert f"{column} is missing" in reasons(check(contract, {column: None}))
@@ -164,6 +165,7 @@ STRINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contract", "column"), STRINGS)
 def test_no_string_is_empty(contract: Contract, column: str) -> None:
     says = "missing" if contract.column(column).is_id else "empty"
@@ -257,6 +259,7 @@ def _changed(contract: Contract, column: str, **update: Any) -> Contract:
     return contract.model_copy(update={"columns": tuple(columns)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contract", "column"), [each for each in _PERSONAL if each[0].table in GOOD])
 @pytest.mark.parametrize("value", _CANARIES)
 def test_no_reason_shows_a_person(contract: Contract, column: str, value: str) -> None:

@@ -43,6 +43,7 @@ def test_prices_are_read_by_the_signs_in_them(texts: list[str], numbers: list[fl
     assert read(number_reading(COLUMN, texts).expression, texts, "DOUBLE") == numbers
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.decimals(0, 10**7, places=2), min_size=1, max_size=20), st.booleans())
 def test_prices_with_two_decimals_keep_their_value_in_both_notations(values: list, comma: bool) -> None:
@@ -56,6 +57,7 @@ FORMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_dates_of_a_year_are_read_as_they_were_written(form: str) -> None:
     written = [datetime(2025, month, day, 13, 45) for month in (1, 2, 12) for day in (3, 14, 28)]

@@ -118,6 +118,7 @@ def test_a_column_with_a_value_that_is_no_id_is_refused(column: pa.Array) -> Non
         id_texts(column)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("placeholder", ["nan", "NULL", "None", r"\N", "#N/A", "-", "undefined", "\u200b", " NaN "])
 def test_a_placeholder_is_quarantined_as_a_missing_id(placeholder: str) -> None:
     checked = check_rows(ORDERS, raw_rows("orders", [{**LINE, "customer_id": placeholder}]))
@@ -149,6 +150,7 @@ def test_blanks_around_ids_are_trimmed_and_counted() -> None:
     assert (count, trim_ids(ORDERS, trimmed)[1]) == (4, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["BST", "CST", "IST", "CEST", "EST", "(CEST)", "GMT+0200", "UTC+2"])
 def test_an_ambiguous_time_zone_is_told_with_what_to_write(zone: str) -> None:
     checked = check_rows(ORDERS, raw_rows("orders", [{**LINE, "ordered_at": f"2026-07-07 12:30:00 {zone}"}]))

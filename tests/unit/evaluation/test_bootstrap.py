@@ -47,6 +47,7 @@ def test_deviation_agrees_with_hanley_and_mcneil() -> None:
     assert resampled(AUC, labels, groups, {"m": scores}, MANY)["m"].std() == pytest.approx(expected, rel=0.12)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     labels, _, scores = world(200_000, 4)
     truth = auc(labels, scores)

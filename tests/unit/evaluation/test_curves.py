@@ -4,10 +4,12 @@ import base64
 import struct
 
 import numpy as np
+import pytest
 
 from models.evaluation.curves import curves_png, png_as_markdown
 
 
+@pytest.mark.slow
 def test_a_compact_png_that_is_the_same_every_time() -> None:
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 2, 300).astype(np.int8)

@@ -49,6 +49,7 @@ def test_the_value_is_scikit_learns(name: str) -> None:
     assert metric.value(labels, predictions, ENTITIES) == pytest.approx(reference(labels, predictions, ENTITIES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["accuracy", "macro-F1", "NDCG"])
 def test_a_resample_is_the_metric_of_repeated_entities(name: str) -> None:
     metric, labels, predictions, reference = METRICS[name]

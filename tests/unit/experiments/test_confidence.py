@@ -32,6 +32,7 @@ def _miss_rates(draw: Callable[[np.random.Generator, tuple[int, int]], Vector], 
     return float((away > factors).any(1).mean()), float((away > 1.96).any(1).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "effect"),
     [

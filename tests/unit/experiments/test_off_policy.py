@@ -75,6 +75,7 @@ def _log(seed: int, customers: int = 400, share: float = 0.5) -> tuple[LoggedSlo
     return logged, truth
 
 
+@pytest.mark.slow
 def test_estimates_of_a_better_ranker_are_unbiased_and_their_intervals_cover() -> None:
     found = [(off_policy(log), truth) for log, truth in map(_log, range(100))]
     truth = found[0][1]

@@ -55,6 +55,7 @@ def on_demand(folder: Path) -> tuple[Any, ...]:
 
 
 class TestEntityRows:
+    @pytest.mark.slow
     @pytest.mark.parametrize("given", ["arrow", "pandas", "path", "text path", "sql", "sql over a file"])
     def test_may_be_given_as(self, store: FeatureStore, tmp_path: Path, given: str) -> None:
         path = tmp_path / "it's.parquet"
@@ -97,6 +98,7 @@ class TestEntityRows:
         assert found.to_arrow().column_names == ["customer_id", "asked_at", "value"]
         assert found.to_arrow()["value"].to_pylist() == EXPECTED
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("change", "says"),
         [
@@ -191,6 +193,7 @@ class TestResults:
         job.persist(SavedDatasetFileStorage(path=str(tmp_path / "saved.parquet")))
         assert pq.read_table(tmp_path / "saved.parquet").num_rows == 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("rows", [0, 5, 200])
     def test_on_demand_features_are_in_every_result(self, store: FeatureStore, tmp_path: Path, rows: int) -> None:
         entities = pa.concat_tables([ENTITIES] * 50).append_column("weight", pa.array(range(200))).slice(0, rows)

@@ -163,6 +163,7 @@ class TestWhatWasKnown:
 class TestMoments:
     """Zones, resolutions, dates."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("zone", [None, "Asia/Kathmandu"])
     @pytest.mark.parametrize("unit", ["us", "ns"])
     @pytest.mark.parametrize("side", ["entities", "source"])

@@ -156,6 +156,7 @@ def random_view(folder: Path, name: str, seed: int, ttl: timedelta) -> FeatureVi
 
 
 # ibis 12 reads DuckDB 2 results by a method that DuckDB has since renamed.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 @pytest.mark.parametrize("known_only", [False, True])
 def test_equals_feasts_own_store(tmp_path: Path, known_only: bool) -> None:

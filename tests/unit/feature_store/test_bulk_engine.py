@@ -137,6 +137,7 @@ def test_the_window_includes_both_ends_and_of_ties_the_one_created_last_wins(
     assert served(feast, activity, ["a", "b", "c"]) == {"orders": [3, 2, None]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("online", STORES)
 def test_an_older_window_replaces_nothing_newer_and_null_replaces_a_value(
     tmp_path: Path, online: dict[str, Any]

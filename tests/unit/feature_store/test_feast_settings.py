@@ -129,6 +129,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
     assert "hunter2" not in health.says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listens", [False, True])
 def test_a_redis_that_does_not_answer_is_reported_within_two_seconds(listens: bool, tmp_path: Path) -> None:
     FeastStoreConfig(path=str(tmp_path)).open().apply()

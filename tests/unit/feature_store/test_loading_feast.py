@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 LOADED = """
 import typeguard
@@ -18,5 +20,6 @@ assert typeguard.typechecked is kept
 """
 
 
+@pytest.mark.slow
 def test_feast_is_loaded_without_type_checks() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", LOADED], cwd=ROOT, check=True)

@@ -84,6 +84,7 @@ def test_features_equal_the_slow_reference(lines: list[Line], population_days: i
         assert row["country"] == wanted["country"]
 
 
+@pytest.mark.slow
 def test_columns_are_the_declared_ones(tmp_path: Path) -> None:
     found = features([bought("a", DAY)], [DAY], tmp_path)
     assert found.column_names[4:] == [*FEATURES, *CATEGORIES]
@@ -105,6 +106,7 @@ def test_windows_are_open_on_the_left(days: int, names: list[str], tmp_path: Pat
         assert {name: found[name].to_pylist() for name in names} == {name: [counted] for name in names}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days_ago", "products", "share"), [(89, 1.0, 1.0), (90, 1.0, 0.0)])
 def test_a_product_is_new_if_first_bought_in_the_window(
     days_ago: int, products: float, share: float, tmp_path: Path
@@ -142,6 +144,7 @@ def test_returns_alone_make_nobody_a_customer(tmp_path: Path) -> None:
     assert features([bought("a", DAY, is_return=True)], [DAY], tmp_path).num_rows == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("placed", "late"), [(-1, 2), (1, -3)], ids=["delivered after t", "placed after t"])
 def test_a_row_counts_from_the_day_it_is_both_placed_and_delivered(placed: int, late: int, tmp_path: Path) -> None:
     """No contract lets in what is delivered before it is placed; it must not leak all the same."""

@@ -197,6 +197,7 @@ def loop(one: Any, row: Payment, payments: list[Payment], labels: dict[int, int]
     }[one.aggregate]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amount", [0.125, 10.125, 2.625, 0.375, 1.005, 0.0, 0.3, 49_999.99, 7])
 def test_both_paths_take_the_same_cents(amount: float, tmp_path: Path) -> None:
     data = {"transaction_id": 1, "customer_id": "c", "terminal_id": "t", "amount": amount}

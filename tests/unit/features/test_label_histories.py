@@ -101,6 +101,7 @@ def test_online_equals_offline_equals_a_plain_loop(
     assert {key: one.to_bytes() for key, one in seeded.items()} == {k: one.to_bytes() for k, one in terminals.items()}
 
 
+@pytest.mark.slow
 def test_what_was_known_stays_known(tmp_path: Path) -> None:
     """Called genuine on 8 March and charged back on 20 March, at a terminal that is paid at every few days."""
     days = [1, 2, 9, 19, 20, 21, 25]

@@ -146,6 +146,7 @@ def test_a_good_model_passes_every_check(world: World) -> None:
     assert report.notes == []
 
 
+@pytest.mark.slow
 def test_the_first_model_needs_no_champion_to_beat_and_the_report_says_so(world: World) -> None:
     report = judge(replace(world.evidence, champion=NoChampion()))
     assert report.passed
@@ -207,6 +208,7 @@ def test_top_a_model_whose_first_few_are_wrong_is_stopped(world: World) -> None:
     assert judge(world.evidence, top_per_day=20).passed
 
 
+@pytest.mark.slow
 def test_average_precision_sees_what_auc_does_not(world: World) -> None:
     """The champion is the candidate with its first few shuffled among later ones: a tie by AUC, a loss by precision."""
     own = world.fit.model.predict(world.split.holdout.rows)
@@ -268,6 +270,7 @@ def test_slices_a_part_with_few_rows_is_shown_but_decides_nothing(world: World) 
     assert judge(evidence, min_slice_rows=britain + 1, max_ece=1.0).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -288,6 +291,7 @@ def test_calibration_a_wrong_mean_is_stopped_by_itself(world: World) -> None:
     assert judge(high, max_ece=1.0, max_calibration_gap=0.12).passed
 
 
+@pytest.mark.slow
 def test_latency_a_model_that_computes_too_long_is_stopped(world: World) -> None:
     def slowly(p: Vector, rows: Matrix) -> Vector:
         end = time.process_time() + 30e-6 * len(rows)
@@ -312,6 +316,7 @@ def missing_file() -> int:
     raise FileNotFoundError("model.ubj")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loads", "says"),
     [(unknown_kind, "kind 'acme'"), (missing_file, "FileNotFoundError: model.ubj"), (lambda: 0, "0 golden")],
@@ -417,6 +422,7 @@ def test_a_champion_that_does_not_score_cannot_be_replaced_unseen(world: World) 
     assert "orders_7" in report.markdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("piece", "stopped"),
     [

@@ -104,12 +104,14 @@ def judged(rows: pa.Table, features: tuple[str, ...] = FEATURES, again: Recomput
     return run_gate(evidence, CONFIG, BINARY, picture=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_an_honest_shop_raises_no_alarm(seed: int) -> None:
     report = judged(shop(seed))
     assert report.passed, report.markdown(picture=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("kind", "check"),

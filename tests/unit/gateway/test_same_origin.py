@@ -92,6 +92,7 @@ def own_hosts(port: int) -> list[str]:
     return [*(f"{name}:{port}" for name in local), *local, "localhost:8080"]
 
 
+@pytest.mark.slow
 def test_own_names_are_served_in_any_spelling_and_through_a_tunnel(served: Served) -> None:
     for host in own_hosts(served.port):
         assert served.ask("GET", "/server_info", [f"Host: {host}"])[0] == 200, host

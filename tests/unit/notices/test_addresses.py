@@ -106,6 +106,7 @@ def test_what_is_no_address_is_refused_without_its_secret(written: str) -> None:
     assert SECRET not in said
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_down_is_named_without_what_is_secret() -> None:
     down = f"http://user:{SECRET}@[::1]:9/{SECRET}?token={SECRET}"
     with pytest.raises(TesseraError, match=r"http://\[::1\]:9") as failed:

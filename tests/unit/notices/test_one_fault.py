@@ -203,6 +203,7 @@ MATRIX: dict[str, tuple[tuple[Callable[[World], None], ...], int, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", MATRIX)
 def test_a_fault_is_one_notice(fault: str, world: World) -> None:
     happens, notices, sent = MATRIX[fault]

@@ -83,6 +83,7 @@ def test_first_nights_of_the_simulated_shop_raise_no_alarm(shop: dict[int, pa.Ta
     assert report.max_psi == max(row.judged_psi for row in report.features) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), PAIRS)
 def test_first_nights_of_its_products_raise_no_alarm(assortment: dict[int, pa.Table], before: int, after: int) -> None:
     report = compared(assortment[before], before, assortment[after], after, DEMAND)
@@ -92,6 +93,7 @@ def test_first_nights_of_its_products_raise_no_alarm(assortment: dict[int, pa.Ta
     assert "home younger than" in tenure.note
 
 
+@pytest.mark.slow
 def test_a_flood_of_new_customers_in_a_young_home_warns(shop: dict[int, pa.Table]) -> None:
     night = shop[391]
     young = night.filter(pc.field("tenure_days") < 30)

@@ -48,6 +48,7 @@ def test_a_good_set_of_any_contract_passes(name: str) -> None:
     assert f"mean_{CONTRACTS[name].score}" in report.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "column", "value", "check"),
     [

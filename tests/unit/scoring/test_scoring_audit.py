@@ -99,6 +99,7 @@ MUTATIONS: dict[str, tuple[Callable[[], pa.Table], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
 @pytest.mark.parametrize("batch_rows", [7, 64, 5_000])
 def test_a_bad_set_is_stopped_by_its_check(name: str, batch_rows: int) -> None:

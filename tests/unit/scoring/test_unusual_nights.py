@@ -129,6 +129,7 @@ def test_what_is_blocked_by_comparison_may_be_overruled(known: tuple[list[PastNi
     assert [one.compares for one in stopped] == [True]
 
 
+@pytest.mark.slow
 def test_a_faultless_month_of_growth_is_quiet() -> None:
     past, earlier = list[PastNight](), None
     for night in range(40):

@@ -84,6 +84,7 @@ def test_the_cheap_model_serves_alone_where_the_dear_one_adds_nothing() -> None:
     assert found.report.passed
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_worse_than_the_champion_is_stopped_unless_the_champion_has_seen_the_hold_out() -> None:
     rows, embedder = tickets(400, hard=0.0, wrong=0.2)
     holdout = parts_of(rows)[2]

@@ -175,6 +175,7 @@ class TestEvaluation:
         assert found.results[FUSED].accuracy.value < 1
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(

@@ -53,6 +53,7 @@ def test_every_text_has_a_supported_language(text: str) -> None:
 _SHARED = LanguageDetector(SHOP, "en")
 
 
+@pytest.mark.slow
 def test_wrong_languages_are_refused() -> None:
     with pytest.raises(TesseraError, match=r"'xx' is unknown.*ISO 639-1"):
         LanguageDetector(["en", "xx"], "en")

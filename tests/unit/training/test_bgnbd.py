@@ -99,6 +99,7 @@ def test_the_expectation_is_the_printed_series() -> None:
 HISTORY = st.tuples(st.integers(0, 400), st.floats(0, 1), st.floats(0, 4000, allow_subnormal=False))
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(HISTORY, min_size=1, max_size=8))
 def test_any_customers_give_parameters_and_finite_chances(histories: list[tuple[int, float, float]]) -> None:

@@ -26,6 +26,7 @@ def rows(n: int = 400, seed: int = 1) -> np.ndarray:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(ODD, ODD, ODD), min_size=1, max_size=5))
 def test_any_history_gives_finite_terms(histories: list[tuple[float, float, float]]) -> None:
     assert np.isfinite(TERMS.terms(np.array(histories, dtype=np.float64))).all()

@@ -79,6 +79,7 @@ def test_out_of_fold_predictions_are_means_of_those_of_its_members(fit: Fit) -> 
     assert np.allclose(np.argsort(fit.out_of_fold), np.argsort(together))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merge", ["mean", "stacking"])
 def test_it_scores_as_the_fan_out_of_its_members_does(merge: Any) -> None:
     data = customers()

@@ -247,6 +247,7 @@ def test_calibration_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict(ROWS), platt(loaded.raw(ROWS)))
 
 
+@pytest.mark.slow
 def test_files_are_those_that_skops_writes_with_its_own_list_of_types(tmp_path: Path) -> None:
     """Our process imports skops without that list, which takes seconds to make; here another one imports it whole."""
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"

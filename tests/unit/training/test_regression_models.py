@@ -40,6 +40,7 @@ def trainer(request: pytest.FixtureRequest) -> Trainer:
     return TRAINERS[request.param].open()
 
 
+@pytest.mark.slow
 def test_intervals_hold_as_many_labels_of_unseen_entities_as_they_promise(trainer: Trainer) -> None:
     rows, labels = counts(1)
     model = trainer.fit(rows, labels, ENTITIES).model
@@ -52,6 +53,7 @@ def test_intervals_hold_as_many_labels_of_unseen_entities_as_they_promise(traine
     assert np.abs(predicted - truth).mean() < 0.75 * np.abs(np.median(labels) - truth).mean()
 
 
+@pytest.mark.slow
 def test_a_package_gives_the_same_numbers_and_intervals_again(trainer: Trainer, tmp_path: Path) -> None:
     rows, labels = counts(1)
     model = trainer.fit(rows, labels, ENTITIES).model
@@ -76,6 +78,7 @@ def test_a_package_gives_the_same_numbers_and_intervals_again(trainer: Trainer, 
     assert np.array_equal(loaded.model.interval(rows), model.interval(rows))
 
 
+@pytest.mark.slow
 def test_contributions_add_up_to_the_value_on_the_models_own_scale(trainer: Trainer) -> None:
     rows, labels = counts(1)
     model = trainer.fit(rows, labels, ENTITIES).model
