@@ -12,7 +12,7 @@ from assets.apps import app_of_job
 from models.errors import TesseraError
 from pipelines import run_tags
 from pipelines.faults import said
-from resources.notifier.grouping import FAULT, fault_of_run
+from resources.notifier.grouping import BETWEEN, FAULT, fault_of_run
 from resources.notifier.message import message, page
 from resources.notifier.port import Level, Notifier
 from resources.sink.port import Sink
@@ -94,7 +94,7 @@ def notify_of_run(instance: dg.DagsterInstance, run_id: str, notifier: Notifier,
     notices = run_notices(run, events, _standing(sink, app, day) if app and day else "")
     context = {"app": app or run.tags.get(run_tags.APP, ""), "day": day, "job": run.job_name, "run_id": run_id}
     for notice in notices:
-        notifier.notify(notice.level, notice.subject, notice.body, context | {FAULT: "\n".join(notice.faults)})
+        notifier.notify(notice.level, notice.subject, notice.body, context | {FAULT: BETWEEN.join(notice.faults)})
     return [notice.subject for notice in notices]
 
 

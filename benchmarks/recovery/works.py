@@ -90,4 +90,4 @@ WORKS: Sequence[Work] = (
     Work("support_nightly", _run("support_nightly", NEXT), 8),
 )
 #: Of the 200: kills of two workers of the fraud stream on one queue.
-STREAM_COUNT = 60
+STREAM_COUNT = 140

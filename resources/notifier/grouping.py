@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 
 from resources.notifier.port import OWNER, Level
 
-#: Key of a context: what the notice is about, one fault a line.
-FAULT = "fault"
+#: Key of a context: what the notice is about; between two faults stands `BETWEEN`.
+FAULT, BETWEEN = "fault", "; "
 TABLE = """
 CREATE TABLE IF NOT EXISTS fault (
     key TEXT NOT NULL,
@@ -48,8 +48,8 @@ def fault_of_run(job: str, app: str, day: str) -> str:
 
 def keys_of(subject: str, context: Mapping[str, str]) -> list[str]:
     """Return what a notice is about: its faults, by owner; without any, its subject of an application and alert."""
-    if found := context.get(FAULT, "").splitlines():
-        return [json.dumps([context.get(OWNER, ""), fault]) for fault in found]
+    if found := context.get(FAULT, ""):
+        return [json.dumps([context.get(OWNER, ""), fault]) for fault in found.split(BETWEEN)]
     return [json.dumps([context.get("app", ""), context.get("alert", ""), subject])]
 
 

@@ -11,10 +11,10 @@ from assets.stages import metadata_keys as keys
 from assets.stages.blocking import stop_if_failed
 from assets.stages.watch.decisions import anomalies_of
 from assets.stages.watch.profile_store import profile_of
-from assets.stages.watch.table_watch import Watched, watch, watch_freshness
+from assets.stages.watch.table_watch import HELD, Watched, watch, watch_freshness
 from models.contracts import Contract
 from models.watch.config import WatchConfig
-from models.watch.findings import Finding
+from models.watch.findings import Assessment, Finding
 from models.watch.freshness import Freshness
 from resources.lake.port import Lake
 
@@ -96,7 +96,7 @@ def _todo(watched: Watched) -> str:
     if severity == "block":
         return (
             "Compare the delivery with its source; correct it and run the night again, or let the day through: "
-            f'`tessera accept {table} --date DAY --why "..."`.'
+            f'`tessera accept {table} --date {_to_accept(watched.assessment)} --why "..."`.'
         )
     if severity == "warn":
         checks = ", ".join(sorted({finding.check for finding in watched.assessment.of("warn")}))
@@ -105,6 +105,12 @@ def _todo(watched: Watched) -> str:
             f"a smaller effect is `settings.watch.tables: {{{table}: {{CHECK: note}}}}` (CHECK: {checks})."
         )
     return ""
+
+
+def _to_accept(found: Assessment) -> str:
+    """Return the day that blocks: the first of earlier ones that no person let through, else this one."""
+    held = [one.sentence.partition(HELD)[0] for one in found.of("block") if HELD in one.sentence]
+    return min(held, default=found.day.isoformat())
 
 
 def _metadata(watched: Watched) -> dict[str, Any]:

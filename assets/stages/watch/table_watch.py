@@ -22,6 +22,9 @@ from models.watch.freshness import Freshness, freshness
 from models.watch.profile import DayProfile
 from resources.lake.port import Lake
 
+#: After the day, in the sentence of a finding of an earlier day that holds up this one.
+HELD = " is blocked and no one accepted it"
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -147,4 +150,4 @@ def _decided(finding: Finding, decision: Acceptance | None) -> Finding:
 
 
 def _carried(day: date, finding: Finding) -> Finding:
-    return replace(finding, sentence=f"{day} is blocked and no one accepted it: {finding.sentence}")
+    return replace(finding, sentence=f"{day}{HELD}: {finding.sentence}")
