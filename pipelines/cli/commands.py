@@ -358,6 +358,23 @@ def evaluate_retrieval(corpus: Path, queries: Path, out: Path, embedder: str) ->
     evaluating.retrieval(corpus, queries, out, embedder)
 
 
+@evaluate.command("recommendations")
+@_PROFILE
+@click.option("--events", required=True, type=_FILE, help="CSV or Parquet: customer_id, product_id, at (if known).")
+@click.option("--test", required=True, type=_FILE, help="The same columns: what customers took later.")
+@click.option("--k", type=click.IntRange(1, 100), default=20, show_default=True, help="Products of a list.")
+@_JSON
+def evaluate_recommendations(events: Path, test: Path, k: int, as_json: bool) -> None:
+    """Train the recommender on the events of customers, and evaluate its lists on what they took later.
+
+    Prints recall, NDCG, coverage and novelty beside popularity, own frequency and EASE, with paired intervals. Rankers
+    are chosen on the last part of the events; nothing is chosen on the test file.
+    """
+    from pipelines.cli import evaluate_recommendations as evaluating
+
+    evaluating.recommendations(events, test, k, as_json=as_json)
+
+
 @app.group()
 def events() -> None:
     """Publish, replay and inspect events."""

@@ -40,7 +40,7 @@ def intents(
             expected=f"test rows with labels other than {OUT_OF_SCOPE!r}",
             todo="Add rows with the labels of the training file.",
         )
-    with _progress() as progress:
+    with progress_of() as progress:
         found = evaluate_intents(
             rows,
             held,
@@ -119,7 +119,7 @@ def _labelled(file: Path) -> LabelledTexts:
 
 
 @contextmanager
-def _progress() -> Iterator[Any]:
+def progress_of() -> Iterator[Any]:
     """Show what is being done: a spinner on a terminal, else a line for each step."""
     if not err.is_terminal:
         yield lambda what: err.print(f"{what} ...")

@@ -29,10 +29,7 @@ def text_columns(file: Path, names: Sequence[str]) -> dict[str, list[str]]:
     Raises:
         TesseraError: no such file, a damaged one, a column is missing, or a row has no value in one of them.
     """
-    if not file.is_file():
-        raise TesseraError(
-            f"There is no file {str(file)!r}.", expected="a CSV or Parquet file", todo="Correct the path."
-        )
+    _refuse_absent(file)
     form = sniff(file)
     if form.kind == "parquet":
         return _of_parquet(file, names)
@@ -45,6 +42,37 @@ def text_columns(file: Path, names: Sequence[str]) -> dict[str, list[str]]:
         if "Set `encoding" not in error.todo:
             raise
         raise TesseraError(error.what, expected=error.expected, todo="Save the file as UTF-8.") from error
+
+
+def column_names(file: Path) -> list[str]:
+    """Return the names of the columns of a CSV, Excel or Parquet file.
+
+    Raises:
+        TesseraError: no such file, or a damaged one.
+    """
+    _refuse_absent(file)
+    form = sniff(file)
+    if form.kind == "parquet":
+        try:
+            return list(pq.ParquetFile(file).schema_arrow.names)
+        except (pa.ArrowException, OSError) as error:
+            raise broken(file, "parquet", str(error).rstrip(".")) from error
+    if form.kind == "xlsx":
+        return _header(sheet_records(file, form))
+    with lines_of(file, form) as lines:
+        return _header(records(lines, form))
+
+
+def _header(found: Iterator[Record]) -> list[str]:
+    header = next(found, None)
+    return [field.strip() for field in header.fields] if header else []
+
+
+def _refuse_absent(file: Path) -> None:
+    if not file.is_file():
+        raise TesseraError(
+            f"There is no file {str(file)!r}.", expected="a CSV or Parquet file", todo="Correct the path."
+        )
 
 
 def _of_parquet(file: Path, names: Sequence[str]) -> dict[str, list[str]]:
@@ -97,8 +125,7 @@ def _not_texts(file: Path, name: str, kind: str) -> TesseraError:
 
 
 def _of_records(file: Path, form: Format, found: Iterator[Record], names: Sequence[str]) -> dict[str, list[str]]:
-    header = next(found, None)
-    places = _places(file, [field.strip() for field in header.fields] if header else [], names)
+    places = _places(file, _header(found), names)
     columns: dict[str, list[str]] = {name: [] for name in names}
     for record in found:
         if record.problem:

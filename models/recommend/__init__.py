@@ -1,0 +1,1 @@
+"""Recommendations: candidates from several named generators, merged, and ordered by a ranker."""

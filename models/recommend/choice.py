@@ -1,0 +1,57 @@
+"""The choice of a ranker on validation rows: what does not measurably beat own frequency is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.evaluation.bootstrap import Interval, Resampling, mean_interval
+from models.recommend.config import RankerName
+from models.recommend.ranking_metrics import Values
+
+_RESAMPLING = Resampling(n=2000, seed=0, confidence=0.95)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ranker that was chosen, and how each did on validation rows.
+
+    Attributes:
+        name: of the chosen ranker.
+        customers: of the validation rows; 0 if there were none, and frequency was taken unseen.
+        ndcg: mean NDCG@k of each ranker.
+        lead: paired difference to `frequency`, with its 95 % interval over customers.
+        repeat_share: share of taken products that their customers had already.
+    """
+
+    name: RankerName
+    customers: int
+    ndcg: Mapping[RankerName, float]
+    lead: Mapping[RankerName, Interval]
+    repeat_share: float
+
+
+def choose(values: Mapping[RankerName, Values], repeat_share: float) -> Choice:
+    """Return the ranker with the highest mean of those whose lead over `frequency` is above 0, or `frequency`.
+
+    Args:
+        values: NDCG of each validation customer by each ranker.
+        repeat_share: share of taken products that their customers had already.
+    """
+    frequency = values["frequency"]
+    lead: dict[RankerName, Interval] = {
+        name: mean_interval(each - frequency, _RESAMPLING) for name, each in values.items() if name != "frequency"
+    }
+    ndcg: dict[RankerName, float] = {name: float(np.mean(each)) for name, each in values.items()}
+    best: RankerName = "frequency"
+    for name, each in lead.items():
+        if each.low > 0 and ndcg[name] > ndcg[best]:
+            best = name
+    return Choice(best, frequency.size, ndcg, lead, repeat_share)
+
+
+def unseen(name: RankerName = "frequency") -> Choice:
+    """Return the choice where nothing can be validated."""
+    return Choice(name, 0, {}, {}, 0.0)

@@ -1,0 +1,125 @@
+"""Numbers that a ranker orders candidates by; all of them are of interactions before the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recommend.config import GeneratorName
+from models.recommend.generators import NO_SCORE
+from models.recommend.history import Numbers, ProductNumbers, Profiles
+from models.recommend.merging import Candidates
+from models.recommend.ranking_metrics import NOTHING
+
+_SCORED: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
+#: Names of the features, in the order of the columns; numbers of products that an application adds come after them.
+FEATURES = (
+    "own_count",
+    "own_short",
+    "own_long",
+    "own_rate",
+    "own_rate_since_first",
+    "own_last_days",
+    "own_last_by_gap",
+    "own_repeat_rate",
+    "customer_baskets",
+    "customer_products",
+    "customer_products_per_basket",
+    "customer_latest_days",
+    "customer_gap_days",
+    "product_recent",
+    "product_count",
+    "product_trend",
+    "product_age_days",
+    "product_repeated",
+    "product_gap_days",
+    *(f"{name}_score" for name in _SCORED),
+    *(f"{name}_share" for name in _SCORED),
+    *(f"{name}_rank" for name in _SCORED),
+    "fused",
+)
+
+
+def ranker_features(
+    found: Candidates, asked: Profiles, of: ProductNumbers, added: Mapping[str, Numbers] | None = None
+) -> Numbers:
+    """Return features of candidates, shape `(n_customers, n_candidates, n_features)`, NaN where unknown.
+
+    Args:
+        found: candidates.
+        asked: profiles of the same customers.
+        of: numbers of all products.
+        added: further numbers of all products, by name, e.g. margin, stock and price.
+    """
+    product = np.where(found.product == NOTHING, 0, found.product)
+    columns = [
+        *_own(found, asked, of, product),
+        *_of_customers(asked, product.shape),
+        *_of_products(of, product),
+        *_of_generators(found),
+        *(each[product] for each in (added or {}).values()),
+    ]
+    return np.stack([each.astype(np.float32) for each in columns], axis=2)
+
+
+def _own(found: Candidates, asked: Profiles, of: ProductNumbers, product: NDArray[np.integer]) -> list[NDArray]:
+    place = _pair_places(found, asked, product)
+    has = place >= 0
+
+    def own(values: Numbers, without: float) -> NDArray:
+        return np.where(has, values[place], without) if values.size else np.full(has.shape, without)
+
+    count, last, first = own(asked.count, 0), own(asked.last, np.nan), own(asked.first, np.nan)
+    baskets = np.maximum(asked.baskets, 1)[:, None]
+    pace = np.maximum(asked.since, 1)[:, None] / baskets
+    since_first = np.maximum(np.minimum(first / pace, baskets), count)
+    gap = np.where(count > 1, (first - last) / np.maximum(count - 1, 1), of.gap[product])
+    return [
+        count,
+        own(asked.short, 0),
+        own(asked.long, 0),
+        count / baskets,
+        np.where(has, count / np.maximum(since_first, 1), 0),
+        last,
+        last / np.maximum(gap, 1),
+        np.where(np.isfinite(found.scores["own"]), found.scores["own"], 0),
+    ]
+
+
+def _pair_places(found: Candidates, asked: Profiles, product: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the place of each candidate among the customer's pairs; -1 if it is none of them."""
+    if asked.product.size == 0:
+        return np.full(product.shape, -1)
+    width = int(max(asked.product.max(), product.max())) + 1
+    keys = asked.owner() * width + asked.product
+    wanted = np.arange(asked.size)[:, None] * width + product
+    places = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
+    return np.where((keys[places] == wanted) & (found.product != NOTHING), places, -1)
+
+
+def _of_customers(asked: Profiles, shape: tuple[int, ...]) -> list[NDArray]:
+    products = np.diff(asked.starts)
+    baskets = np.maximum(asked.baskets, 1)
+    gap = (asked.since - asked.latest) / np.maximum(baskets - 1, 1)
+    each = (asked.baskets, products, asked.count_of_customers() / baskets, asked.latest, gap)
+    return [np.broadcast_to(values[:, None], shape) for values in each]
+
+
+def _of_products(of: ProductNumbers, product: NDArray[np.integer]) -> list[NDArray]:
+    trend = (of.recent + 1) / (of.earlier + 1)
+    each = (np.log1p(of.recent), np.log1p(of.count), trend, of.first, of.repeated, of.gap)
+    return [values[product] for values in each]
+
+
+def _of_generators(found: Candidates) -> list[NDArray]:
+    scores = [found.scores[name] for name in _SCORED]
+    highest = [np.maximum(np.max(each, axis=1, keepdims=True), 1e-9) for each in scores]
+    ranks = [_places(np.where(found.product == NOTHING, NO_SCORE, each)) for each in scores]
+    return [*scores, *(s / h for s, h in zip(scores, highest, strict=True)), *ranks, found.fused]
+
+
+def _places(scores: Numbers) -> NDArray[np.int64]:
+    """Return the place of each candidate by one score, from 0."""
+    return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
