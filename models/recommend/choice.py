@@ -16,7 +16,7 @@ _RESAMPLING = Resampling(n=2000, seed=0, confidence=0.95)
 
 @dataclass(frozen=True)
 class Choice:
-    """The ranker that was chosen, and how each did on validation rows.
+    """The ranker that was chosen, and the results of each on validation rows.
 
     Attributes:
         name: of the chosen ranker.

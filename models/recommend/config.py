@@ -13,7 +13,7 @@ class _Strict(BaseModel):
 
 
 class GeneratorsConfig(_Strict):
-    """How many candidates each generator gives at most, and how its table is made."""
+    """Candidates that each generator gives at most, and settings of its table."""
 
     own: int = Field(
         default=60, ge=0, le=1000, description="Products of the customer, by the rate at which they come again."
@@ -37,7 +37,7 @@ class GeneratorsConfig(_Strict):
 
 
 class RankerConfig(_Strict):
-    """How rankers are trained and which of them may be chosen."""
+    """Rankers that may be chosen, and their training."""
 
     kinds: tuple[RankerName, ...] = Field(
         default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary"),

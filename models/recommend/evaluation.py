@@ -49,7 +49,7 @@ class MethodResult:
     """Results of one method.
 
     Attributes:
-        parts: `all`, `repeat` (products the customer has) and `new`; a part in which nobody took anything is missing.
+        parts: `all`, `repeat` (products the customer has) and `new`; a part of which no product was taken is missing.
         coverage: share of known products that stand in at least one list.
         novelty: mean over the lists of `-log2(share of customers who have the product)`.
     """

@@ -15,7 +15,7 @@ from models.recommend.generators import Tables, tables_of
 from models.recommend.history import History, Numbers, history
 from models.recommend.interactions import Interactions
 from models.recommend.ranker_features import ranker_features
-from models.recommend.rankers import FrequencyRanker, Ranker, TrainingRows, fitted, joined
+from models.recommend.rankers import FrequencyRanker, Ranker, TrainingRows, fitted, joined, no_rows
 from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg
 from models.recommend.recommender import Recommender, best_lists, blocks_of, candidates_of
 
@@ -70,7 +70,7 @@ def fit_recommender(
 
 
 def _repeat_share(earlier: list[Fold]) -> float:
-    """Return the share of taken products that customers had before; 0 if nothing was taken."""
+    """Return the share of next products that customers had before; 0 if nothing was taken."""
     again = total = 0
     for fold in earlier:
         taken, n = fold.taken, fold.known.products.size
@@ -82,7 +82,7 @@ def _repeat_share(earlier: list[Fold]) -> float:
 
 @dataclass(frozen=True)
 class _Known:
-    """What was known at a fold's moment."""
+    """History, tables and added numbers at a fold's moment."""
 
     fold: Fold
     history: History
@@ -118,7 +118,7 @@ class _Trainer:
         return self._fitted(choice.name, rows), choice
 
     def _fitted(self, name: RankerName, rows: list[TrainingRows]) -> Ranker:
-        whole = joined(rows) if rows else TrainingRows(*(np.empty(0) for _ in range(3)))  # type: ignore[arg-type]
+        whole = joined(rows) if rows else no_rows()
         return fitted(name, whole, self.config.ranker, seed=self.config.seed)
 
     def _known(self, fold: Fold) -> _Known:
@@ -133,8 +133,8 @@ class _Trainer:
 
     def _rows(self, known: _Known) -> TrainingRows:
         parts = []
-        for _, found, features, taken in self._blocks(known):
-            labels = hits(found.product, taken, known.history.products.size)
+        for _, found, features, later in self._blocks(known):
+            labels = hits(found.product, later, known.history.products.size)
             kept = (found.product != NOTHING) & labels.any(axis=1, keepdims=True)
             groups = kept.sum(axis=1)
             parts.append(TrainingRows(features[kept], labels[kept].astype(np.int8), groups[groups > 0]))
@@ -144,11 +144,11 @@ class _Trainer:
         """Return the NDCG of each customer by each ranker."""
         parts: dict[RankerName, list[Values]] = {name: [] for name in rankers}
         of = known.history.of_products
-        for _, found, features, taken in self._blocks(known):
+        for _, found, features, later in self._blocks(known):
             for name, ranker in rankers.items():
                 ranked = np.where(found.product == NOTHING, -np.inf, ranker.scores(found, features, of))
                 lists, _ = best_lists(found, ranked.astype(np.float32), self.config.k)
-                parts[name].append(ndcg(hits(lists, taken, known.history.products.size), taken.sizes()))
+                parts[name].append(ndcg(hits(lists, later, known.history.products.size), later.sizes()))
         return {name: np.concatenate(each) for name, each in parts.items()}
 
     def _blocks(self, known: _Known):

@@ -1,4 +1,4 @@
-"""Earlier moments: what was known then, and what customers took next."""
+"""Earlier moments: interactions before them, and the next basket of each customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of customers and products at a moment: every number of it is of interactions before."""
+"""Numbers of customers and products at a moment, from interactions before it."""
 
 from __future__ import annotations
 

@@ -105,6 +105,11 @@ def joined(parts: Sequence[TrainingRows]) -> TrainingRows:
     )
 
 
+def no_rows() -> TrainingRows:
+    """Return no rows, for rankers that learn nothing."""
+    return TrainingRows(np.empty((0, 0), np.float32), np.empty(0, np.int8), np.empty(0, np.int64))
+
+
 def fitted(name: RankerName, rows: TrainingRows, config: RankerConfig, *, seed: int) -> Ranker:
     """Return a ranker of a kind; those that learn nothing need no rows."""
     simple: dict[RankerName, Ranker] = {"frequency": FrequencyRanker(), "fused": FusedRanker(), "ease": EaseRanker()}

@@ -1,4 +1,4 @@
-"""`tessera evaluate recommendations`: the recommender on events of your own, judged by what came later."""
+"""`tessera evaluate recommendations`: the recommender on events of your own, evaluated on what came later."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
