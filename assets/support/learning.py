@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 #: File of the package with the ids of the tickets that it was trained or chosen on.
 SEEN = "seen.json"
+#: File of the package with the shares of the intents among all labels of the training.
+LABELS = "labels.json"
 _SCHEMA = pa.schema(
     [
         ("ticket_id", pa.string()),
@@ -134,6 +136,7 @@ def candidate(
         settings: of the application.
     """
     from assets.support.search_check import measured
+    from models.gates.label_shares import label_shares
     from models.support.composition import GOLDEN, rehearsed
     from models.support.labelled import parts_of
     from models.support.training import train_triage
@@ -154,7 +157,11 @@ def candidate(
         metrics={**trained.metrics, **quality.metrics(), **_hand_offs(handed_off, quality.cited, settings)},
         holdout=f"the newest {trained.holdout:,} labelled tickets",
         parameters={"intent": json.dumps(trained.intent, sort_keys=True), "embedder": embedder.identity.name},
-        extras={SEEN: json.dumps(sorted(trained.seen)), "router.md": trained.router_report.markdown()},
+        extras={
+            SEEN: json.dumps(sorted(trained.seen)),
+            LABELS: label_shares(tickets.intents).model_dump_json(),
+            "router.md": trained.router_report.markdown(),
+        },
         shown={
             keys.ROUTER: dg.MetadataValue.md(trained.router_report.markdown()),
             keys.SEARCH: str(quality),
@@ -254,6 +261,7 @@ def _champion(registry: Registry, resources: Mapping[str, Any], holdout: Labelle
     from models.compose.batch import from_records
     from models.compose.call import new_call
     from models.compose.package import LoadedComposition
+    from models.gates.label_shares import LabelShares
     from models.support.composition import NoAnswers
     from models.support.training import Champion
 
@@ -265,5 +273,7 @@ def _champion(registry: Registry, resources: Mapping[str, Any], holdout: Labelle
         records = [{"text": text, "history": {}} for text in holdout.texts]
         answered = loaded.step.run(from_records(records, loaded.step.takes), new_call())
         seen = frozenset(json.loads(loaded.extras.get(SEEN, "[]")))
-        return Champion(found.version, answered.batch["intent"].tolist(), seen)
+        labels = loaded.extras.get(LABELS)
+        recorded = LabelShares.model_validate_json(labels) if labels else None
+        return Champion(found.version, answered.batch["intent"].tolist(), seen, recorded)
     return None

@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.curve import picture
 from benchmarks.reliability.mutation import APPS, AppName
+from benchmarks.reliability.real import LOOKED_AT
 from benchmarks.reliability.results import kept
 from benchmarks.report import PAGE, replace_section
 
@@ -163,6 +164,7 @@ def _real(real: Mapping[str, Any]) -> list[str]:
         for one in real["found"]
     ]  # fmt: skip
     odd = [f"- {line}" for one in real["found"] for line in one["odd"]]
+    noise = sum(verdict == "noise" for verdict, _ in LOOKED_AT.values())
     table = _table(("real days", "days", "blocked", "at most", "warned", "at most"), rows)
     return [
         f"Real days, of which no one knows whether they are faultless (`{real['command']}`):",
@@ -170,6 +172,11 @@ def _real(real: Mapping[str, Any]) -> list[str]:
         *table,
         "",
         *odd,
+        "",
+        f"Rows of these days of Online Retail, read by hand: {noise} of them are noise, the others say something of "
+        "the day that a person would want to know.",
+        "",
+        *_table(("day", "verdict", "rows"), ((day, *said) for day, said in LOOKED_AT.items())),
     ]
 
 

@@ -163,7 +163,7 @@ def _shuffled(rows: pl.DataFrame) -> pl.DataFrame:
 
 LABELS: tuple[LabelMutation, ...] = (
     LabelMutation("labels-shuffled", _shuffled, ("accuracy", "floor", "quality")),
-    LabelMutation("labels-constant", lambda rows: rows.with_columns(intent=pl.lit("refund_late")), ("intent", "class")),
+    LabelMutation("labels-constant", lambda rows: rows.with_columns(intent=pl.lit("refund_late")), ("labels", "class")),
     LabelMutation("labels-renamed", lambda rows: rows.with_columns(intent="v2/" + pl.col("intent")),
                   ("intent", "champion")),
     LabelMutation("labels-of-half-the-classes",

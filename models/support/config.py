@@ -17,6 +17,18 @@ class TriageGateConfig(BaseModel):
         ge=0,
         description="Accuracy that a candidate may lose against the champion: the lower end of the paired interval.",
     )
+    max_label_factor: float = Field(
+        default=3.0,
+        gt=1,
+        description="Factor by which the odds of an intent among the labels may differ from those that the champion "
+        "was trained on, for intents of 5 % of the labels and more.",
+    )
+    max_new_labels: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Share of the labels whose intent the champion never saw: more are other names for the same.",
+    )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="Of the two-sided paired intervals.")
     resamples: int = Field(default=2_000, ge=100, description="Bootstrap resamples of the tickets.")
     measured_tickets: int = Field(

@@ -17,6 +17,7 @@ from models.compose.threshold import Choice, best_within
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Resampling, mean_interval
 from models.gates.check import GateCheck
+from models.gates.label_shares import LabelShares, label_shares, shares_as_before
 from models.gates.report import GateReport
 from models.support.article_prior import ArticlePrior, article_prior
 from models.support.composition import alone, routed
@@ -80,11 +81,15 @@ class TrainedTriage:
 
 @dataclass(frozen=True)
 class Champion:
-    """Intents that the champion gives the hold-out, and the tickets that it was trained or chosen on."""
+    """Intents that the champion gives the hold-out, and the tickets that it was trained or chosen on.
+
+    `labels`: how frequent each intent was among its labels; None: it kept no record.
+    """
 
     version: str
     intents: Sequence[str]
     seen: frozenset[str]
+    labels: LabelShares | None = None
 
 
 def train_triage(
@@ -325,6 +330,7 @@ def _report(
     baseline = _right([usual] * len(holdout), holdout)
     checks = [
         _floor(right[serves], baseline, usual, gate),
+        _labels_as_before([*fit.intents, *holdout.intents], champion, gate),
         _against_champion(right[serves], champion, holdout, gate),
     ]
     shown = {name: {"accuracy": float(values.mean())} for name, values in right.items()}
@@ -346,6 +352,12 @@ def _floor(right: Vector, baseline: Vector, usual: str, gate: TriageGateConfig) 
     gain = mean_interval(right - baseline, Resampling(gate.resamples, 0, gate.confidence))
     says = f"accuracy {right.mean():.3f}; gain over always {usual!r}: {gain}; its lower end must be above 0"
     return GateCheck("baseline", gain.low > 0, gain.low, 0.0, says)
+
+
+def _labels_as_before(intents: Sequence[str], champion: Champion | None, gate: TriageGateConfig) -> GateCheck:
+    version, before = (champion.version, champion.labels) if champion else ("", None)
+    limits = {"max_factor": gate.max_label_factor, "max_new": gate.max_new_labels}
+    return shares_as_before(version, before, label_shares(intents), **limits)
 
 
 def _against_champion(

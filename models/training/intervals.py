@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from models.errors import TesseraError
 from models.training.model import Vector
 
 Target = Literal["log1p", "identity"]
@@ -59,7 +60,17 @@ class Intervals:
 
 
 def on_scale(target: Target, labels: Vector) -> Vector:
-    """Return labels on the scale that the model learns on."""
+    """Return labels on the model's own scale.
+
+    Raises:
+        TesseraError: labels have no place on it: the logarithm of 1 + label needs labels above -1.
+    """
+    if target == "log1p" and labels.size and not float(labels.min()) > -1:
+        raise TesseraError(
+            f"{int((~(labels > -1)).sum())} of {labels.size} labels are -1 or less, the lowest {labels.min():g}.",
+            expected="labels above -1: this trainer learns log(1 + label)",
+            todo="Look at the signs of the labels' source, or set `target: identity` for the trainer.",
+        )
     return _SCALES[target][0](labels.astype(np.float64))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from models.compose.gate import CompositionGateConfig
 from models.errors import TesseraError
+from models.gates.label_shares import label_shares, shares_as_before
 from models.support.config import TriageConfig, TriageGateConfig
 from models.support.intent_part import masked
 from models.support.labelled import LabelledTickets, parts_of
@@ -96,6 +97,21 @@ def test_a_candidate_that_is_worse_than_the_champion_is_stopped_unless_the_champ
     says = train_triage(rows, embedder, CONFIG, GATE, seen).report.checks[-1]
     assert says.passed
     assert "has seen most of the hold-out" in says.says
+
+
+def test_labels_of_another_list_are_stopped_although_the_candidate_is_right_by_them() -> None:
+    before = label_shares(["refund"] * 60 + ["delivery"] * 30 + ["cancel"] * 10)
+    limits: dict[str, float] = {"max_factor": GATE.max_label_factor, "max_new": GATE.max_new_labels}
+    same = label_shares(["refund"] * 500 + ["delivery"] * 380 + ["cancel"] * 110 + ["login"] * 10)
+    assert shares_as_before("3", before, same, **limits).passed
+    renamed = label_shares(["v2/refund"] * 600 + ["delivery"] * 300 + ["cancel"] * 100)
+    found = shares_as_before("3", before, renamed, **limits)
+    assert not found.passed
+    assert "60% of the labels are new to it (v2/refund)" in found.says
+    merged = shares_as_before("3", before, label_shares(["refund"] * 20 + ["cancel"] * 180), **limits)
+    assert not merged.passed
+    assert "90% of the labels are 'cancel', 10% then" in merged.says
+    assert shares_as_before("3", None, same, **limits).passed
 
 
 def test_too_few_tickets_are_refused_with_the_number_that_is_needed() -> None:
