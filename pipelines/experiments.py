@@ -17,8 +17,10 @@ NEEDS = ("exposures", "outcomes")
 NIGHTLY = automation.job(
     "experiments_nightly",
     "experiments",
-    dg.AssetSelection.assets(*(["shop", table] for table in ("products", "orders", *NEEDS)), experiments.impressions),
-    "Ingest exposures and outcomes, label the impressions whose outcomes had their time, measure popularity bias.",
+    dg.AssetSelection.assets(*(["shop", table] for table in ("products", "orders", *NEEDS)))
+    | dg.AssetSelection.assets(experiments.logged_events, experiments.impressions),
+    "Store exposures and outcomes of the source and of the queue, label the impressions whose outcomes had their time, "
+    "measure popularity bias.",
 )
 REPORT = automation.job(
     REPORT_JOB,
@@ -33,10 +35,10 @@ def due(lake: Lake, settings: Settings) -> Iterator[tuple[str, date]]:
 
     An experiment is evaluated from its first day until the day on which its last window is over.
     """
+    from assets.stages.experiments.log import known_days
     from assets.stages.experiments.results import table_of
-    from assets.stages.ingestion.completeness_log import complete_days
 
-    known = set.intersection(*(set(complete_days(lake, table)) for table in NEEDS))
+    known = known_days(lake)
     for name, one in settings.experiments.trials.items():
         days = [day for day in known if one.first_day <= day <= one.matures_on]
         if days and max(days) not in lake.days(table_of(name)):

@@ -1,6 +1,6 @@
 """Experiments. Read top to bottom = the lineage.
 
-exposures, outcomes -> labelled impressions, by day; -> the report of each experiment, one partition per experiment.
+exposures, outcomes, logged events -> labelled impressions, by day; -> the report, one partition per experiment.
 """
 
 from datetime import date
@@ -8,13 +8,37 @@ from datetime import date
 import dagster as dg
 
 from assets.partitions import daily
+from assets.stages import metadata_keys as keys
 from assets.stages.experiments.report import POPULARITY_BIAS, experiment_report
-from resources.stack.ports import LakeResource, SettingsResource
+from resources.stack.ports import EventsResource, LakeResource, SettingsResource
+
+
+@dg.asset(
+    key=["experiments", "logged_events"],
+    partitions_def=daily,
+    group_name="experiments",
+    kinds={"lake", "events"},
+    owners=["team:data-science"],
+    description="Exposures and outcomes that services published as events, each once, beside those that the source "
+    "delivers; what is no such event goes to the dead letters.",
+)
+def logged_events(
+    context: dg.AssetExecutionContext, lake: LakeResource, events: EventsResource
+) -> dg.MaterializeResult:
+    """Store the events that wait."""
+    from assets.stages.experiments.logged_events import store_events
+
+    found = store_events(events.open(), lake.open(), date.fromisoformat(context.partition_key))
+    counts = {keys.EVENTS: found.events, keys.ROWS_ALREADY_HELD: found.known, keys.REJECTED: found.refused}
+    return dg.MaterializeResult(metadata={**counts, keys.ROWS_KEPT: sum(found.rows.values())})
 
 
 @dg.asset(
     key=["experiments", "impressions"],
-    deps=[["shop", "exposures"], ["shop", "outcomes"], ["shop", "orders"], ["shop", "products"]],
+    deps=[
+        *(["shop", table] for table in ("exposures", "outcomes", "orders", "products")),
+        ["experiments", "logged_events"],
+    ],
     partitions_def=daily,
     group_name="experiments",
     kinds={"lake", "polars"},

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from assets.stages import metadata_keys as keys
-from assets.stages.experiments.log import rows_of
+from assets.stages.experiments.log import days_of, rows_of
 from assets.stages.experiments.report import POPULARITY_BIAS
 from assets.stages.feature_days import missing_days
 from models.contracts import EXPOSURES, ORDERS, OUTCOMES, PRODUCTS
@@ -72,7 +72,7 @@ def label_impressions(lake: Lake, config: ExperimentsConfig, as_of: date) -> Lab
     A labelled day gets the same labels again: outcomes are read as they were delivered until its window was over.
     """
     newest = as_of - timedelta(days=config.label_days)
-    shown = [day for day in lake.days(EXPOSURES.table) if day <= newest]
+    shown = [day for day in days_of(lake, EXPOSURES.table) if day <= newest]
     lost = {*missing_days(lake, TABLE, shown), *lake.repair(TABLE)}
     days: list[date] = sorted(lost | {newest} if newest in shown else lost)
     for run in _consecutive(days):
@@ -121,7 +121,7 @@ def _bias(lake: Lake, config: ExperimentsConfig, as_of: date) -> PopularityBias 
         return None
     bought = _counts(rows_of(lake, ORDERS.table, as_of - span + timedelta(days=1), as_of, columns=["product_id"]))
     catalogue = _catalogue(lake, as_of)
-    first = min(lake.days(EXPOSURES.table))
+    first = min(days_of(lake, EXPOSURES.table))
     earlier = popularity_bias(before, bought, catalogue) if before and first <= as_of - 2 * span else None
     return popularity_bias(shown, bought, catalogue, earlier)
 

@@ -12,8 +12,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from assets.stages.experiments.logged_events import logged_table
 from assets.stages.ingestion.completeness_log import complete_days
-from models.contracts import EXPOSURES, ORDERS, OUTCOMES
+from models.contracts import CONTRACTS, EXPOSURES, ORDERS, OUTCOMES
 from models.errors import TesseraError
 from models.experiments.config import ExperimentSettings
 from models.experiments.observations import SHOWN_AT
@@ -47,13 +48,11 @@ def last_day(lake: Lake) -> date:
     Raises:
         TesseraError: there is none.
     """
-    days = [set(complete_days(lake, contract.table)) for contract in (EXPOSURES, OUTCOMES)]
-    both = days[0] & days[1]
-    if both:
-        return max(both)
+    if known := known_days(lake):
+        return max(known)
     raise TesseraError(
         "The lake holds no day of exposures and outcomes.",
-        expected="a source that delivers `exposures` and `outcomes`, and a night that ingested them",
+        expected="a source that delivers `exposures` and `outcomes`, or events of both, and a night that stored them",
         todo="Run `tessera run experiments_nightly`.",
     )
 
@@ -95,14 +94,27 @@ def rows_of(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
 ) -> pl.DataFrame:
-    """Return rows of a contracted table that were delivered on these days; none where the lake has no such table."""
-    if not lake.exists(table):
-        schema = {contract.table: contract for contract in (EXPOSURES, OUTCOMES, ORDERS)}[table].lake_schema()
-        found = schema.empty_table().select(columns or schema.names)
-    else:
-        dataset = lake.scan(table, first=first, last=last)
-        found = dataset.to_table(columns=list(columns) if columns else None, filter=where)
-    return pl.DataFrame(found)
+    """Return rows of a contracted table that were delivered on these days, by the source or as events."""
+    schema = CONTRACTS[table].lake_schema()
+    chosen = list(columns or schema.names)
+    parts = [
+        lake.scan(name, first=first, last=last).to_table(columns=chosen, filter=where)
+        for name in (table, logged_table(table))
+        if lake.exists(name)
+    ]
+    empty = pa.schema([schema.field(name) for name in chosen]).empty_table()
+    return pl.DataFrame(pa.concat_tables([empty, *(part.cast(empty.schema) for part in parts)]))
+
+
+def days_of(lake: Lake, table: str) -> list[date]:
+    """Return the days on which rows of a contracted table were delivered, by the source or as events, ascending."""
+    return sorted({*lake.days(table), *lake.days(logged_table(table))})
+
+
+def known_days(lake: Lake) -> set[date]:
+    """Return the days of which exposures and outcomes are complete: from the source, or from the queue."""
+    delivered = [set(complete_days(lake, contract.table)) for contract in (EXPOSURES, OUTCOMES)]
+    return set.intersection(*delivered) | set(complete_days(lake, logged_table(EXPOSURES.table)))
 
 
 def _lines_before(lake: Lake, settings: ExperimentSettings) -> pl.DataFrame:

@@ -27,7 +27,7 @@ _COLUMNS = (
     *("metric", "role", "variant", "units", "control_units", "mean", "control_mean"),
     *("effect", "low", "high", "state"),
 )
-_READ = ("exposures", "outcomes", "orders")
+_READ = (["shop", "exposures"], ["shop", "outcomes"], ["shop", "orders"], ["experiments", "logged_events"])
 
 
 #: The job of the report, and its one step.
@@ -58,7 +58,7 @@ def experiment_report(key: list[str]) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=key,
-        deps=[dg.AssetDep(["shop", table], partition_mapping=everything) for table in _READ],
+        deps=[dg.AssetDep(read, partition_mapping=everything) for read in _READ],
         partitions_def=experiments_partitions,
         group_name="experiments",
         kinds={"lake", "polars"},
