@@ -21,7 +21,7 @@ Ranked = Callable[[str], Sequence[str]]
 
 @dataclass(frozen=True)
 class Visitor:
-    """Whom a list is shown to; both ids may be unknown, but not that of the experiment's unit."""
+    """A visitor that a list is shown to; ids may be unknown, also that of the experiment's unit."""
 
     customer_id: str | None
     session_id: str | None = None

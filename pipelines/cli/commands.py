@@ -345,6 +345,20 @@ def evaluate_intents(train: Path, test: Path, as_json: bool, **wishes: Any) -> N
     evaluating.intents(train, test, as_json=as_json, **wishes)
 
 
+@evaluate.command("ranker")
+@_PROFILE
+@click.option("--lists", required=True, type=_FILE, help="CSV or Parquet: list_id, slot, product_id, as it wants them.")
+@click.option("--from", "first", required=True, metavar="YYYY-MM-DD", help="First day on which lists were shown.")
+@click.option("--to", "last", required=True, metavar="YYYY-MM-DD", help="Last day, included.")
+@click.option("--label", type=click.Choice(["clicked", "carted", "bought"]), default="clicked", show_default=True)
+@_JSON
+def evaluate_ranker(lists: Path, first: str, last: str, label: str, as_json: bool) -> None:
+    """Estimate what a ranker would have brought, from logged lists whose slots were shuffled (IPS, SNIPS)."""
+    from pipelines.cli import experiments as command
+
+    command.estimate_ranker(lists, first, last, label, as_json=as_json)
+
+
 @evaluate.command("retrieval")
 @_PROFILE
 @click.option("--corpus", required=True, type=_FILE, help="CSV or Parquet: id, text.")

@@ -1,7 +1,9 @@
-"""`tessera experiments`: state, effects and verdict of the profile's experiments."""
+"""`tessera experiments` and `tessera evaluate ranker`: effects, verdicts, and rankers that were never live."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -9,10 +11,10 @@ from rich.text import Text
 from assets.stages.experiments.results import StoredResult, stored
 from models.errors import TesseraError, choose_from
 from models.experiments.config import ExperimentSettings
-from pipelines.cli.arguments import known_day
+from pipelines.cli.arguments import known_day, known_span
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.hints import runnable
-from pipelines.cli.tables import print_json
+from pipelines.cli.tables import print_json, read_table
 from resources.lake.port import Lake
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
@@ -183,3 +185,37 @@ def _detail(row: Mapping[str, Any]) -> list[str]:
         "" if few else f"{row['p_value']:.2g}",
         row["state"],
     ]
+
+
+def estimate_ranker(lists: Path, first: str, last: str, label: str, *, as_json: bool) -> None:
+    """Print what a ranker would have brought, estimated from the labelled impressions of some days.
+
+    Raises:
+        TesseraError: the file has other columns, or the log cannot say (nothing shuffled, no such lists).
+    """
+    import polars as pl
+
+    from assets.stages.experiments.off_policy import WANTED, estimate_ranker
+
+    stack = active_stack()
+    span = known_span(first, last, stack)
+    rows = pl.DataFrame(read_table(lists, ("list_id", "product_id")))
+    if missing := [name for name in WANTED if name not in rows.columns]:
+        raise TesseraError(
+            f"{str(lists)!r} has no column {missing[0]!r}.",
+            expected=f"columns {', '.join(WANTED)}",
+            todo="Write the product that the ranker wants in each slot of the logged lists.",
+        )
+    wanted = rows.select(pl.col("list_id").cast(pl.String), pl.col("slot").cast(pl.Int32), "product_id")
+    found = estimate_ranker(Ports(stack).lake, wanted, *span, label=label)
+    if as_json:
+        print_json(asdict(found))
+        return
+    measured = found.found
+    names = {"as shown": measured.logged, "IPS": measured.ips, "SNIPS": measured.snips}
+    cells = ([name, f"{one.value:.4f}", f"{one.low:.4f} to {one.high:.4f}"] for name, one in names.items())
+    out.print(listing((f"{found.label} per slot", "estimate", "95 %"), cells))
+    out.print(
+        f"{found.lists:,} lists, {measured.slots:,} slots; worth {measured.effective_slots:,.0f} unweighted slots, "
+        f"largest weight {measured.max_weight:.1f}; {measured.supported_share:.1%} of the wanted slots could be shown."
+    )

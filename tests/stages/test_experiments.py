@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
@@ -33,6 +34,7 @@ from models.simulation.shop import Shop
 from models.simulation.shown_lists import EXPERIMENT, SLOTS, examined, experiment_days
 from pipelines.cli import experiments as command
 from pipelines.cli.commands import app
+from pipelines.cli.tables import write_table
 from pipelines.experiments import due, experiments_due
 from resources.events.sqlite_events import SqliteEvents
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
@@ -176,7 +178,13 @@ def test_impressions_are_labelled_once_their_windows_are_over(shop: Shop, lake: 
     assert found.check(config.model_copy(update={"max_bias_rise": 0.0})).check_name == "popularity_bias"
 
 
-def test_a_ranker_is_estimated_from_the_log_before_it_goes_live(shop: Shop, lake: DeltaLake) -> None:
+def test_a_ranker_is_estimated_from_the_log_before_it_goes_live(
+    shop: Shop,
+    lake: DeltaLake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     impressions.label_impressions(lake, ExperimentsConfig(), LAST)
     first, last = BEGINS, LAST - timedelta(days=7)
     rows = list[dict[str, Any]]()
@@ -194,6 +202,11 @@ def test_a_ranker_is_estimated_from_the_log_before_it_goes_live(shop: Shop, lake
         ]
     wanted = pl.DataFrame(rows, schema_overrides={"slot": pl.Int32})
     found = estimate_ranker(lake, wanted, first, last).found
+    write_table(wanted.to_arrow(), tmp_path / "lists.parquet")
+    monkeypatch.setattr(command, "active_stack", _Stack)
+    monkeypatch.setattr(command, "Ports", lambda stack: SimpleNamespace(lake=lake))
+    command.estimate_ranker(tmp_path / "lists.parquet", str(first), str(last), "clicked", as_json=True)
+    assert json.loads(capsys.readouterr().out)["found"]["snips"]["value"] == found.snips.value
     assert found.snips.low < np.mean(truth) < found.snips.high
     assert found.supported_share == 1
     with pytest.raises(TesseraError, match="No labelled impression"):
@@ -281,17 +294,16 @@ class _Stack:
     """A profile with the filled lake and the experiment."""
 
     settings = SETTINGS
+    calendar = SimpleNamespace(first_day=FIRST)
 
 
-def test_the_command_lists_and_details(lake: DeltaLake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_lists_and_details(
+    lake: DeltaLake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     evaluated(lake, EXPERIMENT, SETTINGS, LAST)
 
-    class _Ports:
-        def __init__(self, stack: Any) -> None:
-            self.lake = lake
-
     monkeypatch.setattr(command, "active_stack", _Stack)
-    monkeypatch.setattr(command, "Ports", _Ports)
+    monkeypatch.setattr(command, "Ports", lambda stack: SimpleNamespace(lake=lake))
 
     def said(*arguments: str) -> str:
         result = CliRunner().invoke(app, ["experiments", *arguments], standalone_mode=False)
@@ -302,6 +314,9 @@ def test_the_command_lists_and_details(lake: DeltaLake, monkeypatch: pytest.Monk
     assert (listed["state"], listed["result"]["until"]) == ("running", LAST.isoformat())
     assert listed["result"]["effects"][0]["metric"] == "click_count"
     assert json.loads(said(EXPERIMENT, "--json"))["experiment"] == EXPERIMENT
+    for name, words in ((EXPERIMENT, "Verdict: "), (None, "running")):
+        command.experiments(name, None, evaluate=False, as_json=False, verbose=False)
+        assert words in capsys.readouterr().out
     result = CliRunner().invoke(app, ["experiments", "ranker_trail"], standalone_mode=False)
     assert isinstance(result.exception, TesseraError)
     assert "did you mean 'ranker_trial'" in result.exception.expected
