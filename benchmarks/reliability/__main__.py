@@ -21,7 +21,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from benchmarks.reliability.home import DAY, prepared
 from benchmarks.reliability.mutation import APPS, AppName, Result
 from benchmarks.reliability.page import write
 from benchmarks.reliability.real import handbook, online_retail
-from benchmarks.reliability.results import keep
+from benchmarks.reliability.results import keep, kept
 from benchmarks.reliability.table_checks import outcome, said_without_change
 
 
@@ -45,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
     parser.add_argument("--count", type=int, help="of `nights`: number of mutations, evenly spaced; default all")
+    parser.add_argument(
+        "--home", help="of `nights` and `outputs`: folder that keeps the home; results of pieces add up"
+    )
+    parser.add_argument("--skip", type=int, default=0, help="mutations that are left out, the first ones")
+    parser.add_argument("--most", type=int, help="mutations of this piece; default all that are left")
     parser.add_argument("--seed", type=int, action="append", help="of `performance`: seed of a shop; default 11")
     parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
     asked = parser.parse_args(arguments)
@@ -65,21 +71,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _results(app: AppName, asked: Any) -> list[Result]:
-    if asked.what == "nights":
-        return nights(app, asked.count, asked.only)
-    return (tables if asked.what == "tables" else outputs)(app, asked.only)
+    """Return the results of a command, beside those of earlier pieces where a folder keeps the home."""
+    if asked.what == "tables":
+        return tables(app, asked.only)
+    started = time.process_time()
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(asked.home or scratch) / f"{asked.what}-{app}"
+        found = (nights if asked.what == "nights" else outputs)(app, home, asked)
+    _tell(f"{app}: {len(found)} results in {time.process_time() - started:.0f} CPU s, the home among them")
+    earlier = kept(f"mutations-of-{asked.what}-{app}") if asked.home else None
+    known = {one["mutation"]: Result(**one) for one in (earlier["found"] if earlier else ())}
+    return [*{**known, **{one.mutation: one for one in found}}.values()]
 
 
-def nights(app: AppName, count: int | None, only: str | None = None) -> list[Result]:
+def nights(app: AppName, home: Path, asked: Any) -> list[Result]:
     """Return the results of an application's mutations of tables as whole nights."""
     from benchmarks.reliability.whole_nights import evenly, whole_nights
 
-    started = time.process_time()
-    chosen = [one for one in evenly(app, None if only else count) if only in (None, one.name)]
-    with tempfile.TemporaryDirectory() as folder:
-        results = list(whole_nights(app, DAY, Path(folder), chosen))
-    _tell(f"{app}: {len(results)} whole nights in {time.process_time() - started:.0f} CPU s, the home among them")
-    return results
+    wanted = _wanted(asked)
+    every = [None, *evenly(app, None if asked.only else asked.count)]
+    return list(whole_nights(app, DAY, home, [one for one in every if wanted(one.name if one else "no fault")]))
+
+
+def _wanted(asked: Any) -> Callable[[str], bool]:
+    """Return whether a mutation belongs to the piece that was asked for; it is asked once for each, in order."""
+    places = count()
+
+    def wanted(name: str) -> bool:
+        place = next(places) - asked.skip
+        return asked.only in (None, name) and place >= 0 and (asked.most is None or place < asked.most)
+
+    return wanted
 
 
 def tables(app: AppName, only: str | None = None) -> list[Result]:
@@ -94,19 +116,19 @@ def tables(app: AppName, only: str | None = None) -> list[Result]:
     return results
 
 
-def outputs(app: AppName, only: str | None = None) -> list[Result]:
+def outputs(app: AppName, folder: Path, asked: Any) -> list[Result]:
     """Return the results of the mutations of features, models, published rows and training rows."""
-    from benchmarks.reliability import support_home, support_outputs
-    from benchmarks.reliability.output_checks import outcomes
-    from benchmarks.reliability.scored_home import made
+    from benchmarks.reliability import output_checks, scored_home, support_home, support_outputs
 
-    if app == "support":
-        with tempfile.TemporaryDirectory() as folder:
-            home_of_support = support_home.made(Path(folder) / "home", DAY, 24)
-            return list(support_outputs.outcomes(home_of_support, Path(folder), only))
-    with tempfile.TemporaryDirectory() as folder:
-        home = made(app, Path(folder) / "home", DAY, 24)
-        return list(outcomes(home, Path(folder), only))
+    wanted = _wanted(asked)
+    with tempfile.TemporaryDirectory() as scratch:
+        if app == "support":
+            is_there = folder.exists()
+            home = support_home.SupportHome(folder, DAY) if is_there else support_home.made(folder, DAY, 24)
+            return list(support_outputs.outcomes(home, Path(scratch), wanted))
+        is_there = folder.exists()
+        scored = scored_home.ScoredHome(app, folder, DAY) if is_there else scored_home.made(app, folder, DAY, 24)
+        return list(output_checks.outcomes(scored, Path(scratch), wanted))
 
 
 def is_seen(result: Result) -> bool:

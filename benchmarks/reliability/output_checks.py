@@ -43,30 +43,31 @@ from models.training.model_package import LoadedModel, load, save
 from models.training.regression_models import RidgeModel
 
 Said = tuple[Outcome, str, str]
+Wanted = Callable[[str], bool]
 _LABELS = {"churn": "churned", "fraud": "is_fraud", "demand": "units"}
 _KEYS = {"churn": "customer_id", "fraud": "transaction_id", "demand": "product_id"}
 
 
-def outcomes(home: ScoredHome, scratch: Path, only: str | None = None) -> Iterator[Result]:
+def outcomes(home: ScoredHome, scratch: Path, wanted: Wanted = lambda _: True) -> Iterator[Result]:
     """Yield the outcome of every mutation of outputs that means something for the application.
 
     Args:
         home: with published nights and the features of the night.
         scratch: folder for copies of the home.
-        only: name of one mutation.
+        wanted: whether a mutation is asked for, by its name; asked once for each, in order.
     """
     for feature in FEATURES:
-        if home.app in feature.apps and only in (None, feature.name):
+        if home.app in feature.apps and wanted(feature.name):
             yield judged(feature.name, _words(home, feature.words), feature_said(home, feature))
     for model in MODELS:
-        if home.app in model.apps and only in (None, model.name):
+        if home.app in model.apps and wanted(model.name):
             yield judged(model.name, model.words, _in_copy(home, scratch, lambda copy, m=model: model_said(copy, m)))
     for distorted in SCORES:
-        if home.app in distorted.apps and only in (None, distorted.name):
+        if home.app in distorted.apps and wanted(distorted.name):
             said = _in_copy(home, scratch, lambda copy, m=distorted: score_said(copy, m))
             yield judged(distorted.name, distorted.words, said)
     for training in TRAINING:
-        if home.app in training.apps and only in (None, training.name):
+        if home.app in training.apps and wanted(training.name):
             said = _in_copy(home, scratch, lambda copy, m=training: training_said(copy, m))
             yield judged(training.name, training.words, said)
 

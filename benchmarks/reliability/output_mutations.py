@@ -189,7 +189,7 @@ SCORES: tuple[ScoreMutation, ...] = (
     ScoreMutation("scores-shuffled", "shuffled", ("score", "order", "psi", "estimate")),
     ScoreMutation("scores-halved", "halved", ("score", "psi")),
     ScoreMutation("scores-shifted", "shifted", ("score", "psi")),
-    ScoreMutation("intervals-a-quarter-as-wide", "narrow", ("lower", "upper"), ("demand",)),
+    ScoreMutation("intervals-a-quarter-as-wide", "narrow", ("width",), ("demand",)),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from benchmarks.reliability.mutation import Result, judged
-from benchmarks.reliability.output_checks import Said, of_attempt
+from benchmarks.reliability.output_checks import Said, Wanted, of_attempt
 from benchmarks.reliability.support_home import FEATURES, Change, SupportHome
 from models.errors import TesseraError
 
@@ -172,20 +172,20 @@ LABELS: tuple[LabelMutation, ...] = (
 )  # fmt: skip
 
 
-def outcomes(home: SupportHome, scratch: Path, only: str | None = None) -> Iterator[Result]:
-    """Yield the outcome of every mutation; `scratch`: folder for copies, `only`: name of one mutation."""
+def outcomes(home: SupportHome, scratch: Path, wanted: Wanted = lambda _: True) -> Iterator[Result]:
+    """Yield the outcome of every mutation; `scratch`: folder for copies, `wanted`: as in `output_checks`."""
     for one in ANSWERS:
-        if only in (None, one.name):
+        if wanted(one.name):
             changed = replace(home, change=one.change)
             yield judged(one.name, one.words, of_attempt(changed.scored, home.day))
     for ticket in TICKETS:
-        if only in (None, ticket.name):
+        if wanted(ticket.name):
             yield judged(ticket.name, ticket.words, _of_tickets(home, ticket))
     for file in FILES:
-        if only in (None, file.name):
+        if wanted(file.name):
             yield judged(file.name, file.words, _in_copy(home, scratch, lambda copy, m=file: _of_files(copy, m)))
     for label in LABELS:
-        if only in (None, label.name):
+        if wanted(label.name):
             yield judged(label.name, label.words, _in_copy(home, scratch, lambda copy, m=label: _of_labels(copy, m)))
 
 

@@ -113,8 +113,16 @@ def outcome(app: AppName, folder: Path, day: date, days: int, mutation: Mutation
 
 
 def complete_home(app: AppName, folder: Path, day: date) -> Scoring:
-    """Make a home whose days up to the one before `day` are ingested, watched, scored and published."""
+    """Return a home whose days up to the one before `day` are ingested, watched, scored and published.
+
+    It is made if the folder is not there.
+    """
     last = day - timedelta(days=1)
+    if folder.exists():
+        found: Scoring = (
+            support_home.SupportHome(folder, last) if app == "support" else scored_home.ScoredHome(app, folder, last)
+        )
+        return found
     if app == "support":
         home: Scoring = support_home.made(folder, last, _PUBLISHED, tables=TABLES[app])
     else:
@@ -130,14 +138,20 @@ def history_days(app: AppName) -> int:
     return 1 + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
 
 
-def whole_nights(app: AppName, day: date, scratch: Path, chosen: Sequence[Mutation]) -> Iterator[Result]:
-    """Yield the outcome of the night without a fault and of each mutation, all steps from delivery to audit.
+def whole_nights(app: AppName, day: date, folder: Path, chosen: Sequence[Mutation | None]) -> Iterator[Result]:
+    """Yield the outcome of each mutation, all steps from delivery to audit.
 
-    The first result is named `no fault`: it names its cause if nothing is said.
+    None among them: the night without a fault, named `no fault`, which names its cause if nothing is said.
+
+    Args:
+        app: the application.
+        day: that is changed.
+        folder: of the home until the day before; made if it is not there.
+        chosen: the mutations.
     """
-    home = complete_home(app, scratch / "home", day)
-    for mutation in (None, *chosen):
-        with tempfile.TemporaryDirectory(dir=scratch) as place:
+    home = complete_home(app, folder, day)
+    for mutation in chosen:
+        with tempfile.TemporaryDirectory() as place:
             copy = home.copied(Path(place) / "home")
             said = night_said(app, Path(place) / "home", day, history_days(app), mutation, copy)
         if mutation is None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.scoring.audit_checks import Check, Observer
-from models.scoring.other_numbers import other_numbers
+from models.scoring.other_numbers import interval_width, other_numbers
 from models.scoring.output import OutputColumn, OutputContract
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -23,6 +23,8 @@ from models.scoring.output import OutputColumn, OutputContract
 FLOAT_BINS = 1 << 16
 #: Values of a text column whose shares are kept, the most frequent ones.
 MAX_VALUES = 40
+#: Columns of an interval: its ends, and the prediction between them.
+_INTERVAL = 3
 _QUANTILES = {"score_p10": 0.1, "score_p50": 0.5, "score_p90": 0.9}
 
 
@@ -44,6 +46,7 @@ class NightNumbers(Observer):
         self._texts = [column for column in contract.payload if column.is_category]
         self._nullable = [column for column in contract.payload if column.nullable]
         self._others = [other_numbers(one) for one in contract.payload if one.name != contract.score]
+        self._others += [interval_width(columns) for columns in contract.not_descending if len(columns) >= _INTERVAL]
         self._values: dict[str, Counter[str]] = {column.name: Counter() for column in self._texts}
         self._nulls = dict.fromkeys((column.name for column in self._nullable), 0)
         self.rows = 0

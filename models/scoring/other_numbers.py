@@ -1,7 +1,8 @@
-"""Numbers of one column beside the score: mean and spread of numbers, empty lists, the same text again and again."""
+"""Numbers beside the score: mean and spread of numbers, empty lists, repeated texts, the width of intervals."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from models.scoring.output import OutputColumn
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
 
 #: What names of numbers begin with; the column follows.
-MEAN, SPREAD, EMPTY, REPEATED = "mean_", "spread_", "empty_", "repeated_"
+MEAN, SPREAD, EMPTY, REPEATED, WIDTH = "mean_", "spread_", "empty_", "repeated_", "width_"
 #: Values below which a mean or a repetition says nothing.
 _FEWEST = 20
 
@@ -29,6 +30,11 @@ class ColumnNumbers(Protocol):
     def numbers(self) -> dict[str, float]:
         """Return the numbers by name; none of a column that says nothing."""
         ...
+
+
+def interval_width(columns: Sequence[str]) -> ColumnNumbers:
+    """Return the counter of an interval's width, from the first to the last of columns that do not descend."""
+    return _Width(columns)
 
 
 def other_numbers(column: OutputColumn) -> ColumnNumbers:
@@ -91,3 +97,23 @@ class _Repeated:
 
     def numbers(self) -> dict[str, float]:
         return {REPEATED + self._name: self._most / self._values} if self._values >= _FEWEST else {}
+
+
+class _Width:
+    """Mean distance of an interval's ends, over the mean size of the value between them: of no unit."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns, self._sums = columns, np.zeros(2)
+
+    def observe(self, batch: pa.RecordBatch) -> None:
+        first, middle, last = (batch.column(name).to_numpy(zero_copy_only=False) for name in self._ends())
+        known = np.isfinite(first) & np.isfinite(middle) & np.isfinite(last)
+        self._sums += ((last - first)[known].sum(), np.abs(middle[known]).sum())
+
+    def numbers(self) -> dict[str, float]:
+        widths, sizes = self._sums.tolist()
+        first, _, last = self._ends()
+        return {f"{WIDTH}{first}_{last}": widths / sizes} if sizes > 0 else {}
+
+    def _ends(self) -> tuple[str, str, str]:
+        return self._columns[0], self._columns[len(self._columns) // 2], self._columns[-1]

@@ -14,7 +14,7 @@ from models.scoring.audit_checks import Check
 from models.scoring.config import Concern, UnusualConfig
 from models.scoring.drift import NumericReference
 from models.scoring.night_numbers import PastNight, bin_values
-from models.scoring.other_numbers import EMPTY, MEAN, REPEATED, SPREAD
+from models.scoring.other_numbers import EMPTY, MEAN, REPEATED, SPREAD, WIDTH
 from models.scoring.psi import Shift, shift
 from models.scoring.segments import SEGMENT_MEAN, SEGMENT_SHARE
 from models.watch.config import WatchConfig
@@ -145,7 +145,7 @@ def _profile(night: PastNight, shares: set[str]) -> DayProfile:
 def _kind(name: str) -> Kind:
     if name in {"rows", "score_distinct"}:
         return "count"
-    is_amount = name.startswith(("score_", SEGMENT_MEAN, *_OTHERS)) and name != "score_most_frequent"
+    is_amount = name.startswith(("score_", SEGMENT_MEAN, WIDTH, *_OTHERS)) and name != "score_most_frequent"
     return "amount" if is_amount else "share"
 
 
@@ -154,11 +154,15 @@ def _floor(name: str, before: float, tonight: Tonight, last: PastNight, config: 
     rows = max(min(tonight.numbers.get("rows", 0.0), last.numbers.get("rows", 0.0)), 1.0)
     if name == "rows":
         return config.rows_floor * before + math.sqrt(max(before, 1.0))
+    if name.startswith(WIDTH):
+        return config.rows_floor * before
     if name == "score_distinct":
         return 0.1 * before + math.sqrt(max(before, 1.0))
     if name.startswith(("score_", SEGMENT_MEAN, *_OTHERS)) and name != "score_most_frequent":
         spread = max(last.numbers.get(_spread_of(name), 0.0), 1e-12)
-        return config.score_floor * spread + spread / math.sqrt(rows * _part(name, tonight))
+        # The standard error of a standard deviation is that of a mean over the root of 2, of normal values.
+        of = 2.0 if name.startswith(SPREAD) else 1.0
+        return config.score_floor * spread + spread / math.sqrt(of * rows * _part(name, tonight))
     likely = (before * rows + 1) / (rows + 2)
     return config.share_floor + math.sqrt(likely * (1 - likely) / rows)
 
@@ -180,7 +184,7 @@ def _concern(name: str) -> Concern | None:
         return "population"
     if name == "top_kept_share":
         return "turnover"
-    if name.startswith(("score_", *_OTHERS)):
+    if name.startswith(("score_", WIDTH, *_OTHERS)):
         return "scores"
     if name.startswith((SEGMENT_SHARE, SEGMENT_MEAN)):
         return "segments"
