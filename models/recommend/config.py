@@ -30,10 +30,10 @@ class GeneratorsConfig(_Strict):
     ease_penalty: float = Field(default=300.0, gt=0, description="Penalty of the squared weights of EASE.")
     walks_alpha: float = Field(default=1.0, gt=0, le=2, description="Power of the steps of RP3beta.")
     walks_beta: float = Field(default=0.4, ge=0, le=2, description="Power of the popularity that RP3beta divides by.")
-    factor_size: int = Field(default=64, ge=2, le=512, description="Numbers per product of ALS.")
-    factor_rounds: int = Field(default=8, ge=1, le=50, description="Rounds of ALS.")
-    factor_weight: float = Field(default=20.0, gt=0, description="Confidence that one product adds in ALS.")
-    factor_penalty: float = Field(default=20.0, gt=0, description="Penalty of the squared factors of ALS.")
+    factor_size: int = Field(default=32, ge=2, le=512, description="Numbers per product of ALS.")
+    factor_rounds: int = Field(default=5, ge=1, le=50, description="Rounds of ALS.")
+    factor_weight: float = Field(default=5.0, gt=0, description="Confidence that one product adds in ALS.")
+    factor_penalty: float = Field(default=5.0, gt=0, description="Penalty of the squared factors of ALS.")
 
 
 class RankerConfig(_Strict):

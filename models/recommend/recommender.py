@@ -14,7 +14,7 @@ Interface::
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,10 @@ from models.recommend.merging import Candidates, merged
 from models.recommend.ranker_features import ranker_features
 from models.recommend.rankers import Ranker
 from models.recommend.ranking_metrics import NOTHING
+from models.recommend.sparse import Sparse
+
+# scipy's sparse arrays have no static types.
+# pyright: basic
 
 #: Numbers of one score table of a block that are held at once: 2.5 million float32, 10 MB.
 _BLOCK_NUMBERS = 2_500_000
@@ -78,14 +82,34 @@ class Recommender:
         """Return profiles of customers."""
         return self.known.of(customers)
 
-    def candidates(self, asked: Profiles, segments: NDArray[np.int64] | None = None) -> Candidates:
+    def candidates(
+        self, asked: Profiles, segments: NDArray[np.int64] | None = None, session: Sparse | None = None
+    ) -> Candidates:
         """Return the merged candidates of customers, with sources, scores and ranks.
 
         Args:
-            asked: profiles, of `profiles` or of a session.
+            asked: profiles; those of a customer who is not known are `empty_profiles(1)`.
             segments: of each of these customers; None: the first.
+            session: weights of products of an ongoing session, as of `session_matrix`.
         """
-        return candidates_of(asked, self.tables, self.of_products, self.config, repeats=self.repeats, segments=segments)
+        return candidates_of(
+            asked,
+            self.tables,
+            self.of_products,
+            self.config,
+            repeats=self.repeats,
+            segments=segments,
+            session=session,
+        )
+
+    def session_matrix(self, products: Sequence[Codes]) -> Sparse:
+        """Return products of ongoing sessions as weights, customers times products; unknown ones (-1) are left out."""
+        from scipy.sparse import csr_array
+
+        known = [np.unique(each[each >= 0]) for each in products]
+        starts = np.r_[0, np.cumsum([each.size for each in known])]
+        columns = np.concatenate([*known, np.empty(0, np.int32)]).astype(np.int32)
+        return csr_array((np.ones(columns.size, np.float32), columns, starts), shape=(len(known), self.products.size))
 
     def rank(self, found: Candidates, asked: Profiles, added: Mapping[str, Numbers] | None = None) -> Numbers:
         """Return the score of each candidate; -inf where there is none.
@@ -108,9 +132,10 @@ def candidates_of(
     *,
     repeats: bool,
     segments: NDArray[np.int64] | None = None,
+    session: Sparse | None = None,
 ) -> Candidates:
     """Return the merged candidates of customers."""
-    found = scores(asked, tables, of_products, config.generators, segments)
+    found = scores(asked, tables, of_products, config.generators, segments=segments, session=session)
     generators = config.generators if repeats else config.generators.model_copy(update={"own": 0})
     owned = np.zeros(found["own"].shape, bool)
     owned[asked.owner(), asked.product] = True

@@ -1,0 +1,143 @@
+"""The recommender on a small shop with known habits."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models.recommend.choice import choose
+from models.recommend.config import RankerConfig, RecommenderConfig
+from models.recommend.files import read_recommender, write_recommender
+from models.recommend.fitting import fit_recommender
+from models.recommend.folds import folds
+from models.recommend.generators import GENERATORS
+from models.recommend.history import Profiles, empty_profiles, history
+from models.recommend.interactions import Interactions, interactions
+from models.recommend.neighbours import ease, item_knn, rp3beta
+from models.recommend.ranking_metrics import NOTHING, hits, ndcg, recall, targets
+from models.recommend.recommender import Recommender, best_lists
+
+CONFIG = RecommenderConfig(ranker=RankerConfig(cutoffs=3, rounds=20), candidates=25, k=5)
+
+
+def shop(customers: int = 90, days: int = 160) -> Interactions:
+    """Customers of three kinds with ten products each; one product comes in every basket, others now and then."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"c{customer:03}", f"p{customer % 3 * 10 + product:02}", day)
+        for customer in range(customers)
+        for day in np.sort(rng.choice(days, 9, replace=False)).tolist()
+        for product in {customer % 10, *rng.integers(0, 10, 2).tolist()}
+    ]
+    frame = pl.DataFrame(rows, schema=["customer", "product", "day"], orient="row")
+    return interactions(frame["customer"], frame["product"], pl.Series([*frame["day"]], dtype=pl.Int32).cast(pl.Date))
+
+
+EVENTS = shop()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Recommender:
+    return fit_recommender(EVENTS, 160.0, CONFIG)
+
+
+def lists(found: Recommender, **asked: object) -> np.ndarray:
+    profiles = found.profiles(np.arange(found.customers.size, dtype=np.int32))
+    candidates = found.candidates(profiles, **asked)  # type: ignore[arg-type]
+    return best_lists(candidates, found.rank(candidates, profiles), 5)[0]
+
+
+def test_a_history_knows_only_interactions_before_its_moment() -> None:
+    known = history(EVENTS.chosen(EVENTS.day < 100), 100.0)
+    mine = EVENTS.chosen((EVENTS.customer == 7) & (EVENTS.day < 100))
+    asked = known.profiles.of(np.array([7]))
+    products, counts = np.unique(mine.product, return_counts=True)
+    assert asked.product.tolist() == products.tolist()
+    assert asked.count.tolist() == counts.tolist()
+    assert asked.last.tolist() == [100 - mine.day[mine.product == each].max() for each in products]
+    assert asked.baskets.tolist() == [np.unique(mine.day).size]
+    assert asked.latest.tolist() == [100 - mine.day.max()]
+
+
+def test_folds_hold_what_came_next_and_nothing_of_it_before() -> None:
+    for fold in folds(EVENTS, 160.0, CONFIG.ranker, seed=0):
+        assert fold.known.day.max() < fold.now
+        for place, customer in enumerate(fold.taken.customers[:5]):
+            mine = EVENTS.chosen((EVENTS.customer == customer) & (EVENTS.day >= fold.now))
+            basket = fold.taken.product[fold.taken.starts[place] : fold.taken.starts[place + 1]]
+            assert sorted(basket) == sorted(mine.product[mine.day == mine.day.min()])
+
+
+def test_candidates_have_sources_and_come_once(fitted: Recommender) -> None:
+    asked = fitted.profiles(np.arange(20, dtype=np.int32))
+    found = fitted.candidates(asked)
+    for row in found.product:
+        assert np.unique(row[row != NOTHING]).size == (row != NOTHING).sum()
+    assert all(found.source_names(3, place) for place in np.flatnonzero(found.product[3] != NOTHING))
+    assert set(found.source_names(3, 0)) <= set(GENERATORS)
+    own = {"own" in found.source_names(3, place) for place in np.flatnonzero(found.is_own[3])}
+    assert own == {True}
+
+
+def test_lists_hold_the_habit_and_are_the_same_one_by_one(fitted: Recommender) -> None:
+    every = lists(fitted)
+    habit = np.array([np.searchsorted(fitted.products, f"p{c % 3 * 10 + c % 10:02}") for c in range(90)])
+    assert (every[:, 0] == habit).mean() > 0.8
+    for customer in (0, 41):
+        asked = fitted.profiles(np.array([customer], np.int32))
+        found = fitted.candidates(asked)
+        assert best_lists(found, fitted.rank(found, asked), 5)[0][0].tolist() == every[customer].tolist()
+
+
+def test_a_stranger_gets_what_is_popular_and_a_session_changes_that(fitted: Recommender) -> None:
+    asked = empty_profiles(1)
+    found = fitted.candidates(asked)
+    popular = np.argsort(-fitted.tables.popular[0], kind="stable")[:5]
+    assert set(popular) <= set(found.product[0])
+    session = fitted.session_matrix([np.array([0, -1, 3], np.int32)])
+    with_session = fitted.candidates(asked, session=session)
+    assert with_session.scores["ease"][0].max() > found.scores["ease"][0].max()
+
+
+def test_files_give_the_same_recommender(fitted: Recommender, tmp_path: Path) -> None:
+    write_recommender(fitted, tmp_path)
+    again = read_recommender(tmp_path)
+    assert lists(again).tolist() == lists(fitted).tolist()
+    assert again.choice == fitted.choice
+    assert all(
+        np.array_equal(getattr(again.known, f.name), getattr(fitted.known, f.name), True) for f in fields(Profiles)
+    )
+
+
+def test_what_is_not_better_than_frequency_is_refused() -> None:
+    rng = np.random.default_rng(1)
+    frequency = rng.random(400)
+    noise, better = frequency + rng.normal(0, 0.2, 400), frequency + 0.05 + rng.normal(0, 0.1, 400)
+    assert choose({"frequency": frequency, "fused": noise - noise.mean() + frequency.mean()}, 0.5).name == "frequency"
+    assert choose({"frequency": frequency, "xgboost_ndcg": better}, 0.5).name == "xgboost_ndcg"
+
+
+def test_neighbour_tables_are_those_of_the_formulas() -> None:
+    owned = history(EVENTS, 160.0).profiles.matrix(EVENTS.products.size)
+    dense = owned.toarray().astype(float)
+    inverse = np.linalg.inv(dense.T @ dense + 50 * np.eye(dense.shape[1]))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(ease(owned, penalty=50.0).toarray(), expected, atol=1e-5)
+    assert np.diff(ease(owned, penalty=50.0, keep=4).indptr).max() == 4
+    common, count = dense.T @ dense, dense.sum(axis=0)
+    cosine = common / (np.sqrt(np.outer(count, count)) + 10)
+    np.fill_diagonal(cosine, 0)
+    np.testing.assert_allclose(item_knn(owned, shrink=10.0).toarray(), cosine, atol=1e-5)
+    walks = (dense / count).T @ (dense / dense.sum(axis=1, keepdims=True)) / count**0.5
+    np.fill_diagonal(walks, 0)
+    np.testing.assert_allclose(rp3beta(owned, alpha=1.0, beta=0.5).toarray(), walks, atol=1e-5)
+
+
+def test_recall_and_ndcg_of_a_list_by_hand() -> None:
+    taken = targets(np.array([0, 0, 1], np.int32), np.array([3, 5, 2], np.int32))
+    hit = hits(np.array([[5, 1, NOTHING], [1, 0, 4]], np.int32), taken, 10)
+    assert recall(hit, taken.sizes()).tolist() == [0.5, 0.0]
+    assert ndcg(hit, taken.sizes()).tolist() == [pytest.approx(1 / (1 + 1 / np.log2(3))), 0.0]
