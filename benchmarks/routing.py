@@ -37,7 +37,6 @@ from models.text.splitting import text_folds
 from resources.stack.loader import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
-PICTURE = ROOT / "docs" / "pictures" / "router-banking77.png"
 CHEAP_USD, DEAR_USD, DRAWS, SIZE = 0.002, 0.06, 200, 500
 MARGIN, FOLDS = 0.005, 5
 
@@ -68,22 +67,29 @@ def main() -> None:
     """Measure both sets and write the section."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    arguments.add_argument("--only", choices=SETS, action="append", help="only this set")
     arguments.add_argument("--cache", type=Path, help="folder that keeps vectors from run to run")
     options = arguments.parse_args()
-    with Kept(options.cache) as kept:
-        routed = [measured(name, *sets, kept) for name, sets in (("banking77", banking77()), ("clinc150", clinc150()))]
-    body = _section(routed)
-    print(body)
-    if not options.dry:
-        PICTURE.write_bytes(
-            frontier_png(
-                routed[0].test,
-                _on(routed[0].test, routed[0].chosen.threshold),
-                quality="accuracy on test texts",
-                cost="CPU ms per text",
+    for name in options.only or SETS:
+        with Kept(options.cache) as kept:
+            routed = measured(name, *SETS[name](), kept)
+        body = _section(routed)
+        print(body, flush=True)
+        if not options.dry:
+            picture(name).write_bytes(
+                frontier_png(
+                    routed.test,
+                    _on(routed.test, routed.chosen.threshold),
+                    quality="accuracy on test texts",
+                    cost="CPU ms per text",
+                )
             )
-        )
-        replace_section("routing", body, libraries=["scikit-learn", "numpy", "tokenizers"])
+            replace_section(f"routing-{name}", body, libraries=["scikit-learn", "numpy", "tokenizers"])
+
+
+def picture(name: str) -> Path:
+    """Return the file of the frontier's picture."""
+    return ROOT / "docs" / "pictures" / f"router-{name}.png"
 
 
 def banking77() -> tuple[Texts, None, Texts]:
@@ -202,36 +208,28 @@ def _spread(values: list[float], form: str) -> str:
     return f"{form.format(middle)} ({form.format(low)} to {form.format(high)})"
 
 
-def _section(routed: list[Routed]) -> str:
+def _section(one: Routed) -> str:
+    found = calibrated(one.test, one.chosen.threshold)
+    z = share_z(one.chosen.share, one.calibration.n, int((one.test.score < one.chosen.threshold).sum()), one.test.n)
+    rows, lost, share = _textbook(one)
     parts = [
-        "## Router between two intent models",
+        f"## Router between two intent models: {one.name}",
         "Measured on the test texts; cost in CPU milliseconds per text. The threshold is chosen on validation texts, "
         "so that as many texts as are tested will show with a confidence of 95 % that half a point is lost at most.",
+        calibration_table(found),
+        f"Chosen on {one.calibration.n:,} texts ({one.chosen_on}): threshold {one.chosen.threshold:.3f}, weight of "
+        f"the margins {one.weight:g}. Against MiniLM alone: {_interval(one.against_embedding)} in accuracy at "
+        f"{found.cost_share.value:.1%} of the cost of the dear model for every text. Share escalated in calibration "
+        f"{one.chosen.share:.1%}, {z:+.1f} standard errors from the test texts'. One by one and as a batch the router "
+        f"gives {'equal' if one.agrees else '**different**'} answers.",
+        f"Assigned prices of {CHEAP_USD} and {DEAR_USD} USD, {DRAWS} draws of {SIZE} test texts, median and 95 % "
+        "of the draws:",
+        "| | accuracy | USD for 500 | CPU ms per text |\n|---|---|---|---|\n"
+        + "\n".join("| " + " | ".join(row) + " |" for row in rows),
+        f"Routed costs {share:.1%} of always dear; its accuracy less that of always dear over the draws: "
+        f"{lost.mean():+.4f}, 95 % of the draws above {np.quantile(lost, 0.025):+.4f}.",
+        f"![Frontier on {one.name}](pictures/{picture(one.name).name})",
     ]
-    for one in routed:
-        found = calibrated(one.test, one.chosen.threshold)
-        z = share_z(one.chosen.share, one.calibration.n, int((one.test.score < one.chosen.threshold).sum()), one.test.n)
-        against = _interval(one.against_embedding)
-        parts += [
-            f"### {one.name}",
-            calibration_table(found),
-            f"Chosen on {one.calibration.n:,} texts ({one.chosen_on}): threshold {one.chosen.threshold:.3f}, weight of "
-            f"the margins {one.weight:g}. Against MiniLM alone: {against} in accuracy at {found.cost_share.value:.1%} "
-            f"of the cost of the dear model for every text. Share escalated in calibration {one.chosen.share:.1%}, "
-            f"{z:+.1f} standard errors from the test texts'. One by one and as a batch the router gives "
-            f"{'equal' if one.agrees else '**different**'} answers.",
-        ]
-        rows, lost, share = _textbook(one)
-        low = np.quantile(lost, 0.025)
-        parts += [
-            f"Assigned prices of {CHEAP_USD} and {DEAR_USD} USD, {DRAWS} draws of {SIZE} test texts, median and 95 % "
-            "of the draws:",
-            "| | accuracy | USD for 500 | CPU ms per text |\n|---|---|---|---|\n"
-            + "\n".join("| " + " | ".join(row) + " |" for row in rows),
-            f"Routed costs {share:.1%} of always dear; its accuracy less that of always dear over the draws: "
-            f"{lost.mean():+.4f}, 95 % of the draws above {low:+.4f}.",
-        ]
-    parts.append(f"![Frontier on banking77](pictures/{PICTURE.name})")
     return "\n\n".join(parts)
 
 
@@ -261,6 +259,8 @@ def _read(path: str, text: str, label: str) -> Texts:
         rows = list(csv.DictReader(io.StringIO(file.read())))
     return Texts([row[text] for row in rows], [row[label] for row in rows])
 
+
+SETS = {"banking77": banking77, "clinc150": clinc150}
 
 if __name__ == "__main__":
     main()

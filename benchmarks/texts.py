@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.report import replace_section
 from models.evaluation.bootstrap import Interval
 from models.text.embedder import RememberingEmbedder
-from models.text.intent_evaluation import IntentEvaluation, LabelledTexts, evaluate_intents
+from models.text.intent_evaluation import ROUTED, IntentEvaluation, LabelledTexts, evaluate_intents
 from models.text.intent_training import FUSED
 from models.text.language import LanguageDetector
 from models.text.minilm import load_minilm
@@ -30,7 +30,12 @@ from models.vectors.bm25_index import Bm25Index
 from models.vectors.tokens import TOKENIZERS, grams
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-_WORDS = {"linear": "TF-IDF + linear SVM", "embedded": "MiniLM + logistic regression", FUSED: "both, fused"}
+_WORDS = {
+    "linear": "TF-IDF + linear SVM",
+    "embedded": "MiniLM + logistic regression",
+    FUSED: "both, fused",
+    ROUTED: "router: linear, then fused",
+}
 #: Weights of BM25 that are tried.
 BM25_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
 #: Ways to take texts apart that are tried: words, and words with their parts of so many characters.
@@ -115,7 +120,7 @@ def clinc150(kept: Kept) -> str:
 
 
 def few(kept: Kept) -> str:
-    """Fifteen training rows of each intent, drawn twice."""
+    """Fifteen training rows of each intent, drawn twice at random."""
     train, test = _clinc("train"), _clinc("test")
     parts = []
     for seed in range(DRAWS):

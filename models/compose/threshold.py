@@ -44,7 +44,7 @@ def cheapest(replay: Replay, *, quality: float, confidence: float | None = None)
         quality: at least.
         confidence: of the one-sided lower bound that reaches it; None: the mean does. The bound is that of Agresti and
             Coull (1998, doi 10.1080/00031305.1998.10480550): the normal one after z squared records were added, half of
-            them of the highest quality and half of the lowest.
+            them of a quality of 0 and half of 1, or of the lowest and the highest one where these lie beyond.
 
     Raises:
         TesseraError: none reaches it.
@@ -52,8 +52,7 @@ def cheapest(replay: Replay, *, quality: float, confidence: float | None = None)
     if confidence is None:
         return _least_cost(replay, replay.frontier.quality >= quality - _ROUNDING, f"a quality of {quality:g}")
     z = _quantile(confidence)
-    both = np.concatenate([replay.cheap, replay.dear])
-    ends = np.array([both.min(), both.max()])
+    ends = np.array([min(0.0, replay.cheap.min(), replay.dear.min()), max(1.0, replay.cheap.max(), replay.dear.max())])
     added = _Added(z**2, z**2 * ends.mean(), z**2 * (ends**2).mean())
     mean, deviation = _of_each_threshold(replay, replay.cheap, replay.dear, added)
     reached = mean - z * deviation / math.sqrt(replay.n + added.n) >= quality - _ROUNDING
@@ -65,9 +64,11 @@ def cheapest_near_dear(replay: Replay, *, margin: float, confidence: float = 0.9
 
     Without `on`, the lower end of the paired interval of the difference in quality is at least `-margin`: that of
     Agresti and Min (2005, doi 10.1002/sim.1781), the normal one after half a record of each pair of answers was added,
-    so that few records without a loss do not pass for many. With `on`, the rule is stricter: so many other records of
-    the same kind will, with `confidence`, themselves give an interval whose lower end is at least `-margin`. Their mean
-    differs from that of these records by the error of both samples, and their interval has a width of its own.
+    so that few records without a loss do not pass for many. A loss counts 1 there, or the greatest one that is seen.
+
+    With `on`, the rule is stricter: so many other records of the same kind will, with `confidence`, themselves give an
+    interval whose lower end is at least `-margin`. Their mean differs from that of these records by the error of both
+    samples, and their interval has a width of its own.
 
     Args:
         replay: of records that choose.
@@ -76,7 +77,7 @@ def cheapest_near_dear(replay: Replay, *, margin: float, confidence: float = 0.9
         on: number of other records; None: the promise is about the mean of all.
     """
     loss = replay.cheap - replay.dear
-    added = _Added(2.0, 0.0, float(np.abs(loss).max() ** 2))
+    added = _Added(2.0, 0.0, max(1.0, float(np.abs(loss).max() ** 2)))
     mean, deviation = _of_each_threshold(replay, loss, np.zeros(replay.n), added)
     width, n = _quantile((1 + confidence) / 2), replay.n + added.n
     if on is None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Interval
 from models.text.embedder import Embedder, RememberingEmbedder
+from models.text.intent_steps import margin
 from models.text.intent_training import EMBEDDED, FUSED, LINEAR, Choice, TrainedIntents, train_intents
 from models.text.intents import Scores, predicted
 from models.text.out_of_scope import OUT_OF_SCOPE, confidence
@@ -16,6 +17,8 @@ from models.text.paired import paired_difference, share_interval
 
 Flags = NDArray[np.bool_]
 NAMES = (LINEAR, EMBEDDED, FUSED)
+#: The router from the linear model to the fusion.
+ROUTED = "routed"
 #: Texts that CPU time is measured on, spread evenly over the test rows.
 _TIMED = 300
 
@@ -25,7 +28,7 @@ class ModelResult:
     """Results of one model on the test rows.
 
     Attributes:
-        choice: threshold and retention, chosen on validation rows.
+        choice: threshold and retention, chosen on validation rows; None for the router, which keeps those of both.
         accuracy: on test rows in scope, nothing refused.
         in_scope_accuracy: share of them that are answered, at the threshold, and right.
         out_of_scope_recall: share of the out-of-scope test rows that are refused; None without any.
@@ -35,7 +38,7 @@ class ModelResult:
         eur_per_1000: EUR for the CPU of 1,000 texts.
     """
 
-    choice: Choice
+    choice: Choice | None
     accuracy: Interval
     in_scope_accuracy: Interval
     out_of_scope_recall: Interval | None
@@ -47,10 +50,11 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class IntentEvaluation:
-    """Results by name of the model, the composition last, and the rows they come from.
+    """Results by name of the model, and the rows they come from.
 
     Attributes:
-        results: `linear`, `embedded`, `fused`.
+        results: `linear`, `embedded`, `fused`, `routed`.
+        asked: share of the test rows that the router asks the fusion for.
         trained: the models and what was chosen.
         train_rows: in scope and out of scope.
         test_rows: in scope and out of scope.
@@ -61,6 +65,7 @@ class IntentEvaluation:
     """
 
     results: Mapping[str, ModelResult]
+    asked: float
     trained: TrainedIntents
     train_rows: tuple[int, int]
     test_rows: tuple[int, int]
@@ -117,19 +122,23 @@ def evaluate_intents(
     cpu = _cpu_seconds(trained, embedder, test.texts)
     scores = {name: trained.models[name].scores(test.texts) for name in NAMES}
     marked = {name: _mark(trained, name, scores[name], test.labels) for name in NAMES}
+    asked = margin(scores[LINEAR]) < trained.router.threshold
+    marked[ROUTED] = _either(asked, marked[FUSED], marked[LINEAR])
+    cpu[ROUTED] = cpu[LINEAR] + float(asked.mean()) * (cpu[FUSED] - cpu[LINEAR])
     results = {
         name: ModelResult(
-            trained.choices[name],
-            *_shares(marked[name]),
-            None if name == FUSED else paired_difference(_inside(marked[FUSED]), _inside(marked[name])),
+            trained.choices.get(name),
+            *_shares(one),
+            None if name == FUSED else paired_difference(_inside(marked[FUSED]), _inside(one)),
             cpu[name] * 1000,
             cpu[name] * 1000 / 3600 * price_per_cpu_hour,
         )
-        for name in NAMES
+        for name, one in marked.items()
     }
     known = set(trained.models[FUSED].labels.tolist())
     return IntentEvaluation(
         results,
+        float(asked.mean()),
         trained,
         train.counted(),
         test.counted(),
@@ -159,6 +168,15 @@ def _mark(trained: TrainedIntents, name: str, scores: Scores, labels: Sequence[s
     right = np.array(labels)
     refused = confidence(scores) < trained.choices[name].threshold
     return _Marked(right != OUT_OF_SCOPE, predicted(trained.models[name], scores) == right, refused)
+
+
+def _either(chosen: Flags, first: _Marked, second: _Marked) -> _Marked:
+    """Return the marks of the first model where `chosen` is true, of the second elsewhere."""
+    right, refused = (
+        np.where(chosen, one, other)
+        for one, other in ((first.is_right, second.is_right), (first.is_refused, second.is_refused))
+    )
+    return _Marked(first.is_inside, right, refused)
 
 
 def _inside(rows: _Marked) -> Flags:

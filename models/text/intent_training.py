@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.compose.threshold import Choice as Threshold
+from models.compose.threshold import cheapest_near_dear
 from models.errors import TesseraError
 from models.text.embedder import Embedder
+from models.text.intent_steps import intent_replay
 from models.text.intents import (
     FusedIntents,
     IntentModel,
@@ -25,6 +28,8 @@ WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
 #: Each fold holds one of so many parts of the rows; folds are used until so many rows are validated.
 FOLDS, ENOUGH_ROWS = 5, 2000
 LINEAR, EMBEDDED, FUSED = "linear", "embedded", "fused"
+#: Accuracy that a router from the linear model to the fusion may lose to the fusion.
+ROUTER_MARGIN = 0.005
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class TrainedIntents:
         choices: name -> what was chosen.
         weight: of the margins in the fusion.
         weight_accuracy: weight -> accuracy on validation rows.
+        router: texts whose lead by the linear model is below its threshold are asked of the fusion; on validation rows
+            it loses at most `ROUTER_MARGIN` of accuracy to asking the fusion always, with a confidence of 95 %.
         validation_rows: number of rows that choices were made on.
     """
 
@@ -64,6 +71,7 @@ class TrainedIntents:
     choices: Mapping[str, Choice]
     weight: float
     weight_accuracy: Mapping[float, float]
+    router: Threshold
     validation_rows: int
 
 
@@ -112,7 +120,15 @@ def train_intents(
     linear, embedded = fit_linear_intents(known, intents), fit_embedding_intents(embedder, known, intents)
     models: dict[str, IntentModel] = {LINEAR: linear, EMBEDDED: embedded, FUSED: FusedIntents(linear, embedded, weight)}
     choices = {name: _choice(name, seen, weight, retention) for name in models}
-    return TrainedIntents(models, choices, weight, reached, seen.right.size)
+    return TrainedIntents(models, choices, weight, reached, _router(seen, weight), seen.right.size)
+
+
+def _router(seen: _Validation, weight: float) -> Threshold:
+    dear = _of(FUSED, seen.scores, weight)
+    if seen.right.size == 1:
+        return Threshold(np.inf, 1.0, _accuracy(seen, dear), 1.0)
+    replay = intent_replay(seen.scores[LINEAR], dear, seen.right, cheap_cost=0.0, dear_cost=1.0)
+    return cheapest_near_dear(replay, margin=ROUTER_MARGIN)
 
 
 def _check_labels(texts: Sequence[str], labels: Sequence[str]) -> None:

@@ -12,17 +12,23 @@ import pyarrow as pa
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Interval
 from models.text.embedder import Embedder
-from models.text.intent_evaluation import IntentEvaluation, LabelledTexts, ModelResult, evaluate_intents
-from models.text.intent_training import FUSED
+from models.text.intent_evaluation import ROUTED, IntentEvaluation, LabelledTexts, ModelResult, evaluate_intents
+from models.text.intent_training import FUSED, ROUTER_MARGIN
 from models.text.out_of_scope import FEWEST_KNOWN, OUT_OF_SCOPE
 from models.text.retrieval import HybridRetriever
 from pipelines.cli.console import counted, err, listing, literal, out, working
 from pipelines.cli.tables import check_place, print_json, write_table
 from resources.source.columns import text_columns
 
+_ROLES = {FUSED: "composition", ROUTED: "router"}
 #: Documents that are written for a query.
 RETRIEVED = 10
-_WORDS = {"linear": "linear: TF-IDF + SVM", "embedded": "embedder + regression", "fused": "composition: both fused"}
+_WORDS = {
+    "linear": "linear: TF-IDF + SVM",
+    "embedded": "embedder + regression",
+    "fused": "composition: both fused",
+    ROUTED: "router: linear, then fused",
+}
 
 
 def intents(
@@ -138,10 +144,10 @@ def _show(found: IntentEvaluation, price: float) -> None:
     columns = ("model", "accuracy", "composition leads by", "threshold keeps", "in scope", "out-of-scope recall")
     cells = ([_WORDS[name], *_cells(one)] for name, one in found.results.items())
     out.print(listing([*columns, "CPU ms per text", "EUR per 1,000"], cells))
-    chosen = found.results[FUSED].choice
+    chosen = found.trained.choices[FUSED]
     out.print(
         f"Chosen on validation rows: margins weigh {found.trained.weight:g} (accuracy {chosen.accuracy:.4f}); the "
-        f"threshold {chosen.threshold:.3f} keeps {chosen.retention:.1%} of texts in scope."
+        f"threshold {chosen.threshold:.3f} keeps {chosen.retention:.1%} of texts in scope. {_router(found)}"
     )
     out.print(
         "accuracy: test texts in scope, nothing refused. in scope: answered at the threshold, and right. Intervals: "
@@ -151,12 +157,21 @@ def _show(found: IntentEvaluation, price: float) -> None:
         err.print(f"Note: {note}")
 
 
+def _router(found: IntentEvaluation) -> str:
+    chosen = found.trained.router
+    where = "always" if chosen.share == 1 else f"where the linear model leads by less than {chosen.threshold:.3f}"
+    return (
+        f"The router asks the fusion {where}: {chosen.share:.1%} of validation texts, so that it loses at most "
+        f"{ROUTER_MARGIN:.1%} of accuracy with a confidence of 95 %, and {found.asked:.1%} of test texts."
+    )
+
+
 def _cells(one: ModelResult) -> list[str]:
     recall = one.out_of_scope_recall
     return [
         _interval(one.accuracy),
         "" if one.lead is None else f"{one.lead.value:+.4f} ({one.lead.low:+.4f} .. {one.lead.high:+.4f})",
-        f"{one.choice.retention:.1%}",
+        "" if one.choice is None else f"{one.choice.retention:.1%}",
         _interval(one.in_scope_accuracy),
         "no such rows" if recall is None else _interval(recall),
         f"{one.cpu_ms_per_text:.2f}",
@@ -186,10 +201,7 @@ def _notes(found: IntentEvaluation) -> list[str]:
 
 
 def _as_json(found: IntentEvaluation, embedder: str, price: float) -> Mapping[str, Any]:
-    models = {
-        name: {**asdict(one), "role": "composition" if name == FUSED else "child"}
-        for name, one in found.results.items()
-    }
+    models = {name: {**asdict(one), "role": _ROLES.get(name, "child")} for name, one in found.results.items()}
     return {
         "composition": FUSED,
         "embedder": embedder,
@@ -200,6 +212,7 @@ def _as_json(found: IntentEvaluation, embedder: str, price: float) -> Mapping[st
         "weight": found.trained.weight,
         "validation_accuracy_by_weight": {str(w): value for w, value in found.trained.weight_accuracy.items()},
         "models": models,
+        "router": {**asdict(found.trained.router), "share_of_test": found.asked},
         "eur_per_cpu_hour": price,
         "notes": _notes(found),
     }

@@ -40,12 +40,12 @@ class ExtractiveModel(LanguageModel):
                 expected="a request for text",
                 todo="Choose another `language_model` in stack.yaml.",
             )
-        found = [
-            (document.id, sentence.strip())
-            for document in request.documents
-            for sentence in _SENTENCE_END.split(document.text)
-            if sentence.strip()
-        ]
+        # A sentence that several documents have is quoted once, from the first.
+        first: dict[str, str] = {}
+        for document in request.documents:
+            for sentence in filter(None, map(str.strip, _SENTENCE_END.split(document.text))):
+                first.setdefault(sentence, document.id)
+        found = [(id, sentence) for sentence, id in first.items()]
         if not found:
             return Answered("")
         scores = Bm25Index([sentence for _, sentence in found]).scores([request.prompt])

@@ -41,6 +41,8 @@ class TestExtractiveModel(LanguageModelConformance):
         assert model.complete(both).startswith("Parcels take three days. [kb-1] Lost parcels are refunded")
         assert model.complete(Request("Reset passwords?", documents=QUESTION.documents)).endswith("[kb-2]")
         assert model.complete(Request("Zebra?", documents=QUESTION.documents)) == ""
+        twice = [*QUESTION.documents, Document("kb-9", QUESTION.documents[0].text)]
+        assert model.complete(Request(QUESTION.prompt, documents=twice)) == model.complete(QUESTION)
 
 
 class Remote(LanguageModelConformance):

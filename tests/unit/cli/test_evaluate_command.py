@@ -59,7 +59,7 @@ def evaluated(train: Path, test: Path, *arguments: str) -> dict:
 
 def test_json_has_the_composition_and_each_child(train: Path, test: Path) -> None:
     found = evaluated(train, test)
-    assert set(found["models"]) == {"linear", "embedded", "fused"}
+    assert set(found["models"]) == {"linear", "embedded", "fused", "routed"}
     assert [name for name, one in found["models"].items() if one["role"] == "composition"] == [found["composition"]]
     for one in found["models"].values():
         for share in ("accuracy", "in_scope_accuracy", "out_of_scope_recall", "overall_accuracy"):

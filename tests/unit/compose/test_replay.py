@@ -114,7 +114,7 @@ def test_a_dear_step_that_is_no_better_has_no_gap_to_recover() -> None:
     replay = Replay(np.array([0.1, 0.9]), half, half, np.ones(2), np.ones(2))
     assert math.isnan(replay.frontier.apgr)
     assert math.isnan(calibrated(replay, 0.5, resamples=20).apgr.low)
-    assert cheapest_near_dear(replay, margin=0).share == 0
+    assert cheapest_near_dear(replay, margin=0).share == 1
 
 
 def test_near_the_dear_step_is_meant_with_confidence() -> None:
@@ -159,6 +159,8 @@ def _kept_loss(threshold: float) -> float:
 
 def test_few_records_without_a_loss_are_no_proof() -> None:
     ones = np.ones(30)
+    equal = Replay(np.linspace(0, 1, 30), ones, ones, ones, ones)
+    assert cheapest_near_dear(equal, margin=0.01).share == 1
     few = Replay(np.linspace(0, 1, 30), ones, np.append(ones[1:], 0.0), ones, ones)
     assert cheapest_near_dear(few, margin=0.01).share == 1
     with pytest.raises(TesseraError, match="with a confidence of"):
