@@ -45,6 +45,7 @@ class Condition:
         body: what happened, and what to do.
         occasion: what is one and the same finding, however often it is looked at.
         fault: what it has in common with other findings: a worker that hangs lets events wait; empty: nothing.
+        needs_daemon: a daemon that runs would end it.
     """
 
     level: Level
@@ -53,14 +54,15 @@ class Condition:
     body: str
     occasion: str
     fault: str = ""
+    needs_daemon: bool = False
 
     def send(self, notifier: Notifier, fault: str = "") -> None:
-        """Send the notice, as one of `fault` if that explains why the stream stands.
+        """Send the notice, as one of `fault` (no daemon runs) if that explains it.
 
         Raises:
             TesseraError: it could not be stored.
         """
-        about = {FAULT: fault or self.fault} if self.fault else {}
+        about = {FAULT: (fault if self.needs_daemon else "") or self.fault} if self.fault else {}
         notifier.notify(self.level, self.subject, self.body, {"app": self.app, OCCASION: self.occasion, **about})
 
 
@@ -89,7 +91,8 @@ def _late(app: str, queue: Events, stack: Stack, now: datetime) -> Iterator[Cond
     )
     command = "tessera events status" if worker else f"tessera stream {app}"
     body = message(happened, command=command, section="Events wait")
-    yield Condition("error", app, f"{app}: events wait too long", body, since.isoformat(), f"{app} stream")
+    subject, fault = f"{app}: events wait too long", f"{app} stream"
+    yield Condition("error", app, subject, body, since.isoformat(), fault, needs_daemon=worker is None)
 
 
 def _hanging(app: str, stack: Stack, now: datetime) -> Iterator[Condition]:

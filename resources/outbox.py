@@ -30,7 +30,7 @@ FILE = "notices.db"
 #: Key of a context: what the notice is of, if it is of no run (`run_id`), e.g. the deadline that passed.
 OCCASION = "occasion"
 #: Pauses between two tries of one notice: doubled each time, up to the longest.
-_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=1)
+_FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=10)
 #: Acknowledged notices, and delivered ones for the record, are kept so long.
 _KEPT = timedelta(days=90)
 _WAIT_SECONDS = 30.0

@@ -26,6 +26,7 @@ from benchmarks.recovery.damage import damaged
 from benchmarks.recovery.faults import FAULTS
 from benchmarks.recovery.home import made
 from benchmarks.recovery.killing import killed
+from benchmarks.recovery.notice_times import notice_times
 from benchmarks.recovery.page import measured, write_result
 from benchmarks.recovery.streams import killed_workers
 from benchmarks.recovery.works import STREAM_COUNT, WORKS, Work
@@ -74,6 +75,9 @@ def _measured(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, 
     left = round(options.count * STREAM_COUNT / _LONG) - known.get(_TWO, {}).get("kills", 0)
     if options.only in _TWO and left > 1:
         yield _TWO, _streams(folder, left, draw)
+    if options.only in "notice: " or options.only.startswith("notice: "):
+        for told in notice_times(base, folder):
+            yield f"notice: {told.name}", told.as_json()
     for fault in FAULTS:
         name = f"fault: {fault.name}"
         due = options.only in name and (options.again or name not in known)

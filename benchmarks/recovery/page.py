@@ -52,6 +52,20 @@ def measured() -> dict[str, dict[str, Any]]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
+#: What is tried in process and has no seconds.
+_STREAMS = Path(__file__).with_name("streams_and_clock.md")
+_NOTICES = """## From fault to notice
+
+Seconds until a receiver over HTTP has the notice, measured by `python -m benchmarks.recovery --only "notice: "`: of
+runs from the end of the run, of what `tessera watch` finds from its start (add its interval), of a receiver that was
+down from its return, for a notice of the outage's first and one of its last minute. Sensors of `tessera dev` look as
+often as said; what they add was not measured.
+
+| fault | found by | seconds, each time |
+|---|---|---|
+"""
+
+
 def write_result(name: str, found: Mapping[str, Any]) -> None:
     """Add kills to those of the same work before, or put a fault in place of the one before; write the page."""
     known = measured()
@@ -67,6 +81,7 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page."""
     kills = [one for name, one in results.items() if name.startswith("kill: ")]
     faults = [one for name, one in results.items() if name.startswith("fault: ")]
+    notices = [one for name, one in results.items() if name.startswith("notice: ")]
     total, different = sum(one["kills"] for one in kills), sum(len(one["different"]) for one in kills)
     said = f"\n{total} kills in all; after {different} of them something was different.\n"
     return "\n".join(
@@ -74,6 +89,7 @@ def page(results: Mapping[str, Mapping[str, Any]]) -> str:
             _HEAD,
             _KILLS + "\n".join(map(_kill_row, kills)) + "\n" + said,
             _FAULTS + "\n".join(map(_fault_row, faults)) + "\n",
+            _STREAMS.read_text() + "\n" + _NOTICES + "\n".join(map(_notice_row, notices)) + "\n",
         ]
     )
 
@@ -93,6 +109,10 @@ def _fault_row(one: Mapping[str, Any]) -> str:
     after = "the same" if not one["different"] else "; ".join(one["different"])
     seconds = f"{one['cpu_seconds']:.1f} ({one['clean_cpu']:.1f})" if one["clean_cpu"] else "-"
     return _row((one["name"], seen, one["way_back"], one["lost"], after, seconds))
+
+
+def _notice_row(one: Mapping[str, Any]) -> str:
+    return _row((one["name"], one["found_by"], ", ".join(f"{seconds:g}" for seconds in one["seconds"])))
 
 
 def _row(cells: tuple[object, ...]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from benchmarks.recovery.home import AFTER, DAY, NEXT, Home, places_with
+from benchmarks.recovery.home import DAY, NEXT, Home, places_with
 
 #: A customer of the small shop who has orders, features and scores.
 FORGOTTEN = "u00000085"
@@ -64,8 +64,8 @@ def _run(job: str, day: object) -> tuple[str, ...]:
 
 #: Payments with their scores and the alerts, but for the moments at which they were computed.
 _FRAUD = (
-    "SELECT id, score, model_version FROM fraud_scored ORDER BY id",
-    "SELECT id, micros FROM fraud_payment WHERE NOT is_seed ORDER BY id",
+    "SELECT transaction_id, score, model_version FROM fraud_scored ORDER BY transaction_id",
+    "SELECT transaction_id, micros, cents FROM fraud_payment WHERE NOT is_seed ORDER BY transaction_id",
     "SELECT alert_id, evidence, highest_score FROM alert ORDER BY alert_id",
 )
 _SUPPORT = (
@@ -81,7 +81,7 @@ WORKS: Sequence[Work] = (
     Work("churn_nightly", _run("churn_nightly", NEXT), 20),
     Work("churn_training", _run("churn_training", NEXT), 8),
     Work("storage_weekly", _run("storage_weekly", NEXT), 6),
-    Work("backfill", ("backfill", "churn_nightly", "--from", str(NEXT), "--to", str(AFTER)), 6),
+    Work("backfill", ("backfill", "churn_nightly", "--from", str(DAY), "--to", str(NEXT)), 6),
     Work("demand_nightly", _run("demand_nightly", NEXT), 8),
     Work("fraud stream", ("stream", "fraud", "--limit", "20", "--until-empty"), 12, _rows(*_FRAUD)),
     Work("fraud_training", _run("fraud_training", NEXT), 6),
@@ -90,4 +90,4 @@ WORKS: Sequence[Work] = (
     Work("support_nightly", _run("support_nightly", NEXT), 8),
 )
 #: Of the 200: kills of two workers of the fraud stream on one queue.
-STREAM_COUNT = 140
+STREAM_COUNT = 180

@@ -21,6 +21,8 @@ from resources.source.values import name, text
 _KEYED = re.compile(r"([^=/]+)=([^/]*)")
 #: Tables of shops have some dozens.
 MOST_COLUMNS = 10_000
+#: A kilobyte of Parquet may stand for a million rows that are alike; rows with ids of their own take more than a byte.
+MOST_ROWS_UNASKED, MOST_ROWS_PER_BYTE = 1_000_000, 5
 #: Number of a row among those of its file with the same values in the other columns of the expression that names it.
 REPEAT = "_repeat"
 #: Names that the views of the files need for themselves.
@@ -219,8 +221,12 @@ def _of_parquet(file: Path) -> tuple[tuple[tuple[str, str], ...], int]:
     try:
         with pq.ParquetFile(file) as parquet:
             schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
+        size = file.stat().st_size
     except (pa.ArrowException, OSError) as error:
         raise broken(file, "parquet", _first_line(error)) from error
+    if rows > MOST_ROWS_UNASKED and rows > MOST_ROWS_PER_BYTE * size:
+        says = f"{rows:,} rows in {size:,} bytes, more than {MOST_ROWS_PER_BYTE} a byte, are copies of each other"
+        raise broken(file, "parquet", says)
     columns = tuple((field.name, str(field.type)) for field in schema)
     if len({column.lower() for column, _ in columns}) < len(columns):
         raise broken(file, "parquet", f"two of its columns have one name: {', '.join(name for name, _ in columns)}")

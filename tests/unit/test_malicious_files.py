@@ -139,6 +139,13 @@ def test_a_parquet_footer_that_lies(
     assert f"{str(file)!r} cannot be read as parquet" in refused(file, cache).what
 
 
+def test_a_small_parquet_file_of_very_many_rows(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MOST_ROWS_UNASKED", 10_000)
+    table = arrow()
+    pq.write_table(table.take([0] * 200_000), tmp_path / "a.parquet", compression="zstd")
+    assert "200,000 rows in" in refused(tmp_path / "a.parquet", cache).what
+
+
 def _survives(work: Callable[[], object]) -> str:
     """Return what `work` says in a process of its own: a crash of a library must not end the tests."""
     read, write = os.pipe()

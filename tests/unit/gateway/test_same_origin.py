@@ -141,6 +141,27 @@ def test_a_name_that_another_site_made_point_here_launches_nothing(host: str, se
         assert "deleteRun" not in says
 
 
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://localhost:{port}/graphql?query={query}",
+        "http://evil.example/graphql?query={query}",
+        "/graphql/?query={query}",
+        "//graphql?query={query}",
+        "/%67raphql?query={query}",
+        "/x/../graphql?query={query}",
+        "/graphql;x?query={query}",
+        "/graphql%3Fquery={query}",
+        "/GRAPHQL?query={query}",
+    ],
+)
+def test_no_way_of_writing_its_address_lets_a_get_have_an_effect(target: str, served: Served) -> None:
+    query = "mutation%7BdeleteRun:deletePipelineRun(runId:%22x%22)%7B__typename%7D%7D"
+    target = target.format(port=served.port, query=query)
+    _, says = served.ask("GET", target, [f"Host: localhost:{served.port}"])
+    assert "deleteRun" not in says
+
+
 def test_a_refusal_says_what_was_wrong_expected_and_to_do(served: Served) -> None:
     status, says = served.post("Host: evil.example")
     assert status == 403

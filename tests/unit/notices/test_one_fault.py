@@ -90,7 +90,8 @@ class World:
         notify_overdue(self.outbox, Deadline(app, timedelta(hours=4)), date.fromisoformat(DAY), "x", 1, fault)
 
     def stands(self, subject: str, fault: str = "") -> None:
-        Condition("error", "fraud", f"fraud: {subject}", "b", "since", "fraud stream").send(self.outbox, fault)
+        waits = "wait" in subject
+        Condition("error", "fraud", f"fraud: {subject}", "b", "since", "fraud stream", waits).send(self.outbox, fault)
 
     def has_no_daemon(self) -> None:
         self.outbox.notify("error", "tessera dev does not run", "b", {"fault": "tessera dev does not run"})
@@ -183,6 +184,14 @@ MATRIX: dict[str, tuple[tuple[Callable[[World], None], ...], int, int]] = {
         ),
         1,
         1,
+    ),
+    "a worker that hangs where no daemon runs": (
+        (
+            lambda w: w.has_no_daemon(),
+            lambda w: w.stands("the stream's worker hangs", "tessera dev does not run"),
+        ),
+        2,
+        2,
     ),
     "runs of no day that fail again and again": (
         (lambda w: w.run("fraud_catch_up", day=""), lambda w: w.run("fraud_catch_up", day="")),
