@@ -35,7 +35,7 @@ _NIGHT = ("run", "churn_nightly", "--date", str(NEXT))
 
 @dataclass
 class Noticed:
-    """How fast a fault is told.
+    """Times from a fault to its notice.
 
     Attributes:
         found_by: what looks, and how often.
