@@ -6,6 +6,7 @@
     python -m benchmarks.reliability outputs --app churn                # mutations of features, models, training rows
     python -m benchmarks.reliability nights --app churn --count 10     # mutations of tables as whole nights
     python -m benchmarks.reliability alarms --app churn                 # 220 nights without a fault
+    python -m benchmarks.reliability labels --app churn --most 1       # the gate's check of labels: faultless shops
     python -m benchmarks.reliability performance --app churn            # the check of known outcomes: alarms and hits
     python -m benchmarks.reliability real                               # real days through the watch
     python -m benchmarks.reliability curve --app churn                  # hits against false alarms, limits scaled
@@ -26,7 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability.alarms import counted, faultless
+from benchmarks.reliability.alarms import Faultless, counted, faultless
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.curve import points
 from benchmarks.reliability.home import DAY, prepared
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks.reliability", description="Measure reliability.")
     parser.add_argument(
-        "what", choices=["tables", "outputs", "nights", "alarms", "performance", "real", "curve", "page"]
+        "what", choices=["tables", "outputs", "nights", "alarms", "labels", "performance", "real", "curve", "page"]
     )
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for app in (asked.app or APPS) if asked.what not in ("page", "real") else ():
         if asked.what == "alarms":
             _alarms(app)
+        elif asked.what == "labels":
+            _labels(app, faultless()[asked.skip :][: asked.most])
         elif asked.what == "performance":
             _performance(app, asked.seed)
         elif asked.what == "curve":
@@ -152,6 +155,18 @@ def _alarms(app: AppName) -> None:
     for line in found["odd"]:
         _tell(line)
     keep(f"alarms-{app}", found)
+
+
+def _labels(app: AppName, shops: Sequence[Faultless]) -> None:
+    from benchmarks.reliability.label_alarms import refusals
+
+    if app == "support":
+        return
+    found = refusals(app, shops)
+    _tell(f"{app}: {found['pairs']} pairs of trainings, {found['refused']} refused")
+    for line in found["said"]:
+        _tell(line)
+    keep(f"labels-{app}", found)
 
 
 def _performance(app: AppName, seeds: Sequence[int] | None) -> None:

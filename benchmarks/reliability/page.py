@@ -37,6 +37,8 @@ def write() -> None:
         replace_section("whole-nights", body, libraries=_LIBRARIES, page=RELIABILITY)
     if body := _alarms():
         replace_section("false-alarms", body, libraries=_LIBRARIES, page=RELIABILITY)
+    if body := _labels():
+        replace_section("labels", body, libraries=_LIBRARIES, page=RELIABILITY)
     if body := _performance():
         replace_section("known-outcomes", body, libraries=_LIBRARIES, page=RELIABILITY)
     if body := _curve():
@@ -112,6 +114,27 @@ def _performance() -> str:
         *(["", "Warned of without a fault:", "", *odd] if odd else []),
         "",
         *_table(("application", "published instead", "nights warned of"), hits),
+    ]
+    return "\n".join(lines)
+
+
+def _labels() -> str:
+    known = {app: one for app in APPS if (one := kept(f"labels-{app}"))}
+    if not known:
+        return ""
+    rows = [
+        (app, "; ".join(one["found"]["shops"]), str(one["found"]["pairs"]), str(one["found"]["refused"]))
+        for app, one in known.items()
+    ]
+    said = [f"- {app}: {line}" for app, one in known.items() for line in one["found"]["said"]]
+    lines = [
+        "## Labels at the gate",
+        "",
+        "The check `labels_as_before` of faultless shops: champion and challenger trained 90, 60, 30, 14 and 0 days "
+        "before the last day, each pair of them. Commands: " + _commands(known.values()),
+        "",
+        *_table(("application", "shops", "pairs", "refused"), rows),
+        *(["", *said] if said else []),
     ]
     return "\n".join(lines)
 

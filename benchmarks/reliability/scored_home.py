@@ -50,12 +50,13 @@ ScoredApp = Literal["churn", "fraud", "demand"]
 SCORED: tuple[ScoredApp, ...] = ("churn", "fraud", "demand")
 #: Days of orders or payments before the night.
 HISTORY_DAYS: Mapping[ScoredApp, int] = {"churn": 330, "fraud": 150, "demand": 200}
-_TABLES: Mapping[ScoredApp, tuple[str, ...]] = {
+#: Tables that each application's features need.
+TABLES: Mapping[ScoredApp, tuple[str, ...]] = {
     "churn": ("products", "orders"),
     "fraud": ("payments", "payment_labels"),
     "demand": ("products", "orders"),
 }
-_SETTINGS = Settings.model_validate(
+SETTINGS = Settings.model_validate(
     {
         "churn": {"cutoff_step_days": 14, "max_training_cutoffs": 4, "refit": {"enabled": False}},
         "fraud": {
@@ -84,7 +85,7 @@ class ScoredHome:
     app: ScoredApp
     folder: Path
     day: date
-    settings: Settings = _SETTINGS
+    settings: Settings = SETTINGS
 
     @property
     def lake(self) -> DeltaLake:
@@ -199,7 +200,7 @@ def made(
     first = day - timedelta(days=HISTORY_DAYS[app])
     source = SimulatedSource(Shop(customers, seed, first, DefectShares(), scenario), first)
     ingestion = home.settings.ingestion.model_copy(update={"history_days": HISTORY_DAYS[app]})
-    for table in tables or _TABLES[app]:
+    for table in tables or TABLES[app]:
         ingest(table, source, home.lake, day, ingestion, "benchmark")
     days = [day - timedelta(days=back) for back in range(nights, first_night - 1, -1)]
     home.train(days[0] - timedelta(days=1))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from math import hypot, inf
 
 from models.gates.check import GateCheck
+from models.gates.config import GateConfig
 from models.gates.context import GateContext
 from models.gates.label_record import LabelRecord, label_record, mean_error, relation_error
 
@@ -22,8 +23,11 @@ def labels_as_before(context: GateContext) -> GateCheck:
     if standing is None or standing.recorded is None:
         says = context.no_champion or f"version {getattr(standing, 'version', '?')} kept no record of its labels"
         return GateCheck(name, True, None, None, says)
-    before, now = standing.recorded, label_record(context.split)
-    limits = context.config
+    return compared(standing.recorded, label_record(context.split), context.config, standing.version)
+
+
+def compared(before: LabelRecord, now: LabelRecord, limits: GateConfig, version: str) -> GateCheck:
+    """Return the check of a candidate's labels against those that the champion `version` recorded."""
     changes = _changes(before, now)
     found = sorted(_beyond(before, now, limits.max_relation_change, limits.max_relation_gain), key=lambda one: -one[0])
     problems = [says for _, says in found[:_NAMED]]
@@ -34,11 +38,11 @@ def labels_as_before(context: GateContext) -> GateCheck:
         problems.insert(0, f"{_labels(now)}, {_labels(before)} then ({factor:.2g} times)")
     worst = max(changes.values(), default=0.0)
     fine = f"{_labels(now)}, {_labels(before)} then; no feature's relation to them differs by more than {worst:.2f}"
-    says = f"against the evaluation of champion version {standing.version}: {'; '.join(problems) or fine}"
+    says = f"against the evaluation of champion version {version}: {'; '.join(problems) or fine}"
     if problems:
         says += ". Look for labels of another source, turned round or known to a feature; a person passes it with "
         says += "`tessera promote`"
-    return GateCheck(name, not problems, worst, limits.max_relation_change, says)
+    return GateCheck("labels_as_before", not problems, worst, limits.max_relation_change, says)
 
 
 def _changes(before: LabelRecord, now: LabelRecord) -> dict[str, float]:
