@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from assets.churn.app import CHURN
 from assets.demand.app import DEMAND
 from assets.fraud.app import FRAUD
+from assets.personalization.app import PERSONALIZATION
 from assets.stages.app import App
 from assets.support.app import SUPPORT
 from models.errors import TesseraError, choose_from
 
-APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND, SUPPORT)
+APPS: tuple[App, ...] = (CHURN, FRAUD, DEMAND, SUPPORT, PERSONALIZATION)
 
 
 def app_named(name: str, apps: Iterable[App] = APPS, *, that: str = "") -> App:

@@ -12,6 +12,7 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
+from models.personalization.config import RankingLimits, StepsConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
@@ -221,6 +222,30 @@ class SupportSettings(AppSettings):
     stream: StreamConfig = StreamConfig()
 
 
+class PersonalizationSettings(AppSettings):
+    """Settings of lists: whom they are for, what they are made from, their gate. All days are calendar days, UTC."""
+
+    population_days: int = Field(
+        default=180, ge=1, le=365, description="A customer has a list with an order in these last days."
+    )
+    horizon_days: int = Field(
+        default=28,
+        ge=1,
+        description="Wanted: what is ordered, or put into the cart, in this many days after the cut-off.",
+    )
+    session_days: int = Field(
+        default=120, ge=1, description="Days of visits that are ingested and used, where the source delivers them."
+    )
+    stock_days: int = Field(
+        default=120, ge=1, description="Days of stock that are ingested, where the source delivers it."
+    )
+    steps: StepsConfig = StepsConfig()
+    gate: RankingLimits = RankingLimits()
+    #: Lists follow what was ordered last: their own share moves with campaigns, and no threshold depends on it.
+    audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=5.0, psi_block_new_model=None)
+    performance: PerformanceConfig = PerformanceConfig(max_drop=0.05)
+
+
 class StorageSettings(BaseModel):
     """Retention of files that no current table or published set uses."""
 
@@ -259,6 +284,7 @@ class Settings(BaseModel):
     fraud: FraudSettings = FraudSettings()
     demand: DemandSettings = DemandSettings()
     support: SupportSettings = SupportSettings()
+    personalization: PersonalizationSettings = PersonalizationSettings()
     storage: StorageSettings = StorageSettings()
     experiments: ExperimentsConfig = ExperimentsConfig()
 

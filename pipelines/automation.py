@@ -34,7 +34,7 @@ def job(
 
 def checks_of(app: App, module: ModuleType) -> Job:
     """The job `<app>_checks`: the checks of an application and of the tables that it is made from, run alone."""
-    tables = [getattr(shop, table) for table in app.made_from]
+    tables = [getattr(shop, table) for table in app.tables]
     assets = [one for one in (*vars(module).values(), *tables) if isinstance(one, dg.AssetsDefinition)]
     # Of an asset whose checks cannot be selected (the gate is part of training), none runs alone.
     checks = [key for one in assets if one.can_subset for key in one.check_keys]

@@ -10,6 +10,8 @@ from models.contracts import (
     PAYMENT_LABELS,
     PAYMENTS,
     PRODUCTS,
+    SESSIONS,
+    STOCK,
     TICKET_LABELS,
     TICKETS,
 )
@@ -31,6 +33,16 @@ orders = contracted_table(
     group="shop",
     deps=[["shop", "products"]],
     description="Order lines bought and returned: one row per line, on the day it was delivered, each line once.",
+)
+sessions = contracted_table(
+    SESSIONS,
+    group="storefront",
+    description="Visits: one row per product that was looked at or put into the cart, on the day it was delivered.",
+)
+stock = contracted_table(
+    STOCK,
+    group="storefront",
+    description="Stock and offer of each product: one row per product and day, on the day it was delivered.",
 )
 payments = contracted_table(
     PAYMENTS,

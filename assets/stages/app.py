@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,8 @@ class App:
         title: one line for people.
         made_from: contracted tables that its features are computed from; its scheduled jobs run only if the source
             delivers them.
+        beside: contracted tables that it uses where the source delivers them -> days before the day of a run whose rows
+            it needs.
         features: lake table of its features.
         training_set: lake table of its training sets, one day (`as_of`) per model.
         golden_ids: ids of the entities whose features are the golden set of a model with these training rows.
@@ -75,6 +77,7 @@ class App:
     training_set: str
     golden_ids: Callable[[pa.Table], list[str]]
     history_days: Callable[[Settings], int] | None = None
+    beside: Mapping[str, Callable[[Settings], int]] = field(default_factory=dict[str, "Callable[[Settings], int]"])
     service: FeatureService | None = None
     output: OutputContract | None = None
     raises_alerts: bool = False
@@ -82,6 +85,11 @@ class App:
     streams: bool = False
     rehearsal: Callable[[Ports], Mapping[str, Any]] | None = None
     erases: tuple[str, ...] = ("customer",)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Contracted tables that it uses, those that a source may lack at the end."""
+        return (*self.made_from, *self.beside)
 
     @property
     def publishes(self) -> bool:

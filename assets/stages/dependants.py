@@ -23,8 +23,13 @@ class Dependants:
     def history_days(self, table: str, settings: Settings) -> int:
         """Days before the day of a run that must be in the lake: the most that an application asks for."""
         usual = settings.ingestion.history_days
-        asked = [app.history_days(settings) if app.history_days else usual for app in self._using(table)]
-        return max(asked, default=usual)
+        return max((_days_of(app, table, settings) for app in self._using(table)), default=usual)
 
     def _using(self, table: str) -> list[App]:
-        return [app for app in self.apps if table in app.made_from]
+        return [app for app in self.apps if table in app.tables]
+
+
+def _days_of(app: App, table: str, settings: Settings) -> int:
+    if table in app.beside:
+        return app.beside[table](settings)
+    return app.history_days(settings) if app.history_days else settings.ingestion.history_days

@@ -20,6 +20,7 @@ VERDICT: Final = "verdict"
 REASON: Final = "reason"
 DEGRADATION: Final = "degradation"
 HOLDOUT: Final = "holdout"
+CUSTOMERS: Final = "customers"
 
 #: Contracted tables.
 CONTRACT: Final = "contract"

@@ -1,6 +1,7 @@
 """The assets `<app>/scores` and `<app>/publication`, for every application that publishes scores of a day."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -15,6 +16,7 @@ from assets.stages.scoring_task import WORST_OF_A_NIGHT, ScoringTask
 from models.publishing import Degradation
 from models.settings import Settings
 from resources.embedder.port import GuardedEmbedder
+from resources.lake.port import Lake
 from resources.language_model.port import GuardedLanguageModel
 from resources.stack.ports import (
     EmbedderResource,
@@ -64,12 +66,23 @@ def scores_asset(
     return scores
 
 
+@dataclass(frozen=True)
+class RunPorts:
+    """Ports of the profile of a run that the parts of a composition may need."""
+
+    lake: Lake
+    vectors: Vectors
+    embedder: GuardedEmbedder
+    language_model: GuardedLanguageModel
+
+
 def composed_scores_asset(
     app: str,
-    task: Callable[[Settings, Vectors, GuardedEmbedder, GuardedLanguageModel], ScoringTask],
+    task: Callable[[Settings, RunPorts], ScoringTask],
     *,
     description: str,
     deps: Sequence[Sequence[str]] = (),
+    kinds: Sequence[str] = ("sink", "language_model"),
 ) -> dg.AssetsDefinition:
     """The same of an application whose champion is a composition, with the ports that its parts may need.
 
@@ -78,9 +91,10 @@ def composed_scores_asset(
         task: makes the application's scoring task from the settings and the ports of the run.
         description: of the asset.
         deps: further assets that it reads, e.g. a vector index.
+        kinds: shown in Dagster.
     """
 
-    @_scores_of(app, kinds=("sink", "language_model"), description=description, deps=deps)
+    @_scores_of(app, kinds=kinds, description=description, deps=deps)
     def scores(
         context: dg.AssetExecutionContext,
         config: ScoresConfig,
@@ -93,7 +107,8 @@ def composed_scores_asset(
         embedder: EmbedderResource,
         language_model: LanguageModelResource,
     ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
-        made = task(settings.open(), vectors.open(), embedder.open(), language_model.open())
+        ports = RunPorts(lake.open(), vectors.open(), embedder.open(), language_model.open())
+        made = task(settings.open(), ports)
         yield from _scored(context, config, made, lake, registry, sink, notifier)
 
     return scores

@@ -138,4 +138,4 @@ class ScoringTask:
     @property
     def inputs(self) -> tuple[str, ...]:
         """Tables of the lake whose versions the publication record names."""
-        return (*self.app.made_from, self.app.features)
+        return (*self.app.tables, self.app.features)

@@ -12,13 +12,11 @@ from assets.partitions import daily
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.composition_training import ComposedChampionRun
-from assets.stages.publishing_assets import composed_scores_asset, publication_asset
+from assets.stages.publishing_assets import RunPorts, composed_scores_asset, publication_asset
 from assets.stages.realized_performance import performance_checks
 from assets.stages.scoring_task import ScoringTask
 from assets.support import shares
 from models.settings import Settings
-from resources.embedder.port import GuardedEmbedder
-from resources.language_model.port import GuardedLanguageModel
 from resources.stack.ports import (
     EmbedderResource,
     LakeResource,
@@ -28,19 +26,16 @@ from resources.stack.ports import (
     SinkResource,
     VectorsResource,
 )
-from resources.vectors.port import Vectors
 
 _OWNERS = ["team:data-science"]
 
 
-def scoring_task(
-    settings: Settings, vectors: Vectors, embedder: GuardedEmbedder, model: GuardedLanguageModel
-) -> ScoringTask:
+def scoring_task(settings: Settings, ports: RunPorts) -> ScoringTask:
     """Return the triage of a day's tickets under these settings, with these models."""
     from assets.support import triage
     from assets.support.resources import triage_resources
 
-    return triage.scoring_task(settings.support, triage_resources(vectors, embedder, model))
+    return triage.scoring_task(settings.support, triage_resources(ports.vectors, ports.embedder, ports.language_model))
 
 
 @dg.asset(

@@ -18,6 +18,7 @@ from models.contracts.contract import (
 )
 from models.contracts.experiments import EXPOSURES, OUTCOMES
 from models.contracts.shop import CONTRACTS, CUSTOMERS, ORDERS, PAYMENT_LABELS, PAYMENTS, PRODUCTS
+from models.contracts.storefront import SESSIONS, STOCK
 from models.contracts.support import ARTICLES, TICKET_LABELS, TICKETS
 
 __all__ = [
@@ -34,6 +35,8 @@ __all__ = [
     "PAYMENT_LABELS",
     "PRODUCTS",
     "QUARANTINE_SCHEMA",
+    "SESSIONS",
+    "STOCK",
     "TICKETS",
     "TICKET_LABELS",
     "UNREADABLE",

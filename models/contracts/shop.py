@@ -1,13 +1,14 @@
 """The contracts of the retailer's tables."""
 
 from models.contracts.contract import EARLIEST_DAY, Column, Contract
+from models.contracts.currencies import CURRENCIES
 from models.contracts.experiments import EXPOSURES, OUTCOMES
+from models.contracts.storefront import SESSIONS, STOCK
 from models.contracts.support import ARTICLES, TICKET_LABELS, TICKETS
 
 _OWNER = "team:shop-data"
 _PAYMENTS_OWNER = "team:payments"
-#: ISO 4217 codes of the currencies the shop trades in.
-_CURRENCIES = ("AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "HUF", "JPY", "NOK", "NZD", "PLN", "SEK", "USD")
+
 
 ORDERS = Contract(
     table="orders",
@@ -46,7 +47,7 @@ ORDERS = Contract(
             more_than=0,
             at_most=20_000,
         ),
-        Column(name="currency", type="string", description="ISO 4217 code of `unit_price`.", one_of=_CURRENCIES),
+        Column(name="currency", type="string", description="ISO 4217 code of `unit_price`.", one_of=CURRENCIES),
         Column(name="country", type="string", description="Where the order ships to."),
         Column(name="is_return", type="bool", description="Whether the line takes goods back."),
     ),
@@ -97,7 +98,7 @@ PRODUCTS = Contract(
             more_than=0,
             at_most=20_000,
         ),
-        Column(name="currency", type="string", description="ISO 4217 code of `list_price`.", one_of=_CURRENCIES),
+        Column(name="currency", type="string", description="ISO 4217 code of `list_price`.", one_of=CURRENCIES),
     ),
 )
 
@@ -165,15 +166,9 @@ PAYMENT_LABELS = Contract(
 CONTRACTS: dict[str, Contract] = {
     c.table: c
     for c in (
-        ORDERS,
-        CUSTOMERS,
-        PRODUCTS,
-        PAYMENTS,
-        PAYMENT_LABELS,
-        TICKETS,
-        TICKET_LABELS,
-        ARTICLES,
-        EXPOSURES,
-        OUTCOMES,
+        *(ORDERS, CUSTOMERS, PRODUCTS, SESSIONS, STOCK),
+        *(PAYMENTS, PAYMENT_LABELS),
+        *(TICKETS, TICKET_LABELS, ARTICLES),
+        *(EXPOSURES, OUTCOMES),
     )
 }

@@ -65,6 +65,19 @@ class Purpose(IntEnum):
     BLANK_TEXT = 46
     ARTICLE = 47
     NEW_COUNTRY = 48
+    TASTE = 49
+    AFFINITY = 50
+    BUDGET = 51
+    BROWSING = 52
+    VIEWS = 53
+    VIEWED = 54
+    CARTED = 55
+    ANONYMOUS = 56
+    SHELF_PLACE = 57
+    STOCK_CYCLE = 58
+    DURABLE = 59
+    OFFER = 60
+    COST = 61
     SHOWN = 62
     REACTED = 63
 

@@ -40,10 +40,10 @@ def orders(lines: Lines, delivered_on: Integers | int) -> pa.Table:
     days = pa.array(
         [np.datetime64(int(number) - _EPOCH, "D").item().strftime("%Y%m%d") for number in dates], pa.string()
     )
-    order = pc.binary_join_element_wise(days.take(pa.array(day)), _padded(lines.order, 6), "-")
+    order = pc.binary_join_element_wise(days.take(pa.array(day)), padded(lines.order, 6), "-")
     order = pc.binary_join_element_wise(_chosen(("", "C"), lines.is_return.astype(np.int64)), order, "")
     columns = [
-        pc.binary_join_element_wise(order, _padded(lines.line + 1, 2), "-"),
+        pc.binary_join_element_wise(order, padded(lines.line + 1, 2), "-"),
         order,
         customer_id_column(lines.customer),
         product_id_column(lines.product),
@@ -88,7 +88,7 @@ def payments(paid: Paid, delivered_on: int) -> pa.Table:
     columns = [
         _transaction_id(paid),
         customer_id_column(paid.customer),
-        pc.binary_join_element_wise("t", _padded(paid.terminal, 5), ""),
+        pc.binary_join_element_wise("t", padded(paid.terminal, 5), ""),
         moment_column(paid.day, paid.second),
         pa.array(paid.amount),
         date_column(np.full(len(paid.day), delivered_on)),
@@ -145,12 +145,12 @@ def _escaped(column: pa.ChunkedArray) -> pa.Array:
 
 def customer_id_column(number: Integers) -> pa.Array:
     """Return customers' numbers as ids."""
-    return pc.binary_join_element_wise("u", _padded(number, 8), "")
+    return pc.binary_join_element_wise("u", padded(number, 8), "")
 
 
 def product_id_column(number: Integers) -> pa.Array:
     """Return products' numbers as ids."""
-    return pc.binary_join_element_wise("p", _padded(number, 5), "")
+    return pc.binary_join_element_wise("p", padded(number, 5), "")
 
 
 def _transaction_id(paid: Paid) -> pa.Array:
@@ -165,7 +165,8 @@ def moment_column(day: Integers, second: Integers) -> pa.Array:
     return pa.array((day - _EPOCH) * 86_400_000_000 + second * 1_000_000).cast(pa.timestamp("us", tz="UTC"))
 
 
-def _padded(number: Integers, width: int) -> pa.Array:
+def padded(number: Integers, width: int) -> pa.Array:
+    """Return numbers as texts of at least `width` digits."""
     return pc.utf8_lpad(pa.array(number).cast(pa.string()), width=width, padding="0")
 
 

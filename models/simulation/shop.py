@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.simulation import rows
+from models.simulation import rows, storefront_rows
 from models.simulation.catalogue import Catalogue
 from models.simulation.defects import Defect, DefectShares, PaymentDefect, affected, broken, broken_payments, days_late
 from models.simulation.orders import Lines, Orders
@@ -23,6 +23,7 @@ from models.simulation.random_streams import Integers
 from models.simulation.scenario import NO_CHANGE, Scenario, in_new_country
 from models.simulation.shown_lists import ShownLists
 from models.simulation.shown_rows import delivered_exposures, delivered_outcomes, duplicates
+from models.simulation.storefront import Storefront
 from models.simulation.support.desk import SupportDesk
 
 _LATEST_DELIVERY_DAYS = 3
@@ -52,6 +53,7 @@ class Shop:
         self._scenario = scenario
         self.support = SupportDesk(seed, self._population, self._catalogue, self._orders, defects)
         self.lists = ShownLists(seed, self._population, self._catalogue)
+        self.storefront = Storefront(seed, self._population, self._catalogue, self._orders, scenario)
         self._happened = lru_cache(maxsize=8)(self._orders.happened)
         self._arrived = lru_cache(maxsize=2)(self._good_lines)
 
@@ -71,6 +73,8 @@ class Shop:
             "articles": self.support.delivered_articles,
             "exposures": self._delivered_exposures,
             "outcomes": self._delivered_outcomes,
+            "sessions": self._delivered_sessions,
+            "stock": self._delivered_stock,
         }
         delivered = makers[table](day.toordinal())
         if self._scenario.new_country and table in ("orders", "customers") and len(delivered):
@@ -160,6 +164,12 @@ class Shop:
             if not len(added)
             else rows.with_original(rows.products(self._catalogue, added, day), None)
         )
+
+    def _delivered_sessions(self, day: int) -> pa.Table:
+        return rows.with_original(storefront_rows.sessions(self.storefront.happened(day), day), None)
+
+    def _delivered_stock(self, day: int) -> pa.Table:
+        return rows.with_original(storefront_rows.stock(self.storefront.offers(day), self._catalogue, day), None)
 
     def _payment_faults(self, day: int) -> Iterable[tuple[PaymentDefect, Paid, NDArray[np.bool_]]]:
         paid = self.payments.happened(day)

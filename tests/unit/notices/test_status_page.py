@@ -64,5 +64,5 @@ def test_a_home_in_which_nothing_ran_has_a_page(tmp_path: Path) -> None:
     stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), {})
     with dg.DagsterInstance.ephemeral() as instance:
         page = ProfileStatus(stack, partial(build_definitions, stack)).page(instance, NOW)
-    assert page.numbers == {"apps_well": 0, "apps_look": 0, "apps_wrong": 0, "apps_new": 4, "open_notices": 0}
+    assert page.numbers == {"apps_well": 0, "apps_look": 0, "apps_wrong": 0, "apps_new": 5, "open_notices": 0}
     assert "| **churn** | new | nothing |" in page.markdown

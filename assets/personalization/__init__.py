@@ -1,0 +1,1 @@
+"""Personalization: a list of products for each customer, every night and on request."""

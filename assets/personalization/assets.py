@@ -1,0 +1,86 @@
+"""Personalization. Read top to bottom = the lineage.
+
+orders -> profiles -> training set -> candidate -> gate -> champion -> lists -> publication.
+"""
+
+from datetime import date
+
+import dagster as dg
+
+from assets.partitions import daily
+from assets.personalization.app import PERSONALIZATION
+from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.composition_training import ComposedChampionRun
+from assets.stages.feature_days import FeatureTable, write_features
+from assets.stages.publishing_assets import RunPorts, composed_scores_asset, publication_asset
+from assets.stages.scoring_task import ScoringTask
+from models.settings import Settings
+from resources.stack.ports import EngineResource, LakeResource, RegistryResource, SettingsResource
+
+_TABLES = [["shop", table] for table in PERSONALIZATION.tables]
+
+
+def scoring_task(settings: Settings, ports: RunPorts) -> ScoringTask:
+    """Return the making of a day's lists under these settings."""
+    from assets.personalization import lists
+
+    return lists.scoring_task(settings.personalization, ports.lake)
+
+
+@dg.asset(
+    key=["personalization", "features"],
+    deps=[["shop", "orders"]],
+    partitions_def=daily,
+    group_name="personalization",
+    kinds={"engine", "lake"},
+    owners=["team:data-science"],
+    description="Profiles: what is known of each customer's buying at the end of the day; whom lists are made for.",
+)
+def features(
+    context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, settings: SettingsResource
+) -> dg.MaterializeResult:
+    """Compute and store the day's profiles."""
+    from models.features.personalization import personalization_features
+    from models.features.personalization_definitions import FEATURES
+
+    population = {"population_days": settings.open().personalization.population_days}
+    table = FeatureTable(PERSONALIZATION.features, personalization_features, population)
+    day = date.fromisoformat(context.partition_key)
+    return dg.MaterializeResult(
+        metadata=write_features(lake.open(), engine.open(), table, [day], len(FEATURES)).metadata()
+    )
+
+
+@champion_of(
+    "personalization",
+    rows="What customers ordered or put into the cart after past cut-offs.",
+    judged_on="what known customers wanted after a later cut-off",
+    beside=_TABLES,
+)
+def champion(
+    context: dg.AssetExecutionContext,
+    config: LearningConfig,
+    lake: LakeResource,
+    registry: RegistryResource,
+    settings: SettingsResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Train, evaluate and promote where that is due."""
+    from assets.personalization import learning
+
+    own = settings.open().personalization
+    run = ComposedChampionRun(context, "personalization", config.train, registry)
+    yield from run.results(
+        lambda: learning.wanted_rows(lake.open(), own, run.day),
+        lambda found, models: learning.candidate(found, lake.open(), models, own),
+    )
+
+
+scores = composed_scores_asset(
+    "personalization",
+    scoring_task,
+    kinds=("sink", "lake"),
+    deps=_TABLES,
+    description="The list of each customer of the day's profiles: products, scores, sources, reasons. Audited, not yet "
+    "published.",
+)
+publication = publication_asset("personalization")

@@ -1,0 +1,193 @@
+"""Customers, products and offers as of the end of a day, read from the lake: nothing placed or delivered later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from models.settings import PersonalizationSettings
+from resources.lake.port import Lake
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from models.personalization.known import Known, Offers
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
+
+#: Nothing older shapes a list.
+HISTORY_DAYS = 365
+#: Tables that lists are made from, beside profiles.
+TABLES = ("orders", "sessions", "stock", "products")
+
+
+@dataclass(frozen=True, eq=False)
+class LakeDays:
+    """Gives what was known at the end of a day (`models.personalization.known.Days`); keeps the last days asked for."""
+
+    lake: Lake
+    settings: PersonalizationSettings
+
+    def at(self, day: str) -> Known:
+        """Return what was known at the end of `day` (YYYY-MM-DD), as the tables are now."""
+        versions = tuple(self.lake.version(table) for table in TABLES)
+        return self._read(day, versions)
+
+    @cached_property
+    def _read(self) -> Any:
+        return lru_cache(maxsize=3)(self._known)
+
+    def _known(self, day: str, versions: tuple[int, ...]) -> Known:
+        found = date.fromisoformat(day)
+        version = ", ".join(f"{table} {version}" for table, version in zip(TABLES, versions, strict=True))
+        return known_at(self.lake, found, self.settings, version)
+
+
+def known_at(lake: Lake, day: date, settings: PersonalizationSettings, version: str = "") -> Known:
+    """Return what was known at the end of `day`: orders, carts, offers.
+
+    Raises:
+        TesseraError: there was no order.
+    """
+    import polars as pl
+
+    from models.personalization.composition import on_products
+    from models.personalization.known import Known
+    from models.recommend.interactions import interactions
+
+    orders, carts = _orders(lake, day), _carts(lake, day, settings.session_days)
+    both = pl.concat([orders.select("customer_id", "product_id", "at"), carts])
+    offers = _offers(lake, day, both["product_id"])
+    events = on_products(interactions(both["customer_id"], both["product_id"], both["at"]), offers.ids)
+    bought = on_products(interactions(orders["customer_id"], orders["product_id"], orders["at"]), offers.ids)
+    return Known(day, events, _among(bought, events), offers, _countries(orders, events.customers), version)
+
+
+def _orders(lake: Lake, day: date) -> pl.DataFrame:
+    import polars as pl
+
+    columns = ["customer_id", "product_id", "ordered_at", "country"]
+    first = datetime.combine(day - timedelta(days=HISTORY_DAYS - 1), time(), UTC)
+    wanted = ~pc.field("is_return") & (pc.field("ordered_at") >= first)
+    rows = lake.scan("orders", last=day).to_table(columns=columns, filter=wanted)
+    return _by(pl.DataFrame(rows).rename({"ordered_at": "at"}), day)
+
+
+def _carts(lake: Lake, day: date, days: int) -> pl.DataFrame:
+    import polars as pl
+
+    empty = {"customer_id": pl.String, "product_id": pl.String, "at": pl.Datetime("us", "UTC")}
+    if not lake.exists("sessions"):
+        return pl.DataFrame(schema=empty)
+    wanted = (pc.field("kind") == "cart") & pc.field("customer_id").is_valid()
+    found = lake.scan("sessions", first=day - timedelta(days=days - 1), last=day)
+    return _by(pl.DataFrame(found.to_table(columns=list(empty), filter=wanted)), day)
+
+
+def _by(rows: pl.DataFrame, day: date) -> pl.DataFrame:
+    import polars as pl
+
+    return rows.filter(pl.col("at").dt.date() <= day)
+
+
+def _countries(orders: pl.DataFrame, customers: Any) -> Any:
+    """Return the country of each customer's newest order line; "" of those who ordered nothing."""
+    import numpy as np
+
+    last = orders.sort("at", "product_id").unique("customer_id", keep="last")
+    found = dict(zip(last["customer_id"], last["country"], strict=True))
+    return np.array([found.get(id, "") for id in customers.tolist()], dtype=object)
+
+
+def _among(some: Any, events: Any) -> Any:
+    """Return interactions of some customers of `events` with their codes there."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    places = np.searchsorted(events.customers, some.customers).astype(np.int32)
+    return replace(some, customers=events.customers, customer=places[some.customer])
+
+
+def _offers(lake: Lake, day: date, interacted: pl.Series) -> Offers:
+    """Return the newest offer of every product that was ordered, looked at, listed or in stock by then."""
+    import numpy as np
+    import polars as pl
+
+    from models.personalization.known import Offers
+
+    stock = _newest_stock(lake, day)
+    listed = _listed(lake, day)
+    ids = pl.concat([interacted, stock["product_id"], listed["product_id"]]).unique().sort()
+    rows = pl.DataFrame({"product_id": ids}).join(stock, on="product_id", how="left", maintain_order="left")
+    rows = rows.join(listed, on="product_id", how="left", maintain_order="left")
+    since = pl.col("launched_on").cast(pl.Int32).cast(pl.Float64)
+
+    def numbers(column: Any) -> Any:
+        return rows.select(column.cast(pl.Float64).fill_null(float("nan"))).to_series().to_numpy().copy()
+
+    def texts(name: str) -> Any:
+        return np.array(rows[name].fill_null("").to_list(), dtype=object)
+
+    def flags(name: str) -> Any:
+        return rows[name].fill_null(value=False).to_numpy().copy()
+
+    return Offers(
+        ids=ids.to_numpy().astype(str),
+        on_hand=numbers(pl.col("on_hand")),
+        price=numbers(pl.coalesce("price", "list_price")),
+        unit_cost=numbers(pl.col("unit_cost")),
+        is_promoted=flags("is_promoted"),
+        is_durable=flags("is_durable"),
+        launched=numbers(since),
+        category=texts("category"),
+        name=texts("name"),
+    )
+
+
+_STOCK = ("product_id", "on_hand", "price", "unit_cost", "is_promoted", "is_durable", "launched_on", "name")
+
+
+def _newest_stock(lake: Lake, day: date, days: int = 14) -> pl.DataFrame:
+    """Return the newest row of each product that was counted in the last days; a product that is not is not offered."""
+    import polars as pl
+
+    from models.contracts import STOCK
+
+    if not lake.exists("stock"):
+        return pl.DataFrame(STOCK.arrow_schema().empty_table()).select(_STOCK)
+    rows = pl.DataFrame(lake.scan("stock", first=day - timedelta(days=days - 1), last=day).to_table())
+    newest = rows.filter(pl.col("counted_on") <= day).sort("counted_on").unique("product_id", keep="last")
+    return newest.select(_STOCK)
+
+
+def _listed(lake: Lake, day: date) -> pl.DataFrame:
+    import polars as pl
+
+    from models.contracts import PRODUCTS
+
+    columns = ["product_id", "category", "list_price"]
+    if not lake.exists("products"):
+        return pl.DataFrame(PRODUCTS.arrow_schema().empty_table()).select(columns)
+    return pl.DataFrame(lake.scan("products", last=day).to_table(columns=columns)).unique("product_id", keep="first")
+
+
+def wanted_between(lake: Lake, cutoff: date, as_of: date) -> Any:
+    """Return what customers ordered or put into the cart after `cutoff`, each product once, as known at `as_of`.
+
+    Columns `customer_id`, `product_id`, ascending.
+    """
+    import polars as pl
+
+    placed = ~pc.field("is_return") & (pc.field("ordered_at") >= datetime.combine(cutoff, time(), UTC))
+    columns = ["customer_id", "product_id", "ordered_at"]
+    orders = pl.DataFrame(lake.scan("orders", last=as_of).to_table(columns=columns, filter=placed))
+    carts = _carts(lake, as_of, (as_of - cutoff).days)
+    both = pl.concat([orders.rename({"ordered_at": "at"}), carts])
+    after = _by(both, as_of).filter(pl.col("at").dt.date() > cutoff)
+    return after.select("customer_id", "product_id").unique().sort("customer_id", "product_id").to_arrow()

@@ -1,0 +1,107 @@
+"""Lists of a night: the composition over the customers of a day, in chunks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from assets.personalization.app import FEATURE_VERSION, OUTPUT, PERSONALIZATION
+from assets.personalization.known import LakeDays
+from assets.stages.feature_days import DAY
+from assets.stages.scoring_task import ComposedRows, ComposedScoring, ScoringTask
+from models.settings import PersonalizationSettings
+from resources.lake.port import Lake
+
+if TYPE_CHECKING:
+    from models.compose.outcome import Outcome
+    from models.compose.package import LoadedComposition
+
+#: Customers whose lists are made together; lists do not depend on it.
+_AT_ONCE = 1_000
+_SCHEMA = pa.schema([column.field() for column in (*OUTPUT.keys, *OUTPUT.payload)])
+
+
+def scoring_task(settings: PersonalizationSettings, lake: Lake) -> ScoringTask:
+    """Return the making of a day's lists under these settings, from this lake."""
+    from models.personalization.composition import rehearsed
+    from models.personalization.parts import KNOWN
+
+    live = {KNOWN: LakeDays(lake, settings)}
+    composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, lists_of)
+    return ScoringTask(app=PERSONALIZATION, audit=settings.audit, segments=("country",), composed=composed)
+
+
+def lists_of(loaded: LoadedComposition, profiles: pa.Table) -> ComposedRows:
+    """Return a list for each customer of a day's profiles, in their order, and what the rules did."""
+    counts: Counter[str] = Counter()
+    parts = [_rows(loaded, part, counts) for part in _chunks(profiles)]
+    return ComposedRows(pa.concat_tables([_SCHEMA.empty_table(), *parts]), counts=dict(counts))
+
+
+def _chunks(profiles: pa.Table) -> Iterator[pa.Table]:
+    for start in range(0, profiles.num_rows, _AT_ONCE):
+        yield profiles.slice(start, _AT_ONCE)
+
+
+def _rows(loaded: LoadedComposition, profiles: pa.Table, counts: Counter[str]) -> pa.Table:
+    customers, day = profiles["customer_id"].to_pylist(), profiles[DAY][0].as_py()
+    records: list[Mapping[str, Any]] = [
+        {"customer_id": id, "as_of": day.isoformat(), "session": {}} for id in customers
+    ]
+    rows = [{**row, "customer_id": id} for id, row in zip(customers, answered(loaded, records, counts), strict=True)]
+    return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def answered(
+    loaded: LoadedComposition, records: list[Mapping[str, Any]], counts: Counter[str] | None = None, call: Any = None
+) -> list[dict[str, Any]]:
+    """Return the row of each request (`models.personalization.fields.REQUEST`), whatever fails.
+
+    Args:
+        loaded: the composition.
+        records: requests.
+        counts: what rules removed is added here.
+        call: with a budget; None: there is none.
+    """
+    from models.compose.batch import from_records
+    from models.compose.call import new_call
+
+    outcome = loaded.step.run(from_records(records, loaded.step.takes), call or new_call())
+    _refuse_losses(outcome)
+    rows = [_row(found) for found in outcome.batch.records()]
+    if counts is not None:
+        counts["lists"] += len(rows)
+        for found in outcome.batch["counts"]:
+            counts.update(found)
+        counts["popular_lists"] += sum(row["list_by"] != "personal" for row in rows)
+    return rows
+
+
+def _refuse_losses(outcome: Outcome) -> None:
+    from models.errors import TesseraError
+
+    if outcome.failures:
+        place, failure = next(iter(outcome.failures.items()))
+        raise TesseraError(
+            f"{len(outcome.failures)} lists could not be made, not even the popular one; request {place}: {failure}.",
+            expected="a list for each customer",
+            todo="Look at the champion of personalization: `tessera models personalization`.",
+        )
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+    ids, sources = list(found["product_ids"]), list(found["sources"])
+    return {
+        "product_ids": ids,
+        "scores": list(found["scores"]["values"]),
+        "sources": sources,
+        "reasons": list(found["reasons"]),
+        "own_share": sources.count("own") / max(len(ids), 1),
+        "length": len(ids),
+        "list_by": found["list_by"],
+        "filled": found["counts"]["filled"],
+        "lost": found["counts"]["lost"],
+    }

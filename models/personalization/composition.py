@@ -1,0 +1,105 @@
+"""The composition of personalization: which step runs after which, what stands in where one fails, golden records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+
+from models.compose.package import Composition, Part
+from models.personalization.config import StepsConfig
+from models.personalization.known import Days, Known, Offers, OneDay
+from models.personalization.parts import (
+    CandidatesPart,
+    ContextPart,
+    FrequencyPart,
+    PopularPart,
+    ProfilePart,
+    RulesPart,
+)
+from models.recommend.interactions import interactions
+
+NAME = "personalization"
+#: Name of the answer of the steps themselves, and of what stands in for it.
+PERSONAL, POPULAR = "personal", "popular"
+_NOTHING = {"products": [], "carted": [], "unknown": 0}
+
+
+def personalization(ranker: Mapping[str, Part], days: Days, config: StepsConfig) -> Composition:
+    """Build the composition.
+
+    Args:
+        ranker: steps that order the candidates by name, best first; the next one answers where one fails.
+        days: gives what is known of a day.
+        config: settings of the steps.
+    """
+    parts: dict[str, Any] = {
+        "profile": ProfilePart(days),
+        "context": ContextPart(days),
+        "candidates": CandidatesPart(days, config.candidates, config.popular, config.new),
+        **ranker,
+        "frequency": FrequencyPart(days),
+        "rules": RulesPart(days, config.rules),
+        POPULAR: PopularPart(days, config.rules),
+    }
+    gathered = {
+        "profile": {"step": "profile", "defaults": {"customer": -1, "country": ""}},
+        "context": {"step": "context", "defaults": {"context": _NOTHING}},
+    }
+    order = {"kind": "fallback", "name": "ranked", "steps": [*ranker, "frequency"]}
+    steps = [
+        {"kind": "fan_out", "name": "gathered", "branches": gathered},
+        "candidates",
+        order if ranker else "frequency",
+        "rules",
+    ]
+    gives = ["product_ids", "scores", "sources", "reasons", "counts"]
+    personal = {"kind": "sequence", "name": PERSONAL, "steps": steps, "gives": gives}
+    return Composition(NAME, {"kind": "fallback", "name": "list", "steps": [personal, POPULAR]}, parts)
+
+
+#: Records that a version must answer as when it was saved: of no one, so that no person is in a package.
+GOLDEN: Sequence[Mapping[str, Any]] = (
+    {"customer_id": "golden-1", "as_of": "2000-01-31", "session": {}},
+    {"customer_id": "", "as_of": "2000-01-31", "session": {"events": [{"product_id": "g07", "kind": "cart"}]}},
+)
+
+
+def golden_day() -> OneDay:
+    """Return a day that golden records are answered on: three customers, thirty products, always the same."""
+    ids = np.array([f"g{number:02d}" for number in range(30)])
+    owner, product, day = (
+        np.array([f"golden-{number % 3}" for number in range(60)]),
+        np.array([f"g{number * 7 % 26:02d}" for number in range(60)]),
+        np.array([date(2000, 1, 1 + number % 30) for number in range(60)], dtype="datetime64[D]"),
+    )
+    events = on_products(interactions(owner, product, day), ids)
+    number = np.arange(30, dtype=np.float64)
+    offers = Offers(
+        ids=ids,
+        on_hand=np.where(number % 9 == 4, 0.0, 10 + number),
+        price=1 + number,
+        unit_cost=0.5 + number / 2,
+        is_promoted=number % 10 == 3,
+        is_durable=number % 4 == 1,
+        launched=np.where(number > 27, 10_955.0, 10_000.0),
+        category=np.array([f"kind {int(one) % 5}" for one in number], dtype=object),
+        name=np.array([""] * 30, dtype=object),
+    )
+    countries = np.array(["Germany", "France", ""], dtype=object)
+    return OneDay(Known(date(2000, 1, 31), events, events, offers, countries, "golden"))
+
+
+def on_products(events: Any, ids: Any) -> Any:
+    """Return interactions whose product codes are places in `ids`, which ascend and hold all of their products."""
+    from dataclasses import replace
+
+    places = np.searchsorted(ids, events.products).astype(np.int32)
+    return replace(events, products=ids, product=places[events.product])
+
+
+def rehearsed(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resources with which golden records are answered: what changes from day to day is replaced."""
+    return {**resources, "known": golden_day()}

@@ -1,0 +1,26 @@
+"""Contracts of the steps of personalization."""
+
+from models.compose.fields import fields
+
+#: A customer ("" for one who is not logged in), the day whose end is known (YYYY-MM-DD), and the events of this visit
+#: under `events`: product_id, kind, in the order of time.
+REQUEST = fields("Request", {"customer_id": "text", "as_of": "text", "session": "record"})
+WHO = fields("Who", {"customer_id": "text", "as_of": "text"})
+VISIT = fields("Visit", {"as_of": "text", "session": "record"})
+DAY = fields("Day", {"as_of": "text"})
+#: `customer`: place among the known customers, -1 for none; `country`: "" if it is not known.
+PROFILE = fields("Profile", {"customer": "integer", "country": "text"})
+#: Products of the visit that the shop knows, the newest first, under `products`; `unknown` counts the others.
+CONTEXT = fields("Context", {"context": "record"})
+GATHERED = DAY.plus(PROFILE).plus(CONTEXT, "Gathered")
+#: `products`: codes; `sources`: code of the generator of each (`models.personalization.candidates.SOURCES`).
+CANDIDATES = fields("Candidates", {"candidates": "record"})
+RANKING = GATHERED.plus(CANDIDATES, "Ranking")
+#: Candidates, best first: `products`, `sources`, `scores` (comparable within one customer only).
+RANKED = fields("Ranked", {"ranked": "record"})
+RULED = DAY.plus(PROFILE).plus(CONTEXT).plus(RANKED, "Ruled")
+#: The list. `counts`: what each rule removed, and what filled it.
+LISTED = fields(
+    "Listed",
+    {"product_ids": "texts", "scores": "record", "sources": "texts", "reasons": "texts", "counts": "record"},
+)

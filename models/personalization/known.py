@@ -1,0 +1,155 @@
+"""Everything that is known at the end of a day: customers, products, what the shop offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.recommend.history import History, history
+from models.recommend.interactions import Interactions
+from models.recommend.rules import Shelf
+
+Codes = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_EPOCH = date(1970, 1, 1)
+#: Days in which a product counts as new.
+NEW_DAYS = 28
+
+
+@dataclass(frozen=True)
+class Offers:
+    """The shop's offer of each product, by the place of its id in `ids`, which ascend. NaN where it is not known.
+
+    Attributes:
+        ids: product ids.
+        on_hand: pieces in stock.
+        price: of a piece.
+        unit_cost: of a piece, to the shop.
+        is_promoted: offered for less.
+        is_durable: bought once for a long time.
+        launched: day since 1970-01-01 of its launch.
+        category: names, "" where it has none.
+        name: as customers read it, "" where it is not known.
+    """
+
+    ids: NDArray[np.str_]
+    on_hand: Floats
+    price: Floats
+    unit_cost: Floats
+    is_promoted: NDArray[np.bool_]
+    is_durable: NDArray[np.bool_]
+    launched: Floats
+    category: NDArray[np.object_]
+    name: NDArray[np.object_]
+
+    @property
+    def margin(self) -> Floats:
+        """Margin of a piece as a share of its price."""
+        return 1 - self.unit_cost / self.price
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """The end of a day.
+
+    Attributes:
+        day: the day.
+        events: interactions by then, with the products of `offers` as codes.
+        offers: of each product that was ever ordered, looked at or offered.
+        bought: interactions that are purchases, same codes.
+        countries: of each customer of `events`; "" where it is not known.
+        version: of all of it: tables and their versions.
+    """
+
+    day: date
+    events: Interactions
+    bought: Interactions
+    offers: Offers
+    countries: NDArray[np.object_]
+    version: str = ""
+
+    @cached_property
+    def history(self) -> History:
+        """Numbers of customers and products, as of the end of the day."""
+        return history(self.events, self.now)
+
+    @property
+    def now(self) -> float:
+        """Day since 1970-01-01 from which ages count: the one after `day`."""
+        return float((self.day - _EPOCH).days + 1)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Product id -> code."""
+        return {id: place for place, id in enumerate(self.offers.ids.tolist())}
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        """The offers as rules read them."""
+        names, codes = np.unique(self.offers.category.astype(str), return_inverse=True)
+        kinds = np.where(names[codes] == "", -1, codes).astype(np.int64)
+        offers = self.offers
+        return Shelf(offers.ids, offers.on_hand, offers.is_durable, offers.is_promoted, kinds, names.tolist())
+
+    @cached_property
+    def popular(self) -> Mapping[str, Codes]:
+        """Country -> products by the interactions of its customers in the last 28 days; "" for all; most first."""
+        recent = self.now - self.events.day <= 28
+        owners = self.countries[self.events.customer]
+        found = {"": self._most(recent)}
+        for country in np.unique(owners.astype(str)).tolist():
+            if country:
+                found[country] = self._most(recent & (owners == country))
+        return found
+
+    @cached_property
+    def new(self) -> Codes:
+        """Products that were launched in the last `NEW_DAYS` days, the newest first."""
+        age = self.now - self.offers.launched
+        fresh = np.flatnonzero(age <= NEW_DAYS)
+        return fresh[np.argsort(age[fresh], kind="stable")]
+
+    def _most(self, kept: NDArray[np.bool_]) -> Codes:
+        counts = np.bincount(self.events.product[kept], minlength=self.offers.ids.size).astype(np.float64)
+        counts += self.history.of_products.count / (1 + self.history.of_products.count.max(initial=1))
+        return np.argsort(-counts, kind="stable")[:200]
+
+    def customer(self, id: str) -> int:
+        """Return the place of a customer, -1 if nothing is known of them."""
+        ids = self.events.customers
+        place = int(np.searchsorted(ids, id)) if ids.size else 0
+        return place if place < ids.size and ids[place] == id else -1
+
+    def owned(self, customer: int, within_days: float) -> Codes:
+        """Return the products that a customer bought in the last days."""
+        if customer < 0:
+            return np.empty(0, np.int64)
+        begin, end = np.searchsorted(self.bought.customer, [customer, customer + 1])
+        recent = self.now - self.bought.day[begin:end] <= within_days
+        return self.bought.product[begin:end][recent].astype(np.int64)
+
+
+class Days(Protocol):
+    """Gives what was known at the end of a day."""
+
+    def at(self, day: str) -> Known:
+        """Return what was known at the end of `day` (YYYY-MM-DD)."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneDay:
+    """One day, for any day that is asked for: golden records, tests, training."""
+
+    known: Known
+    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def at(self, day: str) -> Known:  # noqa: ARG002 - it knows one
+        """Return it."""
+        return self.known
