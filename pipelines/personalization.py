@@ -18,7 +18,8 @@ _LEARNING = (
 NIGHTLY = automation.job(
     "personalization_nightly",
     PERSONALIZATION.name,
-    _LEARNING | dg.AssetSelection.assets(personalization.scores, personalization.publication),
+    _LEARNING
+    | dg.AssetSelection.assets(personalization.item_index, personalization.scores, personalization.publication),
     "Ingest orders, visits and stock, compute profiles, train if there is no champion, make lists, audit, publish.",
 )
 TRAINING = automation.job(

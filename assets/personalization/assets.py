@@ -1,6 +1,7 @@
 """Personalization. Read top to bottom = the lineage.
 
-orders -> profiles -> training set -> candidate -> gate -> champion -> lists -> publication.
+orders -> profiles; orders, visits, stock -> index of products; past cut-offs -> training set -> candidate -> gate ->
+champion; profiles, index -> lists -> publication.
 """
 
 from datetime import date
@@ -15,7 +16,14 @@ from assets.stages.feature_days import FeatureTable, write_features
 from assets.stages.publishing_assets import RunPorts, composed_scores_asset, publication_asset
 from assets.stages.scoring_task import ScoringTask
 from models.settings import Settings
-from resources.stack.ports import EngineResource, LakeResource, RegistryResource, SettingsResource
+from resources.stack.ports import (
+    EmbedderResource,
+    EngineResource,
+    LakeResource,
+    RegistryResource,
+    SettingsResource,
+    VectorsResource,
+)
 
 _TABLES = [["shop", table] for table in PERSONALIZATION.tables]
 
@@ -24,7 +32,7 @@ def scoring_task(settings: Settings, ports: RunPorts) -> ScoringTask:
     """Return the making of a day's lists under these settings."""
     from assets.personalization import lists
 
-    return lists.scoring_task(settings.personalization, ports.lake)
+    return lists.scoring_task(settings.personalization, ports.lake, ports.vectors)
 
 
 @dg.asset(
@@ -49,6 +57,33 @@ def features(
     return dg.MaterializeResult(
         metadata=write_features(lake.open(), engine.open(), table, [day], len(FEATURES)).metadata()
     )
+
+
+@dg.asset(
+    key=["personalization", "item_index"],
+    deps=_TABLES,
+    partitions_def=daily,
+    group_name="personalization",
+    kinds={"vectors", "embedder"},
+    owners=["team:data-science"],
+    description="Vectors of products for dot products and, under the same version, their neighbours: a new version "
+    "where one changed, served only if approximate search finds what exact search finds.",
+)
+def item_index(
+    context: dg.AssetExecutionContext,
+    lake: LakeResource,
+    vectors: VectorsResource,
+    embedder: EmbedderResource,
+    settings: SettingsResource,
+) -> dg.MaterializeResult:
+    """Compute and index the tables of products."""
+    from assets.personalization.item_index import index_products
+    from assets.personalization.known import known_at
+
+    own, day = settings.open().personalization, date.fromisoformat(context.partition_key)
+    config = own.steps.recommender.generators
+    built = index_products(vectors.open(), known_at(lake.open(), day, own), config, embedder.open())
+    return dg.MaterializeResult(metadata=built.metadata())
 
 
 @champion_of(
@@ -79,7 +114,7 @@ scores = composed_scores_asset(
     "personalization",
     scoring_task,
     kinds=("sink", "lake"),
-    deps=_TABLES,
+    deps=[*_TABLES, ["personalization", "item_index"]],
     description="The list of each customer of the day's profiles: products, scores, sources, reasons. Audited, not yet "
     "published.",
 )

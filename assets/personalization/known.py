@@ -60,12 +60,21 @@ def known_at(lake: Lake, day: date, settings: PersonalizationSettings, version: 
     from models.personalization.known import Known
     from models.recommend.interactions import interactions
 
-    orders, carts = _orders(lake, day), _carts(lake, day, settings.session_days)
-    both = pl.concat([orders.select("customer_id", "product_id", "at"), carts])
-    offers = _offers(lake, day, both["product_id"])
-    events = on_products(interactions(both["customer_id"], both["product_id"], both["at"]), offers.ids)
-    bought = on_products(interactions(orders["customer_id"], orders["product_id"], orders["at"]), offers.ids)
-    return Known(day, events, _among(bought, events), offers, _countries(orders, events.customers), version)
+    orders, visits = _orders(lake, day), _visits(lake, day, settings.session_days)
+    carts = visits.filter(pl.col("kind") == "cart")
+    columns = ["customer_id", "product_id", "at"]
+    chosen = pl.concat([orders.select(columns), carts.select(columns)])
+    looked = pl.concat(
+        [chosen, visits.filter(pl.col("customer_id").is_in(chosen["customer_id"].implode())).select(columns)]
+    )
+    offers = _offers(lake, day, looked["product_id"])
+
+    def numbered(rows: pl.DataFrame) -> Any:
+        return on_products(interactions(rows["customer_id"], rows["product_id"], rows["at"]), offers.ids)
+
+    events = numbered(chosen)
+    bought, seen = (_among(numbered(rows), events) for rows in (orders, looked))
+    return Known(day, events, bought, seen, offers, _countries(orders, events.customers), version)
 
 
 def _orders(lake: Lake, day: date) -> pl.DataFrame:
@@ -78,15 +87,15 @@ def _orders(lake: Lake, day: date) -> pl.DataFrame:
     return _by(pl.DataFrame(rows).rename({"ordered_at": "at"}), day)
 
 
-def _carts(lake: Lake, day: date, days: int) -> pl.DataFrame:
+def _visits(lake: Lake, day: date, days: int) -> pl.DataFrame:
+    """Return the views and carts of customers in the last days."""
     import polars as pl
 
-    empty = {"customer_id": pl.String, "product_id": pl.String, "at": pl.Datetime("us", "UTC")}
+    empty = {"customer_id": pl.String, "product_id": pl.String, "kind": pl.String, "at": pl.Datetime("us", "UTC")}
     if not lake.exists("sessions"):
         return pl.DataFrame(schema=empty)
-    wanted = (pc.field("kind") == "cart") & pc.field("customer_id").is_valid()
     found = lake.scan("sessions", first=day - timedelta(days=days - 1), last=day)
-    return _by(pl.DataFrame(found.to_table(columns=list(empty), filter=wanted)), day)
+    return _by(pl.DataFrame(found.to_table(columns=list(empty), filter=pc.field("customer_id").is_valid())), day)
 
 
 def _by(rows: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -187,7 +196,7 @@ def wanted_between(lake: Lake, cutoff: date, as_of: date) -> Any:
     placed = ~pc.field("is_return") & (pc.field("ordered_at") >= datetime.combine(cutoff, time(), UTC))
     columns = ["customer_id", "product_id", "ordered_at"]
     orders = pl.DataFrame(lake.scan("orders", last=as_of).to_table(columns=columns, filter=placed))
-    carts = _carts(lake, as_of, (as_of - cutoff).days)
-    both = pl.concat([orders.rename({"ordered_at": "at"}), carts])
+    carts = _visits(lake, as_of, (as_of - cutoff).days).filter(pl.col("kind") == "cart")
+    both = pl.concat([orders.rename({"ordered_at": "at"}), carts.select("customer_id", "product_id", "at")])
     after = _by(both, as_of).filter(pl.col("at").dt.date() > cutoff)
     return after.select("customer_id", "product_id").unique().sort("customer_id", "product_id").to_arrow()

@@ -1,15 +1,17 @@
-"""Training of the composition: what customers wanted after past cut-offs, candidates of the ranker, the gate."""
+"""Training of the composition: what customers wanted after past cut-offs, the ranker, the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.personalization.app import PERSONALIZATION
+from assets.personalization.holdout import champion_lists, holdout_of, lists_of_composition, plain_lists
 from assets.personalization.known import HISTORY_DAYS, known_at, wanted_between
 from assets.stages import metadata_keys as keys
 from assets.stages.composition_training import ComposedCandidate
@@ -20,23 +22,40 @@ from resources.lake.port import Lake
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
-    from models.personalization.gate import Judged, Wanted
-    from models.personalization.known import Known
+    from models.personalization.training import PastCutoff, TrainedRanker
+
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 _SCHEMA = pa.schema([("customer_id", pa.string()), ("product_id", pa.string()), ("cutoff", pa.date32())])
 
 
 @dataclass(frozen=True)
 class WantedRows:
-    """Products that customers wanted in the horizon after past cut-offs: `customer_id`, `product_id`, `cutoff`."""
+    """Products that customers wanted in the horizon after past cut-offs: `customer_id`, `product_id`, `cutoff`.
+
+    Attributes:
+        rows: of all cut-offs.
+        cutoffs: the newest first; it is the hold-out.
+    """
 
     rows: pa.Table
-    holdout: date
+    cutoffs: tuple[date, ...]
 
     def metadata(self) -> dict[str, Any]:
         """Numbers for Dagster."""
         customers = len(self.rows["customer_id"].unique())
-        return {keys.ROW_COUNT: self.rows.num_rows, keys.CUSTOMERS: customers, keys.HOLDOUT: self.holdout.isoformat()}
+        holdout = self.cutoffs[0].isoformat()
+        return {
+            keys.ROW_COUNT: self.rows.num_rows,
+            keys.CUSTOMERS: customers,
+            keys.CUTOFFS: len(self.cutoffs),
+            keys.HOLDOUT: holdout,
+        }
+
+    def at(self, cutoff: date) -> pa.Table:
+        """Return the rows of one cut-off."""
+        return self.rows.filter(pc.field("cutoff") == pa.scalar(cutoff))
 
 
 def wanted_rows(lake: Lake, settings: PersonalizationSettings, as_of: date) -> WantedRows:
@@ -45,102 +64,97 @@ def wanted_rows(lake: Lake, settings: PersonalizationSettings, as_of: date) -> W
     Raises:
         TesseraError: no cut-off has both history and an ended horizon.
     """
-    horizon = timedelta(days=settings.horizon_days)
-    cutoff = as_of - horizon
+    horizon = settings.horizon_days
     first = min(lake.days("orders"), default=as_of)
-    if cutoff <= first:
+    possible = [as_of - timedelta(days=horizon * number) for number in range(1, settings.steps.cutoffs + 2)]
+    cutoffs = tuple(day for day in possible if day - first >= timedelta(days=horizon))
+    if not cutoffs:
         raise TesseraError(
-            f"Orders are known since {first}: no day before {as_of} has both history and {settings.horizon_days} days "
-            "after it.",
-            expected=f"orders of more than {settings.horizon_days} days",
+            f"Orders are known since {first}: no day before {as_of} has {horizon} days before and after it.",
+            expected=f"orders of {2 * horizon} days or more",
             todo="Choose a later day, or lower settings.personalization.horizon_days.",
         )
-    wanted = wanted_between(lake, cutoff, as_of)
-    dated = wanted.append_column("cutoff", pa.array([cutoff] * wanted.num_rows, pa.date32())).cast(_SCHEMA)
-    return WantedRows(stored(lake, PERSONALIZATION.training_set, dated, as_of), cutoff)
+    parts = [_SCHEMA.empty_table()]
+    for cutoff in cutoffs:
+        wanted = wanted_between(lake, cutoff, cutoff + timedelta(days=horizon))
+        parts.append(wanted.append_column("cutoff", pa.array([cutoff] * wanted.num_rows, pa.date32())).cast(_SCHEMA))
+    return WantedRows(stored(lake, PERSONALIZATION.training_set, pa.concat_tables(parts), as_of), cutoffs)
 
 
 def candidate(
     found: WantedRows, lake: Lake, registry: Registry, settings: PersonalizationSettings
 ) -> ComposedCandidate:
-    """Build the composition, and evaluate it on what customers wanted after the hold-out's cut-off."""
-    from models.personalization.composition import GOLDEN, personalization, rehearsed
-    from models.personalization.gate import gate_report
-    from models.personalization.known import OneDay
+    """Train the ranker on older cut-offs, and evaluate lists on what customers wanted after the newest one.
 
-    del registry
-    known = known_at(lake, found.holdout, settings)
-    wanted = _wanted(found.rows, known)
-    day = OneDay(known)
-    models = {
-        "frequency": _lists(personalization({}, day, settings.steps), wanted, known),
-        "popularity": _popular(wanted, known, settings),
-    }
-    report = gate_report("frequency", models, wanted, settings.gate)
+    Where the ranker is not measurably ahead of own frequency, frequency is the candidate.
+    """
+    from models.personalization.composition import GOLDEN, personalization, rehearsed
+    from models.personalization.gate import EASE, FREQUENCY, POPULARITY, gate_report, leads
+    from models.personalization.parts import ITEMS, KNOWN, RankerPart
+
+    steps = settings.steps
+    cutoffs = [past_cutoff(lake, found.at(day), day, settings) for day in found.cutoffs]
+    trained = _trained(cutoffs[1:], settings)
+    hold = holdout_of(cutoffs[0], steps.recommender)
+    models = plain_lists(hold, steps)
+    part = {} if trained is None else {"ranker": RankerPart(trained.ranker)}
+    name, notes = FREQUENCY, [_chosen(trained)]
+    if trained is not None and trained.choice.name != FREQUENCY:
+        learned = lists_of_composition(personalization(part, hold.days, hold.items, steps), hold)
+        lead = leads(learned.lists, models[FREQUENCY].lists, hold.wanted, settings.gate)
+        notes.append(f"{trained.choice.name} leads own frequency by {lead} in NDCG@20 on the hold-out")
+        if lead.low > 0:
+            name = trained.choice.name if trained.choice.name not in models else "ranker"
+            models = {name: learned, **models}
+        else:
+            notes.append("its lower end is not above 0: own frequency is the candidate")
     resources = rehearsed({})
+    champion, theirs = champion_lists(registry, hold, resources)
+    if theirs is not None:
+        models[champion] = theirs
+    report = gate_report(name, models, hold.wanted, settings.gate, champion if theirs is not None else "")
+    assert {POPULARITY, EASE} <= models.keys()  # noqa: S101 - baselines are always there
+    chosen = part if name != FREQUENCY else {}
     return ComposedCandidate(
-        name="frequency",
-        composition=personalization({}, resources["known"], settings.steps),
+        name=name,
+        composition=personalization(chosen, resources[KNOWN], resources[ITEMS], steps),
         golden=GOLDEN,
         rehearsal=resources,
-        report=report,
-        metrics=report.metrics["frequency"],
-        holdout=f"{wanted.taken.customers.size:,} customers after {found.holdout}",
-        parameters={"ranker": "frequency", "history_days": str(HISTORY_DAYS)},
+        report=report.noted(notes),
+        metrics=report.metrics[name],
+        holdout=f"{hold.wanted.taken.customers.size:,} customers after {found.cutoffs[0]}",
+        parameters={"ranker": name, "cutoffs": str(len(cutoffs)), "history_days": str(HISTORY_DAYS)},
         extras={},
         shown={},
     )
 
 
-def _wanted(rows: pa.Table, known: Known) -> Wanted:
-    """Return the hold-out: known customers with what they wanted, of the products that were known."""
+def past_cutoff(lake: Lake, wanted: pa.Table, day: date, settings: PersonalizationSettings) -> PastCutoff:
+    """Return what was known at the end of `day`, and what known customers wanted after it, of the known products."""
     import numpy as np
 
-    from models.personalization.gate import Wanted
+    from models.personalization.training import PastCutoff
     from models.recommend.ranking_metrics import targets
 
-    customers = [known.customer(id) for id in rows["customer_id"].to_pylist()]
-    products = [known.places.get(id, -1) for id in rows["product_id"].to_pylist()]
-    customer, product = np.array(customers, np.int32), np.array(products, np.int32)
+    known = known_at(lake, day, settings)
+    customer = np.array([known.customer(id) for id in wanted["customer_id"].to_pylist()], np.int32)
+    product = np.array([known.places.get(id, -1) for id in wanted["product_id"].to_pylist()], np.int32)
     kept = (customer >= 0) & (product >= 0)
-    taken = targets(customer[kept], product[kept])
-    pairs = known.history.pairs
-    owned = [frozenset(pairs.product[pairs.starts[one] : pairs.starts[one + 1]].tolist()) for one in taken.customers]
-    return Wanted(taken, owned, known.offers.ids.size)
+    return PastCutoff(known, targets(customer[kept], product[kept]))
 
 
-def _lists(composition: Any, wanted: Wanted, known: Known) -> Judged:
-    """Return the lists of a composition for the customers of the hold-out."""
-    import numpy as np
+def _trained(cutoffs: Sequence[PastCutoff], settings: PersonalizationSettings) -> TrainedRanker | None:
+    """Return the ranker that older cut-offs chose; None without one that has customers."""
+    from models.personalization.training import trained_ranker
 
-    from models.compose.batch import from_records
-    from models.compose.call import new_call
-    from models.personalization.gate import Judged
-
-    step = composition.step()
-    ids = known.events.customers[wanted.taken.customers].tolist()
-    records: list[Mapping[str, Any]] = [
-        {"customer_id": id, "as_of": known.day.isoformat(), "session": {}} for id in ids
-    ]
-    outcome = step.run(from_records(records, step.takes), new_call())
-    lists = [[known.places[id] for id in found] for found in outcome.batch["product_ids"]]
-    return Judged(_filled(lists), np.array([one["lost"] for one in outcome.batch["counts"]]))
+    usable = [one for one in cutoffs if one.wanted.customers.size >= settings.gate.min_segment]
+    return trained_ranker(usable, settings.steps.recommender) if usable else None
 
 
-def _popular(wanted: Wanted, known: Known, settings: PersonalizationSettings) -> Judged:
-    """Return the same popular products for every customer, without any rule."""
-    import numpy as np
-
-    from models.personalization.gate import Judged
-
-    n, k = wanted.taken.customers.size, settings.steps.rules.length
-    return Judged(_filled([known.popular[""][:k].tolist()] * n), np.zeros(n, np.int64))
-
-
-def _filled(lists: list[list[int]]) -> Any:
-    import numpy as np
-
-    from models.recommend.ranking_metrics import NOTHING
-
-    width = max(map(len, lists), default=1)
-    return np.array([[*one, *[NOTHING] * (width - len(one))] for one in lists], dtype=np.int32)
+def _chosen(trained: TrainedRanker | None) -> str:
+    if trained is None:
+        return "no older cut-off has enough customers to choose a ranker: own frequency"
+    choice = trained.choice
+    shown: Mapping[str, float] = choice.ndcg
+    values = ", ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items(), key=lambda one: -one[1]))
+    return f"{choice.name} was chosen on {choice.customers:,} customers of an older cut-off by NDCG@20: {values}"

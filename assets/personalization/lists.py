@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from assets.personalization.app import FEATURE_VERSION, OUTPUT, PERSONALIZATION
+from assets.personalization.item_index import ServedItems
 from assets.personalization.known import LakeDays
 from assets.stages.feature_days import DAY
 from assets.stages.scoring_task import ComposedRows, ComposedScoring, ScoringTask
 from models.settings import PersonalizationSettings
 from resources.lake.port import Lake
+from resources.vectors.port import Vectors
 
 if TYPE_CHECKING:
     from models.compose.outcome import Outcome
@@ -24,14 +26,20 @@ _AT_ONCE = 1_000
 _SCHEMA = pa.schema([column.field() for column in (*OUTPUT.keys, *OUTPUT.payload)])
 
 
-def scoring_task(settings: PersonalizationSettings, lake: Lake) -> ScoringTask:
-    """Return the making of a day's lists under these settings, from this lake."""
+def scoring_task(settings: PersonalizationSettings, lake: Lake, vectors: Vectors) -> ScoringTask:
+    """Return the making of a day's lists under these settings, from this lake and the served index."""
     from models.personalization.composition import rehearsed
-    from models.personalization.parts import KNOWN
 
-    live = {KNOWN: LakeDays(lake, settings)}
+    live = live_resources(settings, lake, vectors)
     composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, lists_of)
     return ScoringTask(app=PERSONALIZATION, audit=settings.audit, segments=("country",), composed=composed)
+
+
+def live_resources(settings: PersonalizationSettings, lake: Lake, vectors: Vectors) -> dict[str, Any]:
+    """Return the resources by the names under which parts need them."""
+    from models.personalization.parts import ITEMS, KNOWN
+
+    return {KNOWN: LakeDays(lake, settings), ITEMS: ServedItems(vectors)}
 
 
 def lists_of(loaded: LoadedComposition, profiles: pa.Table) -> ComposedRows:
@@ -99,7 +107,7 @@ def _row(found: Mapping[str, Any]) -> dict[str, Any]:
         "scores": list(found["scores"]["values"]),
         "sources": sources,
         "reasons": list(found["reasons"]),
-        "own_share": sources.count("own") / max(len(ids), 1),
+        "own_share": sum(source.startswith("own") for source in sources) / max(len(ids), 1),
         "length": len(ids),
         "list_by": found["list_by"],
         "filled": found["counts"]["filled"],

@@ -12,6 +12,8 @@ from models.compose.package import Composition, Part
 from models.personalization.config import StepsConfig
 from models.personalization.known import Days, Known, Offers, OneDay
 from models.personalization.parts import (
+    ITEMS,
+    KNOWN,
     CandidatesPart,
     ContextPart,
     FrequencyPart,
@@ -19,6 +21,8 @@ from models.personalization.parts import (
     ProfilePart,
     RulesPart,
 )
+from models.personalization.tables import Items, ItemTables
+from models.recommend.generators import Tables
 from models.recommend.interactions import interactions
 
 NAME = "personalization"
@@ -27,20 +31,21 @@ PERSONAL, POPULAR = "personal", "popular"
 _NOTHING = {"products": [], "carted": [], "unknown": 0}
 
 
-def personalization(ranker: Mapping[str, Part], days: Days, config: StepsConfig) -> Composition:
+def personalization(ranker: Mapping[str, Part], days: Days, items: ItemTables, config: StepsConfig) -> Composition:
     """Build the composition.
 
     Args:
         ranker: steps that order the candidates by name, best first; the next one answers where one fails.
         days: gives what is known of a day.
+        items: gives the tables of products.
         config: settings of the steps.
     """
     parts: dict[str, Any] = {
         "profile": ProfilePart(days),
         "context": ContextPart(days),
-        "candidates": CandidatesPart(days, config.candidates, config.popular, config.new),
+        "candidates": CandidatesPart(days, items, config.recommender),
         **ranker,
-        "frequency": FrequencyPart(days),
+        "frequency": FrequencyPart(),
         "rules": RulesPart(days, config.rules),
         POPULAR: PopularPart(days, config.rules),
     }
@@ -89,7 +94,7 @@ def golden_day() -> OneDay:
         name=np.array([""] * 30, dtype=object),
     )
     countries = np.array(["Germany", "France", ""], dtype=object)
-    return OneDay(Known(date(2000, 1, 31), events, events, offers, countries, "golden"))
+    return OneDay(Known(date(2000, 1, 31), events, events, events, offers, countries, "golden"))
 
 
 def on_products(events: Any, ids: Any) -> Any:
@@ -102,4 +107,21 @@ def on_products(events: Any, ids: Any) -> Any:
 
 def rehearsed(resources: Mapping[str, Any]) -> dict[str, Any]:
     """Return the resources with which golden records are answered: what changes from day to day is replaced."""
-    return {**resources, "known": golden_day()}
+    return {**resources, KNOWN: golden_day(), ITEMS: GoldenItems()}
+
+
+class GoldenItems:
+    """Tables of the products of the golden day: made of whole numbers, the same on every machine."""
+
+    version = "golden"
+
+    def over(self, known: Known) -> Tables:
+        """Return the tables by the product codes of `known`."""
+        from scipy.sparse import csr_array
+
+        n = 30
+        number = np.arange(n)
+        near = ((number[:, None] * 5 + number[None, :] * 3) % 11 == 0) & (number[:, None] != number[None, :])
+        weights = csr_array((near * (1 + (number[:, None] + number[None, :]) % 4)).astype(np.float32) / 8)
+        vectors = np.stack([number % 4, number % 3, number % 2], axis=1).astype(np.float32)
+        return Items([f"g{one:02d}" for one in range(n)], vectors, weights, weights).over(known)

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.recommend.config import RecommenderConfig
 from models.recommend.rules_config import RulesConfig
 
 
@@ -10,11 +11,13 @@ class StepsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    candidates: int = Field(default=100, ge=20, le=1_000, description="Candidates that are ranked for a customer.")
-    popular: int = Field(
-        default=40, ge=0, description="Candidates that are popular in the customer's country in the last 28 days."
+    recommender: RecommenderConfig = RecommenderConfig()
+    cutoffs: int = Field(
+        default=3, ge=1, le=12, description="Past cut-offs that the ranker learns from, beside that of the gate."
     )
-    new: int = Field(default=5, ge=0, description="Candidates that were launched in the last 28 days.")
+    deadline_ms: float | None = Field(
+        default=500, gt=0, description="Wall time of a request, ms; a later list is the popular one, flagged."
+    )
     rules: RulesConfig = RulesConfig()
 
 
@@ -26,6 +29,26 @@ class RankingLimits(BaseModel):
     min_customers: int = Field(default=100, ge=10, description="Customers of the comparison, at least.")
     min_coverage: float = Field(
         default=0.02, ge=0, le=1, description="Share of the products that is in any list, at least."
+    )
+    min_novelty_bits: float = Field(
+        default=2.0,
+        ge=0,
+        description="Mean of -log2 of the share of interactions that a listed product has, at least: lists of nothing "
+        "but best sellers have few bits.",
+    )
+    max_loss: float = Field(
+        default=0.0,
+        ge=0,
+        description="NDCG and recall that lists may lose measurably against popularity, own frequency, EASE, champion.",
+    )
+    max_part_loss: float = Field(
+        default=0.1,
+        ge=0,
+        description="The same of own and of new products, each by themselves: a list that has more of one has less "
+        "of the other.",
+    )
+    min_segment: int = Field(
+        default=100, ge=10, description="Customers of a segment, at least; smaller ones are not compared."
     )
     max_lost: float = Field(
         default=0.5, ge=0, le=1, description="Share of the best places that rules take from their products, at most."

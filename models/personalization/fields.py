@@ -13,10 +13,11 @@ PROFILE = fields("Profile", {"customer": "integer", "country": "text"})
 #: Products of the visit that the shop knows, the newest first, under `products`; `unknown` counts the others.
 CONTEXT = fields("Context", {"context": "record"})
 GATHERED = DAY.plus(PROFILE).plus(CONTEXT, "Gathered")
-#: `products`: codes; `sources`: code of the generator of each (`models.personalization.candidates.SOURCES`).
+#: `block`: candidates of several requests (`models.personalization.block.Block`); `row`: that of this one.
 CANDIDATES = fields("Candidates", {"candidates": "record"})
-RANKING = GATHERED.plus(CANDIDATES, "Ranking")
-#: Candidates, best first: `products`, `sources`, `scores` (comparable within one customer only).
+RANKING = CONTEXT.plus(CANDIDATES, "Ranking")
+#: Candidates, best first: `products`, their `scores` (comparable within one customer only) and `places` in the row of
+#: the block.
 RANKED = fields("Ranked", {"ranked": "record"})
 RULED = DAY.plus(PROFILE).plus(CONTEXT).plus(RANKED, "Ruled")
 #: The list. `counts`: what each rule removed, and what filled it.

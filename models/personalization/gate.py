@@ -1,22 +1,24 @@
-"""The gate of lists: by what customers wanted later, against popularity, own frequency, and the champion."""
+"""The gate of lists: by what customers wanted later, against popularity, own frequency, EASE and the champion."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import Resampling, mean_interval
+from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.gates.check import GateCheck
 from models.gates.report import GateReport
 from models.personalization.config import RankingLimits
-from models.recommend.ranking_metrics import NOTHING, Targets, hits, ndcg, recall
+from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg, recall
 
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int64]
-Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+#: Baselines that a list must not be behind, and the two of them whose customers are asked by segment.
+POPULARITY, FREQUENCY, EASE = "popularity", "frequency", "ease"
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,34 @@ class Judged:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The hold-out: what each customer wanted later, and whether it was new to them.
+    """The hold-out: what each customer wanted later.
 
     Attributes:
         taken: products of each customer.
-        owned: products that each had before, as sets of codes.
-        products: number of all products.
+        is_new: of each product in `taken`, whether the customer had it in no basket before.
+        popularity: interactions with each product in the last 28 days.
+        segments: name -> customers of it.
     """
 
     taken: Targets
-    owned: Sequence[frozenset[int]]
-    products: int
+    is_new: Mask
+    popularity: Counts
+    segments: Mapping[str, Mask]
+
+    @property
+    def products(self) -> int:
+        """Number of all products."""
+        return self.popularity.size
+
+
+@dataclass(frozen=True)
+class Quality:
+    """NDCG@k and recall@k of each customer, of everything, of what they had before and of what was new; NaN: none."""
+
+    ndcg: Values
+    recall: Values
+    repeat: Values
+    explore: Values
 
 
 def gate_report(
@@ -54,43 +73,60 @@ def gate_report(
 
     Args:
         name: of the candidate, a key of `models`.
-        models: name -> lists for the same customers; `popularity` is one of them.
+        models: name -> lists for the same customers; `popularity`, `frequency` and `ease` are among them.
         wanted: the hold-out.
         limits: of the gate.
         champion: name of the champion among the models; "": there is none.
     """
-    quality = {
-        model: ndcg(hits(one.lists, wanted.taken, wanted.products), wanted.taken.sizes())
-        for model, one in models.items()
-    }
-    checks = [_enough(wanted, limits), _coverage(models[name], wanted, limits), _lost(models[name], limits)]
-    checks.append(_against("popularity", quality[name], quality["popularity"], limits))
-    if champion:
-        checks.append(_against(champion, quality[name], quality[champion], limits))
+    quality = {model: quality_of(one.lists, wanted) for model, one in models.items()}
+    checks = [_enough(wanted, limits), *_floors(models[name], wanted, limits)]
+    others = [other for other in (POPULARITY, FREQUENCY, EASE, champion) if other and other != name]
+    for other in others:
+        checks += _against(other, quality[name], quality[other], limits, apart=name != FREQUENCY)
+    checks.append(_segments(name, champion or FREQUENCY, quality, wanted, limits))
     return GateReport(
         candidate=name,
         checks=checks,
-        metrics={model: metrics_of(one, wanted) for model, one in models.items()},
+        metrics={model: {**_means(quality[model]), **_breadth(models[model], wanted)} for model in models},
         slices=(),
         picture=b"",
         notes=(),
-        columns=("ndcg_at_20", "recall_at_20", "coverage"),
+        columns=("ndcg_at_20", "recall_at_20", "repeat_ndcg", "explore_ndcg", "coverage", "novelty_bits", "lost_share"),
         slice_metric="ndcg_at_20",
     )
 
 
-def metrics_of(judged: Judged, wanted: Wanted) -> dict[str, float]:
-    """Return the numbers of lists on the hold-out."""
-    hit, sizes = hits(judged.lists, wanted.taken, wanted.products), wanted.taken.sizes()
+def leads(mine: Codes, theirs: Codes, wanted: Wanted, limits: RankingLimits) -> Interval:
+    """Return the gain in NDCG of lists over others, with its paired interval over the customers."""
+    return _gain(quality_of(mine, wanted).ndcg, quality_of(theirs, wanted).ndcg, limits)
+
+
+def quality_of(lists: Codes, wanted: Wanted) -> Quality:
+    """Return the quality of the list of each customer."""
+    everything = wanted.taken
+    parts = [everything, everything.kept(~wanted.is_new), everything.kept(wanted.is_new)]
+    found = [(hits(lists, part, wanted.products), part.sizes()) for part in parts]
+    return Quality(ndcg(*found[0]), recall(*found[0]), ndcg(*found[1]), ndcg(*found[2]))
+
+
+def _means(quality: Quality) -> dict[str, float]:
+    named = {"ndcg_at_20": quality.ndcg, "recall_at_20": quality.recall, "repeat_ndcg": quality.repeat}
+    return {name: _mean(values) for name, values in {**named, "explore_ndcg": quality.explore}.items()}
+
+
+def _mean(values: Values) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
+
+
+def _breadth(judged: Judged, wanted: Wanted) -> dict[str, float]:
+    """Return coverage, novelty (bits: -log2 of a product's share of late interactions) and the share lost to rules."""
+    shown = judged.lists[judged.lists != NOTHING]
+    share = (wanted.popularity + 1) / (wanted.popularity.sum() + wanted.products)
     return {
-        "ndcg_at_20": float(np.nanmean(ndcg(hit, sizes))),
-        "recall_at_20": float(np.nanmean(recall(hit, sizes))),
-        "coverage": _covered(judged, wanted),
+        "coverage": np.unique(shown).size / max(wanted.products, 1),
+        "novelty_bits": float(-np.log2(share[shown]).mean()) if shown.size else 0.0,
+        "lost_share": float(judged.lost.mean() / judged.lists.shape[1]),
     }
-
-
-def _covered(judged: Judged, wanted: Wanted) -> float:
-    return np.unique(judged.lists[judged.lists != NOTHING]).size / max(wanted.products, 1)
 
 
 def _enough(wanted: Wanted, limits: RankingLimits) -> GateCheck:
@@ -99,19 +135,54 @@ def _enough(wanted: Wanted, limits: RankingLimits) -> GateCheck:
     return GateCheck("customers", n >= limits.min_customers, float(n), float(limits.min_customers), says)
 
 
-def _coverage(judged: Judged, wanted: Wanted, limits: RankingLimits) -> GateCheck:
-    share = _covered(judged, wanted)
+def _floors(judged: Judged, wanted: Wanted, limits: RankingLimits) -> Iterator[GateCheck]:
+    found = _breadth(judged, wanted)
+    share, bits, lost = found["coverage"], found["novelty_bits"], found["lost_share"]
     says = f"{share:.1%} of the products are in any list (at least {limits.min_coverage:.1%})"
-    return GateCheck("coverage", share >= limits.min_coverage, share, limits.min_coverage, says)
+    yield GateCheck("coverage", share >= limits.min_coverage, share, limits.min_coverage, says)
+    says = (
+        f"{bits:.2f} bits of novelty (at least {limits.min_novelty_bits:g}): -log2 of a product's share of interactions"
+    )
+    yield GateCheck("novelty", bits >= limits.min_novelty_bits, bits, limits.min_novelty_bits, says)
+    says = f"rules take {lost:.1%} of the best places from their products (at most {limits.max_lost:.0%})"
+    yield GateCheck("lost_to_rules", lost <= limits.max_lost, lost, limits.max_lost, says)
 
 
-def _lost(judged: Judged, limits: RankingLimits) -> GateCheck:
-    share = float(judged.lost.mean() / judged.lists.shape[1])
-    says = f"rules take {share:.1%} of the best places from their products (at most {limits.max_lost:.0%})"
-    return GateCheck("lost_to_rules", share <= limits.max_lost, share, limits.max_lost, says)
+def _against(other: str, mine: Quality, theirs: Quality, limits: RankingLimits, *, apart: bool) -> Iterator[GateCheck]:
+    """Yield the check against another model: of all products and, `apart`, of own and of new ones by themselves."""
+    gain, most = _gain(mine.ndcg, theirs.ndcg, limits), limits.max_part_loss
+    parts = {"recall@20": ("recall", limits.max_loss)}
+    if apart:
+        parts |= {"own products": ("repeat", most), "new products": ("explore", most)}
+    losses = [f"NDCG@20 {gain}"] if gain.high < -limits.max_loss else []
+    shown: list[str] = []
+    for words, (name, limit) in parts.items():
+        one = _gain(getattr(mine, name), getattr(theirs, name), limits)
+        shown.append(f"{words} {one.value:+.4f}")
+        if one.high < -limit:
+            losses.append(f"{words} {one}")
+    worse = f"; measurably worse: {', '.join(losses)}" if losses else ""
+    says = f"gain in NDCG@20 over {other}: {gain}; {', '.join(shown)}{worse}"
+    yield GateCheck(other, not losses, gain.value, -limits.max_loss, says)
 
 
-def _against(other: str, mine: Values, theirs: Values, limits: RankingLimits) -> GateCheck:
-    gain = mean_interval(mine - theirs, Resampling(limits.resamples, 0, limits.confidence))
-    says = f"NDCG@20 {mine.mean():.4f}; gain over {other}: {gain}; the upper end must not be below 0"
-    return GateCheck(other, gain.high >= 0, gain.value, 0.0, says)
+def _segments(
+    name: str, other: str, quality: Mapping[str, Quality], wanted: Wanted, limits: RankingLimits
+) -> GateCheck:
+    worse: list[str] = []
+    for segment, who in wanted.segments.items():
+        if int(who.sum()) >= limits.min_segment and name != other:
+            one = _gain(quality[name].ndcg[who], quality[other].ndcg[who], limits)
+            if one.high < -limits.max_loss:
+                worse.append(f"{segment} {one}")
+    counted = sum(int(who.sum()) >= limits.min_segment for who in wanted.segments.values())
+    says = f"worse than {other} in {', '.join(worse)}" if worse else f"none of {counted} segments is worse than {other}"
+    return GateCheck("segments", not worse, float(len(worse)), 0.0, says)
+
+
+def _gain(mine: Values, theirs: Values, limits: RankingLimits) -> Interval:
+    differences = mine - theirs
+    known = differences[np.isfinite(differences)]
+    if not known.size:
+        return Interval(0.0, 0.0, 0.0)
+    return mean_interval(known, Resampling(limits.resamples, 0, limits.confidence))

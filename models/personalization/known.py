@@ -11,15 +11,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recommend.history import History, history
+from models.recommend.history import RECENT_DAYS, History, Profiles, ages_of, history, profiles_of
 from models.recommend.interactions import Interactions
 from models.recommend.rules import Shelf
 
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _EPOCH = date(1970, 1, 1)
-#: Days in which a product counts as new.
-NEW_DAYS = 28
+#: Popular products of a segment that are remembered.
+_POPULAR = 200
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Known:
         events: interactions by then, with the products of `offers` as codes.
         offers: of each product that was ever ordered, looked at or offered.
         bought: interactions that are purchases, same codes.
+        looked: interactions and views, same codes.
         countries: of each customer of `events`; "" where it is not known.
         version: of all of it: tables and their versions.
     """
@@ -70,6 +71,7 @@ class Known:
     day: date
     events: Interactions
     bought: Interactions
+    looked: Interactions
     offers: Offers
     countries: NDArray[np.object_]
     version: str = ""
@@ -78,6 +80,11 @@ class Known:
     def history(self) -> History:
         """Numbers of customers and products, as of the end of the day."""
         return history(self.events, self.now)
+
+    @cached_property
+    def views(self) -> Profiles:
+        """Profiles of interactions and views."""
+        return profiles_of(self.looked, ages_of(self.looked, self.now))
 
     @property
     def now(self) -> float:
@@ -98,27 +105,27 @@ class Known:
         return Shelf(offers.ids, offers.on_hand, offers.is_durable, offers.is_promoted, kinds, names.tolist())
 
     @cached_property
-    def popular(self) -> Mapping[str, Codes]:
-        """Country -> products by the interactions of its customers in the last 28 days; "" for all; most first."""
-        recent = self.now - self.events.day <= 28
-        owners = self.countries[self.events.customer]
-        found = {"": self._most(recent)}
-        for country in np.unique(owners.astype(str)).tolist():
-            if country:
-                found[country] = self._most(recent & (owners == country))
-        return found
+    def segments(self) -> tuple[str, ...]:
+        """Segments by which popularity is counted: all customers (""), then each country."""
+        return ("", *(name for name in np.unique(self.countries.astype(str)).tolist() if name))
 
     @cached_property
-    def new(self) -> Codes:
-        """Products that were launched in the last `NEW_DAYS` days, the newest first."""
-        age = self.now - self.offers.launched
-        fresh = np.flatnonzero(age <= NEW_DAYS)
-        return fresh[np.argsort(age[fresh], kind="stable")]
+    def popularity(self) -> NDArray[np.float32]:
+        """Interactions of the last 28 days, a little of all earlier ones: shape (segments, products)."""
+        recent = self.now - self.events.day <= RECENT_DAYS
+        owners, overall = self.countries[self.events.customer], self.history.of_products.count
+        size, tie = self.offers.ids.size, overall / (1 + overall.max(initial=0))
+        chosen = [recent if not name else recent & (owners == name) for name in self.segments]
+        counts = [np.bincount(self.events.product[kept], minlength=size) + tie for kept in chosen]
+        return np.stack(counts).astype(np.float32)
 
-    def _most(self, kept: NDArray[np.bool_]) -> Codes:
-        counts = np.bincount(self.events.product[kept], minlength=self.offers.ids.size).astype(np.float64)
-        counts += self.history.of_products.count / (1 + self.history.of_products.count.max(initial=1))
-        return np.argsort(-counts, kind="stable")[:200]
+    @cached_property
+    def popular(self) -> Mapping[str, Codes]:
+        """Country -> products by the interactions of its customers in the last 28 days; "" for all; most first."""
+        return {
+            name: np.argsort(-counts, kind="stable")[:_POPULAR]
+            for name, counts in zip(self.segments, self.popularity, strict=True)
+        }
 
     def customer(self, id: str) -> int:
         """Return the place of a customer, -1 if nothing is known of them."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.compose.fields import Column, FieldType
 from models.compose.step import Leaf, Step
-from models.personalization.candidates import Source, merged, own_products
+from models.personalization.block import FEATURES, Block, block_features, block_of
 from models.personalization.fields import (
     CANDIDATES,
     CONTEXT,
@@ -27,11 +28,18 @@ from models.personalization.fields import (
 )
 from models.personalization.known import Days, Known
 from models.personalization.listing import Listed, Lister
+from models.personalization.tables import ItemTables
+from models.personalization.training import NO_ROWS, ranked_by
+from models.recommend.config import RankerConfig, RecommenderConfig
+from models.recommend.rankers import BoostedRanker, FrequencyRanker, Ranker, fitted
 from models.recommend.rules_config import RulesConfig
 
 _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"))
 #: Need of every part that reads what is known of a day.
 KNOWN = "known"
+#: Need of the parts that read the tables of products.
+ITEMS = "items"
+_TREES = "ranker.ubj"
 
 
 @dataclass(frozen=True)
@@ -110,57 +118,74 @@ class CandidatesPart:
     """Candidates of all generators, merged."""
 
     days: Days
-    most: int
-    popular: int
-    new: int
+    items: ItemTables
+    config: RecommenderConfig
 
     loader: ClassVar = "models.personalization.parts:CandidatesPart.read"
-    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
+    needs: ClassVar[tuple[str, ...]] = (KNOWN, ITEMS)
 
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> CandidatesPart:  # noqa: ARG003
         """Return the part, over what is known now."""
-        return cls(resources[KNOWN], **saved)
+        return cls(resources[KNOWN], resources[ITEMS], RecommenderConfig.model_validate(saved["recommender"]))
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
-        return {"most": self.most, "popular": self.popular, "new": self.new}
+        return {"recommender": self.config.model_dump(mode="json")}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
 
         def candidates(as_of: Column, customer: Column, country: Column, context: Column) -> Mapping[str, Column]:
-            rows = zip(as_of, customer, country, context, strict=True)
-            return {"candidates": _RECORD.column([self._of(self.days.at(day), *row) for day, *row in rows])}
+            found: list[Any] = [None] * len(as_of)
+            for day in dict.fromkeys(as_of):
+                rows = np.flatnonzero(as_of == day)
+                known = self.days.at(day)
+                asked = (customer[rows], country[rows].tolist(), context[rows].tolist())
+                block = block_of(known, self.items.over(known), self.config, *asked)
+                for row, place in enumerate(rows.tolist()):
+                    found[place] = {"block": block, "row": row}
+            return {"candidates": _RECORD.column(found)}
 
         return Leaf(name, GATHERED, CANDIDATES, candidates)
 
-    def _of(self, known: Known, customer: int, country: str, context: Mapping[str, Any]) -> dict[str, Any]:
-        popular = known.popular.get(country, known.popular[""])
-        own = own_products(known, customer)[0][: self.most - self.popular - self.new]
-        found = {
-            "visit": np.array(context["products"], dtype=np.int64),
-            "own": own,
-            "new": known.new[: self.new],
-            "popular": popular[: self.most],
-        }
-        products, sources = merged(cast("dict[Source, Any]", found), self.most)
-        return {"products": products, "sources": sources}
+
+def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, Column]:
+    """Return the candidates of each request, best first; products of this visit come before all others."""
+    found: list[Any] = [None] * len(candidates)
+    blocks = {id(one["block"]): one["block"] for one in candidates}
+    for key, whole in blocks.items():
+        places = [place for place, one in enumerate(candidates) if id(one["block"]) == key]
+        block = whole.take(np.array([candidates[place]["row"] for place in places]))
+        scores = ranked_by(ranker, block, block_features(block))
+        order = np.argsort(-scores, axis=1, kind="stable")
+        for row, place in enumerate(places):
+            best = order[row][: int(np.isfinite(scores[row]).sum())]
+            found[place] = _with_visit(block, row, best, scores[row], context[place])
+    return {"ranked": _RECORD.column(found)}
+
+
+def _with_visit(
+    block: Block, row: int, best: NDArray[np.int64], scores: NDArray[np.float32], context: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the candidates of a request; what is in the cart of the visit is no longer recommended."""
+    product = block.found.product[row][best].astype(np.int64)
+    stays = ~np.isin(product, context["carted"])
+    best, product = best[stays], product[stays]
+    return {"products": product, "places": best, "scores": scores[best], "block": block, "row": row}
 
 
 @dataclass(frozen=True)
 class FrequencyPart:
-    """The order of what customers took before: products of the visit, own ones by their number, then the popular."""
-
-    days: Days
+    """The order of what customers chose before: own products by their number, then by the rank of the generators."""
 
     loader: ClassVar = "models.personalization.parts:FrequencyPart.read"
-    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
+    needs: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> FrequencyPart:  # noqa: ARG003
-        """Return the part, over what is known now."""
-        return cls(resources[KNOWN])
+        """Return the part."""
+        return cls()
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
@@ -168,30 +193,38 @@ class FrequencyPart:
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
+        return Leaf(name, RANKING, RANKED, lambda context, candidates: ranked(candidates, context, FrequencyRanker()))
 
-        def ranked(
-            as_of: Column, customer: Column, country: Column, context: Column, candidates: Column
-        ) -> Mapping[str, Column]:
-            del country
-            rows = zip(as_of, customer, context, candidates, strict=True)
-            return {"ranked": _RECORD.column([self._of(self.days.at(day), *row) for day, *row in rows])}
 
-        return Leaf(name, RANKING, RANKED, ranked)
+@dataclass(frozen=True)
+class RankerPart:
+    """The order by a trained ranker."""
 
-    def _of(
-        self, known: Known, customer: int, context: Mapping[str, Any], candidates: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        products = candidates["products"]
-        recent = known.history.of_products.recent[products].astype(np.float64)
-        scores = recent / (1 + known.history.of_products.recent.max(initial=0.0))
-        own, count = own_products(known, customer)
-        order = np.argsort(own)
-        place = np.searchsorted(own[order], products)
-        is_own = np.isin(products, own)
-        scores[is_own] += count[order][place[is_own]]
-        scores += 1000.0 * np.isin(products, context["carted"]) + 500.0 * np.isin(products, context["products"])
-        best = np.lexsort((products, -scores))
-        return {"products": products[best], "sources": candidates["sources"][best], "scores": scores[best]}
+    ranker: Ranker
+
+    loader: ClassVar = "models.personalization.parts:RankerPart.read"
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> RankerPart:  # noqa: ARG003
+        """Return the part that `save` described."""
+        if not saved["trees"]:
+            return cls(fitted(saved["kind"], NO_ROWS, RankerConfig(), seed=0))
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": 1})
+        booster.load_model(folder / _TREES)
+        return cls(BoostedRanker(saved["kind"], booster))
+
+    def save(self, folder: Path) -> Mapping[str, Any]:
+        """Write its trees, if it has any."""
+        if isinstance(self.ranker, BoostedRanker):
+            self.ranker.booster.save_model(folder / _TREES)
+        return {"kind": self.ranker.name, "trees": isinstance(self.ranker, BoostedRanker), "features": list(FEATURES)}
+
+    def step(self, name: str) -> Step:
+        """Return it as a step."""
+        return Leaf(name, RANKING, RANKED, lambda context, candidates: ranked(candidates, context, self.ranker))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""Candidates of several requests, and the numbers that a ranker orders them by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.personalization.asked import asked_profiles
+from models.personalization.known import Known
+from models.recommend.config import RecommenderConfig
+from models.recommend.generators import Tables
+from models.recommend.history import Numbers, Profiles
+from models.recommend.merging import Candidates
+from models.recommend.ranker_features import FEATURES as OF_INTERACTIONS
+from models.recommend.ranker_features import ranker_features
+from models.recommend.ranking_metrics import NOTHING
+from models.recommend.recommender import candidates_of
+
+#: Numbers of a candidate beside those of interactions (`models.recommend.ranker_features.FEATURES`).
+FEATURES = (
+    *OF_INTERACTIONS,
+    "in_stock",
+    "is_promoted",
+    "price",
+    "margin",
+    "launched_days",
+    "popular_in_segment",
+    "views",
+    "last_view_days",
+    "category_share",
+    "price_distance",
+)
+#: Weight of the shop's mix of categories in a customer's share of a category, in interactions.
+_PRIOR = 3.0
+#: Bits of a float32 that are rounded away: sums of another order must not move a candidate over a tree's threshold.
+_ROUNDED_BITS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Candidates of some requests.
+
+    Attributes:
+        known: the day.
+        asked: profiles of those who ask.
+        views: the same with what they looked at.
+        segments: segment of each (`Known.segments`).
+        found: candidates.
+        tables: that they come from.
+    """
+
+    known: Known
+    asked: Profiles
+    views: Profiles
+    segments: NDArray[np.int64]
+    found: Candidates
+    tables: Tables
+
+    def take(self, rows: NDArray[np.int64]) -> Block:
+        """Return some of the requests."""
+        found = self.found
+        if np.array_equal(rows, np.arange(found.product.shape[0])):
+            return self
+        few = Candidates(
+            found.product[rows],
+            found.sources[rows],
+            found.fused[rows],
+            {name: each[rows] for name, each in found.scores.items()},
+            {name: each[rows] for name, each in found.ranks.items()},
+            found.is_own[rows],
+        )
+        return replace(
+            self, asked=self.asked.of(rows), views=self.views.of(rows), segments=self.segments[rows], found=few
+        )
+
+
+def block_of(
+    known: Known,
+    tables: Tables,
+    config: RecommenderConfig,
+    customers: NDArray[np.int64],
+    countries: Sequence[str],
+    visits: Sequence[Mapping[str, Any]],
+) -> Block:
+    """Return the candidates of some requests.
+
+    Args:
+        known: the day.
+        tables: of the generators, by the codes of `known`.
+        config: candidates of each generator.
+        customers: places among the known customers, -1 for strangers.
+        countries: of each, "" if not known.
+        visits: of each (`models.personalization.parts.visited`).
+    """
+    asked = asked_profiles(known, known.events, known.history.profiles, customers, visits)
+    views = asked_profiles(known, known.looked, known.views, customers, visits)
+    number = {name: place for place, name in enumerate(known.segments)}
+    segments = np.array([number.get(country, 0) for country in countries], dtype=np.int64)
+    found = candidates_of(asked, tables, known.history.of_products, config, repeats=True, segments=segments)
+    return Block(known, asked, views, segments, found, tables)
+
+
+def block_features(block: Block) -> Numbers:
+    """Return the numbers of each candidate, shape `(n_requests, n_candidates, len(FEATURES))`, NaN where unknown."""
+    known, found = block.known, block.found
+    product = np.where(found.product == NOTHING, 0, found.product)
+    offers = known.offers
+    stocked = np.where(np.isnan(offers.on_hand), np.nan, offers.on_hand > 0)
+    of_products = (stocked, offers.is_promoted, np.log(offers.price), offers.margin, known.now - offers.launched)
+    columns = [
+        *(np.asarray(each, np.float32)[product] for each in of_products),
+        np.log1p(block.tables.popular[block.segments[:, None], product]),
+        *_views(block, product),
+        _category_share(block, product),
+        _price_distance(block, product),
+    ]
+    own = np.stack([np.broadcast_to(each, product.shape).astype(np.float32) for each in columns], axis=2)
+    whole = ranker_features(found, block.asked, known.history.of_products)
+    return rounded(np.concatenate([whole, own], axis=2))
+
+
+def rounded(values: Numbers) -> Numbers:
+    """Return numbers to about four digits."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    half = np.uint32(1 << (_ROUNDED_BITS - 1))
+    found = ((bits + half) & ~np.uint32((1 << _ROUNDED_BITS) - 1)).view(np.float32)
+    return np.where(np.isfinite(values), found, values).astype(np.float32)
+
+
+def _views(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Return how often each candidate was looked at or chosen, and days since the last time."""
+    views, n = block.views, block.known.offers.ids.size
+    if not views.product.size:
+        return [np.zeros(product.shape), np.full(product.shape, np.nan)]
+    keys = views.owner() * n + views.product
+    wanted = np.arange(views.size)[:, None] * n + product
+    place = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
+    has = keys[place] == wanted
+    return [np.where(has, views.count[place], 0), np.where(has, views.last[place], np.nan)]
+
+
+def _category_share(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the share of the candidate's category in what the customer looked at, drawn to the shop's."""
+    kinds = np.maximum(block.known.shelf.category, -1) + 1
+    size = len(block.known.shelf.categories) + 1
+    usual = np.bincount(kinds, block.known.history.of_products.count, minlength=size)
+    usual = usual / max(usual.sum(), 1.0)
+    views = block.views
+    counts = np.bincount(views.owner() * size + kinds[views.product], views.count, minlength=views.size * size)
+    counts = counts.reshape(views.size, size)
+    share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
+    return np.take_along_axis(share, kinds[product], axis=1)
+
+
+def _price_distance(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the logarithm of the candidate's price over the customer's usual one; NaN where either is unknown."""
+    price, views = np.log(block.known.offers.price), block.views
+    paid, weight = price[views.product], views.count * ~np.isnan(price[views.product])
+    total = np.bincount(views.owner(), weight, minlength=views.size)
+    summed = np.bincount(views.owner(), np.where(np.isnan(paid), 0, paid) * weight, minlength=views.size)
+    usual = np.divide(summed, total, out=np.full(views.size, np.nan), where=total > 0)
+    return price[product] - usual[:, None]
