@@ -68,7 +68,7 @@ def _spec(config: GeneratorsConfig, size: int) -> IndexSpec:
 
 @dataclass(frozen=True, eq=False)
 class ServedItems:
-    """The served version of the index (`models.personalization.tables.ItemTables`); each version is read once."""
+    """The version of the index that is served when it is first asked for, read once: `ItemTables`."""
 
     store: Vectors
 
@@ -79,27 +79,28 @@ class ServedItems:
         Raises:
             TesseraError: none is.
         """
-        return str(self._number())
+        return str(self._number)
 
     def over(self, known: Known) -> Tables:
         """Return the tables by the product codes of `known`."""
-        return self._tables(self._number(), known)
+        return self._tables(known)
 
+    @cached_property
     def _number(self) -> int:
         return self.store.version(COLLECTION).number
 
     @cached_property
     def _tables(self) -> Any:
-        return lru_cache(maxsize=2)(lambda number, known: self._items(number).over(known))
+        return lru_cache(maxsize=2)(self._over)
+
+    def _over(self, known: Known) -> Tables:
+        return self._items.over(known)
 
     @cached_property
-    def _items(self) -> Any:
-        return lru_cache(maxsize=2)(self._read)
-
-    def _read(self, number: int) -> Items:
+    def _items(self) -> Items:
         from models.personalization.tables import items_of
         from models.vectors.rows import vectors_of
 
-        rows = self.store.rows(COLLECTION, number)
+        rows = self.store.rows(COLLECTION, self._number)
         columns = {name: rows[name].to_pylist() for name in ("id", "neighbours")}
         return items_of(columns, vectors_of(rows))

@@ -28,24 +28,25 @@ TABLES = ("orders", "sessions", "stock", "products")
 
 @dataclass(frozen=True, eq=False)
 class LakeDays:
-    """Gives what was known at the end of a day (`models.personalization.known.Days`); keeps the last days asked for."""
+    """Gives what was known at the end of a day (`models.personalization.known.Days`); reads a day once.
+
+    A night and a service make one of their own: rows that arrive later change nothing of what it has read.
+    """
 
     lake: Lake
     settings: PersonalizationSettings
 
     def at(self, day: str) -> Known:
-        """Return what was known at the end of `day` (YYYY-MM-DD), as the tables are now."""
-        versions = tuple(self.lake.version(table) for table in TABLES)
-        return self._read(day, versions)
+        """Return what was known at the end of `day` (YYYY-MM-DD), as the tables were when it was asked for first."""
+        return self._read(day)
 
     @cached_property
     def _read(self) -> Any:
         return lru_cache(maxsize=3)(self._known)
 
-    def _known(self, day: str, versions: tuple[int, ...]) -> Known:
-        found = date.fromisoformat(day)
-        version = ", ".join(f"{table} {version}" for table, version in zip(TABLES, versions, strict=True))
-        return known_at(self.lake, found, self.settings, version)
+    def _known(self, day: str) -> Known:
+        version = ", ".join(f"{table} {self.lake.version(table)}" for table in TABLES)
+        return known_at(self.lake, date.fromisoformat(day), self.settings, version)
 
 
 def known_at(lake: Lake, day: date, settings: PersonalizationSettings, version: str = "") -> Known:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -97,7 +97,7 @@ def candidate(
     trained = _trained(cutoffs[1:], settings)
     hold = holdout_of(cutoffs[0], steps.recommender)
     models = plain_lists(hold, steps)
-    part = {} if trained is None else {"ranker": RankerPart(trained.ranker)}
+    part: dict[str, Any] = {} if trained is None else {"ranker": RankerPart(trained.ranker)}
     name, notes = FREQUENCY, [_chosen(trained)]
     if trained is not None and trained.choice.name != FREQUENCY:
         learned = lists_of_composition(personalization(part, hold.days, hold.items, steps), hold)
@@ -155,6 +155,6 @@ def _chosen(trained: TrainedRanker | None) -> str:
     if trained is None:
         return "no older cut-off has enough customers to choose a ranker: own frequency"
     choice = trained.choice
-    shown: Mapping[str, float] = choice.ndcg
-    values = ", ".join(f"{name} {value:.4f}" for name, value in sorted(shown.items(), key=lambda one: -one[1]))
+    shown = sorted(choice.ndcg.items(), key=lambda one: -one[1])
+    values = ", ".join(f"{name} {value:.4f}" for name, value in shown)
     return f"{choice.name} was chosen on {choice.customers:,} customers of an older cut-off by NDCG@20: {values}"

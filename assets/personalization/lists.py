@@ -79,7 +79,7 @@ def answered(
 
     outcome = loaded.step.run(from_records(records, loaded.step.takes), call or new_call())
     _refuse_losses(outcome)
-    rows = [_row(found) for found in outcome.batch.records()]
+    rows = [row_of(found) for found in outcome.batch.records()]
     if counts is not None:
         counts["lists"] += len(rows)
         for found in outcome.batch["counts"]:
@@ -100,7 +100,8 @@ def _refuse_losses(outcome: Outcome) -> None:
         )
 
 
-def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+def row_of(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the payload of a list as the composition gives it."""
     ids, sources = list(found["product_ids"]), list(found["sources"])
     return {
         "product_ids": ids,

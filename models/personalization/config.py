@@ -1,6 +1,8 @@
 """Settings of personalization that its steps and its gate share; imports nothing heavy."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.recommend.config import RecommenderConfig
 from models.recommend.rules_config import RulesConfig
@@ -19,6 +21,12 @@ class StepsConfig(BaseModel):
         default=500, gt=0, description="Wall time of a request, ms; a later list is the popular one, flagged."
     )
     rules: RulesConfig = RulesConfig()
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> Self:
+        if self.recommender.generators.own > self.recommender.candidates:
+            raise ValueError("recommender.generators.own must not be more than recommender.candidates")
+        return self
 
 
 class RankingLimits(BaseModel):

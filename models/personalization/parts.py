@@ -147,7 +147,7 @@ class CandidatesPart:
                     found[place] = {"block": block, "row": row}
             return {"candidates": _RECORD.column(found)}
 
-        return Leaf(name, GATHERED, CANDIDATES, candidates)
+        return Leaf(name, GATHERED, CANDIDATES, candidates, waits=True)
 
 
 def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, Column]:
@@ -224,7 +224,11 @@ class RankerPart:
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
-        return Leaf(name, RANKING, RANKED, lambda context, candidates: ranked(candidates, context, self.ranker))
+
+        def order(context: Column, candidates: Column) -> Mapping[str, Column]:
+            return ranked(candidates, context, self.ranker)
+
+        return Leaf(name, RANKING, RANKED, order, waits=True)
 
 
 @dataclass(frozen=True)

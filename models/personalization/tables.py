@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,7 @@ from models.personalization.known import Known
 from models.recommend.config import GeneratorsConfig
 from models.recommend.generators import NO_SCORE, Tables, tables_of
 from models.recommend.history import RECENT_DAYS
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+from models.recommend.sparse import Sparse
 
 # scipy's sparse arrays have no static types.
 # pyright: basic
@@ -31,7 +29,10 @@ _TEXT_PENALTY = 1.0
 class ItemTables(Protocol):
     """Gives the tables over the products of a day."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """Name of the version."""
+        ...
 
     def over(self, known: Known) -> Tables:
         """Return the tables by the product codes of `known`; products that they do not know have none."""
@@ -51,15 +52,15 @@ class Items:
 
     ids: Sequence[str]
     vectors: Vectors
-    ease: csr_array
-    walks: csr_array
+    ease: Sparse
+    walks: Sparse
 
     def documents(self) -> list[str]:
         """Return the neighbours of each product as JSON: what an index row carries beside its vector."""
-        tables = {name: getattr(self, name) for name in NEIGHBOURS}
+        tables, ids = {name: getattr(self, name) for name in NEIGHBOURS}, [*self.ids]
         return [
-            json.dumps({name: _neighbours(table, row, self.ids) for name, table in tables.items()}, sort_keys=True)
-            for row in range(len(self.ids))
+            json.dumps({name: _neighbours(table, row, ids) for name, table in tables.items()}, sort_keys=True)
+            for row in range(len(ids))
         ]
 
     def over(self, known: Known) -> Tables:
@@ -94,7 +95,7 @@ def known_tables(known: Known, config: GeneratorsConfig, *, seed: int = 0) -> Ta
 
 def with_cold(factors: Vectors, texts: Vectors) -> Vectors:
     """Return the factors; products without any have them from texts, by ridge regression on those that have both."""
-    has = factors.any(axis=1)
+    has = np.asarray(factors.any(axis=1))
     if has.all() or not has.any():
         return factors
     inputs, known = texts[has].astype(np.float64), factors[has].astype(np.float64)
@@ -124,7 +125,7 @@ def _new(known: Known) -> NDArray[np.float32]:
     return np.where(age <= RECENT_DAYS, of.count / np.maximum(age, 1), NO_SCORE).astype(np.float32)
 
 
-def _neighbours(table: csr_array, row: int, ids: Sequence[str]) -> dict[str, float]:
+def _neighbours(table: Sparse, row: int, ids: list[str]) -> dict[str, float]:
     begin, end = table.indptr[row], table.indptr[row + 1]
     return {
         ids[column]: float(f"{value:.6g}")
@@ -132,7 +133,7 @@ def _neighbours(table: csr_array, row: int, ids: Sequence[str]) -> dict[str, flo
     }
 
 
-def _table(rows: Sequence[Mapping[str, float]], place: Mapping[str, int]) -> csr_array:
+def _table(rows: Sequence[Mapping[str, float]], place: Mapping[str, int]) -> Sparse:
     from scipy.sparse import csr_array
 
     kept = [{place[id]: value for id, value in row.items() if id in place} for row in rows]
@@ -144,7 +145,7 @@ def _table(rows: Sequence[Mapping[str, float]], place: Mapping[str, int]) -> csr
     return found
 
 
-def _recoded(table: csr_array, places: NDArray[np.int64], n: int) -> csr_array:
+def _recoded(table: Sparse, places: NDArray[np.int64], n: int) -> Sparse:
     from scipy.sparse import coo_array
 
     coo = table.tocoo()

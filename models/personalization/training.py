@@ -18,6 +18,7 @@ from models.recommend.rankers import Ranker, TrainingRows, fitted, joined
 from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg
 from models.recommend.recommender import best_lists, blocks_of
 
+_FREQUENCY: RankerName = "frequency"
 #: For rankers that learn nothing.
 NO_ROWS = TrainingRows(np.empty((0, 0), np.float32), np.empty(0, np.int8), np.empty(0, np.int64))
 _NO_VISIT = {"products": [], "carted": [], "unknown": 0}
@@ -48,8 +49,10 @@ def trained_ranker(cutoffs: Sequence[PastCutoff], config: RecommenderConfig) -> 
     """
     rows = [_training_rows(cutoff, config) for cutoff in cutoffs]
     older = [one for one in rows[1:] if one.labels.any()]
-    kinds = [kind for kind in config.ranker.kinds if older or not kind.startswith("xgboost")]
-    rankers = {kind: _fitted(kind, older, config) for kind in dict.fromkeys(("frequency", *kinds))}
+    learn = bool(older)
+    possible: list[RankerName] = [kind for kind in config.ranker.kinds if learn or not kind.startswith("xgboost")]
+    kinds: list[RankerName] = [_FREQUENCY, *possible]
+    rankers: dict[RankerName, Ranker] = {kind: _fitted(kind, older, config) for kind in dict.fromkeys(kinds)}
     choice = choose(_values(cutoffs[0], rankers, config), _repeated(cutoffs[0]))
     return TrainedRanker(_fitted(choice.name, [one for one in rows if one.labels.any()], config), choice)
 

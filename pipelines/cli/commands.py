@@ -508,6 +508,20 @@ def label_alert(id: str, label: str, who: str | None) -> None:
 
 
 @_command
+@click.argument("customer", metavar="CUSTOMER")
+@click.option("--session", metavar="FILE", help="Events of this visit, the oldest first: JSON, one per line or a list.")
+@_JSON
+def recommend(customer: str, session: str | None, as_json: bool) -> None:
+    """Recommend products to CUSTOMER, by the same composition as at night, as of the day that was published last.
+
+    Events of this visit change the list. A part that fails or is late is named, and the popular list stands in.
+    """
+    from pipelines.cli import recommend as recommending
+
+    recommending.recommend(customer, session, as_json=as_json)
+
+
+@_command
 @_APP
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Events per batch.")
 @click.option("--until-empty", is_flag=True, help="End when no event waits: catching up.")

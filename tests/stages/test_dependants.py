@@ -9,8 +9,8 @@ SETTINGS = Settings()
 
 def test_tables_made_from_a_table_go_with_it() -> None:
     every = Dependants(APPS)
-    assert every.tables("products") == ("orders",)
-    assert set(every.tables("orders")) == {"churn_features", "demand_features"}
+    assert every.tables("products") == ("orders", "personalization_features")
+    assert set(every.tables("orders")) == {"churn_features", "demand_features", "personalization_features"}
     assert every.tables("payments") == every.tables("payment_labels") == ("fraud_features",)
     assert every.tables("tickets") == every.tables("articles") == ("support_features",)
     assert every.tables("customers") == ()

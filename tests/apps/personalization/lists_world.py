@@ -18,7 +18,8 @@ import dagster as dg
 from assets.personalization import assets as personalization
 from assets.stages.ingestion.run import ingest
 from models.ingestion import IngestionConfig
-from models.personalization.config import RankingLimits
+from models.personalization.config import RankingLimits, StepsConfig
+from models.recommend.config import GeneratorsConfig, RankerConfig, RecommenderConfig
 from models.settings import PersonalizationSettings, Settings
 from resources.embedder.hashed import HashedEmbedderConfig
 from resources.engine.local import LocalEngineConfig
@@ -38,8 +39,17 @@ FIRST, DAYS = date(2025, 1, 1), 120
 #: The last day of which everything is known, and the night that is run.
 DAY = FIRST + timedelta(days=DAYS - 1)
 SHOP = SimulatedSourceConfig(customers=200, seed=7, first_day=FIRST.isoformat())
+#: A small recommender: few trees, small factors, two rankers.
+_RECOMMENDER = RecommenderConfig(
+    generators=GeneratorsConfig(factor_size=8, factor_rounds=2),
+    ranker=RankerConfig(kinds=("frequency", "xgboost_binary"), rounds=20, depth=3),
+)
 SETTINGS = Settings(
-    personalization=PersonalizationSettings(gate=RankingLimits(min_customers=30, resamples=200), session_days=DAYS)
+    personalization=PersonalizationSettings(
+        gate=RankingLimits(min_customers=30, resamples=200),
+        session_days=DAYS,
+        steps=StepsConfig(recommender=_RECOMMENDER, cutoffs=2, deadline_ms=None),
+    )
 )
 TABLES = ("products", "orders", "sessions", "stock")
 

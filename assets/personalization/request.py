@@ -1,0 +1,190 @@
+"""One list, made now: by `tessera recommend`, or by a service in process; the same composition as at night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assets.personalization.app import PERSONALIZATION
+from assets.personalization.lists import live_resources, row_of
+from assets.stages.promotion import champion_composition
+from models.errors import TesseraError, choose_from
+from models.settings import PersonalizationSettings, Settings
+
+if TYPE_CHECKING:
+    from models.compose.call import Call
+    from models.compose.package import LoadedComposition
+    from resources.lake.port import Lake
+    from resources.stack.ports import Ports
+
+_KINDS = ("view", "cart")
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """One list.
+
+    Attributes:
+        row: as the night would publish it.
+        as_of: day at whose end the shop was known.
+        counts: candidates that each rule removed, places that were filled, events of unknown products.
+        notes: sentences: who is not known, which step failed or was late, and that the popular list stands in.
+        steps: name and wall time (ms) of each step that ran.
+        version: of the composition.
+    """
+
+    row: Mapping[str, Any]
+    as_of: date
+    counts: Mapping[str, int]
+    notes: Sequence[str]
+    steps: Sequence[tuple[str, float]]
+    version: str
+
+    @property
+    def is_fallback(self) -> bool:
+        """True if the popular list stands in for the personal one."""
+        return self.row["list_by"] != "personal"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        steps = [{"step": name, "ms": round(ms, 3)} for name, ms in self.steps]
+        told = {"is_fallback": self.is_fallback, "notes": list(self.notes), "counts": dict(self.counts)}
+        return {**self.row, **told, "as_of": self.as_of.isoformat(), "steps": steps, "version": self.version}
+
+
+@dataclass(frozen=True, eq=False)
+class OpenLists:
+    """The champion over the profile's ports, open for any number of requests.
+
+    Attributes:
+        loaded: the composition.
+        version: of it.
+        lake: knows who is erased.
+        settings: of the application.
+        as_of: day at whose end the shop is known.
+    """
+
+    loaded: LoadedComposition
+    version: str
+    lake: Lake
+    settings: PersonalizationSettings
+    as_of: date
+
+    def of(self, customer: str, events: Sequence[Mapping[str, Any]] = ()) -> Recommended:
+        """Return the list of a customer ("" for one who is not logged in) after these events of the visit.
+
+        Raises:
+            TesseraError: an event is none.
+        """
+        from models.compose.batch import from_records
+        from models.compose.budget import Budget
+        from models.compose.call import new_call
+
+        visit = {"events": [checked_event(event, place) for place, event in enumerate(events)]}
+        asked, notes = self._known(customer)
+        record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
+        step, call = self.loaded.step, new_call(Budget(latency_ms=self.settings.steps.deadline_ms))
+        outcome = step.run(from_records([record], step.takes), call)
+        notes += [str(note) for note in outcome.notes.get(0, ())]
+        if outcome.failures:  # the deadline has passed: nothing of the budget is left for the list that stands in
+            notes.append(str(outcome.failures[0]))
+            found = self._popular(record)
+        else:
+            (found,) = outcome.batch.records()
+        if found["counts"]["unknown_in_visit"]:
+            notes.append(f"{found['counts']['unknown_in_visit']} events of the visit name no product that is known")
+        return self._recommended(asked, found, notes, call)
+
+    def _known(self, customer: str) -> tuple[str, list[str]]:
+        """Return who is asked for, and a sentence where nothing may or can be known of them."""
+        if customer and customer in self.lake.forgotten("customer"):
+            return "", ["the customer was erased: the list is that of a stranger"]
+        if customer and self._days().at(self.as_of.isoformat()).customer(customer) < 0:
+            return customer, [f"nothing is known of customer {customer!r}: the list is that of a stranger"]
+        return customer, []
+
+    def _days(self) -> Any:
+        return self.loaded.composition.parts["profile"].days  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _popular(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        from models.compose.batch import from_records
+        from models.compose.call import new_call
+        from models.personalization.composition import POPULAR
+
+        step = self.loaded.composition.parts[POPULAR].step(POPULAR)
+        outcome = step.run(from_records([record], step.takes), new_call())
+        if outcome.failures:
+            raise TesseraError(
+                f"No list can be made, not even the popular one: {outcome.failures[0]}.",
+                expected="tables of the lake that can be read",
+                todo="Run `tessera check`, then `tessera run personalization_nightly`.",
+            )
+        return {**outcome.batch.records()[0], "list_by": POPULAR}
+
+    def _recommended(self, asked: str, found: Mapping[str, Any], notes: list[str], call: Call) -> Recommended:
+        row = {"customer_id": asked, **row_of(found)}
+        steps = [(run.step, run.ms) for run in sorted(call.log, key=lambda run: run.start_ms)]
+        return Recommended(row, self.as_of, found["counts"], notes, steps, self.version)
+
+
+def open_lists(ports: Ports, settings: Settings) -> OpenLists:
+    """Return the champion over the profile's ports, as of the day that was published last.
+
+    Raises:
+        TesseraError: there is no champion, or nothing was published yet.
+    """
+    from models.compose.package import over_resources
+    from models.personalization.composition import rehearsed
+
+    registry, own, app = ports.registry, settings.personalization, PERSONALIZATION.name
+    days = ports.sink.published_days(app)
+    if registry.champion(app) is None or not days:
+        raise TesseraError(
+            f"There is no champion of {app}, or no list was published yet.",
+            expected="a version that passed the gate, and one published night",
+            todo=f"Run `tessera run {app}_nightly`.",
+        )
+    before, live = rehearsed({}), live_resources(own, ports.lake, ports.vectors)
+    found = champion_composition(registry, app, before)
+    folder = registry.fetch(app, found.version)
+    loaded = over_resources(found.composition, folder, before, live, registry.trusted_packages)
+    return OpenLists(loaded, found.version, ports.lake, own, days[-1])
+
+
+def checked_event(event: Any, place: int) -> dict[str, Any]:
+    """Return an event of a visit: `product_id` and `kind`.
+
+    Raises:
+        TesseraError: it is none.
+    """
+    what = f"Event {place} of the session is {event!r}."
+    expected = 'an object like {"product_id": "p00012", "kind": "view"}'
+    if not isinstance(event, Mapping) or not str(event.get("product_id") or "").strip():
+        raise TesseraError(what, expected=expected, todo="Correct it.")
+    kind = str(event.get("kind", "view"))
+    if kind not in _KINDS:
+        wrong = f"Event {place} of the session has the kind {kind!r}."
+        raise TesseraError(wrong, expected=choose_from(kind, _KINDS), todo="Correct it.")
+    return {"product_id": str(event["product_id"]).strip(), "kind": kind}
+
+
+def session_events(file: Path) -> list[Any]:
+    """Return the events of a file: a JSON list, or one JSON object per line, the oldest first.
+
+    Raises:
+        TesseraError: it cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8").strip()
+        found = json.loads(text) if text.startswith("[") else [json.loads(one) for one in text.splitlines() if one]
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise TesseraError(
+            f"{file} cannot be read: {error}.",
+            expected='a JSON list of events, or one per line: {"product_id": "p00012", "kind": "cart"}',
+            todo="Correct the file.",
+        ) from error
+    return found
