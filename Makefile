@@ -58,7 +58,7 @@ audit: .venv/.uv  ## known vulnerabilities of everything in the locks; needs a n
 	done; test -z "$$failed"
 
 bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour and a half)
-	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts vectors; do \
+	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts vectors recommendations; do \
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

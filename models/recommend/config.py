@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 GeneratorName = Literal["own", "ease", "walks", "factors", "popular", "new"]
-RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary"]
+RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"]
 
 
 class _Strict(BaseModel):
@@ -40,7 +40,7 @@ class RankerConfig(_Strict):
     """Rankers that may be chosen, and their training."""
 
     kinds: tuple[RankerName, ...] = Field(
-        default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary"),
+        default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"),
         description="Rankers among which validation rows choose; what does not beat `frequency` is refused.",
     )
     cutoffs: int = Field(
@@ -52,9 +52,9 @@ class RankerConfig(_Strict):
         description="Days after a cut-off in which the next basket counts; null: found from the rows.",
     )
     max_customers: int = Field(default=8_000, ge=100, description="Customers of each cut-off that give training rows.")
-    rounds: int = Field(default=100, ge=1, le=5000, description="Trees of XGBoost.")
-    depth: int = Field(default=5, ge=1, le=12, description="Depth of its trees.")
-    learning_rate: float = Field(default=0.1, gt=0, le=1, description="Share of each tree.")
+    rounds: int = Field(default=150, ge=1, le=5000, description="Trees of XGBoost.")
+    depth: int = Field(default=4, ge=1, le=12, description="Depth of its trees.")
+    learning_rate: float = Field(default=0.05, gt=0, le=1, description="Share of each tree.")
     min_child_weight: float = Field(default=20.0, ge=0, description="Least weight of a leaf.")
 
 

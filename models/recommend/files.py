@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from models.recommend.choice import Choice
 from models.recommend.config import RankerName, RecommenderConfig
 from models.recommend.generators import Tables
 from models.recommend.history import ProductNumbers, Profiles
-from models.recommend.rankers import BoostedRanker, Ranker, fitted, no_rows
+from models.recommend.rankers import BoostedRanker, Ranker, Trees, simple_ranker
 from models.recommend.recommender import Recommender
 from models.recommend.sparse import Sparse
 from models.training.ubj_files import is_whole
@@ -25,20 +25,22 @@ from models.training.ubj_files import is_whole
 # XGBoost is only partly typed.
 # pyright: basic
 
-_ARRAYS, _BOOSTER, _SAYS = "arrays.npz", "booster.ubj", "recommender.json"
+_ARRAYS, _SAYS = "arrays.npz", "recommender.json"
 _PLAIN = ("customers", "products", "segments")
 
 
 def write_recommender(found: Recommender, folder: Path) -> None:
     """Write a recommender to a folder that exists; equal ones give equal arrays."""
     np.savez(folder / _ARRAYS, **_arrays(found), allow_pickle=False)
-    if isinstance(found.ranker, BoostedRanker):
-        found.ranker.booster.save_model(folder / _BOOSTER)
+    trees = found.ranker.trees if isinstance(found.ranker, BoostedRanker) else ()
+    for number, each in enumerate(trees):
+        each.booster.save_model(folder / _booster_file(number))
     says = {
         "config": found.config.model_dump(mode="json"),
         "repeats": found.repeats,
         "choice": asdict(found.choice),
         "added": list(found.added),
+        "trees": [{"mean": each.mean, "deviation": each.deviation} for each in trees],
     }
     (folder / _SAYS).write_text(json.dumps(says, indent=1, sort_keys=True))
 
@@ -61,7 +63,7 @@ def read_recommender(folder: Path) -> Recommender:
         ProductNumbers(**{each.name: held[f"of_products.{each.name}"] for each in fields(ProductNumbers)}),
         _tables(held),
         bool(says["repeats"]),
-        _ranker(choice.name, config, folder),
+        _ranker(choice.name, says["trees"], folder),
         choice,
         held["segments"],
         {name: held[f"added.{name}"] for name in says["added"]},
@@ -95,15 +97,23 @@ def _choice(says: Mapping[str, Any]) -> Choice:
     return Choice(**{**says, "lead": {name: Interval(**each) for name, each in says["lead"].items()}})
 
 
-def _ranker(name: RankerName, config: RecommenderConfig, folder: Path) -> Ranker:
-    if not name.startswith("xgboost"):
-        return fitted(name, no_rows(), config.ranker, seed=config.seed)
+def _ranker(name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path) -> Ranker:
+    if not trees:
+        return simple_ranker(name)
+    return BoostedRanker(
+        name, tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
+    )
+
+
+def _booster(file: Path) -> Any:
     import xgboost
 
-    if not is_whole(folder / _BOOSTER):
-        raise TesseraError(
-            f"{folder / _BOOSTER} is damaged.", expected="a whole file", todo="Fit the recommender again."
-        )
+    if not is_whole(file):
+        raise TesseraError(f"{file} is damaged.", expected="a whole file", todo="Fit the recommender again.")
     booster = xgboost.Booster({"nthread": 1})
-    booster.load_model(folder / _BOOSTER)
-    return BoostedRanker(name, booster)
+    booster.load_model(file)
+    return booster
+
+
+def _booster_file(number: int) -> str:
+    return f"booster-{number}.ubj"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.recommend.generators import Tables, tables_of
 from models.recommend.history import History, Numbers, history
 from models.recommend.interactions import Interactions
 from models.recommend.ranker_features import ranker_features
-from models.recommend.rankers import FrequencyRanker, Ranker, TrainingRows, fitted, joined, no_rows
+from models.recommend.rankers import FrequencyRanker, Ranker, TrainingRows, fitted, joined, simple_ranker
 from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg
 from models.recommend.recommender import Recommender, best_lists, blocks_of, candidates_of
 
@@ -110,16 +110,15 @@ class _Trainer:
             name for name in self.config.ranker.kinds if len(rows) > 1 or not name.startswith("xgboost")
         ]
         self.progress(f"train rankers on {sum(each.labels.size for each in rows[1:]):,} rows")
-        candidates: dict[RankerName, Ranker] = {
-            name: self._fitted(name, rows[1:]) for name in dict.fromkeys((_CHAMPION, *names))
-        }
+        candidates = self._fitted(list(dict.fromkeys((_CHAMPION, *names))), rows[1:])
         choice = choose(self._values(known[0], candidates), repeat_share)
         self.progress(f"train {choice.name} on {sum(each.labels.size for each in rows):,} rows")
-        return self._fitted(choice.name, rows), choice
+        return self._fitted([choice.name], rows)[choice.name], choice
 
-    def _fitted(self, name: RankerName, rows: list[TrainingRows]) -> Ranker:
-        whole = joined(rows) if rows else no_rows()
-        return fitted(name, whole, self.config.ranker, seed=self.config.seed)
+    def _fitted(self, names: Sequence[RankerName], rows: list[TrainingRows]) -> dict[RankerName, Ranker]:
+        if not rows:
+            return {name: simple_ranker(name) for name in names}
+        return fitted(names, joined(rows), self.config.ranker, seed=self.config.seed)
 
     def _known(self, fold: Fold) -> _Known:
         known = history(fold.known, fold.now)

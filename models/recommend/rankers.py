@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 # XGBoost is only partly typed.
 # pyright: basic
 
+_NDCG, _BINARY = "rank:ndcg", "binary:logistic"
+#: Objectives of the boosters of each trained ranker.
+_OBJECTIVES: dict[RankerName, tuple[str, ...]] = {
+    "xgboost_ndcg": (_NDCG,),
+    "xgboost_binary": (_BINARY,),
+    "xgboost_mean": (_NDCG, _BINARY),
+}
+
 
 class Ranker(Protocol):
     """Scores of candidates; the higher, the earlier."""
@@ -71,16 +79,30 @@ class EaseRanker:
 
 
 @dataclass(frozen=True)
+class Trees:
+    """A booster of XGBoost, and the mean and deviation of its margins on the training rows."""
+
+    booster: Booster
+    mean: float
+    deviation: float
+
+    def scores(self, rows: Numbers) -> Numbers:
+        """Return margins in deviations from their mean, shape `(n_rows,)`."""
+        margins = self.booster.inplace_predict(rows, predict_type="margin")
+        return ((margins - self.mean) / self.deviation).astype(np.float32)
+
+
+@dataclass(frozen=True)
 class BoostedRanker:
-    """Trees of XGBoost."""
+    """Trees of XGBoost; of several boosters the mean score."""
 
     name: RankerName
-    booster: Booster
+    trees: tuple[Trees, ...]
 
     def scores(self, found: Candidates, features: Numbers, of: ProductNumbers) -> Numbers:  # noqa: ARG002
-        """Return the margins of the trees."""
+        """Return the mean of the boosters' scores."""
         rows = features.reshape(-1, features.shape[2])
-        return self.booster.inplace_predict(rows, predict_type="margin").reshape(found.product.shape)
+        return np.mean([each.scores(rows) for each in self.trees], axis=0).reshape(found.product.shape)
 
 
 @dataclass(frozen=True)
@@ -105,31 +127,41 @@ def joined(parts: Sequence[TrainingRows]) -> TrainingRows:
     )
 
 
-def no_rows() -> TrainingRows:
-    """Return no rows, for rankers that learn nothing."""
-    return TrainingRows(np.empty((0, 0), np.float32), np.empty(0, np.int8), np.empty(0, np.int64))
+def simple_ranker(name: RankerName) -> Ranker:
+    """Return a ranker that learns nothing."""
+    return {"frequency": FrequencyRanker(), "fused": FusedRanker(), "ease": EaseRanker()}[name]
 
 
-def fitted(name: RankerName, rows: TrainingRows, config: RankerConfig, *, seed: int) -> Ranker:
-    """Return a ranker of a kind; those that learn nothing need no rows."""
-    simple: dict[RankerName, Ranker] = {"frequency": FrequencyRanker(), "fused": FusedRanker(), "ease": EaseRanker()}
-    return simple.get(name) or BoostedRanker(name, _trained(name, rows, config, seed))
+def fitted(
+    names: Sequence[RankerName], rows: TrainingRows, config: RankerConfig, *, seed: int
+) -> dict[RankerName, Ranker]:
+    """Return rankers of kinds; a booster that two of them need is trained once."""
+    needed = dict.fromkeys(objective for name in names for objective in _OBJECTIVES.get(name, ()))
+    trees = {objective: _trained(objective, rows, config, seed) for objective in needed}
+    return {
+        name: BoostedRanker(name, tuple(trees[each] for each in _OBJECTIVES[name]))
+        if name in _OBJECTIVES
+        else simple_ranker(name)
+        for name in names
+    }
 
 
-def _trained(name: RankerName, rows: TrainingRows, config: RankerConfig, seed: int) -> Booster:
+def _trained(objective: str, rows: TrainingRows, config: RankerConfig, seed: int) -> Trees:
     import xgboost
 
     matrix = xgboost.QuantileDMatrix(rows.features, rows.labels)
-    if name == "xgboost_ndcg":
+    if objective == _NDCG:
         matrix.set_group(rows.groups)
     parameters = {
-        "objective": "rank:ndcg" if name == "xgboost_ndcg" else "binary:logistic",
+        "objective": objective,
         "max_depth": config.depth,
         "eta": config.learning_rate,
-        "min_child_weight": config.min_child_weight if name == "xgboost_binary" else 1.0,
+        "min_child_weight": 1.0 if objective == _NDCG else config.min_child_weight,
         "subsample": 0.8,
         "colsample_bynode": 0.5,
         "seed": seed,
         "nthread": 1,
     }
-    return xgboost.train(parameters, matrix, num_boost_round=config.rounds)
+    booster = xgboost.train(parameters, matrix, num_boost_round=config.rounds)
+    margins = booster.inplace_predict(rows.features, predict_type="margin")
+    return Trees(booster, float(margins.mean()), max(float(margins.std()), 1e-6))
