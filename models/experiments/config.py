@@ -1,12 +1,13 @@
 """Settings of experiments; imports nothing heavy, so that a profile can be read anywhere."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from math import fsum, isclose
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,16 +21,8 @@ Measure = Literal["any", "count", "value"]
 Direction = Literal["higher", "lower"]
 #: Experiment and variant of lists that are shown outside of any.
 NO_EXPERIMENT = "none"
-
-
-def _is_free(name: str) -> str:
-    if name == NO_EXPERIMENT:
-        raise ValueError(f"{NO_EXPERIMENT!r} names lists outside of any experiment")
-    return name
-
-
 #: Names of experiments and variants: parts of keys, files and partitions.
-ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$"), AfterValidator(_is_free)]
+_NAME = r"[a-z][a-z0-9_]{0,62}"
 
 
 class Variant(BaseModel):
@@ -37,7 +30,7 @@ class Variant(BaseModel):
 
     model_config = _FROZEN
 
-    name: ExperimentName = Field(description="Name of the variant in the log of exposures.")
+    name: str = Field(pattern=rf"^{_NAME}$", description="Name of the variant in the log of exposures.")
     share: float = Field(gt=0, lt=1, description="Share of the units that get it; the shares add up to 1.")
     uses: str = Field(
         default="",
@@ -187,9 +180,18 @@ class ExperimentsConfig(BaseModel):
         description="Rise of the Gini coefficient, of the share of the most shown hundredth or of the share never shown"
         " that does not matter; the check `popularity_bias` warns of more.",
     )
-    trials: Mapping[ExperimentName, ExperimentSettings] = Field(
+    trials: Mapping[str, ExperimentSettings] = Field(
         default={}, description="Experiments by name: `{ranker_trial: {app: churn, part: ranker, ...}}`."
     )
+
+    @model_validator(mode="after")
+    def _have_names_of_their_own(self) -> Self:
+        for name in self.trials:
+            if not re.fullmatch(_NAME, name):
+                raise ValueError(f"{name!r} is no name of an experiment: letters a to z, digits and _, 63 at most")
+            if name == NO_EXPERIMENT:
+                raise ValueError(f"{NO_EXPERIMENT!r} names lists outside of any experiment")
+        return self
 
 
 def _twice(names: Iterable[str]) -> str:
