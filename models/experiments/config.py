@@ -181,7 +181,7 @@ class ExperimentsConfig(BaseModel):
         " that does not matter; the check `popularity_bias` warns of more.",
     )
     trials: Mapping[str, ExperimentSettings] = Field(
-        default={}, description="Experiments by name: `{ranker_trial: {app: churn, part: ranker, ...}}`."
+        default={}, description="Experiments by name: `{ranker_trial: {app: personalization, part: ranker, ...}}`."
     )
 
     @model_validator(mode="after")
