@@ -260,7 +260,7 @@ def test_one_page_shows_every_application_and_says_by_its_exit_code_what_is_wron
     assert "wrong" in row
     assert DAY.isoformat() in row
     assert re.search(rf"churn: \d+ days are overdue since {DAY}", said), "the shop of this home ends in the past"
-    assert "Never ran: fraud, demand, support" in said
+    assert "Never ran: fraud, demand, support, personalization" in said
     found = json.loads(trained.tessera("status", "--json", code=1).out)
     churn, *others = found["apps"]
     assert {one["state"] for one in others} == {"new"}

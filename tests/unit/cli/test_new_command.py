@@ -66,7 +66,7 @@ def test_it_writes_the_application_and_names_it_once(clone: Path, task: str) -> 
     after = files_of(clone)
     assert {path for path in after if path not in before} == set(new_files("returns", task))  # pyright: ignore[reportArgumentType]
     assert {path for path in before if after[path] != before[path]} == {APPS, SETTINGS, "docs/assets.md"}
-    assert b"FRAUD, DEMAND, SUPPORT, RETURNS)" in after[APPS]
+    assert b"DEMAND, SUPPORT, PERSONALIZATION, RETURNS)" in after[APPS]
     assert after[SETTINGS].count(b"returns: ReturnsSettings = ReturnsSettings()") == 1
 
 
