@@ -1,6 +1,7 @@
 """Files of a lake at an address (S3-compatible and others), through the client that deltalake brings."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,12 @@ from deltalake.fs import DeltaStorageHandler
 
 def object_store(address: str, options: Mapping[str, str]) -> pa_fs.FileSystem:
     """Return the files under `address`; `options` are those of deltalake (keys, region, endpoint)."""
+    return _opened(address, frozenset(options.items()))
+
+
+@lru_cache(maxsize=8)
+def _opened(address: str, options: frozenset[tuple[str, str]]) -> pa_fs.FileSystem:
+    """Return one client per address and options: each opens its own connections, and takes 20 ms of CPU to make."""
     return pa_fs.PyFileSystem(_Handler(address, dict(options)))
 
 
