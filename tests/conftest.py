@@ -13,6 +13,7 @@ from hypothesis import settings
 from pipelines.storage_speed import read_migrations_once
 from resources import masking
 from resources.feature_store.feast.session import without_type_checks
+from tests.forked_workers import fork_workers
 from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
 
@@ -33,8 +34,10 @@ _UNCHECKED.__enter__()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tell at the end what each directory cost."""
+    """Tell at the end what each directory cost; workers are forks of one process."""
     config.pluginmanager.register(WorkerSeconds())
+    if config.getoption("tx", None):
+        fork_workers()
 
 
 def pytest_xdist_auto_num_workers() -> int:

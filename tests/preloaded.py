@@ -1,17 +1,20 @@
-"""Imports what is slow to import, for the server whose forks are the processes of tests (tests/fork_server.py)."""
+"""Imports what is slow to import, for the server whose forks are the tests' workers and processes (fork_server.py)."""
 
 from importlib import import_module
+from pkgutil import walk_packages
 
+import assets
+import models
 from resources.feature_store.feast.session import load_feast
 from resources.registry.mlflow_connection import _be_strict
 
 _SLOW = (
-    "assets.fraud.stream.processor",
-    "assets.maintenance.erasure",
-    "assets.stages.ingestion.table",
+    "dagster_webserver.webserver",
     "feast.infra.registry.sql",
+    "ibis.backends.duckdb",
     "mlflow.store.tracking.sqlalchemy_store",
     "pandas",
+    "pipelines.build",
     "pipelines.churn",
     "pipelines.cli.commands",
     "pipelines.cli.run",
@@ -21,11 +24,20 @@ _SLOW = (
     "resources.events.sqlite_events",
     "resources.lake.delta",
     "resources.registry.mlflow_registry",
+    "playwright.sync_api",
+    "qdrant_client",
     "resources.sink.delta_sink",
     "resources.state_store.sqlite_state_store",
+    "scipy.stats",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "xgboost",
 )
 
 load_feast()
 _be_strict()
-for _name in _SLOW:
+_rooms = [found.name for room in (assets, models) for found in walk_packages(room.__path__, f"{room.__name__}.")]
+for _name in (*_SLOW, *_rooms):
     import_module(_name)
