@@ -13,7 +13,7 @@ from typing import Any
 from execnet import gateway_io
 from execnet.gateway_base import Popen2IO
 
-from tests.fork_server import PROCESSES
+from tests.fork_server import PROCESSES, address, use_server_at
 
 
 def fork_workers() -> None:
@@ -33,7 +33,7 @@ class _ForkedIO(Popen2IO):
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         ends = (Connection(theirs_in, writable=False), Connection(theirs_out, readable=False))
-        self._process = PROCESSES.Process(target=_serve, args=ends)
+        self._process = PROCESSES.Process(target=_serve, args=(*ends, address()))
         self._process.start()
         for end in ends:
             end.close()
@@ -47,8 +47,9 @@ class _ForkedIO(Popen2IO):
         self._process.kill()
 
 
-def _serve(lines: Connection, answers: Connection) -> None:
+def _serve(lines: Connection, answers: Connection, server: str) -> None:
     """Be a worker until its pipes are closed."""
+    use_server_at(server)
     for end, number in ((lines, 0), (answers, 1)):
         os.dup2(end.fileno(), number)
         end.close()
