@@ -40,15 +40,17 @@ SCHEDULES = {
     "churn_nightly_schedule": time(2),
     "fraud_nightly": time(2, 30),
     "support_nightly": time(2, 45),
+    "personalization_nightly": time(3),
     "churn_online": time(3),
     "experiments_nightly": time(3, 15),
     "churn_training": time(4),
     "fraud_training": time(4, 30),
     "storage_weekly": time(5),
     "support_training": time(5, 15),
+    "personalization_training": time(5, 30),
 }
 #: Applications whose graph is in the snapshot; one that `tessera new` wrote has tests of its own.
-SHIPPED = {"churn", "fraud", "demand", "support"}
+SHIPPED = {"churn", "fraud", "demand", "support", "personalization"}
 ADDED = {app.name for app in APPS} - SHIPPED
 #: Assets that have no days: they take in what a sensor finds.
 WITHOUT_DAYS = {"fraud/stream_catch_up"}
