@@ -156,7 +156,7 @@ def unit_values(units: pl.DataFrame, outcomes: pl.DataFrame, metric: Metric, set
     measure: Mapping[str, Any] = {"any": pl.lit(1.0), "count": pl.len(), "value": pl.col("value").sum()}
     found = inside.group_by(UNIT).agg(measure[metric.measure].cast(pl.Float64).alias("of_unit"))
     joined = units.select(UNIT).join(found, on=UNIT, how="left", maintain_order="left")
-    return joined["of_unit"].fill_null(0.0).to_numpy().astype(np.float64)
+    return _amounts(joined["of_unit"])
 
 
 def spent_before(units: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentSettings) -> Vector | None:
@@ -174,7 +174,12 @@ def spent_before(units: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentS
     paid = (pl.col("quantity") * pl.col("unit_price")).sum().alias("spent")
     spent = lines.filter(before).group_by(pl.col("customer_id").alias(UNIT)).agg(paid)
     joined = units.select(UNIT).join(spent, on=UNIT, how="left", maintain_order="left")
-    return joined["spent"].fill_null(0.0).to_numpy().astype(np.float64)
+    return _amounts(joined["spent"])
+
+
+def _amounts(found: pl.Series) -> Vector:
+    """Return one number per unit, to a millionth: the order in which threads add up rows changes the last digits."""
+    return np.round(found.fill_null(0.0).to_numpy().astype(np.float64), 6)
 
 
 def mature(units: pl.DataFrame, until: date) -> np.ndarray:

@@ -20,7 +20,9 @@ from models.watch.relations import relations
 from models.watch.repetition import repetition
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "4"
+MEASURED = "5"
+#: Significant digits that are kept: the order in which threads add up rows changes the sixteenth.
+_DIGITS = 9
 Numbers = defaultdict[date, dict[Name, Value]]
 #: Age from which on a row is old.
 _OLD_DAYS = 31
@@ -115,7 +117,11 @@ def _add(numbers: Numbers, found: pl.DataFrame, name: Name) -> None:
     """Add a frame of `delivered_on`, `value`, `n`."""
     for day, value, rows in found.select(DELIVERED_ON, "value", "n").iter_rows():
         if value is not None and value == value:
-            numbers[day][name] = Value(float(value), float(rows))
+            numbers[day][name] = _value(value, rows)
+
+
+def _value(value: float, rows: float) -> Value:
+    return Value(float(f"{value:.{_DIGITS}g}"), float(rows))
 
 
 def _scalars(loaded: Loaded, numbers: Numbers) -> None:
@@ -127,7 +133,7 @@ def _scalars(loaded: Loaded, numbers: Numbers) -> None:
         numbers[day][Name("rows")] = Value(float(rows), float(rows))
         for name, value in zip(expressions, values, strict=True):
             if value is not None and value == value:
-                numbers[day][name] = Value(float(value), float(rows))
+                numbers[day][name] = _value(value, rows)
 
 
 def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
@@ -175,4 +181,4 @@ def _hours(loaded: Loaded, numbers: Numbers) -> None:
     hour: Any = pl.col(loaded.roles.event).dt.hour().alias("hour")
     counted = loaded.rows.group_by(DELIVERED_ON, hour).len().with_columns(n=pl.col("len").sum().over(DELIVERED_ON))
     for day, at, rows, of in counted.iter_rows():
-        numbers[day][Name("hour", loaded.roles.event, str(at))] = Value(rows / of, float(of))
+        numbers[day][Name("hour", loaded.roles.event, str(at))] = _value(rows / of, of)
