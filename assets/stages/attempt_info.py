@@ -80,6 +80,7 @@ def checks_of(audit: AuditReport, drift: DriftReport | None, drifted: str) -> li
     """Return the checks of scores; only `audit` blocks, and drift passes where it was not measured."""
     failed = [check for check in audit.checks if not check.passed and check.severity == "block"]
     odd = [check for check in audit.unusual if check.name != ESTIMATED_QUALITY]
+    noted = "; ".join(f"noted only: {check.name}: {check.says}" for check in audit.noted)
     estimate = next((check for check in audit.checks if check.name == ESTIMATED_QUALITY), None)
     return [
         dg.AssetCheckResult(
@@ -93,7 +94,7 @@ def checks_of(audit: AuditReport, drift: DriftReport | None, drifted: str) -> li
             check_name=UNUSUAL,
             passed=not odd,
             severity=dg.AssetCheckSeverity.WARN,
-            description=" ".join(f"{check.name}: {check.says}." for check in odd) or "as on other nights",
+            description=" ".join(f"{check.name}: {check.says}." for check in odd) or noted or "as on other nights",
             metadata={name: round(value, 6) for name, value in audit.numbers.items()},
         ),
         dg.AssetCheckResult(

@@ -73,6 +73,11 @@ class AuditReport:
         """Comparisons with other nights that failed and stop nothing."""
         return tuple(check for check in self.checks if not check.passed and check.severity == "warn")
 
+    @property
+    def noted(self) -> tuple[Check, ...]:
+        """Comparisons with other nights that failed and are only shown."""
+        return tuple(check for check in self.checks if not check.passed and check.severity == "note")
+
 
 @dataclass(frozen=True)
 class Before:

@@ -61,6 +61,12 @@ class UnusualConfig(BaseModel):
     )
     history_nights: int = Field(default=60, ge=28, description="Published nights that limits are estimated from.")
     min_nights: int = Field(default=21, ge=14, description="Published nights below which only the floors decide.")
+    min_compared_nights: int = Field(
+        default=3,
+        ge=1,
+        description="Published nights that know a number before it may block or warn; below, it is noted only. Of 3 "
+        "nights, the median is the first that a single odd one does not move.",
+    )
     times_usual: float = Field(
         default=6.0,
         gt=0,

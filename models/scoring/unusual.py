@@ -51,15 +51,26 @@ class Tonight:
     numbers: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class _Odd:
+    """Sentence about a number; `is_known`: its usual range is that of enough nights."""
+
+    says: str
+    is_known: bool = True
+
+
 def unusual(tonight: Tonight, past: Sequence[PastNight], config: UnusualConfig) -> Iterator[Check]:
     """Yield one check per concern, which fails with a sentence for each odd number.
+
+    A concern is only noted if no odd number of it has `config.min_compared_nights` earlier values. The rank correlation
+    with last night has a limit of its own, which no range of nights is needed for.
 
     Args:
         tonight: the night that waits.
         past: published nights, oldest first.
         config: limits and consequences.
     """
-    concerns: dict[Concern, list[str]] = {name: [] for name in _TODO}
+    concerns: dict[Concern, list[_Odd]] = {name: [] for name in _TODO}
     same = [night for night in past if night.model_package == tonight.model_package]
     # Numbers of scores are those of their model: those of another one are a level apart.
     all_nights = _Nights(past, tonight.day, config, 1.0)
@@ -72,17 +83,18 @@ def unusual(tonight: Tonight, past: Sequence[PastNight], config: UnusualConfig) 
         if concern == "turnover" and (not past or past[-1].model_package != tonight.model_package):
             continue  # another model orders the same entities anew
         nights = all_nights if concern == "population" else own
-        if says := _odd(name, tonight, nights, config):
-            concerns[concern].append(says)
+        if (odd := _odd(name, tonight, nights, config)) is not None:
+            concerns[concern].append(odd)
     correlation = tonight.numbers.get("rank_correlation")
     if correlation is not None and not correlation >= config.min_rank_correlation:
-        concerns["turnover"].append(
+        says = (
             f"rank correlation with last night's scores {correlation:.2f}, at least {config.min_rank_correlation:g} "
             "is usual: the same entities are in another order"
         )
+        concerns["turnover"].append(_Odd(says))
     for concern, found in concerns.items():
-        severity = config.severity(concern)
-        says = f"{'; '.join(found)}. {_TODO[concern]}" if found else _compared(past)
+        severity = config.severity(concern) if any(one.is_known for one in found) or not found else "note"
+        says = f"{'; '.join(one.says for one in found)}. {_TODO[concern]}" if found else _compared(past)
         yield Check(f"usual {concern}", not found, severity, says, compares=True)
 
 
@@ -94,15 +106,15 @@ def against_reference(bins: NDArray[np.float64], known: NumericReference, rows: 
     return shift(np.asarray(known.shares) * rows, now)
 
 
-def _odd(name: str, tonight: Tonight, nights: _Nights, config: UnusualConfig) -> str:
-    """Return what is odd about a number, in words; "" if nothing is."""
+def _odd(name: str, tonight: Tonight, nights: _Nights, config: UnusualConfig) -> _Odd | None:
+    """Return what is odd about a number, in words; None if nothing is."""
     is_share = name.startswith(_SHARES)
     missing = 0.0 if is_share else math.nan
     series = [(night.day, night.numbers.get(name, missing)) for night in nights.past]
     series = [(day, value) for day, value in series if math.isfinite(value)]
     value = tonight.numbers.get(name, missing)
     if not series or not math.isfinite(value):
-        return ""
+        return None
     floor = config.times_usual * _floor(name, series[-1][1], tonight, nights.past[-1], config) * nights.widened
     found = nights.learnt(name, value, tonight.numbers.get("rows", 1.0))
     if found is None:
@@ -111,9 +123,12 @@ def _odd(name: str, tonight: Tonight, nights: _Nights, config: UnusualConfig) ->
     else:
         low, high = min(found.low, found.expected - floor / 2), max(found.high, found.expected + floor / 2)
     if low <= value <= high:
-        return ""
+        return None
     usual = f"{_number(max(low, 0.0) if is_share or name == 'rows' else low)} to {_number(high)}"
-    return f"{name} {_number(value)}, {usual} is usual by {len(series)} nights since {series[0][0]}"
+    by = f"{len(series)} night{'s' if len(series) > 1 else ''} since {series[0][0]}"
+    is_known = len(series) >= config.min_compared_nights
+    few = "" if is_known else f" (noted only: below {config.min_compared_nights} nights nothing is usual)"
+    return _Odd(f"{name} {_number(value)}, {usual} is usual by {by}{few}", is_known)
 
 
 class _Nights:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.evaluation.binary_metrics import AUC
 from models.evaluation.metrics import auc
 from models.scoring.audit import AuditReport, Before, EarlierScores, Expected, audit
-from models.scoring.config import AuditConfig, DriftConfig
+from models.scoring.config import AuditConfig, DriftConfig, UnusualConfig
 from models.scoring.drift import DriftMeter, drift_reference
 from models.scoring.earlier_night import EarlierNight
 from models.scoring.estimated_quality import estimated, estimated_precision, promised_now
@@ -21,6 +21,7 @@ from models.scoring.feature_findings import FeatureFindings, Unchanged, feature_
 from models.scoring.night_numbers import NightNumbers, PastNight, bin_values, float_histogram
 from models.scoring.output import OutputContract, binary_output
 from models.scoring.score_reference import ScoreReference, score_reference
+from models.scoring.unusual import Tonight, unusual
 
 CONTRACT: OutputContract = binary_output("customer_id", decisions=("leave", "contact"))
 FIRST = date(2026, 3, 2)
@@ -121,6 +122,22 @@ def test_a_fault_is_found_on_the_first_night(known: tuple[list[PastNight], pa.Ta
     assert report.passed is (severity != "block" and "block" not in failed(report).values())
     (says,) = [one.says for one in report.checks if one.name == check]
     assert "usual" in says, "names what is usual"
+
+
+@pytest.mark.parametrize(("count", "severity"), [(1, "note"), (2, "note"), (3, "block")])
+def test_a_number_of_fewer_than_three_nights_is_noted_and_stops_nothing(count: int, severity: str) -> None:
+    past = [
+        PastNight(FIRST + timedelta(days=night), "p", {"rows": 60.0, "top_kept_share": 0.2}) for night in range(count)
+    ]
+    tonight = Tonight(FIRST + timedelta(days=count), "p", {"rows": 60.0, "top_kept_share": 0.972})
+    found = {one.name: one for one in unusual(tonight, past, UnusualConfig()) if not one.passed}
+    assert {name: one.severity for name, one in found.items()} == {"usual turnover": severity}
+    assert ("noted only" in found["usual turnover"].says) is (severity == "note")
+
+
+def test_scores_in_another_order_than_on_the_only_night_before_are_blocked() -> None:
+    past, earlier = nights(1)
+    assert failed(audited(shuffled(), earlier, past, 1))["usual turnover"] == "block"
 
 
 def test_what_is_blocked_by_comparison_may_be_overruled(known: tuple[list[PastNight], pa.Table]) -> None:
