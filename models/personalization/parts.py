@@ -29,9 +29,10 @@ from models.personalization.fields import (
 from models.personalization.known import Days, Known
 from models.personalization.listing import Listed, Lister
 from models.personalization.tables import ItemTables
-from models.personalization.training import NO_ROWS, ranked_by
-from models.recommend.config import RankerConfig, RecommenderConfig
-from models.recommend.rankers import BoostedRanker, FrequencyRanker, Ranker, fitted
+from models.personalization.training import ranked_by
+from models.recommend.config import RecommenderConfig
+from models.recommend.files import read_ranker, write_trees
+from models.recommend.rankers import FrequencyRanker, Ranker
 from models.recommend.rules_config import RulesConfig
 
 _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"))
@@ -39,7 +40,6 @@ _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"
 KNOWN = "known"
 #: Need of the parts that read the tables of products.
 ITEMS = "items"
-_TREES = "ranker.ubj"
 
 
 @dataclass(frozen=True)
@@ -208,19 +208,11 @@ class RankerPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> RankerPart:  # noqa: ARG003
         """Return the part that `save` described."""
-        if not saved["trees"]:
-            return cls(fitted(saved["kind"], NO_ROWS, RankerConfig(), seed=0))
-        import xgboost
-
-        booster = xgboost.Booster({"nthread": 1})
-        booster.load_model(folder / _TREES)
-        return cls(BoostedRanker(saved["kind"], booster))
+        return cls(read_ranker(saved["kind"], saved["trees"], folder))
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """Write its trees, if it has any."""
-        if isinstance(self.ranker, BoostedRanker):
-            self.ranker.booster.save_model(folder / _TREES)
-        return {"kind": self.ranker.name, "trees": isinstance(self.ranker, BoostedRanker), "features": list(FEATURES)}
+        return {"kind": self.ranker.name, "trees": write_trees(self.ranker, folder), "features": list(FEATURES)}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""

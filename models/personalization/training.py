@@ -52,9 +52,10 @@ def trained_ranker(cutoffs: Sequence[PastCutoff], config: RecommenderConfig) -> 
     learn = bool(older)
     possible: list[RankerName] = [kind for kind in config.ranker.kinds if learn or not kind.startswith("xgboost")]
     kinds: list[RankerName] = [_FREQUENCY, *possible]
-    rankers: dict[RankerName, Ranker] = {kind: _fitted(kind, older, config) for kind in dict.fromkeys(kinds)}
+    rankers = _fitted([*dict.fromkeys(kinds)], older, config)
     choice = choose(_values(cutoffs[0], rankers, config), _repeated(cutoffs[0]))
-    return TrainedRanker(_fitted(choice.name, [one for one in rows if one.labels.any()], config), choice)
+    again = _fitted([choice.name], [one for one in rows if one.labels.any()], config)
+    return TrainedRanker(again[choice.name], choice)
 
 
 def blocks(
@@ -84,8 +85,10 @@ def _sampled(wanted: Targets, config: RecommenderConfig) -> Targets:
     return wanted if n <= most else wanted.of(np.sort(np.random.default_rng(config.seed).permutation(n)[:most]))
 
 
-def _fitted(name: RankerName, rows: Sequence[TrainingRows], config: RecommenderConfig) -> Ranker:
-    return fitted(name, joined(rows) if rows else NO_ROWS, config.ranker, seed=config.seed)
+def _fitted(
+    names: Sequence[RankerName], rows: Sequence[TrainingRows], config: RecommenderConfig
+) -> dict[RankerName, Ranker]:
+    return fitted(names, joined(rows) if rows else NO_ROWS, config.ranker, seed=config.seed)
 
 
 def _values(

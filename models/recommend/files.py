@@ -32,15 +32,12 @@ _PLAIN = ("customers", "products", "segments")
 def write_recommender(found: Recommender, folder: Path) -> None:
     """Write a recommender to a folder that exists; equal ones give equal arrays."""
     np.savez(folder / _ARRAYS, **_arrays(found), allow_pickle=False)
-    trees = found.ranker.trees if isinstance(found.ranker, BoostedRanker) else ()
-    for number, each in enumerate(trees):
-        each.booster.save_model(folder / _booster_file(number))
     says = {
         "config": found.config.model_dump(mode="json"),
         "repeats": found.repeats,
         "choice": asdict(found.choice),
         "added": list(found.added),
-        "trees": [{"mean": each.mean, "deviation": each.deviation} for each in trees],
+        "trees": write_trees(found.ranker, folder),
     }
     (folder / _SAYS).write_text(json.dumps(says, indent=1, sort_keys=True))
 
@@ -63,10 +60,31 @@ def read_recommender(folder: Path) -> Recommender:
         ProductNumbers(**{each.name: held[f"of_products.{each.name}"] for each in fields(ProductNumbers)}),
         _tables(held),
         bool(says["repeats"]),
-        _ranker(choice.name, says["trees"], folder),
+        read_ranker(choice.name, says["trees"], folder),
         choice,
         held["segments"],
         {name: held[f"added.{name}"] for name in says["added"]},
+    )
+
+
+def write_trees(ranker: Ranker, folder: Path) -> list[dict[str, float]]:
+    """Write the boosters of a ranker to a folder, and return the rest of each; nothing for one that has none."""
+    trees = ranker.trees if isinstance(ranker, BoostedRanker) else ()
+    for number, each in enumerate(trees):
+        each.booster.save_model(folder / _booster_file(number))
+    return [{"mean": each.mean, "deviation": each.deviation} for each in trees]
+
+
+def read_ranker(name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path) -> Ranker:
+    """Return the ranker whose trees `write_trees` wrote.
+
+    Raises:
+        TesseraError: a booster's file is damaged.
+    """
+    if not trees:
+        return simple_ranker(name)
+    return BoostedRanker(
+        name, tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
     )
 
 
@@ -95,14 +113,6 @@ def _tables(held: Mapping[str, NDArray[Any]]) -> Tables:
 
 def _choice(says: Mapping[str, Any]) -> Choice:
     return Choice(**{**says, "lead": {name: Interval(**each) for name, each in says["lead"].items()}})
-
-
-def _ranker(name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path) -> Ranker:
-    if not trees:
-        return simple_ranker(name)
-    return BoostedRanker(
-        name, tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
-    )
 
 
 def _booster(file: Path) -> Any:
