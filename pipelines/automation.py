@@ -1,6 +1,6 @@
 """The factory of jobs and schedules: one tag set, one retry policy, one time limit. All times are UTC."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from types import ModuleType
 from typing import Any
@@ -34,14 +34,17 @@ def job(
 
 def checks_of(app: App, module: ModuleType) -> Job:
     """The job `<app>_checks`: the checks of an application and of the tables that it is made from, run alone."""
-    tables = [getattr(shop, table) for table in app.tables]
-    assets = [one for one in (*vars(module).values(), *tables) if isinstance(one, dg.AssetsDefinition)]
+    return checks_job(app.name, [*vars(module).values(), *(getattr(shop, table) for table in app.tables)])
+
+
+def checks_job(name: str, assets: Iterable[object]) -> Job:
+    """The job `<name>_checks` of the assets among some objects."""
     # Of an asset whose checks cannot be selected (the gate is part of training), none runs alone.
-    checks = [key for one in assets if one.can_subset for key in one.check_keys]
+    checked = [one for one in assets if isinstance(one, dg.AssetsDefinition) and one.can_subset]
     return job(
-        f"{app.name}_checks",
-        app.name,
-        dg.AssetSelection.checks(*checks),
+        f"{name}_checks",
+        name,
+        dg.AssetSelection.checks(*(key for one in checked for key in one.check_keys)),
         "Run checks alone, for the last published day or the `day` of their config: quarantine, audit, drift, skew. "
         "Nothing is ingested, trained, scored or published, and nothing is blocked.",
     )

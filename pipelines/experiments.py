@@ -6,6 +6,7 @@ from datetime import date, timedelta
 import dagster as dg
 
 from assets.experiments import assets as experiments
+from assets.shop import assets as shop
 from assets.stages.experiments.report import REPORT_JOB, experiments_partitions, report_config
 from models.settings import Settings
 from pipelines import automation
@@ -28,6 +29,7 @@ REPORT = automation.job(
     dg.AssetSelection.assets(experiments.report),
     "Evaluate one experiment: effects, sample ratio, guardrails, verdict. `tessera experiments --evaluate` runs it.",
 )
+CHECKS = automation.checks_job("experiments", [getattr(shop, table) for table in NEEDS])
 
 
 def due(lake: Lake, settings: Settings) -> Iterator[tuple[str, date]]:
@@ -69,7 +71,7 @@ def definitions(stack: Stack) -> dg.Definitions:
     night = "Every night: what was shown on the day that just ended, and what came of it."
     return dg.Definitions(
         assets=automation.assets_of(experiments, stack),
-        jobs=[NIGHTLY, REPORT],
+        jobs=[NIGHTLY, REPORT, CHECKS],
         schedules=[automation.daily(NIGHTLY, stack, night, after=timedelta(hours=1, minutes=15), needs=NEEDS)],
         sensors=[experiments_due],
     )

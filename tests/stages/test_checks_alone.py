@@ -136,11 +136,12 @@ def test_every_application_has_a_job_of_its_checks_that_makes_nothing(tmp_path: 
     defs = build_definitions(load_stack(tmp_path / "stack.yaml", None, None, {}))
     every = {key for one in defs.assets or () if isinstance(one, dg.AssetsDefinition) for key in one.check_keys}
     run: set[dg.AssetCheckKey] = set()
-    for app in APPS:
-        layer = defs.resolve_job_def(f"{app.name}_checks").asset_layer
+    for name in (*(app.name for app in APPS), "experiments"):
+        layer = defs.resolve_job_def(f"{name}_checks").asset_layer
         assert not layer.selected_asset_keys
         run |= layer.asset_graph.asset_check_keys & every
-    kept_by_training = {key for key in every if key.name == "gate"}
+    # Known only by training, and by the evaluation of an experiment.
+    kept_by_training = {key for key in every if key.name == "gate" or key.asset_key.path[0] == "experiments"}
     # No application is made from these alone: its nights ingest and check them.
     of_registers = {key for key in every if key.asset_key.path in (["shop", "customers"], ["shop", "products"])}
     assert every - kept_by_training - of_registers <= run

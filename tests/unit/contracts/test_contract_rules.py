@@ -117,6 +117,29 @@ GOOD: dict[str, dict[str, Any]] = {
         "happened_at": datetime(2024, 5, 2, 12, tzinfo=UTC),
         "delivered_on": DAY,
     },
+    "sessions": {
+        "event_id": "v1",
+        "session_id": "s1",
+        "customer_id": "c1",
+        "product_id": "p1",
+        "kind": "view",
+        "position": 3,
+        "at": datetime(2024, 5, 2, 12, tzinfo=UTC),
+        "delivered_on": DAY,
+    },
+    "stock": {
+        "product_id": "p1",
+        "counted_on": DAY,
+        "on_hand": 12,
+        "price": 9.99,
+        "unit_cost": 4.5,
+        "currency": "EUR",
+        "name": "Blue mug",
+        "is_promoted": False,
+        "is_durable": True,
+        "launched_on": date(2023, 9, 1),
+        "delivered_on": DAY,
+    },
 }
 
 
