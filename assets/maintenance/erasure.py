@@ -23,6 +23,7 @@ from assets.apps import APPS
 from assets.maintenance.erasure_belongings import (
     leave_tombstones_of_belongings,
     rows_of_belongings,
+    rows_without_owner,
     surviving_belongings,
     tables_with_belongings,
 )
@@ -81,6 +82,8 @@ _REMAINS = (
     " is forgotten once more.",
     "Versions of support keep the ids of the tickets that they were trained on; nothing in this home says any more what"
     " the entity's tickets were.",
+    "Refused rows, and events in the queue, that name a visit of the entity and not the entity stay until they are"
+    " pruned; nothing in this home says any more whose visit it was, and such events are not stored.",
     "Labels in the lake say of the number of a payment whether it was fraud; those of the entity's payments name no one"
     " any more.",
     "Notices that were sent (webhook) are with their receivers; that of an alert that was raised at the very"
@@ -201,7 +204,10 @@ class _Erasing:
                     self._remove(app.training_set, pc.field(self._column) == self._id)
 
     def tables(self) -> None:
-        """All tables of the lake with the entity's column; contracted ones with quarantine and record of ingestion."""
+        """All tables of the lake with the entity's column; contracted ones with quarantine and record of ingestion.
+
+        Rows of the entity's visits before it was known who visits go with them.
+        """
         lake = self._parts.lake
         mine = pc.field(self._column) == self._id
         contracted = {name for name, contract in CONTRACTS.items() if self._column in contract.arrow_schema().names}
@@ -213,7 +219,8 @@ class _Erasing:
                     if quarantine_of(name) in refused:
                         self._remove(quarantine_of(name), refused[quarantine_of(name)])
                 if lake.exists(name):
-                    self._remove(name, mine)
+                    unnamed = rows_without_owner(lake, self._entity, name)
+                    self._remove(name, mine if unnamed is None else mine | unnamed)
                 if name in contracted:
                     recount(lake, name)
 

@@ -1,4 +1,4 @@
-"""Rows that name only what belongs to an erased entity, e.g. labels of a customer's tickets.
+"""Rows that name only what belongs to an erased entity, e.g. labels of a customer's tickets, visits before a login.
 
 Each such thing has a tombstone of its own, so that no store lets its rows in again, and so that an erasure that was
 interrupted finds them when the tables that say whose things these are have forgotten it.
@@ -50,17 +50,32 @@ def rows_of_belongings(lake: Lake, entity: str) -> dict[str, pc.Expression]:
     return found
 
 
+def rows_without_owner(lake: Lake, entity: str, table: str) -> pc.Expression | None:
+    """Return which rows of a table name an erased thing and not the entity, though others do; None: there are none.
+
+    A row that names another entity is not theirs, e.g. where two people log in during one visit.
+    """
+    rows, unnamed = lake.scan(table), pc.field(ENTITIES[entity]).is_null()
+    found: pc.Expression | None = None
+    for kind, column in BELONGINGS.get(entity, {}).items():
+        if column in rows.schema.names and (gone := lake.forgotten(kind)):
+            ids = gone.among(rows.to_table(columns=[column], filter=unnamed)[column])
+            theirs = unnamed & pc.field(column).isin(pa.array(ids, pa.string()))
+            found = theirs if found is None else found | theirs
+    return found
+
+
 def surviving_belongings(lake: Lake, entity: str) -> list[str]:
     """Return the tables that hold rows of erased things."""
-    return [
-        table for table, where in rows_of_belongings(lake, entity).items() if lake.scan(table).count_rows(filter=where)
-    ]
+    named = {table: rows_without_owner(lake, entity, table) for table in tables_with(lake, ENTITIES[entity])}
+    wanted = {**rows_of_belongings(lake, entity), **named}
+    return [table for table, where in wanted.items() if where is not None and lake.scan(table).count_rows(filter=where)]
 
 
 def tables_with_belongings(lake: Lake, entity: str) -> dict[str, list[str]]:
     """Return what is looked through for things of the entity, by the column of their ids."""
     return {
-        f"tables of the lake that name by {column} what is the {entity}'s": _naming_alone(lake, entity, column)
+        f"tables of the lake that name by {column} what is the {entity}'s": sorted(tables_with(lake, column))
         for column in BELONGINGS.get(entity, {}).values()
     }
 

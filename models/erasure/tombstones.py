@@ -28,10 +28,13 @@ from models.contracts.identifiers import BLANKS
 
 #: Entities that can be forgotten, and the column that names them in every table.
 ENTITIES: Mapping[str, str] = {"customer": "customer_id"}
-#: Entity -> kinds of things that are erased with it, and the column of their ids: tables that name the thing alone.
-BELONGINGS: Mapping[str, Mapping[str, str]] = {"customer": {"ticket": "ticket_id"}}
+#: Entity -> kinds of things that are erased with it, and the column of their ids: rows that name the thing, and no
+#: entity, e.g. labels of a ticket, or what was looked at in a visit before the customer logged in.
+BELONGINGS: Mapping[str, Mapping[str, str]] = {"customer": {"ticket": "ticket_id", "session": "session_id"}}
 #: Everything that has tombstones, and its column.
 TOMBSTONED: Mapping[str, str] = {**ENTITIES, **{kind: at for each in BELONGINGS.values() for kind, at in each.items()}}
+#: Kind of thing -> column of the entity that it belongs to.
+OWNERS: Mapping[str, str] = {kind: ENTITIES[entity] for entity, each in BELONGINGS.items() for kind in each}
 
 #: Fields that name a person in an event, wherever they are in its JSON.
 _NAMING = frozenset({"subject", *ENTITIES.values()})
@@ -107,12 +110,24 @@ class Forgotten:
             found.update(id for id in likely.unique().to_pylist() if id and id in self)
         return sorted(found)
 
-    def others(self, rows: Rows, column: str) -> Rows:
-        """Return the rows of all others, in their order; `rows` itself when no one in it was forgotten."""
+    def others(self, rows: Rows, column: str, owner: str = "", missing: Collection[str] = ()) -> Rows:
+        """Return the rows of all others, in their order; `rows` itself when no one in it was forgotten.
+
+        Args:
+            rows: of a table.
+            column: with ids.
+            owner: column of the entity that these ids belong to: a row that names one is not theirs. May be missing.
+            missing: texts in lower case that stand for no owner.
+        """
         gone = self.among(rows.column(column))
         if not gone:
             return rows
-        return rows.filter(pc.invert(pc.is_in(rows.column(column).cast(pa.string()), pa.array(gone))))
+        theirs = pc.is_in(rows.column(column).cast(pa.string()), pa.array(gone))
+        if owner in rows.schema.names:
+            named = rows.column(owner).cast(pa.string())
+            unknown = pc.or_(pc.is_null(named), pc.is_in(pc.utf8_lower(named), pa.array(missing, pa.string())))
+            theirs = pc.and_(theirs, unknown)
+        return rows.filter(pc.invert(theirs))
 
     def _digest(self, id: str) -> str:
         # As `hmac.new(key, ...)` does, without hashing the key each time: 0.6 µs instead of 1.6.

@@ -22,7 +22,7 @@ from models.simulation.scenario import NO_CHANGE, Scenario
 
 #: Visits without an order, per order; products that are looked at in one (1..6, falling geometrically).
 VISITS_PER_ORDER = 2.0
-_MOST_VISITS, MOST_VIEWS, _MORE = 4, 6, 0.68
+_MOST_VISITS, MOST_VIEWS, MORE_VIEWS = 4, 6, 0.68
 #: Weight of the favourite category, the second one, and every other one.
 TASTE = (16.0, 5.0, 0.25)
 #: Weight of a product falls with its number by this power; affinity is U^-power of an even number U, cut at the least.
@@ -151,7 +151,7 @@ class Storefront:
         seed, visit = self._seed, np.arange(len(who))
         views = 1 + np.minimum(
             MOST_VIEWS - 1,
-            (np.log1p(-uniform(seed, Purpose.VIEWS, who, day, nth)) / np.log(_MORE)).astype(np.int64),
+            (np.log1p(-uniform(seed, Purpose.VIEWS, who, day, nth)) / np.log(MORE_VIEWS)).astype(np.int64),
         )
         of = np.repeat(visit, views)
         place = np.arange(len(of)) - np.repeat(np.cumsum(views) - views, views)

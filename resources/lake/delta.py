@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from models.erasure.tombstones import TOMBSTONED, Forgotten, Tombstone
+from models.erasure.tombstones import OWNERS, TOMBSTONED, Forgotten, Tombstone
 from models.errors import TesseraError, choose_from
 from resources.health import Health
 from resources.lake.local_copies import LocalCopies
@@ -338,7 +338,9 @@ class DeltaLake(ErasableLake, RetainedLake):
         """Return the rows without those of forgotten entities. The caller holds the table's lock."""
         for entity, column in TOMBSTONED.items():
             if column in rows.schema.names and (gone := self.forgotten(entity)):
-                rows = pa.RecordBatchReader.from_batches(rows.schema, _without(rows, gone, column))
+                rows = pa.RecordBatchReader.from_batches(
+                    rows.schema, _without(rows, gone, column, OWNERS.get(entity, ""))
+                )
         return rows
 
     def _uri(self, table: str) -> str:
@@ -404,6 +406,6 @@ def _schema(stored: Schema) -> pa.Schema:
     return pa.schema(stored.to_arrow())
 
 
-def _without(rows: pa.RecordBatchReader, gone: Forgotten, column: str) -> Iterator[pa.RecordBatch]:
+def _without(rows: pa.RecordBatchReader, gone: Forgotten, column: str, owner: str) -> Iterator[pa.RecordBatch]:
     for batch in rows:
-        yield gone.others(batch, column)
+        yield gone.others(batch, column, owner)

@@ -16,7 +16,7 @@ from models.contracts import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, UNREADAB
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
-from models.erasure.tombstones import BELONGINGS, TOMBSTONED
+from models.erasure.tombstones import BELONGINGS, OWNERS, TOMBSTONED
 from models.errors import TesseraError
 from resources.lake.port import ErasableLake, Lake
 from resources.source.port import Source
@@ -127,7 +127,7 @@ class TableIngestion:
         for entity, column in TOMBSTONED.items():
             if column in delivered.column_names and (gone := self._lake.forgotten(entity)):
                 self._forget_belongings(entity, delivered, gone.among(delivered[column]))
-                delivered = gone.others(delivered, column)
+                delivered = gone.others(delivered, column, OWNERS.get(entity, ""), self._missing_ids)
         return delivered
 
     def _forget_belongings(self, entity: str, delivered: pa.Table, gone: Sequence[str]) -> None:

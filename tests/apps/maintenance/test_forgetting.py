@@ -134,6 +134,7 @@ def test_everything_of_the_entity_goes_and_nothing_else(parts: Parts, tmp_path: 
         "lake: quarantine_orders": (12, 6),
         "scores: churn": (2, 2),
         "scores: fraud": (0, 0),
+        "scores: personalization": (0, 0),
         "scores: support": (0, 0),
         "events": (4 + 1 + 3 + 2, 0),
         "stream: fraud": (4 + 4 + 4 + 1 + 4 + 1, 0),
@@ -565,7 +566,10 @@ def test_labels_of_a_forgotten_customers_tickets_go_and_do_not_come_back(tmp_pat
     proof, _ = forget(parts, home, "customer", ID, **ABOUT)
     assert proof.places["lake: ticket_labels"].rows == 4, "two tickets, labelled twice"
     assert proof.places["lake: quarantine_ticket_labels"].rows == 2
-    assert proof.searched["tables of the lake that name by ticket_id what is the customer's"] == ["ticket_labels"]
+    assert proof.searched["tables of the lake that name by ticket_id what is the customer's"] == [
+        "ticket_labels",
+        "tickets",
+    ]
     assert [places_with(home, f"tick-00{number}") for number in (1, 4)] == [[], []]
     for table in tables:
         ingest(table, parts.source, parts.lake, NEXT, CONFIG, "next night")
@@ -574,3 +578,28 @@ def test_labels_of_a_forgotten_customers_tickets_go_and_do_not_come_back(tmp_pat
     assert sorted(kept) == [f"tick-00{n}" for n in (2, 2, 2, 3, 3, 6)], "others keep theirs"
     again, _ = forget(parts, home, "customer", ID, **ABOUT)
     assert again.places["lake: ticket_labels"].rows == 0
+
+
+def _view(number: int, session: str, customer: str | None, day: date) -> dict[str, Any]:
+    at = datetime.combine(day, datetime.min.time(), UTC) + timedelta(minutes=number)
+    found = {"event_id": f"e{day}-{number}", "session_id": session, "customer_id": customer, "product_id": "p1"}
+    return {**found, "kind": "view", "position": None, "at": at, "delivered_on": day}
+
+
+def test_a_visit_goes_from_before_the_login_on_and_does_not_come_back(tmp_path: Path) -> None:
+    fill(home := tmp_path / "home")
+    seen = (("visit-1", None), ("visit-1", ID), ("visit-1", OTHERS[0]), ("visit-2", None), ("visit-2", OTHERS[0]))
+    views = [_view(n, visit, customer, day) for day in (LAST, NEXT) for n, (visit, customer) in enumerate(seen)]
+    late = [_view(7, "visit-1", None, NEXT), _view(8, "visit-3", ID, NEXT), _view(9, "visit-3", "NULL", NEXT)]
+    parts = replace(opened(home), source=FakeSource({"sessions": raw_rows("sessions", [*views, *late])}, FIRST))
+    ingest("sessions", parts.source, parts.lake, LAST, CONFIG, "night")
+    proof, _ = forget(parts, home, "customer", ID, **ABOUT)
+    assert proof.places["lake: sessions"] == Place(rows=2, days=1), "theirs, and the one before they logged in"
+    of_others = [("visit-1", OTHERS[0]), ("visit-2", None), ("visit-2", OTHERS[0])]
+    for times in (1, 2):
+        kept = rows(parts.lake, "sessions")
+        assert sorted((row["session_id"], row["customer_id"] or "") for row in kept) == sorted(
+            (visit, customer or "") for visit, customer in of_others * times
+        )
+        ingest("sessions", parts.source, parts.lake, NEXT, CONFIG, "next night")
+    assert "visit-3" not in str(rows(parts.lake, "quarantine_sessions"))

@@ -1,0 +1,113 @@
+"""Lists of the simulated storefront beside the best reachable ones: which share of their NDCG each ranker reaches.
+
+A home is made as the nights make it, with every table of the source; the gate's hold-out is what known customers wanted
+in the weeks after the newest cut-off. The best lists know the laws of the shop (`models.simulation`).
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from assets.personalization.holdout import Holdout, holdout_of
+from assets.personalization.known import TABLES
+from assets.personalization.learning import candidate, past_cutoff, wanted_rows
+from assets.stages.ingestion.run import ingest
+from benchmarks.report import replace_section
+from models.ingestion import IngestionConfig
+from models.personalization.gate import Judged, Wanted, quality_of
+from models.settings import PersonalizationSettings
+from models.simulation.bayes_optimal_storefront import best_lists
+from models.simulation.storefront import LIST_DAYS, Storefront
+from resources.lake.delta import DeltaLake
+from resources.lake.port import Lake
+from resources.registry.fake import FolderRegistry
+from resources.source.simulated import SimulatedSourceConfig
+
+BEST = "best reachable"
+_FIRST = date(2025, 1, 1)
+_GOAL = 0.85
+
+
+def main() -> None:
+    """Measure, print and write the section."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--customers", type=int, default=3_000, help="of the simulated shop")
+    arguments.add_argument("--days", type=int, default=180, help="of its history")
+    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    options = arguments.parse_args()
+    started = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        body = section(Path(folder), options.customers, options.days)
+    body += f"\n\n{time.process_time() - started:.0f} CPU s."
+    print(body)
+    if not options.dry:
+        replace_section("storefront", body, libraries=["xgboost", "numpy"])
+
+
+def section(folder: Path, customers: int, days: int) -> str:
+    """Return the table of a shop of that size."""
+    config = SimulatedSourceConfig(customers=customers, seed=7, first_day=_FIRST.isoformat())
+    source, lake, last = config.open(), DeltaLake(str(folder / "lake")), _FIRST + timedelta(days=days - 1)
+    for table in TABLES:
+        ingest(table, source, lake, last, IngestionConfig(history_days=days), "benchmark")
+    settings = PersonalizationSettings()
+    found = wanted_rows(lake, settings, last)
+    report = candidate(found, lake, FolderRegistry(folder / "models"), settings).report
+    hold = holdout_at(lake, last, settings)
+    ndcg = {name: values["ndcg_at_20"] for name, values in report.metrics.items()}
+    best = best_ndcg(source.shop.storefront, hold, settings)
+    lines = ["| lists | NDCG@20 | share of the best reachable |", "|---|---|---|"]
+    lines += [f"| {name} | {ndcg.get(name, best):.4f} | {share:.1%} |" for name, share in shares(ndcg, best).items()]
+    return "\n".join(
+        [
+            f"## Simulated storefront: {customers:,} customers, {days} days",
+            "",
+            *lines,
+            "",
+            f"Candidate of the gate: {report.candidate}, on {hold.wanted.taken.customers.size:,} customers and "
+            f"{hold.wanted.products:,} products. Goal: {_GOAL:.0%}. {'. '.join(report.notes)}.",
+        ]
+    )
+
+
+def holdout_at(lake: Lake, last: date, settings: PersonalizationSettings) -> Holdout:
+    """Return the hold-out of a training as of `last`."""
+    found = wanted_rows(lake, settings, last)
+    cutoff = past_cutoff(lake, found.at(found.cutoffs[0]), found.cutoffs[0], settings)
+    return holdout_of(cutoff, settings.steps.recommender)
+
+
+def best_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> float:
+    """Return the NDCG of the best lists for the customers of a hold-out."""
+    return _ndcg(Judged(best_of(front, hold, settings), np.empty(0, np.int64)), hold.wanted)
+
+
+def best_of(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> np.ndarray:
+    """Return the best lists for the customers of a hold-out, in the product codes of the day."""
+    known, ids = hold.known, hold.known.events.customers[hold.wanted.taken.customers]
+    number = np.array([int(id[1:]) for id in ids.tolist()])
+    first = known.day.toordinal() + 1
+    days = range(first, first + settings.horizon_days, LIST_DAYS)
+    product = np.array([int(id[1:]) for id in known.offers.ids.tolist()])
+    lists = best_lists(front, number, days, int(product.max()) + 1, settings.steps.rules.length)
+    place = np.full(int(product.max()) + 1, -1, np.int32)
+    place[product] = np.arange(product.size)
+    return place[lists]
+
+
+def shares(ndcg: Mapping[str, float], best: float) -> dict[str, float]:
+    """Return the share of the best reachable NDCG that lists have, the highest first; the best ones begin."""
+    return {BEST: 1.0, **{name: ndcg[name] / best for name in sorted(ndcg, key=lambda name: -ndcg[name])}}
+
+
+def _ndcg(judged: Judged, wanted: Wanted) -> float:
+    return float(np.nanmean(quality_of(judged.lists, wanted).ndcg))
+
+
+if __name__ == "__main__":
+    main()
