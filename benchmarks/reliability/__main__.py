@@ -46,9 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--app", choices=APPS, action="append", help="one application or several; default all")
     parser.add_argument("--only", help="name of one mutation")
-    parser.add_argument("--count", type=int, help="of `nights`: number of mutations, evenly spaced; default all")
     parser.add_argument(
-        "--home", help="of `nights` and `outputs`: folder that keeps the home; results of pieces add up"
+        "--count",
+        type=int,
+        help="of `nights`: mutations, evenly spaced, default all; of `performance`: published nights of a shop",
+    )
+    parser.add_argument(
+        "--home", help="of `nights`, `outputs` and `performance`: folder that keeps the home; pieces add up"
     )
     parser.add_argument("--skip", type=int, default=0, help="mutations that are left out, the first ones")
     parser.add_argument("--most", type=int, help="mutations of this piece; default all that are left")
@@ -65,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif asked.what == "labels":
             _labels(app, faultless()[asked.skip :][: asked.most])
         elif asked.what == "performance":
-            _performance(app, asked.seed)
+            _performance(app, asked)
         elif asked.what == "curve":
             keep(f"curve-{app}", points(app, faultless()[1:4:2]))
         else:
@@ -169,10 +173,10 @@ def _labels(app: AppName, shops: Sequence[Faultless]) -> None:
     keep(f"labels-{app}", found)
 
 
-def _performance(app: AppName, seeds: Sequence[int] | None) -> None:
+def _performance(app: AppName, asked: Any) -> None:
     from benchmarks.reliability.performance import measured
 
-    found = measured(app, seeds or (11,))
+    found = measured(app, asked.seed or (11,), asked.count, Path(asked.home) if asked.home else None)
     _tell(f"{app}: {found['nights']} nights without a fault, {found['warned']} warned; {found['hits']}")
     for line in found["odd"]:
         _tell(line)

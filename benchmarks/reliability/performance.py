@@ -25,6 +25,7 @@ from assets.support import performance as support
 from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.alarms import upper_bound
 from benchmarks.reliability.mutation import AppName
+from benchmarks.reliability.scored_home import ScoredHome
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.publishing import Publication
 
@@ -107,46 +108,65 @@ class ChangedSink:
 
     def published_rows(self, publication: Publication) -> Iterator[pa.RecordBatch]:
         """Return the rows of a publication with the change."""
-        table = pa.Table.from_batches(self._sink.published_rows(publication))
-        changed = self._change(pl.DataFrame(table)).to_arrow().cast(table.schema)
-        return iter(changed.to_batches())
+        return iter(self._changed(pa.Table.from_batches(self._sink.published_rows(publication))).to_batches())
+
+    def scores(self, app: str, day: date) -> tuple[Publication, pa.RecordBatchReader]:
+        """Return the publication of a day and its rows with the change."""
+        publication, rows = self._sink.scores(app, day)
+        return publication, self._changed(rows.read_all()).to_reader()
+
+    def _changed(self, table: pa.Table) -> pa.Table:
+        return self._change(pl.DataFrame(table)).to_arrow().cast(table.schema)
 
 
-def measured(app: AppName, seeds: Sequence[int]) -> dict[str, Any]:
-    """Return counts of nights, and of those that were warned of: without a fault and for each change."""
-    nights, warned, odd = 0, 0, list[str]()
+def measured(app: AppName, seeds: Sequence[int], nights: int | None = None, kept: Path | None = None) -> dict[str, Any]:
+    """Return counts of nights, and of those that were warned of: without a fault and for each change.
+
+    Args:
+        app: the application.
+        seeds: of the shops.
+        nights: published nights of each shop; None: `_NIGHTS`.
+        kept: folder that keeps the homes, for a measurement in pieces; None: homes are temporary.
+    """
+    count, warned, odd = 0, 0, list[str]()
     hits: dict[str, list[int]] = {one.name: [0, 0] for one in WORSE[app]}
     for seed in seeds:
-        with tempfile.TemporaryDirectory() as folder:
-            home, days = _home(app, Path(folder) / "home", seed)
+        with tempfile.TemporaryDirectory() as scratch:
+            home, days = _home(app, (kept or Path(scratch)) / f"performance-{app}-{seed}", seed, nights or _NIGHTS[app])
             for says in _checked(app, home, days, lambda rows: rows):
-                nights += 1
+                count += 1
                 warned += bool(says)
                 odd += [f"seed {seed}, {says}"] if says else []
             for one in WORSE[app]:
                 found = [bool(says) for says in _checked(app, home, days, one.change)]
                 hits[one.name][0] += sum(found)
                 hits[one.name][1] += len(found)
-    bound = upper_bound(warned, nights)
     return {
         "app": app,
         "seeds": [*seeds],
-        "nights": nights,
+        "nights": count,
         "warned": warned,
-        "at_most": bound,
+        "at_most": upper_bound(warned, count),
         "odd": odd,
         "hits": hits,
     }
 
 
-def _home(app: AppName, folder: Path, seed: int) -> tuple[Any, list[date]]:
-    nights, wait = _NIGHTS[app], _WAIT[app]
+def _home(app: AppName, folder: Path, seed: int, nights: int) -> tuple[Any, list[date]]:
+    """Return a home with published nights, the last of which has its outcomes on the last day, and these nights."""
+    wait = _WAIT[app]
     back = nights + wait - 1
+    days = [_LAST - timedelta(days=n) for n in range(back, wait - 1, -1)]
+    if folder.exists():
+        return (support_home.SupportHome(folder, _LAST) if app == "support" else ScoredHome(app, folder, _LAST)), days
+    # The champion is made before the nights: of as much history as that of other homes.
     if app == "support":
-        home: Any = support_home.made(folder, _LAST, back, seed=seed, first_night=wait, history_days=90 + back)
+        history_days = support_home.HISTORY_DAYS + back
+        home: Any = support_home.made(folder, _LAST, back, seed=seed, first_night=wait, history_days=history_days)
     else:
-        home = scored_home.made(app, folder, _LAST, back, seed=seed, first_night=wait)
-    return home, [_LAST - timedelta(days=n) for n in range(back, wait - 1, -1)]
+        history_days = scored_home.HISTORY_DAYS[app] + back
+        home = scored_home.made(app, folder, _LAST, back, seed=seed, first_night=wait, history_days=history_days)
+    return home, days
 
 
 def _checked(app: AppName, home: Any, days: Sequence[date], change: Change) -> Iterator[str]:

@@ -191,15 +191,17 @@ def made(
     scenario: Scenario = NO_CHANGE,
     first_night: int = 1,
     tables: Sequence[str] = (),
+    history_days: int | None = None,
 ) -> ScoredHome:
     """Make a home: ingested days, a champion, `nights` published nights before `day`, and the features of `day`.
 
-    `tables`: that are ingested; empty: those that the application's features need.
+    `tables`: that are ingested; empty: those that the application's features need. `history_days`: days of them before
+    `day`; None: `HISTORY_DAYS`.
     """
-    home = ScoredHome(app, folder, day)
-    first = day - timedelta(days=HISTORY_DAYS[app])
+    home, history = ScoredHome(app, folder, day), history_days or HISTORY_DAYS[app]
+    first = day - timedelta(days=history)
     source = SimulatedSource(Shop(customers, seed, first, DefectShares(), scenario), first)
-    ingestion = home.settings.ingestion.model_copy(update={"history_days": HISTORY_DAYS[app]})
+    ingestion = home.settings.ingestion.model_copy(update={"history_days": history})
     for table in tables or TABLES[app]:
         ingest(table, source, home.lake, day, ingestion, "benchmark")
     days = [day - timedelta(days=back) for back in range(nights, first_night - 1, -1)]
