@@ -111,9 +111,7 @@ def clinc150(kept: Kept) -> str:
     """150 intents and texts out of scope: all training rows, and 15 of each intent."""
     train, test = _clinc("train"), _clinc("test")
     head = "clinc150: 150 intents, and texts out of scope"
-    inside = LabelledTexts(
-        *zip(*((t, y) for t, y in zip(train.texts, train.labels, strict=True) if y != "oos"), strict=True)
-    )
+    inside = _chosen_rows(train, (label != "oos" for label in train.labels))
     return _intents(
         head, inside, test, kept, "The 100 `oos` training rows are not used. Goal: 0.90 in scope and a recall of 0.80."
     )
@@ -153,7 +151,8 @@ def _drawn(train: LabelledTexts, seed: int) -> LabelledTexts:
     labels = np.array(train.labels)
     draw = np.random.default_rng(seed)
     names = [name for name in np.unique(labels) if name != "oos"]
-    places = np.concatenate([draw.choice(np.flatnonzero(labels == name), SHOTS, replace=False) for name in names])
+    drawn = [draw.choice(np.flatnonzero(labels == name), SHOTS, replace=False) for name in names]
+    places: list[int] = np.concatenate(drawn).tolist()
     return LabelledTexts([train.texts[place] for place in places], [train.labels[place] for place in places])
 
 

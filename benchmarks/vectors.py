@@ -5,14 +5,17 @@ does not rank adapters. A query is asked alone, 100 of them in turn; CPU is that
 The last two columns compare with the vendor's client without the port. A query goes to the same open shard through
 both, one right after the other and in turns first; each of the 100 has its least time of up to thirty rounds, and the
 interval is over queries. Rows go through the vendor's client as points from the same arrays into a shard with the same
-settings. Postgres has processes of its own: its CPU is that of the server and of this process.
+settings. Postgres has processes of its own: its CPU is that of the server and of this process. Searches are measured
+apart, in several calls (`--rows 100000 --searches edge-hnsw`); *load* is the load average at the end of each.
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,63 +33,99 @@ from resources.vectors.qdrant import QdrantConfig
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 
 DIMENSION, QUERIES, ROUNDS, K = 384, 100, 3, 10
+#: Up to so many rows, building is compared with the vendor's client, which takes as long again.
+FED = 20_000
 #: Port and vendor's client are compared for so long, at most thirty rounds and at least three.
 SECONDS = 60.0
+#: What earlier calls measured: sizes and searches may be measured apart.
+RESULTS = Path(__file__).resolve().parent / "results" / "vectors.json"
+Rows = NDArray[np.float32]
+Exact = Sequence[Sequence[str]]
 SPACE = VectorSpace(embedder="mixture", digest="7", dimension=DIMENSION, metric="cosine")
 SPEC = IndexSpec(space=SPACE, payload={"category": "integer"}, tokenizer="")
 
 
 def main() -> None:
-    """Measure, and write the section of docs/benchmarks.md."""
+    """Measure what was asked for, keep it beside what earlier calls measured, and write the section."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rows", type=int, nargs="+", default=[20_000, 100_000])
-    body = ["## Vector indexes", "", __doc__.partition("\n\n")[2].strip(), ""]
-    body += ["| rows | search | rows/s built | recall@10 | CPU ms/query | over the vendor's client | built |"]
-    body += ["|---:|---|---:|---:|---:|---:|---:|"]
-    for count in arguments.parse_args().rows:
-        for line in measured(count):
-            print(line, flush=True)
-            body.append(line)
-        # A run that is ended at the next size leaves this one.
-        replace_section("vectors", "\n".join(body), libraries=["qdrant-edge-py", "qdrant-client", "psycopg", "numpy"])
+    arguments.add_argument("--searches", nargs="+", choices=SEARCHES, default=list(SEARCHES), help="only these")
+    options = arguments.parse_args()
+    for count in options.rows:
+        vectors = mixture(count + QUERIES)
+        rows, queries = vectors[:count], vectors[count:]
+        exact = [[f"{at:07d}" for at in line] for line in nearest(queries, rows, "cosine", K)[0]]
+        for name in options.searches:
+            if cells := SEARCHES[name](rows, queries, exact):
+                print(f"| {count:,} {cells}", flush=True)
+                # A run that is ended at the next search leaves this one.
+                _write(_keep(f"{count} {name}", f"{cells} {os.getloadavg()[0]:.1f} |"))
 
 
-def measured(count: int) -> Iterator[str]:
-    """Yield the lines of the table for this many rows."""
-    vectors = mixture(count + QUERIES)
-    rows, queries = vectors[:count], vectors[count:]
-    exact = [[f"{at:07d}" for at in line] for line in nearest(queries, rows, "cosine", K)[0]]
+def _keep(name: str, cells: str) -> dict[str, str]:
+    """Return the cells of all measurements by `<rows> <search>`, after these replaced earlier ones of the name."""
+    known: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known[name] = cells
+    RESULTS.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+    return known
+
+
+def _write(known: dict[str, str]) -> None:
+    """Write the section of docs/benchmarks.md."""
+    body = ["## Vector indexes", "", (__doc__ or "").partition("\n\n")[2].strip(), ""]
+    body += ["| rows | search | rows/s built | recall@10 | CPU ms/query | over the vendor's client | built | load |"]
+    body += ["|---:|---|---:|---:|---:|---:|---:|---:|"]
+    named = sorted((int(name.split()[0]), list(SEARCHES).index(name.split()[1]), name) for name in known)
+    body += [f"| {count:,} {known[name]}" for count, _, name in named]
+    replace_section("vectors", "\n".join(body), libraries=["qdrant-edge-py", "qdrant-client", "psycopg", "numpy"])
+
+
+def in_numpy(rows: Rows, queries: Rows, _: Exact) -> str:
+    """Return the cells of exact search in numpy."""
     seconds = cpu_per_query(lambda query: nearest(query, rows, "dot", K), queries)
-    yield f"| {count:,} | numpy, exact | | 1.000 | {1000 * seconds:.2f} | | |"
+    return f"| numpy, exact | | 1.000 | {1000 * seconds:.2f} | | |"
+
+
+def in_edge(rows: Rows, queries: Rows, exact: Exact, *, title: str, from_rows: int) -> str:
+    """Return the cells of the embedded adapter, beside the vendor's client."""
     with tempfile.TemporaryDirectory() as home:
-        for title, config in (
-            ("`qdrant_edge`, exact", QdrantEdgeConfig(path=f"{home}/exact", index_from_rows=0)),
-            ("`qdrant_edge`, HNSW", QdrantEdgeConfig(path=f"{home}/graph", index_from_rows=1000)),
-        ):
-            index, rate = built(config.open(), rows)
-            port, over = compared(index, queries, config.hnsw_ef)
-            fed = f"{fed_directly(f'{config.path}-fed', rows, config) / rate - 1:+.1%}"
-            yield line(count, title, rate, found_by(index, queries, exact), port, f"{over} | {fed}")
-        if count <= 20_000:
-            index, rate = built(QdrantConfig(url=":memory:").open(), rows)
-            port = cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries[:20])
-            yield line(count, "`qdrant`, `:memory:`", rate, found_by(index, queries[:20], exact[:20]), port, "")
-    yield from in_postgres(count, rows, queries, exact)
+        config = QdrantEdgeConfig(path=f"{home}/port", index_from_rows=from_rows)
+        index, rate = built(config.open(), rows)
+        port, over = compared(index, queries, config.hnsw_ef)
+        fed = f"{fed_directly(f'{home}/fed', rows, config) / rate - 1:+.1%}" if len(rows) <= FED else ""
+        return line(title, rate, found_by(index, queries, exact), port, f"{over} | {fed}")
 
 
-def in_postgres(
-    count: int, rows: NDArray[np.float32], queries: NDArray[np.float32], exact: Sequence[Sequence[str]]
-) -> Iterator[str]:
-    """Yield the lines of pgvector, on a server of the tests' package."""
+def in_memory(rows: Rows, queries: Rows, exact: Exact) -> str:
+    """Return the cells of the server's adapter on `:memory:`; none of many rows, for which it is not made."""
+    if len(rows) > 20_000:
+        return ""
+    index, rate = built(QdrantConfig(url=":memory:").open(), rows)
+    port = cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries[:20])
+    return line("`qdrant`, `:memory:`", rate, found_by(index, queries[:20], exact[:20]), port, "")
+
+
+def in_postgres(rows: Rows, queries: Rows, exact: Exact, *, title: str, from_rows: int) -> str:
+    """Return the cells of pgvector, on a server of the tests' package."""
     from tests.servers.postgres_server import serving, with_pgvector
 
     with serving(with_pgvector()) as server:
         clock = server_clock(server.url)
-        for title, from_rows in (("`pgvector`, exact", 0), ("`pgvector`, HNSW", 1000)):
-            config = PgVectorConfig(url=server.url, schema_name=f"v{from_rows}", index_from_rows=from_rows)
-            index, rate = built(config.open(), rows, clock)
-            seconds = cpu_per_query(lambda query, index=index: index.search(query, SPACE, k=K), queries, 3, clock)
-            yield line(count, title, rate, found_by(index, queries, exact), seconds, "")
+        config = PgVectorConfig(url=server.url, schema_name=f"v{from_rows}", index_from_rows=from_rows)
+        index, rate = built(config.open(), rows, clock)
+        seconds = cpu_per_query(lambda query: index.search(query, SPACE, k=K), queries, 3, clock)
+        return line(title, rate, found_by(index, queries, exact), seconds, "")
+
+
+#: Searches by name, in the order of the table.
+SEARCHES: dict[str, Callable[[Rows, Rows, Exact], str]] = {
+    "numpy": in_numpy,
+    "edge-exact": partial(in_edge, title="`qdrant_edge`, exact", from_rows=0),
+    "edge-hnsw": partial(in_edge, title="`qdrant_edge`, HNSW", from_rows=1000),
+    "memory": in_memory,
+    "pgvector-exact": partial(in_postgres, title="`pgvector`, exact", from_rows=0),
+    "pgvector-hnsw": partial(in_postgres, title="`pgvector`, HNSW", from_rows=1000),
+}
 
 
 def server_clock(url: str) -> Callable[[], float]:
@@ -117,9 +156,9 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def line(count: int, title: str, rate: float, found: float, seconds: float, over: str) -> str:
-    """Return a line of the table."""
-    return f"| {count:,} | {title} | {rate:,.0f} | {found:.3f} | {1000 * seconds:.2f} | {over or ' | '} |"
+def line(title: str, rate: float, found: float, seconds: float, over: str) -> str:
+    """Return the cells of a search."""
+    return f"| {title} | {rate:,.0f} | {found:.3f} | {1000 * seconds:.2f} | {over or ' | '} |"
 
 
 def mixture(count: int) -> NDArray[np.float32]:

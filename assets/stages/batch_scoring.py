@@ -34,6 +34,7 @@ from assets.stages.watched_night import before, watched
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from models.publishing import LADDER, AuditVerdict, Degradation, Publication
+from resources.notifier.message import message
 from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
@@ -215,11 +216,16 @@ def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publicati
 
 
 def _tell_losses(night: Night) -> None:
-    """Published scores that storage has lost, notified every night until they are published again."""
+    """Notify every night of published scores that storage has lost and of a damaged registry, until that is mended."""
     losses = night.sink.repair(night.app)
     if losses:
         subject = f"{night.app}: published scores are damaged"
         notify(night.notifier, "error", subject, "\n".join(losses), night.app, night.day, night.run_id, subject)
+    if damage := night.registry.damage():
+        subject = "The model registry is damaged"
+        says = f"{damage}\nChampions whose packages are cached go on; nothing else can be loaded, and nothing promoted."
+        body = message(says, command="tessera check   (whether it answers again)")
+        notify(night.notifier, "error", subject, body, night.app, night.day, night.run_id, subject)
 
 
 def _nothing_left(night: Night, steps: Sequence[FailedSource], *, told: bool) -> TesseraError:

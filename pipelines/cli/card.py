@@ -72,6 +72,8 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
     lines += verdicts.values()
     if by_hand := _by_hand(app_of_job(outcome.job), stack):
         lines.append((literal("champion", "yellow"), literal(by_hand, "yellow")))
+    if damage := _damage(outcome.job, stack):
+        lines.append((literal("registry", "red"), literal(runnable(damage), "red")))
     blocked = {f"{asset}: {check}" for asset, check in outcome.blocked}  # the complaint says it
     lines += [
         (literal("check", "red"), Text.assemble(literal(name, "red"), " ", literal(runnable(says))))
@@ -183,6 +185,11 @@ def _by_hand(app: str, stack: Stack) -> str:
         return passed_by_hand(stack.open("registry").ledger(app)) if app in _APPS else ""
     except TesseraError as error:
         return error.what
+
+
+def _damage(job: str, stack: Stack) -> str:
+    """Return what is wrong with the registry, for jobs of applications: a cached champion goes on without it."""
+    return stack.open("registry").damage() if app_of_job(job) in _APPS else ""
 
 
 def _scores(found: dict[str, Any]) -> str:

@@ -87,6 +87,16 @@ class MLflowConnection:
                 " run again.",
             ) from error
 
+    def damage(self) -> str:
+        """Return what is wrong with our own database file, without importing MLflow; empty if it is whole or new."""
+        if self._database is None or not self._database.exists():
+            return ""
+        try:
+            _refuse_unreadable(self._database)
+        except TesseraError as error:
+            return f"{error.what} {error.todo}"
+        return ""
+
     @property
     def shown(self) -> str:
         """The address without user and password."""

@@ -164,6 +164,10 @@ class MLflowRegistry(LedgeredRegistry):
         return True
 
     @override
+    def damage(self) -> str:
+        return self._mlflow.damage()
+
+    @override
     def check(self) -> Health:
         try:
             with self._mlflow.answers("answer") as client:

@@ -150,6 +150,14 @@ class Registry(ABC):
     def lock(self, app: str) -> AbstractContextManager[None]:
         """Held while the champion is decided on: decide and move are one step for all others. Re-entrant."""
 
+    def damage(self) -> str:
+        """Return what is wrong with the store of the versions, in a sentence; empty if nothing is known to be.
+
+        Cheap, for every night: a champion whose package is in a cache is served without the store, so that damage
+        would show only when another version is needed. `check` asks more.
+        """
+        return ""
+
     @abstractmethod
     def check(self) -> Health:
         """Report if the registry responds right now."""

@@ -197,6 +197,14 @@ class TestMLflow:
         assert not health.ok
         assert str(database) in health.says
 
+    def test_a_database_that_was_cut_off_is_told_without_mlflow(self, home: Path) -> None:
+        registry = MLflowRegistryConfig(path=str(home)).open()
+        assert registry.damage() == ""
+        os.truncate(home / "mlflow.db", 8192)
+        assert "mlflow.db cannot be used" in registry.damage()
+        (home / "mlflow.db").unlink()
+        assert registry.damage() == "", "one that is not there yet is made"
+
     def test_a_database_of_another_mlflow_says_what_to_do(self, home: Path) -> None:
         with closing(sqlite3.connect(home / "mlflow.db")) as connection, connection:
             connection.execute("UPDATE alembic_version SET version_num = 'older'")
