@@ -151,7 +151,7 @@ SETS: dict[str, tuple[int, Callable[[], Pairs]]] = {
     "bitext-intents": (MOST, lambda: _bitext("intent")),
     "bitext-categories": (MOST, lambda: _bitext("category")),
     "sentiment-of-reviews": (MOST, _sentiment),
-    "language-of-xquad-questions": (MOST, lambda: _questions("lang", "")),
+    "language-of-xquad-questions": (1_500, lambda: _questions("lang", "")),
     "language-of-xquad-paragraphs": (1_000, _paragraphs),
     "article-of-English-xquad-questions": (MOST, lambda: _questions("paragraph_id", "en")),
     "clinc150-intents": (MOST, _clinc),

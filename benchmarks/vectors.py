@@ -6,7 +6,8 @@ The last two columns compare with the vendor's client without the port. A query 
 both, one right after the other and in turns first; each of the 100 has its least time of up to thirty rounds, and the
 interval is over queries. Rows go through the vendor's client as points from the same arrays into a shard with the same
 settings. Postgres has processes of its own: its CPU is that of the server and of this process. Searches are measured
-apart, in several calls (`--rows 100000 --searches edge-hnsw`); *load* is the load average at the end of each.
+apart, in several calls (`--rows 100000 --searches edge-hnsw`); *load* is the load average at the end of each. *Without
+turns*: both ways were measured one after the other, before they took turns.
 """
 
 import argparse

@@ -144,13 +144,22 @@ def ended(home: Home, command: tuple[str, ...]) -> Ended:
     started = time.perf_counter()
     process = home.fork(*command)
     out, err = process.communicate(timeout=_PATIENCE_SECONDS)
-    said = _last_words(err + out) if process.returncode else ""
+    said = _last_words(err + out) if process.returncode else _remark(err + out)
     return Ended(round(time.perf_counter() - started, 2), process.cpu_seconds, process.returncode or 0, said)
 
 
 def _last_words(text: str) -> str:
     """Return the sentence that a command ends with, or the row `stopped` of its card; without the choice of a home."""
-    found = re.search(r"Stopped: .*|│ (stopped .*?)(?=\n│ \S|\n╰)", text, re.DOTALL)
+    return _first(r"Stopped: .*|│ (stopped .*?)(?=\n│ \S|\n╰)", text)
+
+
+def _remark(text: str) -> str:
+    """Return what a command that did its work says of damage: a note, or the row `registry` of its card."""
+    return _first(r"Note: [^\n]*|│ registry +(.*?)(?=\n│ \S|\n╰)", text)
+
+
+def _first(pattern: str, text: str) -> str:
+    found = re.search(pattern, text, re.DOTALL)
     said = re.sub(r"[│\s]+", " ", found[1] or found[0]) if found else ""
     return re.sub(r"(TESSERA_[A-Z]+=\S+ )+(\\ )?", "", said)[:300].strip()
 
