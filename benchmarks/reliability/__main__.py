@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--skip", type=int, default=0, help="mutations that are left out, the first ones")
     parser.add_argument("--most", type=int, help="mutations of this piece; default all that are left")
     parser.add_argument("--seed", type=int, action="append", help="of `performance`: seed of a shop; default 11")
+    parser.add_argument("--customers", type=int, help="of `performance`: active customers of a shop")
     parser.add_argument("--silent", action="store_true", help="show only what is not blocked or warned, and named")
     asked = parser.parse_args(arguments)
     if asked.what == "page":
@@ -174,9 +175,10 @@ def _labels(app: AppName, shops: Sequence[Faultless]) -> None:
 
 
 def _performance(app: AppName, asked: Any) -> None:
-    from benchmarks.reliability.performance import measured
+    from benchmarks.reliability.performance import Shops, measured
 
-    found = measured(app, asked.seed or (11,), asked.count, Path(asked.home) if asked.home else None)
+    kept_in = Path(asked.home) if asked.home else None
+    found = measured(app, Shops(asked.seed or (11,), asked.count, asked.customers, kept_in))
     _tell(f"{app}: {found['nights']} nights without a fault, {found['warned']} warned; {found['hits']}")
     for line in found["odd"]:
         _tell(line)

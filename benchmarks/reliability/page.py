@@ -100,7 +100,10 @@ def _performance() -> str:
     if not known:
         return ""
     found = {app: one["found"] for app, one in known.items()}
-    alarms = [(app, str(one["nights"]), str(one["warned"]), _percent(one["at_most"])) for app, one in found.items()]
+    alarms = [
+        (app, f"{one['customers']:,}", str(one["nights"]), str(one["warned"]), _percent(one["at_most"]))
+        for app, one in found.items()
+    ]
     hits = [(app, name, f"{n} of {of}") for app, one in found.items() for name, (n, of) in one["hits"].items()]
     odd = [f"- {app}: {line}" for app, one in found.items() for line in one["odd"]]
     lines = [
@@ -110,7 +113,7 @@ def _performance() -> str:
         "on, and over the same nights with published rows made worse. Nights follow each other and share outcomes, so "
         "the bound, as if they were independent, is too low. Commands: " + _commands(known.values()),
         "",
-        *_table(("application", "faultless nights", "warned", "at most"), alarms),
+        *_table(("application", "customers", "faultless nights", "warned", "at most"), alarms),
         *(["", "Warned of without a fault:", "", *odd] if odd else []),
         "",
         *_table(("application", "published instead", "nights warned of"), hits),

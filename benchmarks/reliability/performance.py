@@ -95,6 +95,7 @@ WORSE: dict[AppName, tuple[Worse, ...]] = {
 _NIGHTS: dict[AppName, int] = {"churn": 30, "fraud": 50, "demand": 50, "support": 50}
 _WAIT: dict[AppName, int] = {"churn": 90, "fraud": LABEL_DELAY_DAYS, "demand": 7, "support": 7}
 _LAST = date(2025, 9, 30)
+_CUSTOMERS: dict[AppName, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
 
 
 class ChangedSink:
@@ -119,22 +120,32 @@ class ChangedSink:
         return self._change(pl.DataFrame(table)).to_arrow().cast(table.schema)
 
 
-def measured(app: AppName, seeds: Sequence[int], nights: int | None = None, kept: Path | None = None) -> dict[str, Any]:
-    """Return counts of nights, and of those that were warned of: without a fault and for each change.
+@dataclass(frozen=True)
+class Shops:
+    """Shops whose nights are measured.
 
-    Args:
-        app: the application.
-        seeds: of the shops.
-        nights: published nights of each shop; None: `_NIGHTS`.
+    Attributes:
+        seeds: one of each shop.
+        nights: published nights of each; None: `_NIGHTS`.
+        customers: active ones of each; None: as many as other homes have.
         kept: folder that keeps the homes, for a measurement in pieces; None: homes are temporary.
     """
-    count, warned, odd = 0, 0, list[str]()
+
+    seeds: Sequence[int]
+    nights: int | None = None
+    customers: int | None = None
+    kept: Path | None = None
+
+
+def measured(app: AppName, shops: Shops) -> dict[str, Any]:
+    """Return counts of nights, and of those that were warned of: without a fault and for each change."""
+    nights, warned, odd = 0, 0, list[str]()
     hits: dict[str, list[int]] = {one.name: [0, 0] for one in WORSE[app]}
-    for seed in seeds:
+    for seed in shops.seeds:
         with tempfile.TemporaryDirectory() as scratch:
-            home, days = _home(app, (kept or Path(scratch)) / f"performance-{app}-{seed}", seed, nights or _NIGHTS[app])
+            home, days = _home(app, (shops.kept or Path(scratch)) / f"performance-{app}-{seed}", seed, shops)
             for says in _checked(app, home, days, lambda rows: rows):
-                count += 1
+                nights += 1
                 warned += bool(says)
                 odd += [f"seed {seed}, {says}"] if says else []
             for one in WORSE[app]:
@@ -143,29 +154,33 @@ def measured(app: AppName, seeds: Sequence[int], nights: int | None = None, kept
                 hits[one.name][1] += len(found)
     return {
         "app": app,
-        "seeds": [*seeds],
-        "nights": count,
+        "seeds": [*shops.seeds],
+        "customers": shops.customers or _CUSTOMERS[app],
+        "nights": nights,
         "warned": warned,
-        "at_most": upper_bound(warned, count),
+        "at_most": upper_bound(warned, nights),
         "odd": odd,
         "hits": hits,
     }
 
 
-def _home(app: AppName, folder: Path, seed: int, nights: int) -> tuple[Any, list[date]]:
+def _home(app: AppName, folder: Path, seed: int, shops: Shops) -> tuple[Any, list[date]]:
     """Return a home with published nights, the last of which has its outcomes on the last day, and these nights."""
-    wait = _WAIT[app]
-    back = nights + wait - 1
+    wait, customers = _WAIT[app], shops.customers or _CUSTOMERS[app]
+    back = (shops.nights or _NIGHTS[app]) + wait - 1
     days = [_LAST - timedelta(days=n) for n in range(back, wait - 1, -1)]
     if folder.exists():
         return (support_home.SupportHome(folder, _LAST) if app == "support" else ScoredHome(app, folder, _LAST)), days
     # The champion is made before the nights: of as much history as that of other homes.
+    history = back + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
     if app == "support":
-        history_days = support_home.HISTORY_DAYS + back
-        home: Any = support_home.made(folder, _LAST, back, seed=seed, first_night=wait, history_days=history_days)
+        home: Any = support_home.made(
+            folder, _LAST, back, seed=seed, customers=customers, first_night=wait, history_days=history
+        )
     else:
-        history_days = scored_home.HISTORY_DAYS[app] + back
-        home = scored_home.made(app, folder, _LAST, back, seed=seed, first_night=wait, history_days=history_days)
+        home = scored_home.made(
+            app, folder, _LAST, back, seed=seed, customers=customers, first_night=wait, history_days=history
+        )
     return home, days
 
 
