@@ -6,7 +6,6 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
@@ -21,19 +20,10 @@ from models.ingestion import IngestionConfig
 from models.personalization.config import RankingLimits, StepsConfig
 from models.recommend.config import GeneratorsConfig, RankerConfig, RecommenderConfig
 from models.settings import PersonalizationSettings, Settings
-from resources.embedder.hashed import HashedEmbedderConfig
-from resources.engine.local import LocalEngineConfig
-from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.language_model.extractive import ExtractiveModelConfig
-from resources.notifier.log import LogNotifierConfig
-from resources.registry.fake import FolderRegistry
-from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
+from resources.lake.delta import DeltaLake
 from resources.source.simulated import SimulatedSourceConfig
-from resources.stack.no_values import no_values
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
-from tests.apps.support.support_world import EmbedderIn, ModelIn, VectorsIn
-from tests.small_shop import ChosenSettings, EngineIn, FolderRegistryIn, LakeIn, NotifierIn, SinkIn
+from tests.apps.composed_home import ComposedHome
 
 FIRST, DAYS = date(2025, 1, 1), 120
 #: The last day of which everything is known, and the night that is run.
@@ -54,23 +44,8 @@ SETTINGS = Settings(
 TABLES = ("products", "orders", "sessions", "stock")
 
 
-@dataclass(frozen=True)
-class ListsHome:
+class ListsHome(ComposedHome):
     """A home in a folder."""
-
-    folder: Path
-
-    @property
-    def lake(self) -> DeltaLake:
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
-
-    @property
-    def registry(self) -> FolderRegistry:
-        return FolderRegistry(self.folder / "models")
 
     def ports(self, **others: Any) -> Any:
         """The ports that a request opens."""
@@ -82,33 +57,11 @@ class ListsHome:
         self, settings: Settings = SETTINGS, day: date = DAY, run_config: Mapping[str, Any] | None = None, **others: Any
     ) -> dg.ExecuteInProcessResult:
         """Run every asset of the application for a day."""
-        home = self.folder
-        resources = {
-            "engine": EngineIn(backend=LocalEngineConfig(temp_directory=str(home / "tmp"))),
-            "lake": LakeIn(backend=DeltaLakeConfig(path=str(home / "lake"))),
-            "registry": FolderRegistryIn(folder=str(home / "models")),
-            "sink": SinkIn(backend=DeltaSinkConfig(path=str(home / "scores"))),
-            "notifier": NotifierIn(backend=LogNotifierConfig(path=str(home / "notices.jsonl"))),
-            "settings": ChosenSettings(chosen=settings.model_dump_json()),
-            "vectors": VectorsIn(backend=QdrantEdgeConfig(path=str(home / "vectors"))),
-            "embedder": EmbedderIn(backend=HashedEmbedderConfig(dimension=128)),
-            "language_model": ModelIn(backend=ExtractiveModelConfig()),
-            "io_manager": no_values,
-        }
-        return dg.materialize(
-            dg.load_assets_from_modules([personalization]),
-            partition_key=day.isoformat(),
-            resources=resources | others,
-            run_config=run_config,
-            raise_on_error=False,
-        )
+        return self._night(personalization, settings, day, run_config, others)
 
     def published(self, day: date = DAY) -> dict[str, dict[str, Any]]:
         """The published lists of a day by customer."""
-        publication = self.sink.published("personalization", day)
-        assert publication is not None
-        batches = self.sink.published_rows(publication)
-        return {row["customer_id"]: row for batch in batches for row in batch.to_pylist()}
+        return self._published("personalization", "customer_id", day)
 
 
 @cache

@@ -7,7 +7,6 @@ import random
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -24,16 +23,9 @@ from models.settings import Settings, SupportSettings
 from models.support.config import TriageConfig, TriageGateConfig
 from models.support.hand_off import HandOffConfig
 from resources.embedder.hashed import HashedEmbedderConfig
-from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.language_model.extractive import ExtractiveModelConfig
-from resources.notifier.log import LogNotifierConfig
-from resources.registry.fake import FolderRegistry
-from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
-from resources.stack.no_values import no_values
-from resources.stack.ports import EmbedderResource, LanguageModelResource, VectorsResource
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
-from tests.small_shop import ChosenSettings, FolderRegistryIn, LakeIn, NotifierIn, SinkIn
+from tests.apps.composed_home import ComposedHome
 from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 
 DAY = date(2025, 6, 30)
@@ -51,18 +43,6 @@ _BODIES = {
     "login": "A locked account opens with the reset code that we send by email. Choose a new password to login.",
     "cancel": "A subscription ends at the next renew date. Stop the plan or the membership in your account.",
 }
-
-
-class EmbedderIn(EmbedderResource):
-    backend: HashedEmbedderConfig
-
-
-class VectorsIn(VectorsResource):
-    backend: QdrantEdgeConfig
-
-
-class ModelIn(LanguageModelResource):
-    backend: ExtractiveModelConfig
 
 
 def ticket(id: str, text: str, opened_at: datetime, *, customer: str | None = None, **more: Any) -> dict[str, Any]:
@@ -113,23 +93,8 @@ def order_line(line: str, customer: str, placed: datetime, delivered_on: date, *
     return {**found, "is_return": False, "delivered_on": delivered_on, **more}
 
 
-@dataclass(frozen=True)
-class SupportHome:
+class SupportHome(ComposedHome):
     """A home in a folder."""
-
-    folder: Path
-
-    @property
-    def lake(self) -> DeltaLake:
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
-
-    @property
-    def registry(self) -> FolderRegistry:
-        return FolderRegistry(self.folder / "models")
 
     def ports(self, *, model: Any = None, store: Any = None) -> Any:
         """The ports that triage opens outside of a run."""
@@ -160,32 +125,11 @@ class SupportHome:
         self, settings: Settings = SETTINGS, day: date = DAY, run_config: Mapping[str, Any] | None = None, **others: Any
     ) -> dg.ExecuteInProcessResult:
         """Run every asset of the application for a day."""
-        home = self.folder
-        resources = {
-            "lake": LakeIn(backend=DeltaLakeConfig(path=str(home / "lake"))),
-            "registry": FolderRegistryIn(folder=str(home / "models")),
-            "sink": SinkIn(backend=DeltaSinkConfig(path=str(home / "scores"))),
-            "notifier": NotifierIn(backend=LogNotifierConfig(path=str(home / "notices.jsonl"))),
-            "settings": ChosenSettings(chosen=settings.model_dump_json()),
-            "vectors": VectorsIn(backend=QdrantEdgeConfig(path=str(home / "vectors"))),
-            "embedder": EmbedderIn(backend=HashedEmbedderConfig(dimension=128)),
-            "language_model": ModelIn(backend=ExtractiveModelConfig()),
-            "io_manager": no_values,
-        }
-        return dg.materialize(
-            dg.load_assets_from_modules([support]),
-            partition_key=day.isoformat(),
-            resources=resources | others,
-            run_config=run_config,
-            raise_on_error=False,
-        )
+        return self._night(support, settings, day, run_config, others)
 
     def published(self, day: date = DAY) -> dict[str, dict[str, Any]]:
         """The published rows of a day by ticket."""
-        publication = self.sink.published("support", day)
-        assert publication is not None
-        batches = self.sink.published_rows(publication)
-        return {row["ticket_id"]: row for batch in batches for row in batch.to_pylist()}
+        return self._published("support", "ticket_id", day)
 
 
 def article(name: str, body: str, language: str = "en") -> dict[str, Any]:

@@ -29,11 +29,11 @@ from resources.layout import check_layout
 from resources.stack.loader import ROOT, load_stack
 from resources.stack.ports import stack_resources
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
+from tests.apps.composed_home import EmbedderIn
 from tests.apps.support.support_world import (
     DAY,
     SETTINGS,
     TODAY,
-    EmbedderIn,
     SupportHome,
     at,
     home_after_a_night,
