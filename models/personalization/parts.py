@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,22 +43,47 @@ ITEMS = "items"
 
 
 @dataclass(frozen=True)
-class ProfilePart:
-    """The customer: place among the known ones, and country."""
+class _OfDay:
+    """A part that reads what is known of a day."""
 
     days: Days
 
-    loader: ClassVar = "models.personalization.parts:ProfilePart.read"
     needs: ClassVar[tuple[str, ...]] = (KNOWN,)
 
     @classmethod
-    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> ProfilePart:  # noqa: ARG003
+    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> Self:  # noqa: ARG003
         """Return the part, over what is known now."""
         return cls(resources[KNOWN])
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
         return {}
+
+
+@dataclass(frozen=True)
+class _ByRules:
+    """A part that applies the rules to what is known of a day."""
+
+    days: Days
+    config: RulesConfig
+
+    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
+
+    @classmethod
+    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> Self:  # noqa: ARG003
+        """Return the part, over what is known now."""
+        return cls(resources[KNOWN], RulesConfig.model_validate(saved["rules"]))
+
+    def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
+        """Describe it."""
+        return {"rules": self.config.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class ProfilePart(_OfDay):
+    """The customer: place among the known ones, and country."""
+
+    loader: ClassVar = "models.personalization.parts:ProfilePart.read"
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
@@ -75,22 +100,10 @@ class ProfilePart:
 
 
 @dataclass(frozen=True)
-class ContextPart:
+class ContextPart(_OfDay):
     """Products of this visit, the newest first; events of products that the shop does not know are counted."""
 
-    days: Days
-
     loader: ClassVar = "models.personalization.parts:ContextPart.read"
-    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
-
-    @classmethod
-    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> ContextPart:  # noqa: ARG003
-        """Return the part, over what is known now."""
-        return cls(resources[KNOWN])
-
-    def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
-        """Describe it."""
-        return {}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
@@ -224,23 +237,10 @@ class RankerPart:
 
 
 @dataclass(frozen=True)
-class RulesPart:
+class RulesPart(_ByRules):
     """The rules: they have the last word, and what they remove is filled with what is popular."""
 
-    days: Days
-    config: RulesConfig
-
     loader: ClassVar = "models.personalization.parts:RulesPart.read"
-    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
-
-    @classmethod
-    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> RulesPart:  # noqa: ARG003
-        """Return the part, over what is known now."""
-        return cls(resources[KNOWN], RulesConfig.model_validate(saved["rules"]))
-
-    def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
-        """Describe it."""
-        return {"rules": self.config.model_dump(mode="json")}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
@@ -256,23 +256,10 @@ class RulesPart:
 
 
 @dataclass(frozen=True)
-class PopularPart:
+class PopularPart(_ByRules):
     """The list where steps failed: what is popular in the shop, after the rules; it needs nothing of the customer."""
 
-    days: Days
-    config: RulesConfig
-
     loader: ClassVar = "models.personalization.parts:PopularPart.read"
-    needs: ClassVar[tuple[str, ...]] = (KNOWN,)
-
-    @classmethod
-    def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> PopularPart:  # noqa: ARG003
-        """Return the part, over what is known now."""
-        return cls(resources[KNOWN], RulesConfig.model_validate(saved["rules"]))
-
-    def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
-        """Describe it."""
-        return {"rules": self.config.model_dump(mode="json")}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
