@@ -36,10 +36,9 @@ from resources.events.sqlite_events import SqliteEvents, SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
-from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.trainer.xgboost import XGBoostTrainerConfig
 from tests.fraud_store import FraudStore
+from tests.stores import FolderStores
 
 FIRST, DAY = date(2018, 6, 25), date(2018, 8, 10)
 #: The last days, whose scores are looked at.
@@ -58,7 +57,7 @@ _THRESHOLD = 0.15
 
 
 @dataclass(frozen=True)
-class World:
+class World(FolderStores):
     """A home in a folder."""
 
     folder: Path
@@ -86,10 +85,6 @@ class World:
     @property
     def model(self) -> FraudModel:
         return FraudModel(self.registry, "1")
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
 
     def night(self, day: date, run_id: str = "run") -> Night:
         """The scoring of a day by the champion."""

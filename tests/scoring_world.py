@@ -22,14 +22,14 @@ from models.scoring.drift import drift_reference
 from models.settings import ChurnSettings, Settings
 from models.training.encoding import Encoder
 from models.training.model_package import ModelCard, save
-from resources.lake.delta import DeltaLake, DeltaLakeConfig
+from resources.lake.delta import DeltaLakeConfig
 from resources.notifier.log import LogNotifier, LogNotifierConfig
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.stack.no_values import no_values
 from resources.stack.ports import LakeResource, NotifierResource, RegistryResource, SettingsResource, SinkResource
 from resources.trainer.logistic_regression import LogisticRegressionTrainerConfig
+from tests.stores import FolderStores
 
 DAY = date(2026, 3, 1)
 FEATURES = ["recency_days", "orders_total"]
@@ -106,22 +106,10 @@ class ChurnOnly(SettingsResource):
 
 
 @dataclass(frozen=True)
-class World:
+class World(FolderStores):
     """A home in a folder."""
 
     folder: Path
-
-    @property
-    def lake(self) -> DeltaLake:
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def registry(self) -> FolderRegistry:
-        return FolderRegistry(self.folder / "models")
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
 
     def night(self, day: date = DAY, run_id: str = "run") -> Night:
         notifier = LogNotifier(self.folder / "notices.jsonl")

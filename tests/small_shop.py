@@ -27,7 +27,6 @@ from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.notifier.log import LogNotifierConfig
 from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.source.simulated import SimulatedSourceConfig
 from resources.stack.no_values import no_values
 from resources.stack.ports import (
@@ -38,6 +37,7 @@ from resources.stack.ports import (
     SettingsResource,
     SinkResource,
 )
+from tests.stores import FolderStores
 
 FIRST, DAYS = date(2025, 1, 1), 150
 #: The last day of which everything is known, and the night that is run.
@@ -94,7 +94,7 @@ def _ingested() -> Path:
 
 
 @dataclass(frozen=True)
-class SmallShop:
+class SmallShop(FolderStores):
     """A home in a folder, whose lake holds the orders of half a year."""
 
     folder: Path
@@ -104,14 +104,6 @@ class SmallShop:
         """Put a copy of the orders into the folder; a process makes them once."""
         shutil.copytree(_ingested() / "lake", folder / "lake")
         return cls(folder)
-
-    @property
-    def lake(self) -> DeltaLake:
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
 
     def asked(self, expression: Callable[..., Any], tables: dict[str, Any], **arguments: Any) -> list[dict[str, Any]]:
         """The rows of an expression over `orders` and these tables."""

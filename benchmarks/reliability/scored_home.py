@@ -36,15 +36,11 @@ from models.simulation.defects import DefectShares
 from models.simulation.scenario import NO_CHANGE, Scenario
 from models.simulation.shop import Shop
 from resources.engine.local import LocalEngine
-from resources.lake.delta import DeltaLake
-from resources.notifier.log import LogNotifier
-from resources.registry.fake import FolderRegistry
-from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.source.simulated import SimulatedSource
 from resources.trainer.port import Trainer
 from resources.trainer.xgboost import XGBoostTrainerConfig
 from resources.trainer.xgboost_regression import XGBoostRegressionTrainerConfig
+from tests.stores import FolderStores
 
 ScoredApp = Literal["churn", "fraud", "demand"]
 SCORED: tuple[ScoredApp, ...] = ("churn", "fraud", "demand")
@@ -72,7 +68,7 @@ SETTINGS = Settings.model_validate(
 
 
 @dataclass(frozen=True)
-class ScoredHome:
+class ScoredHome(FolderStores):
     """A home of one application.
 
     Attributes:
@@ -88,29 +84,9 @@ class ScoredHome:
     settings: Settings = SETTINGS
 
     @property
-    def lake(self) -> DeltaLake:
-        """Tables."""
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
     def engine(self) -> LocalEngine:
         """Computes features, in one thread."""
         return LocalEngine(1, 1000, self.folder / "tmp")
-
-    @property
-    def registry(self) -> FolderRegistry:
-        """Models."""
-        return FolderRegistry(self.folder / "models")
-
-    @property
-    def sink(self) -> Sink:
-        """Scores."""
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
-
-    @property
-    def notifier(self) -> LogNotifier:
-        """Notices, in a file."""
-        return LogNotifier(self.folder / "notices.jsonl")
 
     def trainer(self) -> Trainer:
         """Return a trainer that takes seconds."""

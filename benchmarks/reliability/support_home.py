@@ -33,14 +33,10 @@ from models.simulation.shop import Shop
 from models.support.config import TriageConfig, TriageGateConfig
 from models.support.hand_off import HandOffConfig
 from resources.embedder.hashed import HashedEmbedderConfig
-from resources.lake.delta import DeltaLake
 from resources.language_model.extractive import ExtractiveModelConfig
-from resources.notifier.log import LogNotifier
-from resources.registry.fake import FolderRegistry
-from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.source.simulated import SimulatedSource
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
+from tests.stores import FolderStores
 
 APP, FEATURES = "support", "support_features"
 _TABLES = ("customers", "tickets", "ticket_labels", "articles")
@@ -57,32 +53,12 @@ Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 @dataclass(frozen=True)
-class SupportHome:
+class SupportHome(FolderStores):
     """A home of support; `change`: of the rows of a night, before they are written and audited."""
 
     folder: Path
     day: date
     change: Change = lambda rows: rows
-
-    @property
-    def lake(self) -> DeltaLake:
-        """Tables."""
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def registry(self) -> FolderRegistry:
-        """Versions and the champion."""
-        return FolderRegistry(self.folder / "models")
-
-    @property
-    def sink(self) -> Sink:
-        """Published answers."""
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
-
-    @property
-    def notifier(self) -> LogNotifier:
-        """Notices, in a file."""
-        return LogNotifier(self.folder / "notices.jsonl")
 
     @property
     def live(self) -> dict[str, Any]:

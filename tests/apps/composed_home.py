@@ -14,16 +14,15 @@ import dagster as dg
 from models.settings import Settings
 from resources.embedder.hashed import HashedEmbedderConfig
 from resources.engine.local import LocalEngineConfig
-from resources.lake.delta import DeltaLake, DeltaLakeConfig
+from resources.lake.delta import DeltaLakeConfig
 from resources.language_model.extractive import ExtractiveModelConfig
 from resources.notifier.log import LogNotifierConfig
-from resources.registry.fake import FolderRegistry
 from resources.sink.delta import DeltaSinkConfig
-from resources.sink.port import Sink
 from resources.stack.no_values import no_values
 from resources.stack.ports import EmbedderResource, LanguageModelResource, VectorsResource
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 from tests.small_shop import ChosenSettings, EngineIn, FolderRegistryIn, LakeIn, NotifierIn, SinkIn
+from tests.stores import FolderStores
 
 
 class EmbedderIn(EmbedderResource):
@@ -39,22 +38,10 @@ class ModelIn(LanguageModelResource):
 
 
 @dataclass(frozen=True)
-class ComposedHome:
+class ComposedHome(FolderStores):
     """A home in a folder."""
 
     folder: Path
-
-    @property
-    def lake(self) -> DeltaLake:
-        return DeltaLake(str(self.folder / "lake"))
-
-    @property
-    def sink(self) -> Sink:
-        return DeltaSinkConfig(path=str(self.folder / "scores")).open()
-
-    @property
-    def registry(self) -> FolderRegistry:
-        return FolderRegistry(self.folder / "models")
 
     def _night(
         self,
