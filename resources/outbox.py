@@ -164,13 +164,16 @@ class Outbox(ErasableNotifier):
         }
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
-            told = {"about": about[0], "occasion": occasion}
+            # What several processes see of a run, or of a night that is late, is told once.
             seen = f"{occasion} {subject}" if occasion else ""
-            if database.execute(_OF_OCCASION, told).fetchone() or grouping.was_told(database, about, seen):
-                return  # several processes look at a run, or at a night that is late
-            id = self._stored(database, about, row)
             if grouping.FAULT in context:
-                grouping.remember(database, about, seen, id)
+                if grouping.was_told(database, about, seen):
+                    return
+                grouping.remember(database, about, seen, self._stored(database, about, row))
+            elif database.execute(_OF_OCCASION, {"about": about[0], "occasion": occasion}).fetchone():
+                return
+            else:
+                self._stored(database, about, row)
             database.execute(_PRUNE, {"until": _text(at - _KEPT)})
         self.deliver()
 

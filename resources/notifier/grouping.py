@@ -31,6 +31,8 @@ ORDER BY number LIMIT 1
 """  # noqa: S608 - ours
 _KNOWN = f"SELECT 1 FROM fault WHERE key IN ({_ABOUT}) AND occasion = ?"  # noqa: S608 - ours
 _UNUSED = "DELETE FROM fault WHERE id NOT IN (SELECT id FROM notice)"
+#: Begins what joined a notice: its subject, and on the next lines its words.
+_ALSO = "\nAlso: "
 _URGENCY: Sequence[Level] = ("info", "warning", "error")
 
 
@@ -73,10 +75,14 @@ def remember(database: sqlite3.Connection, keys: Sequence[str], occasion: str, i
 def joined(row: sqlite3.Row, level: Level, subject: str, body: str) -> tuple[str, Level]:
     """Return body and level of an open notice after another one joined it: the newest words of each subject."""
     level = max(level, row["level"], key=_URGENCY.index)
-    if subject == row["subject"]:
-        return body, level
-    mark = f"\nAlso: {subject}\n"
-    return (row["body"] if mark in row["body"] else f"{row['body']}{mark}{body}"), level
+    first, *others = row["body"].split(_ALSO)
+    parts = {row["subject"]: first}
+    for other in others:
+        name, _, words = other.partition("\n")
+        parts[name] = words
+    parts[subject] = body
+    first = parts.pop(row["subject"])
+    return first + "".join(f"{_ALSO}{name}\n{words}" for name, words in parts.items()), level
 
 
 def is_more_urgent(level: Level, than: Level) -> bool:

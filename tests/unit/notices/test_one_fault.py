@@ -236,6 +236,23 @@ def test_what_joined_a_notice_is_said_in_it(world: World) -> None:
     assert notice.context["app"] == "churn"
 
 
+def test_what_one_run_says_of_a_fault_joins_by_its_subject_and_raises_the_notice(world: World) -> None:
+    world.steps_down("churn")
+    world.steps_down("churn")
+    world.steps_down("churn", "error", "nothing is published")
+    (notice,) = world.outbox.notices()
+    assert (notice.level, notice.times) == ("error", 2)
+    assert f"Also: churn {DAY}: nothing is published" in notice.body
+    assert len(world.pager.sent) == 2
+
+
+def test_the_first_subject_again_keeps_what_joined_and_the_newest_words_count(world: World) -> None:
+    for run, subject, body in (("1", "a", "old"), ("2", "b", "old"), ("3", "a", "new"), ("4", "b", "newer")):
+        world.outbox.notify("warning", subject, body, {"fault": "f", "run_id": run})
+    (notice,) = world.outbox.notices()
+    assert (notice.subject, notice.body, notice.times) == ("a", "new\nAlso: b\nnewer", 4)
+
+
 def test_after_a_person_acknowledged_it_the_same_run_is_silent_and_another_one_is_news(world: World) -> None:
     world.run("churn_nightly")
     (notice,) = world.outbox.notices()
