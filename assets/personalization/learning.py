@@ -135,10 +135,11 @@ def past_cutoff(lake: Lake, wanted: pa.Table, day: date, settings: Personalizati
 
     from models.personalization.training import PastCutoff
     from models.recommend.ranking_metrics import targets
+    from models.recommend.recommender import codes_of
 
     known = known_at(lake, day, settings)
-    customer = np.array([known.customer(id) for id in wanted["customer_id"].to_pylist()], np.int32)
-    product = np.array([known.places.get(id, -1) for id in wanted["product_id"].to_pylist()], np.int32)
+    customers, products = (np.array(wanted[name].to_pylist(), dtype=str) for name in ("customer_id", "product_id"))
+    customer, product = codes_of(customers, known.events.customers), codes_of(products, known.offers.ids)
     kept = (customer >= 0) & (product >= 0)
     return PastCutoff(known, targets(customer[kept], product[kept]))
 

@@ -12,7 +12,7 @@ from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.gates.check import GateCheck
 from models.gates.report import GateReport
 from models.personalization.config import RankingLimits
-from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg, recall
+from models.recommend.ranking_metrics import Targets, Values, coverage, hits, ndcg, novelty, recall
 
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int64]
@@ -120,11 +120,10 @@ def _mean(values: Values) -> float:
 
 def _breadth(judged: Judged, wanted: Wanted) -> dict[str, float]:
     """Return coverage, novelty (bits: -log2 of a product's share of late interactions) and the share lost to rules."""
-    shown = judged.lists[judged.lists != NOTHING]
     share = (wanted.popularity + 1) / (wanted.popularity.sum() + wanted.products)
     return {
-        "coverage": np.unique(shown).size / max(wanted.products, 1),
-        "novelty_bits": float(-np.log2(share[shown]).mean()) if shown.size else 0.0,
+        "coverage": coverage(judged.lists, wanted.products),
+        "novelty_bits": novelty(judged.lists, share),
         "lost_share": float(judged.lost.mean() / judged.lists.shape[1]),
     }
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +155,6 @@ class OneDay:
     """One day, for any day that is asked for: golden records, tests, training."""
 
     known: Known
-    notes: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def at(self, day: str) -> Known:  # noqa: ARG002 - it knows one
         """Return it."""

@@ -55,7 +55,8 @@ class Lister:
         rules = self._rules(known)
         found = rules.applied(products, owned, country)
         chosen = products[found.places]
-        filled = self._filling(known, rules, products, context, owned, country)[: self._config.length - len(chosen)]
+        gaps = self._config.length - len(chosen)
+        filled = self._filling(known, rules, products, context, owned, country)[:gaps] if gaps else products[:0]
         why = reasons(known, country, context, ranked, found.places)
         scores = ranked["scores"][found.places].tolist()
         return Listed(

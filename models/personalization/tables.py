@@ -120,7 +120,7 @@ def items_of(rows: Mapping[str, Any], vectors: Vectors) -> Items:
 def _new(known: Known) -> NDArray[np.float32]:
     """Return the score of products that are new: baskets per day; products of no one count by their launch."""
     of = known.history.of_products
-    age = np.fmin(known.now - known.offers.launched, np.where(np.isnan(of.first), np.inf, np.inf))
+    age = known.now - known.offers.launched
     age = np.where(np.isnan(age), of.first, age)
     return np.where(age <= RECENT_DAYS, of.count / np.maximum(age, 1), NO_SCORE).astype(np.float32)
 

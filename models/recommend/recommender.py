@@ -36,7 +36,6 @@ from models.recommend.sparse import Sparse
 
 #: Numbers of one score table of a block that are held at once: 2.5 million float32, 10 MB.
 _BLOCK_NUMBERS = 2_500_000
-_NO_ADDED: Mapping[str, Numbers] = {}
 
 
 @dataclass(frozen=True)

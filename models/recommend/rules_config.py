@@ -24,8 +24,9 @@ class RulesConfig(BaseModel):
     )
     in_stock: bool = Field(default=True, description="Products that are out of stock are removed.")
     owned_durable_days: int = Field(
-        default=730,
+        default=365,
         ge=0,
+        le=365,  # purchases are read so far back
         description="Durable products that the customer bought in these last days are removed; 0: they stay.",
     )
     max_of_category: int | None = Field(

@@ -26,7 +26,8 @@ from models.watch.profile import DayProfile, Name, Value
 _RECENT = 5
 #: Nights of a model from which on it is compared with itself alone.
 _MIN_PAST = 3
-_SHARES = ("share_", "missing_", EMPTY, SEGMENT_SHARE)
+#: Shares that are 0 where a night has none; a number of an empty list is there on every night that measured it.
+_SHARES = ("share_", "missing_", SEGMENT_SHARE)
 #: Numbers of numeric columns other than the score.
 _OTHERS = (MEAN, SPREAD)
 _MEASURES: Mapping[str, Measure] = {
@@ -124,7 +125,8 @@ def _odd(name: str, tonight: Tonight, nights: _Nights, config: UnusualConfig) ->
         low, high = min(found.low, found.expected - floor / 2), max(found.high, found.expected + floor / 2)
     if low <= value <= high:
         return None
-    usual = f"{_number(max(low, 0.0) if is_share or name == 'rows' else low)} to {_number(high)}"
+    is_positive = is_share or name.startswith(("rows", EMPTY))
+    usual = f"{_number(max(low, 0.0) if is_positive else low)} to {_number(high)}"
     by = f"{len(series)} night{'s' if len(series) > 1 else ''} since {series[0][0]}"
     is_known = len(series) >= config.min_compared_nights
     few = "" if is_known else f" (noted only: below {config.min_compared_nights} nights nothing is usual)"

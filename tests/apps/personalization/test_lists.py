@@ -1,10 +1,12 @@
 """Nights of personalization and requests: the same lists, changed by a visit, flagged where a part is missing."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -16,6 +18,9 @@ from models.contracts.checking import check_rows
 from models.errors import TesseraError
 from models.features.personalization import personalization_features
 from models.features.personalization_definitions import FEATURES
+from models.personalization.tables import known_tables
+from models.recommend.config import GeneratorsConfig
+from models.recommend.history import RECENT_DAYS
 from resources.engine.local import LocalEngine
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 from tests.apps.personalization.lists_world import DAY, SETTINGS, SHOP, ListsHome, home_after_a_night
@@ -55,6 +60,15 @@ def test_a_night_publishes_twenty_products_for_each_customer_that_break_no_rule(
     assert publication is not None
     assert publication.counts["out_of_stock"] > 0 < publication.counts["owned_durable"]
     assert publication.counts["lists"] == len(published)
+
+
+def test_a_product_whose_launch_is_unknown_is_new_by_its_first_order(home: ListsHome) -> None:
+    known = known_at(home.lake, DAY, SETTINGS.personalization)
+    unknown = replace(known, offers=replace(known.offers, launched=np.full(known.offers.ids.size, np.nan)))
+    tables = known_tables(unknown, GeneratorsConfig(factor_size=2, factor_rounds=1), seed=0)
+    recent = unknown.history.of_products.first <= RECENT_DAYS
+    assert recent.any()
+    assert (np.isfinite(tables.new) == recent).all()
 
 
 def test_a_second_run_publishes_the_same_rows(home: ListsHome) -> None:

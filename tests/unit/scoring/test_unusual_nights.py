@@ -135,6 +135,12 @@ def test_a_number_of_fewer_than_three_nights_is_noted_and_stops_nothing(count: i
     assert ("noted only" in found["usual turnover"].says) is (severity == "note")
 
 
+def test_a_share_of_empty_lists_that_earlier_nights_did_not_measure_is_unknown_and_not_zero() -> None:
+    past = [PastNight(FIRST + timedelta(days=night), "p", {"rows": 60.0}) for night in range(20)]
+    tonight = Tonight(FIRST + timedelta(days=20), "p", {"rows": 60.0, "empty_article_ids": 0.3})
+    assert [one.says for one in unusual(tonight, past, UnusualConfig()) if not one.passed] == []
+
+
 def test_scores_in_another_order_than_on_the_only_night_before_are_blocked() -> None:
     past, earlier = nights(1)
     assert failed(audited(shuffled(), earlier, past, 1))["usual turnover"] == "block"
