@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import TesseraError
+from models.evaluation.mid_ranks import mid_ranks
 from models.training.calibration import log_odds, logistic_line
 from models.training.model import Groups, Labels, Vector
 
@@ -19,7 +20,7 @@ def auc(labels: Labels, scores: Vector) -> float:
         TesseraError: only one class is present.
     """
     _check_two_classes(labels)
-    ranks = _mid_ranks(scores)
+    ranks = mid_ranks(scores)
     positives = int(labels.sum())
     negatives = labels.size - positives
     return float((ranks[labels == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
@@ -144,13 +145,6 @@ def measure(labels: Labels, probabilities: Vector, *, top: int = 100) -> dict[st
         "precision_at_top": precision_at(labels, probabilities, top),
         "positive_share": float(labels.mean()),
     }
-
-
-def _mid_ranks(scores: Vector) -> Vector:
-    """Ranks from 1; equal scores share the mean of their ranks."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return ((last - counts + 1 + last) / 2)[inverse]
 
 
 def _check_two_classes(labels: Labels) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from models.evaluation.metrics import auc
-from models.gates.leakage import rank_correlation
+from models.evaluation.mid_ranks import mid_ranks
+from models.gates.leakage import correlation_with
 from models.training.dataset import Split
 from models.training.model import Labels, Matrix
 
@@ -47,12 +48,13 @@ def label_record(split: Split) -> LabelRecord:
     rows, labels, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
     step = -(-labels.size // _MAX_ROWS)
     rows, labels, groups = rows[::step], labels[::step], groups[::step]
+    binary = _has_two_classes(labels)
     sides = [np.unique(groups[labels == value]).size for value in np.unique(labels)[:2]]
     everyone = int(np.unique(groups).size)
     return LabelRecord(
-        binary=_has_two_classes(labels),
+        binary=binary,
         entities=everyone,
-        fewest=min(sides) if _has_two_classes(labels) else everyone,
+        fewest=min(sides) if binary else everyone,
         mean=float(labels.mean()),
         spread=float(labels.std()),
         relations=_relations(split.encoder.feature_names, rows, labels),
@@ -67,12 +69,12 @@ def _has_two_classes(labels: Labels) -> bool:
 
 
 def _relations(names: tuple[str, ...], rows: Matrix, labels: Labels) -> dict[str, float]:
-    binary = _has_two_classes(labels)
+    binary, ranks = _has_two_classes(labels), mid_ranks(labels)
     found: dict[str, float] = {}
     for index, name in enumerate(names):
         column = rows[:, index].astype(np.float64)
         lowest = np.where(np.isnan(column), -np.inf, column)
-        found[name] = round(2 * auc(labels, lowest) - 1 if binary else rank_correlation(lowest, labels), 6)
+        found[name] = round(2 * auc(labels, lowest) - 1 if binary else correlation_with(ranks, lowest), 6)
     return found
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evaluation.metrics import auc
+from models.evaluation.mid_ranks import mid_ranks
 from models.training.model import Groups, Labels, Matrix, Vector
 
 #: A pure share counts only if this many rows of the absent class were to be expected in it.
@@ -64,23 +65,18 @@ def feature_identities(
 
 def feature_correlations(names: tuple[str, ...], rows: Matrix, labels: Labels) -> dict[str, float]:
     """Return each column's absolute rank correlation (Spearman) with the labels, missing values lowest."""
+    ranks = mid_ranks(labels.astype(np.float64))
     found: dict[str, float] = {}
     for index, name in enumerate(names):
         column = rows[:, index].astype(np.float64)
-        found[name] = abs(rank_correlation(np.where(np.isnan(column), -np.inf, column), labels.astype(np.float64)))
+        found[name] = abs(correlation_with(ranks, np.where(np.isnan(column), -np.inf, column)))
     return found
 
 
-def rank_correlation(values: Vector, others: Vector) -> float:
-    """Return the rank correlation (Spearman); 0 if one side is constant."""
-    own, ranks = _ranks(values), _ranks(others)
+def correlation_with(ranks: Vector, values: Vector) -> float:
+    """Return the rank correlation (Spearman) of values with what has these ranks; 0 if one side is constant."""
+    own = mid_ranks(values)
     return float(np.corrcoef(own, ranks)[0, 1]) if own.std() and ranks.std() else 0.0
-
-
-def _ranks(values: Vector) -> Vector:
-    """Return the rank of each value, equal values at the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def _naming(values: NDArray[np.float32], groups: Groups) -> float:

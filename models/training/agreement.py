@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.evaluation.mid_ranks import mid_ranks
 from models.training.model import Vector
 
 
@@ -65,16 +66,10 @@ def agreement(judged: Vector, refit: Vector, shift: Callable[[Vector, Vector], f
 
 def rank_correlation(one: Vector, other: Vector) -> float:
     """Return Spearman's correlation; 1 where both give all rows one value, NaN where only one does."""
-    ranks = [_ranks(values.ravel()) for values in (one, other)]
+    ranks = [mid_ranks(values.ravel()) for values in (one, other)]
     spreads = [float(values.std()) for values in ranks]
     if not any(spreads):
         return 1.0
     if not all(spreads):
         return float("nan")
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _ranks(values: Vector) -> Vector:
-    """Return the rank of each value, equal values at the mean of their ranks."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
