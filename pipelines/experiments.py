@@ -37,6 +37,8 @@ def due(lake: Lake, settings: Settings) -> Iterator[tuple[str, date]]:
 
     An experiment is evaluated from its first day until the day on which its last window is over.
     """
+    if not settings.experiments.trials:
+        return
     from assets.stages.experiments.log import known_days
     from assets.stages.experiments.results import table_of
 

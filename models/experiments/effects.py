@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Sequenced
 from dataclasses import dataclass
 from typing import Literal
 
@@ -145,12 +144,3 @@ def _better(found: Interval, metric: Metric) -> State:
 def _kept(margin: Interval, metric: Guardrail) -> State:
     low, high = sorted((margin.low * metric.sign, margin.high * metric.sign))
     return "kept" if low > 0 else "broken" if high < 0 else "open"
-
-
-def worst(states: Sequenced[State]) -> State:
-    """Return the state that decides of several guardrails: broken before few, open and kept."""
-    order: tuple[State, ...] = ("broken", "few", "open")
-    for one in order:
-        if one in states:
-            return one
-    return "kept"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.contracts.experiments import EXPOSURES, OUTCOMES
 from models.errors import clause
@@ -53,15 +53,8 @@ class _Outcome(BaseModel):
     customer_id: str | None = Field(default=None, min_length=1)
     session_id: str | None = Field(default=None, min_length=1)
     product_id: str = Field(min_length=1)
-    value: float | None = Field(default=None, ge=0, le=1_000_000)
+    value: float | None = Field(default=None, ge=0, le=1_000_000, allow_inf_nan=False)
     happened_at: AwareDatetime
-
-    @field_validator("value")
-    @classmethod
-    def _is_finite(cls, value: float | None) -> float | None:
-        if value is not None and value != value:
-            raise ValueError("the value is no number")
-        return value
 
 
 def exposure_event(

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Literal
 
 from models.experiments.config import ExperimentSettings
-from models.experiments.effects import Effect, worst
+from models.experiments.effects import Effect
 from models.experiments.sample_ratio import SampleRatio
 
 Decision = Literal["ship", "stop", "go on"]
@@ -66,7 +66,7 @@ def _of_variant(arm: Sequence[Effect], *, over: bool) -> Verdict:
         return Verdict("stop", "", (str(primary),))
     if primary.state == "better":
         unproven = tuple(str(one) for one in guardrails if one.state != "kept")
-        if worst([one.state for one in guardrails]) == "kept":
+        if not unproven:
             return Verdict("ship", primary.variant, (str(primary), *map(str, guardrails)))
         why = "a guardrail is not shown to be kept"
         return Verdict("stop" if over else "go on", "", (str(primary), *(f"{why}: {one}" for one in unproven)))

@@ -103,14 +103,7 @@ def _of_day(lake: Lake, config: ExperimentsConfig, day: date) -> pa.Table:
     exposures = rows_of(lake, EXPOSURES.table, day, day + timedelta(days=min(_LATE_DAYS, config.label_days)))
     outcomes = rows_of(lake, OUTCOMES.table, day, mature)
     rows = labelled(exposures, outcomes, day, config.label_days).to_arrow()
-    rows = rows.append_column(pa.field(SHOWN_ON, pa.date32()), pa.array([day] * rows.num_rows, pa.date32()))
-    return rows.cast(_plain(rows.schema))
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """Return the schema with the string type of the lake's other tables: polars writes large strings."""
-    kinds = [pa.string() if pa.types.is_large_string(field.type) else field.type for field in schema]
-    return pa.schema([pa.field(field.name, kind) for field, kind in zip(schema, kinds, strict=True)])
+    return rows.append_column(pa.field(SHOWN_ON, pa.date32()), pa.array([day] * rows.num_rows, pa.date32()))
 
 
 def _bias(lake: Lake, config: ExperimentsConfig, as_of: date) -> PopularityBias | None:

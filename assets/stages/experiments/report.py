@@ -148,7 +148,7 @@ def _day(lake: Lake, text: str) -> date:
 
 def _checks(found: "Evaluation") -> list[dg.AssetCheckResult]:
     ratio, log = found.ratio, found.faults
-    broken = [str(one) for one in found.effects if one.state == "broken"]
+    broken = [str(one) for one in found.broken]
     guarded = [str(one) for one in found.effects if one.role == "guardrail"]
     return [
         dg.AssetCheckResult(
