@@ -164,7 +164,7 @@ class Outbox(ErasableNotifier):
         }
         with self._database() as database:
             database.execute("BEGIN IMMEDIATE")
-            # What several processes see of a run, or of a night that is late, is told once.
+            # What several processes see of a run, or of a night that is late, is one notice.
             seen = f"{occasion} {subject}" if occasion else ""
             if grouping.FAULT in context:
                 if grouping.was_told(database, about, seen):

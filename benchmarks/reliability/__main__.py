@@ -127,15 +127,22 @@ def tables(app: AppName, only: str | None = None) -> list[Result]:
 def outputs(app: AppName, folder: Path, asked: Any) -> list[Result]:
     """Return the results of the mutations of features, models, published rows and training rows."""
     from benchmarks.reliability import output_checks, scored_home, support_home, support_outputs
+    from benchmarks.reliability.kept_home import kept_home
 
     wanted = _wanted(asked)
     with tempfile.TemporaryDirectory() as scratch:
         if app == "support":
-            is_there = folder.exists()
-            home = support_home.SupportHome(folder, DAY) if is_there else support_home.made(folder, DAY, 24)
+            home = kept_home(
+                folder,
+                lambda place: support_home.SupportHome(place, DAY),
+                lambda place: support_home.made(place, DAY, 24),
+            )
             return list(support_outputs.outcomes(home, Path(scratch), wanted))
-        is_there = folder.exists()
-        scored = scored_home.ScoredHome(app, folder, DAY) if is_there else scored_home.made(app, folder, DAY, 24)
+        scored = kept_home(
+            folder,
+            lambda place: scored_home.ScoredHome(app, place, DAY),
+            lambda place: scored_home.made(app, place, DAY, 24),
+        )
         return list(output_checks.outcomes(scored, Path(scratch), wanted))
 
 

@@ -24,6 +24,7 @@ from assets.stages.realized_performance import PERFORMANCE
 from assets.support import performance as support
 from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.alarms import upper_bound
+from benchmarks.reliability.kept_home import kept_home
 from benchmarks.reliability.mutation import AppName
 from benchmarks.reliability.scored_home import ScoredHome
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
@@ -169,19 +170,19 @@ def _home(app: AppName, folder: Path, seed: int, shops: Shops) -> tuple[Any, lis
     wait, customers = _WAIT[app], shops.customers or _CUSTOMERS[app]
     back = (shops.nights or _NIGHTS[app]) + wait - 1
     days = [_LAST - timedelta(days=n) for n in range(back, wait - 1, -1)]
-    if folder.exists():
-        return (support_home.SupportHome(folder, _LAST) if app == "support" else ScoredHome(app, folder, _LAST)), days
     # The champion is made before the nights: of as much history as that of other homes.
     history = back + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
-    if app == "support":
-        home: Any = support_home.made(
-            folder, _LAST, back, seed=seed, customers=customers, first_night=wait, history_days=history
-        )
-    else:
-        home = scored_home.made(
-            app, folder, _LAST, back, seed=seed, customers=customers, first_night=wait, history_days=history
-        )
-    return home, days
+
+    def opened(place: Path) -> Any:
+        return support_home.SupportHome(place, _LAST) if app == "support" else ScoredHome(app, place, _LAST)
+
+    def make(place: Path) -> Any:
+        size: Any = {"seed": seed, "customers": customers, "first_night": wait, "history_days": history}
+        if app == "support":
+            return support_home.made(place, _LAST, back, **size)
+        return scored_home.made(app, place, _LAST, back, **size)
+
+    return kept_home(folder, opened, make), days
 
 
 def _checked(app: AppName, home: Any, days: Sequence[date], change: Change) -> Iterator[str]:

@@ -17,6 +17,7 @@ from assets.stages.watch.checks import watched
 from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.home import CUSTOMERS, TABLES, as_delivered
+from benchmarks.reliability.kept_home import kept_home
 from benchmarks.reliability.mutation import AppName, Delivered, Mutation, Outcome, Result, judged
 from benchmarks.reliability.output_checks import of_attempt
 from models.contracts import CONTRACTS, ORIGINAL
@@ -118,19 +119,20 @@ def complete_home(app: AppName, folder: Path, day: date) -> Scoring:
     It is made if the folder is not there.
     """
     last = day - timedelta(days=1)
-    if folder.exists():
-        found: Scoring = (
-            support_home.SupportHome(folder, last) if app == "support" else scored_home.ScoredHome(app, folder, last)
-        )
-        return found
-    if app == "support":
-        home: Scoring = support_home.made(folder, last, _PUBLISHED, tables=TABLES[app])
-    else:
-        home = scored_home.made(app, folder, last, _PUBLISHED, tables=TABLES[app])
-    lake = DeltaLake(str(folder / "lake"))
-    for table in TABLES[app]:
-        watched(lake, CONTRACTS[table], last, WatchConfig())
-    return home
+
+    def opened(place: Path) -> Scoring:
+        return support_home.SupportHome(place, last) if app == "support" else scored_home.ScoredHome(app, place, last)
+
+    def make(place: Path) -> None:
+        if app == "support":
+            support_home.made(place, last, _PUBLISHED, tables=TABLES[app])
+        else:
+            scored_home.made(app, place, last, _PUBLISHED, tables=TABLES[app])
+        lake = DeltaLake(str(place / "lake"))
+        for table in TABLES[app]:
+            watched(lake, CONTRACTS[table], last, WatchConfig())
+
+    return kept_home(folder, opened, make)
 
 
 def history_days(app: AppName) -> int:

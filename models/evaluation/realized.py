@@ -13,6 +13,7 @@ import numpy as np
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Resampling, resampled
 from models.evaluation.metric import Metric
+from models.evaluation.shares import share_error
 from models.training.model import Groups, Labels, Vector
 from models.watch.calendar import is_public_holiday
 
@@ -127,14 +128,8 @@ def realized_share(
         return None
     promise = promised if isinstance(promised, Promise) else None
     if isinstance(promised, tuple) and promised[1]:
-        promise = Promise(promised[0], _error(*promised))
-    return Realized(metric, words, count / n, _error(count / n, n), n, promise, max_drop)
-
-
-def _error(share: float, n: float) -> float:
-    """Return the standard error of a share; of none or all cases that of one case more on the other side."""
-    likely = (share * n + 1) / (n + 2)
-    return float(np.sqrt(likely * (1 - likely) / n))
+        promise = Promise(promised[0], share_error(*promised))
+    return Realized(metric, words, count / n, share_error(count / n, n), n, promise, max_drop)
 
 
 def undelivered_days(rows: Mapping[date, int], first: date, last: date) -> Sequence[date]:

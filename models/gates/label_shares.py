@@ -8,6 +8,7 @@ from math import hypot, inf
 
 from pydantic import BaseModel, ConfigDict
 
+from models.evaluation.shares import share_error
 from models.gates.check import GateCheck
 
 #: Share below which the frequency of a class says nothing.
@@ -65,7 +66,7 @@ def shares_as_before(
 def _changed(before: LabelShares, now: LabelShares, max_factor: float) -> Iterator[str]:
     for label in sorted(before.shares.keys() & now.shares.keys()):
         was, share = before.shares[label], now.shares[label]
-        chance = _BEYOND_CHANCE * hypot(_error(was, before.labels), _error(share, now.labels))
+        chance = _BEYOND_CHANCE * hypot(share_error(was, before.labels), share_error(share, now.labels))
         if max(was, share) >= _LEAST_SHARE and abs(share - was) > chance and _factor(was, share) > max_factor:
             yield f"{share:.0%} of the labels are {label!r}, {was:.0%} then"
 
@@ -73,8 +74,3 @@ def _changed(before: LabelShares, now: LabelShares, max_factor: float) -> Iterat
 def _factor(one: float, other: float) -> float:
     odds = sorted(share / (1 - share) if share < 1 else inf for share in (one, other))
     return odds[1] / odds[0]
-
-
-def _error(share: float, n: int) -> float:
-    likely = (share * n + 1) / (n + 2)
-    return (likely * (1 - likely) / max(n, 1)) ** 0.5

@@ -144,7 +144,9 @@ def _binary(own: AcceptedQuality, labels: Labels, scores: Vector, groups: Groups
 
 
 def _coverage(labels: Labels, lower: Vector, upper: Vector) -> AcceptedQuality:
-    share = float(((labels >= lower) & (labels <= upper)).mean())
+    from models.evaluation.regression_metrics import measure_interval
+
+    share = measure_interval(labels, lower, upper)["coverage"]
     return AcceptedQuality(metric=COVERAGE, value=share, error=float(np.sqrt(share * (1 - share) / labels.size)))
 
 
