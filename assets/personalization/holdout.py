@@ -73,7 +73,8 @@ def plain_lists(hold: Holdout, steps: StepsConfig) -> dict[str, Judged]:
 
     from models.personalization.composition import personalization
     from models.personalization.gate import EASE, FREQUENCY, POPULARITY, Judged
-    from models.personalization.training import blocks, ranked_by
+    from models.personalization.training import blocks
+    from models.recommend.ranker_training import ranked_by
     from models.recommend.rankers import EaseRanker
     from models.recommend.recommender import best_lists
 
@@ -81,7 +82,7 @@ def plain_lists(hold: Holdout, steps: StepsConfig) -> dict[str, Judged]:
     none = np.zeros(customers.size, np.int64)
     parts: list[Any] = []
     for _, block in blocks(hold.known, hold.items.tables, customers, steps.recommender):
-        scores = ranked_by(EaseRanker(), block, np.empty(0, np.float32))
+        scores = ranked_by(EaseRanker(), block.found, np.empty(0, np.float32), block.known.history.of_products)
         parts.append(best_lists(block.found, scores, k)[0])
     frequency = personalization({}, hold.days, hold.items, steps)
     return {

@@ -29,9 +29,9 @@ from models.personalization.fields import (
 from models.personalization.known import Days, Known
 from models.personalization.listing import Listed, Lister
 from models.personalization.tables import ItemTables
-from models.personalization.training import ranked_by
 from models.recommend.config import RecommenderConfig
 from models.recommend.files import read_ranker, write_trees
+from models.recommend.ranker_training import ranked_by
 from models.recommend.rankers import FrequencyRanker, Ranker
 from models.recommend.rules_config import RulesConfig
 
@@ -170,7 +170,7 @@ def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, 
     for key, whole in blocks.items():
         places = [place for place, one in enumerate(candidates) if id(one["block"]) == key]
         block = whole.take(np.array([candidates[place]["row"] for place in places]))
-        scores = ranked_by(ranker, block, block_features(block))
+        scores = ranked_by(ranker, block.found, block_features(block), block.known.history.of_products)
         order = np.argsort(-scores, axis=1, kind="stable")
         for row, place in enumerate(places):
             best = order[row][: int(np.isfinite(scores[row]).sum())]

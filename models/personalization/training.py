@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from models.personalization.block import Block, block_features, block_of
 from models.personalization.known import Known
 from models.personalization.tables import known_tables
-from models.recommend.choice import Choice, choose
-from models.recommend.config import RankerName, RecommenderConfig
+from models.recommend.choice import Choice
+from models.recommend.config import RecommenderConfig
 from models.recommend.generators import Tables
-from models.recommend.history import Numbers
-from models.recommend.rankers import Ranker, TrainingRows, fitted, joined
-from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg
-from models.recommend.recommender import best_lists, blocks_of
+from models.recommend.history import Numbers, ProductNumbers
+from models.recommend.merging import Candidates
+from models.recommend.ranker_training import Places, chosen_ranker, repeats_of
+from models.recommend.rankers import Ranker
+from models.recommend.ranking_metrics import Targets
+from models.recommend.recommender import blocks_of
 
-_FREQUENCY: RankerName = "frequency"
-#: For rankers that learn nothing.
-NO_ROWS = TrainingRows(np.empty((0, 0), np.float32), np.empty(0, np.int8), np.empty(0, np.int64))
 _NO_VISIT = {"products": [], "carted": [], "unknown": 0}
 
 
@@ -47,15 +47,8 @@ def trained_ranker(cutoffs: Sequence[PastCutoff], config: RecommenderConfig) -> 
         cutoffs: the newest first; with one alone no ranker that learns can be chosen.
         config: generators, rankers and their settings.
     """
-    rows = [_training_rows(cutoff, config) for cutoff in cutoffs]
-    older = [one for one in rows[1:] if one.labels.any()]
-    learn = bool(older)
-    possible: list[RankerName] = [kind for kind in config.ranker.kinds if learn or not kind.startswith("xgboost")]
-    kinds: list[RankerName] = [_FREQUENCY, *possible]
-    rankers = _fitted([*dict.fromkeys(kinds)], older, config)
-    choice = choose(_values(cutoffs[0], rankers, config), _repeated(cutoffs[0]))
-    again = _fitted([choice.name], [one for one in rows if one.labels.any()], config)
-    return TrainedRanker(again[choice.name], choice)
+    moments = [_CutoffMoment(cutoff, config) for cutoff in cutoffs]
+    return TrainedRanker(*chosen_ranker(moments, config, _repeated(cutoffs[0])))
 
 
 def blocks(
@@ -68,52 +61,35 @@ def blocks(
         yield places, block_of(known, tables, config, asked, countries, [_NO_VISIT] * places.size)
 
 
-def _training_rows(cutoff: PastCutoff, config: RecommenderConfig) -> TrainingRows:
-    tables = known_tables(cutoff.known, config.generators, seed=config.seed)
-    wanted, parts = _sampled(cutoff.wanted, config), list[TrainingRows]()
-    for places, block in blocks(cutoff.known, tables, wanted.customers, config):
-        product, features = block.found.product, block_features(block)
-        labels = hits(product, wanted.of(places), cutoff.known.offers.ids.size)
-        kept = (product != NOTHING) & labels.any(axis=1, keepdims=True)
-        groups = kept.sum(axis=1)
-        parts.append(TrainingRows(features[kept], labels[kept].astype(np.int8), groups[groups > 0]))
-    return joined(parts)
+@dataclass(frozen=True)
+class _CutoffMoment:
+    """A past cut-off as the training of rankers reads it (`models.recommend.ranker_training.Moment`)."""
 
+    cutoff: PastCutoff
+    config: RecommenderConfig
 
-def _sampled(wanted: Targets, config: RecommenderConfig) -> Targets:
-    n, most = wanted.customers.size, config.ranker.max_customers
-    return wanted if n <= most else wanted.of(np.sort(np.random.default_rng(config.seed).permutation(n)[:most]))
+    @property
+    def taken(self) -> Targets:
+        """Products that customers wanted after the cut-off."""
+        return self.cutoff.wanted
 
+    @property
+    def of_products(self) -> ProductNumbers:
+        """Numbers of all products at the cut-off."""
+        return self.cutoff.known.history.of_products
 
-def _fitted(
-    names: Sequence[RankerName], rows: Sequence[TrainingRows], config: RecommenderConfig
-) -> dict[RankerName, Ranker]:
-    return fitted(names, joined(rows) if rows else NO_ROWS, config.ranker, seed=config.seed)
+    def blocks(self, places: Places) -> Iterator[tuple[Places, Candidates, Numbers]]:
+        """Yield some of the places in `taken` at a time, with candidates and their features."""
+        for some, block in blocks(self.cutoff.known, self._tables, self.taken.customers[places], self.config):
+            yield places[some], block.found, block_features(block)
 
-
-def _values(
-    cutoff: PastCutoff, rankers: Mapping[RankerName, Ranker], config: RecommenderConfig
-) -> dict[RankerName, Values]:
-    """Return the NDCG of each customer of a cut-off by each ranker."""
-    known, wanted = cutoff.known, cutoff.wanted
-    tables = known_tables(known, config.generators, seed=config.seed)
-    found: dict[RankerName, list[Values]] = {name: [] for name in rankers}
-    for places, block in blocks(known, tables, wanted.customers, config):
-        features, taken = block_features(block), wanted.of(places)
-        for name, ranker in rankers.items():
-            lists, _ = best_lists(block.found, ranked_by(ranker, block, features), config.k)
-            found[name].append(ndcg(hits(lists, taken, known.offers.ids.size), taken.sizes()))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
-
-
-def ranked_by(ranker: Ranker, block: Block, features: Numbers) -> Numbers:
-    """Return the score of each candidate, -inf where there is none."""
-    scores = ranker.scores(block.found, features, block.known.history.of_products)
-    return np.where(block.found.product == NOTHING, -np.inf, scores).astype(np.float32)
+    @cached_property
+    def _tables(self) -> Tables:
+        return known_tables(self.cutoff.known, self.config.generators, seed=self.config.seed)
 
 
 def _repeated(cutoff: PastCutoff) -> float:
     """Return the share of wanted products that their customers had before."""
-    wanted, profiles, n = cutoff.wanted, cutoff.known.history.profiles, cutoff.known.offers.ids.size
-    keys = wanted.customers[wanted.owner()].astype(np.int64) * n + wanted.product
-    return float(np.isin(keys, profiles.owner() * n + profiles.product).mean()) if keys.size else 0.0
+    profiles = cutoff.known.history.profiles
+    again, total = repeats_of(cutoff.wanted, profiles.owner(), profiles.product, cutoff.known.offers.ids.size)
+    return again / max(total, 1)

@@ -86,7 +86,6 @@ def scores(
     config: GeneratorsConfig,
     *,
     segments: NDArray[np.int64] | None = None,
-    session: Sparse | None = None,
 ) -> dict[GeneratorName, Numbers]:
     """Return the scores of all products for some customers by each generator, shape `(n_customers, n_products)`.
 
@@ -96,10 +95,9 @@ def scores(
         of_products: numbers of all products.
         config: settings of the generators.
         segments: of each of these customers; None: the first.
-        session: weights of products of an ongoing session, customers times products; they count as if owned.
     """
     n = tables.popular.shape[1]
-    owned = asked.matrix(n) if session is None else asked.matrix(n) + session
+    owned = asked.matrix(n)
     customers = solved(owned, tables.factors, weight=config.factor_weight, penalty=config.factor_penalty)
     own = np.full((asked.size, n), NO_SCORE, np.float32)
     own[asked.owner(), asked.product] = repeat_rates(asked, of_products)

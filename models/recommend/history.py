@@ -79,14 +79,6 @@ class Profiles:
         return Profiles(starts, self.product[pairs], *of_pairs, *of_customers)
 
 
-def empty_profiles(customers: int) -> Profiles:
-    """Return profiles of customers of whom nothing is known."""
-    none, unknown = np.empty(0, np.float32), np.full(customers, np.nan, np.float32)
-    starts = np.zeros(customers + 1, np.int64)
-    of_customers = (np.zeros(customers, np.float32), unknown, unknown)
-    return Profiles(starts, np.empty(0, np.int32), none, none, none, none, none, *of_customers)
-
-
 @dataclass(frozen=True)
 class ProductNumbers:
     """Numbers of each product, shape `(n_products,)`.

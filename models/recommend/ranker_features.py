@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +12,7 @@ from models.recommend.merging import Candidates
 from models.recommend.ranking_metrics import NOTHING
 
 _SCORED: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
-#: Names of the features, in the order of the columns; numbers of products that an application adds come after them.
+#: Names of the features, in the order of the columns; numbers that an application adds come after them.
 FEATURES = (
     "own_count",
     "own_short",
@@ -42,16 +40,13 @@ FEATURES = (
 )
 
 
-def ranker_features(
-    found: Candidates, asked: Profiles, of: ProductNumbers, added: Mapping[str, Numbers] | None = None
-) -> Numbers:
+def ranker_features(found: Candidates, asked: Profiles, of: ProductNumbers) -> Numbers:
     """Return features of candidates, shape `(n_customers, n_candidates, n_features)`, NaN where unknown.
 
     Args:
         found: candidates.
         asked: profiles of the same customers.
         of: numbers of all products.
-        added: further numbers of all products, by name, e.g. margin, stock and price.
     """
     product = np.where(found.product == NOTHING, 0, found.product)
     columns = [
@@ -59,7 +54,6 @@ def ranker_features(
         *_of_customers(asked, product.shape),
         *_of_products(of, product),
         *_of_generators(found),
-        *(each[product] for each in (added or {}).values()),
     ]
     return np.stack([each.astype(np.float32) for each in columns], axis=2)
 

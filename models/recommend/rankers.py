@@ -121,7 +121,9 @@ class TrainingRows:
 
 
 def joined(parts: Sequence[TrainingRows]) -> TrainingRows:
-    """Return the rows of several cut-offs."""
+    """Return the rows of several cut-offs, none of none."""
+    if not parts:
+        return TrainingRows(np.empty((0, 0), np.float32), np.empty(0, np.int8), np.empty(0, np.int64))
     return TrainingRows(
         *(np.concatenate([getattr(each, name) for each in parts]) for name in ("features", "labels", "groups"))
     )

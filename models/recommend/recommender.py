@@ -9,13 +9,13 @@ Interface::
         found = fitted.candidates(asked)                       # 100 products, their sources, scores and ranks
         scores = fitted.rank(found, asked)                     # higher is better
         lists, order = best_lists(found, scores, k=20)         # codes of `fitted.products`; NOTHING pads
-    write_recommender(fitted, folder); read_recommender(folder)  # models.recommend.files: npz, ubj and JSON
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,8 @@ from models.recommend.merging import Candidates, merged
 from models.recommend.ranker_features import ranker_features
 from models.recommend.rankers import Ranker
 from models.recommend.ranking_metrics import NOTHING
-from models.recommend.sparse import Sparse
 
-# scipy's sparse arrays have no static types.
-# pyright: basic
-
+_Integer = TypeVar("_Integer", bound=np.integer[Any])
 #: Numbers of one score table of a block that are held at once: 2.5 million float32, 10 MB.
 _BLOCK_NUMBERS = 2_500_000
 
@@ -52,8 +49,6 @@ class Recommender:
         repeats: customers take products again; if not, what they have is never a candidate.
         ranker: order of the candidates.
         choice: how it was chosen.
-        segments: segment of each customer, shape `(n_customers,)`.
-        added: further numbers of all products that the ranker was trained with.
     """
 
     config: RecommenderConfig
@@ -65,8 +60,6 @@ class Recommender:
     repeats: bool
     ranker: Ranker
     choice: Choice
-    segments: NDArray[np.int64]
-    added: Mapping[str, Numbers]
 
     def codes(self, customer_ids: Ids) -> Codes:
         """Return the code of each customer; -1 for one without any interaction."""
@@ -81,45 +74,13 @@ class Recommender:
         """Return profiles of customers."""
         return self.known.of(customers)
 
-    def candidates(
-        self, asked: Profiles, segments: NDArray[np.int64] | None = None, session: Sparse | None = None
-    ) -> Candidates:
-        """Return the merged candidates of customers, with sources, scores and ranks.
+    def candidates(self, asked: Profiles) -> Candidates:
+        """Return the merged candidates of customers, with sources, scores and ranks."""
+        return candidates_of(asked, self.tables, self.of_products, self.config, repeats=self.repeats)
 
-        Args:
-            asked: profiles; those of a customer who is not known are `empty_profiles(1)`.
-            segments: of each of these customers; None: the first.
-            session: weights of products of an ongoing session, as of `session_matrix`.
-        """
-        return candidates_of(
-            asked,
-            self.tables,
-            self.of_products,
-            self.config,
-            repeats=self.repeats,
-            segments=segments,
-            session=session,
-        )
-
-    def session_matrix(self, products: Sequence[Codes]) -> Sparse:
-        """Return products of ongoing sessions as weights, customers times products; unknown ones (-1) are left out."""
-        from scipy.sparse import csr_array
-
-        known = [np.unique(each[each >= 0]) for each in products]
-        starts = np.r_[0, np.cumsum([each.size for each in known])]
-        columns = np.concatenate([*known, np.empty(0, np.int32)]).astype(np.int32)
-        return csr_array((np.ones(columns.size, np.float32), columns, starts), shape=(len(known), self.products.size))
-
-    def rank(self, found: Candidates, asked: Profiles, added: Mapping[str, Numbers] | None = None) -> Numbers:
-        """Return the score of each candidate; -inf where there is none.
-
-        Args:
-            found: candidates of these customers.
-            asked: their profiles.
-            added: numbers of all products as of now, in place of those of the night.
-        """
-        features = ranker_features(found, asked, self.of_products, self.added if added is None else added)
-        ranked = self.ranker.scores(found, features, self.of_products)
+    def rank(self, found: Candidates, asked: Profiles) -> Numbers:
+        """Return the score of each candidate; -inf where there is none."""
+        ranked = self.ranker.scores(found, ranker_features(found, asked, self.of_products), self.of_products)
         return np.where(found.product == NOTHING, -np.inf, ranked).astype(np.float32)
 
 
@@ -131,10 +92,9 @@ def candidates_of(
     *,
     repeats: bool,
     segments: NDArray[np.int64] | None = None,
-    session: Sparse | None = None,
 ) -> Candidates:
     """Return the merged candidates of customers."""
-    found = scores(asked, tables, of_products, config.generators, segments=segments, session=session)
+    found = scores(asked, tables, of_products, config.generators, segments=segments)
     generators = config.generators if repeats else config.generators.model_copy(update={"own": 0})
     owned = np.zeros(found["own"].shape, bool)
     owned[asked.owner(), asked.product] = True
@@ -158,7 +118,7 @@ def codes_of(ids: Ids, known: Ids) -> Codes:
     return np.where(known[places] == ids, places, -1).astype(np.int32)
 
 
-def blocks_of(customers: Codes, products: int) -> Iterator[Codes]:
+def blocks_of(customers: NDArray[_Integer], products: int) -> Iterator[NDArray[_Integer]]:
     """Yield customers, so many at a time that a table of all products stays at 10 MB."""
     size = max(1, min(1024, _BLOCK_NUMBERS // max(1, products)))
     for first in range(0, customers.size, size):
