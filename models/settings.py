@@ -291,7 +291,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _experiments_are_of_applications(self) -> Self:
         for name, experiment in self.experiments.trials.items():
-            if experiment.app not in APP_NAMES:
+            if experiment.app and experiment.app not in APP_NAMES:
                 named = choose_from(experiment.app, APP_NAMES)
                 raise ValueError(f"the experiment {name!r} is of {experiment.app!r}, which is not {named}")
         return self

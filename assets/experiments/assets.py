@@ -20,7 +20,7 @@ from resources.stack.ports import EventsResource, LakeResource, SettingsResource
     kinds={"lake", "events"},
     owners=["team:data-science"],
     description="Exposures and outcomes that services published as events, each once, beside those that the source "
-    "delivers; what is no such event goes to the dead letters.",
+    "delivers; rows that break the contract are quarantined, what is no such event goes to the dead letters.",
 )
 def logged_events(
     context: dg.AssetExecutionContext, lake: LakeResource, events: EventsResource
@@ -28,9 +28,11 @@ def logged_events(
     """Store the events that wait."""
     from assets.stages.experiments.logged_events import store_events
 
-    found = store_events(events.open(), lake.open(), date.fromisoformat(context.partition_key))
+    day = date.fromisoformat(context.partition_key)
+    found = store_events(events.open(), lake.open(), day, run_id=context.run_id)
+    rows = {keys.ROWS_KEPT: sum(found.rows.values()), keys.ROWS_QUARANTINED: found.quarantined}
     counts = {keys.EVENTS: found.events, keys.ROWS_ALREADY_HELD: found.known, keys.REJECTED: found.refused}
-    return dg.MaterializeResult(metadata={**counts, keys.ROWS_KEPT: sum(found.rows.values())})
+    return dg.MaterializeResult(metadata={**counts, **rows})
 
 
 @dg.asset(

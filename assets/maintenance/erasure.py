@@ -44,7 +44,7 @@ from assets.maintenance.erasure_scope import (
 from assets.maintenance.erasure_search import quarantines, survey, tables_with
 from assets.maintenance.file_search import traces
 from assets.stages.app import App
-from assets.stages.ingestion.completeness_log import quarantine_of, recount
+from assets.stages.ingestion.completeness_log import logged_table, quarantine_of, recount
 from models.alerts import is_alert_of
 from models.contracts import CONTRACTS
 from models.erasure.record import Erasure, Learnt, Place
@@ -210,7 +210,8 @@ class _Erasing:
         """
         lake = self._parts.lake
         mine = pc.field(self._column) == self._id
-        contracted = {name for name, contract in CONTRACTS.items() if self._column in contract.arrow_schema().names}
+        named = [name for name, contract in CONTRACTS.items() if self._column in contract.arrow_schema().names]
+        contracted = {table for name in named for table in (name, logged_table(name))}
         refused = quarantines(lake, self._parts.source, self._column, self._id)
         for name in sorted({*tables_with(lake, self._column), *contracted}):
             with ExitStack() as held:

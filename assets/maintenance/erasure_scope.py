@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.apps import APPS
-from assets.stages.ingestion.completeness_log import quarantine_of
+from assets.stages.ingestion.completeness_log import logged_table, quarantine_of
 from models.contracts import CONTRACTS
 from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
@@ -68,7 +68,8 @@ def require_known_columns(lake: Lake, entity: str, id: str) -> None:
 
 def _foreign_tables(lake: Lake) -> list[str]:
     """Return the tables that neither a contract nor an application describes."""
-    known = {*CONTRACTS, *map(quarantine_of, CONTRACTS)}
+    known = {*CONTRACTS, *map(logged_table, CONTRACTS)}
+    known |= {*map(quarantine_of, known)}
     known |= {table for app in APPS for table in (app.features, app.training_set)}
     return [table for table in lake.tables() if table not in known]
 

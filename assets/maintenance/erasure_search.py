@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from assets.stages.ingestion.completeness_log import quarantine_of
+from assets.stages.ingestion.completeness_log import logged_table, quarantine_of
 from models.contracts import CONTRACTS, UNREADABLE
 from models.erasure.tombstones import ENTITIES, json_field, json_holding, json_naming, text_holding
 from resources.lake.port import Lake
@@ -36,17 +36,22 @@ def quarantines(lake: Lake, source: Source, column: str, id: str) -> dict[str, p
     """
     found: dict[str, pc.Expression] = {}
     for table, contract in CONTRACTS.items():
-        if column not in contract.arrow_schema().names or not lake.exists(quarantine_of(table)):
+        if column not in contract.arrow_schema().names:
             continue
         field = source.original_names(table).get(column, column) if table in source.tables() else column
-        original = pc.field("original")
-        fits = {name: pc.match_substring_regex(original, pattern=pattern) for name, pattern in _patterns(field, id)}
-        other_names = ~fits["has field"] & fits["holding"]
-        apart = ~fits["json"] | fits["unreadable"]
-        found[quarantine_of(table)] = fits["naming"] | other_names | (apart & fits["word"])
-        if contract.key == column:
-            found[quarantine_of(table)] |= pc.field("key") == id
+        for name, named in ((quarantine_of(table), field), (quarantine_of(logged_table(table)), column)):
+            if lake.exists(name):
+                by_key = pc.field("key") == id if contract.key == column else pc.scalar(value=False)
+                found[name] = _naming(named, id) | by_key
     return found
+
+
+def _naming(field: str, id: str) -> pc.Expression:
+    original = pc.field("original")
+    fits = {name: pc.match_substring_regex(original, pattern=pattern) for name, pattern in _patterns(field, id)}
+    other_names = ~fits["has field"] & fits["holding"]
+    apart = ~fits["json"] | fits["unreadable"]
+    return fits["naming"] | other_names | (apart & fits["word"])
 
 
 def _patterns(field: str, id: str) -> list[tuple[str, str]]:

@@ -82,7 +82,10 @@ class ExperimentSettings(BaseModel):
 
     model_config = _FROZEN
 
-    app: str = Field(description="Application that runs it.")
+    app: str = Field(
+        default="",
+        description="Application that serves it; empty: a service elsewhere does, of which only the log is read.",
+    )
     part: Part = Field(description="Part that the variants differ in: `generator`, `ranker` or `rules`.")
     variants: tuple[Variant, ...] = Field(min_length=2, description="The variants, the control first.")
     primary: Metric = Field(description="Metric that decides.")

@@ -78,12 +78,10 @@ class Exposed:
 
     Attributes:
         units: one row per unit that was shown one variant, by first exposure and unit: columns above.
-        slots: the exposures that count, one row each, as logged.
         faults: counts of the others.
     """
 
     units: pl.DataFrame
-    slots: pl.DataFrame
     faults: LogFaults
 
     def counts(self) -> dict[str, int]:
@@ -123,7 +121,7 @@ def exposed(exposures: pl.DataFrame, name: str, settings: ExperimentSettings) ->
         mixed_units=inside.filter(variants > 1)[unit].n_unique(),
         other_assignment=int((assigned != units[VARIANT]).sum()),
     )
-    return Exposed(units, clean, faults)
+    return Exposed(units, faults)
 
 
 def linked(outcomes: pl.DataFrame, exposures: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:

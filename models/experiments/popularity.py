@@ -21,7 +21,6 @@ class PopularityBias:
     """Concentration of impressions, beside an earlier period.
 
     Attributes:
-        impressions: number of impressions.
         products: products that were shown.
         coverage: share of the catalogue that was shown, 0 to 1.
         gini: Gini coefficient of impressions over the catalogue: 0 all alike, 1 one product alone.
@@ -31,7 +30,6 @@ class PopularityBias:
         before: the same of the earlier period; None without one.
     """
 
-    impressions: int
     products: int
     coverage: float
     gini: float
@@ -72,7 +70,6 @@ def popularity_bias(
     total = float(counts.sum())
     top = max(1, size // 100)
     return PopularityBias(
-        impressions=int(total),
         products=len(shown),
         coverage=len(shown) / size,
         gini=_gini(counts),

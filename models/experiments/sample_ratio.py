@@ -8,8 +8,6 @@ from math import exp, lgamma, log
 
 #: Units that the prior of the alternative weighs as much as: finds deviations soonest around as many units.
 _PRIOR_UNITS = 500.0
-#: Up to this many units of two variants the p-value of one look is exact.
-_EXACT_UNITS = 10_000
 
 
 @dataclass(frozen=True)
@@ -19,14 +17,12 @@ class SampleRatio:
     Attributes:
         units: variant -> units that were exposed.
         expected: variant -> units expected of as many.
-        p_once: p-value of a single look: exact binomial of two variants up to 10,000 units, else chi-square.
         p_always: p-value that holds over all looks together.
         level: of `p_always`, below which the variants do not have their shares.
     """
 
     units: Mapping[str, int]
     expected: Mapping[str, float]
-    p_once: float
     p_always: float
     level: float
 
@@ -55,22 +51,7 @@ def sample_ratio(units: Mapping[str, int], shares: Mapping[str, float], level: f
     counts = {name: units.get(name, 0) for name in shares}
     total = sum(counts.values())
     expected = {name: share * total for name, share in shares.items()}
-    return SampleRatio(counts, expected, _once(counts, shares), _always(counts, shares), level)
-
-
-def _once(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:
-    total = sum(counts.values())
-    if not total:
-        return 1.0
-    if len(counts) == 2 and total <= _EXACT_UNITS:
-        from scipy.stats import binomtest
-
-        first = next(iter(shares))
-        return float(binomtest(counts[first], total, shares[first]).pvalue)
-    from scipy.special import chdtrc
-
-    squares = ((n - shares[name] * total) ** 2 / (shares[name] * total) for name, n in counts.items())
-    return float(chdtrc(len(counts) - 1, sum(squares)))
+    return SampleRatio(counts, expected, _always(counts, shares), level)
 
 
 def _always(counts: Mapping[str, int], shares: Mapping[str, float]) -> float:

@@ -164,7 +164,7 @@ class CandidatesPart:
 
 
 def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, Column]:
-    """Return the candidates of each request, best first; products of this visit come before all others."""
+    """Return the candidates of each request, best first, without those in the cart of the visit."""
     found: list[Any] = [None] * len(candidates)
     blocks = {id(one["block"]): one["block"] for one in candidates}
     for key, whole in blocks.items():

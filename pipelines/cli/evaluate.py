@@ -169,17 +169,18 @@ def _router(found: IntentEvaluation) -> str:
 def _cells(one: ModelResult) -> list[str]:
     recall = one.out_of_scope_recall
     return [
-        _interval(one.accuracy),
+        interval_text(one.accuracy),
         "" if one.lead is None else f"{one.lead.value:+.4f} ({one.lead.low:+.4f} .. {one.lead.high:+.4f})",
         "" if one.choice is None else f"{one.choice.retention:.1%}",
-        _interval(one.in_scope_accuracy),
-        "no such rows" if recall is None else _interval(recall),
+        interval_text(one.in_scope_accuracy),
+        "no such rows" if recall is None else interval_text(recall),
         f"{one.cpu_ms_per_text:.2f}",
         f"{one.eur_per_1000:.6f}",
     ]
 
 
-def _interval(found: Interval) -> str:
+def interval_text(found: Interval) -> str:
+    """Return an estimate with its interval, four digits each."""
     return f"{found.value:.4f} ({found.low:.4f} .. {found.high:.4f})"
 
 

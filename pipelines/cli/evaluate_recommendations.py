@@ -12,7 +12,7 @@ from models.recommend.evaluation import PARTS, SHIPPED, Evaluation, Measured, ev
 from models.recommend.interactions import Ids, Interactions, interactions
 from models.recommend.rows import days_of, ids_of, repeated_rows
 from pipelines.cli.console import err, listing, out
-from pipelines.cli.evaluate import progress_of
+from pipelines.cli.evaluate import interval_text, progress_of
 from pipelines.cli.tables import print_json
 from resources.source.columns import column_names, text_columns
 
@@ -99,11 +99,7 @@ def _show(found: Evaluation, rows: _Rows) -> None:
 
 
 def _cells(one: Measured) -> list[str]:
-    return [_interval(one.recall), _lead(one.recall_lead), _interval(one.ndcg), _lead(one.ndcg_lead)]
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.value:.4f} ({found.low:.4f} .. {found.high:.4f})"
+    return [interval_text(one.recall), _lead(one.recall_lead), interval_text(one.ndcg), _lead(one.ndcg_lead)]
 
 
 def _lead(found: Interval | None) -> str:

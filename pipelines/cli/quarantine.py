@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from assets.stages.reading import quarantined
+from assets.stages.reading import quarantine_tables, quarantined
 from models.contracts import DELIVERED_ON
 from pipelines.cli.arguments import known_day
 from pipelines.cli.console import counted, listing, out
@@ -33,7 +33,7 @@ def show(table: str, day_text: str | None, file: Path | None = None, *, as_json:
         out.print(f"{counted(rows.num_rows, 'row')} of {table} in quarantine written to {file}.")
     elif as_json:
         print_json(rows)
-    elif not lake.exists(f"quarantine_{table}"):
+    elif not any(map(lake.exists, quarantine_tables(table))):
         out.print(f"Nothing of {table} is in quarantine.")
     else:
         _show(rows, table, day_text)

@@ -91,6 +91,19 @@ class LakeConformance(Conformance):
         lake.replace("t", rows(B, 1), by="day", first=A, last=B)
         assert all_rows(lake).equals(pa.concat_tables([rows(B, 1), rows(C, 2)]))
 
+    def test_appended_rows_follow_those_of_their_day(self, lake: Lake) -> None:
+        lake.append("t", pa.concat_tables([rows(B, 2), rows(A, 1)]), by="day")
+        version = lake.version("t")
+        lake.append("t", pa.concat_tables([rows(B, 3, start=7), rows(C, 1)]), by="day")
+        lake.append("t", rows(B, 1, start=5), by="day")
+        of_b = [rows(B, 2), rows(B, 3, start=7), rows(B, 1, start=5)]
+        assert all_rows(lake).equals(pa.concat_tables([rows(A, 1), *of_b, rows(C, 1)]))
+        assert lake.version("t") > version
+        assert lake.rows_by_day("t") == {A: 1, B: 6, C: 1}
+        assert lake.append("t", SCHEMA.empty_table(), by="day") == lake.version("t")
+        lake.replace("t", rows(B, 1), by="day", first=B, last=B)
+        assert all_rows(lake).equals(pa.concat_tables([rows(A, 1), rows(B, 1), rows(C, 1)]))
+
     def test_nothing_can_replace_something(self, lake: Lake) -> None:
         lake.replace("t", pa.concat_tables([rows(A, 2), rows(B, 2)]), by="day", first=A, last=B)
         version = lake.replace("t", SCHEMA.empty_table(), by="day", first=A, last=A)

@@ -27,12 +27,12 @@ from resources.lake.local_copies import LocalCopies
 from resources.lake.manifest import NAME
 from resources.lake.object_store import object_store
 from resources.lake.open_tables import OpenTable
-from resources.lake.parts import is_intact, write_parts
+from resources.lake.parts import is_intact, number_of, write_parts
 from resources.lake.port import DataFile, DayRows, ErasableLake, RetainedLake, TableRef, unwatched
 from resources.lake.removal import rewrite_without
 from resources.lake.schema import conformed, lake_schema
 from resources.lake.table_log import TableLog
-from resources.lake.transactions import added, commit_days, commit_rewritten, commit_without, listing
+from resources.lake.transactions import added, commit_added, commit_days, commit_rewritten, commit_without, listing
 from resources.tombstones import TombstoneFolder
 
 if TYPE_CHECKING:
@@ -110,6 +110,21 @@ class DeltaLake(ErasableLake, RetainedLake):
                 actions = [added(p.path, p.size, p.rows, p.day, by) for day in sorted(parts) for p in parts[day]]
                 return log.create(Schema.from_arrow(_schema(schema)), by, actions).manifest.version
             if commit_days(standing.delta, files, by, listing(standing.manifest, first, last), parts):
+                log.settle(standing.delta)
+            return standing.delta.version()
+
+    @override
+    def append(self, table: str, rows: pa.Table, *, by: str) -> int:
+        with self.lock(table):
+            standing = self._open(table, alone=True)
+            if standing is None or standing.manifest.by != by or not rows.num_rows:
+                return super().append(table, rows, by=by)
+            others = self._others(conformed(rows, _schema(standing.delta.schema()), table))
+            behind = _next_numbers(standing)
+            parts = write_parts(self._files(table), others, by=by, first=date.min, last=date.max, behind=behind)
+            log = self._log(table)
+            log.sync(part.path for of_day in parts.values() for part in of_day)
+            if commit_added(standing.delta, by, parts):
                 log.settle(standing.delta)
             return standing.delta.version()
 
@@ -404,6 +419,14 @@ class DeltaLake(ErasableLake, RetainedLake):
 def _schema(stored: Schema) -> pa.Schema:
     """As it comes back from Delta (which renames the items of lists), so that equal rows give equal files."""
     return pa.schema(stored.to_arrow())
+
+
+def _next_numbers(standing: OpenTable) -> dict[date, int]:
+    """Return for each day a number above those of its parts."""
+    numbers: dict[date, int] = {}
+    for path, file in standing.manifest.files.items():
+        numbers[file.day] = max(numbers.get(file.day, 0), number_of(path, 0) + 1)
+    return numbers
 
 
 def _without(rows: pa.RecordBatchReader, gone: Forgotten, column: str, owner: str) -> Iterator[pa.RecordBatch]:

@@ -7,7 +7,7 @@ order of the rows, and equal rows give equal bytes, which is how a write that ch
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -23,6 +23,7 @@ from models.errors import TesseraError
 #: Rows are held back until they fill this many bytes, so that a day split over many batches becomes one file.
 BUFFER_BYTES = 128 * 2**20
 ROW_GROUP_ROWS = 131_072
+_NONE: Mapping[date, int] = {}
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,25 @@ def is_intact(files: pa_fs.FileSystem, path: str, size: int) -> bool:
 
 
 def write_parts(
-    files: pa_fs.FileSystem, rows: pa.RecordBatchReader, *, by: str, first: date, last: date
+    files: pa_fs.FileSystem,
+    rows: pa.RecordBatchReader,
+    *,
+    by: str,
+    first: date,
+    last: date,
+    behind: Mapping[date, int] = _NONE,
 ) -> dict[date, list[Part]]:
     """Return the files written for each day, in the order of the rows; nothing refers to them yet.
 
     Holds at most `BUFFER_BYTES` and one batch in memory.
+
+    Args:
+        files: of the table.
+        rows: of the days `first` to `last`.
+        by: the date column.
+        first: first day.
+        last: last day.
+        behind: parts of each day that come before those that are written now.
 
     Raises:
         TesseraError: a row is outside `first`..`last`.
@@ -70,7 +85,8 @@ def write_parts(
         _refuse_outside(table[by], first, last)
         for day, of_day in _by_day(table, by):
             standing = parts.setdefault(day, [])
-            standing.append(write_part(files, of_day, f"{by}={day.isoformat()}", day, len(standing)))
+            number = behind.get(day, 0) + len(standing)
+            standing.append(write_part(files, of_day, f"{by}={day.isoformat()}", day, number))
     return parts
 
 

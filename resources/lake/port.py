@@ -127,6 +127,22 @@ class Lake(ABC):
             TesseraError: a row is outside the days, or the schema is not the table's.
         """
 
+    def append(self, table: str, rows: pa.Table, *, by: str) -> int:
+        """Return the table's version after `rows` follow the other rows of their days, which stay as they are.
+
+        Every row has a day. As `replace` otherwise. By default the days are written again; adapters that can add
+        files to a day do so.
+        """
+        import pyarrow.compute as pc
+
+        with self.lock(table):
+            for day in sorted(rows[by].unique().to_pylist()):
+                new = rows.filter(pc.field(by) == day)
+                before = [self.scan(table, first=day, last=day).to_table()] if self.exists(table) else []
+                together = pa.concat_tables([*(one.cast(new.schema) for one in before), new])
+                self.replace(table, together, by=by, first=day, last=day)
+            return self.version(table)
+
     @abstractmethod
     def scan(self, table: str, *, first: date | None = None, last: date | None = None) -> ds.Dataset:
         """Return the current version (of those days), lazily: filters and columns are pushed down.

@@ -52,6 +52,16 @@ def commit_days(
     return bool(adds or removes)
 
 
+def commit_added(standing: DeltaTable, by: str, parts: Mapping[date, Sequence[Part]]) -> bool:
+    """Commit a version in which days hold `parts` beside what they held; False: there are none."""
+    actions: list[AddAction | RemoveAction] = [
+        added(part.path, part.size, part.rows, part.day, by) for day in sorted(parts) for part in parts[day]
+    ]
+    if actions:
+        _transact(standing, by, actions, parts.keys())
+    return bool(actions)
+
+
 def commit_rewritten(standing: OpenTable, rewritten: Sequence[Rewritten]) -> None:
     """Commit a version in which each of these files is replaced by what was written without the removed rows."""
     by, sizes = standing.manifest.by, {path: file.size for path, file in standing.manifest.files.items()}

@@ -22,6 +22,7 @@ from assets.stages.experiments.off_policy import estimate_ranker
 from assets.stages.experiments.report import evaluated, report_config
 from assets.stages.experiments.results import stored, table_of
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete
+from assets.stages.reading import quarantined
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.contracts.checking import check_rows
 from models.errors import TesseraError
@@ -240,20 +241,25 @@ def test_lists_are_logged_as_events_before_their_outcomes_each_once(queue: Sqlit
         "happened_at": "2025-02-03T09:10:00Z",
     }
     wrong = {**happened, "outcome_id": "o2", "kind": "look"}
+    nameless = {name: value for name, value in happened.items() if name != "product_id"} | {"outcome_id": "o3"}
     outcomes = [
         Event(
             id=data["outcome_id"], source="/page", type="outcome.happened", time=lists[3].time, subject="c3", data=data
         )
-        for data in (happened, wrong)
+        for data in (happened, wrong, nameless)
     ]
     queue.publish([*lists, *outcomes, lists[0]])
     found = store_events(queue, lake, day)
-    assert (found.events, found.rows, found.refused) == (22, {"exposures": 100, "outcomes": 1}, 1)
-    assert "no outcome.happened: `kind`" in queue.dead_letters()[0].reason
+    assert (found.events, found.rows, found.refused) == (23, {"exposures": 100, "outcomes": 1}, 1)
+    assert "no outcome.happened: `product_id`" in queue.dead_letters()[0].reason
+    assert found.quarantined == 1
+    assert quarantined(lake, "outcomes")["reasons"].to_pylist() == [
+        ["kind look is not one of click, cart, purchase, return"]
+    ]
     assert known_days(lake) == {day}
     queue.replay(GROUP, first=1)
     again = store_events(queue, lake, day + timedelta(days=1))
-    assert (sum(again.rows.values()), again.known) == (0, 101)
+    assert (sum(again.rows.values()), again.known, again.quarantined) == (0, 102, 0)
     rows = lake.scan("logged_exposures").to_table()
     assert rows.schema.equals(CONTRACTS["exposures"].lake_schema())
     checked = evaluated(lake, EXPERIMENT, SETTINGS, day)

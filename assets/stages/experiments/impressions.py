@@ -17,9 +17,10 @@ from assets.stages import metadata_keys as keys
 from assets.stages.experiments.log import days_of, rows_of
 from assets.stages.experiments.report import POPULARITY_BIAS
 from assets.stages.feature_days import missing_days
-from models.contracts import EXPOSURES, ORDERS, OUTCOMES, PRODUCTS
+from models.contracts import DELIVERED_ON, EXPOSURES, ORDERS, OUTCOMES, PRODUCTS
 from models.experiments.config import ExperimentsConfig
 from models.experiments.impressions import labelled
+from models.experiments.observations import SHOWN_AT
 from models.experiments.popularity import PopularityBias, popularity_bias
 from resources.lake.port import Lake
 
@@ -39,6 +40,7 @@ class Labelled:
         days: that were labelled now.
         impressions: of `shown_on`.
         clicked: of these.
+        too_late: exposures delivered on the day of the run that come after their day was labelled; never labelled.
         bias: of the last days; None without impressions.
     """
 
@@ -46,13 +48,15 @@ class Labelled:
     days: int
     impressions: int
     clicked: int
+    too_late: int
     bias: PopularityBias | None
 
     def metadata(self) -> dict[str, Any]:
         """Return numbers that plot over the days."""
         rate = {keys.CLICK_RATE: self.clicked / self.impressions} if self.impressions else {}
         shown = {keys.SHOWN_ON: self.shown_on.isoformat(), keys.DAYS: self.days, keys.IMPRESSIONS: self.impressions}
-        return shown | rate | (_numbers(self.bias) if self.bias else {})
+        late = {keys.ROWS_LATE: self.too_late}
+        return shown | rate | late | (_numbers(self.bias) if self.bias else {})
 
     def check(self, config: ExperimentsConfig) -> dg.AssetCheckResult:
         """Warn where the products that are shown became fewer or more popular than before."""
@@ -72,14 +76,51 @@ def label_impressions(lake: Lake, config: ExperimentsConfig, as_of: date) -> Lab
     A labelled day gets the same labels again: outcomes are read as they were delivered until its window was over.
     """
     newest = as_of - timedelta(days=config.label_days)
-    shown = [day for day in days_of(lake, EXPOSURES.table) if day <= newest]
-    lost = {*missing_days(lake, TABLE, shown), *lake.repair(TABLE)}
-    days: list[date] = sorted(lost | {newest} if newest in shown else lost)
+    lost = {*lake.repair(TABLE)}
+    shown = _shown_days(lake, config, newest)
+    days: list[date] = sorted({*missing_days(lake, TABLE, shown), *lost} | ({newest} & {*shown}))
     for run in _consecutive(days):
         rows = pa.concat_tables([_of_day(lake, config, day) for day in run])
         lake.replace(TABLE, rows, by=SHOWN_ON, first=run[0], last=run[-1])
     clicks = _clicks(lake, newest) if newest in shown else []
-    return Labelled(newest, len(days), len(clicks), sum(clicks), _bias(lake, config, as_of))
+    late = _too_late(lake, config, as_of)
+    return Labelled(newest, len(days), len(clicks), sum(clicks), late, _bias(lake, config, as_of))
+
+
+def _shown_days(lake: Lake, config: ExperimentsConfig, newest: date) -> list[date]:
+    """Return the days until `newest` of which impressions were delivered in time; those labelled before are not read.
+
+    Whole days may be delivered late, so days of delivery are not the days on which lists were shown.
+    """
+    delivered = days_of(lake, EXPOSURES.table)
+    if not delivered:
+        return []
+    late = timedelta(days=_in_time(config))
+    span = (newest - (delivered[0] - late)).days + 1
+    known = {*lake.days(TABLE)} - {newest}
+    missing = [day for day in (newest - timedelta(days=n) for n in range(span)) if day not in known]
+    found = {newest} & known
+    for run in _consecutive(sorted(missing)):
+        at = rows_of(lake, EXPOSURES.table, run[0], run[-1] + late, columns=[SHOWN_AT, DELIVERED_ON])
+        found |= {*_in_time_days(at, _in_time(config))} & {*run}
+    return sorted(found)
+
+
+def _in_time_days(rows: pl.DataFrame, late_days: int) -> list[date]:
+    day = pl.col(SHOWN_AT).dt.date()
+    inside = pl.col(DELIVERED_ON) <= day + timedelta(days=late_days)
+    return rows.filter(inside).select(day)[SHOWN_AT].unique().to_list()
+
+
+def _in_time(config: ExperimentsConfig) -> int:
+    """Return the days after which an exposure may be delivered and still be labelled."""
+    return min(_LATE_DAYS, config.label_days)
+
+
+def _too_late(lake: Lake, config: ExperimentsConfig, as_of: date) -> int:
+    """Return the number of exposures delivered on `as_of` whose day was labelled without them."""
+    rows = rows_of(lake, EXPOSURES.table, as_of, as_of, columns=[SHOWN_AT])
+    return rows.filter(pl.col(SHOWN_AT).dt.date() < as_of - timedelta(days=_in_time(config))).height
 
 
 def _consecutive(days: Sequence[date]) -> Iterator[list[date]]:
@@ -100,7 +141,7 @@ def _clicks(lake: Lake, day: date) -> list[bool]:
 
 def _of_day(lake: Lake, config: ExperimentsConfig, day: date) -> pa.Table:
     mature = day + timedelta(days=config.label_days)
-    exposures = rows_of(lake, EXPOSURES.table, day, day + timedelta(days=min(_LATE_DAYS, config.label_days)))
+    exposures = rows_of(lake, EXPOSURES.table, day, day + timedelta(days=_in_time(config)))
     outcomes = rows_of(lake, OUTCOMES.table, day, mature)
     rows = labelled(exposures, outcomes, day, config.label_days).to_arrow()
     return rows.append_column(pa.field(SHOWN_ON, pa.date32()), pa.array([day] * rows.num_rows, pa.date32()))

@@ -12,8 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.stages.experiments.logged_events import logged_table
-from assets.stages.ingestion.completeness_log import complete_days
+from assets.stages.ingestion.completeness_log import complete_days, logged_table
 from models.contracts import CONTRACTS, EXPOSURES, ORDERS, OUTCOMES
 from models.errors import TesseraError
 from models.experiments.config import ExperimentSettings
@@ -94,16 +93,23 @@ def rows_of(
     columns: Sequence[str] | None = None,
     where: pc.Expression | None = None,
 ) -> pl.DataFrame:
-    """Return rows of a contracted table that were delivered on these days, by the source or as events."""
-    schema = CONTRACTS[table].lake_schema()
+    """Return rows of a contracted table that were delivered on these days, by the source or as events, each key once.
+
+    Of rows with one key that of the source counts, then the first that came as an event.
+    """
+    schema, key = CONTRACTS[table].lake_schema(), CONTRACTS[table].key
     chosen = list(columns or schema.names)
+    read = list(dict.fromkeys([*chosen, key]))
     parts = [
-        lake.scan(name, first=first, last=last).to_table(columns=chosen, filter=where)
+        lake.scan(name, first=first, last=last).to_table(columns=read, filter=where)
         for name in (table, logged_table(table))
         if lake.exists(name)
     ]
-    empty = pa.schema([schema.field(name) for name in chosen]).empty_table()
-    return pl.DataFrame(pa.concat_tables([empty, *(part.cast(empty.schema) for part in parts)]))
+    empty = pa.schema([schema.field(name) for name in read]).empty_table()
+    rows = pl.DataFrame(pa.concat_tables([empty, *(part.cast(empty.schema) for part in parts)]))
+    came_as_events = len(parts) > 1 or not lake.exists(table)
+    once = rows.unique(key, keep="first", maintain_order=True) if came_as_events else rows
+    return once.select(chosen)
 
 
 def days_of(lake: Lake, table: str) -> list[date]:

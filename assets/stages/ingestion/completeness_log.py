@@ -36,6 +36,11 @@ def quarantine_of(table: str) -> str:
     return f"quarantine_{table}"
 
 
+def logged_table(table: str) -> str:
+    """Return the lake table of a contracted table's rows that came as events."""
+    return f"logged_{table}"
+
+
 def record_of(table: str) -> str:
     """Return the lake table that records which days of `table` are complete."""
     return f"ingested_{table}"

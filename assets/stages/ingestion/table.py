@@ -2,23 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import polars as pl
 import pyarrow as pa
 
 from assets.stages.ingestion.arrivals import Arrivals
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete, mark_incomplete, quarantine_of
+from assets.stages.ingestion.erased_rows import without_erased
 from assets.stages.ingestion.held_rows import HeldRows
 from models.contracts import DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA, UNREADABLE, Contract
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.contracts.identifiers import MISSING_IDS, trim_ids
 from models.contracts.pandera_schema import pandera_schema
-from models.erasure.tombstones import BELONGINGS, OWNERS, TOMBSTONED
 from models.errors import TesseraError
-from resources.lake.port import ErasableLake, Lake
+from resources.lake.port import Lake
 from resources.source.port import Source
 
 _BLOCK_ROWS = 1_000_000
@@ -70,7 +70,7 @@ class TableIngestion:
         """
         days = {first + timedelta(days=n) for n in range((last - first).days + 1)}
         delivered, ids_trimmed = trim_ids(self._contract, self._delivered(first, last))
-        of_others = self._of_others(delivered)
+        of_others = without_erased(self._lake, delivered, self._missing_ids)
         raw, held, refused = self._new_rows(of_others, first, last)
         checked = check_rows(
             self._contract,
@@ -118,25 +118,6 @@ class TableIngestion:
             rows, refused = self._held.with_standing(rows, first), self._held.standing_refused(first)
             rows = self._held.without_refused(rows, refused)
         return *self._held.split(rows, first), refused
-
-    def _of_others(self, delivered: pa.Table) -> pa.Table:
-        """Without the rows of entities that were forgotten, before anything is checked: not even a refused one is kept.
-
-        The caller holds the table's lock, so one that is forgotten from now on is removed after these rows are written.
-        """
-        for entity, column in TOMBSTONED.items():
-            if column in delivered.column_names and (gone := self._lake.forgotten(entity)):
-                self._forget_belongings(entity, delivered, gone.among(delivered[column]))
-                delivered = gone.others(delivered, column, OWNERS.get(entity, ""), self._missing_ids)
-        return delivered
-
-    def _forget_belongings(self, entity: str, delivered: pa.Table, gone: Sequence[str]) -> None:
-        """Leave tombstones of what erased entities bring later: other tables name these things and no entity."""
-        for kind, column in BELONGINGS.get(entity, {}).items():
-            if gone and column in delivered.column_names and isinstance(self._lake, ErasableLake):
-                theirs = pl.DataFrame(delivered.select([TOMBSTONED[entity], column])).drop_nulls()
-                for id in theirs.filter(pl.col(TOMBSTONED[entity]).is_in(gone))[column].unique().to_list():
-                    self._lake.leave_tombstone(kind, id, day=datetime.now(UTC).date(), why="came after the erasure")
 
     def _kept_before(self, first: date, raw: pa.Table) -> pa.Array | None:
         """Those of the keys of `raw` that the table has on days before `first`: all are read, 0.6 µs for each.
