@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -115,20 +115,25 @@ def _known_job(name: str, stack: Stack) -> None:
     from pipelines.definitions import build_definitions
 
     defs = build_definitions(stack)
-    jobs = {job.name: job for job in defs.resolve_all_job_defs() if not job.name.startswith("__")}
     checks = {f"{app.name}_checks" for app in APPS}
-    names = sorted(found for found, job in jobs.items() if _is_daily(job) or found in checks)
-    if name in jobs and name not in names:
+    is_there = defs.get_repository_def().has_job(name) and not name.startswith("__")
+    job = defs.resolve_job_def(name) if is_there else None
+    if job is None or not (_is_daily(job) or name in checks):
+        _refuse(name, job, [one for one in defs.resolve_all_job_defs() if _is_daily(one) or one.name in checks])
+    app = job.tags.get(run_tags.APP, "")
+    if app in {one.name for one in APPS}:
+        check_delivered(app_named(app), stack)
+
+
+def _refuse(name: str, job: dg.JobDefinition | None, daily: Sequence[dg.JobDefinition]) -> NoReturn:
+    names = sorted(one.name for one in daily if not one.name.startswith("__"))
+    if job is not None:
         raise TesseraError(
             f"The job {name!r} works on no day, but on what a sensor finds.",
             expected=choose_from(name, names),
             todo="Leave it to its sensor; for events: `tessera stream fraud --until-empty`.",
         )
-    if name not in names:
-        raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
-    app = jobs[name].tags.get(run_tags.APP, "")
-    if app in {one.name for one in APPS}:
-        check_delivered(app_named(app), stack)
+    raise TesseraError(f"There is no job {name!r}.", expected=choose_from(name, names), todo="Correct the name.")
 
 
 def _is_daily(job: dg.JobDefinition) -> bool:
