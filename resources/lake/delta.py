@@ -110,7 +110,7 @@ class DeltaLake(ErasableLake, RetainedLake):
                 actions = [added(p.path, p.size, p.rows, p.day, by) for day in sorted(parts) for p in parts[day]]
                 return log.create(Schema.from_arrow(_schema(schema)), by, actions).manifest.version
             if commit_days(standing.delta, files, by, listing(standing.manifest, first, last), parts):
-                log.settle(standing.delta)
+                log.settle_update(standing.delta)
             return standing.delta.version()
 
     @override
@@ -240,7 +240,7 @@ class DeltaLake(ErasableLake, RetainedLake):
             if rewritten:
                 planned(removed)
                 commit_rewritten(standing, rewritten)
-                self._log(table).settle(standing.delta)
+                self._log(table).settle_update(standing.delta)
             self.vacuum(table, keep_hours=0)
             if self._copies is not None:
                 self._copies.drop(table)
@@ -249,14 +249,17 @@ class DeltaLake(ErasableLake, RetainedLake):
     @override
     def repair(self, table: str) -> Sequence[date]:
         with self.lock(table):
-            standing = self._open(table, alone=True)
+            standing = self._open(table)
             if standing is None:
                 return []
             files, listed = self._files(table), standing.manifest.files
             broken = {file.day for path, file in listed.items() if not is_intact(files, path, file.size)}
-            if broken:
-                commit_without(standing, broken)
-            self._log(table).settle(standing.delta)
+            if not broken:
+                self._log(table).settle(standing)
+                return []
+            standing = self._existing(table, alone=True)
+            commit_without(standing, broken)
+            self._log(table).settle_update(standing.delta)
             return sorted(broken)
 
     @override

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from resources.lake.manifest import NAME, Manifest
 #: Opening a table reads its checkpoint and up to 20 log entries, 7 to 35 ms; its state on disk is read in 0.1 ms.
 _KEPT = 64
 LOG = "_delta_log"
+_ENTRY = re.compile(r"\d{20}\.json")
 
 #: Name, inode, bytes and time of change of each file of a table's log, and of its manifest.
 State = tuple[tuple[str, int, int, int], ...]
@@ -59,9 +61,26 @@ class OpenTables:
             # A write since `state` was read is seen by the next reader, which opens the table again.
             if table is not None and is_whole:
                 self._tables[key] = (state, table)
-            while len(self._tables) > self._kept:
-                self._tables.popitem(last=False)
+            self._limit()
         return table, is_whole
+
+    def keep(self, folder: Path, table: OpenTable) -> None:
+        """Keep the version that a writer has just made, so that no reader opens it again.
+
+        The caller holds the table's lock. If another version stands there, which a writer without our lock made, the
+        next reader opens that.
+        """
+        state, key = state_of(folder), str(folder)
+        versions = [int(name[:-5]) for name, *_ in state if _ENTRY.fullmatch(name)]
+        with self._lock:
+            self._tables.pop(key, None)
+            if max(versions, default=-1) == table.manifest.version:
+                self._tables[key] = (state, table)
+            self._limit()
+
+    def _limit(self) -> None:
+        while len(self._tables) > self._kept:
+            self._tables.popitem(last=False)
 
 
 def state_of(folder: Path) -> State:

@@ -86,7 +86,7 @@ class TableLog:
             storage_options=self._options,
         )
         standing = self._opened()
-        self.settle(standing.delta)
+        self.settle(standing)
         return standing
 
     def sync(self, paths: Iterable[str]) -> None:
@@ -99,14 +99,23 @@ class TableLog:
         delta = DeltaTable(self._uri, storage_options=self._options)
         return OpenTable(delta, manifest_of(delta))
 
-    def settle(self, standing: DeltaTable) -> None:
-        """Make the open version durable, and keep its files in the manifest."""
-        now = manifest_of(standing)
-        if self._is_local:
-            log = Path(self._uri) / LOG
-            sync_all([entry for entry in [log / f"{now.version:020d}.json"] if entry.exists()], log)
-        if now != self._manifest():
+    def settle(self, standing: OpenTable) -> None:
+        """Make the open version durable, keep its files in the manifest, and the table open for readers.
+
+        The caller no longer updates it.
+        """
+        now = standing.manifest
+        if now != self._manifest():  # a manifest is written after the log that it agrees with is durable
+            if self._is_local:
+                log = Path(self._uri) / LOG
+                sync_all([entry for entry in [log / f"{now.version:020d}.json"] if entry.exists()], log)
             self._write(now.content())
+        if self._is_local:
+            _OPEN.keep(Path(self._uri), standing)
+
+    def settle_update(self, updated: DeltaTable) -> None:
+        """Do the same for a table that a commit has moved to its next version."""
+        self.settle(OpenTable(updated, manifest_of(updated)))
 
     def forget(self) -> None:
         """Remove the manifest: the table is about to be removed."""

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from models.errors import TesseraError
 from resources.lake import table_log
 from resources.lake.delta import DeltaLake
-from resources.lake.open_tables import OpenTables
+from resources.lake.open_tables import OpenTable, OpenTables
 
 DAY, OTHER = date(2024, 5, 1), date(2024, 5, 2)
 
@@ -38,17 +38,40 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return addresses
 
 
-def test_readers_open_a_table_once_until_it_is_written(tmp_path: Path, opened: list[str]) -> None:
+def test_a_table_is_opened_once_and_by_writers_but_never_after_a_write_of_ours(
+    tmp_path: Path, opened: list[str]
+) -> None:
     write(DeltaLake(str(tmp_path)), 1)
     opened.clear()
     for lake in (DeltaLake(str(tmp_path)) for _ in range(3)):  # each step of a run opens the lake anew
         assert (numbers(lake), lake.days("t"), lake.version("t")) == ([1], [DAY], 0)
-    assert len(opened) == 1
-    lake = DeltaLake(str(tmp_path))
+        assert lake.repair("t") == []
+    assert opened == []
     write(lake, 2, OTHER)
-    opened.clear()
     assert [numbers(lake) for _ in range(2)] == [[1, 2], [1, 2]]
+    assert len(opened) == 1, "the writer's own, which it updates"
+    moved = DeltaLake(str(shutil.copytree(tmp_path, tmp_path / "moved")))
+    opened.clear()
+    assert [numbers(moved) for _ in range(2)] == [[1, 2], [1, 2]]
     assert len(opened) == 1
+
+
+def test_a_version_of_a_writer_without_our_lock_is_read(tmp_path: Path) -> None:
+    lake = DeltaLake(str(tmp_path))
+    write(lake, 1)
+    theirs = DeltaTable(str(tmp_path / "t"))
+    settle = table_log.TableLog.settle
+
+    def write_first(log: table_log.TableLog, standing: OpenTable) -> None:
+        """Another writer commits after ours, before ours has kept its version."""
+        theirs.update_incremental()
+        theirs.delete()
+        settle(log, standing)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table_log.TableLog, "settle", write_first)
+        write(lake, 2, OTHER)
+    assert numbers(lake) == []
 
 
 def test_another_process_that_writes_is_seen_at_once(tmp_path: Path) -> None:
