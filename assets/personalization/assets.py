@@ -106,7 +106,7 @@ def champion(
     run = ComposedChampionRun(context, "personalization", config.train, registry)
     yield from run.results(
         lambda: learning.wanted_rows(lake.open(), own, run.day),
-        lambda found, models: learning.candidate(found, lake.open(), models, own),
+        lambda found, models: learning.candidate(found, lake.open(), models, own, context.log.info),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -82,11 +82,22 @@ def wanted_rows(lake: Lake, settings: PersonalizationSettings, as_of: date) -> W
 
 
 def candidate(
-    found: WantedRows, lake: Lake, registry: Registry, settings: PersonalizationSettings
+    found: WantedRows,
+    lake: Lake,
+    registry: Registry,
+    settings: PersonalizationSettings,
+    log: Callable[[str], object] = lambda _: None,
 ) -> ComposedCandidate:
     """Train the ranker on older cut-offs, and evaluate lists on what customers wanted after the newest one.
 
     Where the ranker is not measurably ahead of own frequency, frequency is the candidate.
+
+    Args:
+        found: the training set.
+        lake: what was known at the cut-offs.
+        registry: holds the champion.
+        settings: of the application.
+        log: gets a sentence after each part; training takes minutes.
     """
     from models.personalization.composition import GOLDEN, personalization, rehearsed
     from models.personalization.gate import EASE, FREQUENCY, POPULARITY, gate_report, leads
@@ -94,7 +105,9 @@ def candidate(
 
     steps = settings.steps
     cutoffs = [past_cutoff(lake, found.at(day), day, settings) for day in found.cutoffs]
+    log(f"{len(cutoffs)} past cut-offs read; training the rankers on {max(len(cutoffs) - 2, 0)} of them")
     trained = _trained(cutoffs[1:], settings)
+    log(f"{_chosen(trained)}; comparing lists on the hold-out, {found.cutoffs[0]}")
     hold = holdout_of(cutoffs[0], steps.recommender)
     models = plain_lists(hold, steps)
     part: dict[str, Any] = {} if trained is None else {"ranker": RankerPart(trained.ranker)}

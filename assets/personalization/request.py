@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.lists import live_resources, row_of
@@ -18,6 +18,7 @@ from models.settings import PersonalizationSettings, Settings
 if TYPE_CHECKING:
     from models.compose.call import Call
     from models.compose.package import LoadedComposition
+    from models.personalization.known import Days
     from resources.lake.port import Lake
     from resources.stack.ports import Ports
 
@@ -64,6 +65,7 @@ class OpenLists:
         loaded: the composition.
         version: of it.
         lake: knows who is erased.
+        days: what is known of a day.
         settings: of the application.
         as_of: day at whose end the shop is known.
     """
@@ -71,8 +73,18 @@ class OpenLists:
     loaded: LoadedComposition
     version: str
     lake: Lake
+    days: Days
     settings: PersonalizationSettings
     as_of: date
+
+    def warmed(self) -> Self:
+        """Answer a guest without a deadline: what the first request would read is in memory then. Never fails."""
+        from models.compose.batch import from_records
+        from models.compose.call import new_call
+
+        record = {"customer_id": "", "as_of": self.as_of.isoformat(), "session": {}}
+        self.loaded.step.run(from_records([record], self.loaded.step.takes), new_call())
+        return self
 
     def of(self, customer: str, events: Sequence[Mapping[str, Any]] = ()) -> Recommended:
         """Return the list of a customer ("" for one who is not logged in) after these events of the visit.
@@ -84,7 +96,7 @@ class OpenLists:
         from models.compose.budget import Budget
         from models.compose.call import new_call
 
-        visit = {"events": [checked_event(event, place) for place, event in enumerate(events)]}
+        visit = {"events": [checked_event(event, place) for place, event in enumerate(events, 1)]}
         asked, notes = self._known(customer)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
         step, call = self.loaded.step, new_call(Budget(latency_ms=self.settings.steps.deadline_ms))
@@ -103,12 +115,9 @@ class OpenLists:
         """Return who is asked for, and a sentence where nothing may or can be known of them."""
         if customer and customer in self.lake.forgotten("customer"):
             return "", ["the customer was erased: the list is that of a stranger"]
-        if customer and self._days().at(self.as_of.isoformat()).customer(customer) < 0:
+        if customer and self.days.at(self.as_of.isoformat()).customer(customer) < 0:
             return customer, [f"nothing is known of customer {customer!r}: the list is that of a stranger"]
         return customer, []
-
-    def _days(self) -> Any:
-        return self.loaded.composition.parts["profile"].days  # pyright: ignore[reportAttributeAccessIssue]
 
     def _popular(self, record: Mapping[str, Any]) -> dict[str, Any]:
         from models.compose.batch import from_records
@@ -139,6 +148,7 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
     """
     from models.compose.package import over_resources
     from models.personalization.composition import rehearsed
+    from models.personalization.parts import KNOWN
 
     registry, own, app = ports.registry, settings.personalization, PERSONALIZATION.name
     days = ports.sink.published_days(app)
@@ -152,39 +162,64 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
     found = champion_composition(registry, app, before)
     folder = registry.fetch(app, found.version)
     loaded = over_resources(found.composition, folder, before, live, registry.trusted_packages)
-    return OpenLists(loaded, found.version, ports.lake, own, days[-1])
+    return OpenLists(loaded, found.version, ports.lake, live[KNOWN], own, days[-1]).warmed()
 
 
 def checked_event(event: Any, place: int) -> dict[str, Any]:
     """Return an event of a visit: `product_id` and `kind`.
 
+    Args:
+        event: the event.
+        place: of the event in the visit, from 1, for the error.
+
     Raises:
         TesseraError: it is none.
     """
-    what = f"Event {place} of the session is {event!r}."
-    expected = 'an object like {"product_id": "p00012", "kind": "view"}'
     if not isinstance(event, Mapping) or not str(event.get("product_id") or "").strip():
-        raise TesseraError(what, expected=expected, todo="Correct it.")
+        raise TesseraError(
+            f"Event {place} of the session is {event!r}.",
+            expected='an object like {"product_id": "p00012", "kind": "view"}',
+            todo="Give it a product_id; without a kind it is a view.",
+        )
     kind = str(event.get("kind", "view"))
     if kind not in _KINDS:
-        wrong = f"Event {place} of the session has the kind {kind!r}."
-        raise TesseraError(wrong, expected=choose_from(kind, _KINDS), todo="Correct it.")
+        raise TesseraError(
+            f"Event {place} of the session has the kind {kind!r}.",
+            expected=choose_from(kind, _KINDS),
+            todo="Correct the kind, or leave the event out.",
+        )
     return {"product_id": str(event["product_id"]).strip(), "kind": kind}
 
 
-def session_events(file: Path) -> list[Any]:
+def session_events(file: Path) -> list[dict[str, Any]]:
     """Return the events of a file: a JSON list, or one JSON object per line, the oldest first.
 
     Raises:
-        TesseraError: it cannot be read.
+        TesseraError: it cannot be read, or one of them is no event.
     """
     try:
         text = file.read_text(encoding="utf-8").strip()
-        found = json.loads(text) if text.startswith("[") else [json.loads(one) for one in text.splitlines() if one]
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise TesseraError(
-            f"{file} cannot be read: {error}.",
-            expected='a JSON list of events, or one per line: {"product_id": "p00012", "kind": "cart"}',
-            todo="Correct the file.",
-        ) from error
-    return found
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from error
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, str(error)) from error
+    if text.startswith("["):
+        found = _parsed(text, file, "")
+    else:
+        found = [_parsed(one, file, f"line {n}: ") for n, one in enumerate(text.splitlines(), 1) if one.strip()]
+    return [checked_event(event, place) for place, event in enumerate(found, 1)]
+
+
+def _parsed(text: str, file: Path, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _unreadable(file, f"{where}{error}") from error
+
+
+def _unreadable(file: Path, reason: str) -> TesseraError:
+    return TesseraError(
+        f"{file} cannot be read: {reason}.",
+        expected='a JSON list of events, or one per line: {"product_id": "p00012", "kind": "cart"}',
+        todo="Correct the file or its name.",
+    )

@@ -72,7 +72,7 @@ class ComposedCandidate:
             keys.KIND: self.name,
             keys.VERSION: version,
             keys.HOLDOUT: self.holdout,
-            keys.AGAINST_CHAMPION: self.says("champion"),
+            keys.AGAINST_CHAMPION: self.says("champion") or "there is no champion yet",
             keys.GATE_REPORT: dg.MetadataValue.md(self.report.markdown()),
             keys.COMPOSITION: dg.MetadataValue.md(f"```mermaid\n{drawn}```"),
             **self.shown,

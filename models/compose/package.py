@@ -6,7 +6,7 @@ to a child later changes the composition, and it loads where its children were d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,12 @@ KIND = "composition"
 FORMAT = 1
 #: Numbers of a golden record may differ by so much.
 _TOLERANCE = 1e-6
-_TODO = "Make an earlier version champion with `tessera rollback`, or build the composition again."
+#: Differing values of a golden record that an error shows, and characters of each.
+_SHOWN, _WIDTH = 2, 120
+_TODO = (
+    "Train it again with `tessera run <application>_training`, or make an earlier version champion with `tessera "
+    "rollback <application>`."
+)
 
 
 class Part(Protocol):
@@ -249,12 +254,34 @@ def golden_answers(loaded: LoadedComposition) -> int:
     for place, (one, answer) in enumerate(zip(loaded.golden, found, strict=True)):
         if not _equal(one["answer"], answer):
             raise TesseraError(
-                f"{loaded.composition.name} answers its golden record {place} with {answer}, and did with "
-                f"{one['answer']}.",
+                f"{loaded.composition.name} answers its golden record {place} with {_unlike(one['answer'], answer)}.",
                 expected=f"the same answer, numbers to {_TOLERANCE:g}",
                 todo=_TODO,
             )
     return len(found)
+
+
+def _unlike(before: Any, now: Any) -> str:
+    """Return the first values of an answer that are not as before, in words."""
+    found = [*_differences(before, now, "")]
+    shown = [f"{where} {str(new)[:_WIDTH]!r}, and did with {str(old)[:_WIDTH]!r}" for where, old, new in found[:_SHOWN]]
+    more = f" (and {len(found) - _SHOWN} more differences)" if len(found) > _SHOWN else ""
+    return "; ".join(shown) + more
+
+
+def _differences(before: Any, now: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the path of each value that differs, the value before, and that of now."""
+    if _equal(before, now):
+        return
+    pairs: list[tuple[str, Any, Any]] = []
+    if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
+        pairs = [(f"{where}.{name}".removeprefix("."), before[name], now[name]) for name in before]
+    elif isinstance(before, list) and isinstance(now, list | tuple) and len(before) == len(now):
+        pairs = [(f"{where}[{place}]", old, new) for place, (old, new) in enumerate(zip(before, now, strict=True))]
+    if not pairs:
+        yield where, before, now
+    for path, old, new in pairs:
+        yield from _differences(old, new, path)
 
 
 def _facts(composition: Composition) -> dict[str, ChildFacts]:

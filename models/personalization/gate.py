@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 #: Baselines that a list must not be behind, and the two of them whose customers are asked by segment.
 POPULARITY, FREQUENCY, EASE = "popularity", "frequency", "ease"
+#: The check against the champion, whatever its version.
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def gate_report(
     checks = [_enough(wanted, limits), *_floors(models[name], wanted, limits)]
     others = [other for other in (POPULARITY, FREQUENCY, EASE, champion) if other and other != name]
     for other in others:
-        checks += _against(other, quality[name], quality[other], limits, apart=name != FREQUENCY)
+        found = _against(other, quality[name], quality[other], limits, apart=name != FREQUENCY)
+        checks += (replace(check, name=CHAMPION) for check in found) if other == champion else found
     checks.append(_segments(name, champion or FREQUENCY, quality, wanted, limits))
     return GateReport(
         candidate=name,

@@ -63,7 +63,7 @@ class _Of:
     def _says(self, code: int, names: tuple[str, ...], beside: int) -> str:
         if code in self._pairs:
             asked, pair = self._block.asked, self._pairs[code]
-            return f"chosen {int(asked.count[pair])} times, last {int(asked.last[pair])} days ago"
+            return f"chosen {_times(int(asked.count[pair]))}, last {_ago(int(asked.last[pair]))}"
         if beside >= 0 and {"ease", "walks"} & set(names):
             return f"goes with {self._known.offers.ids[beside]}, chosen before"
         if "factors" in names:
@@ -77,3 +77,11 @@ class _Of:
         weights = self._block.tables.ease[self._own][:, products].toarray()
         best = weights.argmax(axis=0)
         return np.where(weights.max(axis=0) > 0, self._own[best], -1).tolist()
+
+
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
+def _ago(days: int) -> str:
+    return "yesterday" if days == 1 else f"{days} days ago"

@@ -17,6 +17,8 @@ from models.recommend.ranking_metrics import NOTHING
 #: Constant of reciprocal rank fusion: Cormack et al. (2009), https://doi.org/10.1145/1571941.1572114.
 _FUSION = 60.0
 
+#: Generators that look beside the products that the customer has.
+_FROM_OWN: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
 _OWN = np.uint8(1 << GENERATORS.index("own"))
 #: Added to the fused rank of the customer's own products, which stay whatever else is named: above the highest sum.
 _FIRST = np.float32(1.0)
@@ -49,7 +51,12 @@ class Candidates:
 
 
 def merged(
-    scores: Mapping[GeneratorName, Numbers], owned: NDArray[np.bool_], config: GeneratorsConfig, n: int
+    scores: Mapping[GeneratorName, Numbers],
+    owned: NDArray[np.bool_],
+    config: GeneratorsConfig,
+    n: int,
+    *,
+    blank: NDArray[np.bool_],
 ) -> Candidates:
     """Return the candidates of `own`, and the best others by reciprocal rank fusion, `n` in all.
 
@@ -58,7 +65,9 @@ def merged(
         owned: products that the customer has; generators other than `own` leave them out.
         config: candidates of each generator.
         n: candidates of a customer.
+        blank: customers without any product, shape `(n_customers,)`; nothing is near to theirs.
     """
+    left_out = owned | blank[:, None]
     shape = owned.shape
     fused, sources = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     ranks: dict[GeneratorName, Numbers] = {}
@@ -67,7 +76,8 @@ def merged(
         ranks[name] = np.zeros(shape, np.float32)
         if count == 0:
             continue
-        values = scores[name] if name == "own" else np.where(owned, NO_SCORE, scores[name])
+        theirs = left_out if name in _FROM_OWN else owned
+        values = scores[name] if name == "own" else np.where(theirs, NO_SCORE, scores[name])
         best, named = _best(values, count)
         place = np.where(named, np.arange(1, count + 1, dtype=np.float32), 0)
         np.put_along_axis(ranks[name], best, place, axis=1)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipelines.cli.run import Outcome
 
 _APPS = {app.name for app in APPS}
+#: Tables whose rows a card counts: those that everything else is made of.
+_TABLES = ("orders", "sessions", "stock", "payments", "payment_labels", "tickets", "ticket_labels", "articles")
 #: Steps shown one by one, slowest first; the rest is summed up.
 _STEPS_SHOWN = 4
 
@@ -48,6 +50,7 @@ def in_short(outcome: Outcome) -> str:
         ("fraud/scores", _payments_scored),
         ("fraud/alerts", _alerts),
         ("support/scores", _triaged),
+        ("personalization/scores", _lists),
     ]
     shown += [(f"{app}/scores", _rows_scored) for app in sorted(_APPS - _TOLD_ONE_BY_ONE)]
     return "; ".join(str(write(outcome.metadata[key])) for key, write in shown if key in outcome.metadata)
@@ -58,8 +61,16 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
     lines: list[tuple[str | Text, str | Text]] = [("steps", _steps(outcome))]
     lines += [
         (table, _ingested(found[f"shop/{table}"]))
-        # those that everything else is made of
-        for table in ("orders", "payments", "payment_labels", "tickets", "ticket_labels", "articles")
+        for table in (
+            "orders",
+            "sessions",
+            "stock",
+            "payments",
+            "payment_labels",
+            "tickets",
+            "ticket_labels",
+            "articles",
+        )
         if f"shop/{table}" in found
     ]
     for key, name, write in _SECTIONS:
@@ -149,6 +160,8 @@ _METRICS = {
     "macro_f1": "macro-F1",
     "accuracy": "accuracy",
     "ndcg_at_10": "NDCG@10",
+    "ndcg_at_20": "NDCG@20",
+    "recall_at_20": "recall@20",
     "out_of_scope_recall": "out-of-scope recall",
     "urgency_auc": "urgency AUC",
     "article_first": "right article first",
@@ -295,10 +308,10 @@ def _labelled(found: dict[str, Any]) -> str:
     return f"{found[keys.ROW_COUNT]:,} labelled tickets, {found[keys.LABELLED]:,} with urgency"
 
 
-def _indexed(found: dict[str, Any]) -> str:
+def _indexed(found: dict[str, Any], rows: str = "passages") -> str:
     new = "new" if found[keys.IS_NEW] else "as before"
     return (
-        f"{found[keys.ROW_COUNT]:,} passages, version {found[keys.INDEX_VERSION]} ({new}), "
+        f"{found[keys.ROW_COUNT]:,} {rows}, version {found[keys.INDEX_VERSION]} ({new}), "
         f"recall {found[keys.RECALL_AT_K]:.3f}"
     )
 
@@ -325,6 +338,30 @@ def _labels_came(found: dict[str, Any]) -> str:
     measured = [f"{words} {found[name]:.3f}" for name, words in shares.items() if name in found]
     known = f"{found[keys.OPENED_ON]}: {found[keys.LABELLED]:,} of {found[keys.ROW_COUNT]:,} tickets labelled"
     return "; ".join([known, *([", ".join(measured)] if measured else [])])
+
+
+def _wanted(found: dict[str, Any]) -> str:
+    return (
+        f"{found[keys.ROW_COUNT]:,} products that {found[keys.CUSTOMERS]:,} customers wanted after "
+        f"{found[keys.CUTOFFS]} past cut-offs, evaluated at {found[keys.HOLDOUT]}"
+    )
+
+
+#: Rules that remove candidates, as the card names them.
+_REMOVED = {
+    "blocked": "blocked",
+    "out_of_stock": "out of stock",
+    "owned_durable": "owned durables",
+    "category_cap": "above the cap of a category",
+}
+
+
+def _lists(found: dict[str, Any]) -> str:
+    removed = [f"{found[name]:,} {words}" for name, words in _REMOVED.items() if found.get(name)]
+    popular = f", {found[keys.POPULAR_LISTS]:,} of them popular ones" if found.get(keys.POPULAR_LISTS) else ""
+    own = f"; {found[keys.MEAN_OWN_SHARE]:.1%} chosen before" if keys.MEAN_OWN_SHARE in found else ""
+    rules = f"; rules removed {', '.join(removed) or 'nothing'}"
+    return f"{found[keys.ROW_COUNT]:,} lists{popular}{own}{rules}; {found[keys.DEGRADATION]}"
 
 
 def _vacuumed(found: dict[str, Any]) -> str:
@@ -369,6 +406,14 @@ _SECTIONS = (
     ("support/scores", "triage", _triaged),
     ("support/publication", "published", _published),
     ("support/performance", "performance", _labels_came),
+    ("personalization/features", "profiles", _features),
+    ("personalization/item_index", "products", lambda found: _indexed(found, "products")),
+    ("personalization/training_set", "training", _wanted),
+    ("personalization/candidate", "candidate", _candidate),
+    ("personalization/champion", "champion", _champion),
+    ("personalization/scores", "lists", _lists),
+    ("personalization/publication", "published", _published),
+    ("personalization/performance", "outcomes", _realized),
     ("storage/vacuum", "storage", _vacuumed),
     ("storage/events", "events", _pruned),
     ("storage/status", "status", _stated),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -20,14 +21,14 @@ _TESSERA = ".venv/bin/tessera"
 
 def next_step(outcome: Outcome, stack: Stack) -> Text:
     """Return the command, with the environment of this one in a line before it, and what it is good for."""
-    command, use = _after_success(outcome) if outcome.success else _after_failure(outcome, stack)
+    command, use = _after_success(outcome, stack) if outcome.success else _after_failure(outcome, stack)
     line = literal(f"{_TESSERA} {command}   {use}")
     given = given_environment()
     # The shell reads both lines as one.
     return Text.assemble(literal(" ".join([*given, "\\"])), "\n", line) if given else line
 
 
-def _after_success(outcome: Outcome) -> tuple[str, str]:
+def _after_success(outcome: Outcome, stack: Stack) -> tuple[str, str]:
     app, day = app_of_job(outcome.job), outcome.day
     if outcome.job.endswith("_training"):
         return f"models {app}", f"(the gate's report: make dev, asset {app}/candidate)"
@@ -35,11 +36,21 @@ def _after_success(outcome: Outcome) -> tuple[str, str]:
         return f"scores churn --date {day} --out scores.parquet", "(or the UI: make dev)"
     if outcome.job == "churn_online":
         return "features churn --entities customers.csv --out served.csv --online", "(a file with customer_id)"
+    if outcome.job == "personalization_nightly":
+        return f"recommend {_a_customer(stack, outcome.day)}", f"(every list: tessera scores {app} --date {day})"
     if app == "fraud":
         return f"alerts --date {day}", "(or the UI: make dev)"
     if app:
         return f"scores {app} --date {day}", "(or the UI: make dev)"
     return "check", "(or the UI: make dev)"
+
+
+def _a_customer(stack: Stack, day: date) -> str:
+    """Return a customer who has a list of the day."""
+    sink = stack.open("sink")
+    published = sink.published("personalization", day)
+    first = next(iter(sink.published_rows(published)), None) if published else None
+    return first["customer_id"][0].as_py() if first is not None and first.num_rows else "CUSTOMER"
 
 
 def _after_failure(outcome: Outcome, stack: Stack) -> tuple[str, str]:

@@ -21,6 +21,8 @@ def recommend(customer: str, session: str | None, *, as_json: bool) -> None:
     stack = active_stack()
     check_existing(stack.home)
     events = session_events(Path(session)) if session else []
+    if session and not events:
+        err.print(literal(f"{session} holds no events: the list is that of the night", "yellow"))
     found = open_lists(Ports(stack), stack.settings).of(customer, events)
     if as_json:
         print_json(found.as_json())
@@ -30,7 +32,7 @@ def recommend(customer: str, session: str | None, *, as_json: bool) -> None:
     row = found.row
     columns = (row["product_ids"], row["scores"], row["sources"], row["reasons"])
     lines = [
-        (str(place), id, f"{score:.3f}", source, why)
+        (str(place), id, f"{score:z.3f}", source, why)
         for place, (id, score, source, why) in enumerate(zip(*columns, strict=True), 1)
     ]
     out.print(listing(("", "product", "score", "found by", "reason"), lines))

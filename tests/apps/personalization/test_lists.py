@@ -138,8 +138,8 @@ def test_a_part_that_is_down_or_late_is_told_and_the_popular_list_stands_in(home
     ("text", "says"),
     [
         ('{"product_id": "p1", "kind": "bought"}', "has the kind 'bought'"),
-        ('{"kind": "view"}', "Event 0 of the session"),
-        ("[1]", "Event 0 of the session"),
+        ('{"kind": "view"}', "Event 1 of the session"),
+        ("[1]", "Event 1 of the session"),
         ("{", "cannot be read"),
     ],
 )
