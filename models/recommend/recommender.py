@@ -98,10 +98,7 @@ def candidates_of(
     generators = config.generators if repeats else config.generators.model_copy(update={"own": 0})
     owned = np.zeros(found["own"].shape, bool)
     owned[asked.owner(), asked.product] = True
-    blank = np.diff(asked.starts) == 0
-    if session is not None:
-        blank &= np.diff(session.indptr) == 0
-    return merged(found, owned, generators, config.candidates, blank=blank)
+    return merged(found, owned, generators, config.candidates, blank=np.diff(asked.starts) == 0)
 
 
 def best_lists(found: Candidates, ranked: Numbers, k: int) -> tuple[Codes, NDArray[np.int64]]:
