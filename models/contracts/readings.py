@@ -160,12 +160,25 @@ def date_reading(column: str, read: Mapping[str, int], total: int, wanted: DateO
         total: rows with a value.
         wanted: the only order that counts; None: any.
     """
-    found: list[Reading] = []
+    return [
+        Reading(date_expression(column, formats), f"{order}, {' or '.join(formats)}")
+        for order, formats in formats_by_order(read, total).items()
+        if wanted in (None, order)
+    ]
+
+
+def formats_by_order(read: Mapping[str, int], total: int) -> dict[DateOrder, list[str]]:
+    """Return the formats that together read every value, for each order of day and month by which that is possible.
+
+    Args:
+        read: values that each format of `DATE_FORMATS` reads.
+        total: values.
+    """
+    found: dict[DateOrder, list[str]] = {}
     for order in _DATES:
         formats = [form for form, at in DATE_FORMATS.items() if at == order and read.get(form)]
-        formats = _needed(formats, read, total)
-        if formats and wanted in (None, order):
-            found.append(Reading(date_expression(column, formats), f"{order}, {' or '.join(formats)}"))
+        if needed := _needed(formats, read, total):
+            found[order] = needed
     return found
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Interval
@@ -28,12 +29,23 @@ _FEW_CUSTOMERS = 50
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of the two files, and what is to be said of them."""
+    """Rows of the two files.
+
+    Attributes:
+        events: earlier rows.
+        test_customers: customers of the later rows.
+        test_products: products of the later rows.
+        repeated: events that repeat a customer's product of the same day.
+        not_later: rows of the test file on days before that of the newest event; 0 if one of the files has no times.
+        newest: that day.
+    """
 
     events: Interactions
     test_customers: Ids
     test_products: Ids
     repeated: int
+    not_later: int = 0
+    newest: date | None = None
 
 
 def recommendations(events: Path, test: Path, k: int, *, as_json: bool = False) -> None:
@@ -51,7 +63,9 @@ def recommendations(events: Path, test: Path, k: int, *, as_json: bool = False) 
         raise TesseraError(
             f"No row of {str(test)!r} has both a customer and a product of {str(events)!r}.",
             expected="later rows of customers and products that the events know, with the same ids",
-            todo="Check that both files spell ids alike.",
+            todo="Check that both files spell ids alike: a customer of the events is "
+            f"{str(rows.events.customers[0])!r}, of the test file {str(rows.test_customers[0])!r}, a product "
+            f"{str(rows.events.products[0])!r} and {str(rows.test_products[0])!r}.",
         )
     if as_json:
         print_json(_as_json(found, rows))
@@ -60,20 +74,28 @@ def recommendations(events: Path, test: Path, k: int, *, as_json: bool = False) 
 
 
 def _read(events: Path, test: Path) -> _Rows:
-    is_timed = "at" in column_names(events)
-    columns = text_columns(events, ("customer_id", "product_id", "at") if is_timed else ("customer_id", "product_id"))
-    later = text_columns(test, ("customer_id", "product_id"))
+    columns, later = (text_columns(file, _present(file)) for file in (events, test))
     for file, found in ((events, columns), (test, later)):
         if not found["customer_id"]:
             raise TesseraError(f"{str(file)!r} holds no row.", expected="one row or more", todo="Add rows to the file.")
     customer, product = ids_of(columns["customer_id"]), ids_of(columns["product_id"])
-    day = days_of(columns["at"], str(events)) if is_timed else None
+    day, later_day = (
+        days_of(found["at"], str(file)) if "at" in found else None for file, found in ((events, columns), (test, later))
+    )
+    newest = cast("date | None", None if day is None or later_day is None else day.max())
     return _Rows(
         interactions(customer, product, day),
         ids_of(later["customer_id"]),
         ids_of(later["product_id"]),
         repeated_rows(customer, product, day),
+        0 if later_day is None or newest is None else int((later_day < newest).sum()),
+        newest,
     )
+
+
+def _present(file: Path) -> tuple[str, ...]:
+    """Return the columns to read; times may be missing."""
+    return ("customer_id", "product_id", "at") if "at" in column_names(file) else ("customer_id", "product_id")
 
 
 def _show(found: Evaluation, rows: _Rows) -> None:
@@ -123,6 +145,11 @@ def _notes(found: Evaluation, rows: _Rows) -> list[str]:
         notes.append("the events have no column at: repeats, recency and age of products are not used.")
     if rows.repeated:
         notes.append(f"{rows.repeated:,} rows repeat a customer's product on the same day, and count once.")
+    if rows.not_later:
+        notes.append(
+            f"{rows.not_later:,} of {rows.test_customers.size:,} test rows are from before {rows.newest}, the day of "
+            "the newest event: what came later is not all that is tested."
+        )
     if found.unknown_customers:
         notes.append(f"{found.unknown_customers:,} test customers have no earlier event, and are not evaluated.")
     if found.unknown_products:

@@ -60,6 +60,20 @@ def test_without_times_and_with_ids_that_are_numbers(tmp_path: Path) -> None:
     assert "recall@5" in said.stdout
 
 
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%m/%d/%y %I:%M %p", "%-d %b %Y"])
+def test_times_are_read_in_the_order_that_fits_them_all(form: str, tmp_path: Path) -> None:
+    written = EARLIER.with_columns(pl.col("at").cast(pl.Datetime).dt.strftime(form))
+    found, as_usual = (json.loads(evaluated(tmp_path, events, LATER, "--json").stdout) for events in (written, EARLIER))
+    assert found == as_usual
+
+
+def test_test_rows_that_are_not_later_are_told(tmp_path: Path) -> None:
+    said = evaluated(tmp_path, EARLIER, pl.concat([LATER, EARLIER.filter(pl.col("at") < pl.date(2024, 1, 5))]))
+    early = EARLIER.filter(pl.col("at") < pl.date(2024, 1, 5)).height
+    assert f"{early} of {LATER.height + early} test rows are from before 2024-04-09" in said.stderr.replace(",", "")
+    assert "are from before" not in evaluated(tmp_path, EARLIER, LATER).stderr
+
+
 def test_one_customer_is_an_answer(tmp_path: Path) -> None:
     one = pl.col("customer_id") == "c1"
     said = evaluated(tmp_path, EARLIER.filter(one), LATER.filter(one))
@@ -71,7 +85,8 @@ def test_one_customer_is_an_answer(tmp_path: Path) -> None:
     ("events", "test", "sentence"),
     [
         (EARLIER.drop("product_id"), LATER, "has no column 'product_id'"),
-        (EARLIER.with_columns(at=pl.lit("12/1/2010 8:26")), LATER, "times that cannot be read, the first '12/1/2010"),
+        (EARLIER.with_columns(at=pl.lit("12/1/2010 8:26")), LATER, "can be read day-first and month-first"),
+        (EARLIER.with_columns(at=pl.lit("noon")), LATER, "times that cannot be read, the first 'noon'"),
         (EARLIER.head(0), LATER, "holds no row"),
         (EARLIER, LATER.head(0), "holds no row"),
         (EARLIER, LATER.with_columns(customer_id=pl.lit("nobody")), "No row of .* has both a customer and a product"),
