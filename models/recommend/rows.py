@@ -35,7 +35,7 @@ def days_of(values: Sequence[str], file: str) -> pl.Series:
         file: named in the error.
 
     Raises:
-        TesseraError: a value is no such time, or the order of day and month cannot be told.
+        TesseraError: a value is no such time, or several orders of day and month fit all of them.
     """
     texts = pl.Series("at", values, dtype=pl.String).str.strip_chars()
     frame = texts.to_frame().with_columns(
