@@ -57,10 +57,14 @@ audit: .venv/.uv  ## known vulnerabilities of everything in the locks; needs a n
 		$(UV) tool run --quiet pip-audit@2.10.0 --disable-pip --require-hashes --progress-spinner off -r $$lock || failed=1; \
 	done; test -z "$$failed"
 
-bench: setup-test  ## measure everything again and write docs/benchmarks.md (about an hour and a half)
-	for name in loading first_run nightly scoring quality candidates regression churn_features point_in_time materialization online_reads fraud_quality fraud_windows fraud_stream stream_kills texts vectors recommendations; do \
-		$(BIN)/python -m benchmarks.$$name || exit 1; \
-	done
+bench: setup-test  ## measure everything again and write docs/benchmarks.md (hours; docs/reliability.md, docs/recovery.md: their own scripts)
+	for name in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+
+BENCHMARKS := loading first_run nightly scoring quality candidates refit regression churn_features fan_out \
+	point_in_time materialization online_reads \
+	fraud_quality fraud_windows fraud_stream stream_kills \
+	texts other_texts routing composition triage vectors \
+	recommendations storefront
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock

@@ -26,3 +26,11 @@ def test_links_lead_to_files(page: Path) -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 200
+
+
+def test_one_command_runs_every_benchmark_that_writes_a_section() -> None:
+    listed = re.search(r"^BENCHMARKS := ((?:.*\\\n)*.*)\n", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed is not None
+    files = {file.stem: file for file in (ROOT / "benchmarks").glob("*.py") if file.stem != "report"}
+    writing = {name for name, file in files.items() if "replace_section(" in file.read_text()}
+    assert writing <= set(listed[1].replace("\\", "").split()) <= files.keys()
