@@ -79,7 +79,7 @@ def holdout_at(lake: Lake, last: date, settings: PersonalizationSettings) -> Hol
     """Return the hold-out of a training as of `last`."""
     found = wanted_rows(lake, settings, last)
     cutoff = past_cutoff(lake, found.at(found.cutoffs[0]), found.cutoffs[0], settings)
-    return holdout_of(cutoff, settings.steps.recommender)
+    return holdout_of(cutoff, settings.steps)
 
 
 def best_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> float:

@@ -19,8 +19,10 @@ NIGHTLY = automation.job(
     "personalization_nightly",
     PERSONALIZATION.name,
     _LEARNING
-    | dg.AssetSelection.assets(personalization.item_index, personalization.scores, personalization.publication),
-    "Ingest orders, visits and stock, compute profiles, train if there is no champion, make lists, audit, publish.",
+    | dg.AssetSelection.assets(personalization.item_index, personalization.scores, personalization.publication)
+    | dg.AssetSelection.assets(personalization.performance),
+    "Ingest orders, visits and stock, compute profiles, train if there is no champion, make lists, audit, publish; "
+    "measure the lists whose horizon ends now.",
 )
 TRAINING = automation.job(
     "personalization_training",

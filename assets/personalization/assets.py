@@ -1,7 +1,7 @@
 """Personalization. Read top to bottom = the lineage.
 
 orders -> profiles; orders, visits, stock -> index of products; past cut-offs -> training set -> candidate -> gate ->
-champion; profiles, index -> lists -> publication.
+champion; profiles, index -> lists -> publication -> realized performance.
 """
 
 from datetime import date
@@ -11,9 +11,11 @@ import dagster as dg
 from assets.partitions import daily
 from assets.personalization.app import PERSONALIZATION
 from assets.stages.builders import LearningConfig, champion_of
+from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.composition_training import ComposedChampionRun
 from assets.stages.feature_days import FeatureTable, write_features
 from assets.stages.publishing_assets import RunPorts, composed_scores_asset, publication_asset
+from assets.stages.realized_performance import performance_checks
 from assets.stages.scoring_task import ScoringTask
 from models.settings import Settings
 from resources.stack.ports import (
@@ -22,6 +24,7 @@ from resources.stack.ports import (
     LakeResource,
     RegistryResource,
     SettingsResource,
+    SinkResource,
     VectorsResource,
 )
 
@@ -119,3 +122,29 @@ scores = composed_scores_asset(
     "published.",
 )
 publication = publication_asset("personalization")
+
+
+@checked_asset(
+    ["personalization", "performance"],
+    deps=[*_TABLES, ["personalization", "publication"]],
+    kinds={"lake", "sink"},
+    checks=performance_checks("personalization"),
+    description="Lists whose horizon ended with the day, by what their customers ordered or put into the cart since: "
+    "realized NDCG@20 and recall@20 beside those that the gate accepted, and the NDCG of popular lists. A row per day "
+    "and metric in the lake table personalization_quality.",
+)
+def performance(
+    context: dg.AssetExecutionContext,
+    config: CheckedDay,
+    lake: LakeResource,
+    registry: RegistryResource,
+    sink: SinkResource,
+    settings: SettingsResource,
+):  # no return type: Dagster refuses any but a tuple where a step may leave out results
+    """Measure the lists of a day whose horizon has ended."""
+    from assets.personalization.performance import PerformanceRun
+
+    own = settings.open().personalization
+    run = PerformanceRun(lake.open(), registry.open(), sink.open(), own)
+    found = run.measure(day_of(context, config, lambda: run.sink.published_days("personalization")))
+    yield from of_selection(context, [dg.MaterializeResult(metadata=found.metadata(), check_results=found.checks())])

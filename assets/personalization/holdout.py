@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +11,17 @@ from assets.stages.promotion import composed_champions
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from models.compose.package import Composition
     from models.compose.step import Step
     from models.personalization.config import StepsConfig
     from models.personalization.gate import Judged, Wanted
     from models.personalization.known import Known, OneDay
     from models.personalization.training import PastCutoff
-    from models.recommend.config import RecommenderConfig
     from models.recommend.generators import Tables
+    from models.recommend.ranking_metrics import Targets
 
 #: Customers whose lists are made together.
 _AT_ONCE = 1_000
@@ -38,23 +41,31 @@ class FixedTables:
 
 @dataclass(frozen=True)
 class Holdout:
-    """The hold-out with what is known at its cut-off."""
+    """The hold-out with what is known at its cut-off; lists are compared by their first `length` products."""
 
     known: Known
     days: OneDay
     items: FixedTables
     wanted: Wanted
+    length: int
 
 
-def holdout_of(cutoff: PastCutoff, config: RecommenderConfig) -> Holdout:
+def holdout_of(cutoff: PastCutoff, steps: StepsConfig) -> Holdout:
     """Return the hold-out; tables are made of what was known at its cut-off."""
-    import numpy as np
-
-    from models.personalization.gate import Wanted
     from models.personalization.known import OneDay
     from models.personalization.tables import known_tables
 
-    known, taken = cutoff.known, cutoff.wanted
+    known, config = cutoff.known, steps.recommender
+    tables = FixedTables(known_tables(known, config.generators, seed=config.seed))
+    return Holdout(known, OneDay(known), tables, wanted_of(known, cutoff.wanted), steps.rules.length)
+
+
+def wanted_of(known: Known, taken: Targets) -> Wanted:
+    """Return what customers wanted, with what was new to each and the segments by which lists are compared."""
+    import numpy as np
+
+    from models.personalization.gate import Wanted
+
     n, profiles = known.offers.ids.size, known.history.profiles
     keys = taken.customers[taken.owner()].astype(np.int64) * n + taken.product
     is_new = ~np.isin(keys, profiles.owner() * n + profiles.product)
@@ -62,9 +73,7 @@ def holdout_of(cutoff: PastCutoff, config: RecommenderConfig) -> Holdout:
     segments = {name: countries == name for name in known.segments if name}
     baskets = profiles.baskets[taken.customers]
     segments |= {"1 or 2 baskets": baskets <= 2, "3 to 9 baskets": (baskets > 2) & (baskets < 10)}
-    wanted = Wanted(taken, is_new, known.history.of_products.recent.astype(np.int64), segments)
-    tables = FixedTables(known_tables(known, config.generators, seed=config.seed))
-    return Holdout(known, OneDay(known), tables, wanted)
+    return Wanted(taken, is_new, known.history.of_products.recent.astype(np.int64), segments)
 
 
 def plain_lists(hold: Holdout, steps: StepsConfig) -> dict[str, Judged]:
@@ -127,13 +136,16 @@ def lists_of_step(step: Step, hold: Holdout) -> Judged:
         outcome = step.run(from_records(records[start : start + _AT_ONCE], step.takes), new_call())
         lists += [[hold.known.places[id] for id in found] for found in outcome.batch["product_ids"]]
         lost += [one["lost"] for one in outcome.batch["counts"]]
-    return Judged(_padded(lists), np.array(lost, dtype=np.int64))
+    return Judged(padded(lists, hold.length), np.array(lost, dtype=np.int64))
 
 
-def _padded(lists: list[list[int]]) -> Any:
+def padded(lists: Sequence[Sequence[int]], length: int) -> NDArray[np.int32]:
+    """Return the first codes of lists, shape `(n_lists, length)`, `NOTHING` at the end of shorter ones."""
     import numpy as np
 
     from models.recommend.ranking_metrics import NOTHING
 
-    width = max(map(len, lists), default=1)
-    return np.array([[*one, *[NOTHING] * (width - len(one))] for one in lists], dtype=np.int32)
+    found = np.full((len(lists), length), NOTHING, dtype=np.int32)
+    for row, one in enumerate(lists):
+        found[row, : len(one)] = one[:length]
+    return found

@@ -100,7 +100,7 @@ def candidate(
         log: gets a sentence after each part; training takes minutes.
     """
     from models.personalization.composition import GOLDEN, personalization, rehearsed
-    from models.personalization.gate import EASE, FREQUENCY, POPULARITY, gate_report, leads
+    from models.personalization.gate import EASE, FREQUENCY, POPULARITY, errors_of, gate_report, leads, quality_of
     from models.personalization.parts import ITEMS, KNOWN, RankerPart
 
     steps = settings.steps
@@ -108,7 +108,7 @@ def candidate(
     log(f"{len(cutoffs)} past cut-offs read; training the rankers on {max(len(cutoffs) - 2, 0)} of them")
     trained = _trained(cutoffs[1:], settings)
     log(f"{_chosen(trained)}; comparing lists on the hold-out, {found.cutoffs[0]}")
-    hold = holdout_of(cutoffs[0], steps.recommender)
+    hold = holdout_of(cutoffs[0], steps)
     models = plain_lists(hold, steps)
     part: dict[str, Any] = {} if trained is None else {"ranker": RankerPart(trained.ranker)}
     name, notes = FREQUENCY, [_chosen(trained)]
@@ -134,7 +134,7 @@ def candidate(
         golden=GOLDEN,
         rehearsal=resources,
         report=report.noted(notes),
-        metrics=report.metrics[name],
+        metrics={**report.metrics[name], **errors_of(quality_of(models[name].lists, hold.wanted))},
         holdout=f"{hold.wanted.taken.customers.size:,} customers after {found.cutoffs[0]}",
         parameters={"ranker": name, "cutoffs": str(len(cutoffs)), "history_days": str(HISTORY_DAYS)},
         extras={},

@@ -90,9 +90,9 @@ class PerformanceRun:
         table = quality_table(self.plan.app.name)
         for lost in self.lake.repair(table):
             again = lost + timedelta(days=self.settings.horizon_days)
-            _store(self.lake, table, self._measured(again), again)
+            store_quality(self.lake, table, self._measured(again), again)
         found = self._measured(as_of)
-        _store(self.lake, table, found, as_of)
+        store_quality(self.lake, table, found, as_of)
         return found
 
     def _measured(self, as_of: date) -> RealizedDay:
@@ -104,7 +104,7 @@ class PerformanceRun:
             return nothing_measured(day, f"the predictions of {day} cannot be read: {error.what}")
         if publication is None or rows is None:
             return nothing_measured(day, f"nothing was published for {day}, whose horizon ends now")
-        arrived = _arrived(self.lake, day, as_of, limits.min_labelled_share)
+        arrived = orders_arrived(self.lake, day, as_of, limits.min_labelled_share)
         if not rows.num_rows:
             return RealizedDay(day, publication.model_version, arrived, unmeasured=f"no row of {day} is published")
         accepted = accepted_version(self.registry, publication)
@@ -177,7 +177,7 @@ def _mean(column: pa.ChunkedArray) -> float:
     return float(pc.mean(column).as_py())
 
 
-def _arrived(lake: Lake, day: date, as_of: date, limit: float) -> Arrived:
+def orders_arrived(lake: Lake, day: date, as_of: date, limit: float) -> Arrived:
     """Return the share of the horizon's days on which orders were placed, where that weekday usually has some."""
     from models.evaluation.realized import undelivered_days
 
@@ -198,7 +198,8 @@ def _orders_by_day(lake: Lake, first: date, last: date) -> dict[date, int]:
     return {day: rows for day, rows in found.items() if first <= day <= last}
 
 
-def _store(lake: Lake, table: str, found: RealizedDay, as_of: date) -> None:
+def store_quality(lake: Lake, table: str, found: RealizedDay, as_of: date) -> None:
+    """Write the metrics of a day to the lake, a row each; nothing where nothing was measured."""
     if not found.measured:
         return
     common = {

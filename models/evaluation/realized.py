@@ -132,6 +132,27 @@ def realized_share(
     return Realized(metric, words, count / n, share_error(count / n, n), n, promise, max_drop)
 
 
+def realized_mean(
+    metric: str, words: str, values: Vector, promised: Mapping[str, float], *, max_drop: float
+) -> Realized | None:
+    """Return the mean of a number that each case has; None where they are too few to mean anything.
+
+    Args:
+        metric: name of the number.
+        words: the same in words.
+        values: of each case; NaN: it has none.
+        promised: metrics of the version, with the standard error under `<metric>_error`.
+        max_drop: difference to the promise that does not matter.
+    """
+    known = values[np.isfinite(values)]
+    if known.size < _FEWEST_CASES:
+        return None
+    error = float(np.std(known, ddof=1)) / known.size**0.5
+    has = {metric, f"{metric}_error"} <= promised.keys()
+    promise = Promise(promised[metric], promised[f"{metric}_error"]) if has else None
+    return Realized(metric, words, float(np.mean(known)), error, known.size, promise, max_drop)
+
+
 def undelivered_days(rows: Mapping[date, int], first: date, last: date) -> Sequence[date]:
     """Return the days of `first`..`last` with hardly any rows, although that weekday usually has some.
 

@@ -117,6 +117,12 @@ def _means(quality: Quality) -> dict[str, float]:
     return {name: _mean(values) for name, values in {**named, "explore_ndcg": quality.explore}.items()}
 
 
+def errors_of(quality: Quality) -> dict[str, float]:
+    """Return the standard errors of the means that a version promises, under `<metric>_error`."""
+    named = {"ndcg_at_20": quality.ndcg, "recall_at_20": quality.recall}
+    return {f"{name}_error": float(np.std(values) / max(values.size, 1) ** 0.5) for name, values in named.items()}
+
+
 def _mean(values: Values) -> float:
     return float(np.nanmean(values)) if np.isfinite(values).any() else 0.0
 
