@@ -1,18 +1,19 @@
 """Settings of the applications, as a profile of `stack.yaml` gives them: typed, frozen, unknown keys refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import override
 
 from models.errors import choose_from
 from models.evaluation.config import PerformanceConfig, SkewConfig
-from models.experiments.config import ExperimentsConfig
+from models.experiments.config import ExperimentsConfig, ExperimentSettings, Part
 from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
-from models.personalization.config import RankingLimits, StepsConfig
+from models.personalization.config import RankingLimits, StepsConfig, VariantsConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
@@ -44,6 +45,10 @@ class AppSettings(BaseModel):
     owner: str = Field(
         default="team:data-science", min_length=1, description="Person or team that its notices name: who acts."
     )
+
+    def parts_of(self, kind: Part) -> Sequence[str]:  # noqa: ARG002 - applications with variants of parts override it
+        """Return the names that variants of an experiment may use for a part; none where it has no variants of it."""
+        return ()
 
 
 class StreamConfig(BaseModel):
@@ -241,9 +246,15 @@ class PersonalizationSettings(AppSettings):
     )
     steps: StepsConfig = StepsConfig()
     gate: RankingLimits = RankingLimits()
+    variants: VariantsConfig = VariantsConfig()
     #: Lists follow what was ordered last: their own share moves with campaigns, and no threshold depends on it.
     audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=5.0, psi_block_new_model=None)
     performance: PerformanceConfig = PerformanceConfig(max_drop=0.05)
+
+    @override
+    def parts_of(self, kind: Part) -> Sequence[str]:
+        """Return the names of the generators, rankers or rule sets that variants may use."""
+        return self.variants.names(kind)
 
 
 class StorageSettings(BaseModel):
@@ -294,7 +305,30 @@ class Settings(BaseModel):
             if experiment.app and experiment.app not in APP_NAMES:
                 named = choose_from(experiment.app, APP_NAMES)
                 raise ValueError(f"the experiment {name!r} is of {experiment.app!r}, which is not {named}")
+            if experiment.app:
+                _require_parts(name, experiment, getattr(self, experiment.app).parts_of(experiment.part))
         return self
+
+
+def _require_parts(name: str, experiment: ExperimentSettings, parts: Collection[str]) -> None:
+    """Refuse an experiment of parts that its application does not have.
+
+    Raises:
+        ValueError: it has no such part, or none of a variant's name, or no unit that it knows at night.
+    """
+    if not parts:
+        raise ValueError(
+            f"the experiment {name!r} compares variants of the {experiment.part} of {experiment.app!r}, which has none;"
+            " leave `app` out if a service elsewhere shows its variants"
+        )
+    for variant in experiment.variants:
+        if variant.part_name not in parts:
+            raise ValueError(
+                f"the variant {variant.name!r} of the experiment {name!r} uses the {experiment.part}"
+                f" {variant.part_name!r}, which is not {choose_from(variant.part_name, parts)}"
+            )
+    if experiment.unit != "customer":
+        raise ValueError(f"the experiment {name!r} of {experiment.app!r} must have the unit `customer`")
 
 
 #: Names of all applications: each has a field of `Settings`.

@@ -35,7 +35,7 @@ def scoring_task(settings: Settings, ports: RunPorts) -> ScoringTask:
     """Return the making of a day's lists under these settings."""
     from assets.personalization import lists
 
-    return lists.scoring_task(settings.personalization, ports.lake, ports.vectors)
+    return lists.scoring_task(settings, ports.lake, ports.vectors)
 
 
 @dg.asset(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,9 +12,10 @@ import pyarrow as pa
 from assets.personalization.app import FEATURE_VERSION, OUTPUT, PERSONALIZATION
 from assets.personalization.item_index import ServedItems
 from assets.personalization.known import LakeDays
+from assets.personalization.variants import Trial, trial_of
 from assets.stages.feature_days import DAY
 from assets.stages.scoring_task import ComposedRows, ComposedScoring, ScoringTask
-from models.settings import PersonalizationSettings
+from models.settings import PersonalizationSettings, Settings
 from resources.lake.port import Lake
 from resources.vectors.port import Vectors
 
@@ -26,13 +28,14 @@ _AT_ONCE = 1_000
 _SCHEMA = pa.schema([column.field() for column in (*OUTPUT.keys, *OUTPUT.payload)])
 
 
-def scoring_task(settings: PersonalizationSettings, lake: Lake, vectors: Vectors) -> ScoringTask:
+def scoring_task(settings: Settings, lake: Lake, vectors: Vectors) -> ScoringTask:
     """Return the making of a day's lists under these settings, from this lake and the served index."""
     from models.personalization.composition import rehearsed
 
-    live = live_resources(settings, lake, vectors)
-    composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, lists_of)
-    return ScoringTask(app=PERSONALIZATION, audit=settings.audit, segments=("country",), composed=composed)
+    own = settings.personalization
+    live = live_resources(own, lake, vectors)
+    composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, partial(lists_of, lake=lake, settings=settings))
+    return ScoringTask(app=PERSONALIZATION, audit=own.audit, segments=("country",), composed=composed)
 
 
 def live_resources(settings: PersonalizationSettings, lake: Lake, vectors: Vectors) -> dict[str, Any]:
@@ -42,10 +45,20 @@ def live_resources(settings: PersonalizationSettings, lake: Lake, vectors: Vecto
     return {KNOWN: LakeDays(lake, settings), ITEMS: ServedItems(vectors)}
 
 
-def lists_of(loaded: LoadedComposition, profiles: pa.Table) -> ComposedRows:
-    """Return a list for each customer of a day's profiles, in their order, and what the rules did."""
+def lists_of(loaded: LoadedComposition, profiles: pa.Table, *, lake: Lake, settings: Settings) -> ComposedRows:
+    """Return a list for each customer of a day's profiles, in their order, and what the rules did.
+
+    Args:
+        loaded: the champion.
+        profiles: of a day.
+        lake: with the decisions on experiments.
+        settings: with the experiments.
+    """
     counts: Counter[str] = Counter()
-    parts = [_rows(loaded, part, counts) for part in _chunks(profiles)]
+    if not profiles.num_rows:
+        return ComposedRows(_SCHEMA.empty_table(), counts={})
+    trial = trial_of(loaded, lake, settings, profiles[DAY][0].as_py(), is_night=True)
+    parts = [_rows(trial, part, counts) for part in _chunks(profiles)]
     return ComposedRows(pa.concat_tables([_SCHEMA.empty_table(), *parts]), counts=dict(counts))
 
 
@@ -54,13 +67,18 @@ def _chunks(profiles: pa.Table) -> Iterator[pa.Table]:
         yield profiles.slice(start, _AT_ONCE)
 
 
-def _rows(loaded: LoadedComposition, profiles: pa.Table, counts: Counter[str]) -> pa.Table:
+def _rows(trial: Trial, profiles: pa.Table, counts: Counter[str]) -> pa.Table:
     customers, day = profiles["customer_id"].to_pylist(), profiles[DAY][0].as_py()
-    records: list[Mapping[str, Any]] = [
-        {"customer_id": id, "as_of": day.isoformat(), "session": {}} for id in customers
-    ]
-    rows = [{**row, "customer_id": id} for id, row in zip(customers, answered(loaded, records, counts), strict=True)]
-    return pa.Table.from_pylist(rows, _SCHEMA)
+    variants = {id: trial.variant(id) for id in customers}
+    found: dict[str, dict[str, Any]] = {}
+    for variant in sorted({*variants.values()}):
+        own = [id for id in customers if variants[id] == variant]
+        records: list[Mapping[str, Any]] = [{"customer_id": id, "as_of": day.isoformat(), "session": {}} for id in own]
+        rows = answered(trial.composition(variant), records, counts)
+        found |= {id: trial.shown({**row, "customer_id": id}, id, variant) for id, row in zip(own, rows, strict=True)}
+        if trial.experiment is not None:
+            counts[f"variant_{variant}"] += len(own)
+    return pa.Table.from_pylist([found[id] for id in customers], _SCHEMA)
 
 
 def answered(

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.lists import live_resources, row_of
+from assets.personalization.variants import Trial, trial_of
+from assets.stages.experiments.decisions import TABLE as DECISIONS
 from assets.stages.promotion import champion_composition
 from models.errors import TesseraError, choose_from
-from models.settings import PersonalizationSettings, Settings
+from models.settings import Settings
 
 if TYPE_CHECKING:
     from models.compose.call import Call
     from models.compose.package import LoadedComposition
+    from models.events import Event
     from models.personalization.known import Days
     from resources.lake.port import Lake
     from resources.stack.ports import Ports
@@ -56,6 +60,29 @@ class Recommended:
         told = {"is_fallback": self.is_fallback, "notes": list(self.notes), "counts": dict(self.counts)}
         return {**self.row, **told, "as_of": self.as_of.isoformat(), "steps": steps, "version": self.version}
 
+    def exposure(self, list_id: str, at: datetime, *, source: str, session_id: str | None = None) -> Event:
+        """Return the event that logs the list; publish it before the list is answered.
+
+        Args:
+            list_id: names the list; another one for each request.
+            at: time of the request, UTC.
+            source: the service, e.g. `/recommendations`.
+            session_id: of the visit.
+        """
+        from models.experiments.exposure_events import exposure_event
+        from models.experiments.slots import ShownList
+
+        return exposure_event(
+            ShownList(tuple(self.row["product_ids"]), tuple(self.row["propensities"])),
+            list_id=list_id,
+            experiment=self.row["experiment"],
+            variant=self.row["variant"],
+            customer_id=self.row["customer_id"] or None,
+            session_id=session_id,
+            at=at,
+            source=source,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class OpenLists:
@@ -64,9 +91,9 @@ class OpenLists:
     Attributes:
         loaded: the composition.
         version: of it.
-        lake: knows who is erased.
+        lake: knows who is erased, and which variants are stopped.
         days: what is known of a day.
-        settings: of the application.
+        settings: of the profile.
         as_of: day at whose end the shop is known.
     """
 
@@ -74,7 +101,7 @@ class OpenLists:
     version: str
     lake: Lake
     days: Days
-    settings: PersonalizationSettings
+    settings: Settings
     as_of: date
 
     def warmed(self) -> Self:
@@ -85,6 +112,19 @@ class OpenLists:
         record = {"customer_id": "", "as_of": self.as_of.isoformat(), "session": {}}
         self.loaded.step.run(from_records([record], self.loaded.step.takes), new_call())
         return self
+
+    @cached_property
+    def _trials(self) -> dict[int, Trial]:
+        return {}
+
+    def _trial(self) -> Trial:
+        """Return the experiment as it is now: a variant that was stopped since the last request is not shown again."""
+        version = self.lake.version(DECISIONS) if self.settings.experiments.trials else -1
+        if version not in self._trials:
+            found = trial_of(self.loaded, self.lake, self.settings, self.as_of, is_night=False)
+            self._trials.clear()
+            self._trials[version] = found
+        return self._trials[version]
 
     def of(self, customer: str, events: Sequence[Mapping[str, Any]] = ()) -> Recommended:
         """Return the list of a customer ("" for one who is not logged in) after these events of the visit.
@@ -98,8 +138,11 @@ class OpenLists:
 
         visit = {"events": [checked_event(event, place) for place, event in enumerate(events, 1)]}
         asked, notes = self._known(customer)
+        trial = self._trial()
+        variant = trial.variant(asked)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
-        step, call = self.loaded.step, new_call(Budget(latency_ms=self.settings.steps.deadline_ms))
+        step = trial.composition(variant).step
+        call = new_call(Budget(latency_ms=self.settings.personalization.steps.deadline_ms))
         outcome = step.run(from_records([record], step.takes), call)
         notes += [str(note) for note in outcome.notes.get(0, ())]
         if outcome.failures:  # the deadline has passed: nothing of the budget is left for the list that stands in
@@ -109,7 +152,8 @@ class OpenLists:
             (found,) = outcome.batch.records()
         if found["counts"]["unknown_in_visit"]:
             notes.append(f"{found['counts']['unknown_in_visit']} events of the visit name no product that is known")
-        return self._recommended(asked, found, notes, call)
+        row = trial.shown({"customer_id": asked, **row_of(found)}, asked, variant)
+        return self._recommended(row, found, notes, call)
 
     def _known(self, customer: str) -> tuple[str, list[str]]:
         """Return who is asked for, and a sentence where nothing may or can be known of them."""
@@ -134,8 +178,9 @@ class OpenLists:
             )
         return {**outcome.batch.records()[0], "list_by": POPULAR}
 
-    def _recommended(self, asked: str, found: Mapping[str, Any], notes: list[str], call: Call) -> Recommended:
-        row = {"customer_id": asked, **row_of(found)}
+    def _recommended(
+        self, row: Mapping[str, Any], found: Mapping[str, Any], notes: list[str], call: Call
+    ) -> Recommended:
         steps = [(run.step, run.ms) for run in sorted(call.log, key=lambda run: run.start_ms)]
         return Recommended(row, self.as_of, found["counts"], notes, steps, self.version)
 
@@ -162,7 +207,7 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
     found = champion_composition(registry, app, before)
     folder = registry.fetch(app, found.version)
     loaded = over_resources(found.composition, folder, before, live, registry.trusted_packages)
-    return OpenLists(loaded, found.version, ports.lake, live[KNOWN], own, days[-1]).warmed()
+    return OpenLists(loaded, found.version, ports.lake, live[KNOWN], settings, days[-1]).warmed()
 
 
 def checked_event(event: Any, place: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from itertools import combinations
 from math import fsum, isclose
 from typing import Literal, Self
 
@@ -194,6 +195,18 @@ class ExperimentsConfig(BaseModel):
                 raise ValueError(f"{name!r} is no name of an experiment: letters a to z, digits and _, 63 at most")
             if name == NO_EXPERIMENT:
                 raise ValueError(f"{NO_EXPERIMENT!r} names lists outside of any experiment")
+        return self
+
+    @model_validator(mode="after")
+    def _share_no_list(self) -> Self:
+        for (name, one), (later, other) in combinations(self.trials.items(), 2):
+            days = one.first_day <= other.last_day and other.first_day <= one.last_day
+            if one.app and one.app == other.app and days:
+                raise ValueError(
+                    f"the experiments {name!r} and {later!r} of {one.app!r} run on the same days, from"
+                    f" {max(one.first_day, other.first_day)} to {min(one.last_day, other.last_day)}: a list is logged"
+                    " for one experiment; let one begin after the other, or make one of them with the variants of both"
+                )
         return self
 
 

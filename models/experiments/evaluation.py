@@ -11,8 +11,10 @@ from datetime import date, timedelta
 import polars as pl
 
 from models.experiments.config import ExperimentSettings
+from models.experiments.decisions import Decision, Pause, as_of, pauses, stops
 from models.experiments.effects import Effect, Measured, effect_of
 from models.experiments.observations import (
+    SHOWN_AT,
     VARIANT,
     Exposed,
     LogFaults,
@@ -47,6 +49,7 @@ class Evaluation:
         path: of the primary metric, one element for each day on which a unit became mature, at most.
         faults: what the log holds and no effect is computed from.
         verdict: of all of this.
+        stopped: variant -> the stop that an earlier day's evaluation decided, and that no person took back.
     """
 
     name: str
@@ -57,11 +60,12 @@ class Evaluation:
     path: tuple[DayOfPath, ...]
     faults: LogFaults
     verdict: Verdict
+    stopped: Mapping[str, Decision]
 
     @property
     def broken(self) -> list[Effect]:
-        """Return the guardrails that are broken."""
-        return [one for one in self.effects if one.state == "broken"]
+        """Return the guardrails that are broken, of variants that are not stopped yet."""
+        return [one for one in self.effects if one.state == "broken" and one.variant not in self.stopped]
 
 
 def evaluate(
@@ -72,8 +76,12 @@ def evaluate(
     named: pl.DataFrame,
     lines: pl.DataFrame,
     until: date,
+    decisions: Sequence[Decision] = (),
 ) -> Evaluation:
     """Evaluate an experiment by what was known at the end of a day.
+
+    A variant is compared with the control by the days on which it was shown, and by units that were first exposed on
+    them; its guardrails, once it was resumed, by the days since then alone.
 
     Args:
         name: of the experiment.
@@ -83,22 +91,119 @@ def evaluate(
         named: `exposure_id` and `shown_at` of every exposure, of whatever list, that the outcomes name.
         lines: order lines from before the experiment, for CUPED; may be empty.
         until: the day.
+        decisions: on its variants.
     """
-    shown = exposed(exposures, name, settings)
-    usable, early, unknown = _of_units(outcomes, named, shown, settings)
-    measured = _measured(shown, usable, lines, settings)
-    ratio = sample_ratio(shown.counts(), settings.shares, settings.sample_ratio_level)
-    effects = _effects(shown, measured, settings, until)
+    made = as_of(decisions, until)
+    log = _Log(name, settings, exposures, outcomes, named, lines, until)
+    held = {one.name: pauses(made, one.name) for one in settings.variants[1:]}
+    together = log.shown([pause for each in held.values() for pause in each])
+    ratio = sample_ratio(together.shown.counts(), settings.shares, settings.sample_ratio_level)
+    effects = tuple(one for name in held for one in log.effects(name, held[name]))
+    stopped = {variant: one for variant, one in stops(made).items() if variant in held}
     return Evaluation(
         name=name,
         until=until,
         units=ratio.units,
         ratio=ratio,
         effects=effects,
-        path=_path(shown, measured[0], settings, until),
-        faults=replace(shown.faults, before_exposure=early, unknown_exposure=unknown),
-        verdict=verdict(effects, ratio, settings, until),
+        path=log.path(held),
+        faults=log.faults(held),
+        verdict=verdict(effects, ratio, settings, until, {name: _words(one) for name, one in stopped.items()}),
+        stopped=stopped,
     )
+
+
+def _words(stop: Decision) -> str:
+    return f"{stop.variant} was stopped by the evaluation of {stop.until}: {stop.why}"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Units by some days of the log, and their metrics, the primary one first."""
+
+    shown: Exposed
+    metrics: Sequence[Measured]
+    early: int
+    unknown: int
+
+    def effects(
+        self, variant: str, which: Sequence[Measured], settings: ExperimentSettings, until: date
+    ) -> list[Effect]:
+        """Return the effects of a variant on some metrics."""
+        ready, variants = mature(self.shown.units, until), self.shown.units[VARIANT].to_numpy()
+        arms = (ready & (variants == variant), ready & (variants == settings.control.name))
+        return [effect_of(one, variant, arms, settings) for one in which]
+
+
+class _Log:
+    """Rows of an experiment; what is measured by the same days is measured once."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ExperimentSettings,
+        exposures: pl.DataFrame,
+        outcomes: pl.DataFrame,
+        named: pl.DataFrame,
+        lines: pl.DataFrame,
+        until: date,
+    ) -> None:
+        self._name, self._settings, self._until = name, settings, until
+        self._exposures, self._outcomes, self._named, self._lines = exposures, outcomes, named, lines
+        self._found: dict[tuple[Pause, ...], _Measured] = {}
+
+    def shown(self, without: Sequence[Pause]) -> _Measured:
+        """Return what the days beside these say."""
+        key = tuple(sorted(set(without), key=str))
+        if key not in self._found:
+            day = pl.col(SHOWN_AT).dt.date()
+            inside = [day.is_between(one.first, one.last or date.max) for one in key]
+            rows = self._exposures.filter(~pl.any_horizontal(inside)) if inside else self._exposures
+            shown = exposed(rows, self._name, self._settings)
+            usable, early, unknown = _of_units(self._outcomes, self._named, shown, self._settings)
+            measured = _measured(shown, usable, self._lines, self._settings)
+            self._found[key] = _Measured(shown, measured, early, unknown)
+        return self._found[key]
+
+    def effects(self, variant: str, held: Sequence[Pause]) -> list[Effect]:
+        """Return the effects of a variant: the primary metric, then the guardrails."""
+        every = self.shown(held)
+        primary = every.effects(variant, every.metrics[:1], self._settings, self._until)
+        since = self.shown([*held, Pause(date.min, held[-1].last, date.min)]) if held and held[-1].last else every
+        return primary + since.effects(variant, since.metrics[1:], self._settings, self._until)
+
+    def path(self, held: Mapping[str, Sequence[Pause]]) -> tuple[DayOfPath, ...]:
+        """Return the effects on the primary metric as of each day on which a unit could become mature."""
+        settings = self._settings
+        first = settings.first_day + timedelta(days=settings.window_days)
+        last = min(self._until, settings.matures_on)
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        measured = {variant: self.shown(each) for variant, each in held.items()}
+        return tuple(
+            DayOfPath(
+                day,
+                tuple(
+                    one
+                    for variant, each in measured.items()
+                    for one in each.effects(variant, each.metrics[:1], settings, day)
+                ),
+            )
+            for day in days
+        )
+
+    def faults(self, held: Mapping[str, Sequence[Pause]]) -> LogFaults:
+        """Return what the whole log holds in error; a variant may be shown on the days of the decisions themselves."""
+        whole, day = self.shown([]), pl.col(SHOWN_AT).dt.date()
+        shown = [
+            (pl.col(VARIANT) == variant) & (day > one.listed) & (day < (one.last or date.max))
+            for variant, each in held.items()
+            for one in each
+        ]
+        own = pl.col("experiment") == self._name
+        wrong = self._exposures.filter(own & pl.any_horizontal(shown)).height if shown else 0
+        return replace(
+            whole.shown.faults, before_exposure=whole.early, unknown_exposure=whole.unknown, while_stopped=wrong
+        )
 
 
 def _of_units(
@@ -115,22 +220,3 @@ def _measured(
     covariate = spent_before(shown.units, lines, settings)
     values = (unit_values(shown.units, outcomes, metric, settings) for metric in settings.metrics)
     return [Measured(metric, each, covariate) for metric, each in zip(settings.metrics, values, strict=True)]
-
-
-def _effects(
-    shown: Exposed, measured: Sequence[Measured], settings: ExperimentSettings, until: date
-) -> tuple[Effect, ...]:
-    ready, variants = mature(shown.units, until), shown.units[VARIANT].to_numpy()
-    control = ready & (variants == settings.control.name)
-    return tuple(
-        effect_of(one, variant.name, (ready & (variants == variant.name), control), settings)
-        for variant in settings.variants[1:]
-        for one in measured
-    )
-
-
-def _path(shown: Exposed, primary: Measured, settings: ExperimentSettings, until: date) -> tuple[DayOfPath, ...]:
-    first = settings.first_day + timedelta(days=settings.window_days)
-    last = min(until, settings.matures_on)
-    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    return tuple(DayOfPath(day, _effects(shown, [primary], settings, day)) for day in days)

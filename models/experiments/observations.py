@@ -37,6 +37,7 @@ class LogFaults:
         other_assignment: units whose variant is not that of the assignment by hash.
         before_exposure: outcomes that name an exposure and happened before it.
         unknown_exposure: outcomes of a unit that name an exposure that no log has.
+        while_stopped: exposures of a variant on days on which it was stopped.
     """
 
     duplicates: int = 0
@@ -47,6 +48,7 @@ class LogFaults:
     other_assignment: int = 0
     before_exposure: int = 0
     unknown_exposure: int = 0
+    while_stopped: int = 0
 
     def found(self) -> dict[str, int]:
         """Return the counts that are not 0."""
@@ -69,6 +71,7 @@ _WORDS = {
     "other_assignment": "units whose variant is not the one that they are assigned",
     "before_exposure": "outcomes before their exposure",
     "unknown_exposure": "outcomes of an exposure that was never logged",
+    "while_stopped": "exposures of a variant that was stopped",
 }
 
 

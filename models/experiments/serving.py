@@ -5,9 +5,9 @@ The event is published before the list is answered, so that an exposure is in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from models.events import Event
 from models.experiments.assignment import Assignment, assignment_of
@@ -47,24 +47,46 @@ class ServedList:
 
 
 class Experiment:
-    """An experiment as a service runs it, one object for many requests.
+    """An experiment as a service or a night runs it, one object for many lists.
 
     Args:
         name: of the experiment.
         settings: of the experiment.
-        is_stopped: its last evaluation stopped it: every unit then gets the control, outside of the experiment.
+        stopped: variants that are not shown: their units get the control, outside of the experiment. Without any
+            variant beside the control, all of them do.
     """
 
-    def __init__(self, name: str, settings: ExperimentSettings, *, is_stopped: bool = False) -> None:
-        self.name, self.settings, self._is_stopped = name, settings, is_stopped
+    def __init__(self, name: str, settings: ExperimentSettings, *, stopped: Collection[str] = ()) -> None:
+        self.name, self.settings = name, settings
+        others = [one.name for one in settings.variants[1:]]
+        self._stopped = frozenset(settings.shares if all(one in stopped for one in others) else stopped)
         self._assignment: Assignment = assignment_of(name, settings)
         self._shuffle = SlotShuffle(name, settings.shuffled_share)
         self._parts: Mapping[str, str] = {one.name: one.part_name for one in settings.variants}
 
+    def variant(self, unit: str | None, day: date) -> str:
+        """Return the variant of a unit on a day; `none` without a unit, outside of its days, and if it is stopped."""
+        if not unit or not self.settings.first_day <= day <= self.settings.last_day:
+            return NO_EXPERIMENT
+        found = self._assignment.variant(unit)
+        return NO_EXPERIMENT if found in self._stopped else found
+
+    def part(self, variant: str) -> str:
+        """Return the name of the part that makes the lists of a variant; of `none` that of the control."""
+        return self._parts.get(variant, self.settings.control.part_name)
+
+    def experiment(self, variant: str) -> str:
+        """Return the experiment that lists of a variant are logged for."""
+        return NO_EXPERIMENT if variant == NO_EXPERIMENT else self.name
+
+    def shown(self, products: Sequence[str], unit: str, day: date) -> ShownList:
+        """Return a list as it is shown: a share of its slots is shuffled, also outside of the experiment."""
+        return self._shuffle.shown(products, unit, day)
+
     def served(self, visitor: Visitor, ranked: Ranked, at: datetime, *, list_id: str, source: str) -> ServedList:
         """Return the list of a visitor: the part of its variant ranks, a share of the slots is shuffled.
 
-        Visitors without a unit, days outside of the experiment and stopped experiments get the control's list. It is
+        Visitors without a unit, days outside of the experiment and stopped variants get the control's list. It is
         logged as `none`, shuffled like the others.
 
         Args:
@@ -75,15 +97,12 @@ class Experiment:
             source: the service, e.g. `/recommendations`.
         """
         unit, day = visitor.unit(self.settings), at.date()
-        runs = not self._is_stopped and self.settings.first_day <= day <= self.settings.last_day
-        variant = self._assignment.variant(unit) if unit and runs else NO_EXPERIMENT
-        products = ranked(self._parts.get(variant, self.settings.control.part_name))
-        shown = self._shuffle.shown(products, unit or list_id, day)
-        experiment = NO_EXPERIMENT if variant == NO_EXPERIMENT else self.name
+        variant = self.variant(unit, day)
+        shown = self.shown(ranked(self.part(variant)), unit or list_id, day)
         event = exposure_event(
             shown,
             list_id=list_id,
-            experiment=experiment,
+            experiment=self.experiment(variant),
             variant=variant,
             customer_id=visitor.customer_id,
             session_id=visitor.session_id,

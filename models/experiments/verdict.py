@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -11,7 +11,8 @@ from models.experiments.config import ExperimentSettings
 from models.experiments.effects import Effect
 from models.experiments.sample_ratio import SampleRatio
 
-Decision = Literal["ship", "stop", "go on"]
+Outcome = Literal["ship", "stop", "go on"]
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Verdict:
         reasons: sentences without full stop, the decisive one first.
     """
 
-    decision: Decision
+    decision: Outcome
     variant: str
     reasons: tuple[str, ...]
 
@@ -32,7 +33,13 @@ class Verdict:
         return f"{self.decision}{f' {self.variant}' if self.variant else ''}: {'; '.join(self.reasons)}"
 
 
-def verdict(effects: Sequence[Effect], ratio: SampleRatio, settings: ExperimentSettings, until: date) -> Verdict:
+def verdict(
+    effects: Sequence[Effect],
+    ratio: SampleRatio,
+    settings: ExperimentSettings,
+    until: date,
+    stopped: Mapping[str, str] = _NONE,
+) -> Verdict:
     """Decide on an experiment as of the end of a day.
 
     Units that are not dealt as promised spoil every effect; a broken guardrail stops its variant whatever it gains.
@@ -42,12 +49,17 @@ def verdict(effects: Sequence[Effect], ratio: SampleRatio, settings: ExperimentS
         ratio: of the units that were exposed.
         settings: of the experiment.
         until: last day that is known.
+        stopped: variants that are not shown any more -> why.
     """
     if not ratio.is_kept:
         return Verdict("stop", "", (f"the variants do not have their shares of the units: {ratio}",))
     names = [variant.name for variant in settings.variants[1:]]
     arms = {name: [one for one in effects if one.variant == name] for name in names}
-    found = {name: _of_variant(arm, over=until >= settings.matures_on) for name, arm in arms.items()}
+    over = until >= settings.matures_on
+    found = {
+        name: Verdict("stop", "", (stopped[name],)) if name in stopped else _of_variant(arm, over=over)
+        for name, arm in arms.items()
+    }
     shipped = [name for name in names if found[name].decision == "ship"]
     if shipped:
         return found[max(shipped, key=lambda name: _gain(arms[name]))]

@@ -1,11 +1,18 @@
 """Settings of personalization that its steps and its gate share; imports nothing heavy."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.recommend.config import RecommenderConfig
+from models.experiments.config import Part
+from models.recommend.config import GeneratorsConfig, RankerName, RecommenderConfig
 from models.recommend.rules_config import RulesConfig
+
+#: What variants of an experiment call the part of the champion, as its settings have it.
+CURRENT = "current"
+#: Rankers that need no training.
+PLAIN_RANKERS: tuple[RankerName, ...] = ("frequency", "fused", "ease")
 
 
 class StepsConfig(BaseModel):
@@ -27,6 +34,30 @@ class StepsConfig(BaseModel):
         if self.recommender.generators.own > self.recommender.candidates:
             raise ValueError("recommender.generators.own must not be more than recommender.candidates")
         return self
+
+
+class VariantsConfig(BaseModel):
+    """Other generators and rule sets by name, which variants of an experiment may use; `current` is what serves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generators: Mapping[str, GeneratorsConfig] = Field(
+        default={},
+        description="Candidates of each generator, by name; tables (`ease_penalty`, `factor_size`, ...) are those of "
+        "the index, whatever is set here.",
+    )
+    rules: Mapping[str, RulesConfig] = Field(default={}, description="Rule sets by name.")
+
+    @model_validator(mode="after")
+    def _leave_current_alone(self) -> Self:
+        if CURRENT in (*self.generators, *self.rules):
+            raise ValueError(f"{CURRENT!r} names what the champion and its settings say; choose another name")
+        return self
+
+    def names(self, part: Part) -> tuple[str, ...]:
+        """Return the names that a variant of this part may use."""
+        named = {"generator": self.generators, "ranker": PLAIN_RANKERS, "rules": self.rules}
+        return (CURRENT, *named[part])
 
 
 class RankingLimits(BaseModel):

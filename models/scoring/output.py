@@ -14,7 +14,17 @@ from models.errors import TesseraError
 # pyright: basic
 
 OutputType = Literal[
-    "string", "timestamp", "date", "int32", "int64", "float32", "float64", "bool", "list<string>", "list<float32>"
+    "string",
+    "timestamp",
+    "date",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "bool",
+    "list<string>",
+    "list<float32>",
+    "list<float64>",
 ]
 ARROW_TYPES: dict[OutputType, pa.DataType] = {
     "string": pa.string(),
@@ -27,6 +37,7 @@ ARROW_TYPES: dict[OutputType, pa.DataType] = {
     "bool": pa.bool_(),
     "list<string>": pa.list_(pa.string()),
     "list<float32>": pa.list_(pa.float32()),
+    "list<float64>": pa.list_(pa.float64()),
 }
 _NUMBERS = frozenset({"int32", "int64", "float32", "float64"})
 

@@ -161,12 +161,25 @@ def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: the newest one.")
 @click.option("--evaluate", is_flag=True, help="Evaluate first, by exposures and outcomes that are ingested.")
+@click.option("--resume", metavar="VARIANT", help="Show a variant of NAME again that a guardrail stopped.")
+@click.option("--why", metavar="TEXT", help="Reason for --resume; it is kept.")
 @_VERBOSE
 @_JSON
-def experiments(name: str | None, date: str | None, evaluate: bool, verbose: bool, as_json: bool) -> None:
+def experiments(
+    name: str | None,
+    date: str | None,
+    evaluate: bool,
+    resume: str | None,
+    why: str | None,
+    verbose: bool,
+    as_json: bool,
+) -> None:
     """List experiments with units, effect and verdict as of the newest day or DATE; NAME shows one in detail."""
     from pipelines.cli import experiments as command
 
+    if resume is not None:
+        command.resume(name, resume, why)
+        return
     command.experiments(name, date, evaluate=evaluate, as_json=as_json, verbose=verbose)
 
 

@@ -1,5 +1,6 @@
 """`tessera experiments` and `tessera evaluate ranker`: effects, verdicts, and rankers that were never live."""
 
+import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
@@ -8,9 +9,10 @@ from typing import Any
 
 from rich.text import Text
 
-from assets.stages.experiments.results import StoredResult, stored
+from assets.stages.experiments.results import StoredResult, stored, table_of
 from models.errors import TesseraError, choose_from
 from models.experiments.config import ExperimentSettings
+from models.experiments.decisions import Decision
 from pipelines.cli.arguments import known_day, known_span
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.hints import runnable
@@ -44,6 +46,37 @@ def experiments(name: str | None, day_text: str | None, *, evaluate: bool, as_js
         _show(found)
     if failed:
         raise SystemExit(1)
+
+
+def resume(name: str | None, variant: str, why: str | None) -> None:
+    """Let a variant be shown again that a guardrail stopped, with a reason that is kept.
+
+    Raises:
+        TesseraError: there is no such experiment, the variant is not stopped, or there is no reason.
+    """
+    from assets.stages.experiments import decisions
+
+    stack = active_stack()
+    trials = stack.settings.experiments.trials
+    if name is None or not (why or "").strip():
+        raise TesseraError(
+            "A variant is resumed without a reason." if name else "A variant is resumed of no experiment.",
+            expected="the experiment, the variant, and a sentence that the home keeps",
+            todo=f'`tessera experiments {name or "NAME"} --resume {variant} --why "..."`.',
+        )
+    (settings,) = _chosen(trials, name).values()
+    if variant not in settings.shares:
+        raise TesseraError(
+            f"{name} has no variant {variant!r}.", expected=choose_from(variant, settings.shares), todo="Correct it."
+        )
+    ports = Ports(stack)
+    published = ports.sink.published_days(settings.app) if settings.app else []
+    newest = max([*ports.lake.days(table_of(name)), *published])
+    made = decisions.resume(ports.lake, name, variant, who=getpass.getuser(), why=str(why).strip(), newest=newest)
+    out.print(
+        f"{variant} of {name} is shown again: at once on request, and by nights from {made.from_day} on. Its guardrails"
+        " count what is shown since."
+    )
 
 
 def _chosen(trials: Mapping[str, ExperimentSettings], name: str | None) -> Mapping[str, ExperimentSettings]:
@@ -83,7 +116,10 @@ def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: 
 
 def _described(lake: Lake, name: str, settings: ExperimentSettings, day: date | None) -> dict[str, Any]:
     """Return an experiment with its newest result, or that of a day, as JSON shows it."""
-    result = stored(lake, name, day)
+    from assets.stages.experiments.decisions import decisions_on
+    from models.experiments.decisions import stops
+
+    result, made = stored(lake, name, day), decisions_on(lake, name)
     about = {
         "app": settings.app,
         "part": settings.part,
@@ -93,8 +129,16 @@ def _described(lake: Lake, name: str, settings: ExperimentSettings, day: date | 
         "primary": settings.primary.name,
         "guardrails": [one.name for one in settings.guardrails],
         "shuffled_share": settings.shuffled_share,
+        "stopped": {variant: _of_decision(one) for variant, one in stops(made).items()},
+        "decisions": [_of_decision(one) for one in made],
     }
     return {"experiment": name, "state": _state(settings, result), **about, "result": _of_result(result)}
+
+
+def _of_decision(one: Decision) -> dict[str, Any]:
+    """Return a decision as JSON shows it."""
+    names = ("variant", "action", "until", "from_day", "at", "who", "why")
+    return {name: getattr(one, name) for name in names}
 
 
 def _state(settings: ExperimentSettings, result: StoredResult | None) -> str:
@@ -129,6 +173,8 @@ def _show(found: Mapping[str, Mapping[str, Any]]) -> None:
         out.print("The profile has no experiments; docs/experiments.md says how to begin one.")
         return
     rows = [_row(one) for one in found.values()]
+    for one in found.values():
+        _show_stopped(one)
     out.print(listing(("experiment", "app", "state", "until", "units", "effect on", "effect", "verdict"), rows))
     if any(one["result"] is None for one in found.values()):
         out.print(runnable("Not evaluated yet: `tessera experiments --evaluate`."))
@@ -158,9 +204,19 @@ def _verdict(result: Mapping[str, Any]) -> Text:
     return literal(text, _COLOURS[result["verdict"]])
 
 
+def _show_stopped(one: Mapping[str, Any]) -> None:
+    """Say of each variant that is not shown since when and why, and how it is shown again."""
+    for name, stop in one["stopped"].items():
+        since = f"by nights from {stop['from_day']} on, on request since {stop['at']:%Y-%m-%d %H:%M} UTC"
+        out.print(literal(f"{name} of {one['experiment']} is not shown: {since}. {stop['why']}", "red"))
+        out.print(runnable(f'Show it again: `tessera experiments {one["experiment"]} --resume {name} --why "..."`.'))
+
+
 def _show_one(one: Mapping[str, Any]) -> None:
     days = f"{one['first_day']} to {one['last_day']}"
-    out.print(f"{one['experiment']}: {one['part']} of {one['app']}, {days}, {one['state']}")
+    served = one["app"] or "a service elsewhere"
+    out.print(f"{one['experiment']}: {one['part']} of {served}, {days}, {one['state']}")
+    _show_stopped(one)
     result = one["result"]
     if result is None:
         out.print(runnable(f"Not evaluated yet: `tessera experiments {one['experiment']} --evaluate`."))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from assets.personalization.request import open_lists, session_events
+from models.experiments.config import NO_EXPERIMENT
 from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.tables import print_json
 from resources.layout import check_existing
@@ -37,4 +38,6 @@ def recommend(customer: str, session: str | None, *, as_json: bool) -> None:
     ]
     out.print(listing(("", "product", "score", "found by", "reason"), lines))
     out.print(listing(("step", "ms"), [(name, f"{ms:.1f}") for name, ms in found.steps]))
+    if row["experiment"] != NO_EXPERIMENT:
+        out.print(literal(f"variant {row['variant']} of the experiment {row['experiment']}", "dim"))
     out.print(literal(f"{row['list_by']} list, version {found.version}, the shop as of {found.as_of}", "dim"))

@@ -125,7 +125,7 @@ class DeltaLake(ErasableLake, RetainedLake):
             log = self._log(table)
             log.sync(part.path for of_day in parts.values() for part in of_day)
             if commit_added(standing.delta, by, parts):
-                log.settle(standing.delta)
+                log.settle_update(standing.delta)
             return standing.delta.version()
 
     @override

@@ -1,6 +1,7 @@
 """Experiments over a lake: reports that repeat, labelled impressions, events, erasure, and the command."""
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ from click.testing import CliRunner
 
 from assets.experiments.assets import report
 from assets.stages.experiments import impressions
+from assets.stages.experiments.decisions import decisions_on, resume
 from assets.stages.experiments.log import known_days, last_day
 from assets.stages.experiments.logged_events import GROUP, store_events
 from assets.stages.experiments.off_policy import estimate_ranker
 from assets.stages.experiments.report import evaluated, report_config
 from assets.stages.experiments.results import stored, table_of
+from assets.stages.experiments.serving import served_experiment
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete
 from assets.stages.reading import quarantined
 from models.contracts import CONTRACTS, DELIVERED_ON
@@ -39,7 +42,8 @@ from pipelines.cli.tables import write_table
 from pipelines.experiments import due, experiments_due
 from resources.events.sqlite_events import SqliteEvents
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.stack.ports import LakeResource, SettingsResource
+from resources.sink.delta import DeltaSinkConfig
+from resources.stack.ports import LakeResource, SettingsResource, SinkResource
 
 FIRST = date(2025, 1, 1)
 BEGINS, ENDS = experiment_days(FIRST)
@@ -50,7 +54,6 @@ SETTINGS = Settings(
         {
             "trials": {
                 EXPERIMENT: {
-                    "app": "demand",
                     "part": "ranker",
                     "variants": [{"name": "popular", "share": 0.5}, {"name": "preference", "share": 0.5}],
                     "primary": {"kind": "click", "measure": "count"},
@@ -93,6 +96,9 @@ def _run(folder: Path, settings: Settings, day: date) -> dg.ExecuteInProcessResu
     class FilledLake(LakeResource):
         backend: DeltaLakeConfig = DeltaLakeConfig(path=str(folder))
 
+    class NoScores(SinkResource):
+        backend: DeltaSinkConfig = DeltaSinkConfig(path=str(folder / "scores"))
+
     class Chosen(SettingsResource):
         def open(self) -> Settings:
             return settings
@@ -104,7 +110,7 @@ def _run(folder: Path, settings: Settings, day: date) -> dg.ExecuteInProcessResu
             partition_key=EXPERIMENT,
             instance=instance,
             raise_on_error=False,
-            resources={"lake": FilledLake(), "settings": Chosen()},
+            resources={"lake": FilledLake(), "settings": Chosen(), "sink": NoScores()},
             run_config={"ops": report_config(day)},
         )
 
@@ -125,28 +131,70 @@ def test_the_report_has_effect_checks_picture_and_verdict_and_repeats(filled: Pa
     assert found.effects[0]["effect"] > 0
 
 
-def test_a_broken_guardrail_ends_the_report_after_it_is_stored(filled: Path, lake: DeltaLake) -> None:
+@pytest.fixture
+def guarded(filled: Path, tmp_path: Path) -> tuple[Path, Settings]:
+    """A copy of the lake, and settings by which the worse variant is guarded."""
+    shutil.copytree(filled, tmp_path / "lake")
+    lake = DeltaLake(str(tmp_path / "lake"))
+    for table in ("designs_of_experiments", table_of(EXPERIMENT)):
+        lake.drop(table)
     worse = TRIAL.model_copy(
         update={
             "variants": TRIAL.variants[::-1],  # what was better is the control now
-            "guardrails": (TRIAL.guardrails[0].model_copy(update={"kind": "click", "measure": "value"}),),
+            "guardrails": (
+                TRIAL.guardrails[0].model_copy(update={"kind": "click", "measure": "count", "max_worse": 0.0}),
+            ),
             "primary": TRIAL.primary.model_copy(update={"kind": "purchase"}),
         }
     )
-    guarded = worse.model_copy(
-        update={"guardrails": (worse.guardrails[0].model_copy(update={"measure": "count", "max_worse": 0.0}),)}
-    )
-    settings = SETTINGS.model_copy(update={"experiments": ExperimentsConfig(trials={EXPERIMENT: guarded})})
-    result = _run(filled, settings, LAST)
-    assert not result.success
-    failed = next(event for event in result.all_events if event.is_step_failure)
-    assert "The check guardrails of experiments/report of ranker_trial stopped the run" in str(
-        failed.step_failure_data.error
-    )
-    found = stored(lake, EXPERIMENT, LAST)
+    return tmp_path / "lake", SETTINGS.model_copy(update={"experiments": ExperimentsConfig(trials={EXPERIMENT: worse})})
+
+
+def test_a_broken_guardrail_stops_the_variant_once_and_a_person_resumes_it(guarded: tuple[Path, Settings]) -> None:
+    folder, settings = guarded
+    lake, config = DeltaLake(str(folder)), settings.experiments
+    before = LAST - timedelta(days=1)
+    for _ in range(2):  # a re-run fails alike, and decides nothing new
+        result = _run(folder, settings, before)
+        assert not result.success
+        failed = next(event for event in result.all_events if event.is_step_failure)
+        assert "--resume popular" in str(failed.step_failure_data.error)
+    found = stored(lake, EXPERIMENT, before)
     assert found is not None
     assert (found.decision, found.broken) == ("stop", ["popular"])
-    evaluated(lake, EXPERIMENT, SETTINGS, LAST)  # for the tests after this one
+    (stop,) = decisions_on(lake, EXPERIMENT)
+    assert (stop.variant, stop.until, stop.from_day, stop.who) == ("popular", before, LAST, "guardrail")
+    assert _run(folder, settings, LAST).success, "it is stopped already"
+    again = evaluated(lake, EXPERIMENT, settings, LAST)
+    assert (again.verdict.decision, [*again.stopped], again.broken) == ("stop", ["popular"], [])
+    assert again.faults.while_stopped == 0, "a day is left for what was made before"
+
+    def served(night: date, *, is_night: bool) -> set[str]:
+        app = config.trials[EXPERIMENT].app
+        found = served_experiment(lake, config, app, night, is_night=is_night)
+        assert found is not None
+        return {found.variant(f"c{n}", night + timedelta(days=1)) for n in range(20)}
+
+    assert served(before, is_night=True) == {"preference", "popular"}, "a re-run of that night is as it was"
+    assert served(LAST, is_night=True) == served(before, is_night=False) == {"none"}
+    newest = LAST + timedelta(days=1)
+    mended = resume(lake, EXPERIMENT, "popular", who="ana", why="the cache was cold", newest=newest)
+    assert mended.from_day == newest + timedelta(days=1)
+    assert served(LAST, is_night=True) == served(newest, is_night=True) == {"none"}
+    assert served(mended.from_day, is_night=True) == served(LAST, is_night=False) == {"preference", "popular"}
+    with pytest.raises(TesseraError, match="'popular' of ranker_trial is not stopped"):
+        resume(lake, EXPERIMENT, "popular", who="ana", why="twice", newest=newest)
+    assert len(decisions_on(lake, EXPERIMENT)) == 2
+
+
+def test_shares_that_change_in_the_middle_are_refused(guarded: tuple[Path, Settings]) -> None:
+    folder, settings = guarded
+    lake, trial = DeltaLake(str(folder)), settings.experiments.trials[EXPERIMENT]
+    evaluated(lake, EXPERIMENT, settings, LAST)
+    others = [one.model_copy(update={"share": share}) for one, share in zip(trial.variants, (0.9, 0.1), strict=True)]
+    moved = ExperimentsConfig(trials={EXPERIMENT: trial.model_copy(update={"variants": tuple(others)})})
+    with pytest.raises(TesseraError, match=r"preference 0.5, popular 0.5 then, preference 0.9, popular 0.1 now"):
+        evaluated(lake, EXPERIMENT, settings.model_copy(update={"experiments": moved}), LAST)
 
 
 def test_reports_are_due_until_the_last_window_is_over(lake: DeltaLake) -> None:
@@ -267,7 +315,7 @@ def test_lists_are_logged_as_events_before_their_outcomes_each_once(queue: Sqlit
 
 
 def test_a_stopped_experiment_serves_the_control_outside_of_it() -> None:
-    stopped = Experiment(EXPERIMENT, TRIAL, is_stopped=True)
+    stopped = Experiment(EXPERIMENT, TRIAL, stopped=["preference"])
     at = datetime(2025, 2, 3, tzinfo=UTC)
     parts = list[str]()
 

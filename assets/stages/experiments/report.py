@@ -12,7 +12,8 @@ from assets.stages.blocking import or_stop
 from models.errors import TesseraError, choose_from
 from models.settings import Settings
 from resources.lake.port import Lake
-from resources.stack.ports import LakeResource, SettingsResource
+from resources.sink.port import Sink
+from resources.stack.ports import LakeResource, SettingsResource, SinkResource
 
 if TYPE_CHECKING:
     from models.experiments.evaluation import Evaluation
@@ -68,10 +69,14 @@ def experiment_report(key: list[str]) -> dg.AssetsDefinition:
         check_specs=_specs(key),
     )
     def report(
-        context: dg.AssetExecutionContext, config: ReportConfig, lake: LakeResource, settings: SettingsResource
+        context: dg.AssetExecutionContext,
+        config: ReportConfig,
+        lake: LakeResource,
+        sink: SinkResource,
+        settings: SettingsResource,
     ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
         name = context.partition_key
-        yield from _reported(lake.open(), name, settings.open(), config.day)
+        yield from _reported(lake.open(), sink.open(), name, settings.open(), config.day)
 
     return report
 
@@ -96,16 +101,21 @@ def _specs(key: list[str]) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def _reported(lake: Lake, name: str, settings: Settings, day: str) -> Iterator[dg.MaterializeResult]:
+def _reported(lake: Lake, sink: Sink, name: str, settings: Settings, day: str) -> Iterator[dg.MaterializeResult]:
+    from assets.stages.experiments.decisions import stop_broken
+
     found = evaluated(lake, name, settings, _day(lake, day))
+    app = settings.experiments.trials[name].app
+    stopped = stop_broken(lake, found, max(sink.published_days(app), default=None) if app else None)
     result = dg.MaterializeResult(metadata=_metadata(found), check_results=_checks(found))
-    broken = "; ".join(map(str, found.broken))
+    names = ", ".join(one.variant for one in stopped)
     yield from or_stop(
         result,
         f"experiments/report of {name}",
         GUARDRAILS,
         expected="variants that keep every guardrail",
-        todo=f"End the experiment: its `last_day` in stack.yaml becomes a day that is over ({broken}).",
+        todo=f"Nothing at once: {names} is no longer shown, its units get the control. Once it is corrected: `tessera"
+        f" experiments {name} --resume {names} --why TEXT`.",
     )
 
 
@@ -113,8 +123,9 @@ def evaluated(lake: Lake, name: str, settings: Settings, until: date) -> "Evalua
     """Evaluate an experiment as of the end of a day, and store its result; a re-run stores the same.
 
     Raises:
-        TesseraError: there is no such experiment.
+        TesseraError: there is no such experiment, or its shares are not those that it began with.
     """
+    from assets.stages.experiments.decisions import decisions_on, require_same_design
     from assets.stages.experiments.log import experiment_log
     from assets.stages.experiments.results import store
     from models.experiments.evaluation import evaluate
@@ -127,8 +138,9 @@ def evaluated(lake: Lake, name: str, settings: Settings, until: date) -> "Evalua
             todo="Correct the name, or describe it below `settings.experiments.trials` in stack.yaml.",
         )
     own = trials[name]
+    require_same_design(lake, name, own, until)
     log = experiment_log(lake, name, own, until)
-    found = evaluate(name, own, log.exposures, log.outcomes, log.named, log.lines, until)
+    found = evaluate(name, own, log.exposures, log.outcomes, log.named, log.lines, until, decisions_on(lake, name))
     store(lake, found)
     return found
 
@@ -149,7 +161,8 @@ def _day(lake: Lake, text: str) -> date:
 def _checks(found: "Evaluation") -> list[dg.AssetCheckResult]:
     ratio, log = found.ratio, found.faults
     broken = [str(one) for one in found.broken]
-    guarded = [str(one) for one in found.effects if one.role == "guardrail"]
+    stopped = [f"{name} is not shown since {one.from_day}" for name, one in found.stopped.items()]
+    guarded = [str(one) for one in found.effects if one.role == "guardrail" and one.variant not in found.stopped]
     return [
         dg.AssetCheckResult(
             check_name=SAMPLE_RATIO,
@@ -162,7 +175,7 @@ def _checks(found: "Evaluation") -> list[dg.AssetCheckResult]:
             check_name=GUARDRAILS,
             passed=not broken,
             severity=dg.AssetCheckSeverity.ERROR,
-            description=f"{found.name}: {'; '.join(broken or guarded) or 'no guardrails'}",
+            description=f"{found.name}: {'; '.join(broken or [*stopped, *guarded]) or 'no guardrails'}",
         ),
         dg.AssetCheckResult(
             check_name=EXPOSURE_LOG,
