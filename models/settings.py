@@ -13,7 +13,7 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
-from models.personalization.config import RankingLimits, StepsConfig, VariantsConfig
+from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
@@ -246,7 +246,7 @@ class PersonalizationSettings(AppSettings):
     )
     steps: StepsConfig = StepsConfig()
     gate: RankingLimits = RankingLimits()
-    variants: VariantsConfig = VariantsConfig()
+    parts: PartsConfig = PartsConfig()
     #: Lists follow what was ordered last: their own share moves with campaigns, and no threshold depends on it.
     audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=5.0, psi_block_new_model=None)
     performance: PerformanceConfig = PerformanceConfig(max_drop=0.05)
@@ -254,7 +254,7 @@ class PersonalizationSettings(AppSettings):
     @override
     def parts_of(self, kind: Part) -> Sequence[str]:
         """Return the names of the generators, rankers or rule sets that variants may use."""
-        return self.variants.names(kind)
+        return self.parts.names(kind)
 
 
 class StorageSettings(BaseModel):

@@ -16,7 +16,7 @@ from resources.lake.port import Lake
 if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
     from models.experiments.serving import Experiment
-    from models.personalization.config import VariantsConfig
+    from models.personalization.config import PartsConfig
 
 #: Columns of a list that belong to its products, one element each.
 _OF_PRODUCTS = ("product_ids", "scores", "sources", "reasons")
@@ -36,7 +36,7 @@ class Trial:
     loaded: LoadedComposition
     experiment: Experiment | None
     shown_on: date
-    config: VariantsConfig
+    config: PartsConfig
     _made: dict[str, LoadedComposition] = field(default_factory=dict, repr=False)
 
     def variant(self, customer: str) -> str:
@@ -87,7 +87,7 @@ def trial_of(loaded: LoadedComposition, lake: Lake, settings: Settings, as_of: d
         is_night: by the decisions that hold for that night; else by those of now.
     """
     found = served_experiment(lake, settings.experiments, PERSONALIZATION.name, as_of, is_night=is_night)
-    return Trial(loaded, found, as_of + timedelta(days=1), settings.personalization.variants)
+    return Trial(loaded, found, as_of + timedelta(days=1), settings.personalization.parts)
 
 
 def _reordered(values: Sequence[Any], order: Sequence[int]) -> list[Any]:

@@ -36,7 +36,7 @@ class StepsConfig(BaseModel):
         return self
 
 
-class VariantsConfig(BaseModel):
+class PartsConfig(BaseModel):
     """Other generators and rule sets by name, which variants of an experiment may use; `current` is what serves."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

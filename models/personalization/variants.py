@@ -8,12 +8,12 @@ from typing import Any, cast
 from models.compose.package import Composition
 from models.experiments.config import Part as PartKind
 from models.personalization.composition import personalization
-from models.personalization.config import CURRENT, StepsConfig, VariantsConfig
+from models.personalization.config import CURRENT, PartsConfig, StepsConfig
 from models.personalization.parts import CandidatesPart, RankerPart, RulesPart
 from models.recommend.rankers import EaseRanker, FusedRanker
 
 
-def variant_of(champion: Composition, kind: PartKind, name: str, config: VariantsConfig) -> Composition:
+def variant_of(champion: Composition, kind: PartKind, name: str, config: PartsConfig) -> Composition:
     """Return the champion's composition with one part in the place of its own.
 
     Args:

@@ -70,7 +70,7 @@ def stop_broken(lake: Lake, found: Evaluation, published: date | None) -> list[D
             for variant, why in broken.items()
             if variant not in known
         ]
-        _add(lake, found.name, new)
+        record(lake, found.name, new)
     return [*of_day, *new]
 
 
@@ -102,7 +102,7 @@ def resume(lake: Lake, name: str, variant: str, *, who: str, why: str, newest: d
         made = Decision(
             variant, "resume", until, _after(standing[variant].from_day, newest), datetime.now(UTC), who, why
         )
-        _add(lake, name, [made])
+        record(lake, name, [made])
     return made
 
 
@@ -154,7 +154,8 @@ def _rows(lake: Lake, table: str, name: str) -> list[dict[str, Any]]:
     return lake.scan(table).to_table(filter=pc.field("experiment") == name).to_pylist()
 
 
-def _add(lake: Lake, name: str, new: Sequence[Decision]) -> None:
+def record(lake: Lake, name: str, new: Sequence[Decision]) -> None:
+    """Add decisions to those on an experiment."""
     if new:
         rows = [{_BY: one.from_day.replace(day=1), "experiment": name, **vars(one)} for one in new]
         _append(lake, TABLE, _DECISIONS, rows)

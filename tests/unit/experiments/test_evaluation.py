@@ -21,7 +21,6 @@ FIRST = date(2025, 3, 1)
 NAME = "ranker_test"
 SETTINGS = ExperimentSettings.model_validate(
     {
-        "app": "demand",
         "part": "ranker",
         "variants": [{"name": "control", "share": 0.5}, {"name": "new", "share": 0.5}],
         "primary": {"kind": "purchase", "measure": "value"},
