@@ -1,7 +1,7 @@
 """`tessera experiments` and `tessera evaluate ranker`: effects, verdicts, and rankers that were never live."""
 
 import getpass
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ from models.errors import TesseraError, choose_from
 from models.experiments.config import ExperimentSettings
 from models.experiments.decisions import Decision
 from pipelines.cli.arguments import known_day, known_span
-from pipelines.cli.console import listing, literal, out
+from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, read_table
 from resources.lake.port import Lake
@@ -35,7 +35,7 @@ def experiments(name: str | None, day_text: str | None, *, evaluate: bool, as_js
     trials = stack.settings.experiments.trials
     chosen = _chosen(trials, name)
     day = known_day(day_text, stack) if day_text else None
-    failed = evaluate and not _evaluate(stack, list(chosen), day, verbose=verbose)
+    failed = evaluate and not _evaluate(stack, chosen, day, verbose=verbose)
     lake = Ports(stack).lake
     found = {one: _described(lake, one, settings, day) for one, settings in chosen.items()}
     if as_json:
@@ -91,8 +91,8 @@ def _chosen(trials: Mapping[str, ExperimentSettings], name: str | None) -> Mappi
     return {name: trials[name]}
 
 
-def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: bool) -> bool:
-    """Run the report of each experiment, as the sensor does under the daemon; True if none failed."""
+def _evaluate(stack: Stack, chosen: Mapping[str, ExperimentSettings], day: date | None, *, verbose: bool) -> bool:
+    """Run the report of each experiment that has begun, as the sensor does under the daemon; True if none failed."""
     from assets.stages.experiments.log import last_day
     from assets.stages.experiments.report import REPORT_JOB, experiments_partitions, report_config
     from pipelines.cli import run as running
@@ -100,6 +100,10 @@ def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: 
     from resources.home import only_one
 
     until = day or last_day(Ports(stack).lake)
+    names = [name for name, one in chosen.items() if one.first_day <= until]
+    for name, one in chosen.items():
+        if name not in names:
+            err.print(literal(f"{name} begins on {one.first_day}; the newest day that is ingested is {until}.", "dim"))
     done = True
     with only_one(stack, "run", "`tessera experiments --evaluate`"), dagster_instance(stack) as instance:
         running.end_lost(instance, stack)
@@ -110,7 +114,7 @@ def _evaluate(stack: Stack, names: Sequence[str], day: date | None, *, verbose: 
             )
             done = done and outcome.success
             if not outcome.success:
-                out.print(literal(outcome.complaint, "red"))
+                err.print(literal(outcome.complaint, "red"))
     return done
 
 

@@ -38,6 +38,8 @@ def _after_success(outcome: Outcome, stack: Stack) -> tuple[str, str]:
         return "features churn --entities customers.csv --out served.csv --online", "(a file with customer_id)"
     if outcome.job == "personalization_nightly":
         return f"recommend {_a_customer(stack, outcome.day)}", f"(every list: tessera scores {app} --date {day})"
+    if outcome.job == "experiments_nightly" and stack.settings.experiments.trials:
+        return "experiments --evaluate", "(effects and verdicts; the picture: make dev, asset experiments/report)"
     if app == "fraud":
         return f"alerts --date {day}", "(or the UI: make dev)"
     if app:

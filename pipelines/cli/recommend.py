@@ -40,4 +40,6 @@ def recommend(customer: str, session: str | None, *, as_json: bool) -> None:
     out.print(listing(("step", "ms"), [(name, f"{ms:.1f}") for name, ms in found.steps]))
     if row["experiment"] != NO_EXPERIMENT:
         out.print(literal(f"variant {row['variant']} of the experiment {row['experiment']}", "dim"))
+    if min(row["propensities"], default=1.0) < 1:
+        out.print(literal("places of this list are shuffled for an experiment: scores need not descend", "dim"))
     out.print(literal(f"{row['list_by']} list, version {found.version}, the shop as of {found.as_of}", "dim"))

@@ -114,8 +114,8 @@ def _reported(lake: Lake, sink: Sink, name: str, settings: Settings, day: str) -
         f"experiments/report of {name}",
         GUARDRAILS,
         expected="variants that keep every guardrail",
-        todo=f"Nothing at once: {names} is no longer shown, its units get the control. Once it is corrected: `tessera"
-        f" experiments {name} --resume {names} --why TEXT`.",
+        todo=f"Find the cause: {names} is no longer shown, its units get the control. Once it is corrected, `tessera"
+        f" experiments {name} --resume {names} --why TEXT` shows it again.",
     )
 
 
@@ -123,7 +123,7 @@ def evaluated(lake: Lake, name: str, settings: Settings, until: date) -> "Evalua
     """Evaluate an experiment as of the end of a day, and store its result; a re-run stores the same.
 
     Raises:
-        TesseraError: there is no such experiment, or its shares are not those that it began with.
+        TesseraError: there is no such experiment, it has not begun, or its shares are not those that it began with.
     """
     from assets.stages.experiments.decisions import decisions_on, require_same_design
     from assets.stages.experiments.log import experiment_log
@@ -138,6 +138,12 @@ def evaluated(lake: Lake, name: str, settings: Settings, until: date) -> "Evalua
             todo="Correct the name, or describe it below `settings.experiments.trials` in stack.yaml.",
         )
     own = trials[name]
+    if until < own.first_day:
+        raise TesseraError(
+            f"The experiment {name!r} begins on {own.first_day}; exposures and outcomes are known until {until}.",
+            expected="a day on which it runs, or a later one",
+            todo="Evaluate it when it has begun.",
+        )
     require_same_design(lake, name, own, until)
     log = experiment_log(lake, name, own, until)
     found = evaluate(name, own, log.exposures, log.outcomes, log.named, log.lines, until, decisions_on(lake, name))

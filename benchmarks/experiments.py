@@ -1,0 +1,249 @@
+"""Numbers of experiments against known truths: false positives under looking, power, CUPED, off-policy, assignment.
+
+Every part is simulated, so that the truth is known: an effect that is none must rarely be found, one that is there
+often, and the interval of an off-policy estimate must hold what the ranker would have brought.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from benchmarks.report import replace_section
+from models.contracts import ORDERS
+from models.contracts.checking import check_rows
+from models.evaluation.shares import wilson_interval
+from models.experiments.assignment import Assignment
+from models.experiments.confidence import Sequence, adjusted, variance_left
+from models.experiments.off_policy import LoggedSlots, OffPolicy, off_policy
+from models.simulation.defects import DefectShares
+from models.simulation.shop import Shop
+from models.simulation.shown_lists import SLOTS, examined
+from models.training.model import Vector
+
+# pyright: basic
+
+Draw = Callable[[np.random.Generator, tuple[int, int]], Vector]
+_FIRST = date(2025, 1, 1)
+_UNITS, _FROM, _PLANNED, _AT_ONCE = 3000, 100, 3000, 200
+_LOOKS = (500, 1000, 2000, 3000)
+_CUSTOMERS, _DAYS = 2000, 21
+_METRICS = {"paid": "spending", "lines": "order lines"}
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Experiments that were looked at after each unit.
+
+    Attributes:
+        sequence: first unit per variant after which the sequence excludes 0, of each experiment; infinite if never.
+        plain: the same of a plain 95 % interval.
+        single: of each experiment, whether a plain interval excludes 0 at the end.
+    """
+
+    sequence: Vector
+    plain: Vector
+    single: Vector
+
+
+def main() -> None:
+    """Measure, print and write the section."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--experiments", type=int, default=5_000, help="simulated ones, of each kind")
+    arguments.add_argument("--logs", type=int, default=300, help="simulated logs of shuffled lists")
+    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    options = arguments.parse_args()
+    started = time.process_time()
+    parts = [
+        "## Experiments: simulated ones, the truth being known",
+        _looking(options.experiments),
+        _cuped(),
+        _off_policy(options.logs),
+        _assignment(),
+    ]
+    body = "\n\n".join([*parts, f"{time.process_time() - started:.0f} CPU s."])
+    print(body)
+    if not options.dry:
+        replace_section("experiments", body, libraries=["numpy", "polars"])
+
+
+def _conversion(rng: np.random.Generator, shape: tuple[int, int]) -> Vector:
+    return rng.binomial(1, 0.1, shape).astype(float)
+
+
+def _spending(rng: np.random.Generator, shape: tuple[int, int]) -> Vector:
+    return rng.lognormal(0, 1, shape) * rng.binomial(1, 0.3, shape)
+
+
+def looked_at(draw: Draw, better: Draw, experiments: int, seed: int) -> Looks:
+    """Simulate experiments; `better` draws the values of the variant, `draw` those of the control."""
+    rng = np.random.default_rng(seed)
+    parts = [_looks(rng, draw, better, min(_AT_ONCE, experiments - at)) for at in range(0, experiments, _AT_ONCE)]
+    return Looks(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("sequence", "plain", "single")))
+
+
+def _looks(rng: np.random.Generator, draw: Draw, better: Draw, experiments: int) -> Looks:
+    n = np.arange(1, _UNITS + 1)
+    (mean_t, var_t), (mean_c, var_c) = (_moments(one(rng, (experiments, _UNITS)), n) for one in (better, draw))
+    error = np.maximum(np.sqrt((var_t + var_c) / n)[:, _FROM:], 1e-12)
+    away = np.abs(mean_t - mean_c)[:, _FROM:] / error
+    sequence = Sequence(0.05, 2 * _PLANNED)
+    factors = np.array([sequence.factor(2 * int(count)) for count in n[_FROM:]])
+    return Looks(_first(away > factors), _first(away > 1.96), away[:, -1] > 1.96)
+
+
+def _moments(values: Vector, n: Vector) -> tuple[Vector, Vector]:
+    mean = values.cumsum(1) / n
+    return mean, ((values**2).cumsum(1) / n - mean**2) * n / np.maximum(n - 1, 1)
+
+
+def _first(found: np.ndarray) -> Vector:
+    return np.where(found.any(1), found.argmax(1) + _FROM + 1, np.inf)
+
+
+def _looking(experiments: int) -> str:
+    """Return false positives under looking after each unit, and power at known effects."""
+    kinds: dict[str, tuple[Draw, Draw]] = {
+        "conversion 10 %": (_conversion, lambda rng, shape: rng.binomial(1, 0.13, shape).astype(float)),
+        "spending, skewed": (_spending, lambda rng, shape: _spending(rng, shape) * 1.3),
+    }
+    rates = ["| metric, without effect | sequence | plain 95 % interval |", "|---|---|---|"]
+    power = ["| effect | " + " | ".join(f"{n:,} units" for n in _LOOKS) + " | one look at the end |", "|---" * 6 + "|"]
+    for seed, (name, (draw, better)) in enumerate(kinds.items()):
+        none = looked_at(draw, draw, experiments, seed)
+        rates.append(f"| {name} | {_share(np.isfinite(none.sequence))} | {_share(np.isfinite(none.plain))} |")
+        found = looked_at(draw, better, experiments, 100 + seed)
+        by = [f"{float((found.sequence <= n).mean()):.1%}" for n in _LOOKS]
+        power.append(f"| {name}, +30 % | {' | '.join(by)} | {float(found.single.mean()):.1%} |")
+    return "\n".join(
+        [
+            f"Share of {experiments:,} experiments that show an effect at any look, looked at after each of"
+            f" {_UNITS - _FROM:,} units per variant (95 % Wilson interval):",
+            "",
+            *rates,
+            "",
+            "Share that has found an effect which is there, by units per variant:",
+            "",
+            *power,
+        ]
+    )
+
+
+def _share(found: np.ndarray) -> str:
+    low, high = wilson_interval(int(found.sum()), found.size)
+    return f"{found.mean():.2%} [{low:.2%}, {high:.2%}]"
+
+
+def _cuped() -> str:
+    """Return the variance that spending before leaves of later spending, in the simulated shop."""
+    shop, first = Shop(3000, 7, _FIRST, DefectShares()), _FIRST + timedelta(days=60)
+    rows = [check_rows(ORDERS, shop.delivered("orders", first + timedelta(days=n))).kept for n in range(84)]
+    paid = (pl.col("quantity") * pl.col("unit_price")).alias("paid")
+    lines = pl.concat([pl.DataFrame(one) for one in rows]).with_columns(paid)
+    metrics = {"paid": pl.col("paid").sum(), "lines": pl.len()}
+    cells = [
+        _cuped_row(lines, name, each, first + timedelta(days=28), days)
+        for name, each in metrics.items()
+        for days in (7, 28)
+    ]
+    return "\n".join(
+        [
+            "Variance of a customer's purchases that CUPED leaves, by those of the 28 days before (simulated shop):",
+            "",
+            "| metric | window | customers | left | fewer units for the same interval |",
+            "|---|---|---|---|---|",
+            *cells,
+        ]
+    )
+
+
+def _cuped_row(lines: pl.DataFrame, name: str, metric: pl.Expr, begins: date, days: int) -> str:
+    day = pl.col("ordered_at").dt.date()
+    inside = day.is_between(begins, begins + timedelta(days=days - 1))
+    before, after = (
+        lines.filter(part).group_by("customer_id").agg(metric.alias(column))
+        for part, column in ((day < begins, "before"), (inside, "after"))
+    )
+    joined = before.join(after, on="customer_id", how="left").fill_null(0)
+    was, now = (joined[column].to_numpy().astype(float) for column in ("before", "after"))
+    left = variance_left(now, adjusted(now, was))
+    return f"| {_METRICS[name]} | {days} days | {len(joined):,} | {left:.1%} | {1 - left:.1%} |"
+
+
+def _off_policy(logs: int) -> str:
+    """Return bias and coverage of the estimates of `preference` from logs of `popular`, a fifth of slots shuffled."""
+    found = [_estimated(seed) for seed in range(logs)]
+    truth = np.array([one for _, one in found])
+    lines = ["| estimate | mean | bias | deviation | 95 % interval holds the truth |", "|---|---|---|---|---|"]
+    for name in ("ips", "snips", "dr"):
+        each = [getattr(one, name) for one, _ in found]
+        value = np.array([one.value for one in each])
+        bias = value - truth
+        error = bias.std(ddof=1) / np.sqrt(logs)
+        covered = np.array([one.low <= at <= one.high for one, at in zip(each, truth, strict=True)])
+        cells = (f"{value.mean():.4f}", f"{bias.mean():+.4f} ± {1.96 * error:.4f}", f"{bias.std(ddof=1):.4f}")
+        lines.append(f"| {name.upper()} | {' | '.join(cells)} | {_share(covered)} |")
+    slots = np.mean([one.slots for one, _ in found])
+    worth = np.mean([one.effective_slots for one, _ in found])
+    logged = np.mean([one.logged.value for one, _ in found])
+    return "\n".join(
+        [
+            f"Clicks per slot of a ranker that was never shown, from {logs} logs of the simulated shop"
+            f" ({_CUSTOMERS:,} customers, {_DAYS} days: {slots:,.0f} slots, worth {worth:,.0f} unweighted ones; 0.2 of"
+            f" them shuffled). It would have {truth.mean():.4f}, what was shown has {logged:.4f}. DR by the click rate"
+            " of each slot:",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _estimated(seed: int) -> tuple[OffPolicy, float]:
+    """Return the estimate of `preference` by a log of a shop, and the truth for the same visitors."""
+    lists = Shop(_CUSTOMERS, seed, _FIRST, DefectShares()).lists
+    logs = [_log_of(lists, _FIRST.toordinal() + day) for day in range(_DAYS)]
+    outcome, propensity, target, group, slot, truth = (np.concatenate(each) for each in zip(*logs, strict=True))
+    rate = np.bincount(slot, outcome) / np.maximum(np.bincount(slot), 1)
+    log = LoggedSlots(
+        outcome=outcome,
+        propensity=propensity,
+        target=target,
+        group=group,
+        is_supported=np.ones(outcome.size, dtype=bool),
+        predicted=rate[slot],
+        predicted_target=rate[slot],
+    )
+    return off_policy(log), float(truth.mean())
+
+
+def _log_of(lists: object, day: int) -> tuple[np.ndarray, ...]:
+    shown = lists.happened(day)  # pyright: ignore[reportAttributeAccessIssue]
+    customers = shown.customer.reshape(-1, SLOTS)[:, 0]
+    _, preferred = lists.ranked(customers, day)  # pyright: ignore[reportAttributeAccessIssue]
+    appeal = lists.appeal(customers[:, None], preferred)  # pyright: ignore[reportAttributeAccessIssue]
+    truth = appeal * examined(np.arange(1, SLOTS + 1))
+    wanted = (shown.product == preferred.ravel()).astype(float)
+    return shown.clicked.astype(float), shown.propensity, wanted, shown.customer, shown.slot, truth.ravel()
+
+
+def _assignment() -> str:
+    """Return the CPU time of one assignment, one by one and by column."""
+    import pyarrow as pa
+
+    assignment, units = Assignment("trial", {"a": 0.5, "b": 0.3, "c": 0.2}), [f"u{n:08d}" for n in range(200_000)]
+    started = time.process_time()
+    for unit in units:
+        assignment.variant(unit)
+    single = (time.process_time() - started) / len(units) * 1e6
+    started = time.process_time()
+    assignment.column(pa.array(units))
+    column = (time.process_time() - started) / len(units) * 1e6
+    return f"Assignment: {single:.2f} µs CPU for one unit, {column:.2f} µs in a column of {len(units):,} (bar 2 µs)."
+
+
+if __name__ == "__main__":
+    main()
