@@ -26,12 +26,21 @@ class Reason:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The outcome for a sample of one table; `share` of its rows would go to quarantine."""
+    """The outcome for a sample of one table.
+
+    Attributes:
+        table: its name.
+        rows: sampled rows.
+        share: of them that would go to quarantine, 0 to 1.
+        reasons: for that.
+        oddities: of the rows that would be kept, a sentence each.
+    """
 
     table: str
     rows: int
     share: float
     reasons: Sequence[Reason]
+    oddities: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """One line for the whole, one for each reason, the most frequent first."""
@@ -42,7 +51,7 @@ class Sampled:
             lines.append(f"  {found.share:7.2%}  {found.reason}, for example: {found.example}")
             if found.suggestion:
                 lines.append(f"           would be read by: {found.suggestion}")
-        return lines
+        return [*lines, *(f"  odd: {sentence}" for sentence in self.oddities)]
 
 
 def sampled(table: str, source: Source, rows: int = SAMPLED_ROWS) -> Sampled:
@@ -54,6 +63,7 @@ def sampled(table: str, source: Source, rows: int = SAMPLED_ROWS) -> Sampled:
         TesseraError: the source cannot be read.
     """
     from models.contracts.checking import check_rows
+    from models.contracts.oddities import oddities
 
     contract, raw, names = CONTRACTS[table], source.sample(table, rows), source.original_names(table)
     checked = check_rows(contract, raw, original_names=names)
@@ -61,7 +71,8 @@ def sampled(table: str, source: Source, rows: int = SAMPLED_ROWS) -> Sampled:
         _reason(contract, label, count / raw.num_rows, checked.quarantined, names)
         for label, count in sorted(checked.reasons.items(), key=lambda item: -item[1])
     ]
-    return Sampled(table, raw.num_rows, checked.quarantined.num_rows / max(raw.num_rows, 1), reasons)
+    share = checked.quarantined.num_rows / max(raw.num_rows, 1)
+    return Sampled(table, raw.num_rows, share, reasons, oddities(contract, checked.kept))
 
 
 def _reason(contract: Contract, label: str, share: float, refused: pa.Table, names: Mapping[str, str]) -> Reason:
