@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from models.contracts.contract import Contract
 
-#: Ids that systems write where there is nobody: guests at the checkout, tests, defaults. In lower case.
+#: Ids that systems write where no person is known: guests at the checkout, tests, defaults. In lower case.
 _STAND_INS = frozenset(
     {
         *("0", "00", "000", "0000", "00000", "000000", "-1", "-99", "-999", "9999", "99999", "999999", "9999999"),
@@ -16,7 +16,7 @@ _STAND_INS = frozenset(
         *("default", "dummy", "test", "tester", "test customer", "walk-in", "walkin", "cash", "n.n.", "nn", "x", "xxx"),
     }
 )
-#: A number stands for nobody only where it is so much more frequent than others: ids may begin at 0.
+#: A number stands for no person only where it is so much more frequent than others: ids may begin at 0.
 _TIMES_THE_MEAN = 5
 #: One customer with more rows than this share, in a shop of so many, is rather a cash desk than a person.
 _MOST_OF_ONE, _FEWEST_IDS = 0.05, 100

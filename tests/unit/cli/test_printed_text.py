@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from assets.churn.app import CHURN
 from assets.fraud.alerts import ListedAlert
 from models.alerts import Alert
+from models.contracts.contract import QUARANTINE_SCHEMA
 from models.errors import TesseraError
 from models.publishing import Publication
 from pipelines import cli
@@ -145,12 +146,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_row_in_quarantine_may_say_anything(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     texts = ["[/b]", "\x1b[31mred", ":boom: [bold]", "\u202eabc", "a\nb"]
-    rows = {"delivered_on": [DAY] * 5, "reasons": [[f"quantity '{text}' is not a number"] for text in texts]}
+    reasons = [[f"quantity '{text}' is not a number"] for text in texts]
+    rows = {"delivered_on": [DAY] * 5, "key": texts, "reasons": reasons, "original": texts, "run_id": ["run"] * 5}
     lake = DeltaLakeConfig(path=str(home / "lake")).open()
-    table = pa.table({**rows, "original": texts}).cast(
-        pa.schema([("delivered_on", pa.date32()), ("reasons", pa.list_(pa.string())), ("original", pa.string())])
-    )
-    lake.replace("quarantine_orders", table, by="delivered_on", first=DAY, last=DAY)
+    lake.replace("quarantine_orders", pa.table(rows).cast(QUARANTINE_SCHEMA), by="delivered_on", first=DAY, last=DAY)
     quarantined.show("orders", None)
     said = capsys.readouterr().out
     assert is_clean(said)
