@@ -18,7 +18,9 @@ from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
 
 # How long an example takes says how busy the machine is, nothing about the code.
-settings.register_profile("tessera", deadline=None)
+settings.register_profile("tessera", deadline=None, max_examples=50)
+#: `pytest --hypothesis-profile=thorough`: for a property that was written or whose code was changed.
+settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("tessera")
 
 pytest_plugins = ["tests.servers.redis_server", "tests.servers.postgres_server"]
