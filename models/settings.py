@@ -15,6 +15,7 @@ from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGat
 from models.ingestion import IngestionConfig
 from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
+from models.service import ServiceSettings
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
 from models.training.agreement import RefitConfig
 from models.watch.config import WatchConfig
@@ -297,6 +298,7 @@ class Settings(BaseModel):
     support: SupportSettings = SupportSettings()
     personalization: PersonalizationSettings = PersonalizationSettings()
     storage: StorageSettings = StorageSettings()
+    service: ServiceSettings = ServiceSettings()
     experiments: ExperimentsConfig = ExperimentsConfig()
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from models.scoring.output import OutputContract
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from assets.stages.operation import Operation
     from models.settings import Settings
     from models.stream_state import StreamState
     from resources.engine.port import Engine
@@ -67,6 +68,7 @@ class App:
         streams: `tessera stream` scores its events as they come.
         rehearsal: what the parts of its compositions need when they answer golden records, of the profile's ports; None
             if its models are no compositions.
+        operations: requests that it answers (`tessera serve`), beside those for its published scores; None: no others.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
 
@@ -84,6 +86,7 @@ class App:
     state: Callable[[], StreamState] | None = None
     streams: bool = False
     rehearsal: Callable[[Ports], Mapping[str, Any]] | None = None
+    operations: Callable[[], Sequence[Operation]] | None = None
     erases: tuple[str, ...] = ("customer",)
 
     @property

@@ -655,3 +655,66 @@ def dev(port: int, host: str, allow_host: tuple[str, ...], why: str | None) -> N
     from pipelines.cli import dev as serving
 
     raise SystemExit(serving.dev(port, host, allow_host, why))
+
+
+@_command
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a key.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="Port; 0: any free one.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Further name that it is asked by (a proxy's).")
+def serve(host: str, port: int, allow_host: tuple[str, ...]) -> None:
+    """Serve published scores, and what applications answer on request, over HTTP.
+
+    Without a key (`tessera keys create`), only programs of this machine are served.
+    """
+    from pipelines.cli import serve as serving
+
+    serving.serve(host, port, allow_host)
+
+
+@app.group()
+def keys() -> None:
+    """Create, list and revoke keys of `tessera serve`, and show who read a score."""
+
+
+@keys.command("create")
+@_PROFILE
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), default="viewer", show_default=True)
+@click.option("--app", metavar="APP", help="The only application that it may ask; default: all.")
+def create_key(name: str, role: Literal["viewer", "operator", "admin"], app: str | None) -> None:
+    """Create a key for NAME and print it, this once; only its digest is stored."""
+    from pipelines.cli import keys as command
+
+    command.create(name, role, app)
+
+
+@keys.command("list")
+@_PROFILE
+@_JSON
+def list_keys(as_json: bool) -> None:
+    """List keys: name, role, application, when created and revoked."""
+    from pipelines.cli import keys as command
+
+    command.list_keys(as_json=as_json)
+
+
+@keys.command("revoke")
+@_PROFILE
+@click.argument("name")
+def revoke_key(name: str) -> None:
+    """Revoke the key of NAME; a server that runs refuses it within a second."""
+    from pipelines.cli import keys as command
+
+    command.revoke(name)
+
+
+@keys.command("reads")
+@_PROFILE
+@_APP
+@click.argument("entity")
+@_JSON
+def reads_of(app: str, entity: str, as_json: bool) -> None:
+    """Show who asked the service about ENTITY of APP, and when."""
+    from pipelines.cli import keys as command
+
+    command.reads(app, entity, as_json=as_json)

@@ -1,0 +1,30 @@
+"""Settings of the HTTP service (`tessera serve`)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ServiceSettings(BaseModel):
+    """Limits of the HTTP service (`tessera serve`), of each key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_second: float = Field(
+        default=200, gt=0, description="Requests of one key that are answered per second; more are refused (429)."
+    )
+    burst: int = Field(default=400, ge=1, description="Requests of one key that may come at once after a pause.")
+    in_flight: int = Field(
+        default=32, ge=1, description="Requests of one key that are answered at one time; more are refused (503)."
+    )
+    body_bytes: int = Field(default=1_000_000, ge=1_000, description="Most bytes of a request's body.")
+    seconds: float = Field(default=20, gt=0, description="Seconds after which a request is given up (504).")
+    keep_reads_days: int = Field(
+        default=90, ge=1, description="Days for which the log of reads says who read whose score."
+    )
+    look_seconds: float = Field(
+        default=1,
+        ge=0,
+        description="Seconds after which the service sees what was published, withdrawn, erased or promoted meanwhile, "
+        "and which keys were revoked.",
+    )

@@ -1,0 +1,113 @@
+"""`tessera serve`: the HTTP service of the profile, until a signal stops it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from models.errors import TesseraError
+from pipelines.cli.console import err
+from pipelines.cli.stopping import StopFlag, stopped_by_signals
+from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.same_origin import LOOPBACK_NAMES, server_name
+from resources.home import only_one
+from resources.layout import check_existing
+from resources.stack.loader import Stack, active_stack
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_GRACE_SECONDS = 20
+_LOOK_SECONDS = 0.2
+
+
+def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
+    """Serve until SIGINT or SIGTERM; requests that were begun are answered first.
+
+    Raises:
+        TesseraError: the host may not be listened on, the port is taken, or another one serves this home.
+    """
+    stack = active_stack()
+    check_existing(stack.home)
+    address, is_loopback = _listened_on(host, stack)
+    names = (*LOOPBACK_NAMES, server_name(address), *(server_name(name) for name in allow_hosts))
+    with stopped_by_signals() as stop, _socket(address, port) as listening:
+        place = f"http://{server_name(address)}:{listening.getsockname()[1]}"
+        with only_one(stack, "serve", f"`tessera serve` on {place}"):
+            server = _server(stack, is_loopback, names)
+            err.print(f"Profile {stack.name}, home {stack.home}: {place} (Ctrl-C stops it)", markup=False)
+            _until_stopped(server, listening, stop)
+    err.print("Stopped.")
+
+
+def _server(stack: Stack, is_open: bool, names: Sequence[str]) -> uvicorn.Server:
+    import uvicorn
+
+    from pipelines.service.build import build_service
+
+    settings = uvicorn.Config(
+        build_service(stack, is_open=is_open, names=names),
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    return uvicorn.Server(settings)
+
+
+def _until_stopped(server: uvicorn.Server, listening: socket.socket, stop: StopFlag) -> None:
+    """Serve in a thread, where uvicorn leaves signals alone: it would raise them again at the end.
+
+    Raises:
+        TesseraError: the server ended by itself.
+    """
+    serving = threading.Thread(target=server.run, args=([listening],), name="tessera-serve")
+    serving.start()
+    while not stop.wait(_LOOK_SECONDS) and serving.is_alive():
+        pass
+    server.should_exit = True
+    serving.join()
+    if stop.signal is None:
+        raise TesseraError(
+            "The server ended by itself.",
+            expected="that it serves until a signal stops it",
+            todo="Its last lines above say why; correct that and start `tessera serve` again.",
+        )
+
+
+def _listened_on(host: str, stack: Stack) -> tuple[str, bool]:
+    """Return the address to listen on, and True if only this machine reaches it."""
+    try:
+        address = ip_address("127.0.0.1" if host.lower() == "localhost" else host)
+    except ValueError:
+        raise TesseraError(
+            f"`--host` is {host!r}.", expected="an IP address: 127.0.0.1, ::1, 0.0.0.0", todo="Correct it."
+        ) from None
+    if not address.is_loopback and not any(key.revoked_at is None for key in KeyFile(stack.home).keys().values()):
+        raise TesseraError(
+            f"`--host {host}` is reached from other machines, and there is no API key.",
+            expected="a loopback address, or at least one key",
+            todo="Create one: `tessera keys create NAME --role viewer`; put a proxy that ends TLS in front.",
+        )
+    return str(address), address.is_loopback
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+    except OSError as error:
+        made.close()
+        raise TesseraError(
+            f"Port {port} on {host} cannot be used: {error.strerror}.",
+            expected="a free port on an address of this machine",
+            todo=f"Use another one: `tessera serve --port {port + 1}`.",
+        ) from None
+    made.listen(128)
+    return made

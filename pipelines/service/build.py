@@ -1,0 +1,92 @@
+"""The service of a profile: routes found through the records of its applications, behind the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+
+from pipelines.gateway.access import AccessRules, Gateway
+from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.limits import Limits
+from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
+from pipelines.service.door import Door
+from pipelines.service.errors import PROBLEMS, Problem, add_handlers
+from pipelines.service.metrics import Metrics
+from pipelines.service.operations import add_operations
+from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
+from pipelines.service.published import add_published
+from pipelines.service.rules import RuledRoute
+from resources.stack.loader import Stack
+
+_ABOUT = (
+    "Published scores, and what applications answer on request. Errors are problems (RFC 9457) with `expected` and "
+    "`todo`. Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+)
+
+
+def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = LOOPBACK_NAMES) -> App:
+    """Return the service as an ASGI application.
+
+    Args:
+        stack: the profile.
+        is_open: no key is needed while none was ever made: only for a server that listens on loopback.
+        names: of the server, as `Host` gives them.
+    """
+    door, metrics, settings = Door(stack), Metrics(), stack.settings.service
+    rules = AccessRules(PUBLIC_PATHS, settings.body_bytes, settings.seconds, is_open)
+    limits = Limits(settings.requests_per_second, settings.burst, settings.in_flight)
+    keys = KeyFile(stack.home, look_seconds=settings.look_seconds)
+    routes: Any = build_routes(door, metrics)
+    return Gateway(routes, keys, limits, rules, SameOrigin(routes, names), metrics.answered)
+
+
+def build_routes(door: Door, metrics: Metrics) -> FastAPI:
+    """Return the routes of the service, without the gateway."""
+
+    @asynccontextmanager
+    async def living(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        door.end()
+
+    service = FastAPI(
+        title="Tessera",
+        version=version("tessera"),
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=living,
+    )
+    service.router.route_class = RuledRoute
+    add_handlers(service)
+    add_own_routes(service, door, metrics)
+    add_published(service, door)
+    add_operations(service, door)
+    return service
+
+
+def openapi(service: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the routes."""
+    document = service.openapi()
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(schemas["Problem"].pop("$defs", {}))
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer"},
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    }
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            is_public = operation.get("x-role") == "none"
+            operation["security"] = [] if is_public else [{"bearer": []}, {"key": []}]
+    return document
+
+
+__all__ = ["PROBLEMS", "build_routes", "build_service", "openapi"]

@@ -1,0 +1,92 @@
+"""`/v1/<app>/<operation>`: what applications do on request, a route for each operation of their records."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Body as OfBody
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+
+from assets.stages.app import App
+from assets.stages.operation import Asker, Handler, Operation
+from pipelines.service.door import Door
+from pipelines.service.errors import PROBLEMS
+from pipelines.service.idempotency import HEADER, StoredAnswers
+from pipelines.service.rules import rule
+
+
+def add_operations(service: FastAPI, door: Door) -> None:
+    """Add the routes of each application of the profile."""
+    answers = StoredAnswers(door.stack.home)
+    for app in door.apps:
+        for operation in app.operations() if app.operations else ():
+            service.add_api_route(
+                f"/v1/{app.name}/{operation.name}",
+                _endpoint(Opened(door, app, operation, answers)),
+                methods=[operation.method],
+                response_model=operation.gives,
+                responses=PROBLEMS,
+                operation_id=f"{app.name}_{operation.name}",
+                summary=operation.summary,
+                tags=[app.name],
+                openapi_extra={**rule(operation.role, app.name), **_header(operation)},
+            )
+
+
+class Opened:
+    """An operation, opened in a thread of its own when it is first asked for."""
+
+    def __init__(self, door: Door, app: App, operation: Operation, answers: StoredAnswers) -> None:
+        self.door, self.app, self.operation, self._answers = door, app, operation, answers
+        self._thread = door.thread(f"{app.name}-{operation.name}")
+        self._handler: Handler | None = None
+
+    async def answer(self, request: Request, body: Any) -> JSONResponse:
+        """Return what the operation answers; what has an effect has it once per `Idempotency-Key`."""
+        of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]
+        if of:
+            self.door.log_read(request, self.app.name, of)
+        asker = Asker(request.scope["tessera.key"].name)
+        given = request.headers.get(HEADER)
+        if not (self.operation.has_effect and given):
+            return JSONResponse(await self._thread.run(lambda: self._done(body, asker)))
+        place = (request.scope["tessera.key"].id, given)
+        asked = f"{request.url.path}\n{body.model_dump_json()}"
+        return JSONResponse(
+            await self._thread.run(lambda: self._answers.once(place, asked, lambda: self._done(body, asker)))
+        )
+
+    def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
+        if self._handler is None:
+            self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
+        return self._handler(body, asker).model_dump(mode="json")
+
+
+def _endpoint(opened: Opened) -> Any:
+    async def answered(request: Request, body: Any) -> JSONResponse:
+        return await opened.answer(request, body)
+
+    operation, keyword = opened.operation, inspect.Parameter.KEYWORD_ONLY
+    about = Query() if operation.method == "GET" else OfBody(openapi_examples={"example": {"value": operation.example}})
+    answered.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
+        [
+            inspect.Parameter("request", keyword, annotation=Request),
+            inspect.Parameter("body", keyword, annotation=Annotated[operation.takes, about]),
+        ]
+    )
+    return answered
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _header(operation: Operation) -> dict[str, Any]:
+    if not operation.has_effect:
+        return {}
+    described = "Any text of its own for this request: the same key and body again give the same answer."
+    schema = {"type": "string", "minLength": 1, "maxLength": 200}
+    return {"parameters": [{"name": HEADER, "in": "header", "description": described, "schema": schema}]}

@@ -1,0 +1,63 @@
+"""Rules of access: every route has one, or the service is not built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from pipelines.gateway.keys import Key, Role
+from pipelines.gateway.problem import Refusal
+
+#: In place of an application's name: any key will do; only a key of all applications will do.
+ANY, ALL = "*", ""
+#: In place of a role: no key is needed.
+PUBLIC = "none"
+
+
+def rule(role: Role, app: str) -> dict[str, str]:
+    """Return the rule of a route, as it stands in the OpenAPI document."""
+    return {"x-role": role, "x-application": app}
+
+
+def public() -> dict[str, str]:
+    """Return the rule of a route that needs no key."""
+    return {"x-role": PUBLIC, "x-application": ANY}
+
+
+class RuledRoute(APIRoute):
+    """A route that asks its rule before anything of the request is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler behind the rule."""
+        answer, found = super().get_route_handler(), self.openapi_extra or {}
+        if "x-role" not in found or "x-application" not in found:
+            raise AssertionError(f"the route {self.path} has no rule: give it `openapi_extra=rule(...)`")
+        role, app = found["x-role"], found["x-application"]
+
+        async def ruled(request: Request) -> Response:
+            if role != PUBLIC:
+                check(request.scope["tessera.key"], role, app)
+            return await answer(request)
+
+        return ruled
+
+
+def check(key: Key, role: Role, app: str) -> None:
+    """Accept a key that may do what needs this role.
+
+    Raises:
+        Refusal: it may not.
+    """
+    asked = {ANY: key.app, ALL: None}.get(app, app)
+    if not key.may(role, asked):
+        what = "what is of no one application" if app in (ANY, ALL) else f"the application {app!r}"
+        held = f"role {key.role}" + (f", only {key.app}" if key.app else "")
+        raise Refusal(
+            403,
+            f"The key {key.name!r} ({held}) may not do this.",
+            expected=f"the role {role} for {what}",
+            todo=f"Ask for another key: `tessera keys create NAME --role {role}`.",
+        )
