@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from assets.stages.app import App
+from assets.stages.app import App, FeatureService
 from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
+    from models.settings import Settings
+    from resources.engine.port import Engine
+    from resources.lake.port import Lake
     from resources.stack.ports import Ports
 
 #: Version of what lists are made from: profiles, interactions, offers.
@@ -42,6 +46,15 @@ def rehearsal(_: Ports) -> Mapping[str, Any]:
     return rehearsed({})
 
 
+def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequence[date]) -> object:
+    from assets.personalization.profiles import write_profiles
+
+    return write_profiles(lake, engine, settings.personalization, days)
+
+
+SERVICE = FeatureService(
+    name=FEATURE_VERSION, view="personalization_customer", entity="customer_id", write=_write_features
+)
 PERSONALIZATION = App(
     name="personalization",
     title="Twenty products for each customer, with reasons; the same steps answer on request.",
@@ -54,6 +67,7 @@ PERSONALIZATION = App(
     features="personalization_features",
     training_set="personalization_training_set",
     golden_ids=lambda _: [],  # golden records are of no one
+    service=SERVICE,
     output=OUTPUT,
     rehearsal=rehearsal,
 )

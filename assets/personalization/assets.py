@@ -12,15 +12,16 @@ from assets.partitions import daily
 from assets.personalization.app import PERSONALIZATION
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
-from assets.stages.composition_training import ComposedChampionRun
-from assets.stages.feature_days import FeatureTable, write_features
+from assets.stages.composition_training import ComposedCandidate, ComposedChampionRun
 from assets.stages.publishing_assets import RunPorts, composed_scores_asset, publication_asset
 from assets.stages.realized_performance import performance_checks
 from assets.stages.scoring_task import ScoringTask
 from models.settings import Settings
+from resources.registry.port import Registry
 from resources.stack.ports import (
     EmbedderResource,
     EngineResource,
+    FeatureStoreResource,
     LakeResource,
     RegistryResource,
     SettingsResource,
@@ -51,15 +52,11 @@ def features(
     context: dg.AssetExecutionContext, lake: LakeResource, engine: EngineResource, settings: SettingsResource
 ) -> dg.MaterializeResult:
     """Compute and store the day's profiles."""
-    from models.features.personalization import personalization_features
-    from models.features.personalization_definitions import FEATURES
+    from assets.personalization.profiles import write_profiles
 
-    population = {"population_days": settings.open().personalization.population_days}
-    table = FeatureTable(PERSONALIZATION.features, personalization_features, population)
     day = date.fromisoformat(context.partition_key)
-    return dg.MaterializeResult(
-        metadata=write_features(lake.open(), engine.open(), table, [day], len(FEATURES)).metadata()
-    )
+    written = write_profiles(lake.open(), engine.open(), settings.open().personalization, [day])
+    return dg.MaterializeResult(metadata=written.metadata())
 
 
 @dg.asset(
@@ -99,18 +96,24 @@ def champion(
     context: dg.AssetExecutionContext,
     config: LearningConfig,
     lake: LakeResource,
+    engine: EngineResource,
+    feature_store: FeatureStoreResource,
     registry: RegistryResource,
     settings: SettingsResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Train, evaluate and promote where that is due."""
     from assets.personalization import learning
+    from assets.personalization.profiles import profiles_for_training
 
     own = settings.open().personalization
     run = ComposedChampionRun(context, "personalization", config.train, registry)
-    yield from run.results(
-        lambda: learning.wanted_rows(lake.open(), own, run.day),
-        lambda found, models: learning.candidate(found, lake.open(), models, own, context.log.info),
-    )
+
+    def candidate(found: learning.WantedRows, models: Registry) -> ComposedCandidate:
+        stores = (lake.open(), engine.open(), feature_store.open())
+        profiles = profiles_for_training(*stores, own, found.cutoffs)
+        return learning.candidate(found, lake.open(), models, own, profiles, context.log.info)
+
+    yield from run.results(lambda: learning.wanted_rows(lake.open(), own, run.day), candidate)
 
 
 scores = composed_scores_asset(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from assets.personalization.profiles import TABLE as PROFILES
+from assets.personalization.profiles import JoinedProfiles, NewestProfiles
 from models.settings import PersonalizationSettings
 from resources.lake.port import Lake
 
@@ -45,12 +47,25 @@ class LakeDays:
         return lru_cache(maxsize=3)(self._known)
 
     def _known(self, day: str) -> Known:
-        version = ", ".join(f"{table} {self.lake.version(table)}" for table in TABLES)
+        version = ", ".join(f"{table} {self.lake.version(table)}" for table in (*TABLES, PROFILES))
         return known_at(self.lake, date.fromisoformat(day), self.settings, version)
 
 
-def known_at(lake: Lake, day: date, settings: PersonalizationSettings, version: str = "") -> Known:
-    """Return what was known at the end of `day`: orders, carts, offers.
+def known_at(
+    lake: Lake,
+    day: date,
+    settings: PersonalizationSettings,
+    version: str = "",
+    profiles: NewestProfiles | JoinedProfiles | None = None,
+) -> Known:
+    """Return what was known at the end of `day`: orders, carts, offers, profiles.
+
+    Args:
+        lake: holds the tables.
+        day: the day.
+        settings: of the application.
+        version: of the tables.
+        profiles: gives the customers' profiles; None: the newest ones of the lake.
 
     Raises:
         TesseraError: there was no order.
@@ -75,7 +90,8 @@ def known_at(lake: Lake, day: date, settings: PersonalizationSettings, version: 
 
     events = numbered(chosen)
     bought, seen = (_among(numbered(rows), events) for rows in (orders, looked))
-    return Known(day, events, bought, seen, offers, _countries(orders, events.customers), version)
+    numbers = (profiles or NewestProfiles(lake)).numbers(events.customers.tolist(), day)
+    return Known(day, events, bought, seen, offers, _countries(orders, events.customers), version, numbers)
 
 
 def _orders(lake: Lake, day: date) -> pl.DataFrame:

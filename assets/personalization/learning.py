@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.holdout import champion_lists, holdout_of, lists_of_composition, plain_lists
 from assets.personalization.known import HISTORY_DAYS, known_at, wanted_between
+from assets.personalization.profiles import JoinedProfiles
 from assets.stages import metadata_keys as keys
 from assets.stages.composition_training import ComposedCandidate
 from assets.stages.cutoff_training import stored
@@ -86,6 +87,7 @@ def candidate(
     lake: Lake,
     registry: Registry,
     settings: PersonalizationSettings,
+    profiles: JoinedProfiles | None = None,
     log: Callable[[str], object] = lambda _: None,
 ) -> ComposedCandidate:
     """Train the ranker on older cut-offs, and evaluate lists on what customers wanted after the newest one.
@@ -97,6 +99,7 @@ def candidate(
         lake: what was known at the cut-offs.
         registry: holds the champion.
         settings: of the application.
+        profiles: of the cut-offs; None: those of the lake.
         log: gets a sentence after each part; training takes minutes.
     """
     from models.personalization.composition import GOLDEN, personalization, rehearsed
@@ -104,7 +107,7 @@ def candidate(
     from models.personalization.parts import ITEMS, KNOWN, RankerPart
 
     steps = settings.steps
-    cutoffs = [past_cutoff(lake, found.at(day), day, settings) for day in found.cutoffs]
+    cutoffs = [past_cutoff(lake, found.at(day), day, settings, profiles) for day in found.cutoffs]
     log(f"{len(cutoffs)} past cut-offs read; training the rankers on {max(len(cutoffs) - 2, 0)} of them")
     trained = _trained(cutoffs[1:], settings)
     log(f"{_chosen(trained)}; comparing lists on the hold-out, {found.cutoffs[0]}")
@@ -142,7 +145,13 @@ def candidate(
     )
 
 
-def past_cutoff(lake: Lake, wanted: pa.Table, day: date, settings: PersonalizationSettings) -> PastCutoff:
+def past_cutoff(
+    lake: Lake,
+    wanted: pa.Table,
+    day: date,
+    settings: PersonalizationSettings,
+    profiles: JoinedProfiles | None = None,
+) -> PastCutoff:
     """Return what was known at the end of `day`, and what known customers wanted after it, of the known products."""
     import numpy as np
 
@@ -150,7 +159,7 @@ def past_cutoff(lake: Lake, wanted: pa.Table, day: date, settings: Personalizati
     from models.recommend.ranking_metrics import targets
     from models.recommend.recommender import codes_of
 
-    known = known_at(lake, day, settings)
+    known = known_at(lake, day, settings, profiles=profiles)
     customers, products = (np.array(wanted[name].to_pylist(), dtype=str) for name in ("customer_id", "product_id"))
     customer, product = codes_of(customers, known.events.customers), codes_of(products, known.offers.ids)
     kept = (customer >= 0) & (product >= 0)

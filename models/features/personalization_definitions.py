@@ -5,6 +5,8 @@ from models.features.definitions import Feature
 #: Nothing older shapes a profile.
 YEAR_DAYS = 365
 WINDOWS = (28, 91, 365)
+#: A missed night or a weekend is bridged by older profiles; after this many days they count as unknown.
+MAX_AGE_DAYS = 8
 
 DEFINITIONS: tuple[Feature, ...] = (
     *(Feature(f"orders_days_{n}", "days with an order", "days", f"{n} days") for n in WINDOWS),

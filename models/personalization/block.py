@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.personalization_definitions import FEATURES as OF_PROFILES
 from models.personalization.asked import asked_profiles
 from models.personalization.known import Known
 from models.recommend.config import RecommenderConfig
@@ -16,7 +17,7 @@ from models.recommend.generators import Tables
 from models.recommend.history import Numbers, Profiles
 from models.recommend.merging import Candidates
 from models.recommend.ranker_features import FEATURES as OF_INTERACTIONS
-from models.recommend.ranker_features import ranker_features
+from models.recommend.ranker_features import pair_places, ranker_features
 from models.recommend.ranking_metrics import NOTHING
 from models.recommend.recommender import candidates_of
 
@@ -33,6 +34,7 @@ FEATURES = (
     "last_view_days",
     "category_share",
     "price_distance",
+    *(f"profile_{name}" for name in OF_PROFILES),
 )
 #: Weight of the shop's mix of categories in a customer's share of a category, in interactions.
 _PRIOR = 3.0
@@ -48,6 +50,7 @@ class Block:
         known: the day.
         asked: profiles of those who ask.
         views: the same with what they looked at.
+        customers: place of each among the known customers, -1 for strangers.
         segments: segment of each (`Known.segments`).
         found: candidates.
         tables: that they come from.
@@ -56,6 +59,7 @@ class Block:
     known: Known
     asked: Profiles
     views: Profiles
+    customers: NDArray[np.int64]
     segments: NDArray[np.int64]
     found: Candidates
     tables: Tables
@@ -74,7 +78,12 @@ class Block:
             found.is_own[rows],
         )
         return replace(
-            self, asked=self.asked.of(rows), views=self.views.of(rows), segments=self.segments[rows], found=few
+            self,
+            asked=self.asked.of(rows),
+            views=self.views.of(rows),
+            customers=self.customers[rows],
+            segments=self.segments[rows],
+            found=few,
         )
 
 
@@ -101,7 +110,7 @@ def block_of(
     number = {name: place for place, name in enumerate(known.segments)}
     segments = np.array([number.get(country, 0) for country in countries], dtype=np.int64)
     found = candidates_of(asked, tables, known.history.of_products, config, repeats=True, segments=segments)
-    return Block(known, asked, views, segments, found, tables)
+    return Block(known, asked, views, customers, segments, found, tables)
 
 
 def block_features(block: Block) -> Numbers:
@@ -117,6 +126,7 @@ def block_features(block: Block) -> Numbers:
         *_views(block, product),
         _category_share(block, product),
         _price_distance(block, product),
+        *(each[:, None] for each in known.numbers_of(block.customers).T),
     ]
     own = np.stack([np.broadcast_to(each, product.shape).astype(np.float32) for each in columns], axis=2)
     whole = ranker_features(found, block.asked, known.history.of_products)
@@ -133,14 +143,11 @@ def rounded(values: Numbers) -> Numbers:
 
 def _views(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]]:
     """Return how often each candidate was looked at or chosen, and days since the last time."""
-    views, n = block.views, block.known.offers.ids.size
+    views = block.views
     if not views.product.size:
         return [np.zeros(product.shape), np.full(product.shape, np.nan)]
-    keys = views.owner() * n + views.product
-    wanted = np.arange(views.size)[:, None] * n + product
-    place = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-    has = keys[place] == wanted
-    return [np.where(has, views.count[place], 0), np.where(has, views.last[place], np.nan)]
+    place = pair_places(views, product)
+    return [np.where(place >= 0, views.count[place], 0), np.where(place >= 0, views.last[place], np.nan)]
 
 
 def _category_share(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.features.personalization_definitions import FEATURES
 from models.recommend.history import RECENT_DAYS, History, Profiles, ages_of, history, profiles_of
 from models.recommend.interactions import Interactions
 from models.recommend.rules import Shelf
@@ -66,6 +67,8 @@ class Known:
         looked: interactions and views, same codes.
         countries: of each customer of `events`; "" where it is not known.
         version: of all of it: tables and their versions.
+        numbers: profile of each customer (`models.features.personalization_definitions.FEATURES`), shape
+            `(n_customers, n_features)`, NaN: not known; None: no profile is.
     """
 
     day: date
@@ -75,6 +78,7 @@ class Known:
     offers: Offers
     countries: NDArray[np.object_]
     version: str = ""
+    numbers: NDArray[np.float32] | None = None
 
     @cached_property
     def history(self) -> History:
@@ -132,6 +136,14 @@ class Known:
         ids = self.events.customers
         place = int(np.searchsorted(ids, id)) if ids.size else 0
         return place if place < ids.size and ids[place] == id else -1
+
+    def numbers_of(self, customers: Codes) -> NDArray[np.float32]:
+        """Return the profiles of customers by place, NaN for -1 and for what is not known."""
+        found = np.full((customers.size, len(FEATURES)), np.nan, np.float32)
+        if self.numbers is not None:
+            there = customers >= 0
+            found[there] = self.numbers[customers[there]]
+        return found
 
     def owned(self, customer: int, within_days: float) -> Codes:
         """Return the products that a customer bought in the last days."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.compose.fields import Column, FieldType
 from models.compose.step import Leaf, Step
+from models.errors import TesseraError
 from models.personalization.block import FEATURES, Block, block_features, block_of
 from models.personalization.fields import (
     CANDIDATES,
@@ -220,7 +221,17 @@ class RankerPart:
 
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> RankerPart:  # noqa: ARG003
-        """Return the part that `save` described."""
+        """Return the part that `save` described.
+
+        Raises:
+            TesseraError: its trees know other numbers of the candidates than there are now.
+        """
+        if saved["trees"] and tuple(saved["features"]) != FEATURES:
+            raise TesseraError(
+                f"The ranker in {folder} was trained on other numbers of the candidates than this release computes.",
+                expected=", ".join(FEATURES),
+                todo="Run `tessera run personalization_training`.",
+            )
         return cls(read_ranker(saved["kind"], saved["trees"], folder))
 
     def save(self, folder: Path) -> Mapping[str, Any]:

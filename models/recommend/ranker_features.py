@@ -59,8 +59,8 @@ def ranker_features(found: Candidates, asked: Profiles, of: ProductNumbers) -> N
 
 
 def _own(found: Candidates, asked: Profiles, of: ProductNumbers, product: NDArray[np.integer]) -> list[NDArray]:
-    place = _pair_places(found, asked, product)
-    has = place >= 0
+    place = pair_places(asked, product)
+    has = (place >= 0) & (found.product != NOTHING)
 
     def own(values: Numbers, without: float) -> NDArray:
         return np.where(has, values[place], without) if values.size else np.full(has.shape, without)
@@ -82,15 +82,15 @@ def _own(found: Candidates, asked: Profiles, of: ProductNumbers, product: NDArra
     ]
 
 
-def _pair_places(found: Candidates, asked: Profiles, product: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return the place of each candidate among the customer's pairs; -1 if it is none of them."""
+def pair_places(asked: Profiles, product: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the place of products among their customers' pairs, -1 where they have none; `product` is a row each."""
     if asked.product.size == 0:
         return np.full(product.shape, -1)
     width = int(max(asked.product.max(), product.max())) + 1
     keys = asked.owner() * width + asked.product
     wanted = np.arange(asked.size)[:, None] * width + product
     places = np.minimum(np.searchsorted(keys, wanted), keys.size - 1)
-    return np.where((keys[places] == wanted) & (found.product != NOTHING), places, -1)
+    return np.where(keys[places] == wanted, places, -1)
 
 
 def _of_customers(asked: Profiles, shape: tuple[int, ...]) -> list[NDArray]:

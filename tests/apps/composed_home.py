@@ -14,12 +14,13 @@ import dagster as dg
 from models.settings import Settings
 from resources.embedder.hashed import HashedEmbedderConfig
 from resources.engine.local import LocalEngineConfig
+from resources.feature_store.feast.store import FeastStoreConfig
 from resources.lake.delta import DeltaLakeConfig
 from resources.language_model.extractive import ExtractiveModelConfig
 from resources.notifier.log import LogNotifierConfig
 from resources.sink.delta import DeltaSinkConfig
 from resources.stack.no_values import no_values
-from resources.stack.ports import EmbedderResource, LanguageModelResource, VectorsResource
+from resources.stack.ports import EmbedderResource, FeatureStoreResource, LanguageModelResource, VectorsResource
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 from tests.small_shop import ChosenSettings, EngineIn, FolderRegistryIn, LakeIn, NotifierIn, SinkIn
 from tests.stores import FolderStores
@@ -31,6 +32,10 @@ class EmbedderIn(EmbedderResource):
 
 class VectorsIn(VectorsResource):
     backend: QdrantEdgeConfig
+
+
+class FeaturesIn(FeatureStoreResource):
+    backend: FeastStoreConfig
 
 
 class ModelIn(LanguageModelResource):
@@ -62,6 +67,9 @@ class ComposedHome(FolderStores):
             "settings": ChosenSettings(chosen=settings.model_dump_json()),
             "vectors": VectorsIn(backend=QdrantEdgeConfig(path=str(home / "vectors"))),
             "embedder": EmbedderIn(backend=HashedEmbedderConfig(dimension=128)),
+            "feature_store": FeaturesIn(
+                backend=FeastStoreConfig(path=str(home / "feast"), tables=str(home / "lake"), threads=1)
+            ),
             "language_model": ModelIn(backend=ExtractiveModelConfig()),
             "io_manager": no_values,
         }

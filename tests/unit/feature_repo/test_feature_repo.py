@@ -40,7 +40,7 @@ def test_paths_of_the_sources_are_absolute(tmp_path: Path) -> None:
     from feature_repo.definitions import definitions
 
     paths = [item.batch_source.path for item in definitions(tmp_path) if type(item).__name__ == "FeatureView"]
-    assert paths == [f"{tmp_path}/churn_features"]
+    assert paths == [f"{tmp_path}/{table}" for table in ("churn_features", "personalization_features")]
 
 
 def feast(*arguments: str, folder: Path, **environment: str) -> str:
@@ -72,10 +72,11 @@ def test_the_feast_command_finds_the_rows_of_any_home(tmp_path: Path) -> None:
     )
     config = FeastStoreConfig(path=str(tmp_path / "feast"), tables=str(tmp_path / "lake"))
     store = FeastStore(config, clock=lambda: moment)
-    assert list(store.apply()) == ["churn_v1"]
+    assert list(store.apply()) == ["churn_v1", "personalization_v1"]
 
     home = {"FEAST_FS_YAML_FILE_PATH": str(tmp_path / "feast" / "feature_store.yaml")}
-    feast("materialize", "2024-03-31T00:00:00", "2024-04-01T00:00:00", folder=ROOT / "feature_repo", **home)
+    span = ("2024-03-31T00:00:00", "2024-04-01T00:00:00")
+    feast("materialize", "--views", "churn_customer", *span, folder=ROOT / "feature_repo", **home)
     served = store.online("churn_v1", pa.table({"customer_id": ["a"]})).to_pylist()[0]
     assert (served["recency_days"], served["country"], served["churn_customer__status"]) == (7.0, "Norway", "PRESENT")
     assert served["churn_customer__event_timestamp"] == moment
