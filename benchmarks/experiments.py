@@ -6,9 +6,10 @@ often, and the interval of an off-policy estimate must hold what the ranker woul
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,8 @@ _FIRST = date(2025, 1, 1)
 _UNITS, _FROM, _PLANNED, _AT_ONCE = 3000, 100, 3000, 200
 _LOOKS = (500, 1000, 2000, 3000)
 _CUSTOMERS, _DAYS = 2000, 21
-_METRICS = {"paid": "spending", "lines": "order lines"}
+_REAL = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail"
+_COLUMNS = {"CustomerID": "customer_id", "Quantity": "quantity", "UnitPrice": "price", "InvoiceDate": "at"}
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Looks:
         single: of each experiment, whether a plain interval excludes 0 at the end.
     """
 
-    sequence: Vector
-    plain: Vector
-    single: Vector
+    sequence: np.ndarray
+    plain: np.ndarray
+    single: np.ndarray
 
 
 def main() -> None:
@@ -96,7 +98,7 @@ def _looks(rng: np.random.Generator, draw: Draw, better: Draw, experiments: int)
     return Looks(_first(away > factors), _first(away > 1.96), away[:, -1] > 1.96)
 
 
-def _moments(values: Vector, n: Vector) -> tuple[Vector, Vector]:
+def _moments(values: Vector, n: np.ndarray) -> tuple[Vector, Vector]:
     mean = values.cumsum(1) / n
     return mean, ((values**2).cumsum(1) / n - mean**2) * n / np.maximum(n - 1, 1)
 
@@ -139,39 +141,52 @@ def _share(found: np.ndarray) -> str:
 
 
 def _cuped() -> str:
-    """Return the variance that spending before leaves of later spending, in the simulated shop."""
+    """Return the variance that purchases before leave of later ones, in the simulated shop and in UCI Online Retail."""
     shop, first = Shop(3000, 7, _FIRST, DefectShares()), _FIRST + timedelta(days=60)
-    rows = [check_rows(ORDERS, shop.delivered("orders", first + timedelta(days=n))).kept for n in range(84)]
+    kept = [check_rows(ORDERS, shop.delivered("orders", first + timedelta(days=n))).kept for n in range(56)]
     paid = (pl.col("quantity") * pl.col("unit_price")).alias("paid")
-    lines = pl.concat([pl.DataFrame(one) for one in rows]).with_columns(paid)
-    metrics = {"paid": pl.col("paid").sum(), "lines": pl.len()}
-    cells = [
-        _cuped_row(lines, name, each, first + timedelta(days=28), days)
-        for name, each in metrics.items()
-        for days in (7, 28)
-    ]
+    simulated = pl.concat([pl.DataFrame(one) for one in kept]).with_columns(
+        paid, pl.col("ordered_at").dt.date().alias("day")
+    )
+    shops = {"simulated shop": (simulated, first + timedelta(days=28))}
+    if _REAL.exists():
+        shops["UCI Online Retail, May 2011"] = (_online_retail(), date(2011, 5, 1))
+    cells = [row for name, (lines, begins) in shops.items() for row in _cuped_rows(name, lines, begins)]
     return "\n".join(
         [
-            "Variance of a customer's purchases that CUPED leaves, by those of the 28 days before (simulated shop):",
+            "Variance of a customer's purchases in 28 days that CUPED leaves, by spending, by order lines and by both"
+            " of the 28 days before; reports use both:",
             "",
-            "| metric | window | customers | left | fewer units for the same interval |",
-            "|---|---|---|---|---|",
+            "| data | metric | customers | spending | lines | both | fewer units for the same interval |",
+            "|---|---|---|---|---|---|---|",
             *cells,
         ]
     )
 
 
-def _cuped_row(lines: pl.DataFrame, name: str, metric: pl.Expr, begins: date, days: int) -> str:
-    day = pl.col("ordered_at").dt.date()
-    inside = day.is_between(begins, begins + timedelta(days=days - 1))
-    before, after = (
-        lines.filter(part).group_by("customer_id").agg(metric.alias(column))
-        for part, column in ((day < begins, "before"), (inside, "after"))
+def _online_retail() -> pl.DataFrame:
+    rows = pl.concat([pl.read_parquet(file, columns=list(_COLUMNS)) for file in sorted(_REAL.glob("*.parquet"))])
+    named = rows.drop_nulls().rename(_COLUMNS).with_columns(pl.col("customer_id").cast(pl.String))
+    return named.select(
+        "customer_id", (pl.col("quantity") * pl.col("price")).alias("paid"), pl.col("at").dt.date().alias("day")
     )
-    joined = before.join(after, on="customer_id", how="left").fill_null(0)
-    was, now = (joined[column].to_numpy().astype(float) for column in ("before", "after"))
-    left = variance_left(now, adjusted(now, was))
-    return f"| {_METRICS[name]} | {days} days | {len(joined):,} | {left:.1%} | {1 - left:.1%} |"
+
+
+def _cuped_rows(data: str, lines: pl.DataFrame, begins: date) -> Iterator[str]:
+    days = timedelta(days=28)
+    columns = (pl.col("paid").sum(), pl.len().cast(pl.Float64).alias("lines"))
+    before, after = (
+        lines.filter(pl.col("day").is_between(at, at + days, closed="left")).group_by("customer_id").agg(*columns)
+        for at in (begins - days, begins)
+    )
+    joined = before.join(after, on="customer_id", how="full", coalesce=True, suffix="_after").fill_null(0)
+    was = joined.select("paid", "lines").to_numpy()
+    metrics = {"spending": joined["paid_after"], "order lines": joined["lines_after"], "any": joined["lines_after"] > 0}
+    for name, column in metrics.items():
+        now = column.cast(pl.Float64).to_numpy()
+        left = [variance_left(now, adjusted(now, each)) for each in (was[:, 0], was[:, 1], was)]
+        shown = " | ".join(f"{one:.1%}" for one in left)
+        yield f"| {data} | {name} | {len(joined):,} | {shown} | {1 - left[-1]:.1%} |"
 
 
 def _off_policy(logs: int) -> str:

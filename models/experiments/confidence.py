@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from math import exp, inf, log, sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Interval
 from models.training.model import Vector
@@ -94,19 +95,27 @@ def difference(treated: Sample, control: Sample) -> tuple[float, float]:
     return treated.mean - control.mean, error
 
 
-def adjusted(values: Vector, covariate: Vector) -> Vector:
-    """Return values less what a covariate from before the experiment explains of them, shapes `(n,)`.
+def adjusted(values: Vector, covariates: NDArray[np.float64]) -> Vector:
+    """Return values less what covariates from before the experiment explain of them, shape `(n,)`.
 
     CUPED of Deng, Xu, Kohavi and Walker (2013), "Improving the sensitivity of online controlled experiments by
-    utilizing pre-experiment data", WSDM: y - theta (x - mean of x), theta = cov(x, y) / var(x), over all variants
-    together. The mean over all units stays. A covariate that does not vary changes nothing.
+    utilizing pre-experiment data", WSDM: y - theta (x - mean of x), theta by least squares over all variants together
+    (of one covariate cov(x, y) / var(x)). The mean over all units stays. Covariates that do not vary change nothing.
+
+    Args:
+        values: of the units, shape `(n,)`.
+        covariates: of the same units, shape `(n,)` or `(n, number of covariates)`.
     """
-    centred = covariate - covariate.mean() if covariate.size else covariate
-    spread = float(centred @ centred)
-    if spread <= 0:
+    if not values.size:
         return values
-    theta = float(centred @ values) / spread
-    return values - theta * centred
+    columns = covariates.reshape(values.size, -1)
+    centred = columns - columns.mean(axis=0)
+    scale = np.sqrt((centred**2).mean(axis=0))
+    usable = centred[:, scale > 0] / scale[scale > 0]
+    if not usable.size:
+        return values
+    theta = np.linalg.lstsq(usable, values - values.mean(), rcond=None)[0]
+    return values - usable @ theta
 
 
 def variance_left(values: Vector, after: Vector) -> float:

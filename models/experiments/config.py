@@ -118,8 +118,8 @@ class ExperimentSettings(BaseModel):
         default=28,
         ge=0,
         le=365,
-        description="Days before the experiment whose spending, by order lines, explains part of a customer's metric "
-        "(CUPED); 0: no adjustment.",
+        description="Days before the experiment whose spending and number of order lines explain part of a customer's "
+        "metric (CUPED); 0: no adjustment.",
     )
     shuffled_share: float = Field(
         default=0,
@@ -176,6 +176,13 @@ class ExperimentsConfig(BaseModel):
     )
     bias_days: int = Field(
         default=28, ge=1, le=180, description="Days of impressions that are compared with as many before them."
+    )
+    bias_periods: int = Field(
+        default=6,
+        ge=1,
+        le=24,
+        description="Earlier periods of `bias_days` that they are compared with: with the least concentrated one, so "
+        "that what narrows slowly is seen, too.",
     )
     max_bias_rise: float = Field(
         default=0.05,

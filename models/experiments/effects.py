@@ -74,12 +74,12 @@ class Measured:
     Attributes:
         metric: that was measured.
         values: of the units, shape `(units,)`.
-        covariate: of the same units, from before the experiment; None: no adjustment.
+        covariates: of the same units, from before the experiment, shape `(units, number)`; None: no adjustment.
     """
 
     metric: Metric
     values: Vector
-    covariate: Vector | None
+    covariates: NDArray[np.float64] | None
 
 
 def sequence_of(settings: ExperimentSettings) -> Sequence:
@@ -100,7 +100,7 @@ def effect_of(measured: Measured, variant: str, arms: tuple[Mask, Mask], setting
     metric, (of_variant, of_control) = measured.metric, arms
     both = of_variant | of_control
     raw = measured.values[both]
-    after = adjusted(raw, measured.covariate[both]) if measured.covariate is not None else raw
+    after = adjusted(raw, measured.covariates[both]) if measured.covariates is not None else raw
     here = of_variant[both]
     treated, control = sample_of(after[here]), sample_of(after[~here])
     few = min(treated.n, control.n) < settings.min_units or np.ptp(raw) == 0

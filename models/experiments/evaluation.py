@@ -18,10 +18,10 @@ from models.experiments.observations import (
     VARIANT,
     Exposed,
     LogFaults,
+    bought_before,
     exposed,
     linked,
     mature,
-    spent_before,
     unit_values,
 )
 from models.experiments.sample_ratio import SampleRatio, sample_ratio
@@ -217,6 +217,6 @@ def _of_units(
 def _measured(
     shown: Exposed, outcomes: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentSettings
 ) -> Sequence[Measured]:
-    covariate = spent_before(shown.units, lines, settings)
+    before = bought_before(shown.units, lines, settings)
     values = (unit_values(shown.units, outcomes, metric, settings) for metric in settings.metrics)
-    return [Measured(metric, each, covariate) for metric, each in zip(settings.metrics, values, strict=True)]
+    return [Measured(metric, each, before) for metric, each in zip(settings.metrics, values, strict=True)]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from models.experiments.assignment import assignment_of
 from models.experiments.config import ExperimentSettings, Metric
@@ -160,8 +161,11 @@ def unit_values(units: pl.DataFrame, outcomes: pl.DataFrame, metric: Metric, set
     return _amounts(joined["of_unit"])
 
 
-def spent_before(units: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentSettings) -> Vector | None:
-    """Return what each customer spent on the days before the experiment, shape `(units,)`; None if it is of no use.
+def bought_before(units: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentSettings) -> NDArray[np.float64] | None:
+    """Return what each customer spent, and the number of order lines, on the days before the experiment.
+
+    Shape `(units, 2)`; None if it is of no use. Either explains what the other does not: spending has a few large
+    values, lines say how often someone buys.
 
     Args:
         units: as in `Exposed`.
@@ -173,9 +177,9 @@ def spent_before(units: pl.DataFrame, lines: pl.DataFrame, settings: ExperimentS
     first = settings.first_day - timedelta(days=settings.covariate_days)
     before = pl.col("ordered_at").dt.date().is_between(first, settings.first_day, closed="left")
     paid = (pl.col("quantity") * pl.col("unit_price")).sum().alias("spent")
-    spent = lines.filter(before).group_by(pl.col("customer_id").alias(UNIT)).agg(paid)
-    joined = units.select(UNIT).join(spent, on=UNIT, how="left", maintain_order="left")
-    return _amounts(joined["spent"])
+    of_unit = lines.filter(before).group_by(pl.col("customer_id").alias(UNIT)).agg(paid, pl.len().alias("lines"))
+    joined = units.select(UNIT).join(of_unit, on=UNIT, how="left", maintain_order="left")
+    return np.stack([_amounts(joined["spent"]), _amounts(joined["lines"].cast(pl.Float64))], axis=1)
 
 
 def _amounts(found: pl.Series) -> Vector:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # pyright: basic
 
 
+#: Colours of effects that decide something; the others are open.
+_COLOURS_OF_STATES = {"better": "#2e8540", "kept": "#2e8540", "worse": "#b3261e", "broken": "#b3261e"}
+
+
 def experiment_png(found: Evaluation) -> bytes:
     """Return a PNG of about 1060 x 380 pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,10 +38,12 @@ def experiment_png(found: Evaluation) -> bytes:
 
 
 def _draw_path(axes: Axes, found: Evaluation) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
     variants = list(dict.fromkeys(one.variant for one in found.effects))
     for index, variant in enumerate(variants):
         days = [(day.day, one) for day in found.path for one in day.effects if one.variant == variant]
-        shown = [(number, one.effect) for number, (_, one) in enumerate(days) if one.has_interval]
+        shown = [(day, one.effect) for day, one in days if one.has_interval]
         if shown:
             at, effects = zip(*shown, strict=True)
             colour = COLOURS[index % len(COLOURS)]
@@ -45,21 +51,30 @@ def _draw_path(axes: Axes, found: Evaluation) -> None:
             axes.plot(at, [e.value for e in effects], color=colour, lw=2, label=variant)
     axes.axhline(0, color=INK, lw=0.8, ls=":")
     metric = found.effects[0].metric if found.effects else ""
-    framed(axes, f"{found.name}: {metric} per unit, less control", "days since the first window was over", "effect")
+    framed(axes, f"{found.name}: {metric} per unit, less control", "as of the end of each day, UTC", "effect")
     if variants and axes.lines[1:]:
         axes.legend(fontsize=8, frameon=False)
+        locator = AutoDateLocator(maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    else:
+        axes.text(0.5, 0.5, "too few mature units for an interval", transform=axes.transAxes, ha="center", color=INK)
 
 
 def _draw_metrics(axes: Axes, effects: list[Effect]) -> None:
-    """Draw effects as shares of the control's mean; a guardrail's limit is a small line."""
+    """Draw effects as shares of the control's mean; a guardrail's limit is a small line, a broken one is red."""
+    from matplotlib.ticker import PercentFormatter
+
     for place, one in enumerate(reversed(effects)):
-        scale = abs(one.control_mean) or 1.0
-        colour = COLOURS[1 if one.role == "guardrail" else 0]
+        scale, colour = abs(one.control_mean) or 1.0, _COLOURS_OF_STATES.get(one.state, COLOURS[0])
         axes.plot(np.array([one.effect.low, one.effect.high]) / scale, [place, place], color=colour, lw=2)
         axes.plot([one.effect.value / scale], [place], "o", color=colour, ms=5)
         if one.limit is not None:
-            axes.plot([one.limit / scale] * 2, [place - 0.3, place + 0.3], color=INK, lw=1.2)
-    names = [f"{one.metric}\n{one.variant}" for one in reversed(effects)]
+            axes.plot([one.limit / scale] * 2, [place - 0.2, place + 0.2], color=INK, lw=1.2)
+            axes.annotate("limit", (one.limit / scale, place + 0.22), ha="center", fontsize=7, color=INK)
+    names = [f"{one.metric}\n{one.variant}: {one.state}" for one in reversed(effects)]
     axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(-0.5, max(len(names), 1) - 0.4)
     axes.axvline(0, color=INK, lw=0.8, ls=":")
-    framed(axes, "Effect on each metric now", "share of the control's mean (limits of guardrails marked)", "")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    framed(axes, "Effect on each metric now", "of the control's mean, intervals over all looks", "")

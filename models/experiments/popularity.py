@@ -8,7 +8,7 @@ Popularity lift compares what is shown with what customers buy anyway: Abdollahp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +76,17 @@ def popularity_bias(
         top_share=float(counts[-top:].sum()) / total if total else 0.0,
         lift=_lift(shown, bought),
         before=before,
+    )
+
+
+def least_biased(periods: Sequence[PopularityBias]) -> PopularityBias:
+    """Return the least concentrated of some periods, each measure by itself: narrowing step by step adds up to it."""
+    return PopularityBias(
+        products=max(one.products for one in periods),
+        coverage=max(one.coverage for one in periods),
+        gini=min(one.gini for one in periods),
+        top_share=min(one.top_share for one in periods),
+        lift=None,
     )
 
 

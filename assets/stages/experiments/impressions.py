@@ -21,7 +21,7 @@ from models.contracts import DELIVERED_ON, EXPOSURES, ORDERS, OUTCOMES, PRODUCTS
 from models.experiments.config import ExperimentsConfig
 from models.experiments.impressions import labelled
 from models.experiments.observations import SHOWN_AT
-from models.experiments.popularity import PopularityBias, popularity_bias
+from models.experiments.popularity import PopularityBias, least_biased, popularity_bias
 from resources.lake.port import Lake
 
 #: Lake table of labelled impressions, by the day on which they were shown.
@@ -84,7 +84,7 @@ def label_impressions(lake: Lake, config: ExperimentsConfig, as_of: date) -> Lab
         lake.replace(TABLE, rows, by=SHOWN_ON, first=run[0], last=run[-1])
     clicks = _clicks(lake, newest) if newest in shown else []
     late = _too_late(lake, config, as_of)
-    return Labelled(newest, len(days), len(clicks), sum(clicks), late, _bias(lake, config, as_of))
+    return Labelled(newest, len(days), len(clicks), sum(clicks), late, bias_of(lake, config, as_of))
 
 
 def _shown_days(lake: Lake, config: ExperimentsConfig, newest: date) -> list[date]:
@@ -147,17 +147,20 @@ def _of_day(lake: Lake, config: ExperimentsConfig, day: date) -> pa.Table:
     return rows.append_column(pa.field(SHOWN_ON, pa.date32()), pa.array([day] * rows.num_rows, pa.date32()))
 
 
-def _bias(lake: Lake, config: ExperimentsConfig, as_of: date) -> PopularityBias | None:
-    """Return the bias of the last `bias_days`, beside as many days before them where those were all logged."""
+def bias_of(lake: Lake, config: ExperimentsConfig, as_of: date) -> PopularityBias | None:
+    """Return the bias of the last `bias_days`, beside earlier periods of as many days that were all logged."""
     span = timedelta(days=config.bias_days)
-    shown, before = _shown(lake, as_of - span, as_of), _shown(lake, as_of - 2 * span, as_of - span)
+    shown = _shown(lake, as_of - span, as_of)
     if not shown:
         return None
+    first, numbers = min(days_of(lake, EXPOSURES.table)), range(1, config.bias_periods + 1)
+    ends = [end for number in numbers if first <= (end := as_of - number * span) - span + timedelta(days=1)]
+    before = [each for end in ends if (each := _shown(lake, end - span, end))]
     bought = _counts(rows_of(lake, ORDERS.table, as_of - span + timedelta(days=1), as_of, columns=["product_id"]))
-    catalogue = _catalogue(lake, as_of)
-    first = min(days_of(lake, EXPOSURES.table))
-    earlier = popularity_bias(before, bought, catalogue) if before and first <= as_of - 2 * span else None
-    return popularity_bias(shown, bought, catalogue, earlier)
+    # Products that are no longer shown are part of what could be, also where the lake has no catalogue.
+    catalogue = max(_catalogue(lake, as_of), len({*shown, *bought}.union(*before)))
+    earlier = [popularity_bias(each, {}, catalogue) for each in before]
+    return popularity_bias(shown, bought, catalogue, least_biased(earlier) if earlier else None)
 
 
 def _shown(lake: Lake, after: date, last: date) -> Mapping[str, int]:

@@ -85,6 +85,16 @@ def test_cuped_never_widens_and_keeps_the_mean(seed: int, correlation: float) ->
     assert variance_left(values, after) == pytest.approx(1 - np.corrcoef(values, before)[0, 1] ** 2)
 
 
+def test_two_covariates_explain_no_less_than_either() -> None:
+    rng = np.random.default_rng(4)
+    before = rng.gamma(1, 1, (500, 2)) * [1.0, 300.0]
+    values = before[:, 0] + rng.normal(0, 1, 500) + before[:, 1] / 900
+    left = [variance_left(values, adjusted(values, each)) for each in (before[:, 0], before[:, 1], before)]
+    assert left[2] < min(left[:2])
+    twice = np.stack([before[:, 0]] * 2, axis=1)
+    assert variance_left(values, adjusted(values, twice)) == pytest.approx(left[0])
+
+
 def test_a_covariate_that_does_not_vary_changes_nothing() -> None:
     values = np.array([1.0, 2.0, 4.0])
     assert adjusted(values, np.ones(3)).tolist() == [1, 2, 4]

@@ -13,7 +13,7 @@ from models.contracts import EXPOSURES, OUTCOMES
 from models.experiments.assignment import assignment_of
 from models.experiments.config import ExperimentsConfig, ExperimentSettings
 from models.experiments.evaluation import Evaluation, evaluate
-from models.experiments.observations import exposed, linked, spent_before, unit_values
+from models.experiments.observations import bought_before, exposed, linked, unit_values
 from models.experiments.picture import experiment_png
 from models.settings import Settings
 
@@ -233,7 +233,7 @@ def test_spending_before_the_experiment_narrows_the_interval() -> None:
     assert found.variance_left < 0.2
     assert found.effect.high - found.effect.low < 0.5 * (plain.effect.high - plain.effect.low)
     no_past = SETTINGS.model_copy(update={"covariate_days": 0})
-    assert spent_before(exposed(frame(shown), NAME, SETTINGS).units, lines, no_past) is None
+    assert bought_before(exposed(frame(shown), NAME, SETTINGS).units, lines, no_past) is None
 
 
 def test_sessions_are_units_too() -> None:
