@@ -30,8 +30,7 @@ def leave_tombstones_of_belongings(lake: ErasableLake, entity: str, id: str, why
             if column in rows.schema.names:
                 theirs = rows.to_table(columns=[column], filter=pc.field(ENTITIES[entity]) == id)[column]
                 found |= {str(one) for one in theirs.drop_null().unique().to_pylist()}
-        for one in sorted(found):
-            lake.leave_tombstone(kind, one, day=datetime.now(UTC).date(), why=why)
+        lake.leave_tombstones(kind, found, day=datetime.now(UTC).date(), why=why)
 
 
 def rows_of_belongings(lake: Lake, entity: str) -> dict[str, pc.Expression]:

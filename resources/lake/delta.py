@@ -281,6 +281,11 @@ class DeltaLake(ErasableLake, RetainedLake):
             return self._tombstones().add(entity, id, day=day, why=why)
 
     @override
+    def leave_tombstones(self, entity: str, ids: Collection[str], *, day: date, why: str) -> None:
+        with self.lock(_TOMBSTONES):
+            self._tombstones().add_many(entity, ids, day=day, why=why)
+
+    @override
     @contextmanager
     def lock(self, table: str) -> Iterator[None]:
         try:

@@ -263,6 +263,10 @@ class ErasableLake(Lake):
     def leave_tombstone(self, entity: str, id: str, *, day: date, why: str) -> Tombstone:
         """Return tombstone of `id`, which exists afterwards (see `replace`); an existing one stays as it is."""
 
+    @abstractmethod
+    def leave_tombstones(self, entity: str, ids: Collection[str], *, day: date, why: str) -> None:
+        """Leave the tombstones of `ids`, all of them or none, in one file at most; existing ones stay as they are."""
+
 
 class RetainedLake(Lake):
     """A lake that can remove what only older versions of a table use."""

@@ -16,7 +16,7 @@ from resources.conformance import LakeConformance
 from resources.conformance.lake import SCHEMA, A, B, all_rows, rows
 from resources.lake import parts
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
-from resources.lake.port import Lake
+from resources.lake.port import ErasableLake, Lake
 
 
 class TestDeltaLakeOnDisk(LakeConformance):
@@ -54,6 +54,18 @@ class TestDeltaLakeOnDisk(LakeConformance):
     def test_tombstones_are_no_table(self, lake: Lake) -> None:
         lake.leave_tombstone("customer", "k", day=A, why="")
         assert list(lake.tables()) == []
+
+    def test_many_tombstones_left_together_are_one_file_and_each_is_known(self, lake: Lake, tmp_path: Path) -> None:
+        assert isinstance(lake, ErasableLake)
+        lake.leave_tombstone("session", "s1", day=A, why="one")
+        ids = [f"s{number}" for number in range(500)]
+        for _ in range(2):
+            lake.leave_tombstones("session", ids, day=A, why="all visits of one customer")
+        gone = lake.forgotten("session")
+        assert len(gone) == 500
+        assert gone.among(pa.array([*ids, "s500"])) == sorted(ids)
+        files = [file.name for file in tmp_path.rglob("session/*.json")]
+        assert sorted(name.startswith("many-") for name in files) == [False, True]
 
     @pytest.mark.slow
     def test_a_stream_is_not_held_and_its_order_is_kept(self, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

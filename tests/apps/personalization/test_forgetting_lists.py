@@ -104,6 +104,8 @@ def test_everything_of_a_customer_with_a_list_goes_and_stays_away(
     assert survey(parts.lake, parts.source, "customer", customer) == {}
     assert not [line for line in proof.remains if "characters" in line], "no file of the home holds the id"
     ingest("sessions", parts.source, parts.lake, DAY, IngestionConfig(history_days=DAYS), "again")
+    stones = [file.name for file in (home.folder / "lake").rglob("session/*.json")]
+    assert [name.partition("-")[0] for name in stones] == ["many"], "one file for all of their visits"
     for table in ("sessions", "logged_exposures"):
         assert not parts.lake.scan(table).count_rows(filter=pc.field("session_id") == session), (table, day)
 
