@@ -42,6 +42,18 @@ def yesterday() -> date:
     return datetime.now(UTC).date() - timedelta(days=1)
 
 
+def day_of(text: str) -> date:
+    """Return the day that a text names.
+
+    Raises:
+        TesseraError: it names none.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise TesseraError(f"{text!r} is not a day.", expected="YYYY-MM-DD", todo="Correct the date.") from None
+
+
 def known_day(text: str | None, stack: Stack) -> date:
     """Return the day a user means: yesterday by default.
 
@@ -50,10 +62,7 @@ def known_day(text: str | None, stack: Stack) -> date:
     """
     if text is None:
         return yesterday()
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise TesseraError(f"{text!r} is not a day.", expected="YYYY-MM-DD", todo="Correct the date.") from None
+    day = day_of(text)
     first = stack.calendar.first_day
     if not first <= day <= yesterday():
         lies = "is not over yet (days are UTC)" if day > yesterday() else f"is before the shop's first day, {first}"

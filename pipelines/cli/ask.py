@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from assets.support.answering import Answered, answer, is_known
+from assets.support.app import SUPPORT
 from assets.support.stream import read_again, stored_answer
 from models.errors import TesseraError
 from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.tables import print_json
+from resources.account import on_account_of
 from resources.layout import check_existing
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
@@ -26,7 +28,8 @@ def ask(text: str, customer: str | None, order: str | None, at: str | None, *, a
     stack = active_stack()
     check_existing(stack.home)
     ports = Ports(stack)
-    found = answer(ports, stack.settings, text, customer, order, _moment(at))
+    with on_account_of(SUPPORT.name):
+        found = answer(ports, stack.settings, text, customer, order, _moment(at))
     if customer and not is_known(ports.lake, customer):
         says = f"No table of the lake knows a customer {customer!r}: there is no history. Upper and lower case count."
         err.print(literal(says, "yellow"))

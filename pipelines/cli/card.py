@@ -15,6 +15,7 @@ from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from pipelines.cli.console import counted, literal
+from pipelines.cli.costs import cost_of_run
 from pipelines.cli.hints import runnable
 from pipelines.cli.next_step import next_step
 from resources.stack.loader import Stack
@@ -98,6 +99,9 @@ def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]
         ]
     if outcome.complaint:
         lines.append((literal("stopped", "red"), literal(runnable(outcome.complaint), "red")))
+    scored = found.get(f"{app_of_job(outcome.job)}/scores", {})
+    if cost := cost_of_run(stack.home, outcome.run_id, scored.get(keys.ROW_COUNT)):
+        lines.append(("cost", cost))
     lines.append(("home", f"{stack.home} (profile {stack.name}), run {outcome.run_id[:8]}"))
     return [*lines, ("next", next_step(outcome, stack))]
 

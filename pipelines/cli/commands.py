@@ -158,6 +158,18 @@ def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
 
 
 @_command
+@click.option("--from", "first", metavar="YYYY-MM-DD", help="First day (UTC); default: 29 days before the last.")
+@click.option("--to", "last", metavar="YYYY-MM-DD", help="Last day, included; default: today.")
+@click.option("--by", type=click.Choice(["day", "app", "run", "model"]), default="day", show_default=True)
+@_JSON
+def costs(first: str | None, last: str | None, by: Literal["day", "app", "run", "model"], as_json: bool) -> None:
+    """Show what calls to paid models cost: language models and embedders of other machines."""
+    from pipelines.cli import costs as command
+
+    command.costs(first, last, by, as_json=as_json)
+
+
+@_command
 @click.argument("name", required=False)
 @click.option("--date", metavar="YYYY-MM-DD", help="UTC day; default: the newest one.")
 @click.option("--evaluate", is_flag=True, help="Evaluate first, by exposures and outcomes that are ingested.")

@@ -22,6 +22,7 @@ from models.alerts import Alert
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
+from resources.account import on_account_of
 from resources.heartbeat import Pulse
 from resources.home import only_one
 from resources.notifier.port import Notifier
@@ -81,7 +82,8 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     if app == SUPPORT.name:
         from pipelines.cli.stream_support import stream_tickets
 
-        stream_tickets(limit, until_empty=until_empty)
+        with on_account_of(app):
+            stream_tickets(limit, until_empty=until_empty)
         return
     stack = active_stack()
     ports = Ports(stack)

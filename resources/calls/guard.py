@@ -12,9 +12,11 @@ from opentelemetry import trace
 
 from models.compose.background import Background
 from models.compose.budget import Clock, Estimate, Spending
+from resources.account import current_account
 from resources.calls.failure import CallFailed, CallRefused
 from resources.calls.policy import CallPolicy
 from resources.calls.usage import Usage
+from resources.cost_ledger import CostLedger
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
@@ -57,6 +59,12 @@ class Guard:
         self._times: deque[float] = deque()
         self._lock = threading.Lock()
         self._warned = False
+        self._ledger: CostLedger | None = None
+
+    def keep_costs(self, ledger: CostLedger) -> None:
+        """Record the calls of a model on another machine, or with a price, in the ledger, and keep its day's limit."""
+        if self._is_remote or self.policy.input_eur_per_million_tokens is not None:
+            self._ledger = ledger
 
     def call(
         self,
@@ -95,19 +103,23 @@ class Guard:
         for number in range(1, self.policy.tries + 1):
             self._reserve(most_eur, spending)
             self._wait_for_turn(spending)
+            entry = self._begun(most_eur, spending)
             try:
                 answer = self._within_time(work, self._seconds(spending))
             except CallFailed as failure:
                 # A refusal is not paid. An answer that is late may be: what was reserved for it counts as spent.
-                paid = (most_eur or 0.0) if failure.may_be_paid else 0.0
+                paid = most_eur if failure.may_be_paid else 0.0
                 self._settle(most_eur, paid, spending)
-                self.usage.add(money_eur=paid)
+                self.usage.add(money_eur=paid or 0.0)
+                self._end(entry, paid, failed=True)
                 pause = failure.retry_after_seconds or self.policy.first_pause_seconds * 2 ** (number - 1)
                 if not failure.is_temporary or number == self.policy.tries or not _has_time(spending, pause):
                     raise
                 self._sleep(pause)
                 continue
             self._count(answer, most_eur, spending)
+            paid = self._price(answer.input_tokens, answer.output_tokens)
+            self._end(entry, paid, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
             return answer
         raise AssertionError("unreachable")
 
@@ -137,6 +149,37 @@ class Guard:
                 f"{self._name} was not called: {reason or spending.shortage(estimate)}.",
                 expected="a call within the budget",
                 todo="Raise the budget, or ask a cheaper model.",
+            )
+
+    def _begun(self, most_eur: float | None, spending: Spending | None) -> int | None:
+        """Record a try in the ledger, and return its number there.
+
+        Raises:
+            CallRefused: the day's limit does not allow it.
+        """
+        if self._ledger is None:
+            return None
+        try:
+            return self._ledger.begin(
+                current_account(), self._name, self._operation, most_eur, self.policy.max_eur_per_day
+            )
+        except CallRefused:
+            if spending is not None:
+                spending.settle(money_eur=-(most_eur or 0.0), calls=-1)
+            raise
+
+    def _end(
+        self,
+        entry: int | None,
+        paid: float | None,
+        *,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        failed: bool = False,
+    ) -> None:
+        if self._ledger is not None and entry is not None:
+            self._ledger.end(
+                entry, input_tokens=input_tokens, output_tokens=output_tokens, money_eur=paid, failed=failed
             )
 
     def _settle(self, reserved: float | None, paid: float | None, spending: Spending | None) -> None:

@@ -24,3 +24,9 @@ class CallPolicy(dg.Config):
         default=None, ge=0, description="Price of what is sent, EUR; without it, costs are unknown, not zero."
     )
     output_eur_per_million_tokens: float | None = Field(default=None, ge=0, description="Price of answers, EUR.")
+    max_eur_per_day: float | None = Field(
+        default=None,
+        ge=0,
+        description="Limit of what all calls to the model cost on one UTC day, EUR: a call that could go over it is refused "
+        "before it is made. Empty: any amount.",
+    )

@@ -19,6 +19,7 @@ from models.text.probing import PROBES, probed_digest
 from resources.calls.guard import Answered, Guard
 from resources.calls.policy import CallPolicy
 from resources.calls.usage import Usage
+from resources.cost_ledger import CostLedger
 from resources.health import Health
 
 #: Characters of a token, on average over English texts; a budget is compared with an estimate.
@@ -59,6 +60,10 @@ class GuardedEmbedder:
         self._adapter, self._policy = adapter, policy
         self._guard = guard or Guard(adapter.identity.name, "embeddings", policy, is_remote=adapter.is_remote)
         self._cache = MemoryCache(policy.cache_entries)
+
+    def keep_costs(self, ledger: CostLedger) -> None:
+        """Record paid calls in the ledger, and keep the limit of a day."""
+        self._guard.keep_costs(ledger)
 
     @property
     def identity(self) -> EmbedderIdentity:

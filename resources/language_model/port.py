@@ -18,6 +18,7 @@ from resources.calls.failure import InvalidAnswer
 from resources.calls.guard import Answered, Guard
 from resources.calls.policy import CallPolicy
 from resources.calls.usage import Usage
+from resources.cost_ledger import CostLedger
 from resources.health import Health
 
 _CHARACTERS_PER_TOKEN = 3
@@ -87,6 +88,10 @@ class GuardedLanguageModel:
         self._adapter, self._policy = adapter, policy
         self._guard = guard or Guard(adapter.name, "chat", policy, is_remote=adapter.is_remote)
         self._cache = MemoryCache(policy.cache_entries)
+
+    def keep_costs(self, ledger: CostLedger) -> None:
+        """Record paid calls in the ledger, and keep the limit of a day."""
+        self._guard.keep_costs(ledger)
 
     @property
     def name(self) -> str:

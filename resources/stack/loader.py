@@ -161,7 +161,7 @@ class Stack:
                 expected=f"an adapter with the methods of the port {port!r}",
                 todo="Correct `open` of its config class; docs/swapping.md shows what an adapter needs.",
             )
-        return found
+        return with_costs(found, self.home)
 
     def values(self, port: str) -> dict[str, Any]:
         """Return the adapter's settings that the profile gives, checked; secrets are references."""
@@ -228,6 +228,15 @@ def opened(config: dg.Config) -> Any:
     """
     complete = config if getattr(config, "keeps_references", False) else filled_in(config)
     return cast(AdapterConfig, complete).open()
+
+
+def with_costs(adapter: Any, home: Path) -> Any:
+    """Return the adapter; one whose calls cost money records them in the home."""
+    if callable(keep_costs := getattr(adapter, "keep_costs", None)):
+        from resources.cost_ledger import FILE, CostLedger
+
+        keep_costs(CostLedger(home / FILE))
+    return adapter
 
 
 def load_stack(

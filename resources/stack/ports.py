@@ -33,7 +33,7 @@ from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Identity, Source
 from resources.stack.adapters import kinds_of
-from resources.stack.loader import Stack, active_stack, opened
+from resources.stack.loader import Stack, active_stack, opened, with_costs
 from resources.stack.no_values import no_values
 from resources.stack.run_config import adapter_of_run, changed_settings
 from resources.stack.secrets import environment_value
@@ -138,9 +138,10 @@ class PortResource(dg.ConfigurableResource[T]):
             TesseraError: the run's config names no adapter or a wrong setting, or the home is of another layout.
         """
         stack: Stack | None = getattr(type(self), "tessera_stack", None)  # of the profile that the resource belongs to
-        if stack is not None:
-            check_layout(stack.home)
-        return opened(self._adapter_config(environment_value))
+        if stack is None:
+            return opened(self._adapter_config(environment_value))
+        check_layout(stack.home)
+        return with_costs(opened(self._adapter_config(environment_value)), stack.home)
 
     def config(self) -> dg.Config:
         """The adapter's config in this run; secrets are still references."""
