@@ -27,6 +27,6 @@ class CallPolicy(dg.Config):
     max_eur_per_day: float | None = Field(
         default=None,
         ge=0,
-        description="Limit of what all calls to the model cost on one UTC day, EUR: a call that could go over it is refused "
-        "before it is made. Empty: any amount.",
+        description="Limit of what all calls to the model cost on one UTC day, EUR: a call that could go over it is "
+        "refused before it is made. Empty: any amount.",
     )
