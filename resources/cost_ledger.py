@@ -15,6 +15,7 @@ from typing import Literal
 from models.errors import TesseraError
 from resources.account import Account
 from resources.calls.failure import CallRefused
+from resources.sqlite.whole import require_whole
 
 #: In the folder of a home.
 FILE = "costs.db"
@@ -135,6 +136,7 @@ class CostLedger:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._file, timeout=_WAIT_SECONDS)) as database, database:
                 database.execute("PRAGMA journal_mode = WAL")
+                require_whole(database, self._file)
                 database.executescript(_TABLE)
                 yield database
         except (sqlite3.Error, OSError) as error:

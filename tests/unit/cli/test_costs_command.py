@@ -171,6 +171,18 @@ def _with_profile(text: str) -> str:
     return yaml.safe_dump(document)
 
 
+def test_a_damaged_record_is_named_and_no_call_is_made(stub: ModelStub, home: Path) -> None:
+    model = opened(stub, home, **PRICES)
+    for number in range(40):
+        CostLedger(home / FILE).begin(Account("support", f"run {number}"), "m" * 200, "chat", 1.0, None)
+    with (home / FILE).open("r+b") as file:
+        file.truncate(5000)
+    for attempt in (lambda: model.complete(Request("one")), tessera):
+        with pytest.raises(TesseraError, match=r"costs\.db"):
+            attempt()
+    assert stub.requests == []
+
+
 def test_wrong_days_and_a_home_without_calls_are_a_sentence(home: Path) -> None:
     assert "No call to a paid model" in tessera().stdout
     with pytest.raises(TesseraError, match="is not a day"):
