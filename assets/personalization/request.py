@@ -139,6 +139,7 @@ class OpenLists:
         visit = {"events": [checked_event(event, place) for place, event in enumerate(events, 1)]}
         asked, notes = self._known(customer)
         trial = self._trial()
+        notes += [trial.note] if trial.note else []
         variant = trial.variant(asked)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
         step = trial.composition(variant).step

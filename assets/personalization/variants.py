@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from assets.personalization.app import PERSONALIZATION
 from assets.stages.experiments.serving import served_experiment
+from models.errors import TesseraError
 from models.experiments.config import NO_EXPERIMENT
 from models.settings import Settings
 from resources.lake.port import Lake
@@ -31,12 +32,14 @@ class Trial:
         experiment: that is served; None: there is none.
         shown_on: day on which the lists are shown.
         config: generators and rule sets by name.
+        note: why a request is answered outside of an experiment that should be served; "" if there is no such reason.
     """
 
     loaded: LoadedComposition
     experiment: Experiment | None
     shown_on: date
     config: PartsConfig
+    note: str = ""
     _made: dict[str, LoadedComposition] = field(default_factory=dict, repr=False)
 
     def variant(self, customer: str) -> str:
@@ -85,9 +88,19 @@ def trial_of(loaded: LoadedComposition, lake: Lake, settings: Settings, as_of: d
         settings: of the profile.
         as_of: the day.
         is_night: by the decisions that hold for that night; else by those of now.
+
+    Raises:
+        TesseraError: it is a night, and the shares of the experiment are not those that it began with. A request is
+            answered by the champion then, with a note.
     """
-    found = served_experiment(lake, settings.experiments, PERSONALIZATION.name, as_of, is_night=is_night)
-    return Trial(loaded, found, as_of + timedelta(days=1), settings.personalization.parts)
+    shown_on, parts = as_of + timedelta(days=1), settings.personalization.parts
+    try:
+        found = served_experiment(lake, settings.experiments, PERSONALIZATION.name, as_of, is_night=is_night)
+    except TesseraError as error:
+        if is_night:
+            raise
+        return Trial(loaded, None, shown_on, parts, f"no experiment is served: {error.what}")
+    return Trial(loaded, found, shown_on, parts)
 
 
 def _reordered(values: Sequence[Any], order: Sequence[int]) -> list[Any]:

@@ -11,6 +11,7 @@ from assets.personalization.lists import live_resources
 from assets.personalization.request import OpenLists, open_lists
 from assets.personalization.variants import trial_of
 from assets.stages.experiments import decisions
+from models.errors import TesseraError
 from models.experiments.assignment import Assignment
 from models.experiments.config import ExperimentsConfig
 from models.experiments.decisions import Decision
@@ -44,10 +45,7 @@ def trial(part: str, uses: str, **changed: Any) -> dict[str, Any]:
 
 def settings_with(**trials: Any) -> Settings:
     own = SETTINGS.personalization.model_copy(update={"parts": PARTS})
-    rest = {name: getattr(SETTINGS, name) for name in Settings.model_fields}
-    return Settings(
-        **{**rest, "personalization": own, "experiments": ExperimentsConfig.model_validate({"trials": trials})}
-    )
+    return Settings(personalization=own, experiments=ExperimentsConfig.model_validate({"trials": trials}))
 
 
 @pytest.fixture
@@ -108,6 +106,20 @@ def test_a_night_shuffles_by_hash_repeats_itself_and_serves_the_control_once_a_v
     assert sorted(now["product_ids"]) == sorted(plain[some]["product_ids"]), "at once, by the open service too"
     trials = [trial_of(lists.loaded, home.lake, settings, day, is_night=True) for day in (DAY, SHOWN_ON)]
     assert [one.variant(some) for one in trials] == ["new", "none"], "a re-run of the night is as it was"
+
+
+def test_a_request_is_answered_outside_of_an_experiment_whose_shares_changed_and_a_night_is_refused(
+    home: ListsHome,
+) -> None:
+    open_lists(home.ports(), settings_with(t=trial("rules", "short"))).of("")
+    moved = [{"name": "control", "share": 0.9, "uses": "current"}, {"name": "new", "share": 0.1, "uses": "short"}]
+    settings = settings_with(t=trial("rules", "short", variants=moved))
+    lists = open_lists(home.ports(), settings)
+    found = lists.of("")
+    assert (found.row["experiment"], len(found.row["product_ids"])) == ("none", 20)
+    assert "no experiment is served: Experiment 't' began" in found.notes[0]
+    with pytest.raises(TesseraError, match=r"control 0\.5, new 0\.5 then, control 0\.9, new 0\.1 now"):
+        trial_of(lists.loaded, home.lake, settings, DAY, is_night=True)
 
 
 def test_the_champion_without_a_ranker_serves_plain_ones(home: ListsHome) -> None:
