@@ -80,10 +80,9 @@ def known_at(
     carts = visits.filter(pl.col("kind") == "cart")
     columns = ["customer_id", "product_id", "at"]
     chosen = pl.concat([orders.select(columns), carts.select(columns)])
-    looked = pl.concat(
-        [chosen, visits.filter(pl.col("customer_id").is_in(chosen["customer_id"].implode())).select(columns)]
-    )
-    offers = _offers(lake, day, looked["product_id"])
+    views = visits.filter(pl.col("kind") == "view", pl.col("customer_id").is_in(chosen["customer_id"].implode()))
+    looked = views.select(columns) if views.height else chosen
+    offers = _offers(lake, day, pl.concat([chosen["product_id"], looked["product_id"]]))
 
     def numbered(rows: pl.DataFrame) -> Any:
         return on_products(interactions(rows["customer_id"], rows["product_id"], rows["at"]), offers.ids)

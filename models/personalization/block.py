@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.features.personalization_definitions import FEATURES as OF_PROFILES
 from models.personalization.asked import asked_profiles
 from models.personalization.known import Known
+from models.personalization.taste import taste
 from models.recommend.config import RecommenderConfig
 from models.recommend.generators import Tables
 from models.recommend.history import Numbers, Profiles
@@ -34,6 +35,8 @@ FEATURES = (
     "last_view_days",
     "category_share",
     "price_distance",
+    "taste",
+    "seen_by_taste",
     *(f"profile_{name}" for name in OF_PROFILES),
 )
 #: Weight of the shop's mix of categories in a customer's share of a category, in interactions.
@@ -109,7 +112,15 @@ def block_of(
     views = asked_profiles(known, known.looked, known.views, customers, visits)
     number = {name: place for place, name in enumerate(known.segments)}
     segments = np.array([number.get(country, 0) for country in countries], dtype=np.int64)
-    found = candidates_of(asked, tables, known.history.of_products, config, repeats=True, segments=segments)
+    found = candidates_of(
+        asked,
+        tables,
+        known.history.of_products,
+        config,
+        repeats=True,
+        segments=segments,
+        taste=taste(known, views),
+    )
     return Block(known, asked, views, customers, segments, found, tables)
 
 
@@ -126,6 +137,7 @@ def block_features(block: Block) -> Numbers:
         *_views(block, product),
         _category_share(block, product),
         _price_distance(block, product),
+        *_taste(block, product),
         *(each[:, None] for each in known.numbers_of(block.customers).T),
     ]
     own = np.stack([np.broadcast_to(each, product.shape).astype(np.float32) for each in columns], axis=2)
@@ -161,6 +173,14 @@ def _category_share(block: Block, product: NDArray[np.int64]) -> NDArray[np.floa
     counts = counts.reshape(views.size, size)
     share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
     return np.take_along_axis(share, kinds[product], axis=1)
+
+
+def _taste(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+    """Return the logarithm of each candidate's share by taste, and how often it was looked at beside that share."""
+    share = block.found.scores["taste"].astype(np.float64)
+    expected = share * block.views.count_of_customers()[:, None]
+    seen = _views(block, product)[0]
+    return [np.log(share + 1e-6), (seen + 1) / (expected + 1) * share]
 
 
 def _price_distance(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:

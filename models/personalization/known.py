@@ -19,6 +19,8 @@ from models.recommend.rules import Shelf
 Codes = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _EPOCH = date(1970, 1, 1)
+#: Bands of prices.
+PRICE_BANDS = 8
 #: Popular products of a segment that are remembered.
 _POPULAR = 200
 
@@ -64,7 +66,7 @@ class Known:
         events: interactions by then, with the products of `offers` as codes.
         offers: of each product that was ever ordered, looked at or offered.
         bought: interactions that are purchases, same codes.
-        looked: interactions and views, same codes.
+        looked: views, same codes; interactions where the shop delivers no visits.
         countries: of each customer of `events`; "" where it is not known.
         version: of all of it: tables and their versions.
         numbers: profile of each customer (`models.features.personalization_definitions.FEATURES`), shape
@@ -89,6 +91,19 @@ class Known:
     def views(self) -> Profiles:
         """Profiles of interactions and views."""
         return profiles_of(self.looked, ages_of(self.looked, self.now))
+
+    @cached_property
+    def seen(self) -> NDArray[np.float32]:
+        """How often each product was looked at or chosen, shape `(n_products,)`."""
+        return np.bincount(self.looked.product, minlength=self.offers.ids.size).astype(np.float32)
+
+    @cached_property
+    def price_bands(self) -> Codes:
+        """Band of each product's price, from 1: `PRICE_BANDS` equal shares of the products; 0: it is not known."""
+        price = self.offers.price
+        there = ~np.isnan(price)
+        edges = np.quantile(price[there], np.linspace(0, 1, PRICE_BANDS + 1)[1:-1]) if there.any() else price[:0]
+        return np.where(there, np.searchsorted(edges, price, side="right") + 1, 0)
 
     @property
     def now(self) -> float:

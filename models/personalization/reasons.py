@@ -68,6 +68,8 @@ class _Of:
             return f"goes with {self._known.offers.ids[beside]}, chosen before"
         if "factors" in names:
             return "near to what was chosen before"
+        if "taste" in names:
+            return "of a kind that was looked at before"
         return "new in the shop" if "new" in names else self._popular
 
     def _bought_beside(self, products: NDArray[np.int64]) -> list[int]:

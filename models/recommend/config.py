@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GeneratorName = Literal["own", "ease", "walks", "factors", "popular", "new"]
+GeneratorName = Literal["own", "ease", "walks", "factors", "taste", "popular", "new"]
 RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"]
 
 
@@ -24,6 +24,12 @@ class GeneratorsConfig(_Strict):
     )
     factors: int = Field(
         default=40, ge=0, le=1000, description="Products near the customer, by factors of ALS (dot product)."
+    )
+    taste: int = Field(
+        default=40,
+        ge=0,
+        le=1000,
+        description="Products of the categories and prices that a customer looks at, where these are known.",
     )
     popular: int = Field(default=20, ge=0, le=1000, description="Popular products of the last 28 days, in the segment.")
     new: int = Field(default=10, ge=0, le=1000, description="Products first sold in the last 28 days.")

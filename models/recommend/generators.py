@@ -86,6 +86,7 @@ def scores(
     config: GeneratorsConfig,
     *,
     segments: NDArray[np.int64] | None = None,
+    taste: Numbers | None = None,
 ) -> dict[GeneratorName, Numbers]:
     """Return the scores of all products for some customers by each generator, shape `(n_customers, n_products)`.
 
@@ -95,13 +96,14 @@ def scores(
         of_products: numbers of all products.
         config: settings of the generators.
         segments: of each of these customers; None: the first.
+        taste: score of each product by traits that the customer likes; None: there are none, and no such candidates.
     """
     n = tables.popular.shape[1]
     owned = asked.matrix(n)
     customers = solved(owned, tables.factors, weight=config.factor_weight, penalty=config.factor_penalty)
     own = np.full((asked.size, n), NO_SCORE, np.float32)
     own[asked.owner(), asked.product] = repeat_rates(asked, of_products)
-    return {
+    found: dict[GeneratorName, Numbers] = {
         "own": own,
         "ease": (owned @ tables.ease).toarray(),
         "walks": (owned @ tables.walks).toarray(),
@@ -109,6 +111,7 @@ def scores(
         "popular": tables.popular[np.zeros(asked.size, np.int64) if segments is None else segments],
         "new": np.broadcast_to(tables.new, own.shape),
     }
+    return found if taste is None else {**found, "taste": taste}
 
 
 def repeat_rates(asked: Profiles, of_products: ProductNumbers) -> Numbers:

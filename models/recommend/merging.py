@@ -32,7 +32,7 @@ class Candidates:
         product: code, `NOTHING` where a customer has fewer, shape `(n_customers, n_candidates)`.
         sources: bit `i` is set if generator `GENERATORS[i]` named it.
         fused: sum over generators of `1 / (60 + rank)`.
-        scores: of each generator, whether it named the product or not; `NO_SCORE` where it has none.
+        scores: of each generator that scored, whether it named the product or not; `NO_SCORE` where it has none.
         ranks: place of the candidate among those that the generator named, from 1; 0: not named.
         is_own: the customer has the product.
     """
@@ -74,7 +74,7 @@ def merged(
     for bit, name in enumerate(GENERATORS):
         count = min(int(getattr(config, name)), shape[1])
         ranks[name] = np.zeros(shape, np.float32)
-        if count == 0:
+        if count == 0 or name not in scores:
             continue
         theirs = left_out if name in _FROM_OWN else owned
         values = scores[name] if name == "own" else np.where(theirs, NO_SCORE, scores[name])

@@ -92,9 +92,10 @@ def candidates_of(
     *,
     repeats: bool,
     segments: NDArray[np.int64] | None = None,
+    taste: Numbers | None = None,
 ) -> Candidates:
-    """Return the merged candidates of customers."""
-    found = scores(asked, tables, of_products, config.generators, segments=segments)
+    """Return the merged candidates of customers; arguments are those of `models.recommend.generators.scores`."""
+    found = scores(asked, tables, of_products, config.generators, segments=segments, taste=taste)
     generators = config.generators if repeats else config.generators.model_copy(update={"own": 0})
     owned = np.zeros(found["own"].shape, bool)
     owned[asked.owner(), asked.product] = True
