@@ -45,8 +45,10 @@ def live_resources(settings: PersonalizationSettings, lake: Lake, vectors: Vecto
     return {KNOWN: LakeDays(lake, settings), ITEMS: ServedItems(vectors)}
 
 
-def lists_of(loaded: LoadedComposition, profiles: pa.Table, *, lake: Lake, settings: Settings) -> ComposedRows:
-    """Return a list for each customer of a day's profiles, in their order, and what the rules did.
+def lists_of(
+    loaded: LoadedComposition, profiles: pa.Table, *, lake: Lake, settings: Settings
+) -> Iterator[ComposedRows]:
+    """Yield a list for each customer of a day's profiles, in their order, and what the rules did, part by part.
 
     Args:
         loaded: the champion.
@@ -54,17 +56,13 @@ def lists_of(loaded: LoadedComposition, profiles: pa.Table, *, lake: Lake, setti
         lake: with the decisions on experiments.
         settings: with the experiments.
     """
-    counts: Counter[str] = Counter()
     if not profiles.num_rows:
-        return ComposedRows(_SCHEMA.empty_table(), counts={})
+        return
     trial = trial_of(loaded, lake, settings, profiles[DAY][0].as_py(), is_night=True)
-    parts = [_rows(trial, part, counts) for part in _chunks(profiles)]
-    return ComposedRows(pa.concat_tables([_SCHEMA.empty_table(), *parts]), counts=dict(counts))
-
-
-def _chunks(profiles: pa.Table) -> Iterator[pa.Table]:
     for start in range(0, profiles.num_rows, _AT_ONCE):
-        yield profiles.slice(start, _AT_ONCE)
+        counts: Counter[str] = Counter()
+        rows = _rows(trial, profiles.slice(start, _AT_ONCE), counts)
+        yield ComposedRows(rows, counts=counts)
 
 
 def _rows(trial: Trial, profiles: pa.Table, counts: Counter[str]) -> pa.Table:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -56,22 +58,40 @@ def write_scored(night: Night, source: ModelSource, meter: DriftMeter | None) ->
 
 
 def write_composed(night: Night, source: CompositionSource) -> tuple[str, dict[str, int]]:
-    """Name and counts of the attempt that holds the rows of a composition; what its steps gave is in the lake."""
+    """Name and counts of the attempt that holds the rows of a composition; what its steps gave is in the lake.
+
+    Rows wait in an unnamed file until all are made: the attempt is named by their content. Memory is that of one part.
+    """
     composed = night.task.composed
     assert composed is not None  # noqa: S101 - for the type checker: a source is a composition only then
     features = night.lake.scan(night.task.app.features, first=source.features_of, last=source.features_of)
-    made = composed.score(source.composition, features.to_table())
-    if made.steps is not None:
-        night.lake.repair(composed.steps)
-        night.lake.replace(composed.steps, made.steps, by=DAY, first=night.day, last=night.day)
+    counts, steps = Counter[str](scored=0), list[pa.Table]()
+    with tempfile.TemporaryFile() as file:
+        with pa.ipc.new_stream(pa.PythonFile(file, "w"), night.task.app.contract.schema) as stream:
+            for made in composed.score(source.composition, features.to_table()):
+                counts.update({"scored": made.rows.num_rows, **made.counts})
+                steps += [] if made.steps is None else [made.steps]
+                stream.write_table(_versioned(made.rows, night, source))
+        if steps:
+            night.lake.repair(composed.steps)
+            night.lake.replace(composed.steps, pa.concat_tables(steps), by=DAY, first=night.day, last=night.day)
+        attempt = attempt_of(_digest(_read(file)))
+        night.sink.write_attempt(night.app, night.day, attempt, _read(file))
+    return attempt, dict(counts)
+
+
+def _versioned(rows: pa.Table, night: Night, source: CompositionSource) -> pa.Table:
+    """Return the rows with the versions that made them, as the output contract has them."""
     versions = {"model_version": source.version, "model_package": source.package}
-    rows = made.rows
     for name, value in {**versions, "feature_version": source.feature_version}.items():
         rows = rows.append_column(name, pa.repeat(value, rows.num_rows))
-    rows = rows.select(night.task.app.contract.schema.names).cast(night.task.app.contract.schema)
-    attempt = attempt_of(_digest(rows.to_reader()))
-    night.sink.write_attempt(night.app, night.day, attempt, rows.to_reader())
-    return attempt, {"scored": rows.num_rows, **made.counts}
+    schema = night.task.app.contract.schema
+    return rows.select(schema.names).cast(schema)
+
+
+def _read(file: IO[bytes]) -> pa.RecordBatchReader:
+    file.seek(0)
+    return pa.ipc.open_stream(pa.PythonFile(file, "r"))
 
 
 def feature_batches_of(night: Night, source: ModelSource) -> Iterator[pa.RecordBatch]:

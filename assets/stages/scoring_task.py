@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def no_rule(_: LoadedModel) -> DecisionRule:
 
 @dataclass(frozen=True)
 class ComposedRows:
-    """Rows that a composition made of a day's features.
+    """Rows that a composition made of a day's features, all of them or a part.
 
     Attributes:
         rows: keys and payload of the output contract, in its order.
@@ -84,7 +84,7 @@ class ComposedScoring:
         live: name -> what its parts need, e.g. the language model of the profile.
         rehearsal: the same for golden records: without what changes outside, e.g. articles.
         feature_version: version of the feature rows.
-        score: makes rows of the features of a day, in the order of the output contract.
+        score: makes rows of the features of a day, part by part, in the order of the output contract.
         steps: lake table, one partition per `DAY`, of what each step gave; "": it is not kept.
         may_be_empty: a day without feature rows has an empty set of rows, which is published like any other.
     """
@@ -92,7 +92,7 @@ class ComposedScoring:
     live: Mapping[str, Any]
     rehearsal: Mapping[str, Any]
     feature_version: str
-    score: Callable[[LoadedComposition, pa.Table], ComposedRows]
+    score: Callable[[LoadedComposition, pa.Table], Iterable[ComposedRows]]
     steps: str = ""
     may_be_empty: bool = False
 

@@ -115,10 +115,10 @@ def scoring_task(settings: SupportSettings, resources: Mapping[str, Any]) -> Sco
     """Return the scoring of a day's tickets with these resources (embedder, language_model, knowledge_base)."""
     from models.support.composition import rehearsed
 
-    def score(loaded: LoadedComposition, tickets: pa.Table) -> ComposedRows:
+    def score(loaded: LoadedComposition, tickets: pa.Table) -> Iterator[ComposedRows]:
         found = triaged(loaded, tickets, settings)
         day = tickets[DAY][0].as_py() if tickets.num_rows else None
-        return ComposedRows(found.table(), found.steps(day) if day else None, found.counts())
+        yield ComposedRows(found.table(), found.steps(day) if day else None, found.counts())
 
     composed = ComposedScoring(resources, rehearsed(resources), FEATURE_VERSION, score, STEP_TABLE, may_be_empty=True)
     return ScoringTask(app=SUPPORT, audit=settings.audit, segments=("channel",), composed=composed)

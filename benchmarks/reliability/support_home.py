@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -73,10 +73,10 @@ class SupportHome(FolderStores):
         assert task.composed is not None
         made = task.composed.score
 
-        def changed(loaded: Any, tickets: pa.Table) -> ComposedRows:
-            found = made(loaded, tickets)
-            rows = self.change(pl.DataFrame(found.rows)).to_arrow().cast(found.rows.schema)
-            return replace(found, rows=rows)
+        def changed(loaded: Any, tickets: pa.Table) -> Iterator[ComposedRows]:
+            for found in made(loaded, tickets):
+                rows = self.change(pl.DataFrame(found.rows)).to_arrow().cast(found.rows.schema)
+                yield replace(found, rows=rows)
 
         return replace(task, composed=replace(task.composed, score=changed))
 

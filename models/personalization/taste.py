@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.personalization.known import Known
+from models.personalization.known import PRICE_BANDS, Known
 from models.recommend.history import Numbers, Profiles
 
 Groups = NDArray[np.int64]
@@ -25,21 +25,25 @@ def taste(known: Known, views: Profiles) -> Numbers:
         views: profiles of what the customers looked at (`Known.looked`).
     """
     popular = known.seen
-    found = np.broadcast_to(popular / max(float(popular.sum()), 1.0), (views.size, popular.size))
-    for groups in (np.maximum(known.shelf.category, -1) + 1, known.price_bands):
-        found = found * lifts(groups, popular, views)[:, groups]
-    return (found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    kind, band = np.maximum(known.shelf.category, -1) + 1, known.price_bands
+    bands = PRICE_BANDS + 1
+    of_kinds, of_bands = lifts(kind, popular, views), lifts(band, popular, views, bands)
+    cells = (of_kinds[:, :, None] * of_bands[:, None, :]).reshape(views.size, -1).astype(np.float32)
+    cell = kind * bands + band
+    total = (cells * np.bincount(cell, popular, minlength=cells.shape[1]).astype(np.float32)).sum(axis=1)
+    return cells[:, cell] * popular / np.maximum(total, 1e-12)[:, None]
 
 
-def lifts(groups: Groups, popular: Numbers, views: Profiles) -> NDArray[np.float64]:
+def lifts(groups: Groups, popular: Numbers, views: Profiles, size: int = 0) -> NDArray[np.float64]:
     """Return the share of each group in what customers looked at over its share in the shop, drawn to 1.
 
     Args:
         groups: of each product, from 0.
         popular: how often each product was looked at.
         views: profiles of what the customers looked at.
+        size: number of groups; 0: up to the highest of a product.
     """
-    size = int(groups.max(initial=0)) + 1
+    size = size or int(groups.max(initial=0)) + 1
     usual = np.bincount(groups, popular, minlength=size) + 1e-9
     usual = usual / usual.sum()
     counts = np.bincount(views.owner() * size + groups[views.product], views.count, minlength=views.size * size)
