@@ -94,7 +94,7 @@ class Known:
 
     @cached_property
     def seen(self) -> NDArray[np.float32]:
-        """How often each product was looked at or chosen, shape `(n_products,)`."""
+        """Times that each product was looked at on another day or by another customer, shape `(n_products,)`."""
         return np.bincount(self.looked.product, minlength=self.offers.ids.size).astype(np.float32)
 
     @cached_property

@@ -41,6 +41,18 @@ class GeneratorsConfig(_Strict):
     factor_weight: float = Field(default=5.0, gt=0, description="Confidence that one product adds in ALS.")
     factor_penalty: float = Field(default=5.0, gt=0, description="Penalty of the squared factors of ALS.")
 
+    def limits(self) -> dict[GeneratorName, int]:
+        """Return the most candidates of each generator."""
+        return {
+            "own": self.own,
+            "ease": self.ease,
+            "walks": self.walks,
+            "factors": self.factors,
+            "taste": self.taste,
+            "popular": self.popular,
+            "new": self.new,
+        }
+
 
 class RankerConfig(_Strict):
     """Rankers that may be chosen, and their training."""

@@ -71,8 +71,9 @@ def merged(
     shape = owned.shape
     fused, sources = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
     ranks: dict[GeneratorName, Numbers] = {}
+    limits = config.limits()
     for bit, name in enumerate(GENERATORS):
-        count = min(int(getattr(config, name)), shape[1])
+        count = min(limits[name], shape[1])
         ranks[name] = np.zeros(shape, np.float32)
         if count == 0 or name not in scores:
             continue

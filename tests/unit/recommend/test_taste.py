@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from models.personalization.composition import golden_day
+from models.personalization.known import Known
 from models.personalization.taste import lifts, taste
-from models.recommend.history import ages_of, profiles_of
+from models.recommend.history import Profiles, ages_of, profiles_of
 
 KNOWN = golden_day().known
 #: The first customer looked at products of one category and price, the second at one of each.
@@ -14,7 +15,7 @@ LOOKED = KNOWN.looked.chosen((KNOWN.looked.customer > 0) | (KNOWN.looked.product
 TASTES = replace(KNOWN, looked=LOOKED)
 
 
-def views(known=TASTES):  # noqa: ANN001, ANN201
+def views(known: Known = TASTES) -> Profiles:
     return profiles_of(known.looked, ages_of(known.looked, known.now))
 
 
