@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from assets.experiments.assets import report
 from assets.stages.experiments import impressions
-from assets.stages.experiments.decisions import decisions_on, resume
+from assets.stages.experiments.decisions import decisions_on, resume, stop_broken
 from assets.stages.experiments.log import known_days, last_day
 from assets.stages.experiments.logged_events import GROUP, store_events
 from assets.stages.experiments.off_policy import estimate_ranker
@@ -116,14 +116,14 @@ def _run(folder: Path, settings: Settings, day: date) -> dg.ExecuteInProcessResu
 
 
 def test_the_report_has_effect_checks_picture_and_verdict_and_repeats(filled: Path, lake: DeltaLake) -> None:
-    results = [_run(filled, SETTINGS, LAST) for _ in range(2)]
-    versions = lake.version(table_of(EXPERIMENT))
-    (made,) = results[1].asset_materializations_for_node("experiments__report")
-    assert versions == 0  # the second run wrote nothing new
+    result = _run(filled, SETTINGS, LAST)
+    evaluated(lake, EXPERIMENT, SETTINGS, LAST)
+    (made,) = result.asset_materializations_for_node("experiments__report")
+    assert lake.version(table_of(EXPERIMENT)) == 0  # the second evaluation wrote nothing new
     assert made.metadata["units"].value > 1000
     assert str(made.metadata["verdict"].value).startswith(("go on", "ship"))
     assert str(made.metadata["picture"].value).startswith("![effects of ranker_trial](data:image/png;base64,")
-    checks = {one.check_name: one.passed for one in results[1].get_asset_check_evaluations()}
+    checks = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
     assert checks == {"sample_ratio": True, "guardrails": True, "exposure_log": True}
     found = stored(lake, EXPERIMENT)
     assert found is not None
@@ -154,17 +154,18 @@ def test_a_broken_guardrail_stops_the_variant_once_and_a_person_resumes_it(guard
     folder, settings = guarded
     lake, config = DeltaLake(str(folder)), settings.experiments
     before = LAST - timedelta(days=1)
-    for _ in range(2):  # a re-run fails alike, and decides nothing new
-        result = _run(folder, settings, before)
-        assert not result.success
-        failed = next(event for event in result.all_events if event.is_step_failure)
-        assert "--resume popular" in str(failed.step_failure_data.error)
+    result = _run(folder, settings, before)
+    assert not result.success
+    failed = next(event for event in result.all_events if event.is_step_failure)
+    assert "--resume popular" in str(failed.step_failure_data.error)
+    repeated = evaluated(lake, EXPERIMENT, settings, before)
+    assert repeated.broken, "a re-run fails alike"
+    assert len(stop_broken(lake, repeated, None)) == 1
     found = stored(lake, EXPERIMENT, before)
     assert found is not None
     assert (found.decision, found.broken) == ("stop", ["popular"])
     (stop,) = decisions_on(lake, EXPERIMENT)
     assert (stop.variant, stop.until, stop.from_day, stop.who) == ("popular", before, LAST, "guardrail")
-    assert _run(folder, settings, LAST).success, "it is stopped already"
     again = evaluated(lake, EXPERIMENT, settings, LAST)
     assert (again.verdict.decision, [*again.stopped], again.broken) == ("stop", ["popular"], [])
     assert again.faults.while_stopped == 0, "a day is left for what was made before"
@@ -182,6 +183,9 @@ def test_a_broken_guardrail_stops_the_variant_once_and_a_person_resumes_it(guard
     assert mended.from_day == newest + timedelta(days=1)
     assert served(LAST, is_night=True) == served(newest, is_night=True) == {"none"}
     assert served(mended.from_day, is_night=True) == served(LAST, is_night=False) == {"preference", "popular"}
+    earlier = evaluated(lake, EXPERIMENT, settings, before - timedelta(days=1))
+    assert earlier.broken
+    assert not stop_broken(lake, earlier, None), "a day before the decisions decides nothing"
     with pytest.raises(TesseraError, match="'popular' of ranker_trial is not stopped"):
         resume(lake, EXPERIMENT, "popular", who="ana", why="twice", newest=newest)
     assert len(decisions_on(lake, EXPERIMENT)) == 2

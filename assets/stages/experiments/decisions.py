@@ -50,7 +50,8 @@ def decisions_on(lake: Lake, name: str) -> list[Decision]:
 def stop_broken(lake: Lake, found: Evaluation, published: date | None) -> list[Decision]:
     """Record a stop of each variant of which the evaluation finds a guardrail broken; return those of its day.
 
-    A stop that the same day's evaluation recorded before stays as it is.
+    A stop that the same day's evaluation recorded before stays as it is; an evaluation of a day before the newest
+    decision on a variant decides nothing on it.
 
     Args:
         lake: with the decisions.
@@ -63,7 +64,8 @@ def stop_broken(lake: Lake, found: Evaluation, published: date | None) -> list[D
     with lake.lock(TABLE):
         before = decisions_on(lake, found.name)
         of_day = [one for one in before if one.action == "stop" and one.until == found.until]
-        known = {one.variant for one in of_day}
+        known = {one.variant for one in before if one.until >= found.until}
+        known |= {one.variant for one in before if one.action == "resume" and one.from_day > found.until}
         new = [
             Decision(variant, "stop", found.until, _after(found.until, published), now, GUARDRAIL, "; ".join(why))
             for now in [datetime.now(UTC)]

@@ -1,6 +1,6 @@
 """The report of an experiment: its evaluation of a day with picture, verdict and checks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -108,14 +108,23 @@ def _reported(lake: Lake, sink: Sink, name: str, settings: Settings, day: str) -
     app = settings.experiments.trials[name].app
     stopped = stop_broken(lake, found, max(sink.published_days(app), default=None) if app else None)
     result = dg.MaterializeResult(metadata=_metadata(found), check_results=_checks(found))
-    names = ", ".join(one.variant for one in stopped)
     yield from or_stop(
         result,
         f"experiments/report of {name}",
         GUARDRAILS,
         expected="variants that keep every guardrail",
-        todo=f"Find the cause: {names} is no longer shown, its units get the control. Once it is corrected, `tessera"
-        f" experiments {name} --resume {names} --why TEXT` shows it again.",
+        todo=_way_on(name, [one.variant for one in stopped]),
+    )
+
+
+def _way_on(name: str, stopped: Sequence[str]) -> str:
+    if not stopped:
+        return f"Nothing: a later day decided on it. `tessera experiments {name}` shows how it is now."
+    again = " or ".join(f"`tessera experiments {name} --resume {variant} --why TEXT`" for variant in stopped)
+    verb = "is" if len(stopped) == 1 else "are"
+    return (
+        f"Find the cause: {' and '.join(stopped)} {verb} no longer shown, units get the control's lists. Once it is"
+        f" corrected, {again} shows it again."
     )
 
 

@@ -59,8 +59,8 @@ def of_both(lists: OpenLists, customers: list[str]) -> dict[str, dict[str, Any]]
 
 @pytest.mark.parametrize(("part", "uses"), [("ranker", "fused"), ("rules", "short"), ("generator", "own_only")])
 def test_a_request_is_answered_by_the_part_of_the_customers_variant(home: ListsHome, part: str, uses: str) -> None:
-    customers = [*home.published()][:8]
-    plain = of_both(open_lists(home.ports(), SETTINGS), customers)
+    plain = home.published()
+    customers = [*plain][:8]
     rows = of_both(open_lists(home.ports(), settings_with(t=trial(part, uses))), customers)
     assignment = Assignment("t", {"control": 0.5, "new": 0.5})
     assert {row["variant"] for row in rows.values()} == {"control", "new"}
