@@ -22,9 +22,12 @@ class ServiceSettings(BaseModel):
     keep_reads_days: int = Field(
         default=90, ge=1, description="Days for which the log of reads says who read whose score."
     )
+    champion_seconds: float = Field(
+        default=5, ge=0, description="Seconds after which requests are answered by a new champion."
+    )
     look_seconds: float = Field(
         default=1,
         ge=0,
-        description="Seconds after which the service sees what was published, withdrawn, erased or promoted meanwhile, "
+        description="Seconds after which the service sees what was published, withdrawn or erased meanwhile, "
         "and which keys were revoked.",
     )

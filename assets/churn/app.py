@@ -10,6 +10,7 @@ from assets.stages.app import App, FeatureService, golden_customers
 from models.scoring.output import binary_output
 
 if TYPE_CHECKING:
+    from assets.stages.operation import Operation
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
@@ -19,6 +20,12 @@ def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequen
     from assets.churn.features import write_features
 
     return write_features(lake, engine, settings.churn, days)
+
+
+def _operations() -> Sequence[Operation]:
+    from assets.stages.score_now import score_now
+
+    return (score_now(lambda: CHURN),)
 
 
 SERVICE = FeatureService(name="churn_v1", view="churn_customer", entity="customer_id", write=_write_features)
@@ -31,4 +38,5 @@ CHURN = App(
     golden_ids=golden_customers,
     service=SERVICE,
     output=binary_output("customer_id", decisions=("leave", "contact")),
+    operations=_operations,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from assets.stages.app import App
@@ -10,6 +11,7 @@ from models.scoring.output import OutputColumn, OutputContract
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from assets.stages.operation import Operation
     from models.stream_state import StreamState
 
 
@@ -23,6 +25,12 @@ def _state() -> StreamState:
     from models.fraud.stream_state import FRAUD_STATE
 
     return FRAUD_STATE
+
+
+def _operations() -> Sequence[Operation]:
+    from assets.fraud.operations import OPERATIONS
+
+    return OPERATIONS
 
 
 #: One row per payment, by time; the stream's scores, bit for bit, so float64.
@@ -50,4 +58,5 @@ FRAUD = App(
     state=_state,
     streams=True,
     output=_OUTPUT,
+    operations=_operations,
 )

@@ -10,6 +10,7 @@ from assets.stages.app import App, FeatureService
 from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
+    from assets.stages.operation import Operation
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
@@ -55,6 +56,14 @@ def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequen
 SERVICE = FeatureService(
     name=FEATURE_VERSION, view="personalization_customer", entity="customer_id", write=_write_features
 )
+
+
+def _operations() -> Sequence[Operation]:
+    from assets.personalization.operations import OPERATIONS
+
+    return OPERATIONS
+
+
 PERSONALIZATION = App(
     name="personalization",
     title="Twenty products for each customer, with reasons; the same steps answer on request.",
@@ -70,4 +79,5 @@ PERSONALIZATION = App(
     service=SERVICE,
     output=OUTPUT,
     rehearsal=rehearsal,
+    operations=_operations,
 )

@@ -80,7 +80,24 @@ def answer(
     Raises:
         TesseraError: there is no text, or no champion that can be used.
     """
-    loaded, version = served(ports)
+    return answer_with(*served(ports), ports, settings, text, customer, order, at)
+
+
+def answer_with(
+    loaded: LoadedComposition,
+    version: str,
+    ports: Ports,
+    settings: Settings,
+    text: str,
+    customer: str | None,
+    order: str | None,
+    at: datetime,
+) -> Answered:
+    """Read a ticket that was opened at `at` with a composition that is open (`served`).
+
+    Raises:
+        TesseraError: there is no text.
+    """
     return answered(loaded, version, ports, settings, _ticket(text, customer, order, at))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from assets.stages.app import App
 from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
+    from assets.stages.operation import Operation
     from models.stream_state import StreamState
     from resources.stack.ports import Ports
 
@@ -58,6 +59,12 @@ def _state() -> StreamState:
     return SUPPORT_STATE
 
 
+def _operations() -> Sequence[Operation]:
+    from assets.support.operations import OPERATIONS
+
+    return OPERATIONS
+
+
 SUPPORT = App(
     name="support",
     title="Support tickets: intent, answer from cited articles, or hand-off with its reasons.",
@@ -67,6 +74,7 @@ SUPPORT = App(
     golden_ids=lambda _: [],  # golden records are of no one
     output=OUTPUT,
     rehearsal=rehearsal,
+    operations=_operations,
     state=_state,
     streams=True,
 )

@@ -2,14 +2,14 @@
 
 import getpass
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from rich.table import Table
 
 from assets.apps import APPS
-from assets.fraud.alerts import ListedAlert, alert_table, labels_since, listed_alerts, moment_of_label
-from models.alerts import Alert, Feedback
+from assets.fraud.alerts import ListedAlert, alert_table, listed_alerts
+from assets.fraud.labelling import label_alert
 from models.errors import TesseraError, choose_from
 from models.fraud.alerts import APP, FRAUD, OK, Verdict, payments_of
 from pipelines.cli.arguments import known_app
@@ -17,7 +17,6 @@ from pipelines.cli.console import counted, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, write_table
 from resources.alert_store.port import AlertStore
-from resources.events.port import Events
 from resources.stack.ports import active_ports
 
 _VERDICTS: tuple[Verdict, ...] = (FRAUD, OK)
@@ -70,31 +69,10 @@ def label(alert_id: str, verdict: str, who: str | None) -> None:
     """
     given, name = _verdict(verdict), _name(who)
     ports = active_ports()
-    store: AlertStore = ports.alert_store
-    before = store.alerts([alert_id]).get(alert_id)
-    now = datetime.now(UTC)
-    at = now if before is None or before.label in (None, given) else moment_of_label(store, before, now)
-    alert = store.answer(alert_id, given, who=name, at=at)
-    said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]
-    sent = _publish(ports.events, said, alert, given)
-    is_new = before is None or before.label != given
-    told = counted(sent, "event") + " published" if sent else "nothing new to tell the stream"
-    says = f"{alert_id} {'is' if is_new else 'was already'} labelled {given}"
-    out.print(f"{says}: {counted(len(alert.evidence), 'payment')}, {told}.")
-
-
-def _publish(queue: Events, said: Sequence[Feedback], alert: Alert, verdict: Verdict) -> int:
-    """Return number of events that were not there yet."""
-    from models.fraud.labels import event_of
-
-    try:
-        return queue.publish([event_of(one) for one in said])
-    except TesseraError as error:
-        raise TesseraError(
-            f"{alert.alert_id} is labelled {verdict}, but the stream was not told: {error.what}",
-            expected=error.expected,
-            todo=f"{error.todo} Then run `tessera alerts label {alert.alert_id} {verdict}` again: it completes this.",
-        ) from error
+    done = label_alert(ports.alert_store, ports.events, alert_id, given, name)
+    told = counted(done.published, "event") + " published" if done.published else "nothing new to tell the stream"
+    says = f"{alert_id} {'is' if done.is_new else 'was already'} labelled {given}"
+    out.print(f"{says}: {counted(len(done.alert.evidence), 'payment')}, {told}.")
 
 
 def _verdict(given: str) -> Verdict:

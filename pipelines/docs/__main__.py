@@ -2,7 +2,7 @@
 
 import sys
 
-from pipelines.docs.pages import main
+from pipelines.docs import openapi, pages
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(pages.main(sys.argv[1:]) | openapi.main(sys.argv[1:]))

@@ -100,7 +100,7 @@ class Gateway:
             await request.refuse(_unready(request.id))
         except Exception:  # noqa: BLE001 - a bug of one request ends that request alone
             _log.exception("request %s failed", request.id)
-            await request.refuse(_bug(request.id))
+            await request.refuse(bug(request.id))
         self._answered(Answered(scope, request.status, time.perf_counter() - began))
 
     async def _passed(self, request: _Request) -> None:
@@ -242,7 +242,8 @@ def _unready(id: str) -> Refusal:
     return Refusal(503, "Keys cannot be checked.", expected="a server that can read its keys", todo=todo)
 
 
-def _bug(id: str) -> Refusal:
+def bug(id: str) -> Refusal:
+    """Return the answer to a request in which the server failed; it says nothing of the cause."""
     error = TesseraError(
         "The server failed.", expected="an answer", todo=f"Report it with the request id {id}: the log has the cause."
     )

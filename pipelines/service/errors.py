@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from assets.stages.operation import NotThere, WrongRequest
 from models.errors import TesseraError, clause
+from pipelines.gateway.access import bug
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
 
 _log = logging.getLogger("tessera.service")
@@ -58,6 +59,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(TesseraError, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _bug)
 
 
 def answered(
@@ -113,6 +115,11 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
         todo="Look at GET /openapi.json.",
     )
     return answered(request, error.status_code, says, headers=error.headers)
+
+
+async def _bug(request: Request, _: Exception) -> JSONResponse:
+    refusal = bug(request.scope.get("tessera.request_id", ""))  # the gateway logs the cause, which is raised again
+    return answered(request, refusal.status, refusal)
 
 
 def _pointer(place: Sequence[Any]) -> str:
