@@ -38,7 +38,7 @@ class Served(OnlineFeatureStore):
         raise AssertionError("nothing is joined here")
 
     def check(self) -> Health:
-        return Health(ok=True, message="")
+        return Health(ok=True, says="")
 
     def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
         raise AssertionError("nothing is brought online here")

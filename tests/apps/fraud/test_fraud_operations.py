@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.fraud.operations import AlertsAsked, LabelGiven, PaymentNow, _labelling, _listing, _scoring
+from assets.fraud.operations import OPERATIONS, AlertsAsked, LabelGiven, PaymentNow
 from assets.fraud.stream.champion import FraudChampion
 from assets.stages.operation import Asker, NotThere, WrongRequest
 from models.errors import TesseraError
@@ -26,6 +26,7 @@ from tests.apps.fraud.test_fraud_stream import NOON, World, payment
 from tests.faults.fraud_stream_process import Formula
 
 ASKER = Asker("ada")
+_scoring, _listing, _labelling = (one.opened for one in OPERATIONS)
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def asked(event: Event) -> PaymentNow:
 
 def test_a_dry_run_scores_as_the_stream_does_afterwards_and_changes_nothing(world: World) -> None:
     champion(world)
-    answer, scorer = _scoring(ports(world), Settings()), FraudChampion(ports(world).registry)
+    answer: Any = _scoring(ports(world), Settings())
+    scorer = FraudChampion(ports(world).registry)
     before = (world.folder / "stream.db").read_bytes(), world.beside().position(), world.events.newest_offset()
     next_one = payment(9, at=NOON + timedelta(minutes=20), amount=333.0, customer="c1")
     late = payment(10, at=NOON + timedelta(minutes=2, seconds=30), amount=12.0, customer="c0")
@@ -127,7 +129,8 @@ def test_of_an_erased_customer_nothing_is_scored_and_a_stream_must_have_begun(wo
 
 def test_alerts_are_listed_and_a_label_reaches_the_stream_once(world: World) -> None:
     world.feed(payment(20, at=NOON + timedelta(hours=1), amount=900.0, customer="c7"), scorer=Formula())
-    listing, label = _listing(ports(world), Settings()), _labelling(ports(world), Settings())
+    listing: Any = _listing(ports(world), Settings())
+    label: Any = _labelling(ports(world), Settings())
     found = {one.customer_id: one for one in listing(AlertsAsked(first=NOON.date()), ASKER).alerts}
     given = LabelGiven(alert_id=found["c7"].alert_id, label="fraud")
     before = world.events.newest_offset()

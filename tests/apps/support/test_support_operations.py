@@ -1,6 +1,7 @@
 """The request of support gives what the night published and `tessera ask` shows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ pytestmark = pytest.mark.xdist_group("support home")
 
 def test_a_ticket_is_answered_as_at_night(tmp_path: Path) -> None:
     home = home_after_a_night(tmp_path)
-    published, answer = home.published(), OPERATIONS[0].opened(home.ports(), SETTINGS)
+    published = home.published()
+    answer: Any = OPERATIONS[0].opened(home.ports(), SETTINGS)
     for ticket in TODAY:
         asked = TicketNow(
             text=ticket["text"], customer_id=ticket["customer_id"], order_id=ticket["order_id"], at=ticket["opened_at"]
