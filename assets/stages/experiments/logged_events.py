@@ -35,6 +35,7 @@ _BATCH = 5000
 _TYPES = (EXPOSURE_SHOWN, OUTCOME_HAPPENED)
 #: Clocks of services may be ahead by so much; what lies further in the future breaks the contract.
 _AHEAD = timedelta(days=1)
+_NUMBER = "_number"
 
 
 @dataclass
@@ -117,10 +118,11 @@ class _Arrival:
         name, done = logged_table(contract.table), self.done
         with self.lake.lock(name):
             new = self._unknown(contract, rows)
-            raw = _as_delivered(contract, [self._arrived(contract, row) for row in new])
+            rows_in = [self._arrived(contract, row) for row in new]
+            raw = _as_delivered(contract, rows_in)
             of_others = without_erased(self.lake, raw)
             checked, erased = check_rows(contract, of_others), raw.num_rows - of_others.num_rows
-            refused = self._not_yet_refused(quarantine_of(name), checked.quarantined)
+            refused = self._not_yet_refused(quarantine_of(name), _with_originals(checked.quarantined, rows_in))
             self.lake.append(quarantine_of(name), refused, by=DELIVERED_ON)
             self.lake.append(name, checked.kept, by=DELIVERED_ON)
         done.quarantined += refused.num_rows
@@ -162,8 +164,15 @@ class _Arrival:
 
 
 def _as_delivered(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows as a source delivers them: with the original of each, without its day of delivery."""
+    """Return rows as a source delivers them; the original of each is its number, which is quicker to read."""
     schema = contract.lake_schema()
-    originals = [json.dumps({k: v for k, v in row.items() if k != DELIVERED_ON}, default=str) for row in rows]
     table = pa.Table.from_pylist(list(rows), pa.schema([field.with_nullable(True) for field in schema]))
-    return table.append_column(ORIGINAL, pa.array(originals, pa.string()))
+    return table.append_column(ORIGINAL, pa.array([f'{{"{_NUMBER}":{n}}}' for n in range(len(rows))], pa.string()))
+
+
+def _with_originals(refused: pa.Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return refused rows with what came as their originals, in the place of the numbers of `rows`."""
+    numbers = [json.loads(text)[_NUMBER] for text in refused["original"].to_pylist()]
+    came = [{name: value for name, value in rows[n].items() if name != DELIVERED_ON} for n in numbers]
+    originals = pa.array([json.dumps(row, default=str) for row in came], pa.string())
+    return refused.set_column(refused.column_names.index("original"), "original", originals)
