@@ -17,7 +17,7 @@ import polars as pl
 
 from benchmarks.report import replace_section
 from models.evaluation.bootstrap import Interval
-from models.recommend.config import RecommenderConfig
+from models.recommend.config import FittedConfig
 from models.recommend.evaluation import PARTS, SHIPPED, Evaluation, Measured, evaluate_recommendations
 from models.recommend.interactions import Ids, interactions
 from models.recommend.rows import ids_of
@@ -89,7 +89,7 @@ def _visits(part: str) -> list[tuple[str, str]]:
 def _section(title: str, events: pl.DataFrame, customers: Ids, products: Ids, goal: str) -> str:
     at = events["at"] if "at" in events.columns else None
     known = interactions(ids_of(events["CustomerID"].to_list()), ids_of(events["StockCode"].to_list()), at)
-    found = evaluate_recommendations(known, customers, products, RecommenderConfig())
+    found = evaluate_recommendations(known, customers, products, FittedConfig())
     assert found is not None, "the data sets have known customers"
     return "\n".join([f"## {title}", "", *_table(found), "", f"{_chosen(found)} {goal}".strip()])
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.compose.package import Composition, Part
 from models.personalization.config import StepsConfig
+from models.personalization.fields import EMPTY_VISIT
 from models.personalization.known import Days, Known, Offers, OneDay
 from models.personalization.parts import (
     ITEMS,
@@ -28,7 +29,6 @@ from models.recommend.interactions import interactions
 NAME = "personalization"
 #: Name of the answer of the steps themselves, and of what stands in for it.
 PERSONAL, POPULAR = "personal", "popular"
-_NOTHING = {"products": [], "carted": [], "unknown": 0}
 
 
 def personalization(ranker: Mapping[str, Part], days: Days, items: ItemTables, config: StepsConfig) -> Composition:
@@ -51,7 +51,7 @@ def personalization(ranker: Mapping[str, Part], days: Days, items: ItemTables, c
     }
     gathered = {
         "profile": {"step": "profile", "defaults": {"customer": -1, "country": ""}},
-        "context": {"step": "context", "defaults": {"context": _NOTHING}},
+        "context": {"step": "context", "defaults": {"context": dict(EMPTY_VISIT)}},
     }
     order = {"kind": "fallback", "name": "ranked", "steps": [*ranker, "frequency"]}
     steps = [

@@ -1,5 +1,8 @@
 """Contracts of the steps of personalization."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from models.compose.fields import fields
 
 #: A customer ("" for one who is not logged in), the day whose end is known (YYYY-MM-DD), and the events of this visit
@@ -12,6 +15,8 @@ DAY = fields("Day", {"as_of": "text"})
 PROFILE = fields("Profile", {"customer": "integer", "country": "text"})
 #: Products of the visit that the shop knows, the newest first, under `products`; `unknown` counts the others.
 CONTEXT = fields("Context", {"context": "record"})
+#: Context of a visit in which nothing happened.
+EMPTY_VISIT: Mapping[str, Any] = {"products": (), "carted": (), "unknown": 0}
 GATHERED = DAY.plus(PROFILE).plus(CONTEXT, "Gathered")
 #: `block`: candidates of several requests (`models.personalization.block.Block`); `row`: that of this one.
 CANDIDATES = fields("Candidates", {"candidates": "record"})

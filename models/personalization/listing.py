@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.personalization.fields import EMPTY_VISIT
 from models.personalization.known import Known
 from models.personalization.reasons import reasons
 from models.recommend.rules import RULES, Ruled, Rules
@@ -71,7 +72,7 @@ class Lister:
         """Return the list of someone of whom nothing is known: what is popular."""
         codes = known.popular[""]
         ranked = {"products": codes, "scores": np.linspace(1.0, 0.0, len(codes)), "places": None}
-        return self.listed(known, -1, "", {"products": [], "carted": [], "unknown": 0}, ranked)
+        return self.listed(known, -1, "", EMPTY_VISIT, ranked)
 
     def _filling(
         self, known: Known, rules: Rules, products: Codes, context: Mapping[str, Any], owned: Codes, country: str

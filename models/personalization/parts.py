@@ -141,11 +141,12 @@ class CandidatesPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> CandidatesPart:  # noqa: ARG003
         """Return the part, over what is known now."""
-        return cls(resources[KNOWN], resources[ITEMS], RecommenderConfig.model_validate(saved["recommender"]))
+        config = {name: value for name, value in saved["recommender"].items() if name != "ranker"}
+        return cls(resources[KNOWN], resources[ITEMS], RecommenderConfig.model_validate(config))
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
-        """Describe it."""
-        return {"recommender": self.config.model_dump(mode="json")}
+        """Describe it, without the settings of training."""
+        return {"recommender": self.config.model_dump(mode="json", exclude={"ranker"})}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""

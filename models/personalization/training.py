@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from models.personalization.block import Block, block_features, block_of
+from models.personalization.fields import EMPTY_VISIT
 from models.personalization.known import Known
 from models.personalization.tables import known_tables
 from models.recommend.choice import Choice
@@ -20,8 +21,6 @@ from models.recommend.ranker_training import Places, chosen_ranker, repeats_of
 from models.recommend.rankers import Ranker
 from models.recommend.ranking_metrics import Targets
 from models.recommend.recommender import blocks_of
-
-_NO_VISIT = {"products": [], "carted": [], "unknown": 0}
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def blocks(
     for places in blocks_of(np.arange(customers.size, dtype=np.int32), known.offers.ids.size):
         asked = customers[places].astype(np.int64)
         countries = [str(country) for country in known.countries[asked]]
-        yield places, block_of(known, tables, config, asked, countries, [_NO_VISIT] * places.size)
+        yield places, block_of(known, tables, config, asked, countries, [EMPTY_VISIT] * places.size)
 
 
 @dataclass(frozen=True)

@@ -61,14 +61,6 @@ class RankerConfig(_Strict):
         default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"),
         description="Rankers among which validation rows choose; what does not beat `frequency` is refused.",
     )
-    cutoffs: int = Field(
-        default=4, ge=1, le=24, description="Earlier moments that give training rows; the last one validates."
-    )
-    horizon_days: int | None = Field(
-        default=None,
-        ge=1,
-        description="Days after a cut-off in which the next basket counts; null: found from the rows.",
-    )
     max_customers: int = Field(default=8_000, ge=100, description="Customers of each cut-off that give training rows.")
     rounds: int = Field(default=150, ge=1, le=5000, description="Trees of XGBoost.")
     depth: int = Field(default=4, ge=1, le=12, description="Depth of its trees.")
@@ -84,3 +76,22 @@ class RecommenderConfig(_Strict):
     candidates: int = Field(default=100, ge=20, le=1000, description="Candidates of a customer that are ranked.")
     k: int = Field(default=20, ge=1, le=100, description="Products of a list; rankers are compared by NDCG at it.")
     seed: int = Field(default=0, ge=0, description="Of sampled customers, factors and trees.")
+
+
+class FoldsConfig(_Strict):
+    """Earlier moments at which a recommender of plain interactions is trained and chosen."""
+
+    cutoffs: int = Field(
+        default=4, ge=1, le=24, description="Earlier moments that give training rows; the last one validates."
+    )
+    horizon_days: int | None = Field(
+        default=None,
+        ge=1,
+        description="Days after a cut-off in which the next basket counts; null: found from the rows.",
+    )
+
+
+class FittedConfig(RecommenderConfig):
+    """A recommender that is fitted to plain interactions, which finds its own moments of training."""
+
+    folds: FoldsConfig = Field(default=FoldsConfig(), description="Moments of training.")

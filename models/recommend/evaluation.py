@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.recommend.choice import Choice
-from models.recommend.config import RecommenderConfig
+from models.recommend.config import FittedConfig
 from models.recommend.fitting import fit_recommender
 from models.recommend.history import Numbers, Profiles
 from models.recommend.interactions import Codes, Ids, Interactions
@@ -94,7 +94,7 @@ def evaluate_recommendations(
     events: Interactions,
     test_customers: Ids,
     test_products: Ids,
-    config: RecommenderConfig,
+    config: FittedConfig,
     *,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Evaluation | None:

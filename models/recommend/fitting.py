@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.recommend.choice import unseen
-from models.recommend.config import RecommenderConfig
+from models.recommend.config import FittedConfig
 from models.recommend.folds import Fold, folds
 from models.recommend.generators import Tables, tables_of
 from models.recommend.history import History, Numbers, ProductNumbers, history
@@ -24,7 +24,7 @@ LEAST_REPEAT_SHARE = 0.005
 
 
 def fit_recommender(
-    events: Interactions, as_of: float, config: RecommenderConfig, *, progress: Progress = lambda _: None
+    events: Interactions, as_of: float, config: FittedConfig, *, progress: Progress = lambda _: None
 ) -> Recommender:
     """Return the recommender of interactions before `as_of`.
 
@@ -34,7 +34,7 @@ def fit_recommender(
         config: one for all data.
         progress: called with what is being done.
     """
-    earlier = folds(events, as_of, config.ranker, seed=config.seed)
+    earlier = folds(events, as_of, config.folds, seed=config.seed)
     repeat_share = _repeat_share(earlier)
     repeats = repeat_share >= LEAST_REPEAT_SHARE
     ranker, choice = FrequencyRanker(), unseen()
@@ -62,7 +62,7 @@ class _FoldMoment:
     """A fold as the training of rankers reads it (`models.recommend.ranker_training.Moment`)."""
 
     fold: Fold
-    config: RecommenderConfig
+    config: FittedConfig
     repeats: bool
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.recommend.config import RankerConfig
+from models.recommend.config import FoldsConfig
 from models.recommend.interactions import Interactions
 from models.recommend.ranking_metrics import Targets, targets
 
@@ -30,7 +30,7 @@ class Fold:
     taken: Targets
 
 
-def folds(events: Interactions, now: float, config: RankerConfig, *, seed: int) -> list[Fold]:
+def folds(events: Interactions, now: float, config: FoldsConfig, *, seed: int) -> list[Fold]:
     """Return earlier moments, the latest first; fewer than `config.cutoffs` if the interactions do not go back so far.
 
     With times: moments at equal distances before `now`. Without: one random product of half of the customers is held
@@ -64,7 +64,7 @@ def _cut(events: Interactions, moment: float, days: float) -> Fold:
     return Fold(events.chosen(before), moment, targets(events.customer[chosen], events.product[chosen]))
 
 
-def _held_out(events: Interactions, config: RankerConfig, seed: int) -> list[Fold]:
+def _held_out(events: Interactions, config: FoldsConfig, seed: int) -> list[Fold]:
     """Return two folds of different customers; a customer has at least one product left."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(events.customer, minlength=events.customers.size)

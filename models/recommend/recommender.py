@@ -3,7 +3,7 @@
 Interface::
 
     events = interactions(customer_ids, product_ids, at)       # models.recommend.interactions
-    fitted = fit_recommender(events, as_of, RecommenderConfig())  # as_of: day since 1970-01-01, after every event
+    fitted = fit_recommender(events, as_of, FittedConfig())  # as_of: day since 1970-01-01, after every event
     for block in fitted.blocks():                              # a few hundred customers at a time: flat memory
         asked = fitted.profiles(block)
         found = fitted.candidates(asked)                       # 100 products, their sources, scores and ranks

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Interval
-from models.recommend.config import RecommenderConfig
+from models.recommend.config import FittedConfig
 from models.recommend.evaluation import PARTS, SHIPPED, Evaluation, Measured, evaluate_recommendations
 from models.recommend.interactions import Ids, Interactions, interactions
 from models.recommend.rows import days_of, ids_of, repeated_rows
@@ -57,7 +57,7 @@ def recommendations(events: Path, test: Path, k: int, *, as_json: bool = False) 
     rows = _read(events, test)
     with progress_of() as progress:
         found = evaluate_recommendations(
-            rows.events, rows.test_customers, rows.test_products, RecommenderConfig(k=k), progress=progress
+            rows.events, rows.test_customers, rows.test_products, FittedConfig(k=k), progress=progress
         )
     if found is None:
         raise TesseraError(

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from models.recommend.choice import choose
-from models.recommend.config import RankerConfig, RecommenderConfig
+from models.recommend.config import FittedConfig, FoldsConfig, RankerConfig
 from models.recommend.files import read_ranker, write_trees
 from models.recommend.fitting import fit_recommender
 from models.recommend.folds import folds
@@ -19,7 +19,7 @@ from models.recommend.neighbours import ease, item_knn, rp3beta
 from models.recommend.ranking_metrics import NOTHING, hits, ndcg, recall, targets
 from models.recommend.recommender import Recommender, best_lists
 
-CONFIG = RecommenderConfig(ranker=RankerConfig(cutoffs=3, rounds=20), candidates=25, k=5)
+CONFIG = FittedConfig(ranker=RankerConfig(rounds=20), folds=FoldsConfig(cutoffs=3), candidates=25, k=5)
 
 
 def shop(customers: int = 90, days: int = 160) -> Interactions:
@@ -62,7 +62,7 @@ def test_a_history_knows_only_interactions_before_its_moment() -> None:
 
 
 def test_folds_hold_what_came_next_and_nothing_of_it_before() -> None:
-    for fold in folds(EVENTS, 160.0, CONFIG.ranker, seed=0):
+    for fold in folds(EVENTS, 160.0, CONFIG.folds, seed=0):
         assert fold.known.day.max() < fold.now
         for place, customer in enumerate(fold.taken.customers[:5]):
             mine = EVENTS.chosen((EVENTS.customer == customer) & (EVENTS.day >= fold.now))
