@@ -90,6 +90,7 @@ def item_index(
     "personalization",
     rows="What customers ordered or put into the cart after past cut-offs.",
     judged_on="what known customers wanted after a later cut-off",
+    candidate="The ranker that an older cut-off chose, or own frequency where it does not lead it",
     beside=_TABLES,
 )
 def champion(
@@ -122,7 +123,8 @@ scores = composed_scores_asset(
     kinds=("sink", "lake"),
     deps=[*_TABLES, ["personalization", "item_index"]],
     description="The list of each customer of the day's profiles: products, scores, sources, reasons. Audited, not yet "
-    "published.",
+    "published. Beside it: candidates that each rule removed, and numbers of the share of each list that its customer "
+    "chose before (`score_...`), as the nights are compared by.",
 )
 publication = publication_asset("personalization")
 

@@ -198,11 +198,17 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
 
     registry, own, app = ports.registry, settings.personalization, PERSONALIZATION.name
     days = ports.sink.published_days(app)
-    if registry.champion(app) is None or not days:
+    if registry.champion(app) is None:
         raise TesseraError(
-            f"There is no champion of {app}, or no list was published yet.",
-            expected="a version that passed the gate, and one published night",
-            todo=f"Run `tessera run {app}_nightly`.",
+            f"There is no champion of {app}.",
+            expected="a version that passed the gate",
+            todo=f"Run `tessera run {app}_nightly`, which trains one.",
+        )
+    if not days:
+        raise TesseraError(
+            f"No list of {app} is published.",
+            expected="one published night",
+            todo=f"Run `tessera run {app}_nightly`, or bring a withdrawn day back: `tessera publish {app} --date DAY`.",
         )
     before, live = rehearsed({}), live_resources(own, ports.lake, ports.vectors)
     found = champion_composition(registry, app, before)

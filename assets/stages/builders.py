@@ -202,7 +202,12 @@ class LearningConfig(dg.Config):
 
 
 def champion_of(
-    app: str, *, rows: str, judged_on: str, beside: Sequence[Sequence[str]] = ()
+    app: str,
+    *,
+    rows: str,
+    judged_on: str,
+    beside: Sequence[Sequence[str]] = (),
+    candidate: str = "The best of the baseline and the profile's trainers",
 ) -> Callable[..., dg.AssetsDefinition]:
     """Build the asset that trains, evaluates and promotes a model: training set, candidate, champion, gate.
 
@@ -211,6 +216,7 @@ def champion_of(
         rows: what the training set holds, in words.
         judged_on: the hold-out of the gate, in words.
         beside: assets that the evaluation needs, beside the training set.
+        candidate: what the candidate is, in words.
     """
     owners = ["team:data-science"]
     return dg.multi_asset(
@@ -232,8 +238,7 @@ def champion_of(
                 group_name=app,
                 kinds={"trainer", "registry"},
                 owners=owners,
-                description="The best of the baseline and the profile's trainers, evaluated by the gate on "
-                f"{judged_on}. The gate report has its curves.",
+                description=f"{candidate}, evaluated by the gate on {judged_on}. The gate report has the numbers.",
             ),
             dg.AssetSpec(
                 [app, "champion"],

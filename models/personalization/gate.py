@@ -171,7 +171,7 @@ def _against(other: str, mine: Quality, theirs: Quality, limits: RankingLimits, 
             losses.append(f"{words} {one}")
     worse = f"; measurably worse: {', '.join(losses)}" if losses else ""
     says = f"gain in NDCG@20 over {other}: {gain}; {', '.join(shown)}{worse}"
-    yield GateCheck(other, not losses, gain.value, -limits.max_loss, says)
+    yield GateCheck(other, not losses, gain.value, 0.0 - limits.max_loss, says)
 
 
 def _segments(
