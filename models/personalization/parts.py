@@ -228,9 +228,11 @@ class RankerPart:
             TesseraError: its trees know other numbers of the candidates than there are now.
         """
         if saved["trees"] and tuple(saved["features"]) != FEATURES:
+            other = sorted(set(FEATURES) ^ set(saved["features"]))
             raise TesseraError(
-                f"The ranker in {folder} was trained on other numbers of the candidates than this release computes.",
-                expected=", ".join(FEATURES),
+                f"The ranker was trained on other numbers of the candidates than this release computes: {len(other)} "
+                f"differ{f', e.g. {other[0]}' if other else ' in order only'}.",
+                expected=f"the {len(FEATURES)} numbers of this release",
                 todo="Run `tessera run personalization_training`.",
             )
         return cls(read_ranker(saved["kind"], saved["trees"], folder))

@@ -9,7 +9,10 @@ import pytest
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.known import known_at
 from assets.personalization.profiles import JoinedProfiles, NewestProfiles
+from models.errors import TesseraError
 from models.features.personalization_definitions import FEATURES, MAX_AGE_DAYS
+from models.personalization.block import FEATURES as RANKED_BY
+from models.personalization.parts import RankerPart
 from resources.feature_store.feast.store import FeastStoreConfig
 from tests.apps.personalization.lists_world import DAY, SETTINGS, home_after_a_night
 
@@ -37,3 +40,9 @@ def test_training_and_serving_read_the_same_profiles(tmp_path: Path) -> None:
     lines = dict(zip(customers, of_day[:, FEATURES.index("lines_365")].tolist(), strict=True))
     assert len(rows) == np.isfinite(of_day).any(axis=1).sum()
     assert all(lines[row["customer_id"]] == row["lines_365"] for row in rows)
+
+
+def test_a_ranker_of_other_numbers_is_refused_in_words(tmp_path: Path) -> None:
+    saved = {"kind": "xgboost_mean", "trees": ["one"], "features": [*RANKED_BY, "gone"]}
+    with pytest.raises(TesseraError, match=r"1 differ, e\.g\. gone\..*Run `tessera run personalization_training`"):
+        RankerPart.read(tmp_path, saved, {})
