@@ -37,6 +37,7 @@ def import_all(home: Path, answer: Path) -> None:
     Its server has imported them already, and what they import: only the bodies of the rooms are executed again.
     """
     os.environ["TESSERA_HOME"] = str(home)
+    sys.dont_write_bytecode = True  # what Python compiles is its own business, too
     files = [file.relative_to(ROOT) for room in ROOMS for file in sorted(Path(ROOT, room).rglob("*.py"))]
     names = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
     names.remove("feature_repo.feast_cli")  # made for the command `feast`, which needs a folder to stand in
