@@ -20,6 +20,7 @@ from pipelines.service.operations import add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
 from pipelines.service.published import add_published
 from pipelines.service.rules import RuledRoute
+from pipelines.service.texts import add_texts
 from resources.stack.loader import Stack
 
 _ABOUT = (
@@ -66,6 +67,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_own_routes(service, door, metrics)
     add_published(service, door)
     add_operations(service, door)
+    add_texts(service, door)
     return service
 
 
