@@ -1,12 +1,11 @@
 """`GET /v1/<app>/scores/{entity}`: the published rows of one entity, for each application that publishes any."""
 
 import inspect
+import json
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query, Request
-from fastapi.encoders import jsonable_encoder
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Path, Query, Request, Response
 
 from assets.stages.app import App
 from assets.stages.keyed_scores import KeyedScores, freshness
@@ -40,7 +39,7 @@ def add_published(service: FastAPI, door: Door) -> None:
 
 
 def _endpoint(door: Door, app: App) -> Any:
-    async def published(request: Request, entity: Any, day: date | None = None) -> JSONResponse:
+    async def published(request: Request, entity: Any, day: date | None = None) -> Response:
         sets = door.published[app.name]
         is_fresh, found = sets.held(day)
         if not is_fresh:
@@ -51,7 +50,7 @@ def _endpoint(door: Door, app: App) -> Any:
         rows = found.of_entity(entity)
         if not rows:
             raise _unknown(app, found.publication)
-        return JSONResponse(_answer(entity, rows, found))
+        return Response(json.dumps(_answer(entity, rows, found), default=_text), media_type="application/json")
 
     parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     key = column_type(app.contract.column(app.contract.entity))
@@ -70,15 +69,18 @@ def _endpoint(door: Door, app: App) -> Any:
 
 def _answer(entity: Any, rows: list[dict[str, Any]], found: KeyedScores) -> dict[str, Any]:
     first, publication = rows[0], found.publication
-    return jsonable_encoder(
-        {
-            "entity": entity,
-            "rows": [{name: value for name, value in row.items() if name not in _VERSIONS} for row in rows],
-            "freshness": {**freshness(publication), "age_hours": age_hours(publication)},
-            "model_version": first["model_version"],
-            "feature_version": first["feature_version"],
-        }
-    )
+    return {
+        "entity": entity,
+        "rows": [{name: value for name, value in row.items() if name not in _VERSIONS} for row in rows],
+        "freshness": {**freshness(publication), "age_hours": age_hours(publication)},
+        "model_version": first["model_version"],
+        "feature_version": first["feature_version"],
+    }
+
+
+def _text(value: date | datetime) -> str:
+    """Return a day or a time as JSON has it."""
+    return value.isoformat()
 
 
 def age_hours(publication: Publication) -> float:
