@@ -53,7 +53,7 @@ _NOW = (_DAY - date(1970, 1, 1)).days + 1
 _TASTES, _CATEGORIES = 50, 40
 #: Purchases and views of a customer in the year, in the mean.
 _BOUGHT, _LOOKED = 12, 24
-_TRAINED_ON = 8_000
+_TRAINED_ON = 2_000
 
 
 def main() -> None:
@@ -92,7 +92,8 @@ def measured(customers: int, products: int, made: int) -> dict[str, Any]:
     trained = trained_ranker([_cutoff(known), _cutoff(known, 28)], config)
     training_s = time.process_time() - started - tables_s
     steps = StepsConfig(recommender=config, deadline_ms=None)
-    made_of = personalization({"ranker": RankerPart(trained.ranker)}, OneDay(known), FixedTables(tables), steps)
+    ranker: dict[str, Any] = {"ranker": RankerPart(trained.ranker)}
+    made_of = personalization(ranker, OneDay(known), FixedTables(tables), steps)
     loaded = LoadedComposition(made_of, made_of.step(), "0" * 64, (), {})
     before = _peak_mb()
     ids = known.events.customers[: made or customers]
@@ -144,8 +145,8 @@ def _events(rng: np.random.Generator, ids: Any, products: Any, mean: int) -> Int
     order = np.lexsort((day, product, customer))
     rows = np.column_stack([customer[order], product[order], day[order].astype(np.int64)])
     rows = rows[np.r_[True, (rows[1:] != rows[:-1]).any(axis=1)]]
-    columns = (rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int32), rows[:, 2].astype(np.float32))
-    return Interactions(ids, products, *columns, is_timed=True)
+    codes = rows[:, :2].astype(np.int32)
+    return Interactions(ids, products, codes[:, 0], codes[:, 1], rows[:, 2].astype(np.float32), is_timed=True)
 
 
 def _cutoff(known: Known, earlier: int = 0, days: int = 28) -> PastCutoff:
@@ -156,7 +157,7 @@ def _cutoff(known: Known, earlier: int = 0, days: int = 28) -> PastCutoff:
     events = known.events
     after = (events.day >= now) & (events.day < now + days)
     after &= events.customer < _TRAINED_ON
-    before = Known(day, *parts, known.offers, known.countries, "1")
+    before = Known(day, parts[0], parts[1], parts[2], known.offers, known.countries, "1")
     return PastCutoff(before, targets(events.customer[after], events.product[after]))
 
 
@@ -175,10 +176,10 @@ def night(folder: Path, loaded: LoadedComposition, ids: Any) -> float:
         composed=ComposedScoring({}, {}, FEATURE_VERSION, score),
     )
     sink = DeltaSink(str(folder / "scores"))
-    stores = (lake, FolderRegistry(folder / "models"), sink, LogNotifier(folder / "notices"))
+    registry, notifier = FolderRegistry(folder / "models"), LogNotifier(folder / "notices")
     source = CompositionSource("fresh", _DAY, "1", loaded, FEATURE_VERSION)
     started = time.process_time()
-    write_composed(Night(task, *stores, _DAY, "benchmark"), source)
+    write_composed(Night(task, lake, registry, sink, notifier, _DAY, "benchmark"), source)
     return time.process_time() - started
 
 

@@ -22,13 +22,14 @@ from models.ingestion import IngestionConfig
 from models.personalization.gate import Judged, Wanted, quality_of
 from models.settings import PersonalizationSettings
 from models.simulation.bayes_optimal_storefront import best_lists
+from models.simulation.learner_storefront import learned_wants
 from models.simulation.storefront import LIST_DAYS, Storefront
 from resources.lake.delta import DeltaLake
 from resources.lake.port import Lake
 from resources.registry.fake import FolderRegistry
 from resources.source.simulated import SimulatedSourceConfig
 
-BEST = "best reachable"
+BEST, LEARNED = "best reachable", "learner that knows the laws of the shop"
 _FIRST = date(2025, 1, 1)
 _GOAL = 0.85
 
@@ -61,6 +62,7 @@ def section(folder: Path, customers: int, days: int) -> str:
     hold = holdout_at(lake, last, settings)
     ndcg = {name: values["ndcg_at_20"] for name, values in report.metrics.items()}
     best = best_ndcg(source.shop.storefront, hold, settings)
+    ndcg[LEARNED] = learned_ndcg(source.shop.storefront, hold, settings)
     lines = ["| lists | NDCG@20 | share of the best reachable |", "|---|---|---|"]
     lines += [f"| {name} | {ndcg.get(name, best):.4f} | {share:.1%} |" for name, share in shares(ndcg, best).items()]
     return "\n".join(
@@ -87,13 +89,26 @@ def best_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSetting
     return _ndcg(Judged(best_of(front, hold, settings), np.empty(0, np.int64)), hold.wanted)
 
 
+def learned_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> float:
+    """Return the NDCG of a learner that knows the laws of the shop, and has the views of the days before alone."""
+    number, product = _numbers(hold)
+    wants = learned_wants(front, number, _FIRST.toordinal(), hold.known.day.toordinal(), int(product.max()) + 1)
+    lists = np.argsort(-wants[:, product], axis=1, kind="stable")[:, : settings.steps.rules.length]
+    return _ndcg(Judged(lists.astype(np.int32), np.empty(0, np.int64)), hold.wanted)
+
+
+def _numbers(hold: Holdout) -> tuple[np.ndarray, np.ndarray]:
+    """Return the simulation's numbers of the customers of a hold-out, and of the products of its day."""
+    customers = hold.known.events.customers[hold.wanted.taken.customers]
+    number, product = ([int(id[1:]) for id in ids.tolist()] for ids in (customers, hold.known.offers.ids))
+    return np.array(number), np.array(product)
+
+
 def best_of(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> np.ndarray:
     """Return the best lists for the customers of a hold-out, in the product codes of the day."""
-    known, ids = hold.known, hold.known.events.customers[hold.wanted.taken.customers]
-    number = np.array([int(id[1:]) for id in ids.tolist()])
-    first = known.day.toordinal() + 1
+    number, product = _numbers(hold)
+    first = hold.known.day.toordinal() + 1
     days = range(first, first + settings.horizon_days, LIST_DAYS)
-    product = np.array([int(id[1:]) for id in known.offers.ids.tolist()])
     lists = best_lists(front, number, days, int(product.max()) + 1, settings.steps.rules.length)
     place = np.full(int(product.max()) + 1, -1, np.int32)
     place[product] = np.arange(product.size)

@@ -73,7 +73,7 @@ def wanted_of(known: Known, taken: Targets) -> Wanted:
     segments = {name: countries == name for name in known.segments if name}
     baskets = profiles.baskets[taken.customers]
     segments |= {"1 or 2 baskets": baskets <= 2, "3 to 9 baskets": (baskets > 2) & (baskets < 10)}
-    return Wanted(taken, is_new, known.history.of_products.recent.astype(np.int64), segments)
+    return Wanted(taken, is_new, known.history.of_products.recent.astype(np.int64), segments, known.shelf.category)
 
 
 def plain_lists(hold: Holdout, steps: StepsConfig) -> dict[str, Judged]:

@@ -12,7 +12,7 @@ from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.gates.check import GateCheck
 from models.gates.report import GateReport
 from models.personalization.config import RankingLimits
-from models.recommend.ranking_metrics import Targets, Values, coverage, hits, ndcg, novelty, recall
+from models.recommend.ranking_metrics import Targets, Values, coverage, diversity, hits, ndcg, novelty, recall
 
 Codes = NDArray[np.int32]
 Counts = NDArray[np.int64]
@@ -45,12 +45,14 @@ class Wanted:
         is_new: of each product in `taken`, whether the customer had it in no basket before.
         popularity: interactions with each product in the last 28 days.
         segments: name -> customers of it.
+        kinds: category of each product, -1 where it has none; None: none has.
     """
 
     taken: Targets
     is_new: Mask
     popularity: Counts
     segments: Mapping[str, Mask]
+    kinds: Counts | None = None
 
     @property
     def products(self) -> int:
@@ -94,7 +96,16 @@ def gate_report(
         slices=(),
         picture=b"",
         notes=(),
-        columns=("ndcg_at_20", "recall_at_20", "repeat_ndcg", "explore_ndcg", "coverage", "novelty_bits", "lost_share"),
+        columns=(
+            "ndcg_at_20",
+            "recall_at_20",
+            "repeat_ndcg",
+            "explore_ndcg",
+            "coverage",
+            "novelty_bits",
+            "diversity",
+            "lost_share",
+        ),
         slice_metric="ndcg_at_20",
     )
 
@@ -133,6 +144,7 @@ def _breadth(judged: Judged, wanted: Wanted) -> dict[str, float]:
     return {
         "coverage": coverage(judged.lists, wanted.products),
         "novelty_bits": novelty(judged.lists, share),
+        "diversity": diversity(judged.lists, np.full(wanted.products, -1) if wanted.kinds is None else wanted.kinds),
         "lost_share": float(judged.lost.mean() / judged.lists.shape[1]),
     }
 

@@ -90,3 +90,23 @@ def novelty(lists: Codes, share: NDArray[np.floating]) -> float:
     """
     listed = share[lists[lists != NOTHING]]
     return float(-np.log2(np.maximum(listed, 1e-9)).mean()) if listed.size else 0.0
+
+
+def diversity(lists: Codes, kinds: NDArray[np.integer]) -> float:
+    """Return the mean over lists of the share of their pairs of products that are of different kinds; 0 without pairs.
+
+    Ziegler et al. (2005), *Improving Recommendation Lists Through Topic Diversification*: 1 - intra-list similarity,
+    where products are similar (1) if they are of one kind.
+
+    Args:
+        lists: product codes, shape `(n_customers, k)`.
+        kinds: of each product; below 0: it is of no kind together with any other.
+    """
+    there = lists != NOTHING
+    n = there.sum(axis=1)
+    alike = np.zeros(n.size)
+    for kind in range(int(kinds.max(initial=-1)) + 1):
+        count = (there & (kinds[lists] == kind)).sum(axis=1)
+        alike += count * (count - 1)
+    pairs = (n * (n - 1))[n > 1]
+    return float((1 - alike[n > 1] / pairs).mean()) if pairs.size else 0.0

@@ -18,7 +18,7 @@ from models.simulation.random_streams import Floats, Integers
 from models.simulation.storefront import ANONYMOUS_SHARE, MORE_VIEWS, MOST_VIEWS, VISITS_PER_ORDER, Storefront
 
 #: Views of a visit, and lines of an order, in the mean.
-_VIEWS = float(sum(MORE_VIEWS**more for more in range(MOST_VIEWS)))
+VIEWS_PER_VISIT = float(sum(MORE_VIEWS**more for more in range(MOST_VIEWS)))
 _LINES = float(behaviour.LINES_SHARE[0] @ np.arange(1, behaviour.LINES_SHARE.shape[1] + 1))
 
 
@@ -33,10 +33,15 @@ def expected_wants(front: Storefront, number: Integers, days: Sequence[int], pro
         days: in which they may want something; a few of them, evenly spread, are enough.
         products: that exist before these days; later ones are left out.
     """
-    popular = np.arange(1, products + 1, dtype=np.float64) ** -ZIPF_POWER
     carts = [front.chances(number, day)[:, :products] * front.cart_chances(day)[:products] for day in days]
-    visits = VISITS_PER_ORDER * _VIEWS * (1 - ANONYMOUS_SHARE)
-    return visits * np.mean(carts, axis=0) + _LINES * popular / popular.sum()
+    visits = VISITS_PER_ORDER * VIEWS_PER_VISIT * (1 - ANONYMOUS_SHARE)
+    return visits * np.mean(carts, axis=0) + order_wants(products)
+
+
+def order_wants(products: int) -> Floats:
+    """Return how often an order is expected to hold each of the first products."""
+    popular = np.arange(1, products + 1, dtype=np.float64) ** -ZIPF_POWER
+    return _LINES * popular / popular.sum()
 
 
 def best_lists(

@@ -123,6 +123,10 @@ class Storefront:
         place[order] = np.arange(len(product)) - begins[category[order]] + 1
         return place
 
+    def category(self, product: Integers) -> Integers:
+        """Return the place in `CATEGORIES` of each product."""
+        return self._catalogue.category(product)
+
     def _taste(self, number: Integers) -> Floats:
         kinds = len(CATEGORIES)
         first = (uniform(self._seed, Purpose.TASTE, number, 0) * kinds).astype(np.int64)

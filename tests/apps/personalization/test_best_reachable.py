@@ -8,6 +8,7 @@ import pytest
 from benchmarks.storefront import BEST, best_ndcg, best_of, holdout_at, shares
 from models.personalization.gate import POPULARITY, quality_of
 from models.simulation.bayes_optimal_storefront import best_lists, expected_wants
+from models.simulation.learner_storefront import learned_wants
 from tests.apps.personalization.lists_world import DAY, SETTINGS, SHOP, home_after_a_night
 
 #: One worker makes the home once.
@@ -45,3 +46,15 @@ def test_the_best_list_is_what_customers_want_most_and_they_do_want_it() -> None
     assert (
         np.take_along_axis(wants, best_lists(front, number[:5], [day], 400, 20), 1)[:, -1] >= np.sort(wants)[:, -20]
     ).all()
+
+
+def test_a_learner_of_views_is_ahead_of_popularity_and_behind_the_best_lists() -> None:
+    front, day = SHOP.open().shop.storefront, DAY.toordinal()
+    number = np.arange(0, 60, 10)
+    wants = expected_wants(front, number, [day], 400)
+    learned = learned_wants(front, number, day - 60, day - 1, 400)
+
+    def reached(scores: np.ndarray) -> float:
+        return float(np.take_along_axis(wants, np.argsort(-scores, axis=1)[:, :20], axis=1).sum())
+
+    assert reached(np.tile(-np.arange(400), (6, 1))) < reached(learned) < reached(wants)

@@ -16,7 +16,7 @@ from models.recommend.generators import GENERATORS
 from models.recommend.history import history
 from models.recommend.interactions import Interactions, interactions
 from models.recommend.neighbours import ease, item_knn, rp3beta
-from models.recommend.ranking_metrics import NOTHING, hits, ndcg, recall, targets
+from models.recommend.ranking_metrics import NOTHING, diversity, hits, ndcg, recall, targets
 from models.recommend.recommender import Recommender, best_lists
 
 CONFIG = FittedConfig(ranker=RankerConfig(rounds=20), folds=FoldsConfig(cutoffs=3), candidates=25, k=5)
@@ -128,3 +128,9 @@ def test_recall_and_ndcg_of_a_list_by_hand() -> None:
     hit = hits(np.array([[5, 1, NOTHING], [1, 0, 4]], np.int32), taken, 10)
     assert recall(hit, taken.sizes()).tolist() == [0.5, 0.0]
     assert ndcg(hit, taken.sizes()).tolist() == [pytest.approx(1 / (1 + 1 / np.log2(3))), 0.0]
+
+
+def test_diversity_is_the_share_of_pairs_of_different_kinds() -> None:
+    lists = np.array([[0, 1, 2], [0, 3, NOTHING], [4, NOTHING, NOTHING]], np.int32)
+    assert diversity(lists, np.array([0, 0, 1, -1, 1])) == pytest.approx((2 / 3 + 1) / 2)
+    assert diversity(lists[2:], np.array([0, 0, 1, -1, 1])) == 0
