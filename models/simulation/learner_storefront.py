@@ -60,6 +60,7 @@ def _views(front: Storefront, number: Integers, first_day: int, last_day: int, p
     for day in range(first_day, last_day + 1):
         events = front.happened(day)
         seen = (events.customer >= 0) & (events.customer < found.shape[0]) & ~events.is_cart & (events.position > 0)
+        seen &= events.product < products
         np.add.at(found, (events.customer[seen], events.product[seen]), 1)
     return found[number]
 
@@ -68,7 +69,8 @@ def _shares(front: Storefront, first_day: int, last_day: int, products: int) -> 
     """Return the weight of each product by popularity and by its mean place in the lists of the days."""
     weeks = range(first_day, last_day + 1, LIST_DAYS)
     places = [front.places(day) for day in weeks]
-    whole = [np.pad(each.astype(float), (0, products - len(each)), constant_values=np.inf) for each in places]
+    some = [each[:products].astype(float) for each in places]
+    whole = [np.pad(each, (0, products - len(each)), constant_values=np.inf) for each in some]
     seen = np.mean([each**-POSITION_POWER for each in whole], axis=0)
     return np.arange(1, products + 1) ** -POPULARITY_POWER * seen
 
