@@ -25,7 +25,7 @@ from tests.unit.import_watch import import_all
 
 HEAVY = {
     *("feast", "mlflow", "xgboost", "sklearn", "scipy", "pandas", "ibis", "polars", "pandera", "matplotlib", "torch"),
-    *("duckdb", "psutil", "qdrant_client", "qdrant_edge"),
+    *("duckdb", "psutil", "qdrant_client", "qdrant_edge", "fastapi", "starlette", "uvicorn", "prometheus_client"),
 }
 SERVERS = {"redis", "psycopg"}
 #: Prints the modules of a process that loaded the definitions, and how often it collected garbage meanwhile.

@@ -1,12 +1,15 @@
 """`GET /v1/churn/scores/{id}` gives what is published, and follows publication, withdrawal and erasure."""
 
+import re
 from datetime import date
+from typing import Any
 
 from service_world import DAY, ServiceWorld
 
 from assets.churn.app import CHURN
 from pipelines.service.row_models import answer_model
 from resources.conformance.score_sets import some_rows
+from resources.stack.loader import ROOT
 
 PATH = "/v1/churn/scores/c000007"
 
@@ -81,3 +84,15 @@ def test_a_wrong_day_is_named(world: ServiceWorld) -> None:
     answer = world.ask(f"{PATH}?day=yesterday")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/query/day"
+
+
+def test_the_curl_commands_of_the_documentation_ask_for_routes_that_are_there(world: ServiceWorld) -> None:
+    page = (ROOT / "docs/service.md").read_text()
+    commands = re.findall(r"^curl -s http://127.0.0.1:8000(\S+)(.*)$", page, re.MULTILINE)
+    assert len(commands) >= 2
+    for path, options in commands:
+        body = re.search(r"-d '(.*)'", options)
+        more: dict[str, Any] = {"content": body[1], "headers": {"Content-Type": "application/json"}} if body else {}
+        answer = world.ask(path, "POST" if body else "GET", **more)
+        assert answer.status_code in (404, 503), "nothing is published, and there is no champion"
+        assert answer.json()["detail"].startswith(("No scores of churn are published", "There is no champion of churn"))
