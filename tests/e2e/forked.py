@@ -16,6 +16,8 @@ class Forked:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._said = Path(tempfile.mkdtemp(prefix="tessera-forked-"))
+        for name in ("out", "err"):  # one that is killed at once has said nothing
+            (self._said / name).touch()
         self._process = PROCESSES.Process(target=_run, args=(command, environment, self._said), daemon=True)
         self._process.start()
         assert self._process.pid is not None
