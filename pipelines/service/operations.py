@@ -14,6 +14,7 @@ from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
 from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
+from resources.account import on_account_of
 
 
 def add_operations(service: FastAPI, door: Door) -> None:
@@ -60,7 +61,8 @@ class Opened:
     def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
         if self._handler is None:
             self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
-        return self._handler(body, asker).model_dump(mode="json")
+        with on_account_of(self.app.name):
+            return self._handler(body, asker).model_dump(mode="json")
 
 
 def _endpoint(opened: Opened) -> Any:
