@@ -70,7 +70,8 @@ def test_calls_are_summed_by_application_run_model_and_day(stub: ModelStub, home
         model.complete(Request("two"))
         model.complete(Request("three"))
 
-    run = dg.materialize([scores], instance=dg.DagsterInstance.ephemeral())
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.materialize([scores], instance=instance)
     assert (
         cost_of_run(home, run.run_id, 10)
         == f"{2 * CALL_EUR:.4f} EUR for 2 calls, {200 * CALL_EUR:.4f} EUR per 1,000 scores"
