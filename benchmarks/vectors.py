@@ -135,8 +135,9 @@ def server_clock(url: str) -> Callable[[], float]:
 
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    assert row is not None
-    server, ticks = int(_stat(row[0])[1]), os.sysconf("SC_CLK_TCK")
+        assert row is not None
+        server = int(_stat(row[0])[1])  # while its child is there
+    ticks = os.sysconf("SC_CLK_TCK")
 
     def clock() -> float:
         used = sum(int(one) for one in _stat(server)[13:15])  # of children that ended
