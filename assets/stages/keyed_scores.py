@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -51,16 +52,11 @@ class KeyedScores:
 
     def of_entity(self, id: Any) -> list[dict[str, Any]]:
         """Return the rows of an entity, none if it was not scored, in the order in which they were published."""
-        first, last = self._place(id, is_after=False), self._place(id, is_after=True)
+        ids = self._ids
+        first, last = (
+            place(self._order, id, key=lambda row: ids[row].as_py()) for place in (bisect_left, bisect_right)
+        )
         return [self.rows.slice(int(place), 1).to_pylist()[0] for place in sorted(self._order[first:last])]
-
-    def _place(self, id: Any, *, is_after: bool) -> int:
-        low, high = 0, len(self._order)
-        while low < high:
-            middle = (low + high) // 2
-            found = self._ids[self._order[middle]].as_py()
-            low, high = (middle + 1, high) if found < id or (is_after and found == id) else (low, middle)
-        return low
 
 
 class PublishedScores:
@@ -112,8 +108,10 @@ class PublishedScores:
 
     def _looked(self, day: date | None, before: KeyedScores | None) -> KeyedScores | None:
         publication = self._publication(day)
-        if publication is None or (before is not None and before.publication == publication):
-            return before if publication is not None else None
+        if publication is None:
+            return None
+        if before is not None and before.publication == publication:
+            return before
         try:
             rows = self._sink.published_rows(publication).read_all()
         except DamagedScores:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import polars as pl
@@ -135,22 +135,18 @@ class _Measured:
         return [effect_of(one, variant, arms, settings) for one in which]
 
 
+@dataclass(frozen=True, eq=False)
 class _Log:
     """Rows of an experiment; what is measured by the same days is measured once."""
 
-    def __init__(
-        self,
-        name: str,
-        settings: ExperimentSettings,
-        exposures: pl.DataFrame,
-        outcomes: pl.DataFrame,
-        named: pl.DataFrame,
-        lines: pl.DataFrame,
-        until: date,
-    ) -> None:
-        self._name, self._settings, self._until = name, settings, until
-        self._exposures, self._outcomes, self._named, self._lines = exposures, outcomes, named, lines
-        self._found: dict[tuple[Pause, ...], _Measured] = {}
+    name: str
+    settings: ExperimentSettings
+    exposures: pl.DataFrame
+    outcomes: pl.DataFrame
+    named: pl.DataFrame
+    lines: pl.DataFrame
+    until: date
+    _found: dict[tuple[Pause, ...], _Measured] = field(default_factory=dict)
 
     def shown(self, without: Sequence[Pause]) -> _Measured:
         """Return what the days beside these say."""
@@ -158,25 +154,25 @@ class _Log:
         if key not in self._found:
             day = pl.col(SHOWN_AT).dt.date()
             inside = [day.is_between(one.first, one.last or date.max) for one in key]
-            rows = self._exposures.filter(~pl.any_horizontal(inside)) if inside else self._exposures
-            shown = exposed(rows, self._name, self._settings)
-            usable, early, unknown = _of_units(self._outcomes, self._named, shown, self._settings)
-            measured = _measured(shown, usable, self._lines, self._settings)
+            rows = self.exposures.filter(~pl.any_horizontal(inside)) if inside else self.exposures
+            shown = exposed(rows, self.name, self.settings)
+            usable, early, unknown = _of_units(self.outcomes, self.named, shown, self.settings)
+            measured = _measured(shown, usable, self.lines, self.settings)
             self._found[key] = _Measured(shown, measured, early, unknown)
         return self._found[key]
 
     def effects(self, variant: str, held: Sequence[Pause]) -> list[Effect]:
         """Return the effects of a variant: the primary metric, then the guardrails."""
         every = self.shown(held)
-        primary = every.effects(variant, every.metrics[:1], self._settings, self._until)
+        primary = every.effects(variant, every.metrics[:1], self.settings, self.until)
         since = self.shown([*held, Pause(date.min, held[-1].last, date.min)]) if held and held[-1].last else every
-        return primary + since.effects(variant, since.metrics[1:], self._settings, self._until)
+        return primary + since.effects(variant, since.metrics[1:], self.settings, self.until)
 
     def path(self, held: Mapping[str, Sequence[Pause]]) -> tuple[DayOfPath, ...]:
         """Return the effects on the primary metric as of each day on which a unit could become mature."""
-        settings = self._settings
+        settings = self.settings
         first = settings.first_day + timedelta(days=settings.window_days)
-        last = min(self._until, settings.matures_on)
+        last = min(self.until, settings.matures_on)
         days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
         measured = {variant: self.shown(each) for variant, each in held.items()}
         return tuple(
@@ -199,8 +195,8 @@ class _Log:
             for variant, each in held.items()
             for one in each
         ]
-        own = pl.col("experiment") == self._name
-        wrong = self._exposures.filter(own & pl.any_horizontal(shown)).height if shown else 0
+        own = pl.col("experiment") == self.name
+        wrong = self.exposures.filter(own & pl.any_horizontal(shown)).height if shown else 0
         return replace(
             whole.shown.faults, before_exposure=whole.early, unknown_exposure=whole.unknown, while_stopped=wrong
         )

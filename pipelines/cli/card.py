@@ -60,20 +60,7 @@ def in_short(outcome: Outcome) -> str:
 def _lines(outcome: Outcome, stack: Stack) -> list[tuple[str | Text, str | Text]]:
     found = outcome.metadata
     lines: list[tuple[str | Text, str | Text]] = [("steps", _steps(outcome))]
-    lines += [
-        (table, _ingested(found[f"shop/{table}"]))
-        for table in (
-            "orders",
-            "sessions",
-            "stock",
-            "payments",
-            "payment_labels",
-            "tickets",
-            "ticket_labels",
-            "articles",
-        )
-        if f"shop/{table}" in found
-    ]
+    lines += [(table, _ingested(found[f"shop/{table}"])) for table in _TABLES if f"shop/{table}" in found]
     for key, name, write in _SECTIONS:
         if key in found and (text := write(found[key])):
             lines.append((name, text))

@@ -117,8 +117,7 @@ class Guard:
                     raise
                 self._sleep(pause)
                 continue
-            self._count(answer, most_eur, spending)
-            paid = self._price(answer.input_tokens, answer.output_tokens)
+            paid = self._count(answer, most_eur, spending)
             self._end(entry, paid, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
             return answer
         raise AssertionError("unreachable")
@@ -187,7 +186,8 @@ class Guard:
         if spending is not None:
             spending.settle(money_eur=(paid or 0.0) - (reserved or 0.0))
 
-    def _count(self, answer: Answered[T], reserved: float | None, spending: Spending | None) -> None:
+    def _count(self, answer: Answered[T], reserved: float | None, spending: Spending | None) -> float | None:
+        """Count an answer, and return its price in EUR; None if it is unknown."""
         paid = self._price(answer.input_tokens, answer.output_tokens)
         self._settle(reserved, paid, spending)
         self.usage.add(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens, money_eur=paid or 0.0)
@@ -196,6 +196,7 @@ class Guard:
             if not self._warned:
                 self._warned = True
                 _LOGGER.warning("The price of %s is unknown: its calls are counted, their cost is not.", self._name)
+        return paid
 
     def _wait_for_turn(self, spending: Spending | None) -> None:
         """Wait until another call is within the rate limit."""
