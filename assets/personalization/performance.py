@@ -12,7 +12,7 @@ from assets.personalization.app import PERSONALIZATION
 from assets.personalization.holdout import padded, wanted_of
 from assets.personalization.known import wanted_between
 from assets.personalization.learning import past_cutoff
-from assets.stages.cutoff_quality import orders_arrived, quality_table, store_quality
+from assets.stages.cutoff_quality import measured_and_stored, orders_arrived, quality_table
 from assets.stages.realized_performance import RealizedDay, nothing_measured
 from models.settings import PersonalizationSettings
 from resources.lake.port import Lake
@@ -50,14 +50,11 @@ class PerformanceRun:
 
         Rows of other days that the lake lost are written again.
         """
-        table, horizon = quality_table(_APP), timedelta(days=self.settings.horizon_days)
-        for lost in self.lake.repair(table):
-            store_quality(self.lake, table, self._measured(lost, lost + horizon), lost + horizon)
-        found = self._measured(as_of - horizon, as_of)
-        store_quality(self.lake, table, found, as_of)
-        return found
+        horizon = timedelta(days=self.settings.horizon_days)
+        return measured_and_stored(self.lake, quality_table(_APP), horizon, self._measured, as_of)
 
-    def _measured(self, day: date, as_of: date) -> RealizedDay:
+    def _measured(self, as_of: date) -> RealizedDay:
+        day = as_of - timedelta(days=self.settings.horizon_days)
         try:
             publication = self.sink.published(_APP, day)
             rows = self._lists(publication) if publication else {}

@@ -7,6 +7,7 @@ of the run: by the same rule that labels the rows of a hold-out.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -60,6 +61,25 @@ def quality_table(app: str) -> str:
     return f"{app}_quality"
 
 
+def measured_and_stored(
+    lake: Lake, table: str, horizon: timedelta, measured: Callable[[date], RealizedDay], as_of: date
+) -> RealizedDay:
+    """Return what is measured of the day whose horizon ended with `as_of`, and store it, and days that the lake lost.
+
+    Args:
+        lake: holds the table.
+        table: of realized quality.
+        horizon: after which outcomes are known.
+        measured: measures the day whose horizon ended with a day.
+        as_of: the day.
+    """
+    for lost in lake.repair(table):
+        store_quality(lake, table, measured(lost + horizon), lost + horizon)
+    found = measured(as_of)
+    store_quality(lake, table, found, as_of)
+    return found
+
+
 @dataclass(frozen=True)
 class PerformanceRun:
     """Stores of a profile, and what an application promises about its predictions.
@@ -87,13 +107,8 @@ class PerformanceRun:
 
         Rows of other days that the lake lost are written again.
         """
-        table = quality_table(self.plan.app.name)
-        for lost in self.lake.repair(table):
-            again = lost + timedelta(days=self.settings.horizon_days)
-            store_quality(self.lake, table, self._measured(again), again)
-        found = self._measured(as_of)
-        store_quality(self.lake, table, found, as_of)
-        return found
+        horizon = timedelta(days=self.settings.horizon_days)
+        return measured_and_stored(self.lake, quality_table(self.plan.app.name), horizon, self._measured, as_of)
 
     def _measured(self, as_of: date) -> RealizedDay:
         day, limits = as_of - timedelta(days=self.settings.horizon_days), self.settings.performance

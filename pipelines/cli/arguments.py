@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from assets.apps import APPS, app_named
 from assets.stages.app import App
@@ -40,6 +41,20 @@ def check_delivered(app: App, stack: Stack) -> None:
 def yesterday() -> date:
     """Return the newest day that has ended (UTC)."""
     return datetime.now(UTC).date() - timedelta(days=1)
+
+
+def listening_address(host: str) -> IPv4Address | IPv6Address:
+    """Return the address that `--host` names.
+
+    Raises:
+        TesseraError: it is none.
+    """
+    try:
+        return ip_address("127.0.0.1" if host.lower() == "localhost" else host)
+    except ValueError:
+        raise TesseraError(
+            f"`--host` is {host!r}.", expected="an IP address: 127.0.0.1, ::1, 0.0.0.0", todo="Correct it."
+        ) from None
 
 
 def day_of(text: str) -> date:

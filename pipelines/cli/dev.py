@@ -5,10 +5,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from threading import Event as Flag
 
 from models.errors import TesseraError
+from pipelines.cli.arguments import listening_address
 from pipelines.cli.console import err
 from pipelines.cli.run import end_lost
 from pipelines.cli.sessions import session
@@ -85,12 +85,7 @@ def _end_lost(stack: Stack) -> None:
 
 def _listened_on(host: str, why: str | None) -> str:
     """Return the address to listen on; one that other machines reach only with a reason, since there is no login."""
-    try:
-        address = ip_address("127.0.0.1" if host.lower() == "localhost" else host)
-    except ValueError:
-        raise TesseraError(
-            f"`--host` is {host!r}.", expected="an IP address: 127.0.0.1, ::1, 0.0.0.0", todo="Correct it."
-        ) from None
+    address = listening_address(host)
     if address.is_loopback:
         return str(address)
     if not (why or "").strip():

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Sequence
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from models.errors import TesseraError
+from pipelines.cli.arguments import listening_address
 from pipelines.cli.console import err
 from pipelines.cli.stopping import StopFlag, stopped_by_signals
 from pipelines.gateway.keys import KeyFile
@@ -82,12 +82,7 @@ def _until_stopped(server: uvicorn.Server, listening: socket.socket, stop: StopF
 
 def _listened_on(host: str, stack: Stack) -> tuple[str, bool]:
     """Return the address to listen on, and True if only this machine reaches it."""
-    try:
-        address = ip_address("127.0.0.1" if host.lower() == "localhost" else host)
-    except ValueError:
-        raise TesseraError(
-            f"`--host` is {host!r}.", expected="an IP address: 127.0.0.1, ::1, 0.0.0.0", todo="Correct it."
-        ) from None
+    address = listening_address(host)
     if not address.is_loopback and not any(key.revoked_at is None for key in KeyFile(stack.home).keys().values()):
         raise TesseraError(
             f"`--host {host}` is reached from other machines, and there is no API key.",

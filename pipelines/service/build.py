@@ -14,7 +14,7 @@ from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS, Problem, add_handlers
+from pipelines.service.errors import Problem, add_handlers
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
@@ -89,6 +89,3 @@ def openapi(service: FastAPI) -> dict[str, Any]:
             is_public = operation.get("x-role") == "none"
             operation["security"] = [] if is_public else [{"bearer": []}, {"key": []}]
     return document
-
-
-__all__ = ["PROBLEMS", "build_routes", "build_service", "openapi"]
