@@ -32,7 +32,6 @@ class FixedTables:
     """Tables of one day (`models.personalization.tables.ItemTables`)."""
 
     tables: Tables
-    version: str = "hold-out"
 
     def over(self, known: Known) -> Tables:  # noqa: ARG002 - of one day
         """Return them."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from assets.personalization.app import FEATURE_VERSION, OUTPUT, PERSONALIZATION
-from assets.personalization.item_index import ServedItems
+from assets.personalization.item_index import IndexedItems
 from assets.personalization.known import LakeDays
 from assets.personalization.variants import Trial, trial_of
 from assets.stages.feature_days import DAY
@@ -29,7 +29,7 @@ _SCHEMA = pa.schema([column.field() for column in (*OUTPUT.keys, *OUTPUT.payload
 
 
 def scoring_task(settings: Settings, lake: Lake, vectors: Vectors) -> ScoringTask:
-    """Return the making of a day's lists under these settings, from this lake and the served index."""
+    """Return the making of a day's lists under these settings, from this lake and the index of products."""
     from models.personalization.composition import rehearsed
 
     own = settings.personalization
@@ -38,11 +38,13 @@ def scoring_task(settings: Settings, lake: Lake, vectors: Vectors) -> ScoringTas
     return ScoringTask(app=PERSONALIZATION, audit=own.audit, segments=("country",), composed=composed)
 
 
-def live_resources(settings: PersonalizationSettings, lake: Lake, vectors: Vectors) -> dict[str, Any]:
+def live_resources(
+    settings: PersonalizationSettings, lake: Lake, vectors: Vectors, *, is_night: bool = True
+) -> dict[str, Any]:
     """Return the resources by the names under which parts need them."""
     from models.personalization.parts import ITEMS, KNOWN
 
-    return {KNOWN: LakeDays(lake, settings), ITEMS: ServedItems(vectors)}
+    return {KNOWN: LakeDays(lake, settings), ITEMS: IndexedItems(vectors, or_served=not is_night)}
 
 
 def lists_of(

@@ -210,7 +210,7 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
             expected="one published night",
             todo=f"Run `tessera run {app}_nightly`, or bring a withdrawn day back: `tessera publish {app} --date DAY`.",
         )
-    before, live = rehearsed({}), live_resources(own, ports.lake, ports.vectors)
+    before, live = rehearsed({}), live_resources(own, ports.lake, ports.vectors, is_night=False)
     found = champion_composition(registry, app, before)
     folder = registry.fetch(app, found.version)
     loaded = over_resources(found.composition, folder, before, live, registry.trusted_packages)

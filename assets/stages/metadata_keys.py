@@ -153,6 +153,7 @@ TEXTS_EMBEDDED: Final = "texts_embedded"
 VECTORS_COPIED: Final = "vectors_copied"
 RECALL_AT_K: Final = "recall_at_k"
 IS_NEW: Final = "is_new"
+IS_SERVED: Final = "is_served"
 
 #: Experiments and impressions.
 EXPERIMENT: Final = "experiment"

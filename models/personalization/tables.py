@@ -29,11 +29,6 @@ _TEXT_PENALTY = 1.0
 class ItemTables(Protocol):
     """Gives the tables over the products of a day."""
 
-    @property
-    def version(self) -> str:
-        """Name of the version."""
-        ...
-
     def over(self, known: Known) -> Tables:
         """Return the tables by the product codes of `known`; products that they do not know have none."""
         ...

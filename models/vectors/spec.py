@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -75,6 +76,7 @@ class IndexSpec(BaseModel):
         subject: entity (`models.erasure.tombstones.ENTITIES`) whose ids the column `subject` holds; "" if rows belong
             to no one.
         tokenizer: how texts are taken apart for BM25, one of `models.vectors.tokens.TOKENIZERS`; "": no lexical search.
+        day: day at whose end its rows were as they are; None if they belong to no day.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +85,11 @@ class IndexSpec(BaseModel):
     payload: Mapping[str, PayloadType] = {}
     subject: str = ""
     tokenizer: str = "grams-1"
+    day: date | None = None
+
+    def is_before(self, other: IndexSpec) -> bool:
+        """Return True if the rows are of an earlier day than those of the other."""
+        return self.day is not None and other.day is not None and self.day < other.day
 
     @field_validator("payload")
     @classmethod

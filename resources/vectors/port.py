@@ -62,6 +62,25 @@ class Vectors(ABC):
             )
         return known[number]
 
+    def version_of(self, collection: str, day: date) -> IndexVersion:
+        """Return the sealed version whose rows are of the latest day up to this one, the newest of that day.
+
+        Versions that belong to no day count as older than all others.
+
+        Raises:
+            TesseraError: there is none, or all are of later days.
+        """
+        sealed = [one for one in self.versions(collection) if one.state == "sealed"]
+        known = [one for one in sealed if (one.spec.day or day) <= day]
+        if not known:
+            days = sorted({str(one.spec.day) for one in sealed if one.spec.day})
+            raise TesseraError(
+                f"The collection {collection!r} has no version of {day} or before: {', '.join(days) or 'it has none'}.",
+                expected="a version of that day",
+                todo="Build the index of that day again: materialize its asset together with what reads it.",
+            )
+        return max(known, key=lambda one: (one.spec.day or date.min, one.number))
+
     def begin(self, collection: str, spec: IndexSpec, bm25: Bm25 | None = None) -> int:
         """Return the number of a new, empty version.
 

@@ -188,3 +188,32 @@ def test_an_index_of_an_endpoint_refuses_vectors_of_another_model_behind_the_sam
             store.open("articles").search(embedder.embed(["router"]), changed)
         assert all(repr(one.digest) in refused.value.what for one in (store.version("articles").spec.space, changed))
         assert (build().number, build().is_new) == (2, False)
+
+
+def test_an_index_of_an_earlier_day_is_found_by_its_day_and_not_served(store: Vectors) -> None:
+    def of(day: int, text: str) -> BuiltIndex:
+        spec = SPEC.model_copy(update={"day": date(2026, 1, day)})
+        return build_index(store, articles(text, langs=[text]), plan(Toy(), spec))
+
+    served = of(10, "ten")
+    assert served.is_served
+    assert store.current("articles") == served.number
+
+    earlier = [of(day, f"day {day}") for day in (3, 4, 2, 5, 6)]
+    assert not any(built.is_served for built in earlier)
+    assert store.current("articles") == served.number
+    # The last one and two before it are left, and the same rows again make none.
+    assert [one.spec.day for one in store.versions("articles")] == [date(2026, 1, day) for day in (10, 2, 5, 6)]
+    assert not of(5, "day 5").is_new
+
+    def text_of(day: int) -> str:
+        rows = store.rows("articles", store.version_of("articles", date(2026, 1, day)).number)
+        return rows["lang"][0].as_py()
+
+    assert [text_of(day) for day in (2, 4, 5, 9, 10, 20)] == ["day 2", "day 2", "day 5", "day 6", "ten", "ten"]
+    with pytest.raises(TesseraError, match="no version of 2026-01-01 or before: 2026-01-02, 2026-01-05"):
+        store.version_of("articles", date(2026, 1, 1))
+
+    assert of(11, "eleven").is_served
+    assert [one.spec.day for one in store.versions("articles")] == [date(2026, 1, day) for day in (10, 11)]
+    assert of(10, "another ten").is_served is False

@@ -1,7 +1,8 @@
 """Build a new version of a vector index, and serve it if approximate search finds what exact search finds.
 
 A version never changes, so that a reader sees the index before or the one after. Texts whose digest the served version
-knows are not embedded again. What equals the served version is not built again.
+knows are not embedded again. What equals the served version is not built again. A version of an earlier day than the
+served one is for those who ask for that day (`Vectors.version_of`): it is not served.
 """
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from models.errors import TesseraError
 from models.vectors.bm25 import Bm25, fitted
 from models.vectors.rows import checked_vectors, row_schema, vectors_of
 from models.vectors.spec import IndexSpec
-from resources.vectors.port import Vectors
+from resources.vectors.port import IndexVersion, Vectors
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -39,7 +41,8 @@ class VectorIndexPlan:
         spec: space of the embedder's vectors, payload, subject, tokenizer.
         embed: makes one vector of each text.
         gate: how much of exact search approximate search has to find.
-        keep: versions kept for a rollback, beside the one that is served.
+        keep: versions kept for a rollback, beside the one that is served; and as many of earlier days, beside the one
+            that was built last.
         texts_at_once: number of texts that `embed` is given.
     """
 
@@ -56,13 +59,14 @@ class BuiltIndex:
     """The outcome of one build.
 
     Attributes:
-        number: of the version that is served now.
+        number: of the version.
         rows: that it has.
         embedded: texts that were embedded.
         copied: rows whose vectors were taken from the version before.
         recall: mean share of exact hits that approximate search found, 0 to 1.
-        is_new: the version was built by this call; otherwise the served one had these rows already.
+        is_new: the version was built by this call; otherwise there was one with these rows already.
         removed: versions that are no longer needed.
+        is_served: it is the one that the pointer names; otherwise it is of an earlier day.
     """
 
     number: int
@@ -72,6 +76,7 @@ class BuiltIndex:
     recall: float
     is_new: bool
     removed: Sequence[int] = ()
+    is_served: bool = True
 
     def metadata(self) -> dict[str, int | float]:
         """Return the numbers for the asset's metadata."""
@@ -81,11 +86,14 @@ class BuiltIndex:
             keys.VECTORS_COPIED: self.copied,
             keys.RECALL_AT_K: self.recall,
             keys.IS_NEW: int(self.is_new),
+            keys.IS_SERVED: int(self.is_served),
         }
 
 
 def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltIndex:
     """Return what is served now: a new version with these rows, or the one before if it has them already.
+
+    Rows of an earlier day than those that are served become a version that is not served.
 
     Args:
         store: keeps the index.
@@ -101,16 +109,37 @@ def build_index(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> BuiltI
     plan = _in_served_space(store, plan)
     wanted, embedded = _with_vectors(store, _with_digests(rows, plan), plan)
     wanted = _kept(store, wanted, plan.spec)
-    current = store.current(plan.collection)
-    if current is not None and _is_served(store, wanted, plan):
-        index = store.open(plan.collection)
-        return BuiltIndex(current, index.version.rows, embedded, 0, require_recall(index, wanted, plan.gate), False)
+    is_served = not _is_earlier(store, plan)
+    if (same := _with_these_rows(store, wanted, plan, is_served)) is not None:
+        index = store.open(plan.collection, same)
+        found = require_recall(index, wanted, plan.gate)
+        return BuiltIndex(same, index.version.rows, embedded, 0, found, False, is_served=is_served)
     number = _written(store, wanted, plan)
     found = _gated(store, plan, number, wanted)
-    store.publish(plan.collection, number)
-    removed = store.vacuum(plan.collection, keep=plan.keep)
+    if is_served:
+        store.publish(plan.collection, number)
+    removed = store.vacuum(plan.collection, keep=plan.keep) if is_served else _without_earlier(store, plan, number)
     copied = 0 if "vector" in rows.schema.names else len(wanted) - embedded
-    return BuiltIndex(number, len(wanted), embedded, copied, found, True, removed)
+    return BuiltIndex(number, len(wanted), embedded, copied, found, True, removed, is_served)
+
+
+def _is_earlier(store: Vectors, plan: VectorIndexPlan) -> bool:
+    current = store.current(plan.collection)
+    return current is not None and plan.spec.is_before(store.version(plan.collection).spec)
+
+
+def _without_earlier(store: Vectors, plan: VectorIndexPlan, number: int) -> list[int]:
+    """Remove versions of earlier days that were never served, but for the `keep` newest before this one."""
+    current = store.version(plan.collection)
+    others = (
+        one.number
+        for one in reversed(store.versions(plan.collection))
+        if current.number < one.number < number and one.state == "sealed" and one.spec.is_before(current.spec)
+    )
+    gone = list(islice(others, plan.keep, None))
+    for one in gone:
+        store.remove(plan.collection, one)
+    return gone
 
 
 def _in_served_space(store: Vectors, plan: VectorIndexPlan) -> VectorIndexPlan:
@@ -175,11 +204,20 @@ def _kept(store: Vectors, rows: pa.Table, spec: IndexSpec) -> pa.Table:
     return others.sort_by("id")
 
 
-def _is_served(store: Vectors, rows: pa.Table, plan: VectorIndexPlan) -> bool:
-    version = store.version(plan.collection)
+def _with_these_rows(store: Vectors, rows: pa.Table, plan: VectorIndexPlan, is_served: bool) -> int | None:
+    """Return the number of the version that has these rows: the served one, or one of an earlier day."""
+    current = store.current(plan.collection)
+    candidates = [store.version(plan.collection)] if is_served and current is not None else []
+    if not is_served:
+        candidates = [one for one in store.versions(plan.collection) if one.state == "sealed"]
+    same = (one.number for one in reversed(candidates) if _has_rows(store, one, rows, plan))
+    return next(same, None)
+
+
+def _has_rows(store: Vectors, version: IndexVersion, rows: pa.Table, plan: VectorIndexPlan) -> bool:
     if version.spec != plan.spec or version.rows != len(rows):
         return False
-    served = store.rows(plan.collection)
+    served = store.rows(plan.collection, version.number)
     names = [name for name in served.schema.names if name != "vector"]
     as_served = {name: rows[name] if name in rows.schema.names else pa.nulls(len(rows)) for name in names}
     schema = pa.schema([row_schema(plan.spec).field(name) for name in names])

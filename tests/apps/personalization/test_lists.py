@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from assets.personalization.app import PERSONALIZATION
+from assets.personalization.item_index import COLLECTION
 from assets.personalization.known import known_at, wanted_between
 from assets.personalization.request import OpenLists, open_lists, session_events
 from models.contracts import STOCK
@@ -89,6 +90,18 @@ def test_a_request_gives_the_list_of_the_night_where_nothing_changed(home: Lists
         assert found.row["product_ids"] == row["product_ids"]
         assert found.row["reasons"] == row["reasons"]
         assert found.row["scores"] == pytest.approx(row["scores"], abs=1e-4)
+
+
+def test_an_earlier_night_has_an_index_of_its_own_and_the_served_one_stays(home: ListsHome) -> None:
+    """A backfilled night neither reads what came later nor puts the index of requests back."""
+    vectors, before = home.ports().vectors, home.published()
+    served, earlier = vectors.current(COLLECTION), DAY - timedelta(days=1)
+    assert home.night(day=earlier).success
+    assert vectors.current(COLLECTION) == served
+    assert vectors.version_of(COLLECTION, earlier).spec.day == earlier
+    assert home.published(earlier) != before
+    customer = next(iter(before))
+    assert open_lists(home.ports(), SETTINGS).of(customer).row["product_ids"] == before[customer]["product_ids"]
 
 
 def test_a_visit_changes_the_list_and_what_is_in_the_cart_is_not_recommended(lists: OpenLists, home: ListsHome) -> None:
