@@ -654,19 +654,17 @@ def check(as_json: bool) -> None:
 
 @_command
 @click.option("--port", type=click.IntRange(1, 65_535), default=3000, show_default=True, help="Port of the UI.")
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond this machine only with --why."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a key.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Further name that the UI is opened by (a proxy's).")
-@click.option("--why", metavar="TEXT", help="Why other machines may reach a UI without a login.")
-def dev(port: int, host: str, allow_host: tuple[str, ...], why: str | None) -> None:
+def dev(port: int, host: str, allow_host: tuple[str, ...]) -> None:
     """Start Dagster's UI and daemon for this profile's home, on 127.0.0.1.
 
-    Requests with a `Host` or `Origin` of another site are refused (docs/security.md); `dagster dev` takes any.
+    From the first key on (`tessera keys create`), every request needs one. Requests with a `Host` or `Origin` of
+    another site are refused (docs/security.md); `dagster dev` takes any.
     """
     from pipelines.cli import dev as serving
 
-    raise SystemExit(serving.dev(port, host, allow_host, why))
+    raise SystemExit(serving.dev(port, host, allow_host))
 
 
 @_command
@@ -685,7 +683,7 @@ def serve(host: str, port: int, allow_host: tuple[str, ...]) -> None:
 
 @app.group()
 def keys() -> None:
-    """Create, list and revoke keys of `tessera serve`, and show who read a score."""
+    """Create, list and revoke keys of `tessera serve` and `tessera dev`, and show who read a score."""
 
 
 @keys.command("create")

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from threading import Event as Flag
 
 from models.errors import TesseraError
-from pipelines.cli.arguments import listening_address
 from pipelines.cli.console import err
+from pipelines.cli.listening import listened_on
 from pipelines.cli.run import end_lost
 from pipelines.cli.sessions import session
 from pipelines.cli.stopping import stopped_by_signals
+from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import server_name
 from pipelines.home import dagster_home, dagster_instance
 from pipelines.lost_runs import cancel_launched_runs
@@ -22,7 +23,7 @@ from resources.stack.loader import ROOT, Stack, active_stack
 _LOOK_SECONDS = 0.5
 
 
-def dev(port: int, host: str = "127.0.0.1", allow_hosts: Sequence[str] = (), why: str | None = None) -> int:
+def dev(port: int, host: str = "127.0.0.1", allow_hosts: Sequence[str] = ()) -> int:
     """Serve until SIGINT or SIGTERM, then end every process that belongs to it. 0 if a signal stopped it.
 
     Runs under way are canceled then; runs whose process is gone are ended as failed before and after. A second server
@@ -30,16 +31,15 @@ def dev(port: int, host: str = "127.0.0.1", allow_hosts: Sequence[str] = (), why
 
     Args:
         port: of the UI.
-        host: address to listen on; one beyond loopback needs `why`.
+        host: address to listen on; one beyond loopback needs a key of the home.
         allow_hosts: further names that the UI is opened by, as a proxy passes them on.
-        why: the reason for which other machines may reach a server without a login.
 
     Raises:
         TesseraError: another one serves this home, the port is taken, the host may not be listened on, or Dagster
             ended by itself.
     """
     stack = active_stack()
-    host = _listened_on(host, why)
+    host, _ = listened_on(host, KeyFile(stack.home))
     names = [server_name(name) for name in allow_hosts]
     address = f"http://{server_name(host)}:{port}"
     with stopped_by_signals() as stop, only_one(stack, "dev", f"`tessera dev` on {address}"):
@@ -81,23 +81,6 @@ def _cancel(stack: Stack) -> None:
 def _end_lost(stack: Stack) -> None:
     with dagster_instance(stack) as instance:
         end_lost(instance, stack, serving=True)
-
-
-def _listened_on(host: str, why: str | None) -> str:
-    """Return the address to listen on; one that other machines reach only with a reason, since there is no login."""
-    address = listening_address(host)
-    if address.is_loopback:
-        return str(address)
-    if not (why or "").strip():
-        raise TesseraError(
-            f"`--host {host}` is reached from other machines, and Dagster's UI has no login: anyone there could launch "
-            "runs and read their logs.",
-            expected="a loopback address, or `--why` with the reason",
-            todo="Reach it through `ssh -L 3000:127.0.0.1:3000 MACHINE`. If a proxy asks for a login, say so: "
-            '`--why "nginx in front asks for a login" --allow-host NAME`.',
-        )
-    err.print(f"Reached from other machines without a login of its own: {why}", markup=False)
-    return str(address)
 
 
 def _free(host: str, port: int) -> None:

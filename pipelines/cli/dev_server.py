@@ -8,6 +8,7 @@ takes any `Host`. The parts are the same, and so are their settings. Started as
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -30,27 +32,45 @@ from dagster._core.workspace.context import (  # noqa: TID251 - what the webserv
 from dagster._core.workspace.load_target import WorkspaceFileTarget  # noqa: TID251
 from dagster._utils.log import configure_loggers
 
+from pipelines.gateway.access import AccessRules, Gateway
+from pipelines.gateway.credentials import Credentials
+from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.limits import Limits
+from pipelines.gateway.request import PAGE_HEADERS
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
-from resources.stack.loader import ROOT
+from resources.stack.loader import ROOT, Stack, active_stack
 
 if TYPE_CHECKING:
     import uvicorn
 
-#: As `dagster dev` sets them: milliseconds between the UI's questions, and limits of the webserver's database client.
-_POLL_MS = 2000
+#: As `dagster dev` sets them: limits of the webserver's database client.
 _DATABASE_LIMITS = (15_000, 3600, 20)
 #: Paths where Dagster's webserver executes what a GET says.
 _POST_ONLY = ("/graphql",)
+#: One holder's, over many tabs: a page loads some 100 files and polls.
+_PER_SECOND, _BURST, _IN_FLIGHT = 200, 2000, 200
+_BODY_BYTES, _SECONDS = 10_000_000, 120
+_LEAST_LOOK_SECONDS = 0.05
 _GRACE_SECONDS = 3
 _LOOK_SECONDS = 0.5
 
 
-def guarded(context: IWorkspaceProcessContext, names: Sequence[str]) -> App:
-    """Return Dagster's webserver as an ASGI application that answers to these names only."""
-    from dagster_webserver.app import create_app_from_workspace_process_context
+def guarded(context: IWorkspaceProcessContext[Any], stack: Stack, names: Sequence[str], *, is_open: bool) -> App:
+    """Return Dagster's webserver as an ASGI application behind the gateway.
 
-    app: Any = create_app_from_workspace_process_context(context, live_data_poll_rate=_POLL_MS)
-    return SameOrigin(app, names, post_only=_POST_ONLY)
+    Args:
+        context: of Dagster.
+        stack: whose home has the keys.
+        names: of the server, as `Host` gives them.
+        is_open: no key is needed while none was ever made: only for a server that listens on loopback.
+    """
+    from pipelines.gateway.dagster_webserver import webserver_by_role
+
+    settings, app = stack.settings.service, webserver_by_role(context)
+    rules = AccessRules((), _BODY_BYTES, _SECONDS, PAGE_HEADERS, max(settings.look_seconds, _LEAST_LOOK_SECONDS))
+    credentials = Credentials(KeyFile(stack.home, look_seconds=settings.look_seconds), is_open=is_open)
+    limits = Limits(_PER_SECOND, _BURST, _IN_FLIGHT)
+    return Gateway(app, credentials, limits, rules, SameOrigin(app, names, post_only=_POST_ONLY), lambda _: None)
 
 
 def serve(host: str, port: int, names: Sequence[str]) -> int:
@@ -60,6 +80,8 @@ def serve(host: str, port: int, names: Sequence[str]) -> int:
 
     os.environ["DAGSTER_IS_DEV_CLI"] = "1"
     configure_loggers(formatter="colored", log_level="INFO")
+    logging.basicConfig(format="%(asctime)s - %(name)s - %(message)s")
+    logging.getLogger("tessera.gateway").setLevel(logging.INFO)  # who changes what
     with ExitStack() as stack:
         instance = stack.enter_context(dg.DagsterInstance.get())
         workspace = stack.enter_context(_code_server(instance))
@@ -74,11 +96,12 @@ def serve(host: str, port: int, names: Sequence[str]) -> int:
             )
         )
         settings = uvicorn.Config(
-            guarded(context, names),
+            guarded(context, active_stack(), names, is_open=ip_address(host).is_loopback),
             host=host,
             port=port,
             log_level="warning",
             lifespan="off",
+            ws_max_size=_BODY_BYTES,
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,

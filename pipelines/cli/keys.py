@@ -10,7 +10,8 @@ from models.errors import TesseraError
 from pipelines.cli.arguments import known_app
 from pipelines.cli.console import err, listing, out
 from pipelines.cli.tables import print_json
-from pipelines.gateway.keys import KeyFile, Role
+from pipelines.gateway.holder import Role
+from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.reads import ReadLog
 from resources.home import writable_home
 from resources.stack.loader import active_stack

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import TesseraError
-from pipelines.cli.arguments import listening_address
 from pipelines.cli.console import err
+from pipelines.cli.listening import listened_on
 from pipelines.cli.stopping import StopFlag, stopped_by_signals
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, server_name
@@ -32,7 +32,7 @@ def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
     """
     stack = active_stack()
     check_existing(stack.home)
-    address, is_loopback = _listened_on(host, stack)
+    address, is_loopback = listened_on(host, KeyFile(stack.home))
     names = (*LOOPBACK_NAMES, server_name(address), *(server_name(name) for name in allow_hosts))
     with stopped_by_signals() as stop, _socket(address, port) as listening:
         place = f"http://{server_name(address)}:{listening.getsockname()[1]}"
@@ -78,18 +78,6 @@ def _until_stopped(server: uvicorn.Server, listening: socket.socket, stop: StopF
             expected="that it serves until a signal stops it",
             todo="Its last lines above say why; correct that and start `tessera serve` again.",
         )
-
-
-def _listened_on(host: str, stack: Stack) -> tuple[str, bool]:
-    """Return the address to listen on, and True if only this machine reaches it."""
-    address = listening_address(host)
-    if not address.is_loopback and not any(key.revoked_at is None for key in KeyFile(stack.home).keys().values()):
-        raise TesseraError(
-            f"`--host {host}` is reached from other machines, and there is no API key.",
-            expected="a loopback address, or at least one key",
-            todo="Create one: `tessera keys create NAME --role viewer`; put a proxy that ends TLS in front.",
-        )
-    return str(address), address.is_loopback
 
 
 def _socket(host: str, port: int) -> socket.socket:

@@ -16,16 +16,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import TesseraError, choose_from
+from pipelines.gateway.holder import Holder, Role
 
-#: What a key may do, the least first; each role may do what those before it may.
-Role = Literal["viewer", "operator", "admin"]
-ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 _PREFIX, _SECRET_BYTES, _ID_BYTES = "tsk", 32, 4
 _LONGEST_NAME = 64
 
@@ -50,12 +47,10 @@ class Key(BaseModel):
     created_at: datetime
     revoked_at: datetime | None = None
 
-    def may(self, role: Role, app: str | None) -> bool:
-        """Return True if the holder may do what needs this role, for this application (None: for no one application).
-
-        A key of one application has no access to what is of no application.
-        """
-        return ROLES.index(self.role) >= ROLES.index(role) and (self.app is None or self.app == app)
+    @property
+    def holder(self) -> Holder:
+        """The holder of the key, as routes see it."""
+        return Holder(self.id, self.name, self.role, None if self.app is None else frozenset({self.app}))
 
 
 class KeyFile:
@@ -85,13 +80,21 @@ class KeyFile:
             self._looked_at = asked_at  # not after an error: a file that cannot be read opens nothing
         return self._keys
 
-    def holder(self, text: str) -> Key | None:
-        """Return the key of this text unless it is unknown or revoked; digests are compared in constant time."""
+    def holder(self, text: str) -> Holder | None:
+        """Return the holder of the key of this text unless it is unknown or revoked.
+
+        Digests are compared in constant time.
+        """
         id = text.split("_")[1] if text.count("_") > 1 else ""
         found = self.keys().get(id)
         digest = sha256(text.encode()).hexdigest()
         is_right = hmac.compare_digest(digest, found.digest if found else "0" * len(digest))
-        return found if found is not None and is_right and found.revoked_at is None else None
+        return found.holder if found is not None and is_right and found.revoked_at is None else None
+
+    def holder_by_id(self, id: str) -> Holder | None:
+        """Return the holder of the key with this id unless it is unknown or revoked."""
+        found = self.keys().get(id)
+        return found.holder if found is not None and found.revoked_at is None else None
 
     def create(self, name: str, role: Role, app: str | None = None) -> str:
         """Return the text of a new key, which is stored nowhere.

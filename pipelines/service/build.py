@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from pipelines.gateway.access import AccessRules, Gateway
+from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
@@ -38,11 +39,11 @@ def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = 
         names: of the server, as `Host` gives them.
     """
     door, metrics, settings = Door(stack), Metrics(), stack.settings.service
-    rules = AccessRules(PUBLIC_PATHS, settings.body_bytes, settings.seconds, is_open)
+    rules = AccessRules(PUBLIC_PATHS, settings.body_bytes, settings.seconds)
     limits = Limits(settings.requests_per_second, settings.burst, settings.in_flight)
-    keys = KeyFile(stack.home, look_seconds=settings.look_seconds)
+    credentials = Credentials(KeyFile(stack.home, look_seconds=settings.look_seconds), is_open=is_open)
     routes: Any = build_routes(door, metrics)
-    return Gateway(routes, keys, limits, rules, SameOrigin(routes, names), metrics.answered)
+    return Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), metrics.answered)
 
 
 def build_routes(door: Door, metrics: Metrics) -> FastAPI:

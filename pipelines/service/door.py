@@ -67,7 +67,7 @@ class Door:
     def log_read(self, request: Request, app: str, entities: Iterable[str]) -> None:
         """Keep that the holder of the request's key asked about these entities."""
         about = {
-            "who": request.scope["tessera.key"].name,
+            "who": request.scope["tessera.holder"].name,
             "path": request.scope["route"].path,
             "request_id": request.scope["tessera.request_id"],
         }

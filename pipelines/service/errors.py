@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 
 from assets.stages.operation import NotThere, WrongRequest
 from models.errors import TesseraError, clause
-from pipelines.gateway.access import bug
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
+from pipelines.gateway.refusals import bug
 
 _log = logging.getLogger("tessera.service")
 _SHOWN = 60

@@ -48,11 +48,11 @@ class Opened:
         of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]
         if of:
             self.door.log_read(request, self.app.name, of)
-        asker = Asker(request.scope["tessera.key"].name)
+        asker = Asker(request.scope["tessera.holder"].name)
         given = request.headers.get(HEADER)
         if not (self.operation.has_effect and given):
             return JSONResponse(await self._thread.run(lambda: self._done(body, asker)))
-        place = (request.scope["tessera.key"].id, given)
+        place = (request.scope["tessera.holder"].id, given)
         asked = f"{request.url.path}\n{body.model_dump_json()}"
         return JSONResponse(
             await self._thread.run(lambda: self._answers.once(place, asked, lambda: self._done(body, asker)))

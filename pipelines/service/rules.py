@@ -8,11 +8,9 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from pipelines.gateway.keys import Key, Role
+from pipelines.gateway.holder import ALL, ANY, Holder, Role
 from pipelines.gateway.problem import Refusal
 
-#: In place of an application's name: any key will do; only a key of all applications will do.
-ANY, ALL = "*", ""
 #: In place of a role: no key is needed.
 PUBLIC = "none"
 
@@ -39,25 +37,24 @@ class RuledRoute(APIRoute):
 
         async def ruled(request: Request) -> Response:
             if role != PUBLIC:
-                check(request.scope["tessera.key"], role, app)
+                check(request.scope["tessera.holder"], role, app)
             return await answer(request)
 
         return ruled
 
 
-def check(key: Key, role: Role, app: str) -> None:
-    """Accept a key that may do what needs this role.
+def check(holder: Holder, role: Role, app: str) -> None:
+    """Accept a holder who may do what needs this role.
 
     Raises:
-        Refusal: it may not.
+        Refusal: they may not.
     """
-    asked = {ANY: key.app, ALL: None}.get(app, app)
-    if not key.may(role, asked):
+    if not holder.may(role, app):
         what = "what is of no one application" if app in (ANY, ALL) else f"the application {app!r}"
-        held = f"role {key.role}" + (f", only {key.app}" if key.app else "")
+        held = f"role {holder.role}" + (f", only {', '.join(sorted(holder.apps))}" if holder.apps is not None else "")
         raise Refusal(
             403,
-            f"The key {key.name!r} ({held}) may not do this.",
+            f"{holder.name!r} ({held}) may not do this.",
             expected=f"the role {role} for {what}",
             todo=f"Ask for another key: `tessera keys create NAME --role {role}`.",
         )

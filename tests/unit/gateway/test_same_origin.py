@@ -3,10 +3,12 @@
 import asyncio
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,9 +25,11 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from models.errors import TesseraError
-from pipelines.cli.dev import _listened_on as listened_on
 from pipelines.cli.dev_server import guarded
+from pipelines.cli.listening import listened_on
+from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, Authority, SameOrigin, server_name
+from resources.stack.loader import ROOT, load_stack
 
 PROXY = "ui.example.com"
 MUTATION = json.dumps({"query": 'mutation { deleteRun: deletePipelineRun(runId: "x") { __typename } }'})
@@ -76,9 +80,10 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspaceProce
 
 
 @pytest.fixture(scope="module")
-def served(context: WorkspaceProcessContext) -> Iterator[Served]:
+def served(context: WorkspaceProcessContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path_factory.mktemp("home")), os.environ)
     with socket.create_server(("127.0.0.1", 0)) as own:
-        app = guarded(context, (*LOOPBACK_NAMES, PROXY))
+        app = guarded(context, stack, (*LOOPBACK_NAMES, PROXY), is_open=True)
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="websockets-sansio"))
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([own])))
         thread.start()
@@ -165,13 +170,15 @@ def test_no_way_of_writing_its_address_lets_a_get_have_an_effect(target: str, se
 def test_a_refusal_says_what_was_wrong_expected_and_to_do(served: Served) -> None:
     status, says = served.post("Host: evil.example")
     assert status == 403
-    assert says == (
-        "`Host` 'evil.example' is none of this server's names. Expected one of 127.0.0.1, [::1], localhost, "
-        "ui.example.com. Open the address that the server printed when it started. If a proxy passes this name on, "
-        "start the server with `--allow-host evil.example`.\n"
-    )
+    problem = json.loads(says)
+    assert [problem[part] for part in ("detail", "expected", "todo")] == [
+        "`Host` 'evil.example' is none of this server's names.",
+        "one of 127.0.0.1, [::1], localhost, ui.example.com",
+        "Open the address that the server printed when it started. If a proxy passes this name on, start the server "
+        "with `--allow-host evil.example`.",
+    ]
     long = served.post(f"Host: {'a' * 5000}")[1]
-    assert len(long) < 600
+    assert len(long) < 700
 
 
 def test_a_request_without_one_host_is_refused(served: Served) -> None:
@@ -289,22 +296,23 @@ def test_no_text_is_taken_for_a_name_that_it_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "8.8.8.8", "2001:db8::1"])  # noqa: S104
-def test_beyond_loopback_a_reason_is_needed(host: str) -> None:
-    for why in (None, "", "  "):
-        with pytest.raises(TesseraError, match="has no login"):
-            listened_on(host, why)
-    assert listened_on(host, "nginx in front asks for a login") == host
+def test_beyond_loopback_a_key_is_needed(host: str, tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path)
+    with pytest.raises(TesseraError, match="there is no API key"):
+        listened_on(host, keys)
+    keys.create("ada", "viewer")
+    assert listened_on(host, keys) == (host, False)
+    keys.revoke("ada")
+    with pytest.raises(TesseraError, match="there is no API key"):
+        listened_on(host, keys)
 
 
-def test_loopback_needs_no_reason_and_a_name_is_no_address() -> None:
-    assert [listened_on(host, None) for host in ("127.0.0.1", "::1", "127.0.0.5", "LOCALHOST")] == [
-        "127.0.0.1",
-        "::1",
-        "127.0.0.5",
-        "127.0.0.1",
-    ]
+def test_loopback_needs_no_key_and_a_name_is_no_address(tmp_path: Path) -> None:
+    keys = KeyFile(tmp_path)
+    found = [listened_on(host, keys) for host in ("127.0.0.1", "::1", "127.0.0.5", "LOCALHOST")]
+    assert found == [("127.0.0.1", True), ("::1", True), ("127.0.0.5", True), ("127.0.0.1", True)]
     with pytest.raises(TesseraError, match="`--host` is 'my-machine'"):
-        listened_on("my-machine", "why")
+        listened_on("my-machine", keys)
 
 
 @pytest.mark.parametrize("name", ["a b", "http://a", "a:80", "", "a/b", "*"])

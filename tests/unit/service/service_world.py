@@ -13,7 +13,8 @@ import httpx
 import pyarrow as pa
 
 from models.publishing import Publication
-from pipelines.gateway.keys import KeyFile, Role
+from pipelines.gateway.holder import Role
+from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import App
 from pipelines.service.build import build_service
 from resources.conformance import score_sets

@@ -10,7 +10,8 @@ from fastapi.routing import APIRoute
 from service_world import ServiceWorld
 
 from models.errors import TesseraError
-from pipelines.gateway.keys import ROLES, KeyFile, Role
+from pipelines.gateway.holder import ROLES, Role
+from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.reads import ReadLog
 from pipelines.service.build import build_routes

@@ -1,0 +1,50 @@
+"""What a request can be let in by."""
+
+from __future__ import annotations
+
+from pipelines.gateway import refusals
+from pipelines.gateway.holder import LOCAL, Holder
+from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.request import header
+from pipelines.gateway.same_origin import Scope
+
+#: By these a request is known that a proxy passed on: it may come from another machine.
+_PROXIED = (b"forwarded", b"x-forwarded-for", b"via")
+
+
+class Credentials:
+    """Find the holder of what a request brings: a key, in `Authorization: Bearer` or `X-API-Key`.
+
+    Args:
+        keys: of the home.
+        is_open: nothing is needed while no key was ever made: only for a server that listens on loopback.
+    """
+
+    def __init__(self, keys: KeyFile, *, is_open: bool) -> None:
+        self._keys, self._is_open = keys, is_open
+
+    async def holder(self, scope: Scope) -> Holder:
+        """Return who asks.
+
+        Raises:
+            Refusal: nothing lets the request in.
+            TesseraError: keys cannot be read.
+        """
+        if given := given_text(scope):
+            found = self._keys.holder(given)
+            if found is None:
+                raise refusals.unknown("The key is unknown or revoked.")
+            return found
+        if self._is_open and not self._keys.keys():
+            if any(header(scope, name) for name in _PROXIED):
+                raise refusals.unknown("A proxy passed this on, and no key was ever made.")
+            return LOCAL
+        raise refusals.unknown("No key is given.")
+
+
+def given_text(scope: Scope) -> str:
+    """Return the key or token that the headers bring, or ""."""
+    scheme, _, bearer = header(scope, b"authorization").partition(" ")
+    if scheme.lower() == "bearer" and bearer.strip():
+        return bearer.strip()
+    return header(scope, b"x-api-key")
