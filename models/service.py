@@ -22,6 +22,9 @@ class ServiceSettings(BaseModel):
     keep_reads_days: int = Field(
         default=90, ge=1, description="Days for which the log of reads says who read whose score."
     )
+    session_hours: float = Field(
+        default=12, gt=0, le=720, description="Hours after which a browser has to log in to Dagster's UI again."
+    )
     champion_seconds: float = Field(
         default=5, ge=0, description="Seconds after which requests are answered by a new champion."
     )

@@ -36,8 +36,10 @@ from pipelines.gateway.access import AccessRules, Gateway
 from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
+from pipelines.gateway.login import LOGIN, LOGOUT, LoginPages, login_instead
 from pipelines.gateway.request import PAGE_HEADERS
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
+from pipelines.gateway.sessions import Sessions
 from resources.stack.loader import ROOT, Stack, active_stack
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ _POST_ONLY = ("/graphql",)
 _PER_SECOND, _BURST, _IN_FLIGHT = 200, 2000, 200
 _BODY_BYTES, _SECONDS = 10_000_000, 120
 _LEAST_LOOK_SECONDS = 0.05
+#: Of one address.
+_LOGINS_PER_SECOND, _LOGINS_AT_ONCE = 1 / 6, 10
 _GRACE_SECONDS = 3
 _LOOK_SECONDS = 0.5
 
@@ -66,9 +70,13 @@ def guarded(context: IWorkspaceProcessContext[Any], stack: Stack, names: Sequenc
     """
     from pipelines.gateway.dagster_webserver import webserver_by_role
 
-    settings, app = stack.settings.service, webserver_by_role(context)
-    rules = AccessRules((), _BODY_BYTES, _SECONDS, PAGE_HEADERS, max(settings.look_seconds, _LEAST_LOOK_SECONDS))
-    credentials = Credentials(KeyFile(stack.home, look_seconds=settings.look_seconds), is_open=is_open)
+    settings = stack.settings.service
+    keys = KeyFile(stack.home, look_seconds=settings.look_seconds)
+    sessions = Sessions(stack.home, seconds=settings.session_hours * 3600)
+    app = LoginPages(webserver_by_role(context), keys, sessions, Limits(_LOGINS_PER_SECOND, _LOGINS_AT_ONCE, 1))
+    look_seconds = max(settings.look_seconds, _LEAST_LOOK_SECONDS)
+    rules = AccessRules((LOGIN, LOGOUT), _BODY_BYTES, _SECONDS, PAGE_HEADERS, login_instead, look_seconds)
+    credentials = Credentials(keys, sessions, is_open=is_open)
     limits = Limits(_PER_SECOND, _BURST, _IN_FLIGHT)
     return Gateway(app, credentials, limits, rules, SameOrigin(app, names, post_only=_POST_ONLY), lambda _: None)
 

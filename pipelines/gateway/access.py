@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from models.errors import TesseraError
 from pipelines.gateway import refusals
@@ -34,6 +35,7 @@ class AccessRules:
         body_bytes: most of a request's body.
         seconds: after which a request is given up.
         headers: of every answer.
+        login: the redirect to a login for a request that nothing lets in, if it is one that can log in.
         websocket_look_seconds: after so long at most a websocket ends whose credential ended; None: no websockets.
     """
 
@@ -41,6 +43,7 @@ class AccessRules:
     body_bytes: int
     seconds: float
     headers: AnswerHeaders = API_HEADERS
+    login: Callable[[Scope], Refusal | None] = lambda _: None
     websocket_look_seconds: float | None = None
 
 
@@ -112,7 +115,11 @@ class Gateway:
             raise Refusal(foreign.status, error.what, expected=error.expected, todo=error.todo)
 
     async def _as_holder(self, request: Request) -> None:
-        holder = await self._credentials.holder(request.scope)
+        try:
+            holder = await self._credentials.holder(request.scope)
+        except Refusal as refusal:
+            is_unknown = refusal.status == HTTPStatus.UNAUTHORIZED
+            raise (self._rules.login(request.scope) if is_unknown else None) or refusal from None
         request.scope["tessera.holder"] = holder
         if wait := self._limits.wait_seconds(holder.id):
             raise refusals.too_fast(holder, wait)

@@ -1,4 +1,4 @@
-"""What a request can be let in by."""
+"""Keys, sessions and tokens of requests, and their holders."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from pipelines.gateway.holder import LOCAL, Holder
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.request import header
 from pipelines.gateway.same_origin import Scope
+from pipelines.gateway.sessions import Sessions, is_change, session_text
 
 #: By these a request is known that a proxy passed on: it may come from another machine.
 _PROXIED = (b"forwarded", b"x-forwarded-for", b"via")
 
 
 class Credentials:
-    """Find the holder of what a request brings: a key, in `Authorization: Bearer` or `X-API-Key`.
+    """Find the holder of what a request brings: a key in `Authorization: Bearer` or `X-API-Key`, or a session's cookie.
 
     Args:
         keys: of the home.
+        sessions: of browsers; None: cookies are not looked at.
         is_open: nothing is needed while no key was ever made: only for a server that listens on loopback.
     """
 
-    def __init__(self, keys: KeyFile, *, is_open: bool) -> None:
-        self._keys, self._is_open = keys, is_open
+    def __init__(self, keys: KeyFile, sessions: Sessions | None = None, *, is_open: bool) -> None:
+        self._keys, self._sessions, self._is_open = keys, sessions, is_open
 
     async def holder(self, scope: Scope) -> Holder:
         """Return who asks.
@@ -35,11 +37,22 @@ class Credentials:
             if found is None:
                 raise refusals.unknown("The key is unknown or revoked.")
             return found
+        if (found := self._of_session(scope)) is not None:
+            return found
         if self._is_open and not self._keys.keys():
             if any(header(scope, name) for name in _PROXIED):
                 raise refusals.unknown("A proxy passed this on, and no key was ever made.")
             return LOCAL
         raise refusals.unknown("No key is given.")
+
+    def _of_session(self, scope: Scope) -> Holder | None:
+        """Return the holder of the key that a session was begun with; it ends with the key."""
+        text = session_text(scope) if self._sessions is not None else ""
+        key_id = self._sessions.key_id(text) if self._sessions is not None and text else None
+        found = self._keys.holder_by_id(key_id) if key_id else None
+        if found is not None and is_change(scope) and not header(scope, b"origin"):
+            raise refusals.no_origin()  # one that is given was compared with `Host` before
+        return found
 
 
 def given_text(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""Who asks: the holder of a key, of a session or of a token, with a role and applications."""
+"""Holders of keys, sessions and tokens, with their roles and applications."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+_MOST_BUCKETS = 10_000
+
 
 @dataclass
 class _Bucket:
@@ -29,6 +31,10 @@ class Limits:
     ) -> None:
         self._per_second, self._burst, self._in_flight, self._clock = per_second, burst, in_flight, clock
         self._buckets: dict[str, _Bucket] = {}
+
+    def __len__(self) -> int:
+        """Return the number of holders that are remembered."""
+        return len(self._buckets)
 
     def wait_seconds(self, holder: str) -> float:
         """Take a request from the bucket and return 0, or the seconds after which there is one."""
@@ -54,5 +60,13 @@ class Limits:
 
     def _bucket(self, holder: str) -> _Bucket:
         if holder not in self._buckets:
+            if len(self._buckets) >= _MOST_BUCKETS:
+                self._drop_idle()
             self._buckets[holder] = _Bucket(self._burst, self._clock())
         return self._buckets[holder]
+
+    def _drop_idle(self) -> None:
+        """Forget holders whose bucket is full again and who wait for nothing: memory does not grow with addresses."""
+        now, seconds = self._clock(), self._burst / self._per_second
+        kept = {name: one for name, one in self._buckets.items() if one.in_flight or now - one.filled_at < seconds}
+        self._buckets = kept

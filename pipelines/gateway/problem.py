@@ -13,10 +13,10 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Refusal(TesseraError):
-    """A request that is answered with an error status.
+    """A request that is answered with an error status, or sent to the login.
 
     Args:
-        status: of HTTP, 400..599.
+        status: of HTTP, 400..599, or 303 with the header `Location`.
         what: what was wrong, with the offending value in it.
         expected: what would have been right.
         todo: what to change.

@@ -16,6 +16,16 @@ def unknown(what: str) -> Refusal:
     return Refusal(401, what, expected=expected, todo=todo, headers={"WWW-Authenticate": "Bearer"})
 
 
+def no_origin() -> Refusal:
+    """Return the refusal of a change by a cookie that no browser says its own page asked for."""
+    return Refusal(
+        403,
+        "A session has an effect only with the header `Origin`.",
+        expected="a request of this server's own pages",
+        todo="Programs send a key: `Authorization: Bearer KEY`.",
+    )
+
+
 def too_fast(holder: Holder, wait: float) -> Refusal:
     """Return the refusal of a request over the holder's rate; `wait` is in seconds."""
     return Refusal(

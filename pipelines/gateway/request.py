@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TypeAlias
 
 from pipelines.gateway import refusals
@@ -63,6 +64,17 @@ def header(scope: Scope, name: bytes) -> str:
     """Return the last header of this lower-case name, or ""."""
     found = [value for key, value in scope["headers"] if key.lower() == name]
     return found[-1].decode("latin-1").strip() if found else ""
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address that a request comes from: what a proxy on this machine says, and no other."""
+    peer = (scope.get("client") or ("",))[0]
+    try:
+        is_proxy = ip_address(peer).is_loopback
+    except ValueError:  # a socket without addresses
+        is_proxy = False
+    forwarded = header(scope, b"x-forwarded-for").rpartition(",")[2].strip()
+    return forwarded if is_proxy and forwarded else peer
 
 
 class Request:
