@@ -30,6 +30,7 @@ from assets.stages.score_sources import CompositionSource
 from assets.stages.scoring_task import ComposedScoring, ScoringTask
 from benchmarks.report import replace_section
 from models.compose.batch import from_records
+from models.compose.budget import Budget
 from models.compose.call import new_call
 from models.compose.package import LoadedComposition
 from models.experiments.assignment import Assignment
@@ -173,7 +174,7 @@ def night(folder: Path, loaded: LoadedComposition, ids: Any) -> float:
     task = ScoringTask(
         app=PERSONALIZATION,
         audit=settings.personalization.audit,
-        composed=ComposedScoring({}, {}, FEATURE_VERSION, score),
+        composed=ComposedScoring({}, {}, FEATURE_VERSION, score, lambda _: Budget()),
     )
     sink = DeltaSink(str(folder / "scores"))
     registry, notifier = FolderRegistry(folder / "models"), LogNotifier(folder / "notices")

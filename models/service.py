@@ -28,6 +28,11 @@ class ServiceSettings(BaseModel):
     champion_seconds: float = Field(
         default=5, ge=0, description="Seconds after which requests are answered by a new champion."
     )
+    open_versions: int = Field(
+        default=4,
+        ge=1,
+        description="Versions of each application, named by requests, that are open at one time beside the champion.",
+    )
     look_seconds: float = Field(
         default=1,
         ge=0,

@@ -11,15 +11,23 @@ from models.scoring.output import binary_output
 
 if TYPE_CHECKING:
     from assets.stages.operation import Operation
+    from assets.stages.scoring_task import ScoringTask
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
+    from resources.stack.ports import Ports
 
 
 def _write_features(lake: Lake, engine: Engine, settings: Settings, days: Sequence[date]) -> object:
     from assets.churn.features import write_features
 
     return write_features(lake, engine, settings.churn, days)
+
+
+def _scoring(settings: Settings, _: Ports) -> ScoringTask:
+    from assets.churn.scoring import scoring_task
+
+    return scoring_task(settings.churn)
 
 
 def _operations() -> Sequence[Operation]:
@@ -38,5 +46,6 @@ CHURN = App(
     golden_ids=golden_customers,
     service=SERVICE,
     output=binary_output("customer_id", decisions=("leave", "contact")),
+    scoring=_scoring,
     operations=_operations,
 )

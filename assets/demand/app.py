@@ -1,7 +1,23 @@
 """The record of the application `demand`."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from assets.stages.app import App
 from models.scoring.output import regression_output
+
+if TYPE_CHECKING:
+    from assets.stages.scoring_task import ScoringTask
+    from models.settings import Settings
+    from resources.stack.ports import Ports
+
+
+def _scoring(settings: Settings, _: Ports) -> ScoringTask:
+    from assets.demand.assets import scoring_task
+
+    return scoring_task(settings)
+
 
 DEMAND = App(
     name="demand",
@@ -11,5 +27,6 @@ DEMAND = App(
     training_set="demand_training_set",
     golden_ids=lambda _: [],  # its entities are products: no person is in a golden set
     output=regression_output("product_id", unit="units", at_least=0),
+    scoring=_scoring,
     erases=(),
 )

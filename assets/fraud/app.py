@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from assets.stages.operation import Operation
+    from assets.stages.scoring_task import ScoringTask
+    from models.settings import Settings
     from models.stream_state import StreamState
+    from resources.stack.ports import Ports
 
 
 def _golden_customers(rows: pa.Table) -> list[str]:
@@ -25,6 +28,12 @@ def _state() -> StreamState:
     from models.fraud.stream_state import FRAUD_STATE
 
     return FRAUD_STATE
+
+
+def _scoring(settings: Settings, _: Ports) -> ScoringTask:
+    from assets.fraud.scoring import scoring_task
+
+    return scoring_task(settings.fraud)
 
 
 def _operations() -> Sequence[Operation]:
@@ -58,5 +67,6 @@ FRAUD = App(
     state=_state,
     streams=True,
     output=_OUTPUT,
+    scoring=_scoring,
     operations=_operations,
 )

@@ -11,6 +11,7 @@ from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
     from assets.stages.operation import Operation
+    from assets.stages.scoring_task import ScoringTask
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
@@ -58,6 +59,12 @@ SERVICE = FeatureService(
 )
 
 
+def _scoring(settings: Settings, ports: Ports) -> ScoringTask:
+    from assets.personalization.lists import scoring_task
+
+    return scoring_task(settings, ports.lake, ports.vectors, is_night=False)
+
+
 def _operations() -> Sequence[Operation]:
     from assets.personalization.operations import OPERATIONS
 
@@ -79,5 +86,6 @@ PERSONALIZATION = App(
     service=SERVICE,
     output=OUTPUT,
     rehearsal=rehearsal,
+    scoring=_scoring,
     operations=_operations,
 )

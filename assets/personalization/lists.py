@@ -20,6 +20,7 @@ from resources.lake.port import Lake
 from resources.vectors.port import Vectors
 
 if TYPE_CHECKING:
+    from models.compose.budget import Budget
     from models.compose.outcome import Outcome
     from models.compose.package import LoadedComposition
 
@@ -28,14 +29,23 @@ _AT_ONCE = 1_000
 _SCHEMA = pa.schema([column.field() for column in (*OUTPUT.keys, *OUTPUT.payload)])
 
 
-def scoring_task(settings: Settings, lake: Lake, vectors: Vectors) -> ScoringTask:
+def scoring_task(settings: Settings, lake: Lake, vectors: Vectors, *, is_night: bool = True) -> ScoringTask:
     """Return the making of a day's lists under these settings, from this lake and the index of products."""
     from models.personalization.composition import rehearsed
 
     own = settings.personalization
-    live = live_resources(own, lake, vectors)
-    composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, partial(lists_of, lake=lake, settings=settings))
+    live = live_resources(own, lake, vectors, is_night=is_night)
+    lists = partial(lists_of, lake=lake, settings=settings)
+    composed = ComposedScoring(live, rehearsed(live), FEATURE_VERSION, lists, partial(budget_of, own))
     return ScoringTask(app=PERSONALIZATION, audit=own.audit, segments=("country",), composed=composed)
+
+
+def budget_of(settings: PersonalizationSettings, n: int) -> Budget:
+    """Return the budget of a request for `n` lists: the deadline of one, so many times."""
+    from models.compose.budget import Budget
+
+    deadline_ms = settings.steps.deadline_ms
+    return Budget(latency_ms=None if deadline_ms is None else deadline_ms * max(n, 1))
 
 
 def live_resources(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from assets.personalization.app import PERSONALIZATION
-from assets.personalization.lists import live_resources, row_of
+from assets.personalization.lists import budget_of, live_resources, row_of
 from assets.personalization.variants import Trial, trial_of
 from assets.stages.experiments.decisions import TABLE as DECISIONS
 from assets.stages.promotion import champion_composition
@@ -133,7 +133,6 @@ class OpenLists:
             TesseraError: an event is none.
         """
         from models.compose.batch import from_records
-        from models.compose.budget import Budget
         from models.compose.call import new_call
 
         visit = {"events": [checked_event(event, place) for place, event in enumerate(events, 1)]}
@@ -143,7 +142,7 @@ class OpenLists:
         variant = trial.variant(asked)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
         step = trial.composition(variant).step
-        call = new_call(Budget(latency_ms=self.settings.personalization.steps.deadline_ms))
+        call = new_call(budget_of(self.settings.personalization, 1))
         outcome = step.run(from_records([record], step.takes), call)
         notes += [str(note) for note in outcome.notes.get(0, ())]
         if outcome.failures:  # the deadline has passed: nothing of the budget is left for the list that stands in

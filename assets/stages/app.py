@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from assets.stages.operation import Operation
+    from assets.stages.scoring_task import ScoringTask
     from models.settings import Settings
     from models.stream_state import StreamState
     from resources.engine.port import Engine
@@ -68,6 +69,7 @@ class App:
         streams: `tessera stream` scores its events as they come.
         rehearsal: what the parts of its compositions need when they answer golden records, of the profile's ports; None
             if its models are no compositions.
+        scoring: its scoring on request, under these settings and over these ports; predictions are those of the night.
         operations: requests that it answers (`tessera serve`), beside those for its published scores; None: no others.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
@@ -86,6 +88,7 @@ class App:
     state: Callable[[], StreamState] | None = None
     streams: bool = False
     rehearsal: Callable[[Ports], Mapping[str, Any]] | None = None
+    scoring: Callable[[Settings, Ports], ScoringTask] | None = None
     operations: Callable[[], Sequence[Operation]] | None = None
     erases: tuple[str, ...] = ("customer",)
 

@@ -26,6 +26,10 @@ class NotThere(TesseraError):
     """A request names something that does not exist."""
 
 
+class NotServed(TesseraError):
+    """A request names a version of a model that may not answer."""
+
+
 class Body(BaseModel):
     """Body of a request; unknown fields are refused."""
 

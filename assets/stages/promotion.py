@@ -5,7 +5,7 @@ A version is fetched from the registry, past its cache, and scores its golden se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,8 @@ from resources.registry.port import Registry
 if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
     from models.training.model_package import LoadedModel
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,26 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
         TesseraError: it cannot be fetched or loaded, or scores its golden set differently than in training.
     """
     return _model(registry.fetch_anew(app, version), registry, version)
+
+
+def fetched(registry: Registry, app: str, version: str) -> Verified:
+    """Return the same of the registry's cache, if it is there: every file is checked.
+
+    Raises:
+        TesseraError: as for `verified`.
+    """
+    return _model(registry.fetch(app, version), registry, version)
+
+
+def fetched_composition(
+    registry: Registry, app: str, version: str, live: Mapping[str, Any], rehearsal: Mapping[str, Any]
+) -> VerifiedComposition:
+    """Return the same of a composition over the resources `live`, after its golden records over `rehearsal`.
+
+    Raises:
+        TesseraError: as for `verified`.
+    """
+    return _rehearsed(registry.fetch(app, version), registry, version, live, rehearsal)
 
 
 def make_champion(
@@ -150,11 +172,21 @@ def loadable_champion(app: str, registry: Registry) -> Loadable:
     Raises:
         TesseraError: there is no champion, or no champion of the ledger can be used.
     """
+    found, problems = newest_usable(app, champions(app, registry))
+    return Loadable(found.version, found.model, problems)
+
+
+def newest_usable(app: str, found: Iterable[V | Unusable]) -> tuple[V, Sequence[Unusable]]:
+    """Return the first champion of `champions` or `composed_champions` that can be used, and why later ones cannot.
+
+    Raises:
+        TesseraError: there is no champion, or none of them can be used.
+    """
     problems: list[Unusable] = []
-    for found in champions(app, registry):
-        if isinstance(found, Verified):
-            return Loadable(found.version, found.model, problems)
-        problems.append(found)
+    for one in found:
+        if not isinstance(one, Unusable):
+            return one, problems
+        problems.append(one)
     if not problems:
         raise TesseraError(
             f"There is no champion of {app}.", expected="a champion", todo=f"Run `tessera run {app}_training`."
@@ -176,9 +208,6 @@ def composed_champions(
 ) -> Iterator[VerifiedComposition | Unusable]:
     """Yield the same of compositions, over the resources `live`, each after its golden records over `rehearsal`."""
     return _usable(app, registry, lambda folder, version: _rehearsed(folder, registry, version, live, rehearsal))
-
-
-V = TypeVar("V")
 
 
 def _usable(app: str, registry: Registry, read: Callable[[Path, str], V]) -> Iterator[V | Unusable]:

@@ -15,6 +15,7 @@ from models.publishing import Degradation
 from models.scoring.config import AuditConfig, DriftConfig
 
 if TYPE_CHECKING:
+    from models.compose.budget import Budget
     from models.compose.package import LoadedComposition
     from models.scoring.audit_checks import Observer
     from models.scoring.batch import DecisionRule, Predict
@@ -85,6 +86,7 @@ class ComposedScoring:
         rehearsal: the same for golden records: without what changes outside, e.g. articles.
         feature_version: version of the feature rows.
         score: makes rows of the features of a day, part by part, in the order of the output contract.
+        budget: of a request about so many records.
         steps: lake table, one partition per `DAY`, of what each step gave; "": it is not kept.
         may_be_empty: a day without feature rows has an empty set of rows, which is published like any other.
     """
@@ -93,6 +95,7 @@ class ComposedScoring:
     rehearsal: Mapping[str, Any]
     feature_version: str
     score: Callable[[LoadedComposition, pa.Table], Iterable[ComposedRows]]
+    budget: Callable[[int], Budget]
     steps: str = ""
     may_be_empty: bool = False
 
@@ -134,6 +137,18 @@ class ScoringTask:
         if self.composed is None:
             return promotion.champions(self.app.name, registry)
         return promotion.composed_champions(self.app.name, registry, self.composed.live, self.composed.rehearsal)
+
+    def version(self, registry: Registry, version: str) -> promotion.Verified | promotion.VerifiedComposition:
+        """Return a version, whether it ever was champion or not, after it gave its golden answers.
+
+        Raises:
+            TesseraError: no such version, one whose files are not the registered ones, or one that cannot be used.
+        """
+        if self.composed is None:
+            return promotion.fetched(registry, self.app.name, version)
+        return promotion.fetched_composition(
+            registry, self.app.name, version, self.composed.live, self.composed.rehearsal
+        )
 
     @property
     def inputs(self) -> tuple[str, ...]:

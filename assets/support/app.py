@@ -10,6 +10,8 @@ from models.scoring.output import OutputColumn, OutputContract
 
 if TYPE_CHECKING:
     from assets.stages.operation import Operation
+    from assets.stages.scoring_task import ScoringTask
+    from models.settings import Settings
     from models.stream_state import StreamState
     from resources.stack.ports import Ports
 
@@ -59,6 +61,13 @@ def _state() -> StreamState:
     return SUPPORT_STATE
 
 
+def _scoring(settings: Settings, ports: Ports) -> ScoringTask:
+    from assets.support.resources import triage_resources
+    from assets.support.triage import scoring_task
+
+    return scoring_task(settings.support, triage_resources(ports.vectors, ports.embedder, ports.language_model))
+
+
 def _operations() -> Sequence[Operation]:
     from assets.support.operations import OPERATIONS
 
@@ -74,6 +83,7 @@ SUPPORT = App(
     golden_ids=lambda _: [],  # golden records are of no one
     output=OUTPUT,
     rehearsal=rehearsal,
+    scoring=_scoring,
     operations=_operations,
     state=_state,
     streams=True,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,15 @@ def scoring_task(settings: SupportSettings, resources: Mapping[str, Any]) -> Sco
         day = tickets[DAY][0].as_py() if tickets.num_rows else None
         yield ComposedRows(found.table(), found.steps(day) if day else None, found.counts())
 
-    composed = ComposedScoring(resources, rehearsed(resources), FEATURE_VERSION, score, STEP_TABLE, may_be_empty=True)
+    composed = ComposedScoring(
+        resources,
+        rehearsed(resources),
+        FEATURE_VERSION,
+        score,
+        partial(budget_of, settings),
+        STEP_TABLE,
+        may_be_empty=True,
+    )
     return ScoringTask(app=SUPPORT, audit=settings.audit, segments=("channel",), composed=composed)
 
 

@@ -145,14 +145,14 @@ def scored(
             for start in range(0, batch.num_rows, batch_rows):
                 piece = batch.slice(start, batch_rows)
                 matrix = buffer[: scorer.encoder.transform(piece, buffer)]
-                predicted = _arrays(scorer.predict(matrix), scorer.contract)
+                predicted = payload_arrays(scorer.predict(matrix), scorer.contract)
                 first, columns = spool.append(piece, predicted)
                 rule.observe(first, columns, matrix)
         yield ScoredRows(spool, scorer, rule)
 
 
-def _arrays(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, pa.Array]:
-    """The predicted payload columns in the contract's types."""
+def payload_arrays(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, pa.Array]:
+    """Return the predicted payload columns in the contract's types."""
     return {
         column.name: _array(predicted[column.name], column) for column in contract.payload if column.name in predicted
     }

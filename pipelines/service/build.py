@@ -16,6 +16,7 @@ from pipelines.gateway.limits import Limits
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.service.door import Door
 from pipelines.service.errors import Problem, add_handlers
+from pipelines.service.inference import add_inference
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
@@ -69,6 +70,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_published(service, door)
     add_operations(service, door)
     add_texts(service, door)
+    add_inference(service, door)
     return service
 
 

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from assets.stages.operation import NotThere, WrongRequest
+from assets.stages.operation import NotServed, NotThere, WrongRequest
 from models.errors import TesseraError, clause
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
 from pipelines.gateway.refusals import bug
@@ -80,6 +80,8 @@ def status_of(error: TesseraError) -> int:
         return error.status
     if isinstance(error, WrongRequest):
         return 422
+    if isinstance(error, NotServed):
+        return 409
     return 404 if isinstance(error, NotThere) else 503
 
 

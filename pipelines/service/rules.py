@@ -20,6 +20,11 @@ def rule(role: Role, app: str) -> dict[str, str]:
     return {"x-role": role, "x-application": app}
 
 
+def named_by(parameter: str) -> str:
+    """Return, in place of an application's name, that a parameter of the path names it."""
+    return f"{{{parameter}}}"
+
+
 def public() -> dict[str, str]:
     """Return the rule of a route that needs no key."""
     return {"x-role": PUBLIC, "x-application": ANY}
@@ -37,7 +42,8 @@ class RuledRoute(APIRoute):
 
         async def ruled(request: Request) -> Response:
             if role != PUBLIC:
-                check(request.scope["tessera.holder"], role, app)
+                named = request.path_params[app[1:-1]] if app.startswith("{") else app
+                check(request.scope["tessera.holder"], role, named)
             return await answer(request)
 
         return ruled

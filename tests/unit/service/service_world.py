@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pyarrow as pa
+import yaml
 
 from models.publishing import Publication
 from pipelines.gateway.holder import Role
@@ -26,14 +27,25 @@ DAY = score_sets.DAY
 
 @dataclass
 class ServiceWorld:
-    """One service, asked by one client; `settings` are those of `settings.service`, over defaults that look at once."""
+    """One service, asked by one client.
+
+    Attributes:
+        home: of the profile.
+        settings: those of `settings.service`, over defaults that look at once.
+        ports: adapters in place of those of the profile `local`.
+    """
 
     home: Path
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    ports: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @cached_property
     def stack(self) -> Stack:
-        found = load_stack(ROOT / "stack.yaml", "local", str(self.home), os.environ)
+        document = yaml.safe_load((ROOT / "stack.yaml").read_text())
+        document["profiles"]["local"]["ports"] |= self.ports
+        file = self.home.with_suffix(".yaml")
+        file.write_text(yaml.safe_dump(document))
+        found = load_stack(file, "local", str(self.home), os.environ)
         limits = found.settings.service.model_copy(update={"look_seconds": 0.0, **self.settings})
         found.settings = found.settings.model_copy(update={"service": limits})
         return found

@@ -1,0 +1,114 @@
+"""Bodies of the Open Inference Protocol, version 2, as its OpenAPI document has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.tensors import Datatype
+
+MOST_ROWS = 10_000
+_LONGEST_NAME = 200
+_EXAMPLE_ID = "6f0c2a51"
+Parameters = dict[str, bool | int | float | str]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ServerMetadata(_Body):
+    """The server."""
+
+    name: str
+    version: str
+    extensions: list[str] = Field(description="Extensions of the protocol; none.")
+
+
+class TensorMetadata(_Body):
+    """One input or output; -1 in its shape is the number of rows."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+
+
+class ModelMetadata(_Body):
+    """A version of a model."""
+
+    name: str
+    versions: list[str] = Field(description="Versions that may answer, newest first.")
+    platform: str = Field(description="Kind of the model.")
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    model_version: str = Field(description="Version that these inputs and outputs are of.")
+
+
+class ModelReady(_Body):
+    """The version can answer."""
+
+    name: str
+    ready: bool
+    model_version: str
+
+
+class GivenTensor(_Body):
+    """Values of one input."""
+
+    name: str = Field(max_length=_LONGEST_NAME)
+    shape: list[int] = Field(max_length=2, description="`[rows]` or `[rows, 1]`; of a vector `[rows, width]`.")
+    datatype: str = Field(max_length=20, description="That of the metadata; of numbers also FP32, FP64, INT32, INT64.")
+    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
+    data: list[Any] = Field(description="In row-major order, flat or nested; null, of numbers also NaN, is missing.")
+
+
+class WantedTensor(_Body):
+    """An output that is asked for."""
+
+    name: str = Field(max_length=_LONGEST_NAME)
+    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
+
+
+class InferenceAsked(_Body):
+    """Rows to answer, one tensor for each input."""
+
+    id: str | None = Field(default=None, max_length=_LONGEST_NAME, description="Given back with the answer.")
+    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
+    inputs: list[GivenTensor] = Field(max_length=5_000)
+    outputs: list[WantedTensor] | None = Field(default=None, max_length=5_000, description="Default: all.")
+
+
+class MadeTensor(_Body):
+    """Values of one output."""
+
+    name: str
+    shape: list[int]
+    datatype: Datatype
+    data: list[Any] = Field(description="Flat, in row-major order; null where a value is missing.")
+
+
+class InferenceMade(_Body):
+    """The answer to each row."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[MadeTensor]
+
+
+EXAMPLE = {
+    "id": _EXAMPLE_ID,
+    "inputs": [
+        {"name": "recency_days", "shape": [2], "datatype": "FP64", "data": [12.0, 80.5]},
+        {"name": "orders_total", "shape": [2], "datatype": "FP64", "data": [7.0, None]},
+        {"name": "country", "shape": [2], "datatype": "BYTES", "data": ["DE", None]},
+    ],
+    "outputs": [{"name": "score"}],
+}
+EXAMPLE_ANSWER = {
+    "model_name": "churn",
+    "model_version": "3",
+    "id": _EXAMPLE_ID,
+    "outputs": [{"name": "score", "shape": [2], "datatype": "FP32", "data": [0.125, 0.75]}],
+}

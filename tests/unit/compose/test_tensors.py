@@ -1,0 +1,97 @@
+"""Values of every type of field as tensors of the Open Inference Protocol, and a composition that takes them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from assets.stages.open_models import open_model
+from assets.stages.promotion import VerifiedComposition
+from assets.stages.scoring_task import ComposedScoring, ScoringTask
+from models.compose.budget import Budget, Estimate
+from models.compose.fields import Column, FieldType, fields
+from models.compose.package import Composition, LoadedComposition
+from models.compose.step import Leaf
+from models.errors import TesseraError
+from models.tensors import read_tensor, tensor_of, values_of
+
+NOON = "2026-03-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "data", "back"),
+    [
+        ("text?", "BYTES", ["a", None], ["a", None]),
+        ("texts", "BYTES", ['["a", "b"]', "[]"], ['["a", "b"]', "[]"]),
+        ("record", "BYTES", ['{"a": 1}', "{}"], ['{"a": 1}', "{}"]),
+        ("number?", "FP64", [1.5, None], [1.5, None]),
+        ("number", "INT64", [2, 2**40], [2.0, float(2**40)]),
+        ("integer", "INT64", [2, -(2**63)], [2, -(2**63)]),
+        ("integer?", "INT64", [2, None], [2, None]),
+        ("flag", "BOOL", [True, False], [True, False]),
+        ("timestamp", "BYTES", [NOON, "2026-03-01T13:00:00+01:00"], [NOON, NOON]),
+        ("vector(2)", "FP32", [1.5, 2.5, 3.5, 4.5], [1.5, 2.5, 3.5, 4.5]),
+    ],
+)
+def test_values_come_back_as_they_were_given(kind: str, datatype: str, data: list[Any], back: list[Any]) -> None:
+    found = FieldType.parse(kind)
+    tensor = tensor_of("x", found)
+    shape = [2, *tensor.shape[1:]]
+    column = read_tensor(found, datatype, shape, data)
+    assert (values_of(column), found.wrong(column)) == (back, None)
+    nested = [data[:2], data[2:]] if tensor.width else [[one] for one in data]
+    again = read_tensor(found, datatype, [2, tensor.width or 1], nested)
+    assert values_of(again) == back
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "shape", "data", "says"),
+    [
+        ("text", "BYTES", [1], [None], "null as value 0"),
+        ("texts", "BYTES", [1], ['{"a": 1}'], "texts"),
+        ("record", "BYTES", [2], ["{}", "{"], "as value 1"),
+        ("record", "BYTES", [1], ["1"], "record"),
+        ("number", "FP64", [1], [float("nan")], "as value 0"),
+        ("integer", "INT32", [1], [2**31], "as value 0"),
+        ("integer", "FP64", [1], [1.0], "INT64"),
+        ("flag", "BOOL", [1], [1], "as value 0"),
+        ("timestamp", "BYTES", [1], ["yesterday"], "ISO 8601"),
+        ("vector(2)", "FP32", [2], [1.0, 2.0], "[rows, 2]"),
+        ("vector(2)", "FP32", [2, 2], [[1.0, 2.0], [3.0]], "different lengths"),
+    ],
+)
+def test_other_values_are_refused(kind: str, datatype: str, shape: list[int], data: list[Any], says: str) -> None:
+    with pytest.raises(TesseraError) as found:
+        read_tensor(FieldType.parse(kind), datatype, shape, data)
+    assert says in str(found.value)
+
+
+def test_a_composition_answers_tensors_within_its_budget() -> None:
+    def shout(text: Column, at: Column) -> Mapping[str, Column]:
+        words = np.empty(len(text), object)
+        words[:] = [one.upper().split() for one in text]
+        return {"words": words, "day": at}
+
+    takes, gives = (
+        fields("Asked", {"text": "text", "at": "timestamp"}),
+        fields("Said", {"words": "texts", "day": "timestamp"}),
+    )
+    step = Leaf("shout", takes, gives, shout, cost=Estimate(row_calls=1))
+    loaded = LoadedComposition(Composition("c", {}, {}), step, "d1", (), {})
+    task: Any = ScoringTask(
+        app=None,  # pyright: ignore[reportArgumentType] - not asked for
+        composed=ComposedScoring({}, {}, "v1", lambda *_: (), lambda n: Budget(calls=2)),
+    )
+    model = open_model(task, VerifiedComposition("4", loaded, 1))
+    assert (model.version, list(model.inputs), [one.name for one in model.outputs]) == (
+        "4",
+        ["text", "at"],
+        ["words", "day"],
+    )
+    at = FieldType.parse("timestamp").column([datetime(2026, 3, 1, 12, tzinfo=UTC)] * 3)
+    text = FieldType.parse("text").column(["a b", "c", ""])
+    assert model.predict({"text": text[:2], "at": at[:2]}, 2) == {"words": ['["A", "B"]', '["C"]'], "day": [NOON, NOON]}
+    with pytest.raises(TesseraError, match="Row 2 has no answer: shout: refused"):
+        model.predict({"text": text, "at": at}, 3)
