@@ -81,10 +81,11 @@ def _scored(champion: Loadable, store: OnlineFeatureStore, app: App, ids: tuple[
     service, contract = _service_of(app), app.contract
     found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
     state = found[status_column(service.view)]
-    known = found.filter(pc.equal(state, PRESENT))
+    states = state.to_pylist()
+    known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
     kind = contract.schema.field(contract.score).type  # the night publishes this precision
     scores = iter(pa.array(champion.model.score(known), kind).to_pylist() if known.num_rows else [])
-    states, moments = state.to_pylist(), found[moment_column(service.view)].to_pylist()
+    moments = found[moment_column(service.view)].to_pylist()
     rows = [
         ScoredNow(id=id, score=next(scores) if how == PRESENT else None, features=how, features_of=of)
         for id, how, of in zip(ids, states, moments, strict=True)

@@ -17,6 +17,8 @@ from models.training.model import Matrix
 # pyarrow has no static types.
 # pyright: basic
 
+#: Rows up to which columns are copied together: of so few, what arrow does per column costs more than the values.
+_FEW_ROWS = 8
 #: Categories that get a column of their own, at most, per string column.
 MAX_CATEGORIES = 12
 
@@ -65,6 +67,9 @@ class Encoder:
                 todo="This is a mistake in the calling code.",
             )
         n = rows.num_rows
+        if 0 < n <= _FEW_ROWS:
+            self._copy_few(rows, out[:n])
+            return n
         for index, name in enumerate(self.numeric):
             _copy_numbers(rows, name, out[:n, index])
         self._copy_categories(rows, out[:n, len(self.numeric) :])
@@ -90,6 +95,24 @@ class Encoder:
     def from_json(cls, values: Mapping[str, Any]) -> Encoder:
         """Return the encoder that `to_json` described."""
         return cls(tuple(values["numeric"]), {k: tuple(v) for k, v in values["categories"].items()})
+
+    def _copy_few(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:
+        """Do the same as column by column: numbers as one array, texts as Python's."""
+        numbers = [_as_doubles(_numbers(rows, name)) for name in self.numeric]
+        together = pa.concat_arrays([chunk for column in numbers for chunk in column])
+        out[:, : len(numbers)] = together.to_numpy(zero_copy_only=False).reshape(len(numbers), len(out)).T
+        out[:, len(numbers) :] = 0
+        start = len(numbers)
+        for name, places in self._places.items():
+            _field(rows.schema, name)
+            for row, text in enumerate(rows.column(name).to_pylist()):
+                if text in places:
+                    out[row, start + places[text]] = 1
+            start += len(places)
+
+    @cached_property
+    def _places(self) -> Mapping[str, Mapping[str, int]]:
+        return {name: {value: at for at, value in enumerate(values)} for name, values in self.categories.items()}
 
     def _copy_categories(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:
         out[:] = 0
@@ -137,14 +160,29 @@ def _most_frequent(column: pa.ChunkedArray, limit: int) -> tuple[str, ...]:
 
 
 def _copy_numbers(rows: pa.RecordBatch | pa.Table, name: str, out: Matrix) -> None:
-    if _is_text(_field(rows.schema, name)):
+    column = _numbers(rows, name)
+    out[:] = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+
+
+def _numbers(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array | pa.ChunkedArray:
+    try:
+        column = rows.column(name)
+    except KeyError:
+        column = None
+    if column is not None and pa.types.is_float64(column.type):
+        return column
+    if column is None or _is_text(_field(rows.schema, name)):
+        _field(rows.schema, name)
         raise TesseraError(
             f"The feature {name!r} is text.", expected="numbers, as in training", todo="Check the feature view's types."
         )
-    column = rows.column(name)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.uint8())
-    out[:] = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    return column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
+
+
+def _as_doubles(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    """Return the chunks as float64, which holds what float32 will."""
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    return chunks if pa.types.is_float64(column.type) else [chunk.cast(pa.float64(), safe=False) for chunk in chunks]
 
 
 def _codes(rows: pa.RecordBatch | pa.Table, name: str, values: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
 from models.training.cross_validation import grouped_folds
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
+from models.training.tree_walk import MOST_ROWS, TreeWalk
 from models.training.ubj_files import is_whole
 
 # xgboost has hardly any static types.
@@ -40,7 +42,7 @@ class Boosting:
 
 
 class XGBoostModel:
-    """A calibrated booster. Prediction reads the float32 rows in place, without a DMatrix."""
+    """A calibrated booster. Prediction reads the float32 rows in place, without a DMatrix; few rows walk the trees."""
 
     kind = "xgboost"
 
@@ -50,7 +52,14 @@ class XGBoostModel:
 
     def raw(self, rows: Matrix) -> Vector:
         """Log-odds before calibration, shape `(n_rows,)`."""
+        walk = self._walk if len(rows) <= MOST_ROWS else None
+        if walk is not None and walk.takes(rows):
+            return walk.margins(rows).astype(np.float64)
         return self._booster.inplace_predict(rows, predict_type="margin").astype(np.float64)
+
+    @cached_property
+    def _walk(self) -> TreeWalk | None:
+        return TreeWalk.of(self._booster)
 
     def predict(self, rows: Matrix) -> Vector:
         """Calibrated probability of the positive class, shape `(n_rows,)`."""

@@ -237,12 +237,21 @@ def _varint(number: int) -> bytes:
 
 
 def _parsed(cells: Sequence[bytes | None], type: pa.DataType) -> pa.Array:
-    """One protobuf object per cell: for a few cells, for lists and maps, and for what was stored as another type."""
+    """Cell by cell: for a few cells, for lists and maps, and for what was stored as another type."""
+    if pa.types.is_float64(type):
+        return pa.array([_double(cell, type) if cell else None for cell in cells], type)
     values = [_python(cell, type) if cell else None for cell in cells]
     if not pa.types.is_timestamp(type):
         return pa.array(values, type)
     seconds = pa.array([None if value == NULL_TIMESTAMP_INT_VALUE else value for value in values], pa.int64())
     return _moments(seconds, type)
+
+
+def _double(cell: bytes, type: pa.DataType) -> Any:
+    """Return the number of a cell that is one tag and eight bytes without making an object of it."""
+    if len(cell) == 1 + _DOUBLE.size and cell[0] == _DOUBLE_TAG:
+        return _DOUBLE.unpack_from(cell, 1)[0]
+    return _python(cell, type)
 
 
 def _python(cell: bytes, type: pa.DataType) -> Any:
@@ -324,6 +333,7 @@ def _moments(seconds: pa.Array, type: pa.DataType) -> pa.Array:
     return seconds.cast(pa.timestamp("s", type.tz)).cast(type)  # pyright: ignore
 
 
+_DOUBLE, _DOUBLE_TAG = struct.Struct("<d"), _tag("double_val", _EIGHT_BYTES)[0]
 _INTEGER_FIELDS = {
     pa.int32().id: "int32_val",
     pa.int64().id: "int64_val",

@@ -104,3 +104,28 @@ def test_chunks_and_slices_do_not_matter(values: list[float | None], size: int) 
     pieces = pa.concat_tables([table.slice(i, size) for i in range(0, len(values), size)] or [table])
     assert np.array_equal(whole, encoder.matrix(pieces), equal_nan=True)
     assert np.isnan(whole[:, 0]).sum() == sum(value is None for value in values)
+
+
+@given(rows=st.integers(1, 8), seed=st.integers(0, 1_000), as_batch=st.booleans())
+def test_few_rows_are_encoded_as_many_are(rows: int, seed: int, as_batch: bool) -> None:
+    draws = np.random.default_rng(seed)
+
+    def column(values: list[object], kind: pa.DataType) -> pa.Array:
+        return pa.array([None if draws.random() < 0.2 else value for value in values], kind)
+
+    table = pa.table(
+        {
+            "orders": column(draws.integers(-(2**52), 2**52, 40).tolist(), pa.int64()),
+            "spend": column((draws.normal(size=40) * 10.0 ** draws.integers(-30, 30, 40)).tolist(), pa.float64()),
+            "share": column(draws.normal(size=40).tolist(), pa.float32()),
+            "loyal": column((draws.random(40) < 0.5).tolist(), pa.bool_()),
+            "country": column(draws.choice(["DE", "FR", "é", ""], 40).tolist(), pa.string()),
+            "plan": column(draws.choice(["a", "b"], 40).tolist(), pa.string()).dictionary_encode(),
+        }
+    )
+    encoder = Encoder.fit(table.slice(0, 20), table.column_names, max_categories=3)
+    expected = encoder.matrix(table)
+    few = table.slice(7, rows)
+    found = encoder.matrix(few.combine_chunks().to_batches()[0] if as_batch else few)
+    assert found.flags.c_contiguous
+    assert np.array_equal(found, expected[7 : 7 + rows], equal_nan=True)
