@@ -30,6 +30,7 @@ class Publication(BaseModel):
         steps: each better source of scores that failed that day, best first, with the reason in words.
         numbers: numbers of the rows and of the features that they were made from, for comparison with later nights.
         refused: checks of the audit that failed and that a person overruled (`who`, `why`); empty for all other sets.
+        traceparent: of the span that made the rows, as W3C writes it; "" where nothing was traced.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
@@ -57,6 +58,7 @@ class Publication(BaseModel):
     who: str = ""
     steps: tuple[str, ...] = ()
     refused: dict[str, str] = {}
+    traceparent: str = ""
 
 
 class AuditVerdict(BaseModel):

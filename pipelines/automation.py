@@ -10,11 +10,14 @@ import dagster as dg
 from assets.partitions import over_days
 from assets.shop import assets as shop
 from assets.stages.app import App
+from models.tracing import span
 from pipelines import run_tags
 from pipelines.asset_specs import of_profile
 from pipelines.overdue import overdue
+from pipelines.run_traces import tag_of_trace
 from resources.stack.loader import Stack
 from resources.stack.ports import SourceResource
+from resources.traces.port import recorded
 
 #: Under the daemon a failed run is repeated once, whole (every step may be repeated), and ended after four hours.
 _TAGS = {"dagster/max_retries": "1", "dagster/retry_strategy": "ALL_STEPS", "dagster/max_runtime": "14400"}
@@ -106,14 +109,14 @@ def daily(
         needs: contracted tables; without one of them in the source, nothing runs.
         name: of the schedule; None: that of the job.
     """
-    return _schedule(job, _cron(stack, after), description, stack.name, needs, name or job.name)
+    return _schedule(job, _cron(stack, after), description, stack, needs, name or job.name)
 
 
 def weekly(
     job: Job, stack: Stack, description: str, *, weekday: int, after: timedelta, needs: tuple[str, ...] = ()
 ) -> dg.ScheduleDefinition:
     """As `daily`, on one day of the week; 0 is Sunday."""
-    return _schedule(job, _cron(stack, after, str(weekday)), description, stack.name, needs, job.name)
+    return _schedule(job, _cron(stack, after, str(weekday)), description, stack, needs, job.name)
 
 
 def assets_of(module: ModuleType, stack: Stack, nightly_after: timedelta = timedelta()) -> list[dg.AssetsDefinition]:
@@ -129,7 +132,7 @@ def _cron(stack: Stack, after: timedelta, weekday: str = "*") -> str:
 
 
 def _schedule(
-    job: Job, cron: str, description: str, profile: str, needs: tuple[str, ...], name: str
+    job: Job, cron: str, description: str, stack: Stack, needs: tuple[str, ...], name: str
 ) -> dg.ScheduleDefinition:
     @dg.schedule(
         name=name,
@@ -145,8 +148,9 @@ def _schedule(
             source: SourceResource = context.resources.source
             provided = source.open().tables()
             if missing := [table for table in needs if table not in provided]:
-                return dg.SkipReason(f"The source of profile {profile} delivers no {missing[0]}.")
+                return dg.SkipReason(f"The source of profile {stack.name} delivers no {missing[0]}.")
         day = (context.scheduled_execution_time - timedelta(days=1)).date().isoformat()
-        return dg.RunRequest(run_key=day, partition_key=day)
+        with recorded(stack.home, stack.settings.traces), span(f"schedule {name}", {"tessera.day": day}):
+            return dg.RunRequest(run_key=day, partition_key=day, tags=tag_of_trace())
 
     return ask

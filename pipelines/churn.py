@@ -59,7 +59,8 @@ def fall_back(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipRea
         return dg.SkipReason("The failed run had no day.")
     if context.dagster_run.tags.get(run_tags.WILL_RETRY) == "true":
         return dg.SkipReason("The failed run is repeated first.")
-    return dg.RunRequest(run_key=f"{day}:{context.dagster_run.run_id}", partition_key=day)
+    trace = {name: value for name, value in context.dagster_run.tags.items() if name == run_tags.TRACEPARENT}
+    return dg.RunRequest(run_key=f"{day}:{context.dagster_run.run_id}", partition_key=day, tags=trace)
 
 
 def definitions(stack: Stack) -> dg.Definitions:

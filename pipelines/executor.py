@@ -5,8 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from pipelines import run_tags
 from pipelines.masked_events import mask_events
 from pipelines.run_locks import hold_until_exit
+from pipelines.run_traces import run_span, step_spans, tag_of_trace
+from resources.stack.loader import active_stack
 
 #: Dagster's own; its declared types leave out that a definition's schema is a schema.
 _INNER: Any = dg.in_process_executor
@@ -32,7 +35,12 @@ class _Holding(dg.Executor):
         """Execute the steps as the other executor does."""
         hold_until_exit(plan_context.instance, plan_context.run_id)
         mask_events(plan_context.instance)
-        yield from self._inner.execute(plan_context, execution_plan)
+        run, instance = plan_context.dagster_run, plan_context.instance
+        with run_span(active_stack(), run.job_name, run.run_id, run.tags) as made:
+            if run_tags.TRACEPARENT not in run.tags:
+                instance.add_run_tags(run.run_id, tag_of_trace())
+            with step_spans(instance, run.run_id, made):
+                yield from self._inner.execute(plan_context, execution_plan)
 
 
 @dg.executor(name="in_process", config_schema=_INNER.config_schema)

@@ -20,9 +20,9 @@ from resources.stack.ports import NotifierResource, SinkResource
 WEEKLY = automation.job(
     "storage_weekly",
     "storage",
-    dg.AssetSelection.assets(storage.vacuum, storage.old_events),
-    "Remove files that no table has used for `storage.keep_hours`, and events older than `storage.keep_event_days`. "
-    "The day only names the run.",
+    dg.AssetSelection.assets(storage.vacuum, storage.old_events, storage.old_traces),
+    "Remove files that no table has used for `storage.keep_hours`, events older than `storage.keep_event_days`, and "
+    "spans older than `traces.keep_days`. The day only names the run.",
 )
 STATUS = automation.job(
     "storage_status",

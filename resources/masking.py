@@ -34,6 +34,8 @@ _SHORTEST, _SHORTEST_PART = 4, 6
 #: No real passwords: they would hide the programs' names.
 _WORDS = {
     "admin",
+    "basic",
+    "bearer",
     "dagster",
     "localhost",
     "mlflow",

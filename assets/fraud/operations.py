@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from assets.stages.operation import Answer, Asker, Body, NotThere, Operation, WrongRequest
 from models.fraud.alerts import Verdict
+from models.tracing import span
 
 if TYPE_CHECKING:
     from models.events import Event
@@ -101,8 +102,10 @@ def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], 
 
     def answer(asked: PaymentNow, _: Asker) -> PaymentScore:
         champion.follow()
-        payment, features = dry_run.features(_event(asked))
-        score, would_alert = scored(champion, features)
+        with span("read features"):
+            payment, features = dry_run.features(_event(asked))
+        with span("score", {"tessera.model_version": champion.version}):
+            score, would_alert = scored(champion, features)
         return PaymentScore(
             transaction_id=payment.transaction_id,
             score=score,

@@ -18,6 +18,7 @@ from assets.stages import metadata_keys as keys
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.settings import FraudSettings
+from models.tracing import traced
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
@@ -73,6 +74,7 @@ class TrainingSet:
         }
 
 
+@traced("training rows")
 def training_set(lake: Lake, engine: Engine, settings: FraudSettings, as_of: date) -> TrainingSet:
     """Return payments to train and to evaluate on whose labels are known at `as_of`, also written to the lake."""
     from models.fraud.training_rows import REFIT, fraud_days, fraud_rows

@@ -10,7 +10,8 @@ from assets.stages import metadata_keys as keys
 from resources.events.port import RetainedEvents
 from resources.lake.port import Lake, RetainedLake
 from resources.sink.port import RetainedSink, Sink
-from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
+from resources.stack.ports import EventsResource, HomeResource, LakeResource, SettingsResource, SinkResource
+from resources.traces.port import traces_of_home
 
 
 @dg.asset(
@@ -57,3 +58,17 @@ def old_events(events: EventsResource, settings: SettingsResource) -> dg.Materia
         return dg.MaterializeResult(metadata={keys.EVENTS_REMOVED: 0})
     before = datetime.now(UTC) - timedelta(days=settings.open().storage.keep_event_days)
     return dg.MaterializeResult(metadata={keys.EVENTS_REMOVED: queue.prune(before=before)})
+
+
+@dg.asset(
+    key=["storage", "traces"],
+    partitions_def=daily,
+    group_name="storage",
+    kinds={"sqlite"},
+    owners=["team:platform"],
+)
+def old_traces(home: HomeResource, settings: SettingsResource) -> dg.MaterializeResult:
+    """Remove the spans of days before the last `traces.keep_days`; a process that records removes them, too."""
+    kept = settings.open().traces
+    before = datetime.now(UTC).date() - timedelta(days=kept.keep_days)
+    return dg.MaterializeResult(metadata={keys.DAYS_REMOVED: traces_of_home(home.home, kept).prune(before)})

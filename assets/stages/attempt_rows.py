@@ -15,6 +15,7 @@ from assets.stages.feature_days import DAY
 from assets.stages.score_sources import CompositionSource, ModelSource
 from assets.stages.scoring_task import ScoringTask
 from models.publishing import attempt_of
+from models.tracing import traced
 from resources.lake.port import Lake
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
@@ -42,6 +43,7 @@ class Night:
         return self.task.app.name
 
 
+@traced("score rows")
 def write_scored(night: Night, source: ModelSource, meter: DriftMeter | None) -> tuple[str, dict[str, int]]:
     """Name and counts of the attempt that holds the scores."""
     from models.scoring.batch import Scorer, scored
@@ -57,6 +59,7 @@ def write_scored(night: Night, source: ModelSource, meter: DriftMeter | None) ->
         return attempt, rows.counts
 
 
+@traced("score rows")
 def write_composed(night: Night, source: CompositionSource) -> tuple[str, dict[str, int]]:
     """Name and counts of the attempt that holds the rows of a composition; what its steps gave is in the lake.
 

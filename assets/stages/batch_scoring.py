@@ -34,6 +34,7 @@ from assets.stages.watched_night import before, watched
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
 from models.publishing import LADDER, AuditVerdict, Degradation, Publication
+from models.tracing import current_traceparent, traced
 from resources.notifier.message import message
 from resources.sink.port import DamagedScores, Sink
 
@@ -181,6 +182,7 @@ def _score_by_model(
         published_at=datetime.now(UTC),
         why=_by_hand(night, source.version),
         steps=tuple(str(step) for step in steps),
+        traceparent=current_traceparent(),
     )
     return AttemptInfo(draft, report, drift, night.task.has_fallback, words)
 
@@ -261,6 +263,7 @@ def _limits(limits: AuditConfig, steps: Sequence[object]) -> AuditConfig:
     return limits.model_copy(update={"psi_block_new_model": limits.psi_block}) if steps else limits
 
 
+@traced("audit")
 def _audited(
     night: Night,
     attempt: str,
@@ -327,6 +330,7 @@ def _republish_last(night: Night, earlier: Publication, steps: Sequence[FailedSo
         "who": "",
         "refused": {},
         "steps": tuple(str(step) for step in steps),
+        "traceparent": current_traceparent(),
     }
     return AttemptInfo(earlier.model_copy(update=now), report, None, night.task.has_fallback)
 

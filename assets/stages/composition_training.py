@@ -20,6 +20,7 @@ from assets.stages.promotion import make_champion
 from assets.stages.training import TrainingRows, champion_stays, keep_champion
 from models.gate_verdict import GateVerdict
 from models.ledger import PASSED, STOPPED
+from models.tracing import traced
 from resources.registry.port import Registry
 from resources.stack.ports import RegistryResource
 
@@ -128,6 +129,7 @@ class ComposedChampionRun:
             yield promote_or_keep(self.app, made, version, models, self.day, run_id=run.run_id, who=run.job_name)
 
 
+@traced("register the composition")
 def register_composition(app: str, made: ComposedCandidate, registry: Registry, as_of: date) -> str:
     """Return the version of the package that holds the composition, its parts and prompts, and golden records."""
     from models.compose.package import save_composition

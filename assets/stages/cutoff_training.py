@@ -23,6 +23,7 @@ from models.erasure.tombstones import ENTITIES
 from models.errors import TesseraError
 from models.gates.config import GateConfig
 from models.settings import CutoffSettings
+from models.tracing import traced
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
@@ -120,6 +121,7 @@ class CutoffRows:
 Join = Callable[[pa.Table, Sequence[date]], pa.Table]
 
 
+@traced("training rows")
 def cutoff_rows(
     lake: Lake, engine: Engine, plan: CutoffPlan, settings: CutoffSettings, as_of: date, join: Join | None = None
 ) -> CutoffRows:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.stages import metadata_keys as keys
+from models.tracing import traced
 from resources.engine.port import Engine
 from resources.lake.port import Lake
 
@@ -51,6 +52,7 @@ class WrittenFeatures:
         return {keys.ROW_COUNT: sum(self.rows.values()), keys.FEATURES: self.features, keys.LAKE_VERSION: self.version}
 
 
+@traced("compute features")
 def write_features(
     lake: Lake, engine: Engine, table: FeatureTable, days: Sequence[date], features: int
 ) -> WrittenFeatures:

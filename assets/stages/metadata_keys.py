@@ -177,6 +177,7 @@ POPULARITY_LIFT: Final = "popularity_lift"
 #: Storage.
 FILES_REMOVED: Final = "files_removed"
 EVENTS_REMOVED: Final = "events_removed"
+DAYS_REMOVED: Final = "days_removed"
 STATUS: Final = "status"
 OPEN_NOTICES: Final = "open_notices"
 

@@ -12,6 +12,7 @@ from assets.stages.app import App, FeatureService
 from models.contracts.identifiers import NotAnIdError, id_texts
 from models.errors import TesseraError, choose_from
 from models.features.cutoffs import cutoff_moment
+from models.tracing import traced
 from resources.feature_store.port import FeatureStore
 from resources.lake.port import Lake
 
@@ -19,6 +20,7 @@ from resources.lake.port import Lake
 MOMENT = "event_timestamp"
 
 
+@traced("join features")
 def joined(app: App, service: FeatureService, rows: pa.Table, lake: Lake, store: FeatureStore) -> pa.Table:
     """Return `rows`, in their order, with the features of `service` at each row's `event_timestamp`.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from models.errors import TesseraError
 from models.ledger import Action, LedgerEntry, champions_before
+from models.tracing import traced
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def _composition(
     return VerifiedComposition(version, loaded, golden_answers(loaded))
 
 
+@traced("load the champion")
 def loadable_champion(app: str, registry: Registry) -> Loadable:
     """Return the champion, or else the newest champion before it that loads and scores its golden set as in training.
 

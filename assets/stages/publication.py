@@ -16,6 +16,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from models.errors import TesseraError
 from models.publishing import LADDER, Publication, last_set
+from models.tracing import traced
 from resources.notifier.grouping import FAULT, fault_of_night
 from resources.notifier.message import message
 from resources.notifier.port import Level, Notifier
@@ -48,6 +49,7 @@ class Published:
         }
 
 
+@traced("publish")
 def publish(sink: Sink, notifier: Notifier, app: str, day: date) -> Published:
     """Publish the audited draft of the day, unless the published set has to stay.
 

@@ -15,6 +15,7 @@ from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 from models.ledger import PASSED, STOPPED
+from models.tracing import traced
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 
@@ -42,6 +43,7 @@ class Serving:
     problem: str = ""
 
 
+@traced("refit")
 def serving(task: TrainingTask, contender: Contender, version: str, registry: Registry, as_of: date) -> Serving:
     """Return refit of the evaluated `version`, linked with it, or that version itself and why its refit does not serve.
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field
 from assets.stages.app import App, FeatureService
 from assets.stages.followed import Followed
 from assets.stages.operation import Answer, Asker, Body, Operation
+from models.tracing import span
 from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
 
 if TYPE_CHECKING:
@@ -79,12 +80,14 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
 
 def _scored(champion: Loadable, store: OnlineFeatureStore, app: App, ids: tuple[str, ...]) -> ScoresNow:
     service, contract = _service_of(app), app.contract
-    found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
+    with span("read features", {"tessera.rows": len(ids)}):
+        found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
     state = found[status_column(service.view)]
     states = state.to_pylist()
     known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
     kind = contract.schema.field(contract.score).type  # the night publishes this precision
-    scores = iter(pa.array(champion.model.score(known), kind).to_pylist() if known.num_rows else [])
+    with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": champion.version}):
+        scores = iter(pa.array(champion.model.score(known), kind).to_pylist() if known.num_rows else [])
     moments = found[moment_column(service.view)].to_pylist()
     rows = [
         ScoredNow(id=id, score=next(scores) if how == PRESENT else None, features=how, features_of=of)

@@ -26,6 +26,7 @@ from models.gate_verdict import GateVerdict
 from models.gates.closing import failure_of
 from models.gates.names import BEST_PART
 from models.settings import TrainerSettings
+from models.tracing import traced
 from resources.notifier.port import Notifier
 from resources.registry.port import Registry
 from resources.stack.ports import NotifierResource, RegistryResource
@@ -175,6 +176,7 @@ class ChampionRun:
             yield promote_or_keep(task, best, models, self.notifier.open(), run_id=run.run_id, who=run.job_name)
 
 
+@traced("train and evaluate candidates")
 def evaluate_candidates(task: TrainingTask, trainers: Sequence[Trainer], registry: Registry, as_of: date) -> Evaluation:
     """Return the best candidate by cross-validation, evaluated on the hold-out and registered with the gate's report.
 
@@ -322,6 +324,7 @@ def promote_or_keep(
     return champion_stays(app, registry, evaluation.named, evaluation.report)
 
 
+@traced("promote")
 def _promote(
     task: TrainingTask, passed: Evaluation, served: Serving, registry: Registry, *, run_id: str, who: str
 ) -> None:

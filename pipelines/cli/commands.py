@@ -146,15 +146,22 @@ def scores(app: str, date: str | None, out: Path | None, as_json: bool) -> None:
 
 
 @_command
-@_APP
-@click.argument("entity", metavar="ENTITY")
+@click.argument("app", metavar="ID|APP")
+@click.argument("entity", metavar="[ENTITY]", required=False)
 @_DATE
 @_JSON
-def trace(app: str, entity: str, date: str | None, as_json: bool) -> None:
-    """Show which model, features, inputs and run made the score of ENTITY, and who published it."""
+def trace(app: str, entity: str | None, date: str | None, as_json: bool) -> None:
+    """Show the spans of a request, run or trace by its ID; or where the score of an ENTITY of APP comes from.
+
+    With ENTITY: which model, features, inputs and run made its score, and who published it.
+    """
+    from pipelines.cli import spans
     from pipelines.cli import trace as tracing
 
-    tracing.trace(app, entity, date, as_json=as_json)
+    if entity is None:
+        spans.show(app, as_json=as_json)
+    else:
+        tracing.trace(app, entity, date, as_json=as_json)
 
 
 @_command

@@ -26,6 +26,7 @@ from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
 from pipelines.run_notices import notify_of_run
+from pipelines.run_traces import run_span, step_spans, tag_of_trace
 from resources.home import only_one
 from resources.stack.loader import Stack, active_stack
 from resources.stack.ports import Ports
@@ -181,7 +182,14 @@ def execute(
     ops = ops if partition else {step: {"config": {"day": day.isoformat()}} for step in steps}
     started = time.monotonic()
     quiet = nullcontext() if verbose else without_lines_of_dagster()
-    with quiet, held(instance, outcome.run_id), _progress(job, day, steps, hidden=verbose) as follow:
+    tags = {**definition.tags, run_tags.PARTITION: day.isoformat()}
+    with (
+        quiet,
+        held(instance, outcome.run_id),
+        run_span(active_stack(), job, outcome.run_id, tags) as traced,
+        step_spans(instance, outcome.run_id, traced),
+        _progress(job, day, steps, hidden=verbose) as follow,
+    ):
         instance.add_event_listener(outcome.run_id, follow)
         result = definition.execute_in_process(
             partition_key=partition,
@@ -197,6 +205,7 @@ def execute(
             tags={
                 "tessera/profile": active_stack().name,
                 run_tags.LAUNCHED_BY: run_tags.CLI,
+                **tag_of_trace(),
                 **CODE_LOCATION_TAGS,
             },
         )

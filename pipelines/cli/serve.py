@@ -16,6 +16,7 @@ from pipelines.gateway.same_origin import LOOPBACK_NAMES, server_name
 from resources.home import only_one
 from resources.layout import check_existing
 from resources.stack.loader import Stack, active_stack
+from resources.traces.port import recorded
 
 if TYPE_CHECKING:
     import uvicorn
@@ -36,7 +37,10 @@ def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
     names = (*LOOPBACK_NAMES, server_name(address), *(server_name(name) for name in allow_hosts))
     with stopped_by_signals() as stop, _socket(address, port) as listening:
         place = f"http://{server_name(address)}:{listening.getsockname()[1]}"
-        with only_one(stack, "serve", f"`tessera serve` on {place}"):
+        with (
+            only_one(stack, "serve", f"`tessera serve` on {place}"),
+            recorded(stack.home, stack.settings.traces),
+        ):
             server = _server(stack, is_loopback, names)
             err.print(f"Profile {stack.name}, home {stack.home}: {place} (Ctrl-C stops it)", markup=False)
             _until_stopped(server, listening, stop)

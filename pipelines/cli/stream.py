@@ -28,6 +28,7 @@ from resources.home import only_one
 from resources.notifier.port import Notifier
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
+from resources.traces.port import recorded
 
 _WAIT_SECONDS = 0.5
 _SHOWN_REASONS = 2
@@ -91,7 +92,11 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     totals = _Totals()
     if err.is_terminal:
         logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
-    with only_one(stack, LOCK, f"`tessera stream {app}`"), stopped_by_signals() as stop:
+    with (
+        only_one(stack, LOCK, f"`tessera stream {app}`"),
+        recorded(stack.home, stack.settings.traces),
+        stopped_by_signals() as stop,
+    ):
         pulse = Pulse(stack.home, LOCK)
         pulse.beat()
         worker = _worker(ports)

@@ -13,6 +13,7 @@ from resources.heartbeat import Pulse
 from resources.home import only_one
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
+from resources.traces.port import recorded
 
 LOCK = "stream_support"
 _WAIT_SECONDS = 0.5
@@ -29,7 +30,11 @@ def stream_tickets(limit: int, *, until_empty: bool) -> None:
     stack = active_stack()
     ports = Ports(stack)
     totals = TicketCounts()
-    with only_one(stack, LOCK, "`tessera stream support`"), stopped_by_signals() as stop:
+    with (
+        only_one(stack, LOCK, "`tessera stream support`"),
+        recorded(stack.home, stack.settings.traces),
+        stopped_by_signals() as stop,
+    ):
         pulse = Pulse(stack.home, LOCK)
         pulse.beat()
         reader, worker = TicketReader(ports, stack.settings), TicketProcessor(ports)

@@ -23,12 +23,15 @@ from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
 from pipelines.service.published import add_published
 from pipelines.service.rules import RuledRoute
 from pipelines.service.texts import add_texts
+from pipelines.service.tracing import Traced
 from resources.stack.loader import Stack
 
 _ABOUT = (
     "Published scores, and what applications answer on request. Errors are problems (RFC 9457) with `expected` and "
     "`todo`. Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 )
+#: FastAPI's own would begin traces of its own, with paths that hold ids, and send messages of exceptions.
+_NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 
 def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = LOOPBACK_NAMES) -> App:
@@ -44,7 +47,7 @@ def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = 
     limits = Limits(settings.requests_per_second, settings.burst, settings.in_flight)
     credentials = Credentials(KeyFile(stack.home, look_seconds=settings.look_seconds), is_open=is_open)
     routes: Any = build_routes(door, metrics)
-    return Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), metrics.answered)
+    return Traced(Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), metrics.answered))
 
 
 def build_routes(door: Door, metrics: Metrics) -> FastAPI:
@@ -63,6 +66,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         lifespan=living,
+        telemetry=_NO_TELEMETRY,
     )
     service.router.route_class = RuledRoute
     add_handlers(service)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -29,8 +30,9 @@ class OwnThread:
         self.ports = Ports(stack)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, done in the thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Return what `work` returns, done in the thread, in the trace of the request."""
+        context = contextvars.copy_context()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
 
     def end(self) -> None:
         """Let the work at hand finish, and start no other."""

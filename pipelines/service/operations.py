@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from assets.stages.app import App
 from assets.stages.operation import Asker, Handler, Operation
+from models.tracing import note, span
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
 from pipelines.service.idempotency import HEADER, StoredAnswers
@@ -59,10 +60,14 @@ class Opened:
         )
 
     def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
-        if self._handler is None:
-            self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
-        with on_account_of(self.app.name):
-            return self._handler(body, asker).model_dump(mode="json")
+        name = self.app.name
+        with on_account_of(name), span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
+            if self._handler is None:
+                with span("open the operation"):
+                    self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
+            found = self._handler(body, asker)
+            note(model_version=getattr(found, "model_version", ""))
+            return found.model_dump(mode="json")
 
 
 def _endpoint(opened: Opened) -> Any:

@@ -11,6 +11,7 @@ from assets.stages.app import App
 from assets.stages.keyed_scores import KeyedScores, freshness
 from models.publishing import Publication
 from models.scoring.output import VERSION_FIELDS
+from models.tracing import link_to
 from pipelines.gateway.problem import Refusal
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
@@ -47,6 +48,7 @@ def _endpoint(door: Door, app: App) -> Any:
         door.log_read(request, app.name, [str(entity)])
         if found is None:
             raise _nothing(app.name, day)
+        link_to(found.publication.traceparent)
         rows = found.of_entity(entity)
         if not rows:
             raise _unknown(app, found.publication)

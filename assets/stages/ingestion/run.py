@@ -28,6 +28,7 @@ from models.contracts import CONTRACTS, Contract
 from models.contracts.identifiers import trim_ids
 from models.errors import TesseraError, choose_from
 from models.ingestion import IngestionConfig
+from models.tracing import traced
 from resources.lake.port import Lake
 from resources.source.port import Holdings, Identity, Source
 
@@ -127,6 +128,7 @@ class Filling:
     dependants: tuple[str, ...] = ()
 
 
+@traced("ingest")
 def ingest(
     table: str,
     source: Source,

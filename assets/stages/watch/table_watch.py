@@ -16,6 +16,7 @@ from assets.stages.watch.decisions import (
 )
 from assets.stages.watch.profile_store import StoredProfile, profile_of
 from models.contracts import Contract
+from models.tracing import traced
 from models.watch.config import WatchConfig
 from models.watch.findings import Assessment, Finding, worst_first
 from models.watch.freshness import Freshness, freshness
@@ -43,6 +44,7 @@ class Watched:
     is_provided: bool = True
 
 
+@traced("watch the table")
 def watch(lake: Lake, contract: Contract, day: date, config: WatchConfig) -> Watched:
     """Assess a day of a table, and those before it that changed; what was found is kept in the lake.
 

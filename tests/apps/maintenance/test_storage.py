@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from resources.conformance.score_sets import APP, DAY, audit_and_publish, public
 from resources.events.sqlite_events import SqliteEventsConfig
 from resources.lake.delta import DeltaLake, DeltaLakeConfig
 from resources.sink.delta import DeltaSinkConfig
-from resources.stack.ports import EventsResource, LakeResource, SettingsResource, SinkResource
+from resources.stack.ports import EventsResource, HomeResource, LakeResource, SettingsResource, SinkResource
 
 
 class TemporaryLake(LakeResource):
@@ -157,3 +157,15 @@ def test_events_of_long_ago_go_once_everybody_settled_them(tmp_path: Path, monke
         result = dg.materialize([storage.old_events], partition_key=key, resources=resources)
         (event,) = result.asset_materializations_for_node("storage__events")
         assert event.metadata[keys.EVENTS_REMOVED].value == removed
+
+
+def test_spans_of_long_ago_go(tmp_path: Path) -> None:
+    folder, today = tmp_path / "traces", datetime.now(UTC).date()
+    folder.mkdir()
+    for days in (0, 13, 14, 15):
+        (folder / f"{today - timedelta(days=days)}.db").touch()
+    resources = {"home": HomeResource(path=str(tmp_path)), "settings": Defaults()}
+    result = dg.materialize([storage.old_traces], partition_key=daily.get_first_partition_key(), resources=resources)
+    (event,) = result.asset_materializations_for_node("storage__traces")
+    assert event.metadata[keys.DAYS_REMOVED].value == 1
+    assert len(list(folder.iterdir())) == 3

@@ -1,0 +1,1 @@
+"""Trace spans: kept in the home, and sent to a collector."""

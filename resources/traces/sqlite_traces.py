@@ -1,0 +1,200 @@
+"""Spans in the home: one SQLite file per UTC day, `traces/YYYY-MM-DD.db`.
+
+A day is removed by removing its file. Only background threads write: a file that is locked, full or damaged costs
+spans and never a request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from typing_extensions import override
+
+from models.errors import TesseraError
+from resources.traces.port import SHORTEST, ReadableTraces, SpanRecord, SpansLost
+
+_BUSY_SECONDS = 0.5
+_TABLES = """
+CREATE TABLE IF NOT EXISTS span (
+    trace_id BLOB NOT NULL, span_id BLOB NOT NULL, parent_id BLOB NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL, failed INTEGER NOT NULL, attributes TEXT NOT NULL,
+    links TEXT NOT NULL, PRIMARY KEY (trace_id, span_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS named (
+    id TEXT NOT NULL, start_ns INTEGER NOT NULL, trace_id BLOB NOT NULL, PRIMARY KEY (id, start_ns, trace_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dropped (number INTEGER NOT NULL);
+"""
+_SPAN = "INSERT OR IGNORE INTO span VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_NAMED = "INSERT OR IGNORE INTO named VALUES (?, ?, ?)"
+#: `~` sorts after every sign of an id.
+_NAMING = "SELECT trace_id FROM named WHERE id = ?1 OR (id > ?1 AND id < ?2) ORDER BY start_ns DESC"
+_NAMES = ("tessera.run_id", "tessera.request_id")
+
+
+class SqliteTraces(ReadableTraces):
+    """Spans of a home.
+
+    Args:
+        folder: of the files; made by the first write.
+        keep_days: for which a day's file is kept.
+        max_bytes_per_day: of one day's file; beyond it, spans are lost.
+    """
+
+    def __init__(self, folder: Path, *, keep_days: int, max_bytes_per_day: int) -> None:
+        self._folder, self._keep_days, self._max_bytes = folder, keep_days, max_bytes_per_day
+        self._day: date | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    @override
+    def write(self, spans: Sequence[SpanRecord]) -> None:
+        with self._writing() as connection:
+            if self._is_full():
+                raise SpansLost(f"{self._file(_today())} has reached its limit", is_final=True)
+            connection.executemany(_SPAN, map(_row, spans))
+            connection.executemany(_NAMED, _names_of(spans))
+
+    @override
+    def write_dropped(self, number: int) -> None:
+        with self._writing() as connection:
+            connection.execute("INSERT INTO dropped VALUES (?)", (number,))
+
+    @override
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = self._day = None
+
+    @override
+    def trace(self, trace_id: str) -> Sequence[SpanRecord]:
+        rows = self._rows("SELECT * FROM span WHERE trace_id = ?", bytes.fromhex(trace_id))
+        return sorted(map(_record, rows), key=lambda one: (one.start_ns, one.span_id))
+
+    @override
+    def traces_of(self, id: str) -> Sequence[str]:
+        rows = self._rows(_NAMING, id, f"{id}~" if len(id) >= SHORTEST else id)
+        return list(dict.fromkeys(row[0].hex() for row in rows))
+
+    @override
+    def dropped(self) -> int:
+        return sum(row[0] for row in self._rows("SELECT number FROM dropped"))
+
+    @override
+    def prune(self, before: date) -> int:
+        old = [day for day in self._days() if day < before]
+        for day in old:
+            for suffix in ("", "-wal", "-shm"):
+                self._file(day).with_name(f"{day}.db{suffix}").unlink(missing_ok=True)
+        return len(old)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._opened(_today())
+            with connection:
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            self._forget()
+            raise SpansLost(f"{self._folder}: {error}") from error
+
+    def _opened(self, today: date) -> sqlite3.Connection:
+        """Return the connection to the day's file; the first one of a day removes old days."""
+        if self._connection is not None and self._day == today and self._file(today).exists():
+            return self._connection
+        self.close()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._file(today), os.O_CREAT | os.O_RDWR, 0o600)
+        os.close(descriptor)
+        connection = sqlite3.connect(self._file(today), timeout=_BUSY_SECONDS, check_same_thread=False)
+        self._connection, self._day = connection, today
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_TABLES)
+        self.prune(today - timedelta(days=self._keep_days))
+        return connection
+
+    def _forget(self) -> None:
+        """Drop a connection that failed: the next write opens another one."""
+        try:
+            self.close()
+        except sqlite3.Error:
+            self._connection = self._day = None
+
+    def _is_full(self) -> bool:
+        file = self._file(_today())
+        return sum(one.stat().st_size for one in (file, file.with_name(f"{file.name}-wal")) if one.exists()) > (
+            self._max_bytes
+        )
+
+    def _rows(self, query: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of each day's file, newest day first; a file whose tables are being made has none.
+
+        Raises:
+            TesseraError: a file cannot be read.
+        """
+        for day in reversed(self._days()):
+            try:
+                with closing(sqlite3.connect(self._file(day), timeout=_BUSY_SECONDS)) as connection:
+                    yield from connection.execute(query, values).fetchall()
+            except sqlite3.Error as error:
+                if str(error).startswith("no such table"):
+                    continue
+                raise TesseraError(
+                    f"The spans in {self._file(day)} cannot be read: {error}.",
+                    expected="a file that Tessera wrote",
+                    todo="Remove the file: its spans are lost, nothing else.",
+                ) from None
+
+    def _days(self) -> list[date]:
+        return sorted(day for file in self._folder.glob("*.db") if (day := _day(file.stem)) is not None)
+
+    def _file(self, day: date) -> Path:
+        return self._folder / f"{day}.db"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def _row(span: SpanRecord) -> tuple[Any, ...]:
+    ids = (bytes.fromhex(one) for one in (span.trace_id, span.span_id, span.parent_id))
+    attributes = json.dumps(dict(span.attributes), separators=(",", ":")) if span.attributes else ""
+    timed = (span.start_ns, span.duration_ns, span.failed)
+    return (*ids, span.name, span.kind, *timed, attributes, " ".join(span.links))
+
+
+def _record(row: tuple[Any, ...]) -> SpanRecord:
+    trace_id, span_id, parent_id, name, kind, start_ns, duration_ns, failed, attributes, links = row
+    return SpanRecord(
+        trace_id.hex(),
+        span_id.hex(),
+        parent_id.hex(),
+        name,
+        kind,
+        start_ns,
+        duration_ns,
+        bool(failed),
+        json.loads(attributes) if attributes else {},
+        tuple(cast(str, links).split()),
+    )
+
+
+def _names_of(spans: Sequence[SpanRecord]) -> Iterator[tuple[str, int, bytes]]:
+    for span in spans:
+        for name in _NAMES:
+            if name in span.attributes:
+                yield str(span.attributes[name]), span.start_ns, bytes.fromhex(span.trace_id)
