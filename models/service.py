@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.oidc import OidcSettings
+
 
 class ServiceSettings(BaseModel):
-    """Limits of the HTTP service (`tessera serve`), of each key."""
+    """The HTTP service (`tessera serve`): limits of each key, and who may ask."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,6 +23,9 @@ class ServiceSettings(BaseModel):
     seconds: float = Field(default=20, gt=0, description="Seconds after which a request is given up (504).")
     keep_reads_days: int = Field(
         default=90, ge=1, description="Days for which the log of reads says who read whose score."
+    )
+    oidc: OidcSettings | None = Field(
+        default=None, description="Tokens of an issuer that are taken beside keys, for `tessera dev` too; null: none."
     )
     session_hours: float = Field(
         default=12, gt=0, le=720, description="Hours after which a browser has to log in to Dagster's UI again."

@@ -39,7 +39,7 @@ def dev(port: int, host: str = "127.0.0.1", allow_hosts: Sequence[str] = ()) -> 
             ended by itself.
     """
     stack = active_stack()
-    host, _ = listened_on(host, KeyFile(stack.home))
+    host, _ = listened_on(host, KeyFile(stack.home), has_tokens=stack.settings.service.oidc is not None)
     names = [server_name(name) for name in allow_hosts]
     address = f"http://{server_name(host)}:{port}"
     with stopped_by_signals() as stop, only_one(stack, "dev", f"`tessera dev` on {address}"):

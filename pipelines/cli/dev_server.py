@@ -40,6 +40,7 @@ from pipelines.gateway.login import LOGIN, LOGOUT, LoginPages, login_instead
 from pipelines.gateway.request import PAGE_HEADERS
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.gateway.sessions import Sessions
+from pipelines.gateway.tokens import open_tokens
 from resources.stack.loader import ROOT, Stack, active_stack
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def guarded(context: IWorkspaceProcessContext[Any], stack: Stack, names: Sequenc
     app = LoginPages(webserver_by_role(context), keys, sessions, Limits(_LOGINS_PER_SECOND, _LOGINS_AT_ONCE, 1))
     look_seconds = max(settings.look_seconds, _LEAST_LOOK_SECONDS)
     rules = AccessRules((LOGIN, LOGOUT), _BODY_BYTES, _SECONDS, PAGE_HEADERS, login_instead, look_seconds)
-    credentials = Credentials(keys, sessions, is_open=is_open)
+    credentials = Credentials(keys, sessions, open_tokens(settings.oidc, ROOT), is_open=is_open)
     limits = Limits(_PER_SECOND, _BURST, _IN_FLIGHT)
     return Gateway(app, credentials, limits, rules, SameOrigin(app, names, post_only=_POST_ONLY), lambda _: None)
 

@@ -7,14 +7,15 @@ from pipelines.cli.arguments import listening_address
 from pipelines.gateway.keys import KeyFile
 
 
-def listened_on(host: str, keys: KeyFile) -> tuple[str, bool]:
+def listened_on(host: str, keys: KeyFile, *, has_tokens: bool = False) -> tuple[str, bool]:
     """Return the address to listen on, and True if only this machine reaches it.
 
     Raises:
-        TesseraError: other machines reach it, and no key is valid.
+        TesseraError: other machines reach it, no key is valid, and no tokens are taken.
     """
     address = listening_address(host)
-    if not address.is_loopback and not any(key.revoked_at is None for key in keys.keys().values()):
+    is_closed = has_tokens or any(key.revoked_at is None for key in keys.keys().values())
+    if not address.is_loopback and not is_closed:
         raise TesseraError(
             f"`--host {host}` is reached from other machines, and there is no API key.",
             expected="a loopback address, or at least one key",

@@ -33,7 +33,7 @@ def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
     """
     stack = active_stack()
     check_existing(stack.home)
-    address, is_loopback = listened_on(host, KeyFile(stack.home))
+    address, is_loopback = listened_on(host, KeyFile(stack.home), has_tokens=stack.settings.service.oidc is not None)
     names = (*LOOPBACK_NAMES, server_name(address), *(server_name(name) for name in allow_hosts))
     with stopped_by_signals() as stop, _socket(address, port) as listening:
         place = f"http://{server_name(address)}:{listening.getsockname()[1]}"

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from pipelines.gateway import refusals
 from pipelines.gateway.holder import LOCAL, Holder
-from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.keys import PREFIX, KeyFile
 from pipelines.gateway.request import header
 from pipelines.gateway.same_origin import Scope
 from pipelines.gateway.sessions import Sessions, is_change, session_text
+from pipelines.gateway.tokens import Tokens
 
 #: By these a request is known that a proxy passed on: it may come from another machine.
 _PROXIED = (b"forwarded", b"x-forwarded-for", b"via")
 
 
 class Credentials:
-    """Find the holder of what a request brings: a key in `Authorization: Bearer` or `X-API-Key`, or a session's cookie.
+    """Find the holder of what a request brings: a key or token in `Authorization: Bearer` or `X-API-Key`, or a session.
 
     Args:
         keys: of the home.
+        tokens: of an issuer; None: none are taken.
         sessions: of browsers; None: cookies are not looked at.
-        is_open: nothing is needed while no key was ever made: only for a server that listens on loopback.
+        is_open: nothing is needed while no key was ever made and no tokens are taken: only for a server on loopback.
     """
 
-    def __init__(self, keys: KeyFile, sessions: Sessions | None = None, *, is_open: bool) -> None:
-        self._keys, self._sessions, self._is_open = keys, sessions, is_open
+    def __init__(
+        self,
+        keys: KeyFile,
+        sessions: Sessions | None = None,
+        tokens: Tokens | None = None,
+        *,
+        is_open: bool,
+    ) -> None:
+        self._keys, self._sessions, self._tokens = keys, sessions, tokens
+        self._is_open = is_open and tokens is None
 
     async def holder(self, scope: Scope) -> Holder:
         """Return who asks.
@@ -33,6 +43,8 @@ class Credentials:
             TesseraError: keys cannot be read.
         """
         if given := given_text(scope):
+            if self._tokens is not None and not given.startswith(f"{PREFIX}_"):
+                return await self._tokens.holder(given)
             found = self._keys.holder(given)
             if found is None:
                 raise refusals.unknown("The key is unknown or revoked.")

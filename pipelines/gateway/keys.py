@@ -23,7 +23,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from models.errors import TesseraError, choose_from
 from pipelines.gateway.holder import Holder, Role
 
-_PREFIX, _SECRET_BYTES, _ID_BYTES = "tsk", 32, 4
+PREFIX = "tsk"
+_SECRET_BYTES, _ID_BYTES = 32, 4
 _LONGEST_NAME = 64
 
 
@@ -116,7 +117,7 @@ class KeyFile:
                     todo=f"Choose another name, or `tessera keys revoke {name}` first.",
                 )
             id = secrets.token_hex(_ID_BYTES)
-            text = f"{_PREFIX}_{id}_{secrets.token_hex(_SECRET_BYTES)}"
+            text = f"{PREFIX}_{id}_{secrets.token_hex(_SECRET_BYTES)}"
             digest = sha256(text.encode()).hexdigest()
             made = Key(id=id, name=name, role=role, app=app, digest=digest, created_at=datetime.now(UTC))
             self._write({**keys, id: made})

@@ -14,6 +14,7 @@ from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
+from pipelines.gateway.tokens import open_tokens
 from pipelines.service.door import Door
 from pipelines.service.errors import Problem, add_handlers
 from pipelines.service.inference import add_inference
@@ -24,7 +25,7 @@ from pipelines.service.published import add_published
 from pipelines.service.rules import RuledRoute
 from pipelines.service.texts import add_texts
 from pipelines.service.tracing import Traced
-from resources.stack.loader import Stack
+from resources.stack.loader import ROOT, Stack
 
 _ABOUT = (
     "Published scores, and what applications answer on request. Errors are problems (RFC 9457) with `expected` and "
@@ -45,7 +46,8 @@ def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = 
     door, metrics, settings = Door(stack), Metrics(), stack.settings.service
     rules = AccessRules(PUBLIC_PATHS, settings.body_bytes, settings.seconds)
     limits = Limits(settings.requests_per_second, settings.burst, settings.in_flight)
-    credentials = Credentials(KeyFile(stack.home, look_seconds=settings.look_seconds), is_open=is_open)
+    keys, tokens = KeyFile(stack.home, look_seconds=settings.look_seconds), open_tokens(settings.oidc, ROOT)
+    credentials = Credentials(keys, None, tokens, is_open=is_open)
     routes: Any = build_routes(door, metrics)
     return Traced(Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), metrics.answered))
 

@@ -304,12 +304,17 @@ def _settings(stack: Stack) -> Any:
     """A field for each section of the settings, the profile's values as defaults; a run gives what it changes."""
     shown = stack.settings.model_dump(mode="json")
     fields: dict[str, tuple[Any, Any]] = {
-        name: (dict[str, Any], Field(default=shown[name], description=_described(name, field)))
+        name: (dict[str, Any], Field(default=_without_null(shown[name]), description=_described(name, field)))
         for name, field in Settings.model_fields.items()
     }
     profile = SettingsResource.model_fields["profile"].description
     fields["profile"] = (str, Field(default=stack.name, description=profile))
     return _generated(SettingsResource, stack, fields, unchanged=stack.settings)
+
+
+def _without_null(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section without settings that are null: Dagster's maps take none, and what is left out stays."""
+    return {name: value for name, value in section.items() if value is not None}
 
 
 def _described(section: str, field: FieldInfo) -> str:
