@@ -18,6 +18,9 @@ _MAX_NESTING = 100
 
 #: CloudEvents' String: no control characters.
 _Text = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+#: Attributes without which an event is none.
+_NEEDED = ("id", "source", "type", "time", "subject", "data")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 
 
@@ -31,6 +34,7 @@ class Event(BaseModel):
         time: when it happened, UTC.
         subject: whom it is about; events of one subject are delivered in the order in which they were published.
         data: what happened; checked by its consumers, not by the queue.
+        traceparent: the span that published it, as W3C writes it; "" if none, or if the producer gives no such value.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +45,13 @@ class Event(BaseModel):
     time: AwareDatetime
     subject: _Text
     data: dict[str, Any]
+    traceparent: str = ""
+
+    @field_validator("traceparent", mode="before")
+    @classmethod
+    def _is_traceparent(cls, value: object) -> str:
+        """Return no trace for a value that names none: the event itself is as good."""
+        return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else ""
 
     @field_validator("time", mode="before")
     @classmethod
@@ -80,6 +91,7 @@ class Event(BaseModel):
         """One line of JSON, the attributes in this order, `specversion` first."""
         time = self.time.isoformat().replace("+00:00", "Z")
         named = {"id": self.id, "source": self.source, "type": self.type, "time": time, "subject": self.subject}
+        named |= {"traceparent": self.traceparent} if self.traceparent else {}
         return json.dumps({"specversion": "1.0", **named, "data": self.data}, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -117,5 +129,5 @@ def _nesting(data: Any) -> int:
 
 
 def _malformed(what: str, expected: str) -> TesseraError:
-    names = ", ".join(Event.model_fields)
+    names = ", ".join(_NEEDED)
     return TesseraError(f"An event {what}.", expected=f"{expected} with {names}", todo="Correct the producer.")

@@ -63,6 +63,7 @@ class span:
         kind: what it is in a chain of services.
         parent: `traceparent` of the span that caused it; "": the current span.
         links: `traceparent` of each span of another trace that it is about.
+        start_ns: when it began, ns since 1970; None: now.
     """
 
     __slots__ = ("_span", "_token")
@@ -75,10 +76,11 @@ class span:
         kind: SpanKind = SpanKind.INTERNAL,
         parent: str = "",
         links: Sequence[str] = (),
+        start_ns: int | None = None,
     ) -> None:
         context = context_of(parent) if parent else None
         pointers = [Link(found) for one in links if (found := _pointer(one)) is not None]
-        self._span = _TRACER.start_span(name, context, kind, attributes, pointers)
+        self._span = _TRACER.start_span(name, context, kind, attributes, pointers, start_ns)
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Span:

@@ -6,14 +6,20 @@ goes to the dead letters. When another process changed the state meanwhile, the 
 
 from __future__ import annotations
 
+import time
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, Self, TypeVar
 
+from opentelemetry.trace import SpanKind
+
 from models.errors import RefusedValue, TesseraError
+from models.tracing import current_traceparent, span, trace_id_of
 from resources.events.port import Delivered, Events
 from resources.state_store.port import Superseded
 
@@ -21,6 +27,8 @@ from resources.state_store.port import Superseded
 _OUTSIDE = (TesseraError, OSError, MemoryError, ImportError, Superseded)
 
 
+#: Traces of a batch whose events get a span of their own.
+_LINKS = 64
 #: Letters that are looked at for refused events after the position of a store.
 _LETTERS = 1_000
 
@@ -73,7 +81,8 @@ def next_batch(events: Events, group: str, work: BatchWork[R], done: R, *, limit
     last = 0  # up to offset `last`, events come one by one
     while delivered := events.read(group, limit=1 if last else limit, wait_seconds=0 if last else wait_seconds):
         try:
-            done.add(work.process(delivered))
+            with _in_traces(group, delivered):
+                done.add(work.process(delivered))
         except Exception as error:  # of any type: an event can be wrong in ways that no list covers
             superseded = work.was_superseded(error)
             if not superseded and not may_be_of_an_event(error):
@@ -87,6 +96,29 @@ def next_batch(events: Events, group: str, work: BatchWork[R], done: R, *, limit
         if done.events and done.offset >= last:
             break
     return done
+
+
+@contextmanager
+def _in_traces(group: str, delivered: Sequence[Delivered]) -> Iterator[None]:
+    """Record a batch as a span, and its events as a span in each trace that published some of them.
+
+    A trace that published many events has one span for all of them in the batch, so that their number costs nothing.
+    """
+    traces: dict[str, str] = {}
+    counts = Counter[str]()
+    for one in delivered:
+        if one.event.traceparent:
+            trace_id = trace_id_of(one.event.traceparent)
+            traces.setdefault(trace_id, one.event.traceparent)
+            counts[trace_id] += 1
+    began, name = time.time_ns(), f"process events of {group}"
+    with span(f"batch of {group}", {"tessera.events": len(delivered)}, links=[*traces.values()][:_LINKS]):
+        batch = current_traceparent()
+        yield
+    for trace_id, traceparent in [*traces.items()][:_LINKS]:
+        about = {"tessera.events": counts[trace_id]}
+        with span(name, about, kind=SpanKind.CONSUMER, parent=traceparent, links=[batch], start_ns=began):
+            pass
 
 
 def deliver_lost(events: Events, group: str, position: Callable[[], int]) -> int:

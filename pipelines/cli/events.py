@@ -6,12 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 import click
+from opentelemetry.trace import SpanKind
 from rich.table import Table
 
 from assets.fraud import replay as payment_replay
@@ -19,6 +20,7 @@ from assets.fraud.app import FRAUD
 from assets.stages.ingestion.run import ingest
 from models.errors import TesseraError, choose_from
 from models.events import MAX_EVENT_BYTES, Event
+from models.tracing import note, span
 from pipelines.cli.arguments import check_delivered, known_span, yesterday
 from pipelines.cli.console import counted, err, literal, out, printable, working
 from pipelines.cli.tables import print_json
@@ -26,6 +28,7 @@ from resources.events.port import DeadLetter, Events, TooFarBehind
 from resources.privacy import share_as_usual
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports, active_ports
+from resources.traces.port import recorded
 
 _AT_ONCE = 500
 _BLOCK_BYTES = 65_536
@@ -166,17 +169,23 @@ class _Sending:
     def __init__(self, queue: Events, doing: str) -> None:
         self._queue, self._doing = queue, doing
         self._status = err.status(doing)
+        self._traced = ExitStack()
         self._told = False
         self.published = self.known = self.refused = 0
         self.conflicts: list[str] = []
         self.first_reason = ""
 
     def __enter__(self) -> _Sending:
+        stack = active_stack()
+        self._traced.enter_context(recorded(stack.home, stack.settings.traces))
+        self._traced.enter_context(span("publish events", kind=SpanKind.PRODUCER))
         self._status.start()
         return self
 
     def __exit__(self, *_raised: object) -> None:
         self._status.stop()
+        note(events=self.published, refused=self.refused)
+        self._traced.close()
 
     @property
     def seen(self) -> int:

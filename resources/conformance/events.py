@@ -80,6 +80,13 @@ class EventsConformance(Conformance):
         assert offsets == sorted(set(offsets))
         assert events.newest_offset() == offsets[-1]
 
+    def test_the_span_that_published_an_event_comes_with_it_and_is_no_content(self, events: Events) -> None:
+        traceparent = f"00-{'4bf92f35' * 4}-{'00f067aa' * 2}-01"
+        traced = event(1).model_copy(update={"traceparent": traceparent})
+        assert events.publish([traced, event(2)]) == 2
+        assert not events.publish([event(1)]).conflicts
+        assert [one.event.traceparent for one in events.read("g", limit=9)] == [traceparent, ""]
+
     def test_an_event_is_stored_once(self, events: Events) -> None:
         assert events.publish([event(1), event(2), event(1)]) == 2
         assert events.publish([event(2), event(3)]) == 1

@@ -85,6 +85,8 @@ class Events(ABC):
 
         One that is stored already (`source`, `id`) is left out.
 
+        One without a `traceparent` gets that of the current span.
+
         One whose `source` and `id` are those of an event with other content, stored or earlier in `events`, goes to
         the dead letters before this returns. (After a crash in between, publish again: it is rejected again.)
 

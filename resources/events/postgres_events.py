@@ -64,7 +64,8 @@ class PostgresEvents(SqlEvents):
     def __init__(self, url: str, schema: str, lease_seconds: float, max_backlog: int) -> None:
         super().__init__(lease_seconds, max_backlog, _POLL_SECONDS)
         self._schema = schema
-        tables, marks = f"{sql.TABLES}{_LETTERS}", ("dead_letter", "hole")
+        added = sql.ADD_TRACEPARENT.replace("COLUMN", "COLUMN IF NOT EXISTS")
+        tables, marks = f"{sql.TABLES}{_LETTERS}{added}", ("dead_letter", "hole", "event.traceparent")
         self._session = PostgresSession(Place(url, schema, "events", "events", tables, marks))
 
     @override

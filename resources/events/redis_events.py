@@ -22,6 +22,7 @@ from models.erasure.tombstones import is_named_in
 from models.errors import TesseraError
 from models.events import Event
 from models.timestamps import to_datetime, to_epoch_micros
+from models.tracing import current_traceparent
 from resources.events import redis_scripts as scripts
 from resources.events.port import (
     DeadLetter,
@@ -86,7 +87,8 @@ class RedisEvents(ErasableEvents, RetainedEvents):
     def publish(self, events: Sequence[Event], *, origins: Sequence[str] = ()) -> Published:
         if not events:
             return Published(0)
-        given = [part for event in events for part in (*_fields(event), event.digest())]
+        trace = current_traceparent()
+        given = [part for event in events for part in (*_fields(event), event.digest(), event.traceparent or trace)]
         stored, behind, conflicts = self._run(scripts.PUBLISH, self._max_backlog, *given)
         if stored < 0:
             raise TooFarBehind(behind, self._max_backlog)
@@ -273,7 +275,8 @@ def _fields(event: Event) -> tuple[str | int, ...]:
 
 def _delivered(number: int, attempt: int, fields: Sequence[str]) -> Delivered:
     source, name, kind, time_us, subject, data = fields[1:12:2]
-    return Delivered(stored_event(source, name, kind, int(time_us), subject, data), number, attempt)
+    trace = fields[15] if len(fields) > 15 else ""
+    return Delivered(stored_event(source, name, kind, int(time_us), subject, data, trace), number, attempt)
 
 
 def _letter(body: str, reason: str, number: str, at: str) -> DeadLetter:

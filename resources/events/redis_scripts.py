@@ -74,18 +74,18 @@ local function refuse(body, reason, number)
 end
 """
 
-#: ARGV: max_backlog, then source, id, type, time, subject, data, digest of each. Gives the number stored, how many
-#: wait, and the positions of events whose source and id have another digest; -1 if there is no room.
+#: ARGV: max_backlog, then source, id, type, time, subject, data, digest, traceparent of each. Gives the number stored,
+#: how many wait, and the positions of events whose source and id have another digest; -1 if there is no room.
 PUBLISH = f"""{_COMMON}
 local fresh, seen, conflicts = {{}}, {{}}, {{}}
-for at = 2, #ARGV, 7 do
+for at = 2, #ARGV, 8 do
   local name = ARGV[at] .. '\\0' .. ARGV[at + 1]
   local digest = seen[name] or redis.call('HGET', key('known'), name)
   if not digest then
     seen[name] = ARGV[at + 6]
     fresh[#fresh + 1] = at
   elseif digest ~= ARGV[at + 6] then
-    conflicts[#conflicts + 1] = (at - 2) / 7
+    conflicts[#conflicts + 1] = (at - 2) / 8
   end
 end
 local readers, behind = redis.call('HGETALL', key('readers')), 0
@@ -97,7 +97,8 @@ for _, at in ipairs(fresh) do
   number = number + 1
   redis.call('HSET', key('known'), ARGV[at] .. '\\0' .. ARGV[at + 1], ARGV[at + 6])
   redis.call('XADD', key('events'), text(number) .. '-0', 'source', ARGV[at], 'id', ARGV[at + 1], 'type', ARGV[at + 2],
-    'time', ARGV[at + 3], 'subject', ARGV[at + 4], 'data', ARGV[at + 5], 'published', published)
+    'time', ARGV[at + 3], 'subject', ARGV[at + 4], 'data', ARGV[at + 5], 'published', published,
+    'traceparent', ARGV[at + 7])
 end
 if #fresh > 0 then redis.call('SET', key('newest'), text(number)) end
 return {{#fresh, behind, conflicts}}

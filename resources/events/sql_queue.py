@@ -17,6 +17,7 @@ from typing_extensions import override
 from models.erasure.tombstones import is_named_in
 from models.events import Event
 from models.timestamps import to_datetime, to_epoch_micros
+from models.tracing import current_traceparent
 from resources.events import sql_statements as sql
 from resources.events.port import (
     DeadLetter,
@@ -100,7 +101,8 @@ class SqlEvents(ErasableEvents, RetainedEvents):
             for at in conflicts:
                 body, reason = as_text(events[at].to_json()), as_text(conflict_reason(origins, at))
                 do.run(sql.REFUSE, {"body": body, "reason": reason, "number": None, "now": now})
-            do.run_many(sql.INSERT_EVENT, [_values(event, newest + 1 + i, now) for i, event in enumerate(fresh)])
+            trace = current_traceparent()
+            do.run_many(sql.INSERT_EVENT, [_values(event, newest + 1 + i, now, trace) for i, event in enumerate(fresh)])
             do.run(sql.SET_NEWEST, {"number": newest + len(fresh)})
         return Published(len(fresh), conflicts)
 
@@ -255,7 +257,7 @@ class SqlEvents(ErasableEvents, RetainedEvents):
         with self._transaction() as do:
             found = _found(do, group, limit, now := now_us())
             until = now + self._lease_us
-            leases = [_lease(group, row, row[7], until) for row in found.taken]
+            leases = [_lease(group, row, row[-1], until) for row in found.taken]
             do.run_many(sql.LEASE, leases + [_lease(group, row, 0, 0) for row in found.put_off])
             do.run(sql.SET_THROUGH, {"name": group, "through": found.through})
             do.run(sql.CLEAR_AHEAD, {"name": group, "through": found.through})
@@ -343,7 +345,7 @@ def _parts(items: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _values(event: Event, number: int, now: int) -> dict[str, Any]:
+def _values(event: Event, number: int, now: int, trace: str) -> dict[str, Any]:
     return {
         "number": number,
         "source": event.source,
@@ -353,6 +355,7 @@ def _values(event: Event, number: int, now: int) -> dict[str, Any]:
         "subject": event.subject,
         "data": json.dumps(event.data, allow_nan=False),
         "published_us": now,
+        "traceparent": event.traceparent or trace,
     }
 
 
@@ -361,5 +364,5 @@ def _lease(group: str, row: Row, attempt: int, until: int) -> dict[str, Any]:
 
 
 def _delivered(row: Row) -> Delivered:
-    offset, source, name, kind, time_us, subject, data, attempt = row
-    return Delivered(stored_event(source, name, kind, time_us, subject, data), offset, attempt)
+    offset, *event, attempt = row
+    return Delivered(stored_event(*event), offset, attempt)

@@ -13,7 +13,8 @@ Lock order: a transaction that locks both locks `newest` first, then `reader`.
 TABLES = """
 CREATE TABLE IF NOT EXISTS event (
     number BIGINT PRIMARY KEY, source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, time_us BIGINT NOT NULL,
-    subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, UNIQUE (id, source)
+    subject TEXT NOT NULL, data TEXT NOT NULL, published_us BIGINT NOT NULL, traceparent TEXT NOT NULL DEFAULT '',
+    UNIQUE (id, source)
 );
 CREATE TABLE IF NOT EXISTS reader (name TEXT PRIMARY KEY, through BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS delivery (
@@ -31,8 +32,10 @@ INSERT INTO newest VALUES (1, 0) ON CONFLICT DO NOTHING;
 LOCK_NEWEST = "SELECT number FROM newest FOR UPDATE"
 NEWEST = "SELECT number FROM newest"
 SET_NEWEST = "UPDATE newest SET number = :number"
-INSERT_EVENT = """INSERT INTO event (number, source, id, type, time_us, subject, data, published_us)
-    VALUES (:number, :source, :id, :type, :time_us, :subject, :data, :published_us)"""
+INSERT_EVENT = """INSERT INTO event (number, source, id, type, time_us, subject, data, published_us, traceparent)
+    VALUES (:number, :source, :id, :type, :time_us, :subject, :data, :published_us, :traceparent)"""
+#: What a queue of an earlier version has no column for.
+ADD_TRACEPARENT = "ALTER TABLE event ADD COLUMN traceparent TEXT NOT NULL DEFAULT ''"
 OLDEST = "SELECT number FROM event ORDER BY number LIMIT 1"
 
 #: Members of a group take turns here: who may have which subject is decided by one at a time. The maker of a group
@@ -62,7 +65,7 @@ WAITING_SINCE = """SELECT published_us FROM event WHERE number = (SELECT min(num
     ) fresh
 ) waiting)"""
 
-_EVENT = "e.number, e.source, e.id, e.type, e.time_us, e.subject, e.data"
+_EVENT = "e.number, e.source, e.id, e.type, e.time_us, e.subject, e.data, e.traceparent"
 #: Handed out before, not leased, and no earlier one of the same subject is leased.
 AGAIN = f"""SELECT {_EVENT}, d.attempt + 1 FROM delivery d JOIN event e ON e.number = d.number
     WHERE d.name = :name AND d.leased_until_us <= :now AND NOT EXISTS (

@@ -28,8 +28,8 @@ _POLL_SECONDS = 0.002
 _LETTERS = """CREATE TABLE IF NOT EXISTS dead_letter (
     place INTEGER PRIMARY KEY, body TEXT NOT NULL, reason TEXT NOT NULL, number INTEGER, refused_us INTEGER NOT NULL
 );"""
-#: `PRAGMA user_version` of a file whose tables are there: 2 has `hole`.
-_VERSION = 2
+#: `PRAGMA user_version` of a file whose tables are there: 2 has `hole`, 3 `event.traceparent`.
+_VERSION = 3
 
 
 class SqliteEventsConfig(dg.Config):
@@ -181,6 +181,8 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         for statement in f"{sql.TABLES}{_LETTERS}".split(";"):
             connection.execute(statement)
+        if "traceparent" not in {row[1] for row in connection.execute("PRAGMA table_info(event)")}:
+            connection.execute(sql.ADD_TRACEPARENT)
         connection.execute(f"PRAGMA user_version = {_VERSION}")
 
 

@@ -13,10 +13,18 @@ from models.events import Event
 from models.timestamps import to_datetime
 
 
-def stored_event(source: str, name: str, kind: str, time_us: int, subject: str, data: str) -> Event:
+def stored_event(
+    source: str, name: str, kind: str, time_us: int, subject: str, data: str, traceparent: str = ""
+) -> Event:
     """Return an event as it was checked when it was published; not checked again."""
     return Event.model_construct(
-        id=name, source=source, type=kind, time=to_datetime(time_us), subject=subject, data=json.loads(data)
+        id=name,
+        source=source,
+        type=kind,
+        time=to_datetime(time_us),
+        subject=subject,
+        data=json.loads(data),
+        traceparent=traceparent,
     )
 
 

@@ -34,7 +34,7 @@ class Place:
         port: as stack.yaml calls it.
         what: is kept there, for messages: "The Postgres of the ... does not work".
         tables: statements that create what is missing.
-        marks: tables that exist once all do.
+        marks: tables, and columns as `table.column`, that exist once all do.
         settings: of each session, beside the common ones.
     """
 
@@ -158,8 +158,13 @@ def add_tables(connection: Connection, place: Place) -> None:
 
 
 def _has_tables(connection: Connection, place: Place) -> bool:
-    query = "SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)"
-    return connection.execute(query, [place.schema, [*place.marks]]).fetchone() == (len(place.marks),)
+    query = """SELECT
+        (SELECT count(*) FROM pg_tables WHERE schemaname = %(schema)s AND tablename = ANY(%(marks)s))
+        + (SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           JOIN pg_namespace n ON n.oid = c.relnamespace
+           WHERE n.nspname = %(schema)s AND c.relname || '.' || a.attname = ANY(%(marks)s))"""
+    values = {"schema": place.schema, "marks": [*place.marks]}
+    return connection.execute(query, values).fetchone() == (len(place.marks),)
 
 
 def _execute(connection: Connection, statement: str) -> None:

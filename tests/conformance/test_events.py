@@ -139,10 +139,13 @@ class TestErasure:
         opened().publish(of_two(4))
         if place[0] == "sqlite":
             with closing(sqlite3.connect(place[1]["path"])) as old:
-                old.executescript("DROP TABLE hole; PRAGMA user_version = 1;")
+                old.executescript(
+                    "DROP TABLE hole; ALTER TABLE event DROP COLUMN traceparent; PRAGMA user_version = 1;"
+                )
         else:
             with psycopg.connect(place[1]["url"]) as old:
                 old.execute("DROP TABLE tessera_events.hole")
+                old.execute("ALTER TABLE tessera_events.event DROP COLUMN traceparent")
         events = opened()
         assert (events.forget("a"), events.newest_offset(), numbers(events)) == (2, 4, [1, 3])
 

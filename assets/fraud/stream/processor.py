@@ -45,6 +45,7 @@ from models.fraud.event_parsing import (
     label_of,
     payment_of,
 )
+from models.tracing import span
 from resources.events.port import Delivered, Events
 from resources.state_store.port import Superseded
 
@@ -184,6 +185,7 @@ class FraudProcessor:
             self._events.reject(GROUP, one, _held_reason(number))
         self._events.acknowledge(GROUP, [one.offset for one in delivered])
         result.refused, result.forgotten = len(changes.refused) + len(early), changes.forgotten
+        _trace_alerts(delivered, result.alerts)
         return result
 
     @contextmanager
@@ -333,6 +335,16 @@ class FraudProcessor:
         alerts = alerts_after(high, standing, reasons=scorer.reasons)
         result.alerts += [alert for name, alert in alerts.items() if name not in standing]
         return alerts
+
+
+def _trace_alerts(delivered: Sequence[Delivered], alerts: Sequence[Alert]) -> None:
+    """Record each alert as a span in the trace that published the payment which raised it."""
+    traces = {str(one.event.data.get("transaction_id")): one.event.traceparent for one in delivered} if alerts else {}
+    for alert in alerts:
+        if traceparent := traces.get(alert.evidence[0]):
+            about = {"tessera.app": alert.app, "tessera.model_version": alert.model_version}
+            with span("alert", about, parent=traceparent):
+                pass
 
 
 def _not_known(number: int) -> str:
