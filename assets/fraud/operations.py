@@ -89,30 +89,41 @@ class LabelKept(Answer):
 
 
 def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], PaymentScore]:
+    from assets.fraud.app import FRAUD
     from assets.fraud.dry_run import DryRun, scored
+    from assets.fraud.model import FraudModel
     from assets.fraud.stream.champion import FraudChampion
     from assets.fraud.stream.context import CustomerFilter
     from assets.fraud.stream.lake_context import LakeContext
     from assets.fraud.stream.state import FraudState
+    from assets.stages.open_models import VersionsAsked
+    from assets.stages.promotion import fetched
 
     limits = settings.fraud.payments
     customers = CustomerFilter(LakeContext(ports.lake, ports.engine), limits)
     dry_run = DryRun(FraudState(ports.state_store), limits, customers)
     champion = FraudChampion(ports.registry, refresh_seconds=settings.service.champion_seconds)
 
-    def answer(asked: PaymentNow, _: Asker) -> PaymentScore:
+    def opened(version: str) -> FraudModel:
+        fetched(ports.registry, FRAUD.name, version)
+        return FraudModel(ports.registry, version)
+
+    versions = VersionsAsked(ports.registry, FRAUD.name, opened, settings.service)
+
+    def answer(asked: PaymentNow, asker: Asker) -> PaymentScore:
         champion.follow()
+        model = champion if asker.version is None else versions.at(asker.version)
         with span("read features"):
             payment, features = dry_run.features(_event(asked))
-        with span("score", {"tessera.model_version": champion.version}):
-            score, would_alert = scored(champion, features)
+        with span("score", {"tessera.model_version": model.version}):
+            score, would_alert = scored(model, features)
         return PaymentScore(
             transaction_id=payment.transaction_id,
             score=score,
-            threshold=champion.threshold,
+            threshold=model.threshold,
             would_alert=would_alert,
-            reasons=champion.reasons(features),
-            model_version=champion.version,
+            reasons=model.reasons(features),
+            model_version=model.version,
         )
 
     return answer
@@ -181,6 +192,7 @@ OPERATIONS: Sequence[Operation] = (
         _PAYMENT,
         _scoring,
         subject=("customer_id",),
+        pins=True,
     ),
     Operation(
         "alerts",

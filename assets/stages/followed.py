@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from models.compose.deadline import without_deadline
 from models.errors import TesseraError
 
 T = TypeVar("T")
@@ -47,7 +48,8 @@ class Followed(Generic[T]):
         if self._clock() - self._looked_at >= self._look_seconds:
             self._looked_at = self._clock()
             try:
-                self._look()
+                with without_deadline():
+                    self._look()
             except TesseraError as error:
                 if not self._held:
                     self._looked_at = float("-inf")

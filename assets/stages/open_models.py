@@ -17,6 +17,7 @@ import pyarrow as pa
 from assets.stages.followed import Followed
 from assets.stages.operation import NotServed, NotThere, WrongRequest
 from assets.stages.promotion import Verified, VerifiedComposition, newest_usable
+from models.compose.deadline import DeadlinePassed, without_deadline
 from models.compose.fields import Column, FieldType
 from models.errors import TesseraError, choose_from
 from models.ledger import refusal
@@ -25,6 +26,7 @@ from models.tensors import Datatype, Tensor, json_value, tensor_of, values_of
 if TYPE_CHECKING:
     from assets.stages.scoring_task import ComposedScoring, ScoringTask
     from models.scoring.output import OutputType
+    from models.service import ServiceSettings
     from models.settings import Settings
     from models.training.model_package import LoadedModel
     from resources.registry.port import Registry
@@ -76,8 +78,8 @@ class VersionsAsked(Generic[T]):
         registry: of the versions.
         app: the application.
         opened: opens a version.
-        most: versions that are open at one time; the one that was not asked for longest makes room.
-        look_seconds: after so long, an open version is looked up again: it may have been withdrawn.
+        settings: how many are open at one time, where the one that was not asked for longest makes room; and after how
+            many seconds an open version is looked up again, since it may have been withdrawn.
         clock: monotonic, seconds.
     """
 
@@ -86,13 +88,12 @@ class VersionsAsked(Generic[T]):
         registry: Registry,
         app: str,
         opened: Callable[[str], T],
+        settings: ServiceSettings,
         *,
-        most: int,
-        look_seconds: float,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._registry, self._app, self._opened = registry, app, opened
-        self._most, self._look_seconds, self._clock = most, look_seconds, clock
+        self._most, self._look_seconds, self._clock = settings.open_versions, settings.champion_seconds, clock
         self._open = OrderedDict[str, tuple[float, T]]()
 
     def at(self, version: str) -> T:
@@ -104,11 +105,12 @@ class VersionsAsked(Generic[T]):
             TesseraError: its files are not the registered ones, or it cannot be used.
         """
         looked_at, found = self._open.pop(version, (float("-inf"), None))
-        if self._clock() - looked_at >= self._look_seconds:
-            looked_at = self._clock()
-            check_served(self._registry, self._app, version)
-        if found is None:
-            found = self._opened(version)
+        with without_deadline():
+            if self._clock() - looked_at >= self._look_seconds:
+                looked_at = self._clock()
+                check_served(self._registry, self._app, version)
+            if found is None:
+                found = self._opened(version)
         self._open[version] = looked_at, found
         while len(self._open) > self._most:
             self._open.popitem(last=False)
@@ -148,11 +150,7 @@ class OpenModels:
         own = settings.service
         self._champion = Followed(lambda: registry.champion(self.app), self._newest, look_seconds=own.champion_seconds)
         self._asked = VersionsAsked(
-            registry,
-            self.app,
-            lambda version: open_model(task, task.version(registry, version)),
-            most=own.open_versions,
-            look_seconds=own.champion_seconds,
+            registry, self.app, lambda version: open_model(task, task.version(registry, version)), own
         )
 
     def at(self, version: str | None) -> OpenModel:
@@ -235,6 +233,8 @@ def _of_composition(composed: ComposedScoring, found: VerifiedComposition) -> Op
         outcome = step.run(Batch(columns, rows), new_call(composed.budget(rows)))
         if outcome.failures:
             place, failure = min(outcome.failures.items())
+            if failure.is_late:
+                raise DeadlinePassed(f"Row {place} has no answer: {failure}.")
             raise TesseraError(
                 f"Row {place} has no answer: {failure}.",
                 expected="an answer to each row, within the budget",

@@ -50,9 +50,15 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Asker:
-    """The holder of the key that a request brought; `name` is kept with what the request changes."""
+    """The asker, and the version of the model that is asked.
+
+    Attributes:
+        name: of the holder of the key that the request brought; kept with what the request changes.
+        version: of the model that is to answer; None: the champion.
+    """
 
     name: str
+    version: str | None = None
 
 
 #: Answers requests of one operation, one at a time, always in the same thread; the profile's ports belong to it.
@@ -74,6 +80,7 @@ class Operation:
         method: GET is only for what has no effect.
         has_effect: it changes something: `Idempotency-Key` makes a repeated request safe. Its answer is stored then, so
             it names no person.
+        pins: a version of the model can be asked for (`?version=`), in place of the champion.
         subject: fields of the body that name whom a request is about, for the log of reads.
     """
 
@@ -87,3 +94,4 @@ class Operation:
     method: Literal["GET", "POST"] = "POST"
     has_effect: bool = False
     subject: tuple[str, ...] = ()
+    pins: bool = False

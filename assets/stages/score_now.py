@@ -12,12 +12,13 @@ from pydantic import ConfigDict, Field
 
 from assets.stages.app import App, FeatureService
 from assets.stages.followed import Followed
+from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Answer, Asker, Body, Operation
 from models.tracing import span
 from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
 
 if TYPE_CHECKING:
-    from assets.stages.promotion import Loadable
+    from assets.stages.promotion import Loadable, Verified
     from models.settings import Settings
     from resources.stack.ports import Ports
 
@@ -57,12 +58,12 @@ def score_now(app: Callable[[], App]) -> Operation:
     def opened(ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:
         return _handler(app(), ports, settings)
 
-    summary = "Score entities now, with the champion and the features that are served online"
-    return Operation("score", summary, ScoreNow, ScoresNow, {"ids": ["u00001633"]}, opened, subject=("ids",))
+    summary = "Score entities now, with the features that are served online"
+    return Operation("score", summary, ScoreNow, ScoresNow, {"ids": ["u00001633"]}, opened, subject=("ids",), pins=True)
 
 
 def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:
-    from assets.stages.promotion import loadable_champion
+    from assets.stages.promotion import fetched, loadable_champion
 
     registry = ports.registry
     model = Followed(
@@ -70,15 +71,17 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
         lambda: loadable_champion(app.name, registry),
         look_seconds=settings.service.champion_seconds,
     )
+    versions = VersionsAsked(registry, app.name, lambda version: fetched(registry, app.name, version), settings.service)
     store = online_part(ports.feature_store)
 
-    def answer(asked: ScoreNow, _: Asker) -> ScoresNow:
-        return _scored(model.current(), store, app, asked.ids)
+    def answer(asked: ScoreNow, asker: Asker) -> ScoresNow:
+        chosen = model.current() if asker.version is None else versions.at(asker.version)
+        return _scored(chosen, store, app, asked.ids)
 
     return answer
 
 
-def _scored(champion: Loadable, store: OnlineFeatureStore, app: App, ids: tuple[str, ...]) -> ScoresNow:
+def _scored(chosen: Loadable | Verified, store: OnlineFeatureStore, app: App, ids: tuple[str, ...]) -> ScoresNow:
     service, contract = _service_of(app), app.contract
     with span("read features", {"tessera.rows": len(ids)}):
         found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
@@ -86,14 +89,14 @@ def _scored(champion: Loadable, store: OnlineFeatureStore, app: App, ids: tuple[
     states = state.to_pylist()
     known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
     kind = contract.schema.field(contract.score).type  # the night publishes this precision
-    with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": champion.version}):
-        scores = iter(pa.array(champion.model.score(known), kind).to_pylist() if known.num_rows else [])
+    with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": chosen.version}):
+        scores = iter(pa.array(chosen.model.score(known), kind).to_pylist() if known.num_rows else [])
     moments = found[moment_column(service.view)].to_pylist()
     rows = [
         ScoredNow(id=id, score=next(scores) if how == PRESENT else None, features=how, features_of=of)
         for id, how, of in zip(ids, states, moments, strict=True)
     ]
-    return ScoresNow(model_version=champion.version, rows=rows)
+    return ScoresNow(model_version=chosen.version, rows=rows)
 
 
 def _service_of(app: App) -> FeatureService:

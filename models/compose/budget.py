@@ -10,6 +10,8 @@ from models.errors import TesseraError
 
 #: Seconds of a clock that never goes back.
 Clock = Callable[[], float]
+#: Begins the reason of every refusal for want of time.
+DEADLINE = "the deadline"
 Limit = Literal["latency_ms", "money_eur", "calls"]
 
 
@@ -120,7 +122,7 @@ class Spending:
         if left > 0 and needed <= left:
             return ""
         limit = self.budget.latency_ms
-        return f"the deadline of {limit:g} ms leaves {max(left, 0):.1f} ms, and it takes {needed:.1f} ms"
+        return f"{DEADLINE} of {limit:g} ms leaves {max(left, 0):.1f} ms, and it takes {needed:.1f} ms"
 
     def reserve(self, estimate: Estimate, n: int) -> int:
         """Return the number of records that money and calls suffice for, 0 to `n`; their cost is reserved."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from models.compose.batch import Batch
 from models.compose.budget import Budget, Spending
+from models.compose.deadline import within_deadline
 from models.compose.fields import Column
 from models.compose.outcome import Outcome
 
@@ -74,5 +75,5 @@ class Call:
 def new_call(
     budget: Budget | None = None, *, cache: Cache | None = None, keep_outputs: bool = False, key: str = ""
 ) -> Call:
-    """Start a call with a budget; without one, time, money and calls have no limit."""
-    return Call((budget or Budget()).start(), cache, keep_outputs, key)
+    """Start a call with a budget; without one, money and calls have no limit, and time has that of the request."""
+    return Call(within_deadline(budget or Budget()).start(), cache, keep_outputs, key)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.compose.batch import Batch, Rows
+from models.compose.budget import DEADLINE
 
 #: `refused`: budget or deadline, before it ran. `late`: it ran and was not ready in time. `raised`: by its own code.
 #: `garbage`: what it gave is not its contract. `missing`: a part that it needs is not there.
@@ -27,6 +28,11 @@ class Failure:
     step: str
     kind: Kind
     why: str
+
+    @property
+    def is_late(self) -> bool:
+        """True if it was given up when it was late, or not begun because the deadline left too little time."""
+        return self.kind == "late" or (self.kind == "refused" and self.why.startswith(DEADLINE))
 
     def __str__(self) -> str:
         return f"{self.step}: {self.kind}, {self.why}"

@@ -60,7 +60,7 @@ def too_slow(seconds: float) -> Refusal:
     return Refusal(
         504,
         f"The request was not answered within {seconds:g} s.",
-        expected="an answer within `settings.service.seconds`",
+        expected="an answer within `settings.service.seconds`, and the request's own `X-Request-Timeout-Ms`",
         todo="Try again; ask for fewer rows at once if it happens again.",
         headers={"Retry-After": "1"},
     )

@@ -24,6 +24,7 @@ from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
 from pipelines.service.published import add_published
 from pipelines.service.rules import RuledRoute
 from pipelines.service.texts import add_texts
+from pipelines.service.timeout import PARAMETER
 from pipelines.service.tracing import Traced
 from resources.stack.loader import ROOT, Stack
 
@@ -71,6 +72,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
         telemetry=_NO_TELEMETRY,
     )
     service.router.route_class = RuledRoute
+    service.state.seconds = door.settings.seconds
     add_handlers(service)
     add_own_routes(service, door, metrics)
     add_published(service, door)
@@ -97,4 +99,6 @@ def openapi(service: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             is_public = operation.get("x-role") == "none"
             operation["security"] = [] if is_public else [{"bearer": []}, {"key": []}]
+            if not is_public:
+                operation["parameters"] = [*operation.get("parameters", ()), PARAMETER]
     return document

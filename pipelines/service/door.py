@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TypeVar
@@ -15,6 +15,7 @@ from fastapi import Request
 from assets.apps import APPS
 from assets.stages.app import App
 from assets.stages.keyed_scores import PublishedScores
+from models.compose.deadline import check_deadline
 from pipelines.gateway.reads import ReadLog
 from resources.stack.loader import Stack
 from resources.stack.ports import Ports
@@ -30,9 +31,17 @@ class OwnThread:
         self.ports = Ports(stack)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, done in the thread, in the trace of the request."""
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, context.run, work)
+        """Return what `work` returns, done in the thread, in the trace and within the deadline of the request.
+
+        Raises:
+            DeadlinePassed: the deadline of the request had passed before the thread was free; nothing was done.
+        """
+
+        def begun() -> T:
+            check_deadline()
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, begun)
 
     def end(self) -> None:
         """Let the work at hand finish, and start no other."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from assets.stages.operation import NotServed, NotThere, WrongRequest
+from models.compose.deadline import DeadlinePassed
 from models.errors import TesseraError, clause
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
 from pipelines.gateway.refusals import bug
@@ -82,6 +83,8 @@ def status_of(error: TesseraError) -> int:
         return 422
     if isinstance(error, NotServed):
         return 409
+    if isinstance(error, DeadlinePassed):
+        return 504
     return 404 if isinstance(error, NotThere) else 503
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from assets.stages.app import App
 from assets.stages.open_models import OpenModel, OpenModels
 from assets.stages.operation import NotThere, WrongRequest
+from models.compose.deadline import without_deadline
 from models.compose.fields import Column
 from models.errors import TesseraError, choose_from
 from models.tensors import Tensor, read_tensor, tensor_of
@@ -142,7 +143,8 @@ class _Models:
             scoring, settings = self._app.scoring, self._door.stack.settings
             assert scoring is not None  # noqa: S101 - for the type checker: others have no routes
             ports = self._thread.ports
-            self._models = OpenModels(scoring(settings, ports), ports.registry, settings)
+            with without_deadline():
+                self._models = OpenModels(scoring(settings, ports), ports.registry, settings)
         return self._models
 
 

@@ -10,12 +10,15 @@ from fastapi.responses import JSONResponse
 
 from assets.stages.app import App
 from assets.stages.operation import Asker, Handler, Operation
+from models.compose.deadline import without_deadline
 from models.tracing import note, span
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
 from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
 from resources.account import on_account_of
+
+_VERSION = Query(min_length=1, max_length=200, description="Version of the model that answers; default: the champion.")
 
 
 def add_operations(service: FastAPI, door: Door) -> None:
@@ -44,12 +47,12 @@ class Opened:
         self._thread = door.thread(f"{app.name}-{operation.name}")
         self._handler: Handler | None = None
 
-    async def answer(self, request: Request, body: Any) -> JSONResponse:
+    async def answer(self, request: Request, body: Any, version: str | None) -> JSONResponse:
         """Return what the operation answers; what has an effect has it once per `Idempotency-Key`."""
         of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]
         if of:
             self.door.log_read(request, self.app.name, of)
-        asker = Asker(request.scope["tessera.holder"].name)
+        asker = Asker(request.scope["tessera.holder"].name, version)
         given = request.headers.get(HEADER)
         if not (self.operation.has_effect and given):
             return JSONResponse(await self._thread.run(lambda: self._done(body, asker)))
@@ -63,7 +66,7 @@ class Opened:
         name = self.app.name
         with on_account_of(name), span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
             if self._handler is None:
-                with span("open the operation"):
+                with span("open the operation"), without_deadline():
                     self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
             found = self._handler(body, asker)
             note(model_version=getattr(found, "model_version", ""))
@@ -71,17 +74,18 @@ class Opened:
 
 
 def _endpoint(opened: Opened) -> Any:
-    async def answered(request: Request, body: Any) -> JSONResponse:
-        return await opened.answer(request, body)
+    async def answered(request: Request, body: Any, version: str | None = None) -> JSONResponse:
+        return await opened.answer(request, body, version)
 
     operation, keyword = opened.operation, inspect.Parameter.KEYWORD_ONLY
     about = Query() if operation.method == "GET" else OfBody(openapi_examples={"example": {"value": operation.example}})
-    answered.__signature__ = inspect.Signature(  # pyright: ignore[reportFunctionMemberAccess]
-        [
-            inspect.Parameter("request", keyword, annotation=Request),
-            inspect.Parameter("body", keyword, annotation=Annotated[operation.takes, about]),
-        ]
-    )
+    taken = [
+        inspect.Parameter("request", keyword, annotation=Request),
+        inspect.Parameter("body", keyword, annotation=Annotated[operation.takes, about]),
+    ]
+    if operation.pins:
+        taken.append(inspect.Parameter("version", keyword, annotation=Annotated[str | None, _VERSION], default=None))
+    answered.__signature__ = inspect.Signature(taken)  # pyright: ignore[reportFunctionMemberAccess]
     return answered
 
 

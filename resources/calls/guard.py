@@ -12,6 +12,7 @@ from opentelemetry import trace
 
 from models.compose.background import Background
 from models.compose.budget import Clock, Estimate, Spending
+from models.compose.deadline import spending_of_request
 from resources.account import current_account
 from resources.calls.failure import CallFailed, CallRefused
 from resources.calls.policy import CallPolicy
@@ -80,7 +81,7 @@ class Guard:
             work: one try.
             tokens: estimate of what is sent.
             most_output: limit of what is answered.
-            spending: budget of the request; a call that would go over it is not made.
+            spending: budget of the request; a call that would go over it is not made. None: its deadline alone.
 
         Raises:
             CallRefused: the budget does not suffice, or there is no price that it could be compared with.
@@ -89,7 +90,7 @@ class Guard:
         with trace.get_tracer("tessera").start_as_current_span(f"{self._operation} {self._name}") as span:
             span.set_attribute("gen_ai.operation.name", self._operation)
             span.set_attribute("gen_ai.request.model", self._name)
-            answer = self._tried(work, self._price(tokens, most_output), spending)
+            answer = self._tried(work, self._price(tokens, most_output), spending or spending_of_request())
             span.set_attribute("gen_ai.usage.input_tokens", answer.input_tokens)
             span.set_attribute("gen_ai.usage.output_tokens", answer.output_tokens)
             paid = self._price(answer.input_tokens, answer.output_tokens)

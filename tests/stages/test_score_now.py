@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,12 @@ from scoring_world import CUSTOMERS, DAY, SETTINGS, World
 
 from assets.churn.app import CHURN
 from assets.stages.followed import Followed
-from assets.stages.operation import Asker
+from assets.stages.open_models import VersionsAsked
+from assets.stages.operation import Asker, NotServed, NotThere
 from assets.stages.score_now import ScoreNow
 from models.errors import TesseraError
 from models.features.cutoffs import cutoff_moment
+from models.service import ServiceSettings
 from models.settings import Settings
 from resources.feature_store.port import OnlineFeatureStore
 from resources.health import Health
@@ -78,6 +81,46 @@ def test_served_features_of_the_night_give_its_scores_and_unknown_ids_none(world
     assert len(scores) == CUSTOMERS
     assert found.model_version == published["model_version"][0].as_py()
     assert found.rows[1].features_of == cutoff_moment(DAY)
+
+
+def test_a_version_that_is_named_answers_in_place_of_the_champion(tmp_path: Path) -> None:
+    made = scoring_world.made(tmp_path / "home")
+    made.promote(2.0)
+    stopped = scoring_world.package(tmp_path / "stopped", 3.0)
+    made.registry.register("churn", stopped, parameters={}, metrics={}, tags={"gate": "stopped by leakage"}, report="")
+    ports: Any = SimpleNamespace(registry=made.registry, feature_store=Served(scoring_world.feature_rows(DAY)))
+    assert CHURN.operations is not None
+    settings = Settings(churn=SETTINGS, service=ServiceSettings(open_versions=1, champion_seconds=0))
+    answer: Any = CHURN.operations()[0].opened(ports, settings)
+    asked = ScoreNow(ids=("c00000", "c00001"))
+    found = {name: answer(asked, Asker("ada", name)) for name in (None, "1", "2", "1")}
+    assert {name: one.model_version for name, one in found.items()} == {None: "2", "1": "1", "2": "2"}
+    assert found[None] == found["2"]
+    assert found["1"].rows[0].score != found["2"].rows[0].score
+    with pytest.raises(NotServed, match="leakage"):
+        answer(asked, Asker("ada", "3"))
+    with pytest.raises(NotThere, match="no version '12'"):
+        answer(asked, Asker("ada", "12"))
+    made.registry.retag("churn", "1", {"gate": "stopped by loads"})
+    assert answer(asked, Asker("ada", "1")) == found["1"]  # it was champion
+
+
+def test_a_version_that_is_open_is_looked_up_again(tmp_path: Path) -> None:
+    made, now, opened = scoring_world.made(tmp_path / "home"), [0.0], list[str]()
+    passed = scoring_world.package(tmp_path / "passed", 3.0)
+    made.registry.register("churn", passed, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
+    settings = ServiceSettings(open_versions=1, champion_seconds=5)
+    versions = VersionsAsked(made.registry, "churn", lambda v: opened.append(v) or v, settings, clock=lambda: now[0])
+    assert [versions.at("2"), versions.at("2")] == ["2", "2"]
+    assert opened == ["2"]
+    assert [versions.at(name) for name in "121"] == ["1", "2", "1"]
+    assert opened == ["2", "1", "2", "1"]
+    versions.at("2")
+    made.registry.retag("churn", "2", {"gate": "stopped by loads"})
+    assert versions.at("2") == "2"
+    now[0] = 5.0
+    with pytest.raises(NotServed, match="loads"):
+        versions.at("2")
 
 
 def test_a_new_champion_answers_later_requests_and_one_that_cannot_be_opened_none() -> None:

@@ -18,6 +18,7 @@ from models.features.fraud_definitions import FEATURES
 from models.fraud.threshold import ALERTING, threshold_text
 from models.settings import Settings
 from models.training.encoding import Encoder
+from models.training.golden import GOLDEN, golden_text
 from models.training.model_package import ModelCard, save
 from resources.lake.delta import DeltaLake
 from resources.registry.fake import FolderRegistry
@@ -62,7 +63,8 @@ def champion(world: World) -> None:
         feature_version="v1", rows=200, labels={"positives": 1}, parameters={}, metrics={},
     )  # fmt: skip
     encoder = Encoder.fit(pa.table({name: rows[:, place] for place, name in enumerate(names)}), names)
-    save(world.folder / "package", model, encoder, card, {ALERTING: threshold_text(0.5, 9)})
+    extras = {ALERTING: threshold_text(0.5, 9), GOLDEN: golden_text(model, rows)}
+    save(world.folder / "package", model, encoder, card, extras)
     registry = FolderRegistry(world.folder / "registry")
     version = registry.register(
         "fraud", world.folder / "package", parameters={}, metrics={}, tags={"gate": "passed"}, report=""
@@ -96,6 +98,15 @@ def test_a_dry_run_scores_as_the_stream_does_afterwards_and_changes_nothing(worl
         assert one.would_alert is (row["score"] >= one.threshold)
         again = answer(asked(event), ASKER)
         assert (again.score, again.reasons) == (one.score, one.reasons), "one that the stream knows by now"
+
+
+def test_a_version_that_is_named_answers(world: World) -> None:
+    champion(world)
+    answer: Any = _scoring(ports(world), Settings())
+    payment_now = asked(payment(9, at=NOON + timedelta(minutes=20), amount=333.0, customer="c1"))
+    assert answer(payment_now, Asker("ada", "1")) == answer(payment_now, ASKER)
+    with pytest.raises(NotThere, match="no version '2'"):
+        answer(payment_now, Asker("ada", "2"))
 
 
 @pytest.mark.parametrize(
