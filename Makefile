@@ -68,8 +68,8 @@ BENCHMARKS := loading first_run nightly scoring quality candidates refit regress
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock
-	$(UV) pip compile pyproject.toml --extra build --extra test --extra redis --extra postgres --extra text --extra openai --extra anthropic --extra apprise --extra otlp -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
-	for name in s3 redis postgres text openai anthropic apprise otlp; do \
+	$(UV) pip compile pyproject.toml --extra build --extra test --extra redis --extra postgres --extra text --extra openai --extra anthropic --extra apprise --extra otlp --extra legacy -c requirements/core.lock $(LOCK_FLAGS) -o requirements/test.lock
+	for name in s3 redis postgres text openai anthropic apprise otlp legacy; do \
 		$(UV) pip compile pyproject.toml --extra build --extra $$name -c requirements/core.lock $(LOCK_FLAGS) -o requirements/$$name.lock || exit 1; \
 	done
 

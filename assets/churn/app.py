@@ -12,6 +12,7 @@ from models.scoring.output import binary_output
 if TYPE_CHECKING:
     from assets.stages.operation import Operation
     from assets.stages.scoring_task import ScoringTask
+    from assets.stages.training_task import TrainingTask
     from models.settings import Settings
     from resources.engine.port import Engine
     from resources.lake.port import Lake
@@ -36,6 +37,13 @@ def _operations() -> Sequence[Operation]:
     return (score_now(lambda: CHURN),)
 
 
+def _training(ports: Ports, settings: Settings, day: date) -> TrainingTask:
+    from assets.churn.training import training_set, training_task
+
+    rows = training_set(ports.lake, ports.engine, ports.feature_store, settings.churn, day)
+    return training_task(rows, settings.churn)
+
+
 SERVICE = FeatureService(name="churn_v1", view="churn_customer", entity="customer_id", write=_write_features)
 CHURN = App(
     name="churn",
@@ -48,4 +56,5 @@ CHURN = App(
     output=binary_output("customer_id", decisions=("leave", "contact")),
     scoring=_scoring,
     operations=_operations,
+    training=_training,
 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from assets.stages.operation import Operation
     from assets.stages.scoring_task import ScoringTask
+    from assets.stages.training_task import TrainingTask
     from models.settings import Settings
     from models.stream_state import StreamState
     from resources.engine.port import Engine
@@ -71,6 +72,8 @@ class App:
             if its models are no compositions.
         scoring: its scoring on request, under these settings and over these ports; predictions are those of the night.
         operations: requests that it answers (`tessera serve`), beside those for its published scores; None: no others.
+        training: its training task as of the end of a day, of the profile's ports: models that were made elsewhere are
+            evaluated with it. None: it takes none.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
 
@@ -90,6 +93,7 @@ class App:
     rehearsal: Callable[[Ports], Mapping[str, Any]] | None = None
     scoring: Callable[[Settings, Ports], ScoringTask] | None = None
     operations: Callable[[], Sequence[Operation]] | None = None
+    training: Callable[[Ports, Settings, date], TrainingTask] | None = None
     erases: tuple[str, ...] = ("customer",)
 
     @property

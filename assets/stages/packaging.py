@@ -17,7 +17,6 @@ from resources.trainer.port import Trainer
 
 if TYPE_CHECKING:
     from models.gates.report import GateReport
-    from models.training.candidates import Candidate
     from models.training.children import ChildFacts
     from models.training.encoding import Encoder
     from models.training.model import Fit, FittedModel
@@ -59,7 +58,7 @@ class Packed:
 def pack(
     folder: Path,
     task: TrainingTask,
-    trainer: Trainer,
+    trainer: Trainer | None,
     fit: Fit,
     encoder: Encoder,
     card: ModelCard,
@@ -83,7 +82,7 @@ def pack(
         **_scores_file(task, judged or fit.model, fit.model, encoder),
         **extras,
     }
-    if trainer.recipe is not None:
+    if trainer is not None and trainer.recipe is not None:
         files[RECIPE] = trainer.recipe.model_copy(update={"chosen": dict(fit.notes)}).model_dump_json()
     save(folder, fit.model, encoder, card, files, _children(task, judged or fit.model, card))
 
@@ -140,7 +139,7 @@ def registered(
     task: TrainingTask,
     registry: Registry,
     package: Path,
-    chosen: Candidate,
+    parameters: Mapping[str, str],
     report: GateReport,
     tags: Mapping[str, str],
 ) -> tuple[str | None, GateReport]:
@@ -154,7 +153,7 @@ def registered(
         version = registry.register(
             task.app,
             package,
-            parameters=chosen.parameters,
+            parameters=parameters,
             metrics=report.metrics.get("candidate", {}),
             tags={**tags, **children_tag(package), "gate": _verdict(report)},
             report=report.markdown(),

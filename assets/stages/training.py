@@ -219,7 +219,7 @@ class _Evaluator:
             package = Path(place) / "package"
             unsaved = failure_of(lambda: self._pack(package, contender))
             report = self._report(contender, Packed(package, unsaved, self.registry.trusted_packages)).noted(notes)
-            version, report = registered(task, self.registry, package, candidate, report, tags)
+            version, report = registered(task, self.registry, package, candidate.parameters, report, tags)
         return Evaluation(contender, report, version, task.holdout, self.as_of)
 
     def best_part(self, merge: Evaluation, parts: Sequence[Contender]) -> Evaluation | None:

@@ -66,10 +66,14 @@ def slices(context: GateContext) -> GateCheck:
 
 
 def latency(context: GateContext) -> GateCheck:
-    """Check the prediction latency: CPU time of the best of five runs on at least 2,000 rows."""
+    """Check the prediction latency: CPU time of the best of five runs on at least 2,000 rows.
+
+    A model that works in another process or on another machine brings its own `clock`.
+    """
     held = context.holdout.rows
     matrix = np.tile(held, (-(-_LATENCY_ROWS // len(held)), 1))
-    seconds = min(_cpu_seconds(lambda: context.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
+    clock = getattr(context.model, "clock", time.process_time)
+    seconds = min(_seconds(clock, lambda: context.model.predict(matrix)) for _ in range(_LATENCY_REPEATS))
     value, limit = seconds / len(matrix) * 1e6, context.config.max_latency_us_per_row
     return GateCheck("latency", value <= limit, value, limit, f"{value:.1f} µs CPU per row")
 
@@ -92,11 +96,16 @@ def holdout_unseen(context: GateContext) -> GateCheck:
     split, day = context.split, context.holdout_day
     shared = len(_keys(split.train) & _keys(split.holdout))
     problems = [f"{shared} hold-out rows were trained on"] if shared else []
-    problems += _overlaps("the candidate", split.label_end, _cutoff_days(split.train), day)
+    until = context.evidence.trained_until
+    if until is None:
+        problems += _overlaps("the candidate", split.label_end, _cutoff_days(split.train), day)
+    else:
+        problems += _overlaps("the candidate", until, (), day)
     standing = context.champion
     if standing is not None:
         problems += _overlaps(f"version {standing.version}", standing.label_end, standing.train_cutoffs, day)
-    says = "; ".join(problems) or f"all training labels ended by {split.label_end}, the hold-out begins after {day}"
+    ended = f"{until} (as stated)" if until else f"{split.label_end}"
+    says = "; ".join(problems) or f"all training labels ended by {ended}, the hold-out begins after {day}"
     return GateCheck("holdout_unseen", not problems, float(shared), 0.0, says)
 
 
@@ -114,10 +123,10 @@ def _is_broken(result: SliceResult, max_drop: float) -> bool:
     return result.difference is not None and result.difference.value < -max_drop and result.difference.high < 0
 
 
-def _cpu_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
+def _seconds(clock: Callable[[], float], work: Callable[[], object]) -> float:
+    start = clock()
     work()
-    return time.process_time() - start
+    return clock() - start
 
 
 def _keys(rows_: Dataset) -> set[tuple[int, int]]:

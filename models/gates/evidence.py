@@ -64,6 +64,8 @@ class GateEvidence:
         recomputed: features of some past cut-offs, computed again from nothing but what was known then.
         plain_features: features that are known to be honest: those that the simple baselines go by.
         trained_baseline: name of the baseline that was trained on all features; the others go by one feature each.
+        trained_until: last day that a label of the candidate's training looked at, as an importer states it; None: it
+            was trained on the rows of the split.
     """
 
     name: str
@@ -77,6 +79,7 @@ class GateEvidence:
     recomputed: Recomputed | None = None
     plain_features: tuple[str, ...] = ()
     trained_baseline: str = "logistic_regression"
+    trained_until: date | None = None
 
 
 def champion_from(version: str, loaded: LoadedModel) -> Champion:

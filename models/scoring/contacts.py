@@ -13,7 +13,7 @@ from models.scoring.audit_checks import Check, Observer, blocking, count
 from models.scoring.config import ScoringConfig
 from models.scoring.reasons import explain
 from models.scoring.top_k import TopRows
-from models.training.model import FittedModel, Matrix
+from models.training.model import FittedModel, Matrix, explains
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow ships no types, and makes the functions of `pyarrow.compute` when it is imported.
@@ -67,7 +67,12 @@ class ContactBudget:
         return self._decided
 
     def _reasons(self, contacts: int) -> dict[int, list[str]]:
-        """Contacts and leaders are both best first, so the leaders that are contacts come first."""
+        """Contacts and leaders are both best first, so the leaders that are contacts come first.
+
+        A model without contributions gives no reasons.
+        """
+        if not explains(self._model):
+            return {}
         found = min(len(self._leaders.index), contacts)
         rows = self._leaders.rows[:found]
         words = explain(self._model, rows, self._names, per_row=self._config.reasons_per_row)

@@ -23,6 +23,7 @@ class HistogramModel:
     """A calibrated histogram booster; it learns for each split which way missing values go."""
 
     kind = "hist_gradient_boosting"
+    explains = False
 
     def __init__(self, booster: HistGradientBoostingClassifier, platt: Platt) -> None:
         self._booster = booster

@@ -59,6 +59,11 @@ class FittedModel(Protocol):
         ...
 
 
+def explains(model: FittedModel) -> bool:
+    """Return True if the model gives contributions: every one does unless its attribute `explains` is False."""
+    return bool(getattr(model, "explains", True))
+
+
 def members_of(model: FittedModel) -> tuple[FittedModel, ...]:
     """Return the models that it is made of (its attribute `members`), e.g. of a mean; none of most models."""
     return tuple(getattr(model, "members", ()))

@@ -222,6 +222,7 @@ LOADERS: Mapping[str, str] = {
     "hist_gradient_boosting": "models.training.boosted_model:HistogramModel.load",
     "xgboost_regression": "models.training.regression_models:XGBoostRegressionModel.load",
     "ridge_regression": "models.training.regression_models:RidgeModel.load",
+    "imported": "resources.legacy_model.imported:ImportedModel.load",
 }
 
 

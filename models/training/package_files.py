@@ -7,7 +7,7 @@ from pathlib import Path
 from models.errors import TesseraError
 
 #: Formats that run no code when they are read. skops is a zip of plain values, read with our own allow-list.
-SAFE_SUFFIXES = frozenset({".json", ".ubj", ".skops", ".parquet", ".md", ".png"})
+SAFE_SUFFIXES = frozenset({".json", ".ubj", ".skops", ".parquet", ".md", ".png", ".onnx", ".lgb"})
 
 #: A pickle of protocol 2 and up starts with this byte; none of the safe formats does (PNG starts with 0x89).
 _PICKLE_START = b"\x80"

@@ -202,14 +202,67 @@ def experiments(
     command.experiments(name, date, evaluate=evaluate, as_json=as_json, verbose=verbose)
 
 
-@_command
+class _Models(click.Group):
+    """`tessera models APP` is `tessera models list APP`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from models.settings import APP_NAMES
+
+        apps = bool(args) and (args[0] in APP_NAMES or not get_close_matches(args[0], self.commands))
+        named = not args or args[0] in ctx.help_option_names or not apps
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+@app.group(cls=_Models)
+def models() -> None:
+    """List model versions, show one, and import models that were made elsewhere.
+
+    Without a command, `list` is meant: `tessera models churn`.
+    """
+
+
+@models.command("list")
+@_PROFILE
 @_APP
 @_JSON
-def models(app: str, as_json: bool) -> None:
+def list_models(app: str, as_json: bool) -> None:
     """List model versions of APP with their metrics, the champion, and the ledger of every change."""
     from pipelines.cli import registry
 
     registry.models(app, as_json=as_json)
+
+
+@models.command("show")
+@_PROFILE
+@_APP
+@click.argument("version", metavar="VERSION")
+@_JSON
+def show_model(app: str, version: str, as_json: bool) -> None:
+    """Show a VERSION of APP: its tags and metrics; of an imported one also its contract."""
+    from pipelines.cli import legacy_models
+
+    legacy_models.show(app, version, as_json=as_json)
+
+
+@models.command("import")
+@_PROFILE
+@_APP
+@click.argument("model", metavar="[MODEL]", required=False, type=click.Path(path_type=Path))
+@click.option("--contract", required=True, type=click.Path(path_type=Path), help="YAML: inputs, output, golden rows.")
+@click.option("--date", metavar="YYYY-MM-DD", help="Newest day whose rows evaluate it; default: the newest one.")
+@click.option("--run-in", type=click.Path(path_type=Path), help="Python of the environment in which a pickle runs.")
+@click.option("--trust-name", "trusted", metavar="NAME", multiple=True, help="A name in the pickle that you vouch for.")
+def import_model(
+    app: str, model: Path | None, contract: Path, date: str | None, run_in: Path | None, trusted: tuple[str, ...]
+) -> None:
+    """Import MODEL, made elsewhere, as a version of APP, evaluated by the same gate as a trained one.
+
+    MODEL is a file (ONNX, XGBoost, LightGBM, skops) or an MLflow folder; without it, the contract names a command or an
+    endpoint. The exit code is 1 if the gate stops it; `tessera promote` makes a version champion.
+    """
+    from pipelines.cli import legacy_models
+
+    raise SystemExit(legacy_models.import_model(app, model, contract, date, run_in, trusted))
 
 
 @_command

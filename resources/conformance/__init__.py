@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from resources.conformance.feature_store import FeatureStoreConformance
     from resources.conformance.lake import LakeConformance
     from resources.conformance.language_model import LanguageModelConformance
+    from resources.conformance.legacy_model import LegacyModelConformance
     from resources.conformance.notifier import NotifierConformance
     from resources.conformance.online_feature_store import OnlineFeatureStoreConformance
     from resources.conformance.registry import RegistryConformance
@@ -36,6 +37,7 @@ __all__ = [
     "FeatureStoreConformance",
     "LakeConformance",
     "LanguageModelConformance",
+    "LegacyModelConformance",
     "NotifierConformance",
     "OnlineFeatureStoreConformance",
     "RegistryConformance",

@@ -33,6 +33,11 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         "retained": "Events that every group acknowledged, and dead letters, are removed when they are old.",
     },
     "trainer": {"contributions": "Models give each feature's contribution to the log-odds of a row."},
+    "legacy_model": {
+        "contributions": "The model gives the contribution of each input to the log-odds of a row.",
+        "nulls": "NULL is passed on to the model.",
+        "texts": "An input may be text.",
+    },
     "sink": {
         "erasable": "The rows of an erased person leave every attempt and all storage, and no write brings them back.",
         "retained": "Attempts that no record names are removed when they are old.",

@@ -1,0 +1,1 @@
+"""Models that were made elsewhere: what they take and give, and what is known of them."""
