@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from assets.fraud.alerts import labels_since, moment_of_label
+from assets.stages.alerts import labels_since, moment_of_label
 from models.alerts import Alert, Feedback
 from models.errors import TesseraError
 from models.fraud.alerts import Verdict
@@ -39,7 +39,7 @@ def label_alert(store: AlertStore, queue: Events, alert_id: str, verdict: Verdic
     now = datetime.now(UTC)
     at = now if before is None or before.label in (None, verdict) else moment_of_label(store, before, now)
     alert = store.answer(alert_id, verdict, who=who, at=at)
-    said = [one for one in labels_since(store, alert.day) if one.alert_id == alert_id]
+    said = [one for one in labels_since(store, alert.app, alert.day) if one.alert_id == alert_id]
     sent = _publish(queue, said, alert, verdict)
     return Labelled(alert, before is None or before.label != verdict, sent)
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from assets.stages.operation import Answer, Asker, Body, NotThere, Operation, WrongRequest
+from assets.stages.alerts import check_days, listed_alerts
+from assets.stages.operation import Answer, Asker, Body, Conflict, NotThere, Operation, WrongRequest
+from models.errors import clause
 from models.fraud.alerts import Verdict
 from models.tracing import span
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from models.settings import Settings
     from resources.stack.ports import Ports
 
-_LONGEST_ID, _MOST_DAYS = 200, 366
+_LONGEST_ID, _SHOWN = 200, 5
 
 
 class PaymentNow(Body):
@@ -28,6 +30,29 @@ class PaymentNow(Body):
     terminal_id: str = Field(min_length=1, max_length=64)
     amount: float = Field(ge=0, allow_inf_nan=False, description="EUR.")
     event_timestamp: datetime | None = Field(default=None, description="When it was paid; default: now.")
+
+
+class PaymentMade(Body):
+    """A payment that was made; `transaction_id` names its event."""
+
+    transaction_id: int = Field(ge=0, lt=2**63)
+    customer_id: str = Field(min_length=1, max_length=64)
+    terminal_id: str = Field(min_length=1, max_length=64)
+    amount: float = Field(ge=0, allow_inf_nan=False, description="EUR.")
+    event_timestamp: AwareDatetime = Field(description="When it was paid, with its offset from UTC.")
+
+
+class PaymentsMade(Body):
+    """Payments for the stream, in the order in which they were made."""
+
+    payments: tuple[PaymentMade, ...] = Field(min_length=1, max_length=500)
+
+
+class EventsKept(Body):
+    """The stream scores what it did not have yet."""
+
+    published: int = Field(description="Events that the queue did not have yet.")
+    known: int = Field(description="Events that it had: they have no second effect.")
 
 
 class PaymentScore(Answer):
@@ -129,32 +154,64 @@ def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], 
     return answer
 
 
-def _event(asked: PaymentNow) -> Event:
+def _event(asked: PaymentNow | PaymentMade, source: str = "/dry-run") -> Event:
     from models.event_types import PAYMENT
     from models.events import Event
 
     at = asked.event_timestamp or datetime.now(UTC)
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
     data = asked.model_dump(exclude={"event_timestamp"})
-    return Event(
-        id=str(asked.transaction_id), source="/dry-run", type=PAYMENT, time=at, subject=asked.customer_id, data=data
-    )
+    try:
+        return Event(
+            id=str(asked.transaction_id), source=source, type=PAYMENT, time=at, subject=asked.customer_id, data=data
+        )
+    except ValidationError as error:
+        raise WrongRequest(
+            f"Payment {asked.transaction_id} is no event: {clause(error.errors()[0]['msg'])}.",
+            expected="ids without control characters, and a time of the years 1 to 9999, UTC",
+            todo="Correct it.",
+        ) from None
+
+
+def _publishing(ports: Ports, settings: Settings) -> Callable[[PaymentsMade, Asker], EventsKept]:
+    from models.fraud.event_parsing import Unusable, payment_of
+
+    queue, limits = ports.events, settings.fraud.payments
+
+    def answer(made: PaymentsMade, _: Asker) -> EventsKept:
+        events = [_event(one, "/payments") for one in made.payments]
+        for event in events:
+            try:
+                payment_of(event, limits)
+            except Unusable as reason:
+                raise WrongRequest(
+                    f"Payment {event.id} is none that the stream takes: {reason}.",
+                    expected="payments within `settings.fraud.payments`",
+                    todo="Correct it; nothing was published.",
+                ) from None
+        stored = queue.publish(events)
+        if stored.conflicts:
+            names = ", ".join(events[place].id for place in stored.conflicts[:_SHOWN])
+            raise Conflict(
+                f"{len(stored.conflicts)} of {len(events)} payments have the transaction_id of another one: {names}.",
+                expected="the same payment as before, or a transaction_id of its own",
+                todo="Correct these; the others were published, and have no second effect when they are sent again.",
+            )
+        return EventsKept(published=int(stored), known=len(events) - int(stored))
+
+    return answer
 
 
 def _listing(ports: Ports, _: Settings) -> Callable[[AlertsAsked, Asker], AlertsFound]:
-    from assets.fraud.alerts import alert_table, listed_alerts
+    from assets.fraud.alerts import alert_table
+    from assets.fraud.app import FRAUD
 
     store = ports.alert_store
 
     def answer(asked: AlertsAsked, _: Asker) -> AlertsFound:
-        last = asked.last or asked.first
-        if not 0 <= (last - asked.first).days < _MOST_DAYS:
-            raise WrongRequest(
-                f"The days {asked.first} to {last} cannot be asked for.",
-                expected=f"1 to {_MOST_DAYS} days, the first one first",
-                todo="Correct `first` and `last`.",
-            )
-        found = [one for one in listed_alerts(store, asked.first, last) if one.unlabelled or not asked.only_open]
+        last = check_days(asked.first, asked.last)
+        listed = listed_alerts(store, FRAUD.name, asked.first, last)
+        found = [one for one in listed if one.unlabelled or not asked.only_open]
         return AlertsFound(alerts=[OneAlert.model_validate(row) for row in alert_table(found).to_pylist()])
 
     return answer
@@ -193,6 +250,16 @@ OPERATIONS: Sequence[Operation] = (
         _scoring,
         subject=("customer_id",),
         pins=True,
+    ),
+    Operation(
+        "events",
+        "Publish payments to the stream, which scores them",
+        PaymentsMade,
+        EventsKept,
+        {"payments": [{**_PAYMENT, "event_timestamp": "2026-03-01T12:00:00Z"}]},
+        _publishing,
+        role="operator",
+        has_effect=True,
     ),
     Operation(
         "alerts",

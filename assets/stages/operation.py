@@ -26,7 +26,11 @@ class NotThere(TesseraError):
     """A request names something that does not exist."""
 
 
-class NotServed(TesseraError):
+class Conflict(TesseraError):
+    """A request contradicts what is stored."""
+
+
+class NotServed(Conflict):
     """A request names a version of a model that may not answer."""
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.table import Table
 
 from assets.apps import APPS
-from assets.fraud.alerts import ListedAlert, alert_table, listed_alerts
+from assets.fraud.alerts import alert_table
 from assets.fraud.labelling import label_alert
+from assets.stages.alerts import ListedAlert, listed_alerts
 from models.errors import TesseraError, choose_from
 from models.fraud.alerts import APP, FRAUD, OK, Verdict, payments_of
 from pipelines.cli.arguments import known_app
@@ -46,7 +47,7 @@ def alerts(
     known_app(app, [one for one in APPS if one.raises_alerts])
     span = _span(day, first, last)
     store: AlertStore = active_ports().alert_store
-    found = listed_alerts(store, *span)
+    found = listed_alerts(store, APP, *span)
     chosen = [one for one in found if one.unlabelled] if only_open else found
     if file is not None:
         write_table(alert_table(chosen), file)

@@ -15,8 +15,10 @@ from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.gateway.tokens import open_tokens
+from pipelines.service.alerts import add_alerts
 from pipelines.service.door import Door
 from pipelines.service.errors import Problem, add_handlers
+from pipelines.service.features import add_features
 from pipelines.service.inference import add_inference
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import add_operations
@@ -76,14 +78,23 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_handlers(service)
     add_own_routes(service, door, metrics)
     add_published(service, door)
-    add_operations(service, door)
+    operations = add_operations(service, door)
+    add_alerts(service, door, operations)
+    add_features(service, door)
     add_texts(service, door)
     add_inference(service, door)
     return service
 
 
 def openapi(service: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the routes."""
+    """Return the OpenAPI 3.1 document of the routes, made once."""
+    found: dict[str, Any] | None = getattr(service.state, "document", None)
+    if found is None:
+        service.state.document = found = _document(service)
+    return found
+
+
+def _document(service: FastAPI) -> dict[str, Any]:
     document = service.openapi()
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")

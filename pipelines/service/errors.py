@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from assets.stages.operation import NotServed, NotThere, WrongRequest
+from assets.stages.operation import Conflict, NotThere, WrongRequest
 from models.compose.deadline import DeadlinePassed
 from models.errors import TesseraError, clause
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
@@ -81,7 +81,7 @@ def status_of(error: TesseraError) -> int:
         return error.status
     if isinstance(error, WrongRequest):
         return 422
-    if isinstance(error, NotServed):
+    if isinstance(error, Conflict):
         return 409
     if isinstance(error, DeadlinePassed):
         return 504

@@ -14,6 +14,7 @@ from models.compose.deadline import without_deadline
 from models.compose.fields import Column
 from models.errors import TesseraError, choose_from
 from models.tensors import Tensor, read_tensor, tensor_of
+from models.tracing import note, span
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
 from pipelines.service.inference_bodies import (
@@ -129,11 +130,13 @@ class _Models:
         return JSONResponse(await self._thread.run(lambda: self._answered(version, asked)))
 
     def _answered(self, version: str | None, asked: InferenceAsked) -> dict[str, Any]:
-        with on_account_of(self._app.name):
+        name = self._app.name
+        with on_account_of(name), span(f"infer {name}", {"tessera.app": name}):
             model = self._opened().at(version)
             wanted = _wanted(model, asked)
             columns, rows = _columns(model, asked.inputs)
             values = model.predict(columns, rows)
+            note(model_version=model.version, rows=rows)
         outputs = [{**_described(one), "shape": [rows, *one.shape[1:]], "data": values[one.name]} for one in wanted]
         answer = {"model_name": self._app.name, _VERSION: model.version, "outputs": outputs}
         return answer if asked.id is None else {**answer, "id": asked.id}

@@ -18,25 +18,38 @@ from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
 from resources.account import on_account_of
 
+#: The header of a route with an effect, for the OpenAPI document.
+IDEMPOTENCY: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": HEADER,
+            "in": "header",
+            "description": "Any text of its own for this request: the same key and body again give the same answer.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+        }
+    ]
+}
 _VERSION = Query(min_length=1, max_length=200, description="Version of the model that answers; default: the champion.")
 
 
-def add_operations(service: FastAPI, door: Door) -> None:
-    """Add the routes of each application of the profile."""
-    answers = StoredAnswers(door.stack.home)
+def add_operations(service: FastAPI, door: Door) -> Mapping[tuple[str, str], "Opened"]:
+    """Add the routes of each application of the profile; return its operations by its name and theirs."""
+    answers, added = StoredAnswers(door.stack.home), dict[tuple[str, str], Opened]()
     for app in door.apps:
         for operation in app.operations() if app.operations else ():
+            added[app.name, operation.name] = opened = Opened(door, app, operation, answers)
             service.add_api_route(
                 f"/v1/{app.name}/{operation.name}",
-                _endpoint(Opened(door, app, operation, answers)),
+                _endpoint(opened),
                 methods=[operation.method],
                 response_model=operation.gives,
                 responses=PROBLEMS,
                 operation_id=f"{app.name}_{operation.name}",
                 summary=operation.summary,
                 tags=[app.name],
-                openapi_extra={**rule(operation.role, app.name), **_header(operation)},
+                openapi_extra={**rule(operation.role, app.name), **(IDEMPOTENCY if operation.has_effect else {})},
             )
+    return added
 
 
 class Opened:
@@ -93,11 +106,3 @@ def _listed(value: Any) -> list[Any]:
     if value is None or value == "":
         return []
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _header(operation: Operation) -> dict[str, Any]:
-    if not operation.has_effect:
-        return {}
-    described = "Any text of its own for this request: the same key and body again give the same answer."
-    schema = {"type": "string", "minLength": 1, "maxLength": 200}
-    return {"parameters": [{"name": HEADER, "in": "header", "description": described, "schema": schema}]}

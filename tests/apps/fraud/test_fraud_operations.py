@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.fraud.operations import OPERATIONS, AlertsAsked, LabelGiven, PaymentNow
+from assets.fraud.operations import OPERATIONS, AlertsAsked, LabelGiven, PaymentMade, PaymentNow, PaymentsMade
 from assets.fraud.stream.champion import FraudChampion
-from assets.stages.operation import Asker, NotThere, WrongRequest
+from assets.stages.operation import Asker, Conflict, NotThere, WrongRequest
 from models.errors import TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
@@ -27,7 +27,7 @@ from tests.apps.fraud.test_fraud_stream import NOON, World, payment
 from tests.faults.fraud_stream_process import Formula
 
 ASKER = Asker("ada")
-_scoring, _listing, _labelling = (one.opened for one in OPERATIONS)
+_scoring, _publishing, _listing, _labelling = (one.opened for one in OPERATIONS)
 
 
 @pytest.fixture
@@ -98,6 +98,27 @@ def test_a_dry_run_scores_as_the_stream_does_afterwards_and_changes_nothing(worl
         assert one.would_alert is (row["score"] >= one.threshold)
         again = answer(asked(event), ASKER)
         assert (again.score, again.reasons) == (one.score, one.reasons), "one that the stream knows by now"
+
+
+def test_payments_are_published_once_and_scored_by_the_stream(world: World) -> None:
+    publish: Any = _publishing(ports(world), Settings())
+    events = [payment(n, at=NOON + timedelta(minutes=20 + n), amount=5.0 * n, customer="c1") for n in (31, 32)]
+    made = [PaymentMade(**one.data, event_timestamp=one.time) for one in events]
+    before = world.events.newest_offset()
+    first, again = (publish(PaymentsMade(payments=tuple(made)), ASKER) for _ in range(2))
+    assert [(one.published, one.known) for one in (first, again)] == [(2, 0), (0, 2)]
+    assert world.events.newest_offset() == before + 2
+    world.feed(*events, scorer=Formula())  # what `tessera events` publishes is the same event
+    assert world.events.newest_offset() == before + 2
+    scored = world.beside().scored(NOON.date(), NOON.date()).to_pylist()
+    assert {31, 32} <= {row["transaction_id"] for row in scored}
+    other, newer = made[0].model_copy(update={"amount": 1.0}), made[0].model_copy(update={"transaction_id": 33})
+    with pytest.raises(Conflict, match=r"1 of 2 payments .*: 31"):
+        publish(PaymentsMade(payments=(other, newer)), ASKER)
+    assert world.events.newest_offset() == before + 3
+    for change, reason in (({"amount": 60_000.0}, "more than 50000"), ({"customer_id": "c\n"}, "control characters")):
+        with pytest.raises(WrongRequest, match=reason):
+            publish(PaymentsMade(payments=(newer.model_copy(update=change),)), ASKER)
 
 
 def test_a_version_that_is_named_answers(world: World) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.fraud.alerts import labels_since, moment_of_label
+from assets.stages.alerts import labels_since, moment_of_label
 from models.alerts import Alert
 from models.event_types import PAYMENT
 from models.events import Event
@@ -106,4 +106,4 @@ def test_a_correction_counts_although_the_first_label_was_given_ahead(stack: Sta
     store.add_alerts([alert])
     store.answer("fraud-1-c1", "fraud", who="ana", at=NOW + AHEAD)
     store.answer("fraud-1-c1", "genuine", who="ana", at=moment_of_label(store, alert, NOW))
-    assert [one.label for one in labels_since(store, day)] == ["fraud", "genuine"]
+    assert [one.label for one in labels_since(store, alert.app, day)] == ["fraud", "genuine"]
