@@ -8,6 +8,7 @@ import dagster as dg
 from pipelines import run_tags
 from pipelines.masked_events import mask_events
 from pipelines.run_locks import hold_until_exit
+from pipelines.run_metrics import run_metrics
 from pipelines.run_traces import run_span, step_spans, tag_of_trace
 from resources.stack.loader import active_stack
 
@@ -39,7 +40,9 @@ class _Holding(dg.Executor):
         with run_span(active_stack(), run.job_name, run.run_id, run.tags) as made:
             if run_tags.TRACEPARENT not in run.tags:
                 instance.add_run_tags(run.run_id, tag_of_trace())
-            with step_spans(instance, run.run_id, made):
+            day = run.tags.get(run_tags.PARTITION, "")
+            numbers = run_metrics(instance, active_stack().home, run.job_name, run.run_id, day)
+            with step_spans(instance, run.run_id, made), numbers:
                 yield from self._inner.execute(plan_context, execution_plan)
 
 

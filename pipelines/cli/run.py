@@ -25,6 +25,7 @@ from pipelines.heartbeats import night_succeeded
 from pipelines.home import CODE_LOCATION_TAGS, dagster_instance
 from pipelines.lost_runs import end_lost_runs
 from pipelines.run_locks import held
+from pipelines.run_metrics import run_metrics
 from pipelines.run_notices import notify_of_run
 from pipelines.run_traces import run_span, step_spans, tag_of_trace
 from resources.home import only_one
@@ -188,6 +189,7 @@ def execute(
         held(instance, outcome.run_id),
         run_span(active_stack(), job, outcome.run_id, tags) as traced,
         step_spans(instance, outcome.run_id, traced),
+        run_metrics(instance, active_stack().home, job, outcome.run_id, day.isoformat()),
         _progress(job, day, steps, hidden=verbose) as follow,
     ):
         instance.add_event_listener(outcome.run_id, follow)

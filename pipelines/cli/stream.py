@@ -22,6 +22,7 @@ from models.alerts import Alert
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
+from pipelines.stream_metrics import StreamMetrics
 from resources.account import on_account_of
 from resources.heartbeat import Pulse
 from resources.home import only_one
@@ -99,7 +100,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     ):
         pulse = Pulse(stack.home, LOCK)
         pulse.beat()
-        worker = _worker(ports)
+        worker, metrics = _worker(ports), StreamMetrics(stack.home, app)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
@@ -107,8 +108,10 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
             _follow(champion, notifier)
             started = time.perf_counter()
             result = worker.process(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
+            metrics.write()
             if result.events:
-                totals.add(result, time.perf_counter() - started)
+                totals.add(result, took := time.perf_counter() - started)
+                metrics.add(took, alerts=len(result.alerts), processed=result.events, refused=result.refused)
                 _say_beginning(result)
                 for alert in result.alerts:
                     _say(alert)
@@ -116,6 +119,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
                         err.print(failed)
             elif until_empty:
                 break
+        metrics.write(now=True)
     out.print(totals.summary())
     if until_empty and stop.signal:
         raise Stopped(stop.signal)

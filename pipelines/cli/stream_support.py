@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 from assets.support.answering import Answered
+from assets.support.app import SUPPORT
 from assets.support.stream import TicketCounts, TicketProcessor, TicketReader
 from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out
 from pipelines.cli.stopping import Stopped, stopped_by_signals
+from pipelines.stream_metrics import StreamMetrics
 from resources.heartbeat import Pulse
 from resources.home import only_one
 from resources.stack.loader import active_stack
@@ -38,17 +41,23 @@ def stream_tickets(limit: int, *, until_empty: bool) -> None:
         pulse = Pulse(stack.home, LOCK)
         pulse.beat()
         reader, worker = TicketReader(ports, stack.settings), TicketProcessor(ports)
+        metrics = StreamMetrics(stack.home, SUPPORT.name)
         err.print(f"answering with version {reader.version}; Ctrl-C ends it after the batch")
         while not stop.is_set():
             pulse.beat()
             _follow(reader)
+            started = time.perf_counter()
             done = worker.process(reader, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
+            if done.events:
+                metrics.add(time.perf_counter() - started, processed=done.events, refused=done.refused)
+            metrics.write()
             for ticket in done.tickets:
                 _say(ticket)
             done.tickets = []
             totals.add(done)
             if until_empty and not done.events:
                 break
+        metrics.write(now=True)
     out.print(summary(totals))
     if until_empty and stop.signal:
         raise Stopped(stop.signal)

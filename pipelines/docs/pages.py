@@ -14,6 +14,7 @@ from models.settings import Settings
 from pipelines.docs.adapters import adapters_page
 from pipelines.docs.feast_stores import feast_stores_page
 from pipelines.docs.features import features_page
+from pipelines.docs.metrics import metrics_page
 from resources.stack.adapters import adapter_class, kinds_of
 from resources.stack.loader import ROOT, Calendar
 from resources.stack.table import KINDS, PORTS
@@ -29,6 +30,7 @@ def pages() -> Mapping[str, str]:
         "assets.md": _assets(),
         "features.md": features_page(),
         "feast_stores.md": feast_stores_page(),
+        "metrics.md": metrics_page(),
     }
 
 

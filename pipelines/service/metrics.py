@@ -9,20 +9,23 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from models.metrics import METRICS, Sample, sample, within_limit
 from pipelines.gateway.access import Answered
 from pipelines.service.door import Door
+from pipelines.service.home_metrics import home_samples
+from resources.metric_files import Samples, exposition
+from resources.traces.port import dropped_here
 
 #: Upper ends of the histogram's buckets, seconds.
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+_HISTOGRAM = "tessera_request_seconds"
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
 
@@ -43,41 +46,25 @@ class Metrics:
         self.seconds[route] = self.seconds.get(route, 0.0) + request.seconds
 
     def text(self, door: Door) -> bytes:
-        """Return everything that was counted, and how old the published sets are."""
-        registry = CollectorRegistry()
-        registry.register(_Samples(self, door))
-        return generate_latest(registry)
+        """Return everything that was counted here, what the home holds, and what runs and workers wrote."""
+        kept, left_out = within_limit([*self._samples(), *home_samples(door)])
+        return exposition(Samples([*kept, *left_out]), _Histogram(self))
+
+    def _samples(self) -> Iterator[Sample]:
+        yield sample("tessera_spans_dropped_total", dropped_here())
+        for (route, method, status), number in list(self.requests.items()):
+            yield sample("tessera_requests_total", number, route=route, method=method, status=status)
 
 
-class _Samples(Collector):
-    def __init__(self, metrics: Metrics, door: Door) -> None:
-        self._metrics, self._door = metrics, door
+class _Histogram(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
 
     @override
     def collect(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        count = CounterMetricFamily(
-            "tessera_requests", "Requests that were answered.", labels=["route", "method", "status"]
-        )
-        for labels, number in list(metrics.requests.items()):
-            count.add_metric(labels, number)
-        yield count
-        seconds = HistogramMetricFamily("tessera_request_seconds", "Wall time of a request.", labels=["route"])
-        for route, found in list(metrics.buckets.items()):
+        known = METRICS[_HISTOGRAM]
+        seconds = HistogramMetricFamily(_HISTOGRAM, known.help, labels=known.labels)
+        for route, found in list(self._metrics.buckets.items()):
             ends = [*map(str, _SECONDS), "+Inf"]
-            seconds.add_metric([route], list(zip(ends, accumulate(found), strict=True)), metrics.seconds[route])
+            seconds.add_metric([route], list(zip(ends, accumulate(found), strict=True)), self._metrics.seconds[route])
         yield seconds
-        yield from self._published()
-
-    def _published(self) -> Iterator[Metric]:
-        labels = ["app", "model_version", "degradation"]
-        version = GaugeMetricFamily("tessera_published_info", "Version of the newest published set: 1.", labels=labels)
-        age = GaugeMetricFamily("tessera_published_age_seconds", "Age of the newest published set.", labels=["app"])
-        for app, sets in self._door.published.items():
-            found = sets.look()
-            if found is not None:
-                one = found.publication
-                version.add_metric([app, one.model_version, one.degradation], 1)
-                age.add_metric([app], (datetime.now(UTC) - one.published_at).total_seconds())
-        yield version
-        yield age
