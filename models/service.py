@@ -7,6 +7,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.oidc import OidcSettings
 
 
+class CanaryLimits(BaseModel):
+    """Limits of a version that answers requests beside the champion: beyond one of them the champion answers alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_answers: int = Field(default=200, ge=1, description="Answers of both models before the limits are compared.")
+    max_failed_share: float = Field(
+        default=0.01, ge=0, le=1, description="Share of the requests in which the version may fail."
+    )
+    max_time_ratio: float = Field(
+        default=3.0, gt=0, description="Median time of the version's predictions over that of the champion's."
+    )
+    max_psi: float = Field(
+        default=0.25, ge=0, description="PSI of the version's scores against the champion's on the same requests."
+    )
+
+
 class ServiceSettings(BaseModel):
     """The HTTP service (`tessera serve`): limits of each key, and who may ask."""
 
@@ -43,4 +60,7 @@ class ServiceSettings(BaseModel):
         ge=0,
         description="Seconds after which the service sees what was published, withdrawn or erased meanwhile, "
         "and which keys were revoked.",
+    )
+    canary: CanaryLimits = Field(
+        default=CanaryLimits(), description="Limits beyond which the service ends a rollout (`tessera rollout`)."
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import ConfigDict, Field
@@ -14,11 +15,16 @@ from assets.stages.app import App, FeatureService
 from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Answer, Asker, Body, Operation
+from assets.stages.rollout import Rollout
 from models.tracing import span
+from models.training.model import Vector
 from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
+from resources.notifier.message import message
+from resources.rollout_log import RolloutLog
 
 if TYPE_CHECKING:
     from assets.stages.promotion import Loadable, Verified
+    from models.service import ServiceSettings
     from models.settings import Settings
     from resources.stack.ports import Ports
 
@@ -42,10 +48,13 @@ class ScoredNow(Body):
     score: float | None = Field(description="NULL unless the features are PRESENT.")
     features: Found = Field(description="PRESENT; NOT_FOUND; OUTSIDE_MAX_AGE: too old to be used.")
     features_of: datetime | None = Field(description="Timestamp of the features; NULL where none were found.")
+    model_version: str | None = Field(
+        description="Version whose score it is, also where a rollout gave it; NULL without a score."
+    )
 
 
 class ScoresNow(Answer):
-    """Scores of the entities that were asked for, in their order."""
+    """Scores of the entities that were asked for, in their order; `model_version` is the champion's, or as asked."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
@@ -72,16 +81,46 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
         look_seconds=settings.service.champion_seconds,
     )
     versions = VersionsAsked(registry, app.name, lambda version: fetched(registry, app.name, version), settings.service)
-    store = online_part(ports.feature_store)
+    store, rollout = online_part(ports.feature_store), _rollout(app.name, ports, settings.service)
 
     def answer(asked: ScoreNow, asker: Asker) -> ScoresNow:
-        chosen = model.current() if asker.version is None else versions.at(asker.version)
-        return _scored(chosen, store, app, asked.ids)
+        if asker.version is not None:
+            return _scored(versions.at(asker.version), store, app, asked.ids)
+        return _scored(model.current(), store, app, asked.ids, rollout)
 
     return answer
 
 
-def _scored(chosen: Loadable | Verified, store: OnlineFeatureStore, app: App, ids: tuple[str, ...]) -> ScoresNow:
+def _rollout(app: str, ports: Ports, settings: ServiceSettings) -> Rollout:
+    from assets.stages.promotion import fetched
+
+    def notify(subject: str, why: str) -> None:
+        says = message(
+            f"{subject}: {why}.",
+            published="The champion answers every request.",
+            command=f"tessera rollout {app}   (how both models agreed)",
+            section="A rollout ended",
+        )
+        ports.notifier.notify("error", subject, says, {"app": app})
+
+    return Rollout(
+        app,
+        RolloutLog(ports.stack.home),
+        lambda version: fetched(ports.registry, app, version),
+        settings.canary,
+        notify,
+        look_seconds=settings.champion_seconds,
+    )
+
+
+def _scored(
+    chosen: Loadable | Verified,
+    store: OnlineFeatureStore,
+    app: App,
+    ids: tuple[str, ...],
+    rollout: Rollout | None = None,
+) -> ScoresNow:
+    """Score with a version that was asked for, or with the champion and what is rolled out beside it."""
     service, contract = _service_of(app), app.contract
     with span("read features", {"tessera.rows": len(ids)}):
         found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
@@ -90,13 +129,26 @@ def _scored(chosen: Loadable | Verified, store: OnlineFeatureStore, app: App, id
     known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
     kind = contract.schema.field(contract.score).type  # the night publishes this precision
     with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": chosen.version}):
-        scores = iter(pa.array(chosen.model.score(known), kind).to_pylist() if known.num_rows else [])
+        of_known = [id for id, how in zip(ids, states, strict=True) if how == PRESENT]
+        scores, versions = _answers(chosen, known, of_known, rollout)
+    answers = iter(zip(pa.array(scores, kind).to_pylist(), versions, strict=True))
     moments = found[moment_column(service.view)].to_pylist()
-    rows = [
-        ScoredNow(id=id, score=next(scores) if how == PRESENT else None, features=how, features_of=of)
-        for id, how, of in zip(ids, states, moments, strict=True)
-    ]
+    rows: list[ScoredNow] = []
+    for id, how, of in zip(ids, states, moments, strict=True):
+        score, version = next(answers) if how == PRESENT else (None, None)
+        rows.append(ScoredNow(id=id, score=score, features=how, features_of=of, model_version=version))
     return ScoresNow(model_version=chosen.version, rows=rows)
+
+
+def _answers(
+    chosen: Loadable | Verified, known: pa.Table, ids: list[str], rollout: Rollout | None
+) -> tuple[Vector, Sequence[str]]:
+    if not ids:
+        return np.empty(0), []
+    if rollout is None:
+        return chosen.model.score(known), [chosen.version] * len(ids)
+    served = rollout.scored(chosen, known, ids)
+    return served.scores, served.versions
 
 
 def _service_of(app: App) -> FeatureService:

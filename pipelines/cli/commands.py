@@ -741,6 +741,22 @@ def serve(host: str, port: int, allow_host: tuple[str, ...]) -> None:
     serving.serve(host, port, allow_host)
 
 
+@_command
+@_APP
+@click.option("--version", metavar="VERSION", help="Version that answers beside the champion.")
+@click.option(
+    "--share", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Of entities it answers; 0: a shadow."
+)
+@click.option("--stop", is_flag=True, help="End the rollout: the champion answers alone.")
+@_WHY
+@_JSON
+def rollout(app: str, version: str | None, share: float, stop: bool, why: str | None, as_json: bool) -> None:
+    """Let another version answer requests of APP beside the champion, and show how both agree."""
+    from pipelines.cli import rollout as command
+
+    command.rollout(app, version, share, stop=stop, why=why, as_json=as_json)
+
+
 @app.group()
 def keys() -> None:
     """Create, list and revoke keys of `tessera serve` and `tessera dev`, and show who read a score."""

@@ -15,6 +15,7 @@ from assets.churn.app import CHURN
 from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Asker, NotServed, NotThere
+from assets.stages.rollout import start_rollout
 from assets.stages.score_now import ScoreNow
 from models.errors import TesseraError
 from models.features.cutoffs import cutoff_moment
@@ -22,6 +23,7 @@ from models.service import ServiceSettings
 from models.settings import Settings
 from resources.feature_store.port import OnlineFeatureStore
 from resources.health import Health
+from resources.rollout_log import RolloutLog
 
 # pyright: basic
 
@@ -60,6 +62,11 @@ class Served(OnlineFeatureStore):
         )  # fmt: skip
 
 
+def ports_of(world: World) -> Any:
+    stack = SimpleNamespace(home=world.folder)
+    return SimpleNamespace(registry=world.registry, feature_store=Served(scoring_world.feature_rows(DAY)), stack=stack)
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     made = scoring_world.made(tmp_path_factory.mktemp("now") / "home")
@@ -68,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def test_served_features_of_the_night_give_its_scores_and_unknown_ids_none(world: World) -> None:
-    ports: Any = SimpleNamespace(registry=world.registry, feature_store=Served(scoring_world.feature_rows(DAY)))
+    ports: Any = ports_of(world)
     assert CHURN.operations is not None
     answer: Any = CHURN.operations()[0].opened(ports, Settings(churn=SETTINGS))
     published = world.sink.scores("churn", DAY)[1].read_all()
@@ -88,7 +95,7 @@ def test_a_version_that_is_named_answers_in_place_of_the_champion(tmp_path: Path
     made.promote(2.0)
     stopped = scoring_world.package(tmp_path / "stopped", 3.0)
     made.registry.register("churn", stopped, parameters={}, metrics={}, tags={"gate": "stopped by leakage"}, report="")
-    ports: Any = SimpleNamespace(registry=made.registry, feature_store=Served(scoring_world.feature_rows(DAY)))
+    ports: Any = ports_of(made)
     assert CHURN.operations is not None
     settings = Settings(churn=SETTINGS, service=ServiceSettings(open_versions=1, champion_seconds=0))
     answer: Any = CHURN.operations()[0].opened(ports, settings)
@@ -103,6 +110,24 @@ def test_a_version_that_is_named_answers_in_place_of_the_champion(tmp_path: Path
         answer(asked, Asker("ada", "12"))
     made.registry.retag("churn", "1", {"gate": "stopped by loads"})
     assert answer(asked, Asker("ada", "1")) == found["1"]  # it was champion
+
+
+def test_a_rollout_answers_its_share_and_says_so_in_each_row(tmp_path: Path) -> None:
+    made = scoring_world.made(tmp_path / "home")
+    made.promote(2.0)
+    assert CHURN.operations is not None
+    settings = Settings(churn=SETTINGS, service=ServiceSettings(champion_seconds=0))
+    answer: Any = CHURN.operations()[0].opened(ports_of(made), settings)
+    ids = tuple(f"c{number:05}" for number in range(40))
+    before, first = answer(ScoreNow(ids=ids), ASKER), answer(ScoreNow(ids=ids), Asker("ada", "1"))
+    start_rollout(RolloutLog(made.folder), "churn", "1", 0.5, who="ada", why="is it as good")
+    found = answer(ScoreNow(ids=(*ids, "nobody")), ASKER)
+    assert found.model_version == "2"
+    assert {one.model_version for one in found.rows[:-1]} == {"1", "2"}
+    assert (found.rows[-1].model_version, found.rows[-1].score) == (None, None)
+    expected = {"1": first.rows, "2": before.rows}
+    assert found.rows[:-1] == [expected[one.model_version][place] for place, one in enumerate(found.rows[:-1])]
+    assert answer(ScoreNow(ids=ids), Asker("ada", "2")) == before
 
 
 def test_a_version_that_is_open_is_looked_up_again(tmp_path: Path) -> None:

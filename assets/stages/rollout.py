@@ -1,0 +1,193 @@
+"""A version beside the champion in service: its answers are compared, and served to a share of the entities."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from assets.stages.followed import Followed
+from models.errors import TesseraError
+from models.experiments.assignment import Assignment
+from models.rollouts import Agreement, CanaryLimits, ComparedScore, RolloutChange, agreement, beyond
+from models.training.model import Vector
+from resources.rollout_log import RolloutLog
+
+if TYPE_CHECKING:
+    from assets.stages.promotion import Loadable, Verified
+
+_log = logging.getLogger("tessera.service")
+#: Who ends a rollout where no person does.
+SERVICE = "service"
+#: Requests that wait to be scored by a shadow; those beyond are not compared.
+_WAITING = 100
+_TREATED, _OTHERS = "version", "champion"
+
+
+@dataclass(frozen=True)
+class Served:
+    """Scores that are answers, and the version that made each."""
+
+    scores: Vector
+    versions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Beside:
+    number: int
+    change: RolloutChange
+    model: Verified
+    assignment: Assignment
+
+    def is_served(self, entity: str) -> bool:
+        return self.change.share > 0 and self.assignment.variant(entity) == _TREATED
+
+
+class Rollout:
+    """The rollout of an application as its requests see it; asked by one thread.
+
+    Args:
+        app: its name.
+        log: with the changes, and where scores go.
+        opened: opens a version, after its digest and golden rows were checked.
+        limits: beyond which it ends.
+        notify: given a subject and what happened, tells people.
+        look_seconds: after so long, a change is seen, and the limits are compared.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        log: RolloutLog,
+        opened: Callable[[str], Verified],
+        limits: CanaryLimits,
+        notify: Callable[[str, str], None],
+        *,
+        look_seconds: float,
+    ) -> None:
+        self._app, self._rollouts, self._opened = app, log, opened
+        self._limits, self._notify = limits, notify
+        self._beside = Followed(self._standing, self._open, look_seconds=look_seconds)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-shadow-{app}")
+        self._waiting: list[Future[None]] = []
+
+    def scored(self, champion: Loadable | Verified, rows: pa.Table, entities: Sequence[str]) -> Served:
+        """Return the champion's score of each row, and the version's where it is served to the row's entity.
+
+        A version that fails in a request is not served in it. A shadow scores in another thread: no request waits.
+        """
+        began = time.perf_counter()
+        scores = champion.model.score(rows)
+        champion_ms = (time.perf_counter() - began) * 1000
+        versions = [champion.version] * len(scores)
+        beside = self._open_now()
+        if beside is None or beside.model.version == champion.version or not len(scores):
+            return Served(scores, versions)
+        served = [beside.is_served(entity) for entity in entities]
+
+        def compared() -> Vector | None:
+            began = time.perf_counter()
+            found = _answer(beside, rows)
+            ms = (time.perf_counter() - began) * 1000
+            others = [None] * len(scores) if found is None else found.tolist()
+            is_served = [found is not None and one for one in served]
+            pairs = zip(scores.tolist(), others, is_served, strict=True)
+            added = [ComparedScore(champion.version, old, new, champion_ms, ms, one) for old, new, one in pairs]
+            self._thread.submit(self._add, beside.number, added)
+            return found
+
+        if not any(served):
+            self._later(compared)
+            return Served(scores, versions)
+        if (found := compared()) is not None:
+            scores = scores.copy()
+            for place, one in enumerate(served):
+                if one:
+                    scores[place], versions[place] = found[place], beside.model.version
+        return Served(scores, versions)
+
+    def _open_now(self) -> _Beside | None:
+        try:
+            return self._beside.current()
+        except TesseraError as error:
+            _log.warning("the rollout of %s is not known: %s", self._app, error)
+            return None
+
+    def finish(self) -> None:
+        """Wait until what was answered is compared and recorded."""
+        for one in self._waiting:
+            one.result()
+        self._thread.submit(lambda: None).result()
+
+    def _later(self, work: Callable[[], object]) -> None:
+        self._waiting = [one for one in self._waiting if not one.done()]
+        if len(self._waiting) < _WAITING:
+            self._waiting.append(self._thread.submit(lambda: (work(), None)[1]))
+
+    def _add(self, number: int, scores: Sequence[ComparedScore]) -> None:
+        try:
+            self._rollouts.add(number, scores)
+        except TesseraError as error:
+            _log.warning("%d compared scores of %s are lost: %s", len(scores), self._app, error)
+
+    def _standing(self) -> tuple[int, str, float] | None:
+        """Return what the open version depends on, after a rollout that is beyond a limit was ended."""
+        found = self._rollouts.standing(self._app)
+        if found is None:
+            return None
+        number, change = found
+        if said := beyond(agreement(self._rollouts.scores(number)), self._limits):
+            self._end(change, "; ".join(said))
+            return None
+        return number, change.version, change.share
+
+    def _open(self) -> _Beside | None:
+        found = self._rollouts.standing(self._app)
+        if found is None:
+            return None
+        number, change = found
+        try:
+            model = self._opened(change.version)
+        except TesseraError as error:
+            self._end(change, f"it cannot be opened: {error.what}")
+            return None
+        shares = {_TREATED: change.share, _OTHERS: 1 - change.share}
+        return _Beside(number, change, model, Assignment(f"{self._app} {change.version}", shares))
+
+    def _end(self, change: RolloutChange, why: str) -> None:
+        end_rollout(self._rollouts, change, who=SERVICE, why=why)
+        self._notify(f"{self._app}: the rollout of version {change.version} is ended", why)
+
+
+def start_rollout(log: RolloutLog, app: str, version: str, share: float, *, who: str, why: str) -> RolloutChange:
+    """Record that a version answers beside the champion of an application, and return it."""
+    change = RolloutChange(app, version, "start", share, datetime.now(UTC), who, why)
+    log.change(change)
+    return change
+
+
+def end_rollout(log: RolloutLog, change: RolloutChange, *, who: str, why: str) -> None:
+    """Record that the champion answers alone again."""
+    log.change(replace(change, action="stop", at=datetime.now(UTC), who=who, why=why))
+
+
+def standing_agreement(log: RolloutLog, app: str) -> tuple[RolloutChange, Agreement] | None:
+    """Return the rollout that goes on and how its answers agree; None if there is none."""
+    found = log.standing(app)
+    return None if found is None else (found[1], agreement(log.scores(found[0])))
+
+
+def _answer(beside: _Beside, rows: pa.Table) -> Vector | None:
+    """Return the version's scores; None if it fails, whatever a third party's model raises."""
+    try:
+        found = beside.model.model.score(rows)
+    except Exception:  # noqa: BLE001 - the champion's answer stands, and the failure is counted
+        _log.exception("version %s, beside the champion, failed", beside.model.version)
+        return None
+    return found

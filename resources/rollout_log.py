@@ -1,0 +1,116 @@
+"""Rollouts of the service, and what both models answered: one SQLite file in the home."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import astuple
+from datetime import UTC, datetime
+from pathlib import Path
+
+from models.errors import TesseraError
+from models.rollouts import ComparedScore, RolloutChange
+from resources.sqlite.whole import require_whole
+
+#: In the folder of a home.
+FILE = Path("service") / "rollouts.db"
+#: Scores of an application that are kept, the newest.
+KEPT_SCORES = 20_000
+_WAIT_SECONDS = 10
+_TABLES = """
+CREATE TABLE IF NOT EXISTS change (
+    number INTEGER PRIMARY KEY, app TEXT NOT NULL, version TEXT NOT NULL, action TEXT NOT NULL, share REAL NOT NULL,
+    at TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS score (
+    number INTEGER PRIMARY KEY, rollout INTEGER NOT NULL, champion TEXT NOT NULL, champion_score REAL NOT NULL,
+    score REAL, champion_ms REAL NOT NULL, ms REAL NOT NULL, is_served INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS score_of_rollout ON score (rollout, number);
+"""
+_MAKE_ROOM = """
+DELETE FROM score WHERE rollout = ? AND number <=
+    (SELECT number FROM score WHERE rollout = ? ORDER BY number DESC LIMIT 1 OFFSET ?)
+"""
+
+
+class RolloutLog:
+    """Changes and compared scores; safe to use from several threads and processes.
+
+    Args:
+        home: of the profile; the file is made by the first change.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._file = home / FILE
+
+    def change(self, change: RolloutChange) -> None:
+        """Record a start or an end."""
+        row = (change.app, change.version, change.action, change.share, change.at.isoformat(), change.who, change.why)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._open() as database:
+            database.execute(
+                "INSERT INTO change (app, version, action, share, at, who, why) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
+
+    def changes(self, app: str) -> list[RolloutChange]:
+        """Return every change of an application, oldest first."""
+        return [change for _, change in self._changes(app)]
+
+    def standing(self, app: str) -> tuple[int, RolloutChange] | None:
+        """Return the rollout that goes on, with its number; None if there is none."""
+        changes = self._changes(app)
+        return changes[-1] if changes and changes[-1][1].action == "start" else None
+
+    def add(self, rollout: int, scores: Sequence[ComparedScore]) -> None:
+        """Record scores of both models; the oldest make room."""
+        rows = [(rollout, *astuple(one)) for one in scores]
+        with self._open() as database:
+            database.executemany(
+                "INSERT INTO score (rollout, champion, champion_score, score, champion_ms, ms, is_served)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+            database.execute(_MAKE_ROOM, (rollout, rollout, KEPT_SCORES))
+
+    def scores(self, rollout: int) -> list[ComparedScore]:
+        """Return the scores of a rollout that are kept, oldest first."""
+        query = (
+            "SELECT champion, champion_score, score, champion_ms, ms, is_served FROM score"
+            " WHERE rollout = ? ORDER BY number"
+        )
+        if not self._file.exists():
+            return []
+        with self._open() as database:
+            return [
+                ComparedScore(champion, old, new, champion_ms, ms, bool(is_served))
+                for champion, old, new, champion_ms, ms, is_served in database.execute(query, (rollout,))
+            ]
+
+    def _changes(self, app: str) -> list[tuple[int, RolloutChange]]:
+        if not self._file.exists():
+            return []
+        query = "SELECT number, version, action, share, at, who, why FROM change WHERE app = ? ORDER BY number"
+        with self._open() as database:
+            return [
+                (number, RolloutChange(app, version, action, share, _moment(at), who, why))
+                for number, version, action, share, at, who, why in database.execute(query, (app,))
+            ]
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._file, timeout=_WAIT_SECONDS)) as database, database:
+                require_whole(database, self._file)
+                database.execute("PRAGMA journal_mode = WAL")
+                database.executescript(_TABLES)
+                yield database
+        except sqlite3.Error as error:
+            raise TesseraError(
+                f"{self._file} cannot be used: {error}.",
+                expected="an SQLite file that can be written",
+                todo="Move it away, if it is damaged: rollouts end with it, and the champion answers alone.",
+            ) from error
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
