@@ -5,10 +5,12 @@ import time
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Body, FastAPI
+from fastapi import Body, FastAPI, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.gateway.problem import Refusal
+from pipelines.service.chat_stream import MEDIA_TYPE as STREAM_TYPE
+from pipelines.service.chat_stream import streamed
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
 from pipelines.service.rules import ALL, rule
@@ -60,6 +62,14 @@ class ChatMessage(BaseModel):
     content: str = Field(max_length=_MOST_CHARACTERS)
 
 
+class StreamOptions(BaseModel):
+    """Options of a stream."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: bool = Field(default=False, description="The event before the last one has the tokens.")
+
+
 class Quoted(BaseModel):
     """A text that the answer may be made from."""
 
@@ -78,7 +88,8 @@ class ChatAsked(BaseModel):
     messages: list[ChatMessage] = Field(min_length=1, max_length=100)
     max_tokens: int = Field(default=512, ge=1, le=8192)
     temperature: float = Field(default=0.0, ge=0, le=2)
-    stream: Literal[False] = False
+    stream: bool = Field(default=False, description="Answer by server-sent events, as OpenAI's API does.")
+    stream_options: StreamOptions | None = None
     documents: list[Quoted] = Field(default=[], max_length=100)
 
 
@@ -105,6 +116,11 @@ _EMBEDDINGS = Body(openapi_examples={"example": {"value": {"input": "Where is my
 _QUESTION = {"model": "NAME", "messages": [{"role": "user", "content": "Where is my parcel?"}]}
 _CHAT = Body(openapi_examples={"example": {"value": _QUESTION}})
 
+_STREAM = {
+    "description": "The answer; with `stream`, its chunks as server-sent events.",
+    "content": {STREAM_TYPE: {"schema": {"type": "string"}}},
+}
+
 
 def add_texts(service: FastAPI, door: Door) -> None:
     """Add the routes; the models are opened when they are first asked."""
@@ -113,14 +129,23 @@ def add_texts(service: FastAPI, door: Door) -> None:
     async def embeddings(asked: Annotated[EmbeddingsAsked, _EMBEDDINGS]) -> EmbeddingsMade:
         return await thread.run(lambda: _embedded(thread.ports.embedder, asked))
 
-    async def chat(asked: Annotated[ChatAsked, _CHAT]) -> ChatMade:
-        return await thread.run(lambda: _answered(thread.ports.language_model, asked))
+    async def chat(request: Request, asked: Annotated[ChatAsked, _CHAT]) -> Response:
+        def answered() -> ChatMade:
+            return _answered(thread.ports.language_model, asked)
+
+        if not asked.stream:
+            return Response((await thread.run(answered)).model_dump_json(), media_type="application/json")
+        await thread.run(lambda: _check_name(asked.model, thread.ports.language_model.name))
+        wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
+        return streamed(request, thread.run(answered), asked.model, with_usage=wants_usage)
 
     for path, endpoint, name, summary in (
         ("/v1/embeddings", embeddings, "embeddings", "Vectors of texts, as OpenAI's API gives them"),
         ("/v1/chat/completions", chat, "chat_completions", "An answer of the language model, as OpenAI's API gives it"),
     ):
         about: dict[str, Any] = {"operation_id": name, "summary": summary, "tags": ["texts"], "responses": PROBLEMS}
+        if endpoint is chat:
+            about |= {"response_model": ChatMade, "responses": {**PROBLEMS, 200: _STREAM}}
         service.add_api_route(path, endpoint, methods=["POST"], openapi_extra=rule("viewer", ALL), **about)
 
 
@@ -141,12 +166,13 @@ def _embedded(embedder: Any, asked: EmbeddingsAsked) -> EmbeddingsMade:
 
 
 def _answered(model: Any, asked: ChatAsked) -> ChatMade:
-    from resources.language_model.port import Document, Request
+    from resources.language_model.port import Document
+    from resources.language_model.port import Request as Question
 
     _check_name(asked.model, model.name)
     turns = [one for one in asked.messages if one.role in ("user", "assistant")]
     prompt = turns[0].content if len(turns) == 1 else "\n".join(f"{one.role}: {one.content}" for one in turns)
-    request = Request(
+    request = Question(
         prompt,
         system="\n".join(one.content for one in asked.messages if one not in turns),
         documents=[Document(one.id, one.text) for one in asked.documents],
