@@ -1,4 +1,4 @@
-"""A person opens Dagster in a real browser, clicks the nightly job, and its scores stand published."""
+"""A person logs in to Dagster in a real browser, clicks the nightly job, and its scores stand published."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,29 @@ def page() -> Iterator[Page]:
 
 def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
     assert home.published(NEXT) is None
+    keys = {role: home.tessera("keys", "create", role, "--role", role).out.strip() for role in ("viewer", "operator")}
+    frames: list[str] = []
+    page.on("websocket", lambda live: live.on("framereceived", lambda frame: frames.append(str(frame))))
     with served(home) as address:
-        launched_by = [run["tags"] for run in _runs_of_the_job(address, "churn_nightly")]
+        api = Api(address, keys["operator"])
+        launched_by = [run["tags"] for run in _runs_of_the_job(api, "churn_nightly")]
         assert {"key": "tessera/launched_by", "value": "cli"} in launched_by[0], "runs of the command line are listed"
         says = home.refuses("dev", "--port", "1")
         assert f"is locked: `tessera dev` on {address}" in says
 
-        page.goto(f"{address}/locations/tessera/jobs/churn_nightly")
+        job = f"{address}/locations/tessera/jobs/churn_nightly"
+        page.goto(job)
+        _log_in(page, "tsk_0_0")
+        expect(page.get_by_role("alert")).to_have_text("The key is unknown or revoked.")
+        _log_in(page, keys["viewer"])
+        expect(page).to_have_url(job)
+        expect(page.get_by_role("button", name="Materialize all")).to_be_disabled()
+        page.goto(f"{address}/login")
+        expect(page.get_by_text("Logged in by the key viewer, role viewer.")).to_be_visible()
+        page.get_by_role("button", name="Log out").click()
+        expect(page).to_have_url(f"{address}/login")
+        page.goto(job)
+        _log_in(page, keys["operator"])
         page.get_by_role("button", name="Materialize all").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("button", name="Show all partitions").click()
@@ -102,8 +119,9 @@ def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
         ended = page.get_by_text(re.compile("^RUN_(SUCCESS|FAILURE)$")).first
         expect(ended).to_be_visible(timeout=PATIENCE_MS)
         assert ended.inner_text() == "RUN_SUCCESS"
+        assert any("pipelineRunLogs" in frame for frame in frames), "the logs came by the websocket"
 
-        run = _run(address, page.url.split("/runs/")[1].split("?")[0])
+        run = _run(api, page.url.split("/runs/")[1].split("?")[0])
         assert run == {"status": "SUCCESS", "jobName": "churn_nightly", "tags": run["tags"]}
         assert {"key": "dagster/partition", "value": NEXT.isoformat()} in run["tags"]
     assert (
@@ -112,21 +130,35 @@ def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
     )
 
 
-def _run(address: str, run_id: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Api:
+    """The GraphQL API of a server, and a key for it."""
+
+    address: str
+    key: str
+
+    def ask(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the data that answers a query."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        headers = {"Content-Type": "application/json", "X-API-Key": self.key}
+        request = urllib.request.Request(f"{self.address}/graphql", body, headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
+            return json.load(answer)["data"]
+
+
+def _log_in(page: Page, key: str) -> None:
+    page.get_by_label("Key").fill(key)
+    page.get_by_role("button", name="Log in").click()
+
+
+def _run(api: Api, run_id: str) -> dict[str, Any]:
     query = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status jobName tags { key value } } } }"
-    return _answer(address, query, {"id": run_id})["runOrError"]
+    return api.ask(query, {"id": run_id})["runOrError"]
 
 
-def _runs_of_the_job(address: str, job: str) -> list[dict[str, Any]]:
+def _runs_of_the_job(api: Api, job: str) -> list[dict[str, Any]]:
     """The runs that the job's page lists."""
     query = """query($job: PipelineSelector!) {
         pipelineOrError(params: $job) { ... on Pipeline { runs { tags { key value } } } } }"""
     names = {"repositoryName": "__repository__", "repositoryLocationName": "tessera", "pipelineName": job}
-    return _answer(address, query, {"job": names})["pipelineOrError"]["runs"]
-
-
-def _answer(address: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-    body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(f"{address}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own server
-        return json.load(answer)["data"]
+    return api.ask(query, {"job": names})["pipelineOrError"]["runs"]
