@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from models.errors import TesseraError, choose_from
 from pipelines.gateway.holder import Holder, Role
+from resources.durability import sync
 
 PREFIX = "tsk"
 _SECRET_BYTES, _ID_BYTES = 32, 4
@@ -66,7 +67,7 @@ class KeyFile:
     def __init__(self, home: Path, *, look_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = home / "service" / "keys.json"
         self._look_seconds, self._clock = look_seconds, clock
-        self._looked_at, self._read_of = float("-inf"), (0, 0)
+        self._looked_at, self._read_of = float("-inf"), (0, 0, 0)
         self._keys: Mapping[str, Key] = {}
 
     def keys(self) -> Mapping[str, Key]:
@@ -151,11 +152,11 @@ class KeyFile:
         try:
             found = self._file.stat()
         except FileNotFoundError:
-            self._keys, self._read_of = {}, (0, 0)
+            self._keys, self._read_of = {}, (0, 0, 0)
             return
-        if (found.st_mtime_ns, found.st_ino) != self._read_of:
-            self._keys = self._read()
-            self._read_of = (found.st_mtime_ns, found.st_ino)
+        # Clocks of files are coarse and inodes are used again; the size grows with each change.
+        if (state := (found.st_mtime_ns, found.st_ino, found.st_size)) != self._read_of:
+            self._keys, self._read_of = self._read(), state
 
     def _read(self) -> Mapping[str, Key]:
         try:
@@ -169,11 +170,12 @@ class KeyFile:
             ) from None
 
     def _write(self, keys: Mapping[str, Key]) -> None:
-        unfinished = self._file.with_suffix(f".{os.getpid()}.tmp")
+        unfinished = self._file.with_suffix(".tmp")  # of one writer, under the lock; one that was killed left it
         text = json.dumps({"keys": [key.model_dump(mode="json") for key in keys.values()]}, indent=1)
         with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(self._file)
+        sync(self._file.parent)
         self._looked_at = float("-inf")

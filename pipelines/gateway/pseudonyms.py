@@ -5,27 +5,45 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+
+from models.errors import TesseraError
+from resources.durability import sync
+
+_BYTES = 32
 
 
 class Pseudonyms:
     """Digests under a secret of the home, `service/secret`, which is made when it is missing."""
 
     def __init__(self, home: Path) -> None:
-        folder = home / "service"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = folder / "secret"
-        try:
-            descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            self._secret = file.read_bytes()
-            return
-        self._secret = secrets.token_bytes(32)
-        with os.fdopen(descriptor, "wb") as made:
-            made.write(self._secret)
+        file = home / "service" / "secret"
+        if not file.exists():
+            _make(file)
+        self._secret = file.read_bytes()
+        if len(self._secret) != _BYTES:
+            raise TesseraError(
+                f"{file} has {len(self._secret)} bytes: ids would be pseudonyms in name only.",
+                expected=f"{_BYTES} random bytes",
+                todo="Remove it and start the service again; reads that were logged before are found no more.",
+            )
 
     def of(self, *parts: str) -> str:
         """Return the digest of a text in parts, 32 hexadecimal digits."""
         text = "\0".join(parts).encode()
         return hmac.new(self._secret, text, sha256).hexdigest()[:32]
+
+
+def _make(file: Path) -> None:
+    """Make the secret, whole or not at all; the first of several processes makes it for all."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unfinished = file.with_suffix(f".{secrets.token_hex(4)}.tmp")
+    with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as made:
+        made.write(secrets.token_bytes(_BYTES))
+    sync(unfinished)
+    with suppress(FileExistsError):
+        os.link(unfinished, file)
+    unfinished.unlink()
+    sync(file.parent)

@@ -52,11 +52,12 @@ class StoredAnswers:
         row, digest = names.of(key, given), names.of(asked)
         with self._open() as database:
             found = database.execute("SELECT asked, answer FROM answer WHERE place = ?", (row,)).fetchone()
-            if found is None:
-                made = work()
+        if found is None:
+            made = work()  # outside of a transaction: other operations store their answers meanwhile
+            with self._open() as database:
                 kept = (row, digest, json.dumps(made), time.time())
                 database.execute("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?)", kept)
-                return made
+            return made
         if found[0] != digest:
             raise Refusal(
                 422,
