@@ -97,6 +97,13 @@ METRICS: Mapping[str, Metric] = {
             "Notices that ask for something and no person acknowledged.",
             ("level",),
         ),
+        Metric(
+            "tessera_circuit_open",
+            "gauge",
+            "service",
+            "A model on another machine is not asked after failures in a row: 1, or 0.5 while a trial call is due.",
+            ("model",),
+        ),
         Metric("tessera_external_calls_total", "counter", "home", "Calls of paid models.", ("model", "outcome")),
         Metric(
             "tessera_external_tokens_total",

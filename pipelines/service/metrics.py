@@ -20,6 +20,7 @@ from models.metrics import METRICS, Sample, sample, within_limit
 from pipelines.gateway.access import Answered
 from pipelines.service.door import Door
 from pipelines.service.home_metrics import home_samples
+from resources.calls.breaker import states_here
 from resources.metric_files import Samples, exposition
 from resources.traces.port import dropped_here
 
@@ -52,6 +53,8 @@ class Metrics:
 
     def _samples(self) -> Iterator[Sample]:
         yield sample("tessera_spans_dropped_total", dropped_here())
+        for name, state in states_here().items():
+            yield sample("tessera_circuit_open", {"closed": 0, "half_open": 0.5, "open": 1}[state], model=name)
         for (route, method, status), number in list(self.requests.items()):
             yield sample("tessera_requests_total", number, route=route, method=method, status=status)
 

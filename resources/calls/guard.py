@@ -1,6 +1,10 @@
-"""One call to a model under a policy: budget, rate limit, tries in one layer, time limit, cost and trace span."""
+"""One call to a model under a policy: budget, rate limit, tries in one layer, breaker, time limit, cost, trace span.
+
+A call may be made twice: it asks and changes nothing. What is lost is its price, which ledger and budget count.
+"""
 
 import logging
+import random
 import threading
 import time
 from collections import deque
@@ -14,6 +18,7 @@ from models.compose.background import Background
 from models.compose.budget import Clock, Estimate, Spending
 from models.compose.deadline import spending_of_request
 from resources.account import current_account
+from resources.calls.breaker import Breaker
 from resources.calls.failure import CallFailed, CallRefused
 from resources.calls.policy import CallPolicy
 from resources.calls.usage import Usage
@@ -21,6 +26,8 @@ from resources.cost_ledger import CostLedger
 
 T = TypeVar("T")
 _LOGGER = logging.getLogger(__name__)
+#: Trials of a breaker that calls without a deadline wait for; in a longer outage they fail at once.
+_TRIALS_WAITED_FOR = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Guard:
         is_remote: the model is on another machine: timeouts end calls, and its price must be set.
         clock: seconds.
         sleep: waits for so many seconds.
+        draw: number from 0 to 1, by which pauses of several callers differ.
     """
 
     def __init__(
@@ -53,9 +61,11 @@ class Guard:
         is_remote: bool,
         clock: Clock = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._name, self._operation, self.policy, self._is_remote = name, operation, policy, is_remote
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._draw = clock, sleep, draw
+        self.breaker = Breaker(name, failures=policy.open_after_failures, seconds=policy.open_seconds, clock=clock)
         self.usage = Usage()
         self._times: deque[float] = deque()
         self._lock = threading.Lock()
@@ -102,26 +112,53 @@ class Guard:
         self, work: Callable[[float], Answered[T]], most_eur: float | None, spending: Spending | None
     ) -> Answered[T]:
         for number in range(1, self.policy.tries + 1):
+            self._wait_for_trial(spending)
             self._reserve(most_eur, spending)
             self._wait_for_turn(spending)
-            entry = self._begun(most_eur, spending)
+            entry, seconds = self._begun(most_eur, spending), self._seconds(spending)
             try:
-                answer = self._within_time(work, self._seconds(spending))
+                answer = self._within_time(work, seconds)
             except CallFailed as failure:
                 # A refusal is not paid. An answer that is late may be: what was reserved for it counts as spent.
                 paid = most_eur if failure.may_be_paid else 0.0
                 self._settle(most_eur, paid, spending)
                 self.usage.add(money_eur=paid or 0.0)
                 self._end(entry, paid, failed=True)
-                pause = failure.retry_after_seconds or self.policy.first_pause_seconds * 2 ** (number - 1)
-                if not failure.is_temporary or number == self.policy.tries or not _has_time(spending, pause):
+                self._count_failure(failure, seconds)
+                pause = failure.retry_after_seconds or self._pause_seconds(number)
+                if not self._may_try_again(failure, number) or not _has_time(spending, pause):
                     raise
                 self._sleep(pause)
                 continue
+            self.breaker.succeeded()
             paid = self._count(answer, most_eur, spending)
             self._end(entry, paid, input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
             return answer
         raise AssertionError("unreachable")
+
+    def _wait_for_trial(self, spending: Spending | None) -> None:
+        """Wait until the breaker lets a call through, where no request waits: a short outage costs a night no answers.
+
+        Raises:
+            CallFailed: it is open, and a request waits, or the outage is longer than some trials.
+        """
+        left_ms, pause = None if spending is None else spending.remaining_ms(), self.breaker.seconds_to_trial()
+        has_time = left_ms is None or left_ms >= 2000 * self.policy.open_seconds
+        if pause and has_time and self.breaker.failed_trials < _TRIALS_WAITED_FOR:
+            self._sleep(pause)
+        self.breaker.require()
+
+    def _pause_seconds(self, number: int) -> float:
+        """Return the pause after a try: exponential, and shorter by chance, so that callers do not come together."""
+        return self.policy.first_pause_seconds * 2 ** (number - 1) * (1 - self._draw() / 2)
+
+    def _may_try_again(self, failure: CallFailed, number: int) -> bool:
+        return failure.is_temporary and number < self.policy.tries and self.breaker.state == "closed"
+
+    def _count_failure(self, failure: CallFailed, seconds: float) -> None:
+        """Tell the breaker, unless the request's own deadline left the model less time than the policy."""
+        if failure.is_temporary and not (failure.may_be_paid and seconds < self.policy.timeout_seconds):
+            self.breaker.failed()
 
     def _price(self, input_tokens: int, output_tokens: int) -> float | None:
         """Return EUR; None if it is unknown."""

@@ -11,7 +11,18 @@ class CallPolicy(dg.Config):
 
     timeout_seconds: float = Field(default=30, gt=0, description="Time limit of one try, also of a slow stream.")
     tries: int = Field(default=3, ge=1, le=10, description="Tries of a call whose failure is temporary.")
-    first_pause_seconds: float = Field(default=0.5, ge=0, description="Pause before the second try; then it doubles.")
+    first_pause_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        description="Pause before the second try; then it doubles. Each is shortened by chance, to half of it at most.",
+    )
+    open_after_failures: int = Field(
+        default=5,
+        ge=0,
+        description="Temporary failures in a row, over all calls, after which the model is not asked for a while; "
+        "0: it is always asked.",
+    )
+    open_seconds: float = Field(default=30, gt=0, description="Seconds that it is not asked then, before one trial.")
     calls_per_minute: int = Field(default=0, ge=0, description="Rate limit; 0: none.")
     batch_size: int = Field(default=128, ge=1, description="Texts of one call of an embedder.")
     cache_entries: int = Field(default=100_000, ge=0, description="Answers that are kept in memory; 0: none.")

@@ -124,5 +124,6 @@ def test_the_runbook_has_a_section_for_every_check() -> None:
     checks = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     assert checks <= sections
     alerts = {"Notices wait", "The service fails or is slow", "Requests are limited", "Prices are unknown"}
+    alerts |= {"A model is not asked"}
     notices = {"A run failed", "A publication is overdue", "Events wait", "Dead letters", "A rollout ended"}
     assert sections - checks == notices | alerts | {"Spans are dropped"}
