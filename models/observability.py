@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -25,4 +27,18 @@ class TraceSettings(BaseModel):
         pattern=r"^(https?://\S+)?$",
         description="Address of a collector that takes OTLP over HTTP, e.g. `http://127.0.0.1:4318/v1/traces`; spans "
         "go there, too. Needs the extra `otlp`; headers (a key) come from OTEL_EXPORTER_OTLP_HEADERS. Empty: none.",
+    )
+
+
+class LogSettings(BaseModel):
+    """Log lines of processes that run for long: `tessera serve`, `tessera stream`, `tessera dev` and its runs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal["text", "json"] = Field(
+        default="text",
+        description="`json`: one object per line on standard error, with the ids of trace, request and run.",
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level of Tessera's own lines in JSON; of libraries, it is `warning`."
     )

@@ -13,7 +13,7 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
-from models.observability import TraceSettings
+from models.observability import LogSettings, TraceSettings
 from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.service import ServiceSettings
@@ -301,6 +301,7 @@ class Settings(BaseModel):
     storage: StorageSettings = StorageSettings()
     service: ServiceSettings = ServiceSettings()
     traces: TraceSettings = TraceSettings()
+    logs: LogSettings = LogSettings()
     experiments: ExperimentsConfig = ExperimentsConfig()
 
     @model_validator(mode="after")

@@ -10,6 +10,7 @@ from pipelines.masked_events import mask_events
 from pipelines.run_locks import hold_until_exit
 from pipelines.run_metrics import run_metrics
 from pipelines.run_traces import run_span, step_spans, tag_of_trace
+from resources.log_lines import configure_logs
 from resources.stack.loader import active_stack
 
 #: Dagster's own; its declared types leave out that a definition's schema is a schema.
@@ -37,6 +38,7 @@ class _Holding(dg.Executor):
         hold_until_exit(plan_context.instance, plan_context.run_id)
         mask_events(plan_context.instance)
         run, instance = plan_context.dagster_run, plan_context.instance
+        configure_logs(active_stack().settings.logs)
         with run_span(active_stack(), run.job_name, run.run_id, run.tags) as made:
             if run_tags.TRACEPARENT not in run.tags:
                 instance.add_run_tags(run.run_id, tag_of_trace())

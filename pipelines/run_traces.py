@@ -15,6 +15,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from models.tracing import current_traceparent, span
 from pipelines import run_tags
+from resources.log_lines import logged_with
 from resources.stack.loader import Stack
 from resources.traces.port import recorded
 
@@ -36,6 +37,7 @@ def run_span(stack: Stack, job: str, run_id: str, tags: Mapping[str, str]) -> It
     with (
         recorded(stack.home, stack.settings.traces),
         span(f"run {job}", about, parent=tags.get(run_tags.TRACEPARENT, "")) as made,
+        logged_with(lambda: {"run_id": run_id, "job": job}),
     ):
         yield made
 

@@ -4,6 +4,7 @@ Customers, sellers and senders of events choose the text that ends up here. None
 and none of it reaches the terminal as a control character.
 """
 
+import logging
 import os
 import re
 import sys
@@ -20,7 +21,10 @@ from typing_extensions import override
 
 from models.errors import TesseraError
 from pipelines.cli.hints import runnable
+from resources.log_lines import JsonLines
 from resources.masking import masked, without_secrets
+
+_log = logging.getLogger("tessera.cli")
 
 
 def printable(text: str) -> str:
@@ -69,6 +73,14 @@ def listing(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> Table:
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else literal(cell) for cell in row))
     return table
+
+
+def say(text: str) -> None:
+    """Print a line of a process that runs for long: as a log line where the log is JSON, else as it is."""
+    if isinstance(getattr(next(iter(logging.getLogger().handlers), None), "formatter", None), JsonLines):
+        _log.info("%s", text)
+    else:
+        err.print(text, markup=False)
 
 
 def counted(number: int, what: str) -> str:

@@ -41,6 +41,7 @@ from pipelines.gateway.request import PAGE_HEADERS
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.gateway.sessions import Sessions
 from pipelines.gateway.tokens import open_tokens
+from resources.log_lines import configure_logs
 from resources.stack.loader import ROOT, Stack, active_stack
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ def serve(host: str, port: int, names: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM: 0. The daemon's exit code, or 1, if it ended by itself."""
     import uvicorn
     from dagster_webserver.version import __version__
+    from uvicorn.config import LOGGING_CONFIG
 
     os.environ["DAGSTER_IS_DEV_CLI"] = "1"
     configure_loggers(formatter="colored", log_level="INFO")
-    logging.basicConfig(format="%(asctime)s - %(name)s - %(message)s")
+    if not configure_logs(active_stack().settings.logs):
+        logging.basicConfig(format="%(asctime)s - %(name)s - %(message)s")
     logging.getLogger("tessera.gateway").setLevel(logging.INFO)  # who changes what
     with ExitStack() as stack:
         instance = stack.enter_context(dg.DagsterInstance.get())
@@ -109,6 +112,7 @@ def serve(host: str, port: int, names: Sequence[str]) -> int:
             host=host,
             port=port,
             log_level="warning",
+            log_config=None if active_stack().settings.logs.format == "json" else LOGGING_CONFIG,
             lifespan="off",
             ws_max_size=_BODY_BYTES,
             proxy_headers=False,
@@ -141,6 +145,7 @@ def _code_server(instance: dg.DagsterInstance) -> Iterator[Path]:
 def _daemon(workspace: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run Dagster's daemon until the block ends."""
     command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
+    command += ["--log-format", "json"] if active_stack().settings.logs.format == "json" else []
     with subprocess.Popen(command, cwd=ROOT) as daemon:  # noqa: S603
         try:
             yield daemon

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import TesseraError
-from pipelines.cli.console import err
+from pipelines.cli.console import say
 from pipelines.cli.listening import listened_on
 from pipelines.cli.stopping import StopFlag, stopped_by_signals
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, server_name
 from resources.home import only_one
 from resources.layout import check_existing
+from resources.log_lines import configure_logs
 from resources.stack.loader import Stack, active_stack
 from resources.traces.port import recorded
 
@@ -41,20 +42,23 @@ def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
             only_one(stack, "serve", f"`tessera serve` on {place}"),
             recorded(stack.home, stack.settings.traces),
         ):
+            configure_logs(stack.settings.logs)
             server = _server(stack, is_loopback, names)
-            err.print(f"Profile {stack.name}, home {stack.home}: {place} (Ctrl-C stops it)", markup=False)
+            say(f"Profile {stack.name}, home {stack.home}: {place} (Ctrl-C stops it)")
             _until_stopped(server, listening, stop)
-    err.print("Stopped.")
+    say("Stopped.")
 
 
 def _server(stack: Stack, is_open: bool, names: Sequence[str]) -> uvicorn.Server:
     import uvicorn
+    from uvicorn.config import LOGGING_CONFIG
 
     from pipelines.service.build import build_service
 
     settings = uvicorn.Config(
         build_service(stack, is_open=is_open, names=names),
         log_level="warning",
+        log_config=None if stack.settings.logs.format == "json" else LOGGING_CONFIG,
         access_log=False,
         lifespan="on",
         proxy_headers=False,

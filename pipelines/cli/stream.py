@@ -20,12 +20,13 @@ from assets.fraud.training import APP
 from assets.support.app import SUPPORT
 from models.alerts import Alert
 from models.errors import TesseraError
-from pipelines.cli.console import counted, err, out
+from pipelines.cli.console import counted, err, out, say
 from pipelines.cli.stopping import Stopped, stopped_by_signals
 from pipelines.stream_metrics import StreamMetrics
 from resources.account import on_account_of
 from resources.heartbeat import Pulse
 from resources.home import only_one
+from resources.log_lines import configure_logs
 from resources.notifier.port import Notifier
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
@@ -90,6 +91,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
     stack = active_stack()
     ports = Ports(stack)
     champion, notifier = FraudChampion(ports.registry), ports.notifier
+    configure_logs(stack.settings.logs)
     totals = _Totals()
     if err.is_terminal:
         logging.getLogger("resources.notifier").setLevel(logging.ERROR)  # it would say what `_say` does, without a name
@@ -102,7 +104,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         pulse.beat()
         worker, metrics = _worker(ports), StreamMetrics(stack.home, app)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
-        err.print(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
+        say(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
         while not stop.is_set():
             pulse.beat()
             _follow(champion, notifier)
@@ -116,7 +118,7 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
                 for alert in result.alerts:
                     _say(alert)
                     if failed := notify_alert(notifier, alert):
-                        err.print(failed)
+                        say(failed)
             elif until_empty:
                 break
         metrics.write(now=True)
@@ -134,7 +136,7 @@ def _follow(champion: FraudChampion, notifier: Notifier) -> None:
     news = champion.follow()
     if not news:
         return
-    err.print(news)
+    say(news)
     if champion.refused:
         subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
         with suppress(TesseraError):  # it is on the screen already, and a notifier must not stop a stream
@@ -150,6 +152,6 @@ def _say(alert: Alert) -> None:
 
 def _say_beginning(result: BatchResult) -> None:
     if result.seeded:
-        err.print(f"the windows begin with {result.seeded:,} payments of the lake")
+        say(f"the windows begin with {result.seeded:,} payments of the lake")
     elif result.seeded == 0:
-        err.print("the windows begin empty: the lake knows no payments of the days before the first one")
+        say("the windows begin empty: the lake knows no payments of the days before the first one")

@@ -9,11 +9,12 @@ from assets.support.answering import Answered
 from assets.support.app import SUPPORT
 from assets.support.stream import TicketCounts, TicketProcessor, TicketReader
 from models.errors import TesseraError
-from pipelines.cli.console import counted, err, out
+from pipelines.cli.console import counted, err, out, say
 from pipelines.cli.stopping import Stopped, stopped_by_signals
 from pipelines.stream_metrics import StreamMetrics
 from resources.heartbeat import Pulse
 from resources.home import only_one
+from resources.log_lines import configure_logs
 from resources.stack.loader import active_stack
 from resources.stack.ports import Ports
 from resources.traces.port import recorded
@@ -32,6 +33,7 @@ def stream_tickets(limit: int, *, until_empty: bool) -> None:
     """
     stack = active_stack()
     ports = Ports(stack)
+    configure_logs(stack.settings.logs)
     totals = TicketCounts()
     with (
         only_one(stack, LOCK, "`tessera stream support`"),
@@ -42,7 +44,7 @@ def stream_tickets(limit: int, *, until_empty: bool) -> None:
         pulse.beat()
         reader, worker = TicketReader(ports, stack.settings), TicketProcessor(ports)
         metrics = StreamMetrics(stack.home, SUPPORT.name)
-        err.print(f"answering with version {reader.version}; Ctrl-C ends it after the batch")
+        say(f"answering with version {reader.version}; Ctrl-C ends it after the batch")
         while not stop.is_set():
             pulse.beat()
             _follow(reader)
@@ -76,9 +78,9 @@ def summary(totals: TicketCounts) -> str:
 def _follow(reader: TicketReader) -> None:
     try:
         if reader.follow():
-            err.print(f"answering with version {reader.version} and the newest articles now")
+            say(f"answering with version {reader.version} and the newest articles now")
     except TesseraError as error:
-        err.print(f"{error} Version {reader.version} goes on answering.")
+        say(f"{error} Version {reader.version} goes on answering.")
 
 
 def _say(ticket: Answered) -> None:

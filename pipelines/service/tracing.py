@@ -6,6 +6,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from models.tracing import current_traceparent, span
 from pipelines.gateway.same_origin import App, Message, Receive, Scope, Send
+from resources.log_lines import logged_with
 
 _HEADER = b"traceparent"
 #: An error of the server, which fails the span; those before are mistakes of the caller.
@@ -24,29 +25,38 @@ class Traced:
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == _HEADER), b"").decode("latin-1")
-        with span("request", kind=SpanKind.SERVER, parent=given) as made:
-            await self._app(scope, receive, _Answering(send, made, current_traceparent()))
-            _describe(made, scope)
+        about = logged_with(lambda: {"request_id": scope.get("tessera.request_id", "")})
+        with span("request", kind=SpanKind.SERVER, parent=given) as made, about:
+            answering = _Answering(send, current_traceparent())
+            await self._app(scope, receive, answering)
+            _describe(made, scope, answering.status)
 
 
 class _Answering:
-    def __init__(self, send: Send, made: Span, traceparent: str) -> None:
-        self._send, self._made, self._traceparent = send, made, traceparent.encode()
+    """Sends an answer with the id of its trace, and keeps its status."""
+
+    def __init__(self, send: Send, traceparent: str) -> None:
+        self._send, self._traceparent, self.status = send, traceparent.encode(), 0
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._made.set_attribute("http.response.status_code", message["status"])
-            if message["status"] >= _FAILED:
-                self._made.set_status(StatusCode.ERROR)
+            self.status = message["status"]
             if self._traceparent:
                 message = {**message, "headers": [*message.get("headers", []), (_HEADER, self._traceparent)]}
         await self._send(message)
 
 
-def _describe(made: Span, scope: Scope) -> None:
+def _describe(made: Span, scope: Scope, status: int) -> None:
     """Name the span by the route: the path has ids in it."""
     route = getattr(scope.get("route"), "path", "none")
     made.update_name(f"{scope['method']} {route}")
-    made.set_attribute("http.route", route)
-    made.set_attribute("http.request.method", scope["method"])
-    made.set_attribute("tessera.request_id", scope.get("tessera.request_id", ""))
+    made.set_attributes(
+        {
+            "http.route": route,
+            "http.request.method": scope["method"],
+            "http.response.status_code": status,
+            "tessera.request_id": scope.get("tessera.request_id", ""),
+        }
+    )
+    if status >= _FAILED:
+        made.set_status(StatusCode.ERROR)

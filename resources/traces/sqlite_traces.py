@@ -32,7 +32,10 @@ CREATE TABLE IF NOT EXISTS named (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dropped (number INTEGER NOT NULL);
 """
-_SPAN = "INSERT OR IGNORE INTO span VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SPAN = "INSERT OR IGNORE INTO span VALUES "
+_VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#: Rows of one statement. Between two statements the threads that work wait for their turn.
+_ROWS = 64
 _NAMED = "INSERT OR IGNORE INTO named VALUES (?, ?, ?)"
 #: `~` sorts after every sign of an id.
 _NAMING = "SELECT trace_id FROM named WHERE id = ?1 OR (id > ?1 AND id < ?2) ORDER BY start_ns DESC"
@@ -58,7 +61,10 @@ class SqliteTraces(ReadableTraces):
         with self._writing() as connection:
             if self._is_full():
                 raise SpansLost(f"{self._file(_today())} has reached its limit", is_final=True)
-            connection.executemany(_SPAN, map(_row, spans))
+            for first in range(0, len(spans), _ROWS):
+                part = spans[first : first + _ROWS]
+                statement = _SPAN + ", ".join([_VALUES] * len(part))
+                connection.execute(statement, [value for one in part for value in _row(one)])
             connection.executemany(_NAMED, _names_of(spans))
 
     @override
