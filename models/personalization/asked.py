@@ -40,7 +40,7 @@ def asked_profiles(
 
 def _rows(known: Known, events: Interactions, place: int, visit: Mapping[str, Any]) -> tuple[Any, Any]:
     """Return product and day of each interaction of one customer; those of the visit are of the day after."""
-    begin, end = np.searchsorted(events.customer, [place, place + 1]) if place >= 0 else (0, 0)
+    begin, end = events.rows_of(place) if place >= 0 else (0, 0)
     today = np.array(visit["products"], dtype=np.int32)
     product = np.concatenate([events.product[begin:end], today])
     return product, np.concatenate([events.day[begin:end], np.full(len(today), known.now)])

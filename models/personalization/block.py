@@ -18,7 +18,7 @@ from models.recommend.generators import Tables
 from models.recommend.history import Numbers, Profiles
 from models.recommend.merging import Candidates
 from models.recommend.ranker_features import FEATURES as OF_INTERACTIONS
-from models.recommend.ranker_features import pair_places, ranker_features
+from models.recommend.ranker_features import pair_places, ranker_features, stacked
 from models.recommend.ranking_metrics import NOTHING
 from models.recommend.recommender import candidates_of
 
@@ -128,21 +128,22 @@ def block_features(block: Block) -> Numbers:
     """Return the numbers of each candidate, shape `(n_requests, n_candidates, len(FEATURES))`, NaN where unknown."""
     known, found = block.known, block.found
     product = np.where(found.product == NOTHING, 0, found.product)
-    offers = known.offers
-    stocked = np.where(np.isnan(offers.on_hand), np.nan, offers.on_hand > 0)
-    of_products = (stocked, offers.is_promoted, np.log(offers.price), offers.margin, known.now - offers.launched)
+    seen, last_view = _views(block, product)
     columns = [
-        *(np.asarray(each, np.float32)[product] for each in of_products),
         np.log1p(block.tables.popular[block.segments[:, None], product]),
-        *_views(block, product),
+        seen,
+        last_view,
         _category_share(block, product),
         _price_distance(block, product),
-        *_taste(block, product),
-        *(each[:, None] for each in known.numbers_of(block.customers).T),
+        *_taste(block, seen),
     ]
-    own = np.stack([np.broadcast_to(each, product.shape).astype(np.float32) for each in columns], axis=2)
-    whole = ranker_features(found, block.asked, known.history.of_products)
-    return rounded(np.concatenate([whole, own], axis=2))
+    parts = [
+        ranker_features(found, block.asked, known.history.of_products),
+        known.offered[product],
+        stacked(columns),
+        np.broadcast_to(known.numbers_of(block.customers)[:, None], (*product.shape, len(OF_PROFILES))),
+    ]
+    return rounded(np.concatenate(parts, axis=2))
 
 
 def rounded(values: Numbers) -> Numbers:
@@ -164,28 +165,24 @@ def _views(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]
 
 def _category_share(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the share of the candidate's category in what the customer looked at, drawn to the shop's."""
-    kinds = np.maximum(block.known.shelf.category, -1) + 1
-    size = len(block.known.shelf.categories) + 1
-    usual = np.bincount(kinds, block.known.history.of_products.count, minlength=size)
-    usual = usual / max(usual.sum(), 1.0)
-    views = block.views
+    kinds, usual, views = block.known.kinds, block.known.usual_kinds, block.views
+    size = usual.size
     counts = np.bincount(views.owner() * size + kinds[views.product], views.count, minlength=views.size * size)
     counts = counts.reshape(views.size, size)
     share = (counts + _PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + _PRIOR)
     return np.take_along_axis(share, kinds[product], axis=1)
 
 
-def _taste(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]]:
+def _taste(block: Block, seen: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Return the logarithm of each candidate's share by taste, and how often it was looked at beside that share."""
     share = block.found.scores["taste"].astype(np.float64)
     expected = share * block.views.count_of_customers()[:, None]
-    seen = _views(block, product)[0]
     return [np.log(share + 1e-6), (seen + 1) / (expected + 1) * share]
 
 
 def _price_distance(block: Block, product: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the logarithm of the candidate's price over the customer's usual one; NaN where either is unknown."""
-    price, views = np.log(block.known.offers.price), block.views
+    price, views = block.known.log_price, block.views
     paid, weight = price[views.product], views.count * ~np.isnan(price[views.product])
     total = np.bincount(views.owner(), weight, minlength=views.size)
     summed = np.bincount(views.owner(), np.where(np.isnan(paid), 0, paid) * weight, minlength=views.size)

@@ -57,6 +57,29 @@ class Offers:
         return 1 - self.unit_cost / self.price
 
 
+@dataclass(frozen=True)
+class Cells:
+    """Cells of a category and a band of prices.
+
+    Attributes:
+        cell: of each product, shape `(n_products,)`.
+        seen: times that products of each cell were looked at, shape `(n_cells,)`.
+        kinds: share of each category in these.
+        bands: share of each band.
+    """
+
+    cell: Codes
+    seen: NDArray[np.float32]
+    kinds: Floats
+    bands: Floats
+
+
+def shares(groups: Codes, counts: NDArray[np.float32], size: int = 0) -> Floats:
+    """Return the share of each group in counts per product, above 0; `size` groups, 0: up to the highest."""
+    found = np.bincount(groups, counts, minlength=size or int(groups.max(initial=0)) + 1) + 1e-9
+    return found / found.sum()
+
+
 @dataclass(frozen=True, eq=False)
 class Known:
     """The end of a day.
@@ -124,6 +147,38 @@ class Known:
         return Shelf(offers.ids, offers.on_hand, offers.is_durable, offers.is_promoted, kinds, names.tolist())
 
     @cached_property
+    def kinds(self) -> Codes:
+        """Category of each product, from 1; 0: it has none."""
+        return np.maximum(self.shelf.category, -1) + 1
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Cells of categories and bands of prices, by what was looked at."""
+        bands, seen = PRICE_BANDS + 1, self.seen
+        kinds, cell = shares(self.kinds, seen), self.kinds * bands + self.price_bands
+        counts = np.bincount(cell, seen, minlength=kinds.size * bands).astype(np.float32)
+        return Cells(cell, counts, kinds, shares(self.price_bands, seen, bands))
+
+    @cached_property
+    def usual_kinds(self) -> Floats:
+        """Share of each of `kinds` in all interactions."""
+        counts = np.bincount(self.kinds, self.history.of_products.count, minlength=len(self.shelf.categories) + 1)
+        return counts / max(counts.sum(), 1.0)
+
+    @cached_property
+    def log_price(self) -> Floats:
+        """Logarithm of each product's price."""
+        return np.log(self.offers.price)
+
+    @cached_property
+    def offered(self) -> NDArray[np.float32]:
+        """Numbers of each offer as rankers read them, shape `(n_products, 5)`; NaN where unknown."""
+        offers = self.offers
+        stocked = np.where(np.isnan(offers.on_hand), np.nan, offers.on_hand > 0)
+        each = (stocked, offers.is_promoted, self.log_price, offers.margin, self.now - offers.launched)
+        return np.stack([np.asarray(one, np.float32) for one in each], axis=1)
+
+    @cached_property
     def segments(self) -> tuple[str, ...]:
         """Segments by which popularity is counted: all customers (""), then each country."""
         return ("", *(name for name in np.unique(self.countries.astype(str)).tolist() if name))
@@ -164,7 +219,7 @@ class Known:
         """Return the products that a customer bought in the last days."""
         if customer < 0:
             return np.empty(0, np.int64)
-        begin, end = np.searchsorted(self.bought.customer, [customer, customer + 1])
+        begin, end = self.bought.rows_of(customer)
         recent = self.now - self.bought.day[begin:end] <= within_days
         return self.bought.product[begin:end][recent].astype(np.int64)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.personalization.block import Block
 from models.personalization.known import Known
+from models.recommend.sparse import Sparse
 
 #: Source of a product of this visit.
 VISIT = "visit"
@@ -76,9 +77,20 @@ class _Of:
         """Return the own product that speaks most for each product, -1 where none does."""
         if not self._own.size or not len(products):
             return [-1] * len(products)
-        weights = self._block.tables.ease[self._own][:, products].toarray()
+        weights = block_of_rows(self._block.tables.ease, self._own, products)
         best = weights.argmax(axis=0)
         return np.where(weights.max(axis=0) > 0, self._own[best], -1).tolist()
+
+
+def block_of_rows(table: Sparse, rows: NDArray[np.int32], columns: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return `table[rows][:, columns]` of distinct columns as an array; scipy's costs a list ten times as much."""
+    slot = np.full(table.shape[1], len(columns))  # the column after the last one takes what was not asked for
+    slot[columns] = np.arange(len(columns))
+    found = np.zeros((len(rows), len(columns) + 1), np.float32)
+    for place, row in enumerate(rows.tolist()):
+        begin, end = table.indptr[row], table.indptr[row + 1]
+        found[place, slot[table.indices[begin:end]]] = table.data[begin:end]
+    return found[:, :-1]
 
 
 def _times(n: int) -> str:

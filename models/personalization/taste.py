@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.personalization.known import PRICE_BANDS, Known
+from models.personalization.known import Known
 from models.recommend.history import Numbers, Profiles
 
 Groups = NDArray[np.int64]
@@ -24,28 +24,22 @@ def taste(known: Known, views: Profiles) -> Numbers:
         known: the day.
         views: profiles of what the customers looked at (`Known.looked`).
     """
-    popular = known.seen
-    kind, band = np.maximum(known.shelf.category, -1) + 1, known.price_bands
-    bands = PRICE_BANDS + 1
-    of_kinds, of_bands = lifts(kind, popular, views), lifts(band, popular, views, bands)
+    of = known.cells
+    of_kinds, of_bands = lifts(known.kinds, of.kinds, views), lifts(known.price_bands, of.bands, views)
     cells = (of_kinds[:, :, None] * of_bands[:, None, :]).reshape(views.size, -1).astype(np.float32)
-    cell = kind * bands + band
-    total = (cells * np.bincount(cell, popular, minlength=cells.shape[1]).astype(np.float32)).sum(axis=1)
-    return cells[:, cell] * popular / np.maximum(total, 1e-12)[:, None]
+    total = (cells * of.seen).sum(axis=1)
+    return np.take(cells, of.cell, axis=1) * known.seen / np.maximum(total, 1e-12)[:, None]
 
 
-def lifts(groups: Groups, popular: Numbers, views: Profiles, size: int = 0) -> NDArray[np.float64]:
+def lifts(groups: Groups, usual: NDArray[np.float64], views: Profiles) -> NDArray[np.float64]:
     """Return the share of each group in what customers looked at over its share in the shop, drawn to 1.
 
     Args:
         groups: of each product, from 0.
-        popular: how often each product was looked at.
+        usual: share of each group in the shop (`models.personalization.known.shares`).
         views: profiles of what the customers looked at.
-        size: number of groups; 0: up to the highest of a product.
     """
-    size = size or int(groups.max(initial=0)) + 1
-    usual = np.bincount(groups, popular, minlength=size) + 1e-9
-    usual = usual / usual.sum()
+    size = usual.size
     counts = np.bincount(views.owner() * size + groups[views.product], views.count, minlength=views.size * size)
     counts = counts.reshape(views.size, size)
     return (counts + PRIOR * usual) / (counts.sum(axis=1, keepdims=True) + PRIOR) / usual

@@ -38,10 +38,19 @@ def product_factors(confidence: Sparse, *, size: int, weight: float, penalty: fl
     return factors
 
 
-def solved(values: Sparse, others: Factors, *, weight: float, penalty: float) -> Factors:
-    """Return the factors of each row of `values` that fit those of its columns best, shape `(n_rows, size)`."""
+def solved(values: Sparse, others: Factors, *, weight: float, penalty: float, gram: Factors | None = None) -> Factors:
+    """Return the factors of each row of `values` that fit those of its columns best, shape `(n_rows, size)`.
+
+    Args:
+        values: rows times columns, values above 0.
+        others: factors of the columns.
+        weight: of a value.
+        penalty: of the squared factors.
+        gram: `others.T @ others`, where it is known already.
+    """
     size = others.shape[1]
-    shared = (others.T @ others + penalty * np.eye(size)).astype(np.float32)
+    gram = others.T @ others if gram is None else gram
+    shared = (gram + penalty * np.eye(size)).astype(np.float32)
     found = np.zeros((values.shape[0], size), np.float32)
     lengths = np.diff(values.indptr)
     order = np.argsort(lengths, kind="stable")

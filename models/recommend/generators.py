@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from functools import cached_property
+from typing import TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +41,72 @@ class Tables:
     factors: Factors
     popular: Numbers
     new: Numbers
+
+    @cached_property
+    def popular_order(self) -> NDArray[np.int32]:
+        """Products by `popular`, the highest first, of equals the lower code, shape `(n_segments, n_products)`."""
+        return _order(self.popular)
+
+    @cached_property
+    def new_order(self) -> NDArray[np.int32]:
+        """Products by `new`, shape `(1, n_products)`."""
+        return _order(self.new[None, :])
+
+    @cached_property
+    def gram(self) -> Factors:
+        """Products of the factors with each other, summed over all products, shape `(size, size)`."""
+        return self.factors.T @ self.factors
+
+
+def _order(values: Numbers) -> NDArray[np.int32]:
+    return np.argsort(-values, axis=1, kind="stable").astype(np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnScores:
+    """Scores of all products for each customer.
+
+    Attributes:
+        values: shape `(n_customers, n_products)`.
+    """
+
+    values: Numbers
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and products."""
+        return self.values.shape[0], self.values.shape[1]
+
+    def take(self, products: NDArray[np.int64]) -> Numbers:
+        """Return the scores of products, a row of them for each customer."""
+        return self.values[np.arange(products.shape[0])[:, None], products]
+
+
+@dataclass(frozen=True, eq=False)
+class SharedScores:
+    """Scores of all products that customers of a segment share.
+
+    Attributes:
+        values: shape `(n_segments, n_products)`.
+        order: products by them, the highest first, of equals the lower code.
+        segments: of each customer, shape `(n_customers,)`.
+    """
+
+    values: Numbers
+    order: NDArray[np.int32]
+    segments: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Customers and products."""
+        return self.segments.size, self.values.shape[1]
+
+    def take(self, products: NDArray[np.int64]) -> Numbers:
+        """Return the scores of products, a row of them for each customer."""
+        return self.values[self.segments[:, None], products]
+
+
+Scores: TypeAlias = OwnScores | SharedScores
 
 
 def tables_of(known: History, config: GeneratorsConfig, *, seed: int, popular: Numbers | None = None) -> Tables:
@@ -87,8 +155,8 @@ def scores(
     *,
     segments: NDArray[np.int64] | None = None,
     taste: Numbers | None = None,
-) -> dict[GeneratorName, Numbers]:
-    """Return the scores of all products for some customers by each generator, shape `(n_customers, n_products)`.
+) -> Mapping[GeneratorName, Scores]:
+    """Return the scores of all products for some customers by each generator.
 
     Args:
         asked: profiles of the customers.
@@ -99,19 +167,35 @@ def scores(
         taste: score of each product by traits that the customer likes; None: there are none, and no such candidates.
     """
     n = tables.popular.shape[1]
-    owned = asked.matrix(n)
-    customers = solved(owned, tables.factors, weight=config.factor_weight, penalty=config.factor_penalty)
+    nowhere = np.zeros(asked.size, np.int64)
+    weight, penalty = config.factor_weight, config.factor_penalty
+    customers = solved(asked.matrix(n), tables.factors, weight=weight, penalty=penalty, gram=tables.gram)
     own = np.full((asked.size, n), NO_SCORE, np.float32)
     own[asked.owner(), asked.product] = repeat_rates(asked, of_products)
-    found: dict[GeneratorName, Numbers] = {
-        "own": own,
-        "ease": (owned @ tables.ease).toarray(),
-        "walks": (owned @ tables.walks).toarray(),
-        "factors": customers @ tables.factors.T,
-        "popular": tables.popular[np.zeros(asked.size, np.int64) if segments is None else segments],
-        "new": np.broadcast_to(tables.new, own.shape),
+    found: dict[GeneratorName, Scores] = {
+        "own": OwnScores(own),
+        "ease": OwnScores(_summed(asked, tables.ease)),
+        "walks": OwnScores(_summed(asked, tables.walks)),
+        "factors": OwnScores(customers @ tables.factors.T),
+        "popular": SharedScores(tables.popular, tables.popular_order, nowhere if segments is None else segments),
+        "new": SharedScores(tables.new[None, :], tables.new_order, nowhere),
     }
-    return found if taste is None else {**found, "taste": taste}
+    return found if taste is None else {**found, "taste": OwnScores(taste)}
+
+
+def _summed(asked: Profiles, neighbours: Sparse) -> Numbers:
+    """Return the sum of the neighbours' weights of each customer's products, shape `(n_customers, n_products)`.
+
+    The product of `asked.matrix` and the table, added up in the same order; scipy's costs ten times as much for one
+    customer.
+    """
+    rows, products = asked.product, neighbours.shape[1]
+    lengths = neighbours.indptr[rows + 1] - neighbours.indptr[rows]
+    ends = np.cumsum(lengths)
+    at = np.arange(ends[-1] if ends.size else 0) + np.repeat(neighbours.indptr[rows] - (ends - lengths), lengths)
+    found = np.zeros(asked.size * products, np.float32)
+    np.add.at(found, np.repeat(asked.owner() * products, lengths) + neighbours.indices[at], neighbours.data[at])
+    return found.reshape(asked.size, products)
 
 
 def repeat_rates(asked: Profiles, of_products: ProductNumbers) -> Numbers:

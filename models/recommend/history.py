@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +101,13 @@ class ProductNumbers:
     repeated: Numbers
     gap: Numbers
     first: Numbers
+
+    @cached_property
+    def features(self) -> Numbers:
+        """Numbers of each product as rankers read them, shape `(n_products, 6)`."""
+        trend = (self.recent + 1) / (self.earlier + 1)
+        each = (np.log1p(self.recent), np.log1p(self.count), trend, self.first, self.repeated, self.gap)
+        return np.stack(each, axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,12 @@ class Interactions:
         """Number of interactions."""
         return self.customer.size
 
+    def rows_of(self, customer: int) -> tuple[int, int]:
+        """Return the first row of a customer, and the one after the last."""
+        codes = np.array([customer, customer + 1], self.customer.dtype)  # of another type, all codes would be converted
+        begin, end = np.searchsorted(self.customer, codes).tolist()
+        return begin, end
+
     def chosen(self, kept: NDArray[np.bool_]) -> Interactions:
         """Return some of the interactions; customers and products keep their codes."""
         return Interactions(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.recommend.config import GeneratorName, GeneratorsConfig
-from models.recommend.generators import GENERATORS, NO_SCORE
-from models.recommend.history import Numbers
+from models.recommend.generators import GENERATORS, Scores, SharedScores
+from models.recommend.history import Numbers, Profiles
 from models.recommend.interactions import Codes
 from models.recommend.ranking_metrics import NOTHING
 
@@ -22,6 +22,12 @@ _FROM_OWN: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
 _OWN = np.uint8(1 << GENERATORS.index("own"))
 #: Added to the fused rank of the customer's own products, which stay whatever else is named: above the highest sum.
 _FIRST = np.float32(1.0)
+#: Names of the generators whose bits are set, by the number that these bits make.
+_NAMES: tuple[tuple[GeneratorName, ...], ...] = tuple(
+    tuple(name for bit, name in enumerate(GENERATORS) if bits >> bit & 1) for bits in range(256)
+)
+
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -46,68 +52,135 @@ class Candidates:
 
     def source_names(self, customer: int, place: int) -> tuple[GeneratorName, ...]:
         """Return the generators that named one candidate."""
-        bits = int(self.sources[customer, place])
-        return tuple(name for bit, name in enumerate(GENERATORS) if bits >> bit & 1)
+        return _NAMES[int(self.sources[customer, place])]
 
 
-def merged(
-    scores: Mapping[GeneratorName, Numbers],
-    owned: NDArray[np.bool_],
-    config: GeneratorsConfig,
-    n: int,
-    *,
-    blank: NDArray[np.bool_],
-) -> Candidates:
+@dataclass(frozen=True)
+class _Named:
+    """Products that a generator named: their places in a table of customers times products, laid out flat, and ranks.
+
+    `rank` counts from 1.
+    """
+
+    at: Places
+    rank: Numbers
+
+
+def merged(scores: Mapping[GeneratorName, Scores], asked: Profiles, config: GeneratorsConfig, n: int) -> Candidates:
     """Return the candidates of `own`, and the best others by reciprocal rank fusion, `n` in all.
 
+    Generators other than `own` leave out what the customer has; those that look beside it name nothing to a customer
+    without any product.
+
     Args:
-        scores: of each generator, shape `(n_customers, n_products)`.
-        owned: products that the customer has; generators other than `own` leave them out.
+        scores: of each generator.
+        asked: profiles of the customers.
         config: candidates of each generator.
         n: candidates of a customer.
-        blank: customers without any product, shape `(n_customers,)`; nothing is near to theirs.
     """
-    left_out = owned | blank[:, None]
-    shape = owned.shape
-    fused, sources = np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-    ranks: dict[GeneratorName, Numbers] = {}
-    limits = config.limits()
+    rows, width = scores["own"].shape
+    size, limits, named = rows * width, config.limits(), dict[GeneratorName, _Named]()
+    fused, sources = np.zeros(size, np.float32), np.zeros(size, np.uint8)
     for bit, name in enumerate(GENERATORS):
-        count = min(limits[name], shape[1])
-        ranks[name] = np.zeros(shape, np.float32)
+        count = min(limits[name], width)
         if count == 0 or name not in scores:
             continue
-        theirs = left_out if name in _FROM_OWN else owned
-        values = scores[name] if name == "own" else np.where(theirs, NO_SCORE, scores[name])
-        best, named = _best(values, count)
-        place = np.where(named, np.arange(1, count + 1, dtype=np.float32), 0)
-        np.put_along_axis(ranks[name], best, place, axis=1)
-        gained = np.where(named, 1.0 / (_FUSION + place), 0.0).astype(np.float32)
-        np.put_along_axis(fused, best, np.take_along_axis(fused, best, axis=1) + gained, axis=1)
-        bits = np.where(named, np.uint8(1 << bit), np.uint8(0))
-        np.put_along_axis(sources, best, np.take_along_axis(sources, best, axis=1) | bits, axis=1)
-    first = np.where(sources & _OWN > 0, fused + _FIRST, fused)
-    chosen, there = _best(np.where(sources > 0, first, NO_SCORE), min(n, shape[1]))
-
-    def taken(values: NDArray) -> NDArray:
-        return np.take_along_axis(values, chosen, axis=1)
-
+        found = named[name] = _named(name, scores[name], asked, count)
+        fused[found.at] += (1.0 / (_FUSION + found.rank)).astype(np.float32)
+        sources[found.at] |= np.uint8(1 << bit)
+    chosen, there = _chosen(fused, sources, rows, min(n, width))
+    at = chosen + np.arange(rows)[:, None] * width
+    is_own = np.zeros(size, np.bool_)
+    is_own[_owned(asked, width)] = True
     return Candidates(
         np.where(there, chosen, NOTHING).astype(np.int32),
-        taken(sources),
-        taken(fused),
-        {name: taken(each) for name, each in scores.items()},
-        {name: taken(each) for name, each in ranks.items()},
-        taken(owned),
+        sources[at],
+        fused[at],
+        {name: each.take(chosen) for name, each in scores.items()},
+        _ranks(named, at, size),
+        is_own[at],
     )
 
 
-def _best(values: Numbers, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the places of the highest values of each row, the highest first, and which of them are scores."""
+def _owned(asked: Profiles, width: int) -> Places:
+    """Return the places of the customers' products in a flat table of customers times products."""
+    return asked.owner() * width + asked.product
+
+
+def _named(name: GeneratorName, scores: Scores, asked: Profiles, count: int) -> _Named:
+    """Return the `count` products of each customer with the highest scores, of those that the generator may name."""
+    if isinstance(scores, SharedScores):
+        return _best_of_order(scores, asked, count)
+    below = np.negative(scores.values, order="C")
+    if name != "own":
+        below.ravel()[_owned(asked, scores.shape[1])] = np.inf
+    if name in _FROM_OWN:
+        below[np.diff(asked.starts) == 0] = np.inf
+    return _flat(*_lowest(below, count), np.arange(below.shape[0]), below.shape[1])
+
+
+def _best_of_order(scores: SharedScores, asked: Profiles, count: int) -> _Named:
+    """Return the same of scores that customers share: the first of their order that the customer does not have.
+
+    Where the last one is tied with the next, all products are looked at, so that ties fall as for any other generator.
+    """
+    rows, width = scores.shape
+    beside = np.diff(asked.starts)
+    length = min(width, count + int(beside.max(initial=0)) + 1)
+    codes = scores.order[scores.segments, :length].astype(np.int64)
+    is_owned = np.zeros(rows * width, np.bool_)
+    is_owned[_owned(asked, width)] = True
+    free = ~is_owned[codes + np.arange(rows)[:, None] * width]
+    rank = np.cumsum(free, axis=1)
+    values = scores.values[scores.segments[:, None], codes]
+    fits = free & (rank <= count) & np.isfinite(values)
+    last = np.where(free & (rank == count), values, np.inf).min(axis=1)
+    tied = (np.where(free & (rank == count + 1), values, -np.inf).max(axis=1) == last).nonzero()[0]
+    fits[tied] = False
+    row, place = fits.nonzero()
+    found = _Named(codes[row, place] + row * width, rank[row, place].astype(np.float32))
+    if not tied.size:
+        return found
+    below = -scores.values[scores.segments[tied]]
+    below[is_owned.reshape(rows, width)[tied]] = np.inf
+    rest = _flat(*_lowest(below, count), tied, width)
+    return _Named(np.r_[found.at, rest.at], np.r_[found.rank, rest.rank])
+
+
+def _flat(places: Places, there: NDArray[np.bool_], rows: Places, width: int) -> _Named:
+    rank = np.broadcast_to(np.arange(1, places.shape[1] + 1, dtype=np.float32), places.shape)
+    return _Named((places + rows[:, None] * width)[there], rank[there])
+
+
+def _chosen(fused: Numbers, sources: NDArray[np.uint8], rows: int, count: int) -> tuple[Places, NDArray[np.bool_]]:
+    """Return the candidates of each customer, own products first, and which of them a generator named."""
+    below = np.full(fused.size, np.inf, np.float32)
+    at = sources.nonzero()[0]
+    sums = fused[at]
+    below[at] = -np.where(sources[at] & _OWN > 0, sums + _FIRST, sums)
+    return _lowest(below.reshape(rows, -1), count)
+
+
+def _ranks(named: Mapping[GeneratorName, _Named], at: Places, size: int) -> dict[GeneratorName, Numbers]:
+    """Return the rank by each generator of the candidates, whose flat places are `at`; 0 where it did not name them."""
+    slot = np.full(size, at.size, np.int32)  # the place after the last one takes what was not chosen
+    slot[at.ravel()] = np.arange(at.size, dtype=np.int32)
+    found: dict[GeneratorName, Numbers] = {}
+    for name in GENERATORS:
+        ranks = np.zeros(at.size + 1, np.float32)
+        if name in named:
+            ranks[slot[named[name].at]] = named[name].rank
+        found[name] = ranks[:-1].reshape(at.shape)
+    return found
+
+
+def _lowest(values: Numbers, count: int) -> tuple[Places, NDArray[np.bool_]]:
+    """Return the places of the lowest values of each row, the lowest first, and which of them are finite."""
     if count < values.shape[1]:
-        places = np.sort(np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
+        places = np.sort(np.argpartition(values, count - 1, axis=1)[:, :count], axis=1)
     else:
         places = np.broadcast_to(np.arange(values.shape[1]), values.shape)
-    found = np.take_along_axis(values, places, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")
-    return np.take_along_axis(places, order, axis=1), np.isfinite(np.take_along_axis(found, order, axis=1))
+    rows = np.arange(values.shape[0])[:, None]
+    found = values[rows, places]
+    order = np.argsort(found, axis=1, kind="stable")
+    return places[rows, order], np.isfinite(found[rows, order])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,13 +51,20 @@ def ranker_features(found: Candidates, asked: Profiles, of: ProductNumbers) -> N
         of: numbers of all products.
     """
     product = np.where(found.product == NOTHING, 0, found.product)
-    columns = [
-        *_own(found, asked, of, product),
-        *_of_customers(asked, product.shape),
-        *_of_products(of, product),
-        *_of_generators(found),
+    parts = [
+        stacked([*_own(found, asked, of, product), *_of_customers(asked, product.shape)]),
+        of.features[product],
+        stacked(_of_generators(found)),
     ]
-    return np.stack([each.astype(np.float32) for each in columns], axis=2)
+    return np.concatenate(parts, axis=2)
+
+
+def stacked(columns: Sequence[NDArray]) -> Numbers:
+    """Return columns of one shape as numbers of that shape and one axis more, the last."""
+    found = np.empty((*columns[0].shape, len(columns)), np.float32)
+    for place, each in enumerate(columns):
+        found[..., place] = each
+    return found
 
 
 def _own(found: Candidates, asked: Profiles, of: ProductNumbers, product: NDArray[np.integer]) -> list[NDArray]:
@@ -99,12 +108,6 @@ def _of_customers(asked: Profiles, shape: tuple[int, ...]) -> list[NDArray]:
     gap = (asked.since - asked.latest) / np.maximum(baskets - 1, 1)
     each = (asked.baskets, products, asked.count_of_customers() / baskets, asked.latest, gap)
     return [np.broadcast_to(values[:, None], shape) for values in each]
-
-
-def _of_products(of: ProductNumbers, product: NDArray[np.integer]) -> list[NDArray]:
-    trend = (of.recent + 1) / (of.earlier + 1)
-    each = (np.log1p(of.recent), np.log1p(of.count), trend, of.first, of.repeated, of.gap)
-    return [values[product] for values in each]
 
 
 def _of_generators(found: Candidates) -> list[NDArray]:

@@ -97,9 +97,7 @@ def candidates_of(
     """Return the merged candidates of customers; arguments are those of `models.recommend.generators.scores`."""
     found = scores(asked, tables, of_products, config.generators, segments=segments, taste=taste)
     generators = config.generators if repeats else config.generators.model_copy(update={"own": 0})
-    owned = np.zeros(found["own"].shape, bool)
-    owned[asked.owner(), asked.product] = True
-    return merged(found, owned, generators, config.candidates, blank=np.diff(asked.starts) == 0)
+    return merged(found, asked, generators, config.candidates)
 
 
 def best_lists(found: Candidates, ranked: Numbers, k: int) -> tuple[Codes, NDArray[np.int64]]:

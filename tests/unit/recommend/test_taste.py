@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.personalization.composition import golden_day
-from models.personalization.known import Known
+from models.personalization.known import Known, shares
 from models.personalization.taste import lifts, taste
 from models.recommend.history import Profiles, ages_of, profiles_of
 
@@ -44,7 +44,7 @@ def test_a_lift_is_the_share_beside_the_shops_drawn_to_one() -> None:
     asked = views().of(np.array([0]))
     count = asked.count.sum()
     expected = [(count + 3 * 0.5) / (count + 3) / 0.5, (3 * 0.5) / (count + 3) / 0.5]
-    np.testing.assert_allclose(lifts(groups, popular, asked)[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(lifts(groups, shares(groups, popular), asked)[0], expected, rtol=1e-6)
 
 
 def test_prices_that_are_not_known_are_a_band_of_their_own() -> None:
