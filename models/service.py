@@ -50,6 +50,11 @@ class ServiceSettings(BaseModel):
     champion_seconds: float = Field(
         default=5, ge=0, description="Seconds after which requests are answered by a new champion."
     )
+    open_at_start: bool = Field(
+        default=True,
+        description="Open what requests need, model by model, when the service starts; otherwise the first request of "
+        "each operation waits for it.",
+    )
     open_versions: int = Field(
         default=4,
         ge=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Answer, Asker, Body, Operation
 from assets.stages.rollout import Rollout
+from models.errors import TesseraError
 from models.tracing import span
 from models.training.model import Vector
 from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
@@ -82,6 +84,10 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
     )
     versions = VersionsAsked(registry, app.name, lambda version: fetched(registry, app.name, version), settings.service)
     store, rollout = online_part(ports.feature_store), _rollout(app.name, ports, settings.service)
+
+    with suppress(TesseraError):  # requests say what is missing
+        model.current()
+        store.check()
 
     def answer(asked: ScoreNow, asker: Asker) -> ScoresNow:
         if asker.version is not None:

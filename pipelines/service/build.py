@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -21,7 +22,7 @@ from pipelines.service.errors import Problem, add_handlers
 from pipelines.service.features import add_features
 from pipelines.service.inference import add_inference
 from pipelines.service.metrics import Metrics
-from pipelines.service.operations import add_operations
+from pipelines.service.operations import Opened, add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
 from pipelines.service.published import add_published
 from pipelines.service.rules import RuledRoute
@@ -60,7 +61,9 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
+        opening = asyncio.create_task(_open_each(operations.values() if door.settings.open_at_start else ()))
         yield
+        opening.cancel()
         door.end()
 
     service = FastAPI(
@@ -84,6 +87,12 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_texts(service, door)
     add_inference(service, door)
     return service
+
+
+async def _open_each(operations: Iterable[Opened]) -> None:
+    """Open one after the other: requests find a core that is free."""
+    for one in operations:
+        await one.open()
 
 
 def openapi(service: FastAPI) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`/v1/<app>/<operation>`: what applications do on request, a route for each operation of their records."""
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from fastapi.responses import JSONResponse
 from assets.stages.app import App
 from assets.stages.operation import Asker, Handler, Operation
 from models.compose.deadline import without_deadline
+from models.errors import TesseraError
 from models.tracing import note, span
 from pipelines.service.door import Door
 from pipelines.service.errors import PROBLEMS
@@ -18,6 +20,7 @@ from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
 from resources.account import on_account_of
 
+_log = logging.getLogger("tessera.service")
 #: The header of a route with an effect, for the OpenAPI document.
 IDEMPOTENCY: dict[str, Any] = {
     "parameters": [
@@ -60,6 +63,13 @@ class Opened:
         self._thread = door.thread(f"{app.name}-{operation.name}")
         self._handler: Handler | None = None
 
+    async def open(self) -> None:
+        """Open it before it is asked for; what is missing in the home is told, and the first request tries again."""
+        try:
+            await self._thread.run(self._opened)
+        except TesseraError as error:
+            _log.info("%s.%s is not open yet: %s", self.app.name, self.operation.name, error.what)
+
     async def answer(self, request: Request, body: Any, version: str | None) -> JSONResponse:
         """Return what the operation answers; what has an effect has it once per `Idempotency-Key`."""
         of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]
@@ -78,12 +88,15 @@ class Opened:
     def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
         name = self.app.name
         with on_account_of(name), span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
-            if self._handler is None:
-                with span("open the operation"), without_deadline():
-                    self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
-            found = self._handler(body, asker)
+            found = self._opened()(body, asker)
             note(model_version=getattr(found, "model_version", ""))
             return found.model_dump(mode="json")
+
+    def _opened(self) -> Handler:
+        if self._handler is None:
+            with span("open the operation"), without_deadline():
+                self._handler = self.operation.opened(self._thread.ports, self.door.stack.settings)
+        return self._handler
 
 
 def _endpoint(opened: Opened) -> Any:

@@ -1,15 +1,23 @@
 """Operations of applications as routes: bodies are checked, effects happen once, errors are problems."""
 
+import asyncio
+import threading
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from service_world import ServiceWorld
 
 from assets.churn import app as churn_app
 from assets.stages.operation import Answer, Asker, Body, NotThere, Operation, WrongRequest
 from models.errors import TesseraError
+from pipelines.gateway.holder import LOCAL
 from pipelines.gateway.reads import ReadLog
 from pipelines.service import door
+from pipelines.service.build import build_routes
+from pipelines.service.door import Door
+from pipelines.service.metrics import Metrics
 
 
 class Asked(Body):
@@ -133,3 +141,35 @@ def test_a_body_that_grows_beyond_the_limit_is_cut(world: ServiceWorld, effects:
 
     answer = world.ask("/v1/churn/act", "POST", content=parts(), headers={"Content-Type": "application/json"})
     assert (answer.status_code, effects.opened) == (413, 0)
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_operations_are_open_before_the_first_request(
+    tmp_path: Path, effects: Effects, monkeypatch: pytest.MonkeyPatch, is_missing: bool
+) -> None:
+    """What is missing at the start does not end the server: the first request tries again."""
+    world, opened = ServiceWorld(tmp_path / "home"), threading.Event()
+    failures = [TesseraError("no champion yet", expected="one", todo="Train.")] if is_missing else []
+
+    def open_it(*_: Any) -> Any:
+        effects.opened += 1
+        opened.set()
+        if failures:
+            raise failures.pop()
+        return effects.answer
+
+    monkeypatch.setattr(Effects, "__call__", open_it)
+    routes = build_routes(Door(world.stack), Metrics())
+
+    async def held(scope: Any, receive: Any, send: Any) -> None:
+        await routes({**scope, "tessera.holder": LOCAL, "tessera.request_id": "r"}, receive, send)
+
+    async def lived() -> int:
+        async with routes.router.lifespan_context(routes):
+            await asyncio.to_thread(opened.wait, 20)
+            transport = httpx.ASGITransport(held)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                return (await client.post("/v1/churn/act", json={"number": 1})).status_code
+
+    assert asyncio.run(lived()) == 200
+    assert effects.opened == 1 + is_missing
