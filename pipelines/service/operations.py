@@ -64,7 +64,7 @@ class Opened:
         self._handler: Handler | None = None
 
     async def open(self) -> None:
-        """Open it before it is asked for; what is missing in the home is told, and the first request tries again."""
+        """Open it before it is asked for; what is missing in the home is logged, and the first request tries again."""
         try:
             await self._thread.run(self._opened)
         except TesseraError as error:
