@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 import math
 import re
 from base64 import b64encode
@@ -11,7 +12,7 @@ from hashlib import sha256
 from urllib.parse import parse_qs, quote
 
 from pipelines.gateway import refusals
-from pipelines.gateway.holder import Holder
+from pipelines.gateway.holder import ALL, Holder
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.problem import Refusal
@@ -19,6 +20,7 @@ from pipelines.gateway.request import client_address, header
 from pipelines.gateway.same_origin import App, Receive, Scope, Send
 from pipelines.gateway.sessions import Sessions, cookie_name, session_text
 
+_log = logging.getLogger("tessera.gateway")
 LOGIN, LOGOUT = "/login", "/logout"
 _LONGEST_FORM = 4096
 #: A path of this server; browsers take `//` and `/\` for another one, and drop tabs and line ends.
@@ -80,8 +82,11 @@ class LoginPages:
             said = f"Too many attempts from your address. Try again in {seconds} s."
             return _Page(429, _form_page(to, said), ((b"retry-after", str(seconds).encode()),))
         holder = self._keys.holder(form.get("key", [""])[0].strip())
-        if holder is None:
-            return _Page(403, _form_page(to, "The key is unknown or revoked."))
+        if refused := _refused(holder):
+            _log.warning("A login from %s is refused: %s", client_address(scope), refused)
+        if holder is None or refused:
+            return _Page(403, _form_page(to, refused))
+        _log.info("%s (%s) logged in from %s", holder.name, holder.role, client_address(scope))
         if before := session_text(scope):
             self._sessions.end(before)
         cookie = self._cookie(scope, self._sessions.begin(holder.id), self._sessions.seconds)
@@ -119,6 +124,13 @@ class _Page:
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _refused(holder: Holder | None) -> str:
+    """Return why the holder of a key may not log in, or ""."""
+    if holder is None:
+        return "The key is unknown or revoked."
+    return "" if holder.may("viewer", ALL) else "The key is of one application; the UI shows all of them."
 
 
 def own_path(text: str) -> str:

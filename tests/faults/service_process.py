@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from assets.fraud.alerts import labels_since
+from assets.stages.alerts import labels_since
 from models.alerts import Alert
 from resources.stack.loader import ROOT, Stack, load_stack
 from tests.fork_server import PROCESSES
@@ -134,5 +134,5 @@ def kill_and_repeat(home: Path, kills: int, seed: int = 0) -> Counter[str]:
 def effects(home: Path) -> tuple[Counter[tuple[str, str]], int]:
     """Labels by alert and payment, and the number of events that were published."""
     stack = opened(home)
-    said = labels_since(stack.open("alert_store"), DAY)
+    said = labels_since(stack.open("alert_store"), "fraud", DAY)
     return Counter((one.alert_id, one.evidence_id) for one in said), stack.open("events").newest_offset()

@@ -218,6 +218,19 @@ def test_the_page_is_plain_labelled_and_loads_nothing(site: Site) -> None:
     assert (wrong.status_code, 'role="alert"' in wrong.text, "<script>" in wrong.text) == (403, True, False)
 
 
+def test_a_key_of_one_application_does_not_log_in_and_logins_are_logged(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "tessera.gateway"):
+        answer = site.log_in(key=site.keys.create("one", "admin", "churn"), **{"X-Forwarded-For": "10.0.0.7"})
+        _ = site.log_in()
+    assert (answer.status_code, "of one application" in answer.text) == (403, True)
+    assert caplog.messages == [
+        "A login from 10.0.0.7 is refused: The key is of one application; the UI shows all of them.",
+        "ada (operator) logged in from 127.0.0.1",
+    ]
+
+
 def test_who_is_logged_in_sees_it_and_can_log_out(site: Site) -> None:
     page = site.ask("GET", "/login", headers=cookie(site.log_in())).text
     assert "Logged in by the key ada, role operator." in page
