@@ -17,6 +17,26 @@ LADDER: tuple[Degradation, ...] = ("fresh", "champion_before", "stale_features",
 DIGEST_RULE = "rows-v2"
 
 
+class ChallengerShare(BaseModel):
+    """The second version of a replacement, which made some of the rows, or none in shadow.
+
+    Attributes:
+        version: in the registry.
+        package: sha256 of its package.
+        feature_version: of the features that it was trained on.
+        share: of the entities that it was to score.
+        rows: that it made.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    package: str
+    feature_version: str
+    share: float
+    rows: int
+
+
 class Publication(BaseModel):
     """The record beside a published set of scores: which rows, made by which run from which inputs.
 
@@ -30,6 +50,7 @@ class Publication(BaseModel):
         steps: each better source of scores that failed that day, best first, with the reason in words.
         numbers: numbers of the rows and of the features that they were made from, for comparison with later nights.
         refused: checks of the audit that failed and that a person overruled (`who`, `why`); empty for all other sets.
+        challenger: second version that made some of the rows; None: there is none.
         traceparent: of the span that made the rows, as W3C writes it; "" where nothing was traced.
     """
 
@@ -58,6 +79,7 @@ class Publication(BaseModel):
     who: str = ""
     steps: tuple[str, ...] = ()
     refused: dict[str, str] = {}
+    challenger: ChallengerShare | None = None
     traceparent: str = ""
 
 

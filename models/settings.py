@@ -15,6 +15,7 @@ from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGat
 from models.ingestion import IngestionConfig
 from models.observability import LogSettings, TraceSettings
 from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
+from models.replacement.config import ReplacementConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.service import ServiceSettings
 from models.support.config import RequestBudget, TriageConfig, TriageGateConfig
@@ -98,6 +99,7 @@ class CutoffSettings(TrainedSettings):
     audit: AuditConfig = AuditConfig()
     drift: DriftConfig = DriftConfig()
     performance: PerformanceConfig = PerformanceConfig()
+    replacement: ReplacementConfig = ReplacementConfig()
 
 
 #: Trees that move with silence and purchases in one direction only, and a line that knows BG/NBD; together they are

@@ -17,7 +17,7 @@ _PUBLISHING = dg.AssetSelection.assets(churn.scores, churn.publication)
 NIGHTLY = automation.job(
     "churn_nightly",
     CHURN.name,
-    _ROWS | _LEARNING | _PUBLISHING | dg.AssetSelection.assets(churn.performance),
+    _ROWS | _LEARNING | _PUBLISHING | dg.AssetSelection.assets(churn.performance, churn.replacement),
     "Ingest, check contracts, compute features, train if there is no champion, score, audit, publish, evaluate the day "
     "whose horizon has ended.",
 )

@@ -11,6 +11,7 @@ from models.scoring.output import binary_output
 
 if TYPE_CHECKING:
     from assets.stages.operation import Operation
+    from assets.stages.replacement.plan import ReplacementPlan
     from assets.stages.scoring_task import ScoringTask
     from assets.stages.training_task import TrainingTask
     from models.settings import Settings
@@ -44,6 +45,12 @@ def _training(ports: Ports, settings: Settings, day: date) -> TrainingTask:
     return training_task(rows, settings.churn)
 
 
+def _replacement(settings: Settings) -> ReplacementPlan:
+    from assets.churn.replacement import replacement_plan
+
+    return replacement_plan(settings)
+
+
 SERVICE = FeatureService(name="churn_v1", view="churn_customer", entity="customer_id", write=_write_features)
 CHURN = App(
     name="churn",
@@ -57,4 +64,5 @@ CHURN = App(
     scoring=_scoring,
     operations=_operations,
     training=_training,
+    replacement=_replacement,
 )

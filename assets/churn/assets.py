@@ -10,6 +10,7 @@ from datetime import date
 import dagster as dg
 
 from assets.churn import features as churn_features
+from assets.churn import replacement as churn_replacement
 from assets.churn import scoring as churn_scoring
 from assets.churn import skew as churn_skew
 from assets.churn import training as churn_training
@@ -20,6 +21,7 @@ from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.checked_asset import CheckedDay, checked_asset, day_of, of_selection
 from assets.stages.cutoff_performance import performance_asset
 from assets.stages.publishing_assets import publication_asset, scores_asset
+from assets.stages.replacement.replacement_assets import replacement_asset
 from assets.stages.training import ChampionRun
 from resources.stack.ports import (
     EngineResource,
@@ -83,6 +85,7 @@ scores = scores_asset(
 )
 
 publication = publication_asset("churn")
+replacement = replacement_asset("churn", churn_replacement.replacement_plan)
 performance = performance_asset(
     "churn",
     lambda settings: churn_training.cutoff_plan(settings.churn),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from assets.stages.operation import Operation
+    from assets.stages.replacement.plan import ReplacementPlan
     from assets.stages.scoring_task import ScoringTask
     from assets.stages.training_task import TrainingTask
     from models.settings import Settings
@@ -74,6 +75,7 @@ class App:
         operations: requests that it answers (`tessera serve`), beside those for its published scores; None: no others.
         training: its training task as of the end of a day, of the profile's ports: models that were made elsewhere are
             evaluated with it. None: it takes none.
+        replacement: its part of a gradual replacement of the champion, under these settings; None: it has none.
         erases: kinds of entities (`models.erasure.tombstones.ENTITIES`) whose rows it learns from.
     """
 
@@ -94,6 +96,7 @@ class App:
     scoring: Callable[[Settings, Ports], ScoringTask] | None = None
     operations: Callable[[], Sequence[Operation]] | None = None
     training: Callable[[Ports, Settings, date], TrainingTask] | None = None
+    replacement: Callable[[Settings], ReplacementPlan] | None = None
     erases: tuple[str, ...] = ("customer",)
 
     @property

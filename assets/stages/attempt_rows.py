@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import IO, TYPE_CHECKING
@@ -54,7 +54,7 @@ def write_scored(night: Night, source: ModelSource, meter: DriftMeter | None) ->
     features = feature_batches_of(night, source)
     watched = meter.watch(features) if meter else features
     with scored(watched, scorer, task.rule(loaded), batch_rows=task.batch_rows) as rows:
-        attempt = attempt_of(_digest(rows.reader()))
+        attempt = attempt_name(rows.reader())
         night.sink.write_attempt(night.app, night.day, attempt, rows.reader())
         return attempt, rows.counts
 
@@ -78,7 +78,7 @@ def write_composed(night: Night, source: CompositionSource) -> tuple[str, dict[s
         if steps:
             night.lake.repair(composed.steps)
             night.lake.replace(composed.steps, pa.concat_tables(steps), by=DAY, first=night.day, last=night.day)
-        attempt = attempt_of(_digest(_read(file)))
+        attempt = attempt_name(_read(file))
         night.sink.write_attempt(night.app, night.day, attempt, _read(file))
     return attempt, dict(counts)
 
@@ -99,19 +99,26 @@ def _read(file: IO[bytes]) -> pa.RecordBatchReader:
 
 def feature_batches_of(night: Night, source: ModelSource) -> Iterator[pa.RecordBatch]:
     """The day's feature rows as they were written: in the order of the output contract."""
+    encoder = source.model.encoder
+    return feature_batches_with(night, source, [*encoder.numeric, *encoder.categories])
+
+
+def feature_batches_with(night: Night, source: ModelSource, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The same with the keys and these columns."""
     from models.scoring.feature_files import feature_batches
 
-    task, encoder = night.task, source.model.encoder
+    task = night.task
     keys = [column.name for column in task.app.contract.keys]
-    columns = dict.fromkeys([*keys, *encoder.numeric, *encoder.categories])
+    columns = dict.fromkeys([*keys, *names])
     files = night.lake.files(task.app.features, first=source.features_of, last=source.features_of)
     return feature_batches(files, list(columns), batch_rows=task.batch_rows)
 
 
-def _digest(rows: pa.RecordBatchReader) -> str:
+def attempt_name(rows: pa.RecordBatchReader) -> str:
+    """Return the name of the attempt with these rows, by their digest."""
     from models.scoring.digest import RowsDigest
 
     digest = RowsDigest()
     for batch in rows:
         digest.add(batch)
-    return digest.hexdigest()
+    return attempt_of(digest.hexdigest())

@@ -33,7 +33,7 @@ from assets.stages.training_task import DRIFT
 from assets.stages.watched_night import before, watched
 from models.errors import TesseraError
 from models.ledger import passed_by_hand
-from models.publishing import LADDER, AuditVerdict, Degradation, Publication
+from models.publishing import LADDER, AuditVerdict, ChallengerShare, Degradation, Publication
 from models.tracing import current_traceparent, traced
 from resources.notifier.message import message
 from resources.sink.port import DamagedScores, Sink
@@ -66,7 +66,7 @@ def score(night: Night, worst: Degradation = WORST_OF_A_NIGHT) -> AttemptInfo:
         failed = source if isinstance(source, FailedSource) else None
         reason = blocked(source, verdicts, inputs)
         if not (failed or reason):
-            made = _attempt(night, source, steps, inputs)  # pyright: ignore[reportArgumentType] - it has not failed
+            made = _attempt(night, source, steps, inputs, allow_split=not is_fallback)  # pyright: ignore[reportArgumentType] - it has not failed
             if isinstance(made, AttemptInfo) and (made.audit.passed or not is_fallback):
                 return made
             reason = made.verdict().failures() if isinstance(made, AttemptInfo) else made
@@ -97,7 +97,7 @@ def recheck(night: Night) -> list[dg.AssetCheckResult]:
     source = _source_of(night, draft)
     earlier = _earlier(night, source)
     past = before(night, source)
-    report = _audited(night, attempt, lambda: _scope(night, source), limits, earlier, past)
+    report = _audited(night, attempt, lambda: _scope(night, source, draft.challenger), limits, earlier, past)
     meter = _drift_meter(night.task, source)
     for _ in meter.watch(feature_batches_of(night, source)) if meter and isinstance(source, ModelSource) else ():
         pass
@@ -132,14 +132,14 @@ def _loaded(night: Night, draft: Publication) -> ComputedSource:
 
 
 def _attempt(
-    night: Night, source: ScoreSource, steps: Sequence[FailedSource], inputs: Mapping[str, int]
+    night: Night, source: ScoreSource, steps: Sequence[FailedSource], inputs: Mapping[str, int], *, allow_split: bool
 ) -> AttemptInfo | str:
     """Scores of a source, or the reason why they could not be made."""
     try:
         if isinstance(source, LastGoodScores):
             made = _republish_last(night, source.earlier, steps)
         else:
-            made = _score_by_model(night, source, steps, inputs)
+            made = _score_by_model(night, source, steps, inputs, allow_split=allow_split)
     except TesseraError as error:
         return error.what
     night.sink.record_audit(made.verdict())
@@ -147,17 +147,23 @@ def _attempt(
 
 
 def _score_by_model(
-    night: Night, source: ComputedSource, steps: Sequence[FailedSource], inputs: Mapping[str, int]
+    night: Night,
+    source: ComputedSource,
+    steps: Sequence[FailedSource],
+    inputs: Mapping[str, int],
+    *,
+    allow_split: bool,
 ) -> AttemptInfo:
-    """Scores by a champion from the feature rows of a day."""
+    """Scores by a champion from the feature rows of a day, and by the challenger of a replacement."""
     meter = _drift_meter(night.task, source)
+    challenger = None
     if isinstance(source, CompositionSource):
         attempt, counts = write_composed(night, source)
     else:
-        attempt, counts = write_scored(night, source, meter)
+        attempt, counts, challenger, meter = _write_by_models(night, source, meter, allow_split=allow_split)
 
     def expected() -> Expected:
-        return _scope(night, source)
+        return _scope(night, source, challenger)
 
     limits = _limits(night.task.audit, steps)
     past = before(night, source)
@@ -182,9 +188,31 @@ def _score_by_model(
         published_at=datetime.now(UTC),
         why=_by_hand(night, source.version),
         steps=tuple(str(step) for step in steps),
+        challenger=challenger,
         traceparent=current_traceparent(),
     )
     return AttemptInfo(draft, report, drift, night.task.has_fallback, words)
+
+
+def _write_by_models(
+    night: Night, source: ModelSource, meter: DriftMeter | None, *, allow_split: bool
+) -> tuple[str, dict[str, int], ChallengerShare | None, DriftMeter | None]:
+    """Write the champion's rows, or those of a replacement; a challenger that fails is left out, with a notice.
+
+    Returns name and counts of the attempt, the challenger's part, and the meter that saw every row once.
+    """
+    from assets.stages.replacement.scoring import split_night, tell_left_out, write_split
+
+    split = split_night(night, source) if allow_split else None
+    if split is not None:
+        from models.replacement.split import ChallengerFailed
+
+        try:
+            return (*write_split(night, source, split, meter), meter)
+        except ChallengerFailed as error:
+            tell_left_out(night, split.replacement, error.what)
+            meter = _drift_meter(night.task, source)
+    return (*write_scored(night, source, meter), None, meter)
 
 
 def _drift_meter(task: ScoringTask, source: ComputedSource) -> DriftMeter | None:
@@ -197,7 +225,7 @@ def _drift_meter(task: ScoringTask, source: ComputedSource) -> DriftMeter | None
     return DriftMeter(DriftReference.model_validate_json(reference), task.drift, source.features_of)
 
 
-def _scope(night: Night, source: ComputedSource) -> Expected:
+def _scope(night: Night, source: ComputedSource, challenger: ChallengerShare | None = None) -> Expected:
     """Entities of the day's feature rows, and the versions that every score row must have."""
     from models.scoring.audit import Expected
 
@@ -206,7 +234,11 @@ def _scope(night: Night, source: ComputedSource) -> Expected:
     entities = (batch.column(0) for batch in scope.to_batches(columns=[entity]))
     named = [name for name in night.task.segments if name in scope.schema.names]
     segments = scope.to_batches(columns=named) if named else ()
-    return Expected(entities, source.package, source.feature_version, segments)
+    return Expected(entities, source.package, source.feature_version, segments, _versions_of(challenger))
+
+
+def _versions_of(challenger: ChallengerShare | None) -> tuple[str, str] | None:
+    return (challenger.package, challenger.feature_version) if challenger else None
 
 
 def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publication) -> Expected:
@@ -214,7 +246,8 @@ def _scope_of(night: Night, rows: Iterable[pa.RecordBatch], published: Publicati
     from models.scoring.audit import Expected
 
     entities = (batch.column(night.task.app.contract.entity) for batch in rows)
-    return Expected(entities, published.model_package, published.feature_version)
+    versions = published.model_package, published.feature_version
+    return Expected(entities, *versions, challenger=_versions_of(published.challenger))
 
 
 def _tell_losses(night: Night) -> None:

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from assets.stages import metadata_keys as keys
 from assets.stages.cutoff_training import CutoffPlan
 from assets.stages.realized_performance import Accepted, Arrived, RealizedDay, accepted_version, nothing_measured
+from assets.stages.replacement.plan import MaturedLabels
 from models.gates.config import GateConfig
 from models.publishing import Publication
 from models.settings import CutoffSettings
@@ -172,20 +173,35 @@ class PerformanceRun:
 
     def _with_outcomes(self, publication: Publication, as_of: date) -> pa.Table:
         """Return the published rows with the column `plan.label`, ascending by entity: one row each."""
-        from models.features.cutoffs import cutoff_moment
-
-        plan, horizon_days = self.plan, self.settings.horizon_days
+        plan = self.plan
         rows = pa.Table.from_batches(self.sink.published_rows(publication), plan.app.contract.schema)
         payload = [name for name in (plan.entity, plan.app.contract.score, *_INTERVAL) if name in rows.column_names]
-        moment = pa.scalar(cutoff_moment(publication.day), pa.timestamp("us", "UTC"))
-        entities = rows.select([plan.entity]).append_column("event_timestamp", pa.repeat(moment, rows.num_rows))
-        tables = {
-            "orders": self.lake.refer("orders", first=publication.day, last=as_of),
-            "entities": entities,
-        }
-        found = self.engine.query(plan.labels, tables, horizon_days=horizon_days, as_of=as_of).read_all()
-        outcomes = found.select([plan.entity, plan.label])
+        entities = rows.select([plan.entity])
+        horizon_days = self.settings.horizon_days
+        outcomes = outcomes_of(self.lake, self.engine, plan, horizon_days, entities, publication.day, as_of)
         return rows.select(payload).join(outcomes, plan.entity, join_type="inner").sort_by(plan.entity)
+
+
+def outcomes_of(
+    lake: Lake, engine: Engine, plan: CutoffPlan, horizon_days: int, entities: pa.Table, day: date, as_of: date
+) -> pa.Table:
+    """Return `plan.entity` and `plan.label` of entities that were scored on `day`, as known at the end of `as_of`."""
+    from models.features.cutoffs import cutoff_moment
+
+    moment = pa.scalar(cutoff_moment(day), pa.timestamp("us", "UTC"))
+    dated = entities.append_column("event_timestamp", pa.repeat(moment, entities.num_rows))
+    tables = {"orders": lake.refer("orders", first=day, last=as_of), "entities": dated}
+    found = engine.query(plan.labels, tables, horizon_days=horizon_days, as_of=as_of).read_all()
+    return found.select([plan.entity, plan.label])
+
+
+def matured_labels(plan: CutoffPlan, horizon_days: int) -> MaturedLabels:
+    """Return the labels of scored entities, for replacements."""
+
+    def of(lake: Lake, engine: Engine, entities: pa.Table, day: date, as_of: date) -> pa.Table:
+        return outcomes_of(lake, engine, plan, horizon_days, entities, day, as_of)
+
+    return MaturedLabels(horizon_days, plan.entity, plan.label, of)
 
 
 def _mean(column: pa.ChunkedArray) -> float:

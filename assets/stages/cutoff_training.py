@@ -186,6 +186,7 @@ def cutoff_task(plan: CutoffPlan, found: CutoffRows, settings: CutoffSettings, g
         gate=gate,
         drift=settings.drift,
         refit=settings.refit,
+        waits_for_replacement=settings.replacement.required,
         whole=lambda: whole(found.rows, **columns),
         tonight=found.tonight,
         history=home_history(plan, found.newest, holdout, settings.population_days, found.first_day),

@@ -49,6 +49,16 @@ FILES_NOT_READ: Final = "files_not_read"
 NOTES: Final = "notes"
 LABELS: Final = "labels"
 
+#: Replacements.
+INCUMBENT: Final = "incumbent"
+CHALLENGER: Final = "challenger"
+REPLACEMENT_SHARE: Final = "replacement_share"
+RANK_CORRELATION: Final = "rank_correlation"
+SCORE_PSI: Final = "score_psi"
+FLIP_SHARE: Final = "flip_share"
+MATURED_LABELS: Final = "matured_labels"
+EXTRA_EUR_PER_1000: Final = "extra_eur_per_1000"
+
 #: The watch over contracted tables.
 FINDINGS: Final = "findings"
 FINDINGS_TABLE: Final = "findings_table"

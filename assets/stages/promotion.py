@@ -86,6 +86,15 @@ def fetched_composition(
     return _rehearsed(registry.fetch(app, version), registry, version, live, rehearsal)
 
 
+def model_of(registry: Registry, app: str, version: str) -> Verified:
+    """Return a version, after it scored its golden set.
+
+    Raises:
+        TesseraError: it cannot be fetched or loaded, or scores its golden set differently than in training.
+    """
+    return _model(registry.fetch(app, version), registry, version)
+
+
 def make_champion(
     registry: Registry,
     app: str,

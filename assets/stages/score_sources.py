@@ -118,7 +118,8 @@ def blocked(source: ScoreSource | FailedSource, verdicts: list[AuditVerdict], in
     if not isinstance(source, ModelSource | CompositionSource):
         return ""
     made_of = (source.package, source.features_of, inputs)
-    same = [one for one in verdicts if (one.draft.model_package, one.draft.features_of, one.draft.inputs) == made_of]
+    alone = [one for one in verdicts if one.draft.challenger is None]
+    same = [one for one in alone if (one.draft.model_package, one.draft.features_of, one.draft.inputs) == made_of]
     return same[-1].failures() if same else ""
 
 

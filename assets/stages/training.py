@@ -311,6 +311,10 @@ def promote_or_keep(
     if evaluation.passing is not None:
         passed, version = evaluation.passing
         served = serving(task, passed.contender, version, registry, evaluation.as_of)
+        if task.waits_for_replacement and registry.champion(app) is not None:
+            todo = f"`tessera replace start {app} --version {served.version} --why TEXT`"
+            verdict = f"stays: version {served.version} passed and waits for its replacement, {todo}"
+            return champion_result(app, registry, verdict, passed.report.checks)
         _promote(task, passed, served, registry, run_id=run_id, who=who)
         verdict = f"promoted: {len(passed.report.checks)} of {len(passed.report.checks)} checks passed"
         if passed is evaluation.renewal:

@@ -60,6 +60,7 @@ class TrainingTask:
         history: history behind the rows `newest`, where features grow with it.
         directions: feature -> direction in which predictions may move as it grows; for candidates that ask for it.
         purchases: the features that describe a purchase history; for candidates that ask for it.
+        waits_for_replacement: a version that passed does not replace a champion: a person rolls it out.
         picture: whether the gate's report shows curves (about half a CPU second).
     """
 
@@ -83,6 +84,7 @@ class TrainingTask:
     history: HomeHistory | None = None
     directions: Mapping[str, Direction] = field(default_factory=dict[str, "Direction"])
     purchases: PurchaseHistory | None = None
+    waits_for_replacement: bool = False
     picture: bool = True
 
     def columns(self, encoder: Encoder) -> Columns:

@@ -103,12 +103,14 @@ class Expected:
         model_package: sha256 of the package of the one model that made them.
         feature_version: the one version of the features they were made from.
         segments: columns of the feature rows whose values' share and mean score are compared; read once.
+        challenger: package and feature version of a second model that made some rows; None: there is none.
     """
 
     entities: Iterable[pa.Array]
     model_package: str
     feature_version: str
     segments: Iterable[pa.RecordBatch] = ()
+    challenger: tuple[str, str] | None = None
 
 
 def audit(
@@ -147,7 +149,7 @@ def audit(
         beside,
         segments,
         *rule,
-        VersionChecks(expected.model_package, expected.feature_version),
+        VersionChecks(expected.model_package, expected.feature_version, expected.challenger),
     ]
     digest = RowsDigest()
     for batch in rows:

@@ -151,16 +151,19 @@ class NotDescendingChecks(Observer):
 
 
 class VersionChecks(Observer):
-    """One model and one version of the features made every row."""
+    """One model and one version of the features made every row, or one of these and those of a challenger."""
 
-    def __init__(self, model_package: str, feature_version: str) -> None:
+    def __init__(self, model_package: str, feature_version: str, challenger: tuple[str, str] | None = None) -> None:
         self._versions = {"model_package": model_package, "feature_version": feature_version}
+        names = self._versions
+        others = dict(zip(names, challenger, strict=True)) if challenger else names
+        self._allowed = {name: pa.array([names[name], others[name]]) for name in names}
         self._others = dict.fromkeys(self._versions, 0)
 
     def observe(self, batch: pa.RecordBatch) -> None:
         """Count the rows of other versions."""
-        for column, version in self._versions.items():
-            self._others[column] += count(pc.not_equal(batch.column(column), version))
+        for column, allowed in self._allowed.items():
+            self._others[column] += count(pc.invert(pc.is_in(batch.column(column), value_set=allowed)))
 
     def checks(self) -> Iterator[Check]:
         """One check for each kind of version; both block."""

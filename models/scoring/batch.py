@@ -79,6 +79,15 @@ class Scorer:
     feature_version: str
     contract: OutputContract
 
+    @property
+    def beside(self) -> frozenset[str]:
+        """Predicted columns that are kept beside those of the contract, for `ScoredRows.kept`."""
+        return frozenset()
+
+    def versions(self, known: Mapping[str, pa.Array], rows: int) -> dict[str, pa.Array]:  # noqa: ARG002 - a split uses it
+        """Return the version columns of rows with these keys and predictions."""
+        return {field.name: pa.repeat(getattr(self, field.name), rows) for field in VERSION_FIELDS}
+
 
 class ScoredRows:
     """Scored rows on disk. `rows` is their number; `counts` adds what the rule decided."""
@@ -96,6 +105,10 @@ class ScoredRows:
         """The rows (the contract's schema) in order, from the first; may be called again once a reader is done."""
         return pa.RecordBatchReader.from_batches(self._scorer.contract.schema, self._batches())
 
+    def kept(self) -> Iterator[pa.RecordBatch]:
+        """Keys and predictions of all rows in order, with what the scorer keeps beside the contract's columns."""
+        return self._spool.batches()
+
     def _batches(self) -> Iterator[pa.RecordBatch]:
         first = 0
         for spooled in self._spool.batches():
@@ -106,8 +119,7 @@ class ScoredRows:
         contract, rows = self._scorer.contract, spooled.num_rows
         known = dict(zip(spooled.schema.names, spooled.columns, strict=True))
         known.update(self._rule.columns(first, known, rows))
-        for field in VERSION_FIELDS:
-            known[field.name] = pa.repeat(getattr(self._scorer, field.name), rows)
+        known.update(self._scorer.versions(known, rows))
         return pa.RecordBatch.from_arrays([known[name] for name in contract.schema.names], schema=contract.schema)
 
 
@@ -145,8 +157,9 @@ def scored(
             for start in range(0, batch.num_rows, batch_rows):
                 piece = batch.slice(start, batch_rows)
                 matrix = buffer[: scorer.encoder.transform(piece, buffer)]
-                predicted = payload_arrays(scorer.predict(matrix), scorer.contract)
-                first, columns = spool.append(piece, predicted)
+                predicted = scorer.predict(matrix)
+                beside = {name: pa.array(predicted[name]) for name in predicted.keys() & scorer.beside}
+                first, columns = spool.append(piece, {**payload_arrays(predicted, scorer.contract), **beside})
                 rule.observe(first, columns, matrix)
         yield ScoredRows(spool, scorer, rule)
 

@@ -22,6 +22,14 @@ from models.training.model import FittedModel, Matrix, explains
 LEAVE, CONTACT = DECISIONS = ("leave", "contact")
 
 
+def contacted(scores: NDArray[np.float64], config: ScoringConfig) -> NDArray[np.bool_]:
+    """Return the rows that `ContactBudget` would mark `contact`, from the scores of a day in the order of its rows."""
+    order = np.argsort(-scores.astype(np.float32), kind="stable")[: config.contact_budget]
+    found = np.zeros(len(scores), bool)
+    found[order] = scores[order].astype(np.float32) >= np.float32(config.min_contact_score)
+    return found
+
+
 class ContactBudget:
     """Marks `contact` the `contact_budget` highest scores of at least `min_contact_score`, else `leave`.
 

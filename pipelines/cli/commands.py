@@ -265,6 +265,59 @@ def import_model(
     raise SystemExit(legacy_models.import_model(app, model, contract, date, run_in, trusted))
 
 
+@app.group()
+def replace() -> None:
+    """Replace a champion by another version, night by night: shadow, 1, 5, 25, 100 % of the entities."""
+
+
+@replace.command("start")
+@_PROFILE
+@_APP
+@click.option("--version", required=True, metavar="VERSION", help="The version that is to replace the champion.")
+@click.option("--segment", default="", metavar="FEATURE=VALUE", help="Only entities with this value; default: all.")
+@_WHY
+@_EVEN_IF_REFUSED
+def start_replacement(app: str, version: str, segment: str, why: str | None, even_if_refused: bool) -> None:
+    """Start in shadow: from the next night on, VERSION scores every row too, and publishes none."""
+    from pipelines.cli import replace as command
+
+    command.start(app, version, segment, why, even_if_refused=even_if_refused)
+
+
+@replace.command("raise")
+@_PROFILE
+@_APP
+@_WHY
+@_EVEN_IF_REFUSED
+def raise_replacement(app: str, why: str | None, even_if_refused: bool) -> None:
+    """Raise the share to the next step, if the comparison of both versions passes and enough labels have matured."""
+    from pipelines.cli import replace as command
+
+    command.raise_share(app, why, even_if_refused=even_if_refused)
+
+
+@replace.command("kill")
+@_PROFILE
+@_APP
+@_WHY
+def kill_replacement(app: str, why: str | None) -> None:
+    """Set the share to 0 at once: from the next scoring on, the champion scores every row."""
+    from pipelines.cli import replace as command
+
+    command.kill(app, why)
+
+
+@replace.command("show")
+@_PROFILE
+@_APP
+@_JSON
+def show_replacement(app: str, as_json: bool) -> None:
+    """Show the replacement that runs, the comparison of both versions, and every decision with who and why."""
+    from pipelines.cli import replace as command
+
+    command.show(app, as_json=as_json)
+
+
 @_command
 @_APP
 @click.option("--to", metavar="VERSION", help="Default: the champion before the present one that the gate let pass.")

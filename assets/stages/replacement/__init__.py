@@ -1,0 +1,1 @@
+"""Gradual replacement of the champion of any application by another version."""

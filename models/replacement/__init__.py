@@ -1,0 +1,1 @@
+"""Gradual replacement of one model version by another: shares, splits, comparison."""

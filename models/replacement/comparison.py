@@ -1,0 +1,160 @@
+"""Comparison of two models on the same rows: ranks, distribution, decisions, and what these cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from models.gates.check import GateCheck
+from models.replacement.config import ReplacementConfig
+from models.scoring.psi import shift
+from models.training.model import Vector
+
+_BINS = 10
+#: Which rows are acted on, from the scores of all rows of a day.
+Decide = Callable[[Vector], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Scores of the same rows of one day by both models; `labels` of the rows whose label has matured, else NaN."""
+
+    incumbent: Vector
+    challenger: Vector
+    labels: Vector
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Differences over some days.
+
+    Attributes:
+        rows: that both scored.
+        rank_correlation: Spearman's, over all rows.
+        psi: of the challenger's scores against the incumbent's; `psi_by_chance`: what equal populations stay below.
+        flips: rows about which they decide differently.
+        labels: rows whose label has matured.
+        extra_eur_per_1000: cost of the challenger's decisions beyond the incumbent's, EUR per 1,000 rows: of matured
+            labels, where there are enough, else as both models' mean probability expects. None: no costs are set.
+        is_realized: it is of matured labels.
+    """
+
+    rows: int
+    rank_correlation: float
+    psi: float
+    psi_by_chance: float
+    flips: int
+    labels: int
+    extra_eur_per_1000: float | None
+    is_realized: bool
+
+    @property
+    def flip_share(self) -> float:
+        """Return the share of rows that are decided differently."""
+        return self.flips / self.rows if self.rows else 0.0
+
+    def checks(self, config: ReplacementConfig, *, has_labels: bool, to_share: float) -> list[GateCheck]:
+        """Return the checks that a higher share needs.
+
+        Args:
+            config: limits.
+            has_labels: the application learns labels later.
+            to_share: the share that is asked for.
+        """
+        few = GateCheck(
+            "rows",
+            self.rows >= config.min_rows,
+            float(self.rows),
+            float(config.min_rows),
+            f"{self.rows:,} rows scored by both",
+        )
+        if not few.passed:
+            return [few]
+        wanted = config.min_matured_labels if has_labels and to_share >= config.labels_from_share else 0
+        labels = GateCheck(
+            "matured_labels",
+            self.labels >= wanted,
+            float(self.labels),
+            float(wanted),
+            f"{self.labels:,} labels have matured, {wanted:,} are needed for a share of {to_share:.0%}",
+        )
+        return [few, self._ranks(config), self._psi(config), self._flips(config), self._cost(config), labels]
+
+    def _ranks(self, config: ReplacementConfig) -> GateCheck:
+        value, limit = self.rank_correlation, config.min_rank_correlation
+        return GateCheck("rank_correlation", value >= limit, value, limit, f"rank correlation {value:.3f}")
+
+    def _psi(self, config: ReplacementConfig) -> GateCheck:
+        passed = self.psi <= config.max_psi + self.psi_by_chance
+        says = f"PSI {self.psi:.3f} ({self.psi_by_chance:.3f} by chance)"
+        return GateCheck("psi", passed, self.psi, config.max_psi, says)
+
+    def _flips(self, config: ReplacementConfig) -> GateCheck:
+        says = f"{self.flips:,} decisions differ ({self.flip_share:.1%})"
+        passed = self.flip_share <= config.max_flip_share
+        return GateCheck("decision_flips", passed, self.flip_share, config.max_flip_share, says)
+
+    def _cost(self, config: ReplacementConfig) -> GateCheck:
+        value, limit = self.extra_eur_per_1000, config.max_extra_eur_per_1000
+        if value is None:
+            return GateCheck("cost", True, None, None, "not compared: `action_eur` and `missed_eur` are not set")
+        how = "by matured labels" if self.is_realized else "as the scores expect"
+        says = f"{value:+.2f} EUR per 1,000 entities {how}; at most {limit:+g}"
+        return GateCheck("cost", value <= limit, value, limit, says)
+
+
+def compare(days: list[Answers], decide: Decide, config: ReplacementConfig) -> Comparison:
+    """Return the comparison of both models over some days; decisions are made day by day, by each model alone."""
+    mine = np.concatenate([day.incumbent for day in days]) if days else np.empty(0)
+    theirs = np.concatenate([day.challenger for day in days]) if days else np.empty(0)
+    labels = np.concatenate([day.labels for day in days]) if days else np.empty(0)
+    acts = [np.concatenate([decide(getattr(day, who)) for day in days]) if days else np.empty(0, bool) for who in _WHO]
+    known = ~np.isnan(labels)
+    realized = int(known.sum()) >= max(config.min_matured_labels, 1)
+    chances = labels if realized else (mine + theirs) / 2
+    judged = known if realized else np.ones(len(mine), bool)
+    moved = _moved(mine, theirs)
+    return Comparison(
+        rows=len(mine),
+        rank_correlation=_correlation(mine, theirs),
+        psi=moved[0],
+        psi_by_chance=moved[1],
+        flips=int((acts[0] != acts[1]).sum()),
+        labels=int(known.sum()),
+        extra_eur_per_1000=_extra(acts[0][judged], acts[1][judged], chances[judged], config),
+        is_realized=realized,
+    )
+
+
+_WHO = ("incumbent", "challenger")
+
+
+def _extra(
+    mine: NDArray[np.bool_], theirs: NDArray[np.bool_], chances: Vector, config: ReplacementConfig
+) -> float | None:
+    if config.action_eur is None or config.missed_eur is None or not len(chances):
+        return None
+    costs = [config.action_eur * acts + config.missed_eur * ~acts * chances for acts in (mine, theirs)]
+    return float(1000 * (costs[1] - costs[0]).mean())
+
+
+def _correlation(mine: Vector, theirs: Vector) -> float:
+    """Return 0 where one of them gives every row the same score: it ranks nothing."""
+    if len(mine) < 2 or np.ptp(mine) == 0 or np.ptp(theirs) == 0:
+        return 0.0
+    found: Any = spearmanr(mine, theirs)
+    return float(found.statistic)
+
+
+def _moved(mine: Vector, theirs: Vector) -> tuple[float, float]:
+    if not len(mine):
+        return 0.0, 0.0
+    edges = np.unique(np.quantile(mine, np.linspace(0, 1, _BINS + 1)[1:-1]))
+    before, after = (np.bincount(np.searchsorted(edges, one), minlength=len(edges) + 1) for one in (mine, theirs))
+    found = shift(before.astype(float), after.astype(float))
+    return found.psi, found.by_chance
