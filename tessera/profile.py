@@ -112,12 +112,13 @@ class Profile:
 
     def alerts(self, app: str, first: Day | None = None, last: Day | None = None) -> pd.DataFrame:
         """Return the alerts of the days `first`..`last` (default: the first alone), or all of them."""
-        from assets.fraud.alerts import alert_table, listed_alerts
+        from assets.fraud.alerts import alert_table
+        from assets.stages.alerts import listed_alerts
 
         self._app(app, that="raises_alerts")
         begin = date.min if first is None else _day(first)
         end = _day(last) if last is not None else date.max if first is None else begin
-        return frame(alert_table(listed_alerts(self.ports.alert_store, begin, end)))
+        return frame(alert_table(listed_alerts(self.ports.alert_store, app, begin, end)))
 
     def quarantine(self, table: str, day: Day | None = None) -> pd.DataFrame:
         """Return rows of a contracted table that broke their contract, with the reasons, the newest delivery first."""
