@@ -209,7 +209,7 @@ def _asked(world: World, cut: CutDatabase, requests: int) -> Counter[tuple[str, 
 def _other_version(world: World) -> str:
     """Return a version that is not champion."""
     with world.client() as client:
-        champion = client.post("/v1/churn/score", json={"ids": ["nobody"]}).json()["model_version"]
+        champion = client.post("/v1/churn/score", json={"ids": ["unknown"]}).json()["model_version"]
     return next(version for version in world.scores if version != champion)
 
 
