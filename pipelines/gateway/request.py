@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
 from pipelines.gateway import refusals
@@ -26,18 +26,18 @@ class AnswerHeaders:
 
     Attributes:
         always: in place of the application's own.
-        else_: where the application gives none of this name.
+        defaults: where the application gives none of this name.
     """
 
     always: Headers
-    else_: Headers = ()
+    defaults: Headers = ()
 
     def of(self, given: Iterable[tuple[bytes, bytes]], id: str) -> list[tuple[bytes, bytes]]:
         """Return the headers of an answer to the request with this id."""
         own = ((b"x-request-id", id.encode()), *self.always)
         kept = [pair for pair in given if pair[0].lower() not in {name for name, _ in own}]
         named = {name.lower() for name, _ in kept}
-        return [*kept, *own, *(pair for pair in self.else_ if pair[0] not in named)]
+        return [*kept, *own, *(pair for pair in self.defaults if pair[0] not in named)]
 
 
 #: Of an API: nothing is rendered, framed, sniffed, or kept by caches.
@@ -69,12 +69,17 @@ def header(scope: Scope, name: bytes) -> str:
 def client_address(scope: Scope) -> str:
     """Return the address that a request comes from: what a proxy on this machine says, and no other."""
     peer = (scope.get("client") or ("",))[0]
+    forwarded = _address(header(scope, b"x-forwarded-for").rpartition(",")[2].strip())
+    is_proxy = (own := _address(peer)) is not None and own.is_loopback
+    return str(forwarded) if is_proxy and forwarded is not None else peer
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the IP address that a text is, or None."""
     try:
-        is_proxy = ip_address(peer).is_loopback
-    except ValueError:  # a socket without addresses
-        is_proxy = False
-    forwarded = header(scope, b"x-forwarded-for").rpartition(",")[2].strip()
-    return forwarded if is_proxy and forwarded else peer
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 class Request:

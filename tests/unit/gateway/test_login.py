@@ -195,6 +195,8 @@ def test_an_address_is_believed_from_a_proxy_on_this_machine_only() -> None:
     assert client_address({"client": ("127.0.0.1", 1), "headers": headers}) == "10.0.0.7"
     assert client_address({"client": ("10.0.0.9", 1), "headers": headers}) == "10.0.0.9"
     assert client_address({"client": None, "headers": headers}) == ""
+    for forged in (b"unknown", b"\x1b[31m", b"", b"10.0.0.7:80"):
+        assert client_address({"client": ("::1", 1), "headers": [(b"x-forwarded-for", forged)]}) == "::1"
 
 
 def test_addresses_that_do_not_come_back_are_forgotten() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -30,6 +31,8 @@ from pipelines.gateway.problem import Refusal
 from pipelines.gateway.same_origin import SameOrigin
 from pipelines.gateway.signing_keys import SigningKeys, reader
 from pipelines.gateway.tokens import Tokens
+from pipelines.service.build import build_service
+from resources.stack.loader import ROOT, load_stack
 
 ISSUER, AUDIENCE, NOW = "https://login.example.com/", "tessera", 4_000_000_000
 RSA, OTHER_RSA = (rsa.generate_private_key(public_exponent=65_537, key_size=2048) for _ in range(2))
@@ -262,7 +265,6 @@ def test_keys_and_tokens_open_a_server_side_by_side(tmp_path: Path) -> None:
     assert ask(token()) == (200, "oidc:u-17")
     keys.revoke("ada")
     assert ask(text)[0] == 401
-    assert Credentials(KeyFile(tmp_path / "none"), None, issuer.tokens, is_open=True)
     fresh = Credentials(KeyFile(tmp_path / "none"), None, issuer.tokens, is_open=True)
     with pytest.raises(Refusal):
         asyncio.run(fresh.holder({"type": "http", "headers": []}))
@@ -309,3 +311,21 @@ def test_keys_come_by_tls_or_from_this_machine(place: str) -> None:
     with pytest.raises(ValidationError, match="who is between"):
         _ = OidcSettings(issuer=ISSUER, audience=AUDIENCE, jwks=place)
     assert OidcSettings(issuer=ISSUER, audience=AUDIENCE, jwks="http://127.0.0.1:1/keys").jwks
+
+
+def test_the_service_takes_tokens_by_its_settings_and_is_open_to_no_one_then(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_bytes(BOTH)
+    stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path / "home"), os.environ)
+    oidc = OidcSettings(issuer=ISSUER, audience=AUDIENCE, jwks=str(tmp_path / "keys.json"), applications_claim="apps")
+    service = stack.settings.service.model_copy(update={"oidc": oidc})
+    stack.settings = stack.settings.model_copy(update={"service": service})
+    app = build_service(stack, is_open=True)
+
+    async def status(path: str, **headers: str) -> int:
+        transport = httpx.ASGITransport(app)  # pyright: ignore[reportArgumentType]
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return (await client.get(path, headers=headers)).status_code
+
+    held = {"Authorization": f"Bearer {token(apps=['churn'])}"}
+    scores = [asyncio.run(status(f"/v1/{one}/scores/c1", **held)) for one in ("churn", "demand")]
+    assert (scores, asyncio.run(status("/openapi.json"))) == ([404, 403], 401)
