@@ -240,6 +240,28 @@ def _labelling(ports: Ports, _: Settings) -> Callable[[LabelGiven, Asker], Label
 
 
 _PAYMENT = {"transaction_id": 1, "customer_id": "u00009887", "terminal_id": "t00042", "amount": 20.5}
+_SCORED = {
+    "transaction_id": 1,
+    "score": 0.0123,
+    "threshold": 0.41,
+    "would_alert": False,
+    "reasons": {"amount": -0.52, "customer_count_1d": 0.11},
+    "model_version": "3",
+}
+_ALERT = {
+    "alert_id": "fraud-20260301-u00009887",
+    "day": "2026-03-01",
+    "customer_id": "u00009887",
+    "payments": [4711],
+    "raised_for": "2026-03-01T12:00:00Z",
+    "score": 0.93,
+    "highest_score": 0.97,
+    "reasons": ["amount +2.50"],
+    "model_version": "3",
+    "label": "fraud",
+    "unlabelled": 0,
+}
+_LABELLED = {"label": "fraud", "is_new": True, "payments": 1, "published": 1, "model_version": "3"}
 OPERATIONS: Sequence[Operation] = (
     Operation(
         "score",
@@ -250,6 +272,7 @@ OPERATIONS: Sequence[Operation] = (
         _scoring,
         subject=("customer_id",),
         pins=True,
+        answered=_SCORED,
     ),
     Operation(
         "events",
@@ -260,6 +283,7 @@ OPERATIONS: Sequence[Operation] = (
         _publishing,
         role="operator",
         has_effect=True,
+        answered={"published": 1, "known": 0},
     ),
     Operation(
         "alerts",
@@ -269,6 +293,7 @@ OPERATIONS: Sequence[Operation] = (
         {"first": "2026-03-01"},
         _listing,
         method="GET",
+        answered={"alerts": [_ALERT]},
     ),
     Operation(
         "label",
@@ -279,5 +304,6 @@ OPERATIONS: Sequence[Operation] = (
         _labelling,
         role="operator",
         has_effect=True,
+        answered=_LABELLED,
     ),
 )

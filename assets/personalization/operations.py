@@ -103,5 +103,12 @@ OPERATIONS: Sequence[Operation] = (
         {"customer_id": "u00001633", "events": [{"product_id": "p00012", "kind": "cart"}]},
         _recommending,
         subject=("customer_id",),
+        answered={
+            "products": [{"product_id": "p00012", "score": 0.41, "source": "own", "reason": "bought before"}],
+            "list_by": "personal",
+            "as_of": "2026-03-01",
+            "notes": [],
+            "model_version": "2",
+        },
     ),
 )

@@ -6,7 +6,7 @@ Records of data, like `App`: the service makes a route of each, so that nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -85,6 +85,7 @@ class Operation:
         has_effect: it changes something: `Idempotency-Key` makes a repeated request safe. Its answer is stored then, so
             it names no person.
         pins: a version of the model can be asked for (`?version=`), in place of the champion.
+        answered: what it could answer to the example.
         subject: fields of the body that name whom a request is about, for the log of reads.
     """
 
@@ -99,3 +100,4 @@ class Operation:
     has_effect: bool = False
     subject: tuple[str, ...] = ()
     pins: bool = False
+    answered: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 # pyright: basic, reportAttributeAccessIssue=false
 
 _MOST = 1_000
+_ROW = {
+    "id": "u00001633",
+    "score": 0.71,
+    "features": "PRESENT",
+    "features_of": "2026-03-02T00:00:00Z",
+    "model_version": "3",
+}
 Found = Literal["PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
 
 
@@ -70,7 +77,17 @@ def score_now(app: Callable[[], App]) -> Operation:
         return _handler(app(), ports, settings)
 
     summary = "Score entities now, with the features that are served online"
-    return Operation("score", summary, ScoreNow, ScoresNow, {"ids": ["u00001633"]}, opened, subject=("ids",), pins=True)
+    return Operation(
+        "score",
+        summary,
+        ScoreNow,
+        ScoresNow,
+        {"ids": ["u00001633"]},
+        opened,
+        subject=("ids",),
+        pins=True,
+        answered={"model_version": "3", "rows": [_ROW]},
+    )
 
 
 def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any
 
 from fastapi import Body as OfBody
@@ -13,7 +15,7 @@ from assets.stages.alerts import LONGEST_DAYS, ListedAlert, check_days, listed_a
 from assets.stages.operation import Body, NotThere, WrongRequest
 from models.errors import choose_from, clause
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import answers
 from pipelines.service.operations import IDEMPOTENCY, Opened
 from pipelines.service.rules import ANY, check, rule
 
@@ -29,8 +31,8 @@ _ROW: dict[str, Any] = {
     "highest_score": 0.97,
     "reasons": {"amount": 2.5},
     "model_version": "3",
-    "label": None,
-    "unlabelled": 1,
+    "label": "fraud",
+    "unlabelled": 0,
 }
 _LABEL = OfBody(openapi_examples={"example": {"value": {"alert_id": _ALERT, "label": "fraud"}}})
 
@@ -68,7 +70,7 @@ class RaisedAlert(BaseModel):
 class AlertsRaised(BaseModel):
     """Alerts: by application, then by day, then the highest score first."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"alerts": [_ROW]}]})
+    model_config = ConfigDict(extra="forbid")
 
     alerts: list[RaisedAlert]
 
@@ -121,18 +123,22 @@ def add_alerts(service: FastAPI, door: Door, operations: Mapping[tuple[str, str]
             ) from None
         return await opened.answer(request, body, None)
 
-    about: dict[str, Any] = {"responses": PROBLEMS, "tags": ["alerts"]}
+    about: dict[str, Any] = {"tags": ["alerts"]}
     summary = "Alerts of some days, of all applications that raise any"
     access = rule("viewer", ANY)
-    service.add_api_route("/v1/alerts", alerts, operation_id="alerts", summary=summary, openapi_extra=access, **about)
-    gives = operations[apps[0], "label"].operation.gives if len(apps) == 1 else None
+    found = answers({"alerts": [_ROW]})
+    service.add_api_route(
+        "/v1/alerts", alerts, operation_id="alerts", summary=summary, openapi_extra=access, responses=found, **about
+    )
+    labels = [operations[app, "label"].operation for app in apps]
     service.add_api_route(
         "/v1/alerts/label",
         label,
         methods=["POST"],
         operation_id="alerts_label",
         summary="Label an alert of any application",
-        response_model=gives,
+        response_model=reduce(or_, (one.gives for one in labels)),
+        responses=answers(labels[0].answered),
         openapi_extra={**rule("operator", ANY), **IDEMPOTENCY},
         **about,
     )

@@ -55,6 +55,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+def answers(example: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of a route for the OpenAPI document: an example, and problems."""
+    return {**PROBLEMS, 200: {"content": {"application/json": {"example": example}}}}
+
+
 def add_handlers(app: FastAPI) -> None:
     """Answer every error of the routes with a problem."""
     app.add_exception_handler(TesseraError, _refused)
@@ -98,6 +103,9 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
+    given = request.headers.get("content-type", "")
+    if error.errors()[0]["loc"] == ("body",) and "json" not in given.lower():
+        return answered(request, 415, _no_json(given))
     wrong = [{"pointer": _pointer(one["loc"]), "detail": clause(one["msg"])} for one in error.errors()]
     first = wrong[0]
     more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -107,6 +115,14 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
         todo="Correct the values that `errors` names.",
     )
     return answered(request, 422, says, wrong)
+
+
+def _no_json(given: str) -> TesseraError:
+    return TesseraError(
+        f"The body has the type {given[:_SHOWN]!r}." if given else "The body has no type.",
+        expected="JSON, with the header `Content-Type: application/json`",
+        todo="Send the header.",
+    )
 
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:

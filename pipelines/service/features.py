@@ -13,7 +13,7 @@ from assets.stages.app import App, FeatureService
 from assets.stages.score_now import Found, ScoreNow
 from models.tracing import span
 from pipelines.service.door import Door, OwnThread
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import answers
 from pipelines.service.rules import rule
 from resources.feature_store.port import moment_column, online_part, status_column
 
@@ -26,7 +26,7 @@ _ANSWERED: dict[str, Any] = {
             "id": "u00001633",
             "status": "PRESENT",
             "features_of": "2026-03-02T00:00:00Z",
-            "features": {"recency_days": 12.0, "orders_total": 7.0, "country": "DE", "spend_30": None},
+            "features": {"recency_days": 12.0, "orders_total": 7.0, "country": "DE"},
         }
     ],
 }
@@ -47,7 +47,7 @@ class ServedFeatures(BaseModel):
 class FeaturesFound(BaseModel):
     """Features of the entities that were asked for, in their order."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_ANSWERED]})
+    model_config = ConfigDict(extra="forbid")
 
     service: str = Field(description="Feast service; its name is the version of the features.")
     rows: list[ServedFeatures]
@@ -61,7 +61,7 @@ def add_features(service: FastAPI, door: Door) -> None:
                 f"/v1/features/{app.service.name}",
                 _endpoint(door, app, app.service),
                 methods=["POST"],
-                responses=PROBLEMS,
+                responses=answers(_ANSWERED),
                 operation_id=f"features_{app.service.name}",
                 summary=f"Served features of {app.service.name} by {app.service.entity}",
                 tags=["features"],

@@ -16,9 +16,13 @@ from models.errors import TesseraError, choose_from
 from models.tensors import Tensor, read_tensor, tensor_of
 from models.tracing import note, span
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import answers
 from pipelines.service.inference_bodies import (
     EXAMPLE,
+    EXAMPLE_ANSWER,
+    EXAMPLE_MODEL,
+    EXAMPLE_READY,
+    EXAMPLE_SERVER,
     MOST_ROWS,
     GivenTensor,
     InferenceAsked,
@@ -74,19 +78,20 @@ def add_inference(service: FastAPI, door: Door) -> None:
 
     model, pinned = f"/v2/models/{{{_NAME}}}", f"/v2/models/{{{_NAME}}}/versions/{{{_VERSION}}}"
     own = rule("viewer", named_by(_NAME))
-    for method, path, endpoint, name, summary, access in (
-        ("GET", "/v2", server, "server_metadata", "The server", rule("viewer", ANY)),
-        ("GET", model, metadata, "model_metadata", "Inputs and outputs of the champion", own),
-        ("GET", pinned, metadata_of, "model_version_metadata", "Inputs and outputs of a version", own),
-        ("GET", f"{model}/ready", ready, "model_ready", "The champion can answer", own),
-        ("GET", f"{pinned}/ready", ready_of, "model_version_ready", "A version can answer", own),
-        ("POST", f"{model}/infer", infer, "model_infer", "Answer rows with the champion", own),
-        ("POST", f"{pinned}/infer", infer_of, "model_version_infer", "Answer rows with a version", own),
+    for path, endpoint, name, summary, example in (
+        ("/v2", server, "server_metadata", "The server", EXAMPLE_SERVER),
+        (model, metadata, "model_metadata", "Inputs and outputs of the champion", EXAMPLE_MODEL),
+        (pinned, metadata_of, "model_version_metadata", "Inputs and outputs of a version", EXAMPLE_MODEL),
+        (f"{model}/ready", ready, "model_ready", "The champion can answer", EXAMPLE_READY),
+        (f"{pinned}/ready", ready_of, "model_version_ready", "A version can answer", EXAMPLE_READY),
+        (f"{model}/infer", infer, "model_infer", "Answer rows with the champion", EXAMPLE_ANSWER),
+        (f"{pinned}/infer", infer_of, "model_version_infer", "Answer rows with a version", EXAMPLE_ANSWER),
     ):
-        about: dict[str, Any] = {"operation_id": name, "summary": summary, "responses": PROBLEMS, "tags": ["inference"]}
-        if method == "POST":
-            about["response_model"] = InferenceMade
-        service.add_api_route(path, endpoint, methods=[method], openapi_extra=access, **about)
+        about: dict[str, Any] = {"operation_id": name, "summary": summary, "tags": ["inference"]}
+        about["openapi_extra"] = rule("viewer", ANY) if endpoint is server else own
+        if example is EXAMPLE_ANSWER:
+            about |= {"methods": ["POST"], "response_model": InferenceMade}
+        service.add_api_route(path, endpoint, responses=answers(example), **about)
 
 
 class _Models:

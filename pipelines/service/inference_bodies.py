@@ -112,3 +112,16 @@ EXAMPLE_ANSWER = {
     "id": _EXAMPLE_ID,
     "outputs": [{"name": "score", "shape": [2], "datatype": "FP32", "data": [0.125, 0.75]}],
 }
+EXAMPLE_SERVER = {"name": "tessera", "version": "0.1.0", "extensions": []}
+EXAMPLE_READY = {"name": "churn", "ready": True, "model_version": "3"}
+EXAMPLE_MODEL = {
+    "name": "churn",
+    "versions": ["3", "2"],
+    "platform": "tessera_xgboost",
+    "inputs": [
+        {"name": "recency_days", "datatype": "FP64", "shape": [-1]},
+        {"name": "country", "datatype": "BYTES", "shape": [-1]},
+    ],
+    "outputs": [{"name": "score", "datatype": "FP32", "shape": [-1]}],
+    "model_version": "3",
+}

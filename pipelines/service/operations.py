@@ -15,7 +15,7 @@ from models.compose.deadline import without_deadline
 from models.errors import TesseraError
 from models.tracing import note, span
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import answers
 from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
 from resources.account import on_account_of
@@ -37,16 +37,16 @@ _VERSION = Query(min_length=1, max_length=200, description="Version of the model
 
 def add_operations(service: FastAPI, door: Door) -> Mapping[tuple[str, str], "Opened"]:
     """Add the routes of each application of the profile; return its operations by its name and theirs."""
-    answers, added = StoredAnswers(door.stack.home), dict[tuple[str, str], Opened]()
+    stored, added = StoredAnswers(door.stack.home), dict[tuple[str, str], Opened]()
     for app in door.apps:
         for operation in app.operations() if app.operations else ():
-            added[app.name, operation.name] = opened = Opened(door, app, operation, answers)
+            added[app.name, operation.name] = opened = Opened(door, app, operation, stored)
             service.add_api_route(
                 f"/v1/{app.name}/{operation.name}",
                 _endpoint(opened),
                 methods=[operation.method],
                 response_model=operation.gives,
-                responses=PROBLEMS,
+                responses=answers(operation.answered),
                 operation_id=f"{app.name}_{operation.name}",
                 summary=operation.summary,
                 tags=[app.name],
@@ -58,8 +58,8 @@ def add_operations(service: FastAPI, door: Door) -> Mapping[tuple[str, str], "Op
 class Opened:
     """An operation, opened in a thread of its own when it is first asked for."""
 
-    def __init__(self, door: Door, app: App, operation: Operation, answers: StoredAnswers) -> None:
-        self.door, self.app, self.operation, self._answers = door, app, operation, answers
+    def __init__(self, door: Door, app: App, operation: Operation, stored: StoredAnswers) -> None:
+        self.door, self.app, self.operation, self._stored = door, app, operation, stored
         self._thread = door.thread(f"{app.name}-{operation.name}")
         self._handler: Handler | None = None
 
@@ -77,12 +77,12 @@ class Opened:
             self.door.log_read(request, self.app.name, of)
         asker = Asker(request.scope["tessera.holder"].name, version)
         given = request.headers.get(HEADER)
-        if not (self.operation.has_effect and given):
+        if not self.operation.has_effect or given is None:
             return JSONResponse(await self._thread.run(lambda: self._done(body, asker)))
         place = (request.scope["tessera.holder"].id, given)
         asked = f"{request.url.path}\n{body.model_dump_json()}"
         return JSONResponse(
-            await self._thread.run(lambda: self._answers.once(place, asked, lambda: self._done(body, asker)))
+            await self._thread.run(lambda: self._stored.once(place, asked, lambda: self._done(body, asker)))
         )
 
     def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import PROBLEMS, answers
 from pipelines.service.metrics import MEDIA_TYPE, Metrics
 from pipelines.service.rules import ALL, ANY, public, rule
 
@@ -34,9 +34,10 @@ class Ready(BaseModel):
 def add_own_routes(service: FastAPI, door: Door, metrics: Metrics) -> None:
     """Add the routes that are of no application."""
 
-    def add(path: str, endpoint: Any, name: str, summary: str, rule: dict[str, str], **more: Any) -> None:
+    def add(path: str, endpoint: Any, name: str, summary: str, rule: dict[str, str], example: Any, **more: Any) -> None:
         about: dict[str, Any] = {"operation_id": name, "summary": summary, "openapi_extra": rule, "tags": ["service"]}
-        service.add_api_route(path, endpoint, methods=["GET"], responses=PROBLEMS, **about, **more)
+        found = PROBLEMS if example is None else answers(example)
+        service.add_api_route(path, endpoint, methods=["GET"], responses=found, **about, **more)
 
     async def live() -> Live:
         return Live()
@@ -55,7 +56,15 @@ def add_own_routes(service: FastAPI, door: Door, metrics: Metrics) -> None:
         text = await door.reading.run(lambda: metrics.text(door))
         return Response(text, media_type=MEDIA_TYPE)
 
-    add("/v2/health/live", live, "live", "The server answers", public())
-    add("/v2/health/ready", ready, "ready", "The published scores can be read", public())
-    add("/openapi.json", document, "openapi", "This document", rule("viewer", ANY), response_class=JSONResponse)
-    add("/metrics", measured, "metrics", "Metrics for Prometheus", rule("viewer", ALL), response_class=Response)
+    add("/v2/health/live", live, "live", "The server answers", public(), {"live": True})
+    add("/v2/health/ready", ready, "ready", "The published scores can be read", public(), {"ready": True})
+    add(
+        "/openapi.json",
+        document,
+        "openapi",
+        "This document",
+        rule("viewer", ANY),
+        {"openapi": "3.1.0"},
+        response_class=JSONResponse,
+    )
+    add("/metrics", measured, "metrics", "Metrics for Prometheus", rule("viewer", ALL), None, response_class=Response)

@@ -14,8 +14,8 @@ from models.scoring.output import VERSION_FIELDS
 from models.tracing import link_to
 from pipelines.gateway.problem import Refusal
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
-from pipelines.service.row_models import answer_model, column_type
+from pipelines.service.errors import answers
+from pipelines.service.row_models import answer_model, column_type, example_answer
 from pipelines.service.rules import rule
 
 _LONGEST_ID = 200
@@ -31,7 +31,7 @@ def add_published(service: FastAPI, door: Door) -> None:
                 _endpoint(door, app),
                 methods=["GET"],
                 response_model=answer_model(app.name, app.contract),
-                responses=PROBLEMS,
+                responses=answers(example_answer(app.contract)),
                 operation_id=f"{app.name}_published_scores",
                 summary=f"Published scores of {app.name} on one {app.contract.entity}",
                 tags=[app.name],

@@ -81,8 +81,30 @@ def answer_model(app: str, contract: OutputContract) -> type[BaseModel]:
     return made
 
 
+def example_answer(contract: OutputContract) -> dict[str, Any]:
+    """Return an answer on one entity, as the OpenAPI document shows it."""
+    row = {column.name: _example(column) for column in (*contract.keys, *contract.payload)}
+    return {
+        "entity": row[contract.entity],
+        "rows": [row],
+        "freshness": {
+            "day": "2026-03-01",
+            "published_at": "2026-03-02T02:03:11Z",
+            "degradation": "fresh",
+            "steps": [],
+            "age_hours": 7.2,
+        },
+        "model_version": "3",
+        "feature_version": "v1",
+    }
+
+
+def _example(column: OutputColumn) -> Any:
+    return column.one_of[0] if column.one_of and column.type == "string" else _EXAMPLES[column.type]
+
+
 def _field(column: OutputColumn) -> Any:
-    example = column.one_of[0] if column.one_of and column.type == "string" else _EXAMPLES[column.type]
+    example = _example(column)
     one_of = f" One of: {', '.join(column.one_of)}." if column.one_of else ""
     limits: dict[str, Any] = {"ge": column.at_least, "le": column.at_most} if column.is_number else {}
     return Field(description=f"{column.description}{one_of}".strip() or column.name, examples=[example], **limits)

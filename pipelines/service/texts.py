@@ -12,7 +12,7 @@ from pipelines.gateway.problem import Refusal
 from pipelines.service.chat_stream import MEDIA_TYPE as STREAM_TYPE
 from pipelines.service.chat_stream import streamed
 from pipelines.service.door import Door
-from pipelines.service.errors import PROBLEMS
+from pipelines.service.errors import PROBLEMS, answers
 from pipelines.service.rules import ALL, rule
 
 _MOST_TEXTS, _MOST_CHARACTERS = 256, 100_000
@@ -116,9 +116,30 @@ _EMBEDDINGS = Body(openapi_examples={"example": {"value": {"input": "Where is my
 _QUESTION = {"model": "NAME", "messages": [{"role": "user", "content": "Where is my parcel?"}]}
 _CHAT = Body(openapi_examples={"example": {"value": _QUESTION}})
 
+_USED = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
+_VECTORS = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.12, -0.03]}],
+    "model": "NAME",
+    "usage": {**_USED, "completion_tokens": 0, "total_tokens": 9},
+}
+_SAID = {
+    "id": "chat-1772366400",
+    "object": "chat.completion",
+    "created": 1772366400,
+    "model": "NAME",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "A parcel arrives in three days. [kb-1]"},
+            "finish_reason": "stop",
+        }
+    ],
+    "usage": _USED,
+}
 _STREAM = {
     "description": "The answer; with `stream`, its chunks as server-sent events.",
-    "content": {STREAM_TYPE: {"schema": {"type": "string"}}},
+    "content": {"application/json": {"example": _SAID}, STREAM_TYPE: {"schema": {"type": "string"}}},
 }
 
 
@@ -139,13 +160,13 @@ def add_texts(service: FastAPI, door: Door) -> None:
         wants_usage = asked.stream_options is not None and asked.stream_options.include_usage
         return streamed(request, thread.run(answered), asked.model, with_usage=wants_usage)
 
-    for path, endpoint, name, summary in (
-        ("/v1/embeddings", embeddings, "embeddings", "Vectors of texts, as OpenAI's API gives them"),
-        ("/v1/chat/completions", chat, "chat_completions", "An answer of the language model, as OpenAI's API gives it"),
+    vectors, said = "Vectors of texts, as OpenAI's API gives them", "An answer of the language model, as OpenAI's API"
+    for path, endpoint, name, summary, gives, responses in (
+        ("/v1/embeddings", embeddings, "embeddings", vectors, EmbeddingsMade, answers(_VECTORS)),
+        ("/v1/chat/completions", chat, "chat_completions", f"{said} gives it", ChatMade, {**PROBLEMS, 200: _STREAM}),
     ):
-        about: dict[str, Any] = {"operation_id": name, "summary": summary, "tags": ["texts"], "responses": PROBLEMS}
-        if endpoint is chat:
-            about |= {"response_model": ChatMade, "responses": {**PROBLEMS, 200: _STREAM}}
+        about: dict[str, Any] = {"operation_id": name, "summary": summary, "tags": ["texts"], "response_model": gives}
+        about["responses"] = responses
         service.add_api_route(path, endpoint, methods=["POST"], openapi_extra=rule("viewer", ALL), **about)
 
 

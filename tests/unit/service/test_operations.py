@@ -82,6 +82,7 @@ def test_the_same_key_and_body_have_one_effect_and_one_answer(world: ServiceWorl
     assert ask(world, {"number": 1}, **{"Idempotency-Key": "k2"}).json()["done"] == 2
     assert ask(world, {"number": 1}).json()["done"] == 3
     assert ask(world, {"number": 1}, **{"Idempotency-Key": "k" * 201}).status_code == 400
+    assert ask(world, {"number": 1}, **{"Idempotency-Key": ""}).status_code == 400
 
 
 def test_another_asker_with_the_same_key_asks_for_something_else(world: ServiceWorld, effects: Effects) -> None:
@@ -124,6 +125,15 @@ def test_wrong_bodies_are_named_by_pointer(world: ServiceWorld, effects: Effects
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
     assert effects.opened == 0
+
+
+@pytest.mark.parametrize("given", [{}, {"Content-Type": "text/plain"}])
+def test_a_body_that_is_not_said_to_be_json_is_refused(
+    world: ServiceWorld, effects: Effects, given: dict[str, str]
+) -> None:
+    answer = world.ask("/v1/churn/act", "POST", content=b'{"number": 1}', headers=given)
+    assert (answer.status_code, effects.opened) == (415, 0)
+    assert "application/json" in answer.json()["expected"]
 
 
 def test_it_is_opened_once_and_reads_are_logged(world: ServiceWorld, effects: Effects) -> None:
