@@ -5,10 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from models.observability import TraceSettings
 
@@ -18,8 +18,7 @@ SHORTEST = 8
 Value = str | int | float | bool
 
 
-@dataclass(frozen=True)
-class SpanRecord:
+class SpanRecord(NamedTuple):
     """One finished span.
 
     Attributes:
@@ -43,7 +42,7 @@ class SpanRecord:
     start_ns: int
     duration_ns: int
     failed: bool = False
-    attributes: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    attributes: Mapping[str, Value] = MappingProxyType({})
     links: tuple[str, ...] = ()
 
 

@@ -21,6 +21,8 @@ _LOGGER = logging.getLogger("tessera.traces")
 _CAPACITY = 8_192
 _BATCH = 512
 _SECONDS = 1.0
+#: Between two looks of a flush at what still waits.
+_LOOK_SECONDS = 0.002
 
 
 class SpanQueue(Generic[S]):
@@ -43,8 +45,7 @@ class SpanQueue(Generic[S]):
     ) -> None:
         self._store, self._record, self._capacity, self._seconds = store, record, capacity, seconds
         self._waiting: deque[S] = deque()
-        self._wake, self._idle, self._ending = threading.Event(), threading.Event(), threading.Event()
-        self._idle.set()
+        self._wake, self._ending = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._why = ""
@@ -53,14 +54,14 @@ class SpanQueue(Generic[S]):
 
     def put(self, span: S) -> None:
         """Queue a span; never waits, never raises."""
-        if len(self._waiting) >= self._capacity:
+        number = len(self._waiting)
+        if number >= self._capacity:
             self._drop(1)
             return
         self._waiting.append(span)
-        self._idle.clear()
         if self._thread is None:
             self._start()
-        if len(self._waiting) >= _BATCH:
+        if number == _BATCH:
             self._wake.set()
 
     def flush(self, seconds: float) -> None:
@@ -68,7 +69,7 @@ class SpanQueue(Generic[S]):
         until = time.monotonic() + seconds
         while self._waiting and time.monotonic() < until:
             self._wake.set()
-            self._idle.wait(min(0.05, seconds))
+            time.sleep(_LOOK_SECONDS)
 
     def end(self, seconds: float) -> None:
         """Write what waits, give the store back; what is not written in time is dropped."""
@@ -92,8 +93,6 @@ class SpanQueue(Generic[S]):
             self._wake.clear()
             while self._waiting and self._write():
                 pass
-            if not self._waiting:
-                self._idle.set()
         self._store.close()
 
     def _write(self) -> bool:

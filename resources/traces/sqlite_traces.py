@@ -21,22 +21,22 @@ from models.errors import TesseraError
 from resources.traces.port import SHORTEST, ReadableTraces, SpanRecord, SpansLost
 
 _BUSY_SECONDS = 0.5
+#: Rows are only appended: keys at random (ids of traces) would write a page for each span. A reader scans the day.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS span (
     trace_id BLOB NOT NULL, span_id BLOB NOT NULL, parent_id BLOB NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
     start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL, failed INTEGER NOT NULL, attributes TEXT NOT NULL,
-    links TEXT NOT NULL, PRIMARY KEY (trace_id, span_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS named (
-    id TEXT NOT NULL, start_ns INTEGER NOT NULL, trace_id BLOB NOT NULL, PRIMARY KEY (id, start_ns, trace_id)
-) WITHOUT ROWID;
+    links TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS named (id TEXT NOT NULL, start_ns INTEGER NOT NULL, trace_id BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS dropped (number INTEGER NOT NULL);
 """
-_SPAN = "INSERT OR IGNORE INTO span VALUES "
+_SPAN = "INSERT INTO span VALUES "
 _VALUES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_AS_JSON = json.JSONEncoder(separators=(",", ":")).encode
 #: Rows of one statement. Between two statements the threads that work wait for their turn.
 _ROWS = 64
-_NAMED = "INSERT OR IGNORE INTO named VALUES (?, ?, ?)"
+_NAMED = "INSERT INTO named VALUES (?, ?, ?)"
 #: `~` sorts after every sign of an id.
 _NAMING = "SELECT trace_id FROM named WHERE id = ?1 OR (id > ?1 AND id < ?2) ORDER BY start_ns DESC"
 _NAMES = ("tessera.run_id", "tessera.request_id")
@@ -81,7 +81,8 @@ class SqliteTraces(ReadableTraces):
     @override
     def trace(self, trace_id: str) -> Sequence[SpanRecord]:
         rows = self._rows("SELECT * FROM span WHERE trace_id = ?", bytes.fromhex(trace_id))
-        return sorted(map(_record, rows), key=lambda one: (one.start_ns, one.span_id))
+        spans = {span.span_id: span for span in map(_record, rows)}  # a batch may have been written twice
+        return sorted(spans.values(), key=lambda one: (one.start_ns, one.span_id))
 
     @override
     def traces_of(self, id: str) -> Sequence[str]:
@@ -178,7 +179,7 @@ def _day(text: str) -> date | None:
 
 def _row(span: SpanRecord) -> tuple[Any, ...]:
     ids = (bytes.fromhex(one) for one in (span.trace_id, span.span_id, span.parent_id))
-    attributes = json.dumps(dict(span.attributes), separators=(",", ":")) if span.attributes else ""
+    attributes = _AS_JSON(span.attributes) if span.attributes else ""
     timed = (span.start_ns, span.duration_ns, span.failed)
     return (*ids, span.name, span.kind, *timed, attributes, " ".join(span.links))
 
