@@ -1,4 +1,8 @@
-"""A version beside the champion in service: its answers are compared, and served to a share of the entities."""
+"""A version beside the champion in service: its answers are compared, and served to a share of the entities.
+
+Where nights replace the champion by another version (`tessera replace`), requests follow: an entity is scored by the
+same version by night and on request.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ import pyarrow as pa
 
 from assets.stages.followed import Followed
 from models.errors import TesseraError
-from models.experiments.assignment import Assignment
+from models.replacement.events import ReplacementEvent
+from models.replacement.split import SplitRule
 from models.rollouts import Agreement, CanaryLimits, ComparedScore, RolloutChange, agreement, beyond
 from models.training.model import Vector
 from resources.rollout_log import RolloutLog
@@ -27,7 +32,6 @@ _log = logging.getLogger("tessera.service")
 SERVICE = "service"
 #: Requests that wait to be scored by a shadow; those beyond are not compared.
 _WAITING = 100
-_TREATED, _OTHERS = "version", "champion"
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,11 @@ class Served:
 
 @dataclass(frozen=True)
 class _Beside:
-    number: int
-    change: RolloutChange
-    model: Verified
-    assignment: Assignment
+    """`number`: of the rollout in the log; None: nights replace the champion, and compare both versions."""
 
-    def is_served(self, entity: str) -> bool:
-        return self.change.share > 0 and self.assignment.variant(entity) == _TREATED
+    number: int | None
+    model: Verified
+    rule: SplitRule
 
 
 class Rollout:
@@ -58,6 +60,8 @@ class Rollout:
         opened: opens a version, after its digest and golden rows were checked.
         limits: beyond which it ends.
         notify: given a subject and what happened, tells people.
+        entity: column of the entities.
+        replacement: the replacement of the champion that nights are in; None: they are in none.
         look_seconds: after so long, a change is seen, and the limits are compared.
     """
 
@@ -69,15 +73,18 @@ class Rollout:
         limits: CanaryLimits,
         notify: Callable[[str, str], None],
         *,
+        entity: str,
+        replacement: Callable[[], ReplacementEvent | None],
         look_seconds: float,
     ) -> None:
         self._app, self._rollouts, self._opened = app, log, opened
+        self._entity, self._replacement = entity, replacement
         self._limits, self._notify = limits, notify
         self._beside = Followed(self._standing, self._open, look_seconds=look_seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-shadow-{app}")
         self._waiting: list[Future[None]] = []
 
-    def scored(self, champion: Loadable | Verified, rows: pa.Table, entities: Sequence[str]) -> Served:
+    def scored(self, champion: Loadable | Verified, rows: pa.Table) -> Served:
         """Return the champion's score of each row, and the version's where it is served to the row's entity.
 
         A version that fails in a request is not served in it. A shadow scores in another thread: no request waits.
@@ -89,7 +96,9 @@ class Rollout:
         beside = self._open_now()
         if beside is None or beside.model.version == champion.version or not len(scores):
             return Served(scores, versions)
-        served = [beside.is_served(entity) for entity in entities]
+        served = beside.rule.assigned(rows).tolist()
+        if beside.number is None and not any(served):
+            return Served(scores, versions)
 
         def compared() -> Vector | None:
             began = time.perf_counter()
@@ -99,7 +108,8 @@ class Rollout:
             is_served = [found is not None and one for one in served]
             pairs = zip(scores.tolist(), others, is_served, strict=True)
             added = [ComparedScore(champion.version, old, new, champion_ms, ms, one) for old, new, one in pairs]
-            self._thread.submit(self._add, beside.number, added)
+            if beside.number is not None:
+                self._thread.submit(self._add, beside.number, added)
             return found
 
         if not any(served):
@@ -136,29 +146,37 @@ class Rollout:
         except TesseraError as error:
             _log.warning("%d compared scores of %s are lost: %s", len(scores), self._app, error)
 
-    def _standing(self) -> tuple[int, str, float] | None:
+    def _standing(self) -> tuple[int | None, str, float, str] | None:
         """Return what the open version depends on, after a rollout that is beyond a limit was ended."""
         found = self._rollouts.standing(self._app)
         if found is None:
-            return None
+            other = self._replacement()
+            return None if other is None or not other.share else (None, other.challenger, other.share, other.segment)
         number, change = found
         if said := beyond(agreement(self._rollouts.scores(number)), self._limits):
             self._end(change, "; ".join(said))
             return None
-        return number, change.version, change.share
+        return number, change.version, change.share, ""
 
     def _open(self) -> _Beside | None:
         found = self._rollouts.standing(self._app)
         if found is None:
-            return None
+            return self._phased_in()
         number, change = found
         try:
             model = self._opened(change.version)
         except TesseraError as error:
             self._end(change, f"it cannot be opened: {error.what}")
             return None
-        shares = {_TREATED: change.share, _OTHERS: 1 - change.share}
-        return _Beside(number, change, model, Assignment(f"{self._app} {change.version}", shares))
+        return _Beside(number, model, SplitRule(f"{self._app} {change.version}", change.share, self._entity))
+
+    def _phased_in(self) -> _Beside | None:
+        """Return the version that nights phase in."""
+        other = self._replacement()
+        if other is None or not other.share:
+            return None
+        rule = SplitRule(other.salt, other.share, self._entity, other.segment)
+        return _Beside(None, self._opened(other.challenger), rule)
 
     def _end(self, change: RolloutChange, why: str) -> None:
         end_rollout(self._rollouts, change, who=SERVICE, why=why)

@@ -16,6 +16,7 @@ from assets.stages.app import App, FeatureService
 from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Answer, Asker, Body, Operation
+from assets.stages.replacement.decisions import current_replacement
 from assets.stages.rollout import Rollout
 from models.errors import TesseraError
 from models.tracing import span
@@ -100,7 +101,7 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
         look_seconds=settings.service.champion_seconds,
     )
     versions = VersionsAsked(registry, app.name, lambda version: fetched(registry, app.name, version), settings.service)
-    store, rollout = online_part(ports.feature_store), _rollout(app.name, ports, settings.service)
+    store, rollout = online_part(ports.feature_store), _rollout(app, ports, settings.service)
 
     with suppress(TesseraError):  # requests say what is missing
         model.current()
@@ -114,24 +115,28 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
     return answer
 
 
-def _rollout(app: str, ports: Ports, settings: ServiceSettings) -> Rollout:
+def _rollout(app: App, ports: Ports, settings: ServiceSettings) -> Rollout:
     from assets.stages.promotion import fetched
+
+    registry, name = ports.registry, app.name
 
     def notify(subject: str, why: str) -> None:
         says = message(
             f"{subject}: {why}.",
             published="The champion answers every request.",
-            command=f"tessera rollout {app}   (how both models agreed)",
+            command=f"tessera rollout {name}   (how both models agreed)",
             section="A rollout ended",
         )
-        ports.notifier.notify("error", subject, says, {"app": app})
+        ports.notifier.notify("error", subject, says, {"app": name})
 
     return Rollout(
-        app,
+        name,
         RolloutLog(ports.stack.home),
-        lambda version: fetched(ports.registry, app, version),
+        lambda version: fetched(registry, name, version),
         settings.canary,
         notify,
+        entity=_service_of(app).entity,
+        replacement=lambda: current_replacement(ports.lake, registry, name),
         look_seconds=settings.champion_seconds,
     )
 
@@ -152,8 +157,7 @@ def _scored(
     known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
     kind = contract.schema.field(contract.score).type  # the night publishes this precision
     with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": chosen.version}):
-        of_known = [id for id, how in zip(ids, states, strict=True) if how == PRESENT]
-        scores, versions = _answers(chosen, known, of_known, rollout)
+        scores, versions = _answers(chosen, known, rollout)
     answers = iter(zip(pa.array(scores, kind).to_pylist(), versions, strict=True))
     moments = found[moment_column(service.view)].to_pylist()
     rows: list[ScoredNow] = []
@@ -163,14 +167,12 @@ def _scored(
     return ScoresNow(model_version=chosen.version, rows=rows)
 
 
-def _answers(
-    chosen: Loadable | Verified, known: pa.Table, ids: list[str], rollout: Rollout | None
-) -> tuple[Vector, Sequence[str]]:
-    if not ids:
+def _answers(chosen: Loadable | Verified, known: pa.Table, rollout: Rollout | None) -> tuple[Vector, Sequence[str]]:
+    if not known.num_rows:
         return np.empty(0), []
     if rollout is None:
-        return chosen.model.score(known), [chosen.version] * len(ids)
-    served = rollout.scored(chosen, known, ids)
+        return chosen.model.score(known), [chosen.version] * known.num_rows
+    served = rollout.scored(chosen, known)
     return served.scores, served.versions
 
 

@@ -64,7 +64,9 @@ class Served(OnlineFeatureStore):
 
 def ports_of(world: World) -> Any:
     stack = SimpleNamespace(home=world.folder)
-    return SimpleNamespace(registry=world.registry, feature_store=Served(scoring_world.feature_rows(DAY)), stack=stack)
+    return SimpleNamespace(
+        registry=world.registry, feature_store=Served(scoring_world.feature_rows(DAY)), stack=stack, lake=world.lake
+    )
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from assets.stages.rollout import Rollout, Served, end_rollout, standing_agreement, start_rollout
 from models.errors import TesseraError
+from models.replacement.events import ReplacementEvent
+from models.replacement.split import SplitRule
 from models.rollouts import ComparedScore, RolloutChange, agreement, beyond
 from models.service import CanaryLimits
 from resources import rollout_log
@@ -22,7 +24,7 @@ from resources.rollout_log import RolloutLog
 # pyright: basic
 
 ENTITIES = [f"c{number}" for number in range(200)]
-ROWS = pa.table({"x": np.linspace(0.0, 1.0, len(ENTITIES))})
+ROWS = pa.table({"customer_id": ENTITIES, "x": np.linspace(0.0, 1.0, len(ENTITIES))})
 Score = Callable[[np.ndarray], np.ndarray]
 
 
@@ -40,19 +42,29 @@ class World:
         self.log, self.notices = RolloutLog(home), list[tuple[str, str]]()
         self.opened = lambda name: version(name, score)
         self.limits = CanaryLimits(**{"max_time_ratio": 1e9, **limits})
+        self.replacement: ReplacementEvent | None = None
         self.rollout = self._made()
 
     def _made(self) -> Rollout:
         def notify(subject: str, happened: str) -> None:
             self.notices.append((subject, happened))
 
-        return Rollout("churn", self.log, lambda name: self.opened(name), self.limits, notify, look_seconds=0)
+        return Rollout(
+            "churn",
+            self.log,
+            lambda name: self.opened(name),
+            self.limits,
+            notify,
+            entity="customer_id",
+            replacement=lambda: self.replacement,
+            look_seconds=0,
+        )
 
     def start(self, share: float) -> None:
         start_rollout(self.log, "churn", "2", share, who="ada", why="try it")
 
     def ask(self) -> Served:
-        found = self.rollout.scored(CHAMPION, ROWS, ENTITIES)
+        found = self.rollout.scored(CHAMPION, ROWS)
         self.rollout.finish()
         return found
 
@@ -157,6 +169,26 @@ def test_a_damaged_log_leaves_the_champion(tmp_path: Path, caplog: pytest.LogCap
     file.write_bytes(b"no database" * 1000)
     assert set(world.ask().versions) == {"1"}
     assert "cannot be used" in caplog.text
+
+
+def test_requests_follow_the_nights_that_replace_the_champion(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda x: x + 1)
+
+    def phased(share: float) -> ReplacementEvent:
+        return ReplacementEvent(datetime(2026, 1, 1, tzinfo=UTC), "raise", "1", "3", share, "", "ada", "go on")
+
+    world.replacement = phased(0.0)
+    assert set(world.ask().versions) == {"1"}
+    world.replacement = event = phased(0.25)
+    found = world.ask()
+    rule = SplitRule(event.salt, 0.25, "customer_id")
+    assert [one == "3" for one in found.versions] == rule.assigned(ROWS).tolist()
+    assert (found.scores > np.array(ROWS["x"]) + 0.5).tolist() == rule.assigned(ROWS).tolist()
+    world.start(1)
+    assert set(world.ask().versions) == {"2"}
+    end_rollout(world.log, world.log.changes("churn")[-1], who="ada", why="enough")
+    world.replacement = None
+    assert set(world.ask().versions) == {"1"}
 
 
 def test_the_version_that_became_champion_is_not_beside_itself(tmp_path: Path) -> None:
