@@ -11,6 +11,7 @@ from resources.log_lines import logged_with
 _HEADER = b"traceparent"
 #: An error of the server, which fails the span; those before are mistakes of the caller.
 _FAILED = 500
+_METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH")
 
 
 class Traced:
@@ -49,11 +50,12 @@ class _Answering:
 def _describe(made: Span, scope: Scope, status: int) -> None:
     """Name the span by the route: the path has ids in it."""
     route = getattr(scope.get("route"), "path", "none")
-    made.update_name(f"{scope['method']} {route}")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    made.update_name(f"{method} {route}")
     made.set_attributes(
         {
             "http.route": route,
-            "http.request.method": scope["method"],
+            "http.request.method": method,
             "http.response.status_code": status,
             "tessera.request_id": scope.get("tessera.request_id", ""),
         }

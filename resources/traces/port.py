@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -186,6 +187,15 @@ def recorded(home: Path, settings: TraceSettings) -> Iterator[Recording]:
         _recording = outer
         if outer is not None:
             outer.start()
+
+
+def _forget() -> None:
+    """Forget the recording of the process that this one is a fork of: its thread is not here."""
+    global _recording
+    _recording = None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def dropped_here() -> int:

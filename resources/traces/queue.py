@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from typing import Generic, TypeVar
 
 from resources.traces.port import SpanRecord, SpansLost, Traces
@@ -97,7 +96,7 @@ class SpanQueue(Generic[S]):
 
     def _write(self) -> bool:
         """Write the oldest spans; False if the store does not take any now."""
-        batch = list(islice(self._waiting, _BATCH))
+        batch = [self._waiting[place] for place in range(min(len(self._waiting), _BATCH))]
         try:
             self._store.write([self._record(span) for span in batch])
             if self._unrecorded:

@@ -110,6 +110,8 @@ class SqliteTraces(ReadableTraces):
         except (sqlite3.Error, OSError) as error:
             self._forget()
             raise SpansLost(f"{self._folder}: {error}") from error
+        except ValueError as error:  # text that is no Unicode: trying again would fail for ever
+            raise SpansLost(f"{self._folder}: {error}", is_final=True) from error
 
     def _opened(self, today: date) -> sqlite3.Connection:
         """Return the connection to the day's file; the first one of a day removes old days."""

@@ -57,6 +57,7 @@ def test_no_id_that_a_client_sends_is_in_a_span(world: ServiceWorld) -> None:
             assert world.ask(path).status_code in (404, 422)
         world.ask("/v1/churn/score", "POST", json={"ids": [CANARY]})
         world.ask("/v1/churn/score", "POST", json={"ids": CANARY})
+        world.ask("/v1/churn/score", CANARY)
     written = b"".join(file.read_bytes() for file in (world.home / "traces").iterdir())
     assert b"POST /v1/churn/score" in written
     assert CANARY.encode() not in written

@@ -95,3 +95,18 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
         store(tmp_path).write([record(1)])
     with pytest.raises(TesseraError, match=f"{TODAY}.db cannot be read"):
         store(tmp_path).trace(TRACE)
+
+
+def test_text_that_is_no_unicode_costs_its_batch_and_is_not_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(SpansLost) as lost:
+        store(tmp_path).write([record(1)._replace(name="\udcff")])
+    assert lost.value.is_final
+    store(tmp_path).write([record(2)])
+    assert [one.name for one in store(tmp_path).trace(TRACE)] == ["span 2"]
+
+
+def test_a_batch_that_is_written_twice_is_read_once(tmp_path: Path) -> None:
+    for _ in range(2):
+        store(tmp_path).write([record(1, run_id="818a2ba2-23bd")])
+    assert len(store(tmp_path).trace(TRACE)) == 1
+    assert store(tmp_path).traces_of("818a2ba2") == [TRACE]
