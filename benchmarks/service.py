@@ -1,8 +1,9 @@
-"""CPU of the service per request, over loopback: published scores beside a handler that does nothing.
+"""CPU of the service per request, over loopback: published scores and inference beside a handler that does nothing.
 
 python -m benchmarks.service [--entities 100000] [--requests 3000]
 
 One server, and one client that keeps its connection; the kinds of requests take turns, so that load meets all of them.
+Inference (Open Inference Protocol) is compared with the same model called in the benchmark's process, in turns, too.
 Writes its section of docs/benchmarks.md.
 """
 
@@ -10,27 +11,42 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
+import pyarrow as pa
 import yaml
+from numpy.typing import NDArray
 
+from assets.churn.scoring import scoring_task
+from assets.stages.open_models import OpenModel, OpenModels
 from benchmarks.report import replace_section
+from models.training.encoding import Encoder
+from models.training.golden import GOLDEN, golden_text
+from models.training.model_package import ModelCard, save
 from pipelines.gateway.keys import KeyFile
 from resources.conformance import score_sets
-from resources.stack.loader import ROOT, load_stack
+from resources.registry.port import Registry
+from resources.stack.loader import ROOT, Stack, load_stack
+from resources.trainer.xgboost import XGBoostTrainerConfig
 
 _ROUNDS = 6
 _LIMITS = {"requests_per_second": 1e6, "burst": 1_000_000}
+_REGISTRY = {"kind": "resources.registry.fake.FolderRegistryConfig", "path": "${home}/models"}
+#: Features of the model that answers, and rows of a request.
+_FEATURES, _ROWS = 30, (1, 256)
+Found = dict[str, list[float]]
 
 
 def main() -> None:
@@ -42,7 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         key = _home(Path(folder), chosen.entities)
         with _server(Path(folder)) as (process, port):
-            found = _measured(process, port, key, chosen.entities, chosen.requests)
+            found = _measured(Path(folder), process, port, key, chosen.entities, chosen.requests)
     _write(found, chosen.entities, chosen.requests)
 
 
@@ -50,6 +66,7 @@ def _home(folder: Path, entities: int) -> str:
     """Publish a day of churn and return a key."""
     document = yaml.safe_load((ROOT / "stack.yaml").read_text())
     document["profiles"]["local"].setdefault("settings", {})["service"] = _LIMITS
+    document["profiles"]["local"]["ports"]["registry"] = _REGISTRY
     (folder / "stack.yaml").write_text(yaml.safe_dump(document))
     stack = load_stack(folder / "stack.yaml", "local", str(folder / "home"), os.environ)
     stack.open("notifier")
@@ -57,7 +74,39 @@ def _home(folder: Path, entities: int) -> str:
     sink, attempt = stack.open("sink"), score_sets.digest(rows)[:16]
     sink.write_attempt("churn", score_sets.DAY, attempt, rows.to_reader())
     score_sets.audit_and_publish(sink, score_sets.publication(attempt, rows))
+    _promote(stack, folder / "package")
     return KeyFile(folder / "home").create("benchmark", "viewer")
+
+
+def _promote(stack: Stack, package: Path) -> None:
+    """Make a model of `_FEATURES` features champion of churn."""
+    draws = np.random.default_rng(3)
+    rows = draws.normal(size=(4_000, _FEATURES)).astype(np.float32)
+    labels = (rows[:, :5].sum(axis=1) + draws.normal(size=4_000) > 0).astype(np.int8)
+    model = XGBoostTrainerConfig().open().fit(rows, labels, np.arange(4_000)).model
+    table = pa.table({f"x{place:02d}": rows[:, place] for place in range(_FEATURES)})
+    card = ModelCard(
+        app="churn",
+        as_of=score_sets.DAY,
+        label_end=score_sets.DAY,
+        train_cutoffs=(score_sets.DAY,),
+        feature_service="churn_v1",
+        feature_version="churn_v1",
+        rows=4_000,
+        labels={},
+        parameters={},
+        metrics={},
+    )
+    save(package, model, Encoder.fit(table, table.schema.names), card, {GOLDEN: golden_text(model, rows)})
+    registry: Registry = stack.open("registry")
+    version = registry.register("churn", package, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
+    registry.set_champion("churn", version, action="promote", why="measured", who="", run_id="", metrics={})
+
+
+def _direct(folder: Path) -> OpenModel:
+    """Return the champion, opened in this process."""
+    stack = load_stack(folder / "stack.yaml", "local", str(folder / "home"), os.environ)
+    return OpenModels(scoring_task(stack.settings.churn), stack.open("registry"), stack.settings).at(None)
 
 
 @contextmanager
@@ -79,42 +128,75 @@ def _port(holder: Path) -> int:
     raise SystemExit("the server does not serve")
 
 
-def _measured(server: psutil.Process, port: int, key: str, entities: int, requests: int) -> dict[str, list[float]]:
-    """Return ms of the server's CPU per request, one value for each round and kind."""
-    client = http.client.HTTPConnection("127.0.0.1", port)
+def _measured(folder: Path, server: psutil.Process, port: int, key: str, entities: int, requests: int) -> Found:
+    """Return ms of CPU per request, one value for each round and kind: of the server, or of this process."""
+    client, model = http.client.HTTPConnection("127.0.0.1", port), _direct(folder)
     draws = np.random.default_rng(2)
-    found: dict[str, list[float]] = {"empty handler, no key": [], "published score": []}
+    values = {rows: draws.normal(size=(rows, _FEATURES)).astype(np.float32).astype(float) for rows in _ROWS}
+    bodies = {rows: _body(model, values[rows]) for rows in _ROWS}
+    found: Found = {"empty handler, no key": [], "published score": []}
+    found |= {f"{kind}, {_shown(rows)}": [] for rows in _ROWS for kind in ("inference", "the same model, called")}
     for round_number in range(_ROUNDS + 1):  # the first warms up
-        for kind, values in found.items():
-            paths = ["/v2/health/live"] * requests
-            if kind == "published score":
-                paths = [f"/v1/churn/scores/c{id:06d}" for id in draws.integers(0, entities, requests)]
-            before = sum(server.cpu_times()[:2])
-            for path in paths:
-                _ask(client, path, key)
-            if round_number:
-                values.append((sum(server.cpu_times()[:2]) - before) / requests * 1000)
+        ids = draws.integers(0, entities, requests)
+        spent = {
+            "empty handler, no key": _server_ms(server, client, key, ["/v2/health/live"] * requests),
+            "published score": _server_ms(server, client, key, [f"/v1/churn/scores/c{id:06d}" for id in ids]),
+        }
+        for rows in _ROWS:
+            paths = ["/v2/models/churn/infer"] * (requests // 10)
+            spent[f"inference, {_shown(rows)}"] = _server_ms(server, client, key, paths, bodies[rows])
+            spent[f"the same model, called, {_shown(rows)}"] = _called_ms(model, values[rows], requests // 10)
+        for kind, ms in spent.items() if round_number else ():
+            found[kind].append(ms)
     return found
 
 
-def _ask(client: http.client.HTTPConnection, path: str, key: str) -> None:
-    client.request("GET", path, headers={"X-API-Key": key})
-    answer = client.getresponse()
-    answer.read()
-    assert answer.status == 200, (path, answer.status)
+def _shown(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows} rows"
 
 
-def _write(found: dict[str, list[float]], entities: int, requests: int) -> None:
+def _server_ms(
+    server: psutil.Process, client: http.client.HTTPConnection, key: str, paths: Sequence[str], body: bytes = b""
+) -> float:
+    before = sum(server.cpu_times()[:2])
+    for path in paths:
+        headers = {"X-API-Key": key, "Content-Type": "application/json"}
+        client.request("POST" if body else "GET", path, body or None, headers)
+        answer = client.getresponse()
+        answer.read()
+        assert answer.status == 200, (path, answer.status)
+    return (sum(server.cpu_times()[:2]) - before) / len(paths) * 1000
+
+
+def _called_ms(model: OpenModel, rows: NDArray[Any], times: int) -> float:
+    columns = {name: rows[:, place] for place, name in enumerate(model.inputs)}
+    before = time.process_time()
+    for _ in range(times):
+        model.predict(columns, len(rows))
+    return (time.process_time() - before) / times * 1000
+
+
+def _body(model: OpenModel, rows: NDArray[Any]) -> bytes:
+    tensors = [
+        {"name": name, "shape": [len(rows)], "datatype": "FP64", "data": rows[:, place].tolist()}
+        for place, name in enumerate(model.inputs)
+    ]
+    return json.dumps({"inputs": tensors}).encode()
+
+
+def _write(found: Found, entities: int, requests: int) -> None:
     lines = ["## Requests to the service", ""]
     about = (
-        f"{entities:,} published scores of churn; {_ROUNDS} rounds of {requests:,} requests of each kind, one client."
+        f"{entities:,} published scores of churn; {_ROUNDS} rounds of {requests:,} requests of each kind "
+        f"({requests // 10:,} of inference), one client. Inference: an XGBoost model of {_FEATURES} features, by the "
+        "Open Inference Protocol; called: in another process, from columns to outputs."
     )
-    heading = "| request | CPU ms of the server, median of rounds (least to most) | requests per CPU second |"
+    heading = "| request | CPU ms, median of rounds (least to most) | per CPU second |"
     lines += [about, "", heading, "|---|---|---|"]
     for kind, values in found.items():
         middle = statistics.median(values)
         lines.append(f"| {kind} | {middle:.3f} ({min(values):.3f} to {max(values):.3f}) | {1000 / middle:,.0f} |")
-    replace_section("service", "\n".join(lines), libraries=["fastapi", "uvicorn", "starlette"])
+    replace_section("service", "\n".join(lines), libraries=["fastapi", "uvicorn", "starlette", "xgboost"])
     sys.stdout.write("\n".join(lines) + "\n")
 
 

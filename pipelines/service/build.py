@@ -21,6 +21,7 @@ from pipelines.service.door import Door
 from pipelines.service.errors import Problem, add_handlers
 from pipelines.service.features import add_features
 from pipelines.service.inference import add_inference
+from pipelines.service.inference_bodies import InferenceAsked
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import Opened, add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
@@ -106,8 +107,9 @@ def openapi(service: FastAPI) -> dict[str, Any]:
 def _document(service: FastAPI) -> dict[str, Any]:
     document = service.openapi()
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(schemas["Problem"].pop("$defs", {}))
+    for model in (Problem, InferenceAsked):  # the body of inference is read by its own function
+        schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schemas[model.__name__].pop("$defs", {}))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["securitySchemes"] = {
