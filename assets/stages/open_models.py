@@ -5,6 +5,7 @@ The champion answers where no version is asked for. It predicts as the night doe
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from assets.stages.promotion import Verified, VerifiedComposition, newest_usable
 from models.compose.deadline import DeadlinePassed, without_deadline
 from models.compose.fields import Column, FieldType
 from models.errors import TesseraError, choose_from
+from models.gates.closing import failure_of, reason_of
 from models.ledger import refusal
 from models.tensors import Datatype, Tensor, json_value, tensor_of, values_of
 
@@ -40,6 +42,7 @@ Predicted = Mapping[str, Sequence[Any]]
 #: Columns by name, all of the same number of rows -> outputs.
 Predictor = Callable[[Mapping[str, Column], int], Predicted]
 
+_SHOWN = 200
 _NUMBER, _TEXT = FieldType("number", nullable=True), FieldType("text", nullable=True)
 _DATATYPES: Mapping[OutputType, Datatype] = {
     "int32": "INT32",
@@ -194,6 +197,7 @@ def open_model(task: ScoringTask, found: Verified | VerifiedComposition) -> Open
 
 def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenModel:
     from models.scoring.batch import payload_arrays
+    from models.training.golden import GOLDEN
 
     contract, encoder, predict = task.app.contract, model.encoder, task.predict(model)
 
@@ -208,14 +212,29 @@ def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenMode
                 expected="numbers that a float32 holds",
                 todo="Correct it.",
             )
-        found = payload_arrays(predict(matrix), contract)
+        found = payload_arrays(_answered(lambda: predict(matrix)), contract)
         return {name: [json_value(one) for one in values.to_pylist()] for name, values in found.items()}
 
     inputs = {**dict.fromkeys(encoder.numeric, _NUMBER), **dict.fromkeys(encoder.categories, _TEXT)}
-    blank = np.full((1, len(encoder.feature_names)), np.nan, np.float32)
-    given = payload_arrays(predict(blank), contract)
+    known = np.array(json.loads(model.extras[GOLDEN])["rows"][:1], dtype=np.float32)
+    given = payload_arrays(predict(known), contract)
     outputs = [Tensor(name, _DATATYPES.get(contract.column(name).type, "BYTES")) for name in given]
     return OpenModel(version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted)
+
+
+def _answered(work: Callable[[], T]) -> T:
+    """Return what a model gives; a model of a third party can fail on a row in any way."""
+    found: list[T] = []
+    error = failure_of(lambda: found.append(work()))
+    if error is None:
+        return found[0]
+    if isinstance(error, TesseraError):
+        raise error
+    raise TesseraError(
+        f"The model fails on these rows: {reason_of(error)[:_SHOWN]}.",
+        expected="rows that it can answer",
+        todo="Look for missing values that it does not take, or ask another version.",
+    ) from error
 
 
 def _arrow_type(kind: FieldType) -> pa.DataType:

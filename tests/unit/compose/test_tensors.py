@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scoring_world
 
+from assets.churn.app import CHURN
 from assets.stages.open_models import open_model
-from assets.stages.promotion import VerifiedComposition
+from assets.stages.promotion import Verified, VerifiedComposition
 from assets.stages.scoring_task import ComposedScoring, ScoringTask
 from models.compose.budget import Budget, Estimate
 from models.compose.fields import Column, FieldType, fields
@@ -16,6 +19,7 @@ from models.compose.package import Composition, LoadedComposition
 from models.compose.step import Leaf
 from models.errors import TesseraError
 from models.tensors import read_tensor, tensor_of, values_of
+from models.training.model_package import LoadedModel, load
 
 NOON = "2026-03-01T12:00:00+00:00"
 
@@ -95,3 +99,21 @@ def test_a_composition_answers_tensors_within_its_budget() -> None:
     assert model.predict({"text": text[:2], "at": at[:2]}, 2) == {"words": ['["A", "B"]', '["C"]'], "day": [NOON, NOON]}
     with pytest.raises(TesseraError, match="Row 2 has no answer: shout: refused"):
         model.predict({"text": text, "at": at}, 3)
+
+
+def test_a_model_that_fails_on_a_row_is_no_failure_of_the_server(tmp_path: Path) -> None:
+    def strict(loaded: LoadedModel) -> Any:
+        def predict(rows: Any) -> Mapping[str, Any]:
+            if np.isnan(rows).any():
+                raise ValueError("Input contains NaN")
+            return {"score": loaded.model.predict(rows)}
+
+        return predict
+
+    task = ScoringTask(app=CHURN, predict=strict)
+    model = open_model(task, Verified("1", load(scoring_world.package(tmp_path / "package")), 20))
+    assert [(one.name, one.datatype) for one in model.outputs] == [("score", "FP32")]
+    columns = {name: np.array([1.0]) for name in model.inputs}
+    assert 0 < model.predict(columns, 1)["score"][0] < 1
+    with pytest.raises(TesseraError, match=r"fails on these rows: .*Input contains NaN"):
+        model.predict({**columns, "recency_days": np.array([np.nan])}, 1)
