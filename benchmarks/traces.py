@@ -35,10 +35,7 @@ _OFF = "TESSERA_BENCHMARK_WITHOUT_TRACES"
 _DAY = (datetime.now(UTC).date() - timedelta(days=1)).isoformat()
 #: What a span may take, microseconds, and what all of a night may, as a share of it.
 _GOAL_US, _GOAL_SHARE = 40, 0.03
-_NOTE = (
-    "Spans are made as fast as one thread can, beside the thread that writes them. Goals are those of an idle machine: "
-    "at a load several times the number of cores, CPU per span is a multiple, and nights differ by more than spans cost."
-)
+_NOTE = "Spans are made as fast as one thread can, beside the thread that writes them. Goals are for an idle machine."
 
 
 def main() -> None:
