@@ -9,15 +9,19 @@ from resources.feature_store.feast.session import load_feast
 from resources.registry.mlflow_connection import _be_strict
 
 _SLOW = (
+    "anthropic",
     "dagster_webserver.webserver",
     "feast.infra.registry.sql",
+    "hypothesis.extra.numpy",
     "ibis.backends.duckdb",
     "mlflow.store.tracking.sqlalchemy_store",
+    "openai",
     "pandas",
     "pipelines.build",
     "pipelines.churn",
     "pipelines.cli.commands",
     "pipelines.cli.run",
+    "pipelines.service.build",
     "resources.feature_store.feast.store",
     "resources.feature_store.online.postgres",
     "resources.feature_store.online.redis",
@@ -28,11 +32,13 @@ _SLOW = (
     "qdrant_client",
     "resources.sink.delta_sink",
     "resources.state_store.sqlite_state_store",
+    "schemathesis",
     "scipy.stats",
     "sklearn.ensemble",
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sklearn.pipeline",
+    "skops.io",
     "xgboost",
 )
 
