@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from weakref import WeakValueDictionary
 
 import dagster as dg
 import numpy as np
@@ -106,9 +107,7 @@ class CommandModel(LegacyModel):
 
     def __init__(self, config: CommandConfig, signature: Signature) -> None:
         self._signature, self._name = signature, " ".join(config.argv)[:120]
-        runner = str(Path(__file__).parent / "run_pickle.py")
-        argv = [runner if one == RUN_PICKLE else one for one in config.argv]
-        self._process = LineProcess(argv, network=config.network, pass_env=config.pass_env, memory_mb=config.memory_mb)
+        self._process = _process_of(config)
         self._guard = Guard(self._name, "score", config.calls, is_remote=False)
         self._numbers = itertools.count(1)
 
@@ -152,6 +151,21 @@ class CommandModel(LegacyModel):
                 is_temporary=False,
             )
         return found
+
+
+#: Processes that run: a version that is loaded twice, to be checked and to score, is one process.
+_RUNNING: WeakValueDictionary[str, LineProcess] = WeakValueDictionary()
+
+
+def _process_of(config: CommandConfig) -> LineProcess:
+    """Return the process of a command; those of the same program, files and rights share it."""
+    key = config.model_dump_json(exclude={"calls"})
+    runner = str(Path(__file__).parent / "run_pickle.py")
+    argv = [runner if one == RUN_PICKLE else one for one in config.argv]
+    found = _RUNNING.get(key) or LineProcess(
+        argv, network=config.network, pass_env=config.pass_env, memory_mb=config.memory_mb
+    )
+    return _RUNNING.setdefault(key, found)
 
 
 def _batches(inputs: Matrix) -> Iterator[Matrix]:

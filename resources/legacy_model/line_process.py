@@ -113,7 +113,7 @@ class LineProcess:
 
 class _Running:
     def __init__(self, argv: Sequence[str], environment: dict[str, str], memory_mb: int) -> None:
-        self.folder = tempfile.mkdtemp(prefix="tessera-")
+        self.folder, self._argv = tempfile.mkdtemp(prefix="tessera-"), list(argv)
         limited = ("prlimit", f"--as={memory_mb * 10**6}", "--core=0", "--") if shutil.which("prlimit") else ()
         try:
             self.process = subprocess.Popen(  # noqa: S603 - the command that was imported, its files checked
@@ -132,7 +132,7 @@ class _Running:
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         assert self.process.stdout and self.process.stderr  # noqa: PT018, S101 - for the type checker
         _in_background(_pump, self.process.stdout, self.lines)
-        _in_background(_remember, self.process.stderr, self.stderr)
+        self._listener = _in_background(_remember, self.process.stderr, self.stderr)
         self.stop = weakref.finalize(self, _ended, self.process, self.folder)
 
     def ask(self, line: str, seconds: float) -> str:
@@ -147,6 +147,7 @@ class _Running:
             ) from None
         if found is None:
             code = self._code()
+            self._listener.join(timeout=1)  # what it wrote last may still be on its way
             raise CallFailed(f"{self._name} ended ({code}) without an answer.{self._words()}", is_temporary=True)
         if not found.endswith(b"\n"):
             raise CallFailed(f"{self._name} gives a line without an end.", is_temporary=False)
@@ -157,7 +158,7 @@ class _Running:
 
     @property
     def _name(self) -> str:
-        return " ".join(map(str, self.process.args))[-120:]  # pyright: ignore[reportArgumentType]
+        return " ".join(self._argv)[-120:]
 
     def _code(self) -> str:
         try:
@@ -189,8 +190,10 @@ def _ended(process: subprocess.Popen[bytes], folder: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _in_background(work: Callable[..., None], *arguments: object) -> None:
-    threading.Thread(target=work, args=arguments, daemon=True).start()
+def _in_background(work: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def _write(stream: IO[bytes], line: bytes, written: queue.Queue[bool]) -> None:
