@@ -20,6 +20,10 @@ class TesseraError(Exception):
         super().__init__(f"{what} Expected {expected}. {todo}")
 
 
+class OtherRelease(TesseraError):
+    """Something that an earlier release saved is whole, and this release cannot use it any more: make it anew."""
+
+
 class RefusedValue(TesseraError):
     """A database works but refuses a value that it was given; nothing of the transaction was stored."""
 

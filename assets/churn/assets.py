@@ -70,7 +70,8 @@ def champion(
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Train, evaluate and promote; with a champion and `train: if_no_champion`, only reports it."""
     churn = settings.open().churn
-    run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates)
+    computed = churn_scoring.computed_features
+    run = ChampionRun(context, "churn", config.train, registry, notifier, churn.candidates, computed)
     yield from run.results(
         lambda: churn_training.training_set(lake.open(), engine.open(), feature_store.open(), churn, run.day),
         lambda rows: churn_training.training_task(rows, churn),

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from assets.churn.app import CHURN
+from assets.churn.app import CHURN, SERVICE
 from assets.stages.scoring_task import ScoringTask
 from models.settings import ChurnSettings
 
 if TYPE_CHECKING:
     from models.scoring.batch import DecisionRule
+    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import LoadedModel
+
+
+def computed_features() -> ComputedFeatures:
+    """Return the features that this release computes."""
+    from models.features.churn_definitions import CATEGORIES, FEATURES
+    from models.training.computed_features import ComputedFeatures
+
+    return ComputedFeatures(SERVICE.name, (*FEATURES, *CATEGORIES))
 
 
 def scoring_task(settings: ChurnSettings) -> ScoringTask:
@@ -30,4 +39,5 @@ def scoring_task(settings: ChurnSettings) -> ScoringTask:
         batch_rows=settings.scoring.batch_rows,
         max_stale_days=settings.max_stale_days,
         has_fallback=True,
+        computed=computed_features(),
     )

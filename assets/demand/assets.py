@@ -12,6 +12,9 @@ from assets.stages.publishing_assets import publication_asset, scores_asset
 from assets.stages.scoring_task import ScoringTask, numbers_with_intervals
 from models.settings import Settings
 
+#: Version of the features.
+SERVICE = "demand_v1"
+
 
 def cutoff_plan(settings: Settings) -> CutoffPlan:
     """Return how demand's training rows are made under these settings."""
@@ -29,7 +32,7 @@ def cutoff_plan(settings: Settings) -> CutoffPlan:
         labels=demand_labels,
         baselines=BASELINES,
         slices=("units_last_4", "tenure_days"),
-        service="demand_v1",
+        service=SERVICE,
         history=HISTORY_FEATURE,
         look_back_days=look_back_days(settings.demand.horizon_days),
         counts=lambda rows: {"mean_units": float(rows["units"].to_numpy().mean())},
@@ -38,8 +41,13 @@ def cutoff_plan(settings: Settings) -> CutoffPlan:
 
 def scoring_task(settings: Settings) -> ScoringTask:
     """Return the scoring of a day's products under these settings."""
-    demand = settings.demand
-    return ScoringTask(app=DEMAND, audit=demand.audit, drift=demand.drift, predict=numbers_with_intervals)
+    from models.features.demand_definitions import FEATURES
+    from models.training.computed_features import ComputedFeatures
+
+    demand, computed = settings.demand, ComputedFeatures(SERVICE, FEATURES)
+    return ScoringTask(
+        app=DEMAND, audit=demand.audit, drift=demand.drift, predict=numbers_with_intervals, computed=computed
+    )
 
 
 features = features_asset(

@@ -92,8 +92,8 @@ def champion(
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Train, evaluate and promote; with a champion and `train: if_no_champion`, only reports it."""
-    fraud = settings.open().fraud
-    run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates)
+    fraud, computed = settings.open().fraud, fraud_scoring.computed_features
+    run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates, computed)
     yield from run.results(
         lambda: fraud_training.training_set(lake.open(), engine.open(), fraud, run.day),
         lambda rows: fraud_training.training_task(rows, fraud),

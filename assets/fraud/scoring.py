@@ -26,12 +26,21 @@ from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
     from models.scoring.batch import DecisionRule
+    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import LoadedModel
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 _KEYS = tuple(column.name for column in FRAUD.contract.keys)
+
+
+def computed_features() -> ComputedFeatures:
+    """Return the features that this release computes."""
+    from assets.fraud.training import SERVICE
+    from models.training.computed_features import ComputedFeatures
+
+    return ComputedFeatures(SERVICE, tuple(FEATURES))
 
 
 def scoring_task(settings: FraudSettings) -> ScoringTask:
@@ -44,6 +53,7 @@ def scoring_task(settings: FraudSettings) -> ScoringTask:
         audit=settings.audit,
         drift=settings.drift,
         rule=_alert_counter,
+        computed=computed_features(),
     )
 
 

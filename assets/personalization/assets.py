@@ -5,6 +5,7 @@ champion; profiles, index -> lists -> publication -> realized performance.
 """
 
 from datetime import date
+from functools import partial
 
 import dagster as dg
 
@@ -105,9 +106,10 @@ def champion(
     """Train, evaluate and promote where that is due."""
     from assets.personalization import learning
     from assets.personalization.profiles import profiles_for_training
+    from models.personalization.composition import rehearsed
 
     own = settings.open().personalization
-    run = ComposedChampionRun(context, "personalization", config.train, registry)
+    run = ComposedChampionRun(context, "personalization", config.train, registry, partial(rehearsed, {}))
 
     def candidate(found: learning.WantedRows, models: Registry) -> ComposedCandidate:
         stores = (lake.open(), engine.open(), feature_store.open())

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from assets.stages.promotion import Loadable, loadable_champion
 from assets.stages.training_task import TrainingTask
-from models.errors import TesseraError
+from models.errors import OtherRelease, TesseraError
 from resources.registry.port import Registry
 from resources.trainer.port import Trainer
 
@@ -37,7 +37,8 @@ class Contender:
 class Standing:
     """The champion as evidence, and its settings as a contender; None if they cannot be trained any more.
 
-    `is_older`: it was made as of an earlier day, so its settings trained tonight know more.
+    `is_older`: it was made as of an earlier day, so its settings trained tonight know more; or by an earlier release,
+    so that it cannot serve.
     """
 
     champion: Champion | NoChampion
@@ -60,14 +61,30 @@ def standing(task: TrainingTask, contenders: Sequence[Contender], registry: Regi
         found = loadable_champion(task.app, registry)
     except TesseraError as error:
         return Standing(NoChampion(f"there is no champion that can be loaded: {error.what}"))
+    outdated = _why_outdated(task, found)
     if RECIPE not in found.model.extras:
+        if outdated:
+            return Standing(NoChampion(f"version {found.version} cannot be compared: {outdated}"))
         return Standing(champion_from(found.version, found.model))
     recipe = Recipe.model_validate_json(found.model.extras[RECIPE])
     try:
         contender = _trained(task, contenders, recipe)
     except TesseraError as error:
         return Standing(_without_trainer(task, registry, found, as_of, error))
-    return Standing(_by_settings(task, found, contender), contender, is_older=found.model.card.as_of < as_of)
+    return Standing(
+        _by_settings(task, found, contender), contender, is_older=bool(outdated) or found.model.card.as_of < as_of
+    )
+
+
+def _why_outdated(task: TrainingTask, found: Loadable) -> str:
+    """Return why the model cannot read the features of the task, which are those of this release; "" if it can."""
+    from models.training.computed_features import ComputedFeatures
+
+    try:
+        ComputedFeatures(task.service, tuple(task.features)).check(found.model.encoder, found.model.card)
+    except OtherRelease as error:
+        return error.what
+    return ""
 
 
 def _trained(task: TrainingTask, contenders: Sequence[Contender], recipe: Recipe) -> Contender:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def champion_result(
-    app: str, registry: Registry, verdict: str, checks: Sequence[GateCheck] = ()
+    app: str, registry: Registry, verdict: str, checks: Sequence[GateCheck] = (), because: str = ""
 ) -> dg.MaterializeResult:
     """Return the champion's numbers and the check `gate`, from small files of the registry alone.
 
@@ -29,7 +29,9 @@ def champion_result(
         registry: holds its champion and the last verdict.
         verdict: in words, on this run.
         checks: of the gate in this run; empty if nothing was trained.
+        because: why a model was trained although there was a champion and nobody asked; "" otherwise.
     """
+    verdict += f"; trained because {because}" if because else ""
     ledger = registry.ledger(app)
     last, sentence = last_verdict(registry, app)
     standing = ledger[-1]
@@ -43,6 +45,8 @@ def champion_result(
         keys.VERDICT: verdict,
         **_shown_verdict(last, sentence),
     }
+    if because:
+        metadata[keys.TRAINED_BECAUSE] = because
     if by_hand := passed_by_hand(ledger):
         metadata[keys.BY_HAND] = by_hand
     check = _gate_check(app, last, sentence, verdict, checks)

@@ -16,6 +16,7 @@ import dagster as dg
 
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_result import champion_result, shown
+from assets.stages.other_release import why_outdated
 from assets.stages.promotion import make_champion
 from assets.stages.training import TrainingRows, champion_stays, keep_champion
 from models.gate_verdict import GateVerdict
@@ -89,13 +90,17 @@ class ComposedChampionRun:
         app: its name.
         train: `if_no_champion`, or `always`.
         registry: opened at once.
-        due: returns the reason why the champion (its version) must be trained anew, e.g. another embedder; "": none.
+        rehearsal: makes what the parts of the champion need when they answer golden records: one that this release
+            cannot read, or that answers otherwise, is trained anew.
+        due: returns a further reason why the champion (its version) must be trained anew, e.g. another embedder; "":
+            none.
     """
 
     context: dg.AssetExecutionContext
     app: str
     train: Literal["if_no_champion", "always"]
     registry: RegistryResource
+    rehearsal: Callable[[], Mapping[str, Any]]
     due: Callable[[Registry, str], str] = lambda *_: ""
 
     @property
@@ -115,18 +120,28 @@ class ComposedChampionRun:
         models = self.registry.open()
         with models.lock(self.app):
             champion = models.champion(self.app)
-            reason = self.due(models, champion) if champion is not None else "there is no champion"
-            if self.train == "if_no_champion" and not reason:
+            because = self._because(models, champion) if champion is not None else ""
+            if self.train == "if_no_champion" and champion is not None and not because:
                 yield keep_champion(self.app, models)
                 return
-            self.context.log.info(f"Training: {reason or 'asked for'}.")
+            self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()
             yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
             made = candidate(found, models)
             version = register_composition(self.app, made, models, self.day)
             yield dg.MaterializeResult(asset_key=[self.app, "candidate"], metadata=made.metadata(version))
-            run = self.context.run
-            yield promote_or_keep(self.app, made, version, models, self.day, run_id=run.run_id, who=run.job_name)
+            by = {"run_id": self.context.run.run_id, "who": self.context.run.job_name, "because": because}
+            yield promote_or_keep(self.app, made, version, models, self.day, **by)
+
+    def _because(self, registry: Registry, champion: str) -> str:
+        """Return why the champion must be trained anew; "" if it need not."""
+        from models.compose.package import golden_answers, load_composition
+
+        def read(folder: Path) -> int:
+            trusted = registry.trusted_packages
+            return golden_answers(load_composition(folder, resources=self.rehearsal(), trusted=trusted))
+
+        return self.due(registry, champion) or why_outdated(registry, self.app, champion, read)
 
 
 @traced("register the composition")
@@ -151,9 +166,19 @@ def register_composition(app: str, made: ComposedCandidate, registry: Registry, 
 
 
 def promote_or_keep(
-    app: str, made: ComposedCandidate, version: str, registry: Registry, as_of: date, *, run_id: str, who: str
+    app: str,
+    made: ComposedCandidate,
+    version: str,
+    registry: Registry,
+    as_of: date,
+    *,
+    run_id: str,
+    who: str,
+    because: str = "",
 ) -> dg.MaterializeResult:
     """Record the verdict; promote a version that passed, after it answered its golden records; return the champion.
+
+    `because`: why the champion had to be trained anew; "" where that was asked for, or there was none.
 
     Raises:
         TesseraError: the gate is closed and there is no champion.
@@ -174,7 +199,8 @@ def promote_or_keep(
     )
     if report.passed:
         why = f"{made.name} passed the gate on {made.holdout}: " + "; ".join(check.says for check in report.checks)
+        why += f"; trained because {because}" if because else ""
         further: dict[str, Any] = {"metrics": made.metrics, "resources": made.rehearsal}
         make_champion(registry, app, version, action="promote", why=why, who=who, run_id=run_id, **further)
-        return champion_result(app, registry, f"promoted: {len(report.checks)} checks passed", report.checks)
-    return champion_stays(app, registry, f"version {version}", report, f": {'; '.join(reasons.values())}")
+        return champion_result(app, registry, f"promoted: {len(report.checks)} checks passed", report.checks, because)
+    return champion_stays(app, registry, f"version {version}", report, f": {'; '.join(reasons.values())}", because)

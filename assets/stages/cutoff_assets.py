@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 
 import dagster as dg
 
 from assets.partitions import daily
 from assets.stages.builders import LearningConfig, champion_of
-from assets.stages.cutoff_training import CutoffPlan, cutoff_rows, cutoff_task
+from assets.stages.cutoff_training import CutoffPlan, computed_features, cutoff_rows, cutoff_task
 from assets.stages.feature_days import write_features
 from assets.stages.training import ChampionRun
 from models.gates.config import GateConfig
@@ -71,7 +72,8 @@ def champion_asset(
         notifier: NotifierResource,
     ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
         (own, gate), made = chosen(settings.open()), plan(settings.open())
-        run = ChampionRun(context, app, config.train, registry, notifier, own.candidates)
+        computed = partial(computed_features, made)
+        run = ChampionRun(context, app, config.train, registry, notifier, own.candidates, computed)
         yield from run.results(
             lambda: cutoff_rows(lake.open(), engine.open(), made, own, run.day),
             lambda found: cutoff_task(made, found, own, gate),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from models.scoring.growth import HomeHistory
     from models.tasks.task import TaskName
     from models.training.columns import Direction
+    from models.training.computed_features import ComputedFeatures
 
 AS_OF = "as_of"
 
@@ -115,6 +116,13 @@ class CutoffRows:
         from models.features.cutoffs import cutoff_moment
 
         return self.rows.filter(pc.field("event_timestamp") == cutoff_moment(self.cutoffs.holdout))
+
+
+def computed_features(plan: CutoffPlan) -> ComputedFeatures:
+    """Return the features that this release computes by a plan."""
+    from models.training.computed_features import ComputedFeatures
+
+    return ComputedFeatures(plan.service, tuple(plan.features))
 
 
 #: Joins features to labelled entities (entities, days -> rows); None: the rows of the feature table are labelled.

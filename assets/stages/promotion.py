@@ -17,6 +17,7 @@ from resources.registry.port import Registry
 
 if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
+    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import LoadedModel
 
 V = TypeVar("V")
@@ -66,13 +67,20 @@ def verified(registry: Registry, app: str, version: str) -> Verified:
     return _model(registry.fetch_anew(app, version), registry, version)
 
 
-def fetched(registry: Registry, app: str, version: str) -> Verified:
+def fetched(registry: Registry, app: str, version: str, computed: ComputedFeatures | None = None) -> Verified:
     """Return the same of the registry's cache, if it is there: every file is checked.
 
+    Args:
+        registry: holds the version.
+        app: the application.
+        version: the version.
+        computed: features of this release, which the model must read; None: they are not compared.
+
     Raises:
+        OtherRelease: the model reads other features.
         TesseraError: as for `verified`.
     """
-    return _model(registry.fetch(app, version), registry, version)
+    return _model(registry.fetch(app, version), registry, version, computed)
 
 
 def fetched_composition(
@@ -158,10 +166,12 @@ def _verified_anew(
     return _model(folder, registry, version)
 
 
-def _model(folder: Path, registry: Registry, version: str) -> Verified:
+def _model(folder: Path, registry: Registry, version: str, computed: ComputedFeatures | None = None) -> Verified:
     from models.training.golden import verified_package
 
     loaded, rows = verified_package(folder, registry.trusted_packages)
+    if computed is not None:
+        computed.check(loaded.encoder, loaded.card)
     return Verified(version, loaded, rows)
 
 
@@ -209,9 +219,12 @@ def newest_usable(app: str, found: Iterable[V | Unusable]) -> tuple[V, Sequence[
     )
 
 
-def champions(app: str, registry: Registry) -> Iterator[Verified | Unusable]:
-    """Yield the champion, then those before it, newest first, each as it can be used or with the reason why not."""
-    return _usable(app, registry, lambda folder, version: _model(folder, registry, version))
+def champions(app: str, registry: Registry, computed: ComputedFeatures | None = None) -> Iterator[Verified | Unusable]:
+    """Yield the champion, then those before it, newest first, each as it can be used or with the reason why not.
+
+    `computed`: features of this release, which a model must read; None: they are not compared.
+    """
+    return _usable(app, registry, lambda folder, version: _model(folder, registry, version, computed))
 
 
 def composed_champions(

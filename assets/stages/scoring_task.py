@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
     from models.scoring.audit_checks import Observer
     from models.scoring.batch import DecisionRule, Predict
+    from models.training.computed_features import ComputedFeatures
     from models.training.model import Matrix, Vector
     from models.training.model_package import LoadedModel
     from resources.registry.port import Registry
@@ -116,6 +117,7 @@ class ScoringTask:
         max_stale_days: a fallback may use features up to this old, flagged.
         has_fallback: a job `<app>_fallback` publishes older scores, flagged, where a night could not.
         composed: its champion is a composition, which makes the rows; `predict` and `rule` are not asked then.
+        computed: features of this release; a model that reads others does not score. None: they are not compared.
     """
 
     app: App
@@ -129,13 +131,14 @@ class ScoringTask:
     max_stale_days: int = 0
     has_fallback: bool = False
     composed: ComposedScoring | None = None
+    computed: ComputedFeatures | None = None
 
     def champions(
         self, registry: Registry
     ) -> Iterator[promotion.Verified | promotion.VerifiedComposition | promotion.Unusable]:
         """Yield the champion and those before it, newest first, each as it can be used or with the reason why not."""
         if self.composed is None:
-            return promotion.champions(self.app.name, registry)
+            return promotion.champions(self.app.name, registry, self.computed)
         return promotion.composed_champions(self.app.name, registry, self.composed.live, self.composed.rehearsal)
 
     def version(self, registry: Registry, version: str) -> promotion.Verified | promotion.VerifiedComposition:
@@ -145,7 +148,7 @@ class ScoringTask:
             TesseraError: no such version, one whose files are not the registered ones, or one that cannot be used.
         """
         if self.composed is None:
-            return promotion.fetched(registry, self.app.name, version)
+            return promotion.fetched(registry, self.app.name, version, self.computed)
         return promotion.fetched_composition(
             registry, self.app.name, version, self.composed.live, self.composed.rehearsal
         )

@@ -17,6 +17,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_refit import Contender, Standing, standing
 from assets.stages.champion_result import champion_result, shown
+from assets.stages.other_release import why_outdated
 from assets.stages.packaging import Packed, pack, registered
 from assets.stages.promotion import make_champion
 from assets.stages.refit import Serving, notify_refused_refit, serving
@@ -35,6 +36,7 @@ from resources.trainer.port import Trainer
 if TYPE_CHECKING:
     from models.gates.report import GateReport
     from models.training.candidates import Candidate
+    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import ModelCard
 
 
@@ -137,6 +139,7 @@ class ChampionRun:
         registry: opened at once.
         notifier: opened when a decision was made.
         candidates: trainers of the candidates.
+        computed: makes the features of this release: a champion that reads others is trained anew.
     """
 
     context: dg.AssetExecutionContext
@@ -145,6 +148,7 @@ class ChampionRun:
     registry: RegistryResource
     notifier: NotifierResource
     candidates: Sequence[TrainerSettings]
+    computed: Callable[[], ComputedFeatures]
 
     @property
     def day(self) -> date:
@@ -164,16 +168,23 @@ class ChampionRun:
 
         models = self.registry.open()
         with models.lock(self.app):
-            if self.train == "if_no_champion" and models.champion(self.app) is not None:
+            champion = models.champion(self.app)
+            because = self._outdated(models, champion) if champion is not None else ""
+            if self.train == "if_no_champion" and champion is not None and not because:
                 yield keep_champion(self.app, models)
                 return
+            self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()
             yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
             task = training_task(found)
             best = evaluate_candidates(task, trainers_of(self.candidates), models, self.day)
             yield dg.MaterializeResult(asset_key=[self.app, "candidate"], metadata=best.metadata())
             run = self.context.run
-            yield promote_or_keep(task, best, models, self.notifier.open(), run_id=run.run_id, who=run.job_name)
+            by = {"run_id": run.run_id, "who": run.job_name, "because": because}
+            yield promote_or_keep(task, best, models, self.notifier.open(), **by)
+
+    def _outdated(self, registry: Registry, champion: str) -> str:
+        return why_outdated(registry, self.app, champion, self.computed().check_package)
 
 
 @traced("train and evaluate candidates")
@@ -297,11 +308,27 @@ class _Evaluator:
 
 
 def promote_or_keep(
-    task: TrainingTask, evaluation: Evaluation, registry: Registry, notifier: Notifier, *, run_id: str, who: str
+    task: TrainingTask,
+    evaluation: Evaluation,
+    registry: Registry,
+    notifier: Notifier,
+    *,
+    run_id: str,
+    who: str,
+    because: str = "",
 ) -> dg.MaterializeResult:
     """Record the verdict, promote the passing version or keep the champion; return the resulting champion.
 
     What serves is a refit on all mature rows, where that is wanted.
+
+    Args:
+        task: with the rows and limits of the evaluation.
+        evaluation: of the candidate.
+        registry: holds the champion.
+        notifier: hears of a refit that does not serve.
+        run_id: of the Dagster run.
+        who: the job, or the person.
+        because: why the champion had to be trained anew; "" where that was asked for, or there was none.
 
     Raises:
         TesseraError: the gate is closed and there is no champion.
@@ -311,11 +338,12 @@ def promote_or_keep(
     if evaluation.passing is not None:
         passed, version = evaluation.passing
         served = serving(task, passed.contender, version, registry, evaluation.as_of)
-        if task.waits_for_replacement and registry.champion(app) is not None:
+        # A champion that this release cannot use scores no share of the entities meanwhile: it is replaced at once.
+        if task.waits_for_replacement and registry.champion(app) is not None and not because:
             todo = f"`tessera replace start {app} --version {served.version} --why TEXT`"
             verdict = f"stays: version {served.version} passed and waits for its replacement, {todo}"
             return champion_result(app, registry, verdict, passed.report.checks)
-        _promote(task, passed, served, registry, run_id=run_id, who=who)
+        _promote(task, passed, served, registry, run_id=run_id, who=who, because=because)
         verdict = f"promoted: {len(passed.report.checks)} of {len(passed.report.checks)} checks passed"
         if passed is evaluation.renewal:
             verdict = f"renewed: the champion's settings on newer rows; candidate {evaluation.named} was no better"
@@ -324,20 +352,21 @@ def promote_or_keep(
             undelivered = notify_refused_refit(notifier, task, served, evaluation.as_of, run_id)
             verdict += f"; its refit does not serve: {served.problem}"
             verdict += f" (the notice was not delivered: {undelivered})" if undelivered else ""
-        return champion_result(app, registry, verdict, passed.report.checks)
-    return champion_stays(app, registry, evaluation.named, evaluation.report)
+        return champion_result(app, registry, verdict, passed.report.checks, because)
+    return champion_stays(app, registry, evaluation.named, evaluation.report, because=because)
 
 
 @traced("promote")
 def _promote(
-    task: TrainingTask, passed: Evaluation, served: Serving, registry: Registry, *, run_id: str, who: str
+    task: TrainingTask, passed: Evaluation, served: Serving, registry: Registry, *, run_id: str, who: str, because: str
 ) -> None:
     metric = task.task.metric(task.gate.metric)
     why = (
         f"{passed.candidate.name} passed the gate: {metric.words} {passed.metrics[metric.name]:.3f} "
         f"on {passed.holdout}; {passed.says('champion')}"
     )
-    why += "".join(f"; {says}" for says in (passed.refused_merge, served.says) if says)
+    trained = f"trained because {because}" if because else ""
+    why += "".join(f"; {says}" for says in (passed.refused_merge, served.says, trained) if says)
     make_champion(
         registry,
         task.app,
@@ -361,7 +390,7 @@ def _baseline_first(task: TrainingTask, trainers: Sequence[Trainer]) -> list[Tra
 
 
 def champion_stays(
-    app: str, registry: Registry, named: str, report: GateReport, says: str = ""
+    app: str, registry: Registry, named: str, report: GateReport, says: str = "", because: str = ""
 ) -> dg.MaterializeResult:
     """Return the champion, after a candidate was stopped by the gate.
 
@@ -371,6 +400,7 @@ def champion_stays(
         named: the candidate, e.g. `version 3`.
         report: of the gate.
         says: words of the checks that stopped it, for the message.
+        because: why the champion had to be trained anew, "" if it had not.
 
     Raises:
         TesseraError: there is no champion.
@@ -382,7 +412,8 @@ def champion_stays(
             expected="a first model that passes every check, since there is none",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )
-    return champion_result(app, registry, f"stays: candidate {named} was stopped by {stopped}", report.checks)
+    verdict = f"stays: candidate {named} was stopped by {stopped}"
+    return champion_result(app, registry, verdict, report.checks, because)
 
 
 def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:

@@ -5,6 +5,7 @@ tickets -> publication -> performance, once agents' labels have arrived.
 """
 
 from datetime import date
+from functools import partial
 
 import dagster as dg
 
@@ -95,6 +96,7 @@ def champion(
     """Train, evaluate and promote where that is due."""
     from assets.support import learning
     from assets.support.resources import triage_resources
+    from models.support.composition import rehearsed
 
     own, live = settings.open().support, triage_resources(vectors.open(), embedder.open(), language_model.open())
     run = ComposedChampionRun(
@@ -102,6 +104,7 @@ def champion(
         "support",
         config.train,
         registry,
+        partial(rehearsed, live),
         due=lambda models, version: learning.embedder_changed(models, version, live["embedder"]),
     )
     yield from run.results(

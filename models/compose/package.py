@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from pydantic import ValidationError
 
 from models.compose.batch import from_records
 from models.compose.call import new_call
@@ -20,7 +21,7 @@ from models.compose.declared import declared
 from models.compose.merges import Merge
 from models.compose.prompt import Prompt, by_need, require_prompts
 from models.compose.step import Step
-from models.errors import TesseraError, choose_from
+from models.errors import OtherRelease, TesseraError, choose_from
 from models.training.children import ChildFacts
 from models.training.manifest import (
     MANIFEST,
@@ -193,6 +194,7 @@ def load_composition(
         trusted: packages of third parties whose loaders may run.
 
     Raises:
+        OtherRelease: it is whole, and this release reads its parts or their contracts otherwise.
         TesseraError: a file is missing, added or changed, a part cannot be read, or needs what is not there.
     """
     manifest = _read(folder)
@@ -207,7 +209,11 @@ def load_composition(
     )
     step = composition.step()
     if step.takes.as_text() != manifest["takes"] or step.gives.as_text() != manifest["gives"]:
-        raise _refused(folder, "its parts take or give other fields than when it was saved")
+        raise OtherRelease(
+            f"The parts of {composition.name} take or give other fields than when it was saved.",
+            expected=f"{manifest['takes']} -> {manifest['gives']}",
+            todo=_TODO,
+        )
     extras = read_extras(folder, manifest)
     return LoadedComposition(composition, step, str(manifest["sha256"]), manifest["golden"], extras)
 
@@ -244,7 +250,8 @@ def golden_answers(loaded: LoadedComposition) -> int:
     """Return the number of golden records that the composition answers as it did when it was saved.
 
     Raises:
-        TesseraError: there is none, or any answer differs.
+        OtherRelease: any answer differs.
+        TesseraError: there is none.
     """
     if not loaded.golden:
         raise TesseraError(
@@ -253,7 +260,7 @@ def golden_answers(loaded: LoadedComposition) -> int:
     found = _answers(loaded.step, [one["record"] for one in loaded.golden])
     for place, (one, answer) in enumerate(zip(loaded.golden, found, strict=True)):
         if not _equal(one["answer"], answer):
-            raise TesseraError(
+            raise OtherRelease(
                 f"{loaded.composition.name} answers its golden record {place} with {_unlike(one['answer'], answer)}.",
                 expected=f"the same answer, numbers to {_TOLERANCE:g}",
                 todo=_TODO,
@@ -344,7 +351,14 @@ def _part(
         )
     todo = "Install it again, or roll back to an earlier version."
     read = imported(folder, loader, made_with="part was made", todo=todo)
-    return read(folder / name, saved["saved"], {need: resources[need] for need in saved["needs"]})
+    try:
+        return read(folder / name, saved["saved"], {need: resources[need] for need in saved["needs"]})
+    except (KeyError, ValidationError) as error:  # what was saved has other names than this release reads
+        raise OtherRelease(
+            f"Part {name!r} of {folder} was saved with other settings than this release reads: {error}.",
+            expected=f"what {loader} saves",
+            todo=_TODO,
+        ) from error
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.compose.fields import Column, FieldType
 from models.compose.step import Leaf, Step
-from models.errors import TesseraError
+from models.errors import OtherRelease
 from models.personalization.block import FEATURES, Block, block_features, block_of
 from models.personalization.fields import (
     CANDIDATES,
@@ -225,15 +225,15 @@ class RankerPart:
         """Return the part that `save` described.
 
         Raises:
-            TesseraError: its trees know other numbers of the candidates than there are now.
+            OtherRelease: its trees know other numbers of the candidates than there are now.
         """
         if saved["trees"] and tuple(saved["features"]) != FEATURES:
             other = sorted(set(FEATURES) ^ set(saved["features"]))
-            raise TesseraError(
+            raise OtherRelease(
                 f"The ranker was trained on other numbers of the candidates than this release computes: {len(other)} "
                 f"differ{f', e.g. {other[0]}' if other else ' in order only'}.",
                 expected=f"the {len(FEATURES)} numbers of this release",
-                todo="Run `tessera run personalization_training`.",
+                todo="Run `tessera run personalization_nightly`, which trains a new one.",
             )
         return cls(read_ranker(saved["kind"], saved["trees"], folder))
 

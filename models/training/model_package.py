@@ -141,6 +141,16 @@ def load(folder: Path, *, sha256: str | None = None, trusted: Collection[str] = 
     )
 
 
+def described(folder: Path) -> tuple[Encoder, ModelCard]:
+    """Return what the manifest of a package says of the model's inputs and its training, without reading the model.
+
+    Raises:
+        TesseraError: the manifest cannot be read.
+    """
+    manifest = _read_manifest(folder)
+    return Encoder.from_json(manifest["encoder"]), _card(folder, manifest["card"])
+
+
 def package_bytes(folder: Path) -> int:
     """Size of all files of a package."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
