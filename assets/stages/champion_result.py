@@ -29,7 +29,7 @@ def champion_result(
         registry: holds its champion and the last verdict.
         verdict: in words, on this run.
         checks: of the gate in this run; empty if nothing was trained.
-        because: why a model was trained although there was a champion and nobody asked; "" otherwise.
+        because: why a model was trained though there was a champion, where the run did not ask for it; "" otherwise.
     """
     verdict += f"; trained because {because}" if because else ""
     ledger = registry.ledger(app)
