@@ -13,6 +13,7 @@ from models.features.fraud_definitions import LABEL_DELAY_DAYS, LOOKBACK_DAYS
 from models.fraud.event_parsing import PaymentLimits
 from models.gates.config import BinaryGateConfig, FraudGateConfig, RegressionGateConfig
 from models.ingestion import IngestionConfig
+from models.objectives import Objectives
 from models.observability import LogSettings, TraceSettings
 from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
 from models.replacement.config import ReplacementConfig
@@ -47,6 +48,9 @@ class AppSettings(BaseModel):
 
     owner: str = Field(
         default="team:data-science", min_length=1, description="Person or team that its notices name: who acts."
+    )
+    objectives: Objectives = Field(
+        default=Objectives(), description="What it promises to those who use its scores (`tessera slo`)."
     )
 
     def parts_of(self, kind: Part) -> Sequence[str]:  # noqa: ARG002 - applications with variants of parts override it
@@ -350,3 +354,8 @@ def owner_of(settings: Settings, app: str) -> str:
     """Return the owner of an application, else that of the home."""
     found = getattr(settings, app, None) if app else None
     return found.owner if isinstance(found, AppSettings) else settings.storage.owner
+
+
+def objectives_of(settings: Settings, app: str) -> Objectives:
+    """Return the objectives of an application."""
+    return getattr(settings, app).objectives

@@ -7,8 +7,9 @@ from functools import cache
 
 import dagster as dg
 
+from assets.stages.metadata_keys import OBJECTIVES
 from models.contracts import CONTRACTS
-from models.settings import TrainerSettings
+from models.settings import TrainerSettings, objectives_of, owner_of
 from resources.stack.loader import Stack
 
 #: Kind of an adapter or trainer -> the name under which Dagster has an icon.
@@ -19,6 +20,8 @@ _ICONS: Mapping[tuple[str, str], str] = {
     ("trainer", "logistic_regression"): "scikitlearn",
     ("trainer", "hist_gradient_boosting"): "scikitlearn",
 }
+#: Owners that Dagster takes; any other text is shown in notices only.
+_OWNER = re.compile(r"team:\S+$|\S+@\S+$")
 _MOST = 3  # that Dagster shows of one asset
 _DAY = timedelta(days=1)
 
@@ -40,6 +43,8 @@ def of_profile(
         kinds = [icon for kind in sorted(spec.kinds) for icon in _icons(kind, spec.key.path[0], stack)]
         spec = spec.replace_attributes(kinds=set(list(dict.fromkeys(kinds))[:_MOST]))
         room, table = spec.key.path[0], spec.key.path[-1]
+        if _OWNER.match(owner := owner_of(stack.settings, room)) and room in stack.apps:
+            spec = spec.replace_attributes(owners=[owner])
         if room == "shop" and table in CONTRACTS:
             return spec.replace_attributes(freshness_policy=fresh_within(CONTRACTS[table].freshness_hours, stack))
         return _with_deadline(spec, stack, nightly_after) if table == "publication" else spec
@@ -56,7 +61,11 @@ def _with_deadline(spec: dg.AssetSpec, stack: Stack, nightly_after: timedelta) -
         f"open the last run of {app}_nightly, correct what stopped it, then `tessera run {app}_nightly --date DAY`."
     )
     policy = fresh_within(hours, stack, nightly_after)
-    return spec.replace_attributes(freshness_policy=policy, description=f"{spec.description} {way_out}")
+    return spec.replace_attributes(
+        freshness_policy=policy,
+        description=f"{spec.description} {way_out}",
+        metadata={**spec.metadata, OBJECTIVES: objectives_of(stack.settings, app).model_dump(mode="json")},
+    )
 
 
 def fresh_within(hours: int, stack: Stack, after: timedelta = timedelta()) -> dg.FreshnessPolicy:

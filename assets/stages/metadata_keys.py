@@ -190,6 +190,7 @@ FILES_REMOVED: Final = "files_removed"
 EVENTS_REMOVED: Final = "events_removed"
 DAYS_REMOVED: Final = "days_removed"
 STATUS: Final = "status"
+OBJECTIVES: Final = "objectives"
 OPEN_NOTICES: Final = "open_notices"
 
 

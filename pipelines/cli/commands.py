@@ -795,6 +795,16 @@ def serve(host: str, port: int, allow_host: tuple[str, ...]) -> None:
 
 
 @_command
+@click.option("--app", metavar="APP", help="One application; default: all of the profile.")
+@_JSON
+def slo(app: str | None, as_json: bool) -> None:
+    """Show owner, objectives and error budgets of each application; exit code 1 if an objective is not met."""
+    from pipelines.cli import slo as command
+
+    raise SystemExit(command.slo(app, as_json=as_json))
+
+
+@_command
 @_APP
 @click.option("--version", metavar="VERSION", help="Version that answers beside the champion.")
 @click.option(

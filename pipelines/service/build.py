@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from models.settings import Settings, objectives_of, owner_of
 from pipelines.gateway.access import AccessRules, Gateway
 from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
@@ -79,6 +80,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     )
     service.router.route_class = RuledRoute
     service.state.seconds = door.settings.seconds
+    service.state.objectives = {app.name: _promised(door.stack.settings, app.name) for app in door.apps}
     add_handlers(service)
     add_own_routes(service, door, metrics)
     add_published(service, door)
@@ -88,6 +90,13 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_texts(service, door)
     add_inference(service, door)
     return service
+
+
+def _promised(settings: Settings, app: str) -> dict[str, Any]:
+    """Return the owner of an application's routes and what is promised of them."""
+    wanted = objectives_of(settings, app)
+    latency = {"max_latency_ms": wanted.max_latency_ms, "requests_in_time": wanted.requests_in_time}
+    return {"owner": owner_of(settings, app), "slo": {"requests_answered": wanted.requests_answered, **latency}}
 
 
 async def _open_each(operations: Iterable[Opened]) -> None:
@@ -118,6 +127,8 @@ def _document(service: FastAPI) -> dict[str, Any]:
     }
     for path in document["paths"].values():
         for operation in path.values():
+            if (promised := service.state.objectives.get(operation.get("x-application"))) is not None:
+                operation |= {"x-owner": promised["owner"], "x-slo": promised["slo"]}
             operation["responses"].pop("422", None)
             is_public = operation.get("x-role") == "none"
             operation["security"] = [] if is_public else [{"bearer": []}, {"key": []}]

@@ -101,6 +101,14 @@ class ReadableTraces(Traces):
         """
 
     @abstractmethod
+    def requests(self, first: date) -> Iterator[tuple[str, int, bool]]:
+        """Yield name, duration (ns) and failure of each request that was answered from a day on (UTC).
+
+        Raises:
+            TesseraError: the store cannot be read.
+        """
+
+    @abstractmethod
     def dropped(self) -> int:
         """Return the number of spans of the kept days that were dropped, as far as it is recorded.
 

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -39,6 +39,8 @@ _ROWS = 64
 _NAMED = "INSERT INTO named VALUES (?, ?, ?)"
 #: `~` sorts after every sign of an id.
 _NAMING = "SELECT trace_id FROM named WHERE id = ?1 OR (id > ?1 AND id < ?2) ORDER BY start_ns DESC"
+#: A batch may have been written twice.
+_REQUESTS = "SELECT DISTINCT span_id, name, duration_ns, failed FROM span WHERE kind = 'server' AND start_ns >= ?"
 _NAMES = ("tessera.run_id", "tessera.request_id")
 
 
@@ -88,6 +90,12 @@ class SqliteTraces(ReadableTraces):
     def traces_of(self, id: str) -> Sequence[str]:
         rows = self._rows(_NAMING, id, f"{id}~" if len(id) >= SHORTEST else id)
         return list(dict.fromkeys(row[0].hex() for row in rows))
+
+    @override
+    def requests(self, first: date) -> Iterator[tuple[str, int, bool]]:
+        begin = int(datetime.combine(first, time(), UTC).timestamp()) * 1_000_000_000
+        for _, name, duration_ns, failed in self._rows(_REQUESTS, begin):
+            yield name, duration_ns, bool(failed)
 
     @override
     def dropped(self) -> int:
