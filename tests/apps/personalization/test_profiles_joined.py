@@ -44,5 +44,5 @@ def test_training_and_serving_read_the_same_profiles(tmp_path: Path) -> None:
 
 def test_a_ranker_of_other_numbers_is_refused_in_words(tmp_path: Path) -> None:
     saved = {"kind": "xgboost_mean", "trees": ["one"], "features": [*RANKED_BY, "gone"]}
-    with pytest.raises(TesseraError, match=r"1 differ, e\.g\. gone\..*Run `tessera run personalization_training`"):
+    with pytest.raises(TesseraError, match=r"1 differ, e\.g\. gone\..*Run `tessera run personalization_nightly`"):
         RankerPart.read(tmp_path, saved, {})

@@ -1,6 +1,5 @@
 """A queue of a third party: lists in the memory of one process."""
 
-import json
 import threading
 import time
 from collections.abc import Sequence
@@ -74,7 +73,7 @@ class ListedEvents(Events):
                 if other is None:
                     known[one.source, one.id] = one
                     new.append(one)
-                elif content(other) != content(one):
+                elif other.digest() != one.digest():
                     conflicts.append(at)
             behind = max((self.backlog(name) for name in self._shelf.groups), default=len(self._shelf.events))
             if new and behind + len(new) > self._max:
@@ -170,7 +169,3 @@ class ListedEvents(Events):
 
     def _group(self, name: str) -> Group:
         return self._shelf.groups.setdefault(name, Group())
-
-
-def content(event: Event) -> str:
-    return json.dumps(json.loads(event.to_json()), sort_keys=True)
