@@ -14,6 +14,7 @@ _SLOW = (
     "feast.infra.registry.sql",
     "hypothesis.extra.numpy",
     "ibis.backends.duckdb",
+    "matplotlib.pyplot",
     "mlflow.store.tracking.sqlalchemy_store",
     "openai",
     "pandas",

@@ -10,12 +10,12 @@ from shop_home import DAY, SHOP, Home, write_stack
 
 from tests.servers.s3_server import bucket, s3_server
 
-#: Two months of a shop so small that the server, which is slow, is asked for half as many files.
+#: Seven weeks of a shop so small that the server, which is slow, is asked for few files.
 TINY: dict[str, Any] = {
-    "ports": {"source": SHOP | {"customers": 300, "first_day": (DAY - timedelta(days=59)).isoformat()}},
+    "ports": {"source": SHOP | {"customers": 300, "first_day": (DAY - timedelta(days=50)).isoformat()}},
     "settings": {
-        "ingestion": {"history_days": 60},
-        "churn": {"horizon_days": 14, "population_days": 40, "gate": {"min_rows": 100, "min_class_rows": 20}},
+        "ingestion": {"history_days": 51},
+        "churn": {"horizon_days": 10, "population_days": 28, "gate": {"min_rows": 100, "min_class_rows": 20}},
     },
 }
 

@@ -39,7 +39,7 @@ from resources.stack.ports import (
 FIRST = date(2025, 1, 1)
 DAY = timedelta(days=1)
 #: The days that are ingested one by one; the last two are compared.
-DAYS = [FIRST + n * DAY for n in (50, 51, 52, 53)]
+DAYS = [FIRST + n * DAY for n in (42, 43, 44, 45)]
 SOURCE = SimulatedSourceConfig(customers=400, first_day=FIRST.isoformat(), seed=11, late_share=0.1)
 FEATURES = churn_skew._features()
 

@@ -452,7 +452,7 @@ def any_row(contract: Contract) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_no_row_is_lost_and_what_is_kept_keeps_the_contract(contract: Contract, data: st.DataObject) -> None:
