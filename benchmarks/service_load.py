@@ -243,7 +243,8 @@ def _outcome(world: World, client: httpx.Client, draws: random.Random) -> str:
         if answer.status_code != 200:
             return _refusal(answer) + again
         right = _is_right_read(world, ids[0], answer) if is_read else _is_right_score(world, ids, answer)
-        return ("right" if right else "wrong") + again
+        by = "published" if is_read else f"scored now by version {answer.json()['model_version']}"
+        return f"{'right' if right else 'wrong'}, {by}{again}"
     return "lost"
 
 
