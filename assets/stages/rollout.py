@@ -43,12 +43,18 @@ class Served:
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """`number`: of the rollout in the log; None: nights replace the champion, and compare both versions."""
+class _Wanted:
+    """A version that answers beside the champion. `started`: its number in the log and its start; None: by night."""
 
-    number: int | None
-    model: Verified
+    version: str
     rule: SplitRule
+    started: tuple[int, RolloutChange] | None = None
+
+
+@dataclass(frozen=True)
+class _Beside:
+    wanted: _Wanted
+    model: Verified
 
 
 class Rollout:
@@ -80,7 +86,7 @@ class Rollout:
         self._app, self._rollouts, self._opened = app, log, opened
         self._entity, self._replacement = entity, replacement
         self._limits, self._notify = limits, notify
-        self._beside = Followed(self._standing, self._open, look_seconds=look_seconds)
+        self._beside = Followed(self._within_limits, self._open, look_seconds=look_seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-shadow-{app}")
         self._waiting: list[Future[None]] = []
 
@@ -96,8 +102,8 @@ class Rollout:
         beside = self._open_now()
         if beside is None or beside.model.version == champion.version or not len(scores):
             return Served(scores, versions)
-        served = beside.rule.assigned(rows).tolist()
-        if beside.number is None and not any(served):
+        served = beside.wanted.rule.assigned(rows).tolist()
+        if beside.wanted.started is None and not any(served):
             return Served(scores, versions)
 
         def compared() -> Vector | None:
@@ -108,8 +114,8 @@ class Rollout:
             is_served = [found is not None and one for one in served]
             pairs = zip(scores.tolist(), others, is_served, strict=True)
             added = [ComparedScore(champion.version, old, new, champion_ms, ms, one) for old, new, one in pairs]
-            if beside.number is not None:
-                self._thread.submit(self._add, beside.number, added)
+            if beside.wanted.started is not None:
+                self._thread.submit(self._add, beside.wanted.started[0], added)
             return found
 
         if not any(served):
@@ -146,37 +152,39 @@ class Rollout:
         except TesseraError as error:
             _log.warning("%d compared scores of %s are lost: %s", len(scores), self._app, error)
 
-    def _standing(self) -> tuple[int | None, str, float, str] | None:
-        """Return what the open version depends on, after a rollout that is beyond a limit was ended."""
-        found = self._rollouts.standing(self._app)
-        if found is None:
-            other = self._replacement()
-            return None if other is None or not other.share else (None, other.challenger, other.share, other.segment)
-        number, change = found
-        if said := beyond(agreement(self._rollouts.scores(number)), self._limits):
-            self._end(change, "; ".join(said))
-            return None
-        return number, change.version, change.share, ""
-
-    def _open(self) -> _Beside | None:
-        found = self._rollouts.standing(self._app)
-        if found is None:
-            return self._phased_in()
-        number, change = found
-        try:
-            model = self._opened(change.version)
-        except TesseraError as error:
-            self._end(change, f"it cannot be opened: {error.what}")
-            return None
-        return _Beside(number, model, SplitRule(f"{self._app} {change.version}", change.share, self._entity))
-
-    def _phased_in(self) -> _Beside | None:
-        """Return the version that nights phase in."""
+    def _wanted(self) -> _Wanted | None:
+        """Return the rollout that goes on, else the version that nights phase in."""
+        if (started := self._rollouts.standing(self._app)) is not None:
+            change = started[1]
+            rule = SplitRule(f"{self._app} {change.version}", change.share, self._entity)
+            return _Wanted(change.version, rule, started)
         other = self._replacement()
         if other is None or not other.share:
             return None
-        rule = SplitRule(other.salt, other.share, self._entity, other.segment)
-        return _Beside(None, self._opened(other.challenger), rule)
+        return _Wanted(other.challenger, SplitRule(other.salt, other.share, self._entity, other.segment))
+
+    def _within_limits(self) -> _Wanted | None:
+        """Return the version that is wanted, after a rollout that is beyond a limit was ended."""
+        wanted = self._wanted()
+        if wanted is None or wanted.started is None:
+            return wanted
+        number, change = wanted.started
+        if said := beyond(agreement(self._rollouts.scores(number)), self._limits):
+            self._end(change, "; ".join(said))
+            return None
+        return wanted
+
+    def _open(self) -> _Beside | None:
+        wanted = self._wanted()
+        if wanted is None:
+            return None
+        try:
+            return _Beside(wanted, self._opened(wanted.version))
+        except TesseraError as error:
+            if wanted.started is None:
+                raise
+            self._end(wanted.started[1], f"it cannot be opened: {error.what}")
+            return None
 
     def _end(self, change: RolloutChange, why: str) -> None:
         end_rollout(self._rollouts, change, who=SERVICE, why=why)
