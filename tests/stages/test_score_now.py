@@ -1,7 +1,5 @@
 """The operation `score` gives the scores of the night where the features that are served are those of the night."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,32 +19,19 @@ from models.errors import TesseraError
 from models.features.cutoffs import cutoff_moment
 from models.service import ServiceSettings
 from models.settings import Settings
-from resources.feature_store.port import OnlineFeatureStore
-from resources.health import Health
 from resources.rollout_log import RolloutLog
+from tests.online_only import OnlineOnly
 
 # pyright: basic
 
 ASKER = Asker("ada")
 
 
-class Served(OnlineFeatureStore):
+class Served(OnlineOnly):
     """Serves rows of a table."""
 
     def __init__(self, rows: pa.Table) -> None:
         self.rows = {row["customer_id"]: row for row in rows.to_pylist()}
-
-    def apply(self) -> Sequence[str]:
-        return ()
-
-    def historical(self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]) -> pa.Table:
-        raise AssertionError("nothing is joined here")
-
-    def check(self) -> Health:
-        return Health(ok=True, says="")
-
-    def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
-        raise AssertionError("nothing is brought online here")
 
     def online(self, service: str, entities: pa.Table) -> pa.Table:
         found = [self.rows.get(id) for id in entities["customer_id"].to_pylist()]

@@ -1,6 +1,5 @@
 """Served features by id, as the store of the profile serves them."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -10,8 +9,7 @@ import pyarrow as pa
 from service_world import ServiceWorld
 
 from pipelines.gateway.reads import ReadLog
-from resources.feature_store.port import OnlineFeatureStore
-from resources.health import Health
+from tests.online_only import OnlineOnly
 
 # pyright: basic
 
@@ -23,20 +21,8 @@ ROWS: dict[str, Any] = {
 }
 
 
-class Served(OnlineFeatureStore):
+class Served(OnlineOnly):
     """Serves rows of a table."""
-
-    def apply(self) -> Sequence[str]:
-        return ()
-
-    def historical(self, service: str, entities: pa.Table, *, files: Mapping[str, Sequence[str]]) -> pa.Table:
-        raise AssertionError("nothing is joined here")
-
-    def check(self) -> Health:
-        return Health(ok=True, says="")
-
-    def materialize(self, view: str, start: datetime, end: datetime, *, files: Sequence[str]) -> None:
-        raise AssertionError("nothing is brought online here")
 
     def online(self, service: str, entities: pa.Table) -> pa.Table:
         assert service == "churn_v1"
