@@ -81,6 +81,7 @@ def configure_logs(settings: LogSettings) -> bool:
         one = logging.getLogger(name)
         one.handlers.clear()
         one.propagate = True
+        one.setLevel(logging.NOTSET)
     for name in _OURS:
         logging.getLogger(name).setLevel(settings.level.upper())
     logging.captureWarnings(capture=True)

@@ -75,6 +75,7 @@ def page() -> Iterator[Page]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"{CHROMIUM} is missing in CI")
         pytest.skip(f"there is no {CHROMIUM}")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         page = browser.new_page(viewport={"width": 1600, "height": 1000})
@@ -117,7 +118,7 @@ def test_the_nightly_job_by_clicking(home: Home, page: Page) -> None:
         page.get_by_role("link", name="View", exact=True).click()
         page.wait_for_url("**/runs/*")
         ended = page.get_by_text(re.compile("^RUN_(SUCCESS|FAILURE)$")).first
-        expect(ended).to_be_visible(timeout=PATIENCE_MS)
+        expect(ended).to_be_visible()
         assert ended.inner_text() == "RUN_SUCCESS"
         assert any("pipelineRunLogs" in frame for frame in frames), "the logs came by the websocket"
 

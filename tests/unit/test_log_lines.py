@@ -66,6 +66,7 @@ def test_secrets_and_addresses_are_masked_in_messages_and_tracebacks(written: Ca
 
 
 def test_libraries_say_warnings_only_and_the_level_is_a_setting(written: Callable[[], str]) -> None:
+    logging.getLogger("uvicorn.error").setLevel("CRITICAL")  # as a server that ran in this process before
     configure_logs(LogSettings(format="json", level="error"))
     logging.getLogger("uvicorn.error").info("started")
     logging.getLogger("uvicorn.error").warning("port")

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import dagster as dg
 import pytest
-import uvicorn
 import websockets.sync.client as websocket_client
 from dagster._core.workspace.context import WorkspaceProcessContext  # noqa: TID251 - what the webserver is made of
 from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget  # noqa: TID251
@@ -30,6 +28,7 @@ from pipelines.cli.listening import listened_on
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, Authority, SameOrigin, server_name
 from resources.stack.loader import ROOT, load_stack
+from tests.servers.uvicorn_thread import uvicorn_thread
 
 PROXY = "ui.example.com"
 MUTATION = json.dumps({"query": 'mutation { deleteRun: deletePipelineRun(runId: "x") { __typename } }'})
@@ -82,14 +81,8 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkspaceProce
 @pytest.fixture(scope="module")
 def served(context: WorkspaceProcessContext, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path_factory.mktemp("home")), os.environ)
-    with socket.create_server(("127.0.0.1", 0)) as own:
-        app = guarded(context, stack, (*LOOPBACK_NAMES, PROXY), is_open=True)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="websockets-sansio"))
-        thread = threading.Thread(target=lambda: asyncio.run(server.serve([own])))
-        thread.start()
-        yield Served(own.getsockname()[1])
-        server.should_exit = True
-        thread.join()
+    with uvicorn_thread(guarded(context, stack, (*LOOPBACK_NAMES, PROXY), is_open=True)) as port:
+        yield Served(port)
 
 
 def own_hosts(port: int) -> list[str]:
