@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from models.errors import TesseraError
 from models.rollouts import ComparedScore, RolloutChange
@@ -27,6 +28,12 @@ CREATE TABLE IF NOT EXISTS score (
     score REAL, champion_ms REAL NOT NULL, ms REAL NOT NULL, is_served INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS score_of_rollout ON score (rollout, number);
 """
+_CHANGE = "app, version, action, share, at, who, why"
+_OF_APP = f"SELECT number, {_CHANGE} FROM change WHERE app = ? ORDER BY number"  # noqa: S608 - ours
+_LAST = f"""
+SELECT number, {_CHANGE} FROM change WHERE app = (SELECT app FROM change WHERE number = ?) ORDER BY number DESC LIMIT 1
+"""  # noqa: S608 - ours
+_INSERT = f"INSERT INTO change ({_CHANGE}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
 _MAKE_ROOM = """
 DELETE FROM score WHERE rollout = ? AND number <=
     (SELECT number FROM score WHERE rollout = ? ORDER BY number DESC LIMIT 1 OFFSET ?)
@@ -45,12 +52,20 @@ class RolloutLog:
 
     def change(self, change: RolloutChange) -> None:
         """Record a start or an end."""
-        row = (change.app, change.version, change.action, change.share, change.at.isoformat(), change.who, change.why)
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._open() as database:
-            database.execute(
-                "INSERT INTO change (app, version, action, share, at, who, why) VALUES (?, ?, ?, ?, ?, ?, ?)", row
-            )
+            _insert(database, change)
+
+    def end(self, number: int, *, who: str, why: str) -> RolloutChange | None:
+        """Record the end of a rollout and return it; None if it has ended before, or another one began."""
+        with self._open() as database:
+            database.execute("BEGIN IMMEDIATE")
+            last = database.execute(_LAST, (number,)).fetchone()
+            if last is None or last[0] != number or last[3] != "start":
+                return None
+            ended = replace(_change(last[1:]), action="stop", at=datetime.now(UTC), who=who, why=why)
+            _insert(database, ended)
+        return ended
 
     def changes(self, app: str) -> list[RolloutChange]:
         """Return every change of an application, oldest first."""
@@ -89,12 +104,8 @@ class RolloutLog:
     def _changes(self, app: str) -> list[tuple[int, RolloutChange]]:
         if not self._file.exists():
             return []
-        query = "SELECT number, version, action, share, at, who, why FROM change WHERE app = ? ORDER BY number"
         with self._open() as database:
-            return [
-                (number, RolloutChange(app, version, action, share, _moment(at), who, why))
-                for number, version, action, share, at, who, why in database.execute(query, (app,))
-            ]
+            return [(row[0], _change(row[1:])) for row in database.execute(_OF_APP, (app,))]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -112,5 +123,11 @@ class RolloutLog:
             ) from error
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
+def _insert(database: sqlite3.Connection, change: RolloutChange) -> None:
+    row = (change.app, change.version, change.action, change.share, change.at.isoformat(), change.who, change.why)
+    database.execute(_INSERT, row)
+
+
+def _change(row: Sequence[Any]) -> RolloutChange:
+    app, version, action, share, at, who, why = row
+    return RolloutChange(app, version, action, share, datetime.fromisoformat(at).astimezone(UTC), who, why)

@@ -10,8 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -32,6 +32,8 @@ _log = logging.getLogger("tessera.service")
 SERVICE = "service"
 #: Requests that wait to be scored by a shadow; those beyond are not compared.
 _WAITING = 100
+#: So long after the end of a rollout, a server that starts makes sure that people were told.
+_TOLD_AGAIN = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,10 @@ class Rollout:
         log: with the changes, and where scores go.
         opened: opens a version, after its digest and golden rows were checked.
         limits: beyond which it ends.
-        notify: given a subject and what happened, tells people.
+        notify: given a subject, what happened, and an occasion that gives one notice, tells people.
         entity: column of the entities.
         replacement: the replacement of the champion that nights are in; None: they are in none.
-        look_seconds: after so long, a change is seen, and the limits are compared.
+        look_seconds: after so long, a change is seen, and, in another thread, the limits are compared.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class Rollout:
         log: RolloutLog,
         opened: Callable[[str], Verified],
         limits: CanaryLimits,
-        notify: Callable[[str, str], None],
+        notify: Callable[[str, str, str], None],
         *,
         entity: str,
         replacement: Callable[[], ReplacementEvent | None],
@@ -86,7 +88,9 @@ class Rollout:
         self._app, self._rollouts, self._opened = app, log, opened
         self._entity, self._replacement = entity, replacement
         self._limits, self._notify = limits, notify
-        self._beside = Followed(self._within_limits, self._open, look_seconds=look_seconds)
+        self._look_seconds, self._compared_at = look_seconds, float("-inf")
+        self._ended: int | None = None
+        self._beside = Followed(self._wanted, self._open, look_seconds=look_seconds)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-shadow-{app}")
         self._waiting: list[Future[None]] = []
 
@@ -115,7 +119,7 @@ class Rollout:
             pairs = zip(scores.tolist(), others, is_served, strict=True)
             added = [ComparedScore(champion.version, old, new, champion_ms, ms, one) for old, new, one in pairs]
             if beside.wanted.started is not None:
-                self._thread.submit(self._add, beside.wanted.started[0], added)
+                self._thread.submit(self._add, beside.wanted.started, added)
             return found
 
         if not any(served):
@@ -128,12 +132,19 @@ class Rollout:
                     scores[place], versions[place] = found[place], beside.model.version
         return Served(scores, versions)
 
+    def look(self) -> None:
+        """Open the version that answers beside the champion, if any; else the first request waits for it."""
+        self._open_now()
+        self._thread.submit(self._logged, self._tell_again)
+
     def _open_now(self) -> _Beside | None:
         try:
-            return self._beside.current()
+            found = self._beside.current()
         except TesseraError as error:
             _log.warning("the rollout of %s is not known: %s", self._app, error)
             return None
+        has_ended = found is not None and found.wanted.started is not None and found.wanted.started[0] == self._ended
+        return None if has_ended else found
 
     def finish(self) -> None:
         """Wait until what was answered is compared and recorded."""
@@ -146,11 +157,18 @@ class Rollout:
         if len(self._waiting) < _WAITING:
             self._waiting.append(self._thread.submit(lambda: (work(), None)[1]))
 
-    def _add(self, number: int, scores: Sequence[ComparedScore]) -> None:
+    def _add(self, started: tuple[int, RolloutChange], scores: Sequence[ComparedScore]) -> None:
+        """Record scores, and compare the limits from time to time: in the own thread."""
+        self._logged(lambda: self._rollouts.add(started[0], scores))
+        if time.monotonic() - self._compared_at >= self._look_seconds:
+            self._compared_at = time.monotonic()
+            self._logged(lambda: self._is_ended(started))
+
+    def _logged(self, work: Callable[[], object]) -> None:
         try:
-            self._rollouts.add(number, scores)
+            work()
         except TesseraError as error:
-            _log.warning("%d compared scores of %s are lost: %s", len(scores), self._app, error)
+            _log.warning("the rollout of %s is not recorded or compared: %s", self._app, error)
 
     def _wanted(self) -> _Wanted | None:
         """Return the rollout that goes on, else the version that nights phase in."""
@@ -163,32 +181,42 @@ class Rollout:
             return None
         return _Wanted(other.challenger, SplitRule(other.salt, other.share, self._entity, other.segment))
 
-    def _within_limits(self) -> _Wanted | None:
-        """Return the version that is wanted, after a rollout that is beyond a limit was ended."""
-        wanted = self._wanted()
-        if wanted is None or wanted.started is None:
-            return wanted
-        number, change = wanted.started
-        if said := beyond(agreement(self._rollouts.scores(number)), self._limits):
-            self._end(change, "; ".join(said))
-            return None
-        return wanted
-
     def _open(self) -> _Beside | None:
         wanted = self._wanted()
-        if wanted is None:
+        if wanted is None or (wanted.started is not None and self._is_ended(wanted.started)):
             return None
         try:
             return _Beside(wanted, self._opened(wanted.version))
         except TesseraError as error:
             if wanted.started is None:
                 raise
-            self._end(wanted.started[1], f"it cannot be opened: {error.what}")
+            self._end(wanted.started, f"it cannot be opened: {error.what}")
             return None
 
-    def _end(self, change: RolloutChange, why: str) -> None:
-        end_rollout(self._rollouts, change, who=SERVICE, why=why)
-        self._notify(f"{self._app}: the rollout of version {change.version} is ended", why)
+    def _is_ended(self, started: tuple[int, RolloutChange]) -> bool:
+        """Return True if the scores that are kept are beyond a limit, after the rollout was ended."""
+        number = started[0]
+        if number != self._ended and (said := beyond(agreement(self._rollouts.scores(number)), self._limits)):
+            self._end(started, "; ".join(said))
+        return number == self._ended
+
+    def _end(self, started: tuple[int, RolloutChange], why: str) -> None:
+        """End a rollout once, and tell people, unless a person or another server ended it before."""
+        number = started[0]
+        ended = self._rollouts.end(number, who=SERVICE, why=why)
+        self._ended = number
+        if ended is not None:
+            self._tell(ended)
+
+    def _tell(self, ended: RolloutChange) -> None:
+        subject = f"{self._app}: the rollout of version {ended.version} is ended"
+        self._notify(subject, ended.why, f"rollout ended at {ended.at.isoformat()}")
+
+    def _tell_again(self) -> None:
+        """Tell people what a server ended that was killed before it told them: an occasion gives one notice."""
+        last = self._rollouts.changes(self._app)[-1:]
+        if last and last[0].who == SERVICE and datetime.now(UTC) - last[0].at < _TOLD_AGAIN:
+            self._tell(last[0])
 
 
 def start_rollout(log: RolloutLog, app: str, version: str, share: float, *, who: str, why: str) -> RolloutChange:
@@ -196,11 +224,6 @@ def start_rollout(log: RolloutLog, app: str, version: str, share: float, *, who:
     change = RolloutChange(app, version, "start", share, datetime.now(UTC), who, why)
     log.change(change)
     return change
-
-
-def end_rollout(log: RolloutLog, change: RolloutChange, *, who: str, why: str) -> None:
-    """Record that the champion answers alone again."""
-    log.change(replace(change, action="stop", at=datetime.now(UTC), who=who, why=why))
 
 
 def standing_agreement(log: RolloutLog, app: str) -> tuple[RolloutChange, Agreement] | None:

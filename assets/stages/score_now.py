@@ -23,6 +23,7 @@ from models.tracing import span
 from models.training.model import Vector
 from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
 from resources.notifier.message import message
+from resources.outbox import OCCASION
 from resources.rollout_log import RolloutLog
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
     with suppress(TesseraError):  # requests say what is missing
         model.current()
         store.check()
+    rollout.look()
 
     def answer(asked: ScoreNow, asker: Asker) -> ScoresNow:
         if asker.version is not None:
@@ -120,14 +122,14 @@ def _rollout(app: App, ports: Ports, settings: ServiceSettings) -> Rollout:
 
     registry, name = ports.registry, app.name
 
-    def notify(subject: str, why: str) -> None:
+    def notify(subject: str, why: str, occasion: str) -> None:
         says = message(
             f"{subject}: {why}.",
             published="The champion answers every request.",
             command=f"tessera rollout {name}   (how both models agreed)",
             section="A rollout ended",
         )
-        ports.notifier.notify("error", subject, says, {"app": name})
+        ports.notifier.notify("error", subject, says, {"app": name, OCCASION: occasion})
 
     return Rollout(
         name,

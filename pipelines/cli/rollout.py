@@ -9,7 +9,7 @@ from assets.apps import APPS
 from assets.stages.app import App
 from assets.stages.open_models import check_served
 from assets.stages.promotion import fetched
-from assets.stages.rollout import end_rollout, standing_agreement, start_rollout
+from assets.stages.rollout import standing_agreement, start_rollout
 from models.errors import TesseraError
 from models.rollouts import Agreement, RolloutChange
 from pipelines.cli.arguments import known_app
@@ -67,10 +67,9 @@ def _require_scored_by_entity(app: App) -> None:
 def _stop(stack: Stack, app: str, why: str) -> None:
     log = RolloutLog(writable_home(stack))
     found = log.standing(app)
-    if found is None:
+    if found is None or log.end(found[0], who=getpass.getuser(), why=why) is None:
         out.print(f"There is no rollout of {app}: the champion answers alone.")
         return
-    end_rollout(log, found[1], who=getpass.getuser(), why=why)
     out.print(literal(f"The rollout of version {found[1].version} of {app} is ended: the champion answers alone."))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets.stages.rollout import Rollout, Served, end_rollout, standing_agreement, start_rollout
+from assets.stages.rollout import Rollout, Served, standing_agreement, start_rollout
 from models.errors import TesseraError
 from models.replacement.events import ReplacementEvent
 from models.replacement.split import SplitRule
@@ -39,14 +40,15 @@ class World:
     """A rollout that looks at each request, its log, and the notices of it."""
 
     def __init__(self, home: Path, score: Score, **limits: Any) -> None:
-        self.log, self.notices = RolloutLog(home), list[tuple[str, str]]()
+        self.log, self.notices, self.occasions = RolloutLog(home), list[tuple[str, str]](), set[str]()
         self.opened = lambda name: version(name, score)
         self.limits = CanaryLimits(**{"max_time_ratio": 1e9, **limits})
         self.replacement: ReplacementEvent | None = None
-        self.rollout = self._made()
+        self.rollout = self.restarted()
 
-    def _made(self) -> Rollout:
-        def notify(subject: str, happened: str) -> None:
+    def restarted(self, look_seconds: float = 0) -> Rollout:
+        def notify(subject: str, happened: str, occasion: str) -> None:
+            self.occasions.add(occasion)
             self.notices.append((subject, happened))
 
         return Rollout(
@@ -57,11 +59,16 @@ class World:
             notify,
             entity="customer_id",
             replacement=lambda: self.replacement,
-            look_seconds=0,
+            look_seconds=look_seconds,
         )
 
     def start(self, share: float) -> None:
         start_rollout(self.log, "churn", "2", share, who="ada", why="try it")
+
+    def stop(self) -> None:
+        standing = self.log.standing("churn")
+        assert standing is not None
+        assert self.log.end(standing[0], who="ada", why="enough") is not None
 
     def ask(self) -> Served:
         found = self.rollout.scored(CHAMPION, ROWS)
@@ -93,7 +100,7 @@ def test_a_shadow_is_compared_and_not_served(tmp_path: Path) -> None:
 
 
 def test_a_share_is_served_by_hash_and_stays_while_it_grows(tmp_path: Path) -> None:
-    world = World(tmp_path, lambda x: x + 1)
+    world = World(tmp_path, lambda x: x + 1, max_psi=1e9)
     served = list[set[str]]()
     for share in (0.1, 0.4, 1.0):
         world.start(share)
@@ -103,7 +110,7 @@ def test_a_share_is_served_by_hash_and_stays_while_it_grows(tmp_path: Path) -> N
         served.append({entity for entity, one in zip(ENTITIES, found.versions, strict=True) if one == "2"})
     assert served[0] < served[1] < served[2] == set(ENTITIES)
     assert len(served[1]) == pytest.approx(80, abs=30)
-    end_rollout(world.log, world.log.changes("churn")[-1], who="ada", why="enough")
+    world.stop()
     assert set(world.ask().versions) == {"1"}
     assert [one.action for one in world.log.changes("churn")] == ["start", "start", "start", "stop"]
 
@@ -139,6 +146,55 @@ def test_a_version_beyond_a_limit_is_ended(tmp_path: Path, score: Score, limits:
     assert says in world.log.changes("churn")[-1].why
 
 
+class SlowLog(RolloutLog):
+    """A log whose kept scores are read only when the test lets it."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.may_read = Event()
+        self.may_read.set()
+
+    def scores(self, rollout: int) -> list[ComparedScore]:
+        assert self.may_read.wait(10)
+        return super().scores(rollout)
+
+
+def test_no_request_waits_for_the_limits_and_the_next_one_sees_the_end(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda x: x / 2)
+    world.log = SlowLog(tmp_path)
+    world.rollout = world.restarted(look_seconds=1e9)
+    world.start(1)
+    world.rollout.look()
+    world.log.may_read.clear()
+    assert set(world.rollout.scored(CHAMPION, ROWS).versions) == {"2"}
+    assert set(world.rollout.scored(CHAMPION, ROWS).versions) == {"2"}
+    world.log.may_read.set()
+    world.rollout.finish()
+    assert set(world.ask().versions) == {"1"}
+    assert [one.action for one in world.log.changes("churn")] == ["start", "stop"]
+
+
+def test_several_servers_and_restarts_end_a_rollout_once(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda x: x / 2)
+    servers = [world.rollout, world.restarted(), world.restarted()]
+    world.start(1)
+    for server in servers:
+        server.look()
+    for server in servers:
+        server.scored(CHAMPION, ROWS)
+        server.finish()
+    assert set(world.ask().versions) == {"1"}
+    assert [one.action for one in world.log.changes("churn")] == ["start", "stop"]
+    assert len(world.notices) == 1
+    again = world.restarted()  # the server before may have been killed before it told anybody
+    again.look()
+    again.finish()
+    assert len(world.occasions) == 1
+    world.start(1)
+    assert world.log.end(1, who="ada", why="late") is None
+    assert world.log.standing("churn") is not None
+
+
 def test_a_version_like_the_champion_goes_on(tmp_path: Path) -> None:
     world = World(tmp_path, lambda x: x * 0.999)
     world.start(0.5)
@@ -172,7 +228,7 @@ def test_a_damaged_log_leaves_the_champion(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_requests_follow_the_nights_that_replace_the_champion(tmp_path: Path) -> None:
-    world = World(tmp_path, lambda x: x + 1)
+    world = World(tmp_path, lambda x: x + 1, max_psi=1e9)
 
     def phased(share: float) -> ReplacementEvent:
         return ReplacementEvent(datetime(2026, 1, 1, tzinfo=UTC), "raise", "1", "3", share, "", "ada", "go on")
@@ -186,7 +242,7 @@ def test_requests_follow_the_nights_that_replace_the_champion(tmp_path: Path) ->
     assert (found.scores > np.array(ROWS["x"]) + 0.5).tolist() == rule.assigned(ROWS).tolist()
     world.start(1)
     assert set(world.ask().versions) == {"2"}
-    end_rollout(world.log, world.log.changes("churn")[-1], who="ada", why="enough")
+    world.stop()
     world.replacement = None
     assert set(world.ask().versions) == {"1"}
 
