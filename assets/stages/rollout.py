@@ -32,7 +32,7 @@ _log = logging.getLogger("tessera.service")
 SERVICE = "service"
 #: Requests that wait to be scored by a shadow; those beyond are not compared.
 _WAITING = 100
-#: So long after the end of a rollout, a server that starts makes sure that people were told.
+#: So long after the end of a rollout, a server that starts sees to it that there was a notice.
 _TOLD_AGAIN = timedelta(days=7)
 
 

@@ -857,6 +857,16 @@ def revoke_key(name: str) -> None:
     command.revoke(name)
 
 
+@keys.command("open")
+@_PROFILE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def open_without_keys(yes: bool) -> None:
+    """Remove every key: servers on a loopback address serve programs of this machine without one again."""
+    from pipelines.cli import keys as command
+
+    command.open_without(yes=yes)
+
+
 @keys.command("reads")
 @_PROFILE
 @_APP

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from pathlib import Path
+
+import click
 
 from assets.apps import APPS
 from models.errors import TesseraError
 from pipelines.cli.arguments import known_app
-from pipelines.cli.console import err, listing, out
+from pipelines.cli.console import err, listing, literal, out, printable
 from pipelines.cli.tables import print_json
 from pipelines.gateway.holder import Role
 from pipelines.gateway.keys import KeyFile
@@ -51,6 +54,29 @@ def revoke(name: str) -> None:
     """
     KeyFile(writable_home(active_stack())).revoke(name)
     out.print(f"Key {name!r} is revoked; a server that runs refuses it within a second.", markup=False)
+
+
+def open_without(*, yes: bool) -> None:
+    """Remove every key, after asking, so that servers on a loopback address need none.
+
+    Raises:
+        TesseraError: there is no terminal to ask at, or the home cannot be written.
+    """
+    stack = active_stack()
+    if not yes:
+        _ask(stack.home)
+    removed = KeyFile(writable_home(stack)).open()
+    out.print(literal(f"{removed} keys are removed. Servers of {stack.home} on loopback answer without a key."))
+
+
+def _ask(home: Path) -> None:
+    if not sys.stdin.isatty():
+        raise TesseraError(
+            f"Opening {home} to every program of this machine cannot be undone, and there is no terminal to ask at.",
+            expected="a yes",
+            todo="Pass --yes.",
+        )
+    click.confirm(f"Remove every key of {printable(str(home))} and open its servers to this machine", abort=True)
 
 
 def reads(app: str, entity: str, *, as_json: bool) -> None:

@@ -11,8 +11,10 @@ def listened_on(host: str, keys: KeyFile, *, has_tokens: bool = False) -> tuple[
     """Return the address to listen on, and True if only this machine reaches it.
 
     Raises:
-        TesseraError: other machines reach it, no key is valid, and no tokens are taken.
+        TesseraError: other machines reach it, no key is valid, and no tokens are taken; or keys cannot be read, or are
+            missing though some were made.
     """
+    keys.mark()
     address = listening_address(host)
     is_closed = has_tokens or any(key.revoked_at is None for key in keys.keys().values())
     if not address.is_loopback and not is_closed:

@@ -1,7 +1,10 @@
 """Who may ask the service: keys, roles, limits; and what every answer and the log of reads hold."""
 
 import json
+import shutil
 import stat
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ from fastapi.routing import APIRoute
 from service_world import ServiceWorld
 
 from models.errors import TesseraError
+from pipelines.cli.listening import listened_on
 from pipelines.gateway.holder import ROLES, Role
-from pipelines.gateway.keys import KeyFile
+from pipelines.gateway.keys import MARKER, KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.reads import ReadLog
 from pipelines.service.build import build_routes
@@ -110,13 +114,55 @@ def test_a_key_needs_a_name_of_its_own(world: ServiceWorld, name: str) -> None:
         KeyFile(world.home).create(name, "viewer")
 
 
-def test_a_damaged_file_of_keys_opens_nothing(world: ServiceWorld) -> None:
-    world.key()
-    (world.home / "service" / "keys.json").write_text('{"keys": [{"id": 1}]}')
-    for _ in range(2):
-        answer = world.ask(PATH)
+def _emptied(file: Path) -> None:
+    file.write_text('{"keys": []}')
+
+
+def _linked_away(file: Path) -> None:
+    file.rename(file.with_name("away.json"))
+    file.symlink_to("elsewhere.json")
+
+
+#: What may happen to `keys.json`.
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "moved away": lambda file: file.rename(file.with_name("away.json")),
+    "moved away with its folder": lambda file: shutil.move(file.parent, file.parent.with_name("away")),
+    "without a key": _emptied,
+    "of no bytes": lambda file: file.write_bytes(b""),
+    "half-written": lambda file: file.write_bytes(file.read_bytes()[:100]),
+    "of something else": lambda file: file.write_text('{"keys": [{"id": 1}]}'),
+    "written by others": lambda file: file.chmod(0o666),
+    "linked to nothing": _linked_away,
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+def test_a_home_that_had_keys_is_not_opened_by_what_happens_to_their_file(world: ServiceWorld, what: str) -> None:
+    (key,) = world.key().values()
+    assert world.ask("/v2", headers={"X-API-Key": key}).status_code == 200
+    DAMAGES[what](world.home / "service" / "keys.json")
+    for headers in ({}, {"X-API-Key": key}, {}):
+        answer = world.ask("/v2", headers=headers)
         assert answer.status_code == 503
         assert "keys.json" not in answer.text
+    assert world.ask("/v2/health/live").status_code == 200
+    with pytest.raises(TesseraError, match=r"keys\.json") as found:
+        listened_on("127.0.0.1", KeyFile(world.home))
+    assert "tessera keys" in f"{found.value.expected}{found.value.todo}"
+    KeyFile(world.home).open()
+    assert world.ask("/v2").status_code == 200
+
+
+def test_keys_of_an_earlier_release_are_marked_by_the_next_server(world: ServiceWorld) -> None:
+    world.key()
+    (world.home / MARKER).unlink()
+    assert listened_on("127.0.0.1", KeyFile(world.home)) == ("127.0.0.1", True)
+    (world.home / "service" / "keys.json").unlink()
+    assert world.ask("/v2").status_code == 503
+    key = world.key("bob")  # a home whose keys are missing may have new ones
+    assert [world.ask("/v2", headers=one).status_code for one in (key, {})] == [200, 401]
+    assert KeyFile(world.home).open() == 1
+    assert world.ask("/v2").status_code == 200
 
 
 def test_other_sites_and_other_names_are_refused(world: ServiceWorld) -> None:
