@@ -22,6 +22,8 @@ class GateVerdict(BaseModel):
         reasons: check that failed -> its words; empty if the candidate passed.
         renewal: verdict on the champion's own settings trained on newer rows, where they were evaluated, too.
         instead_of: verdict on the merge that the candidate is the best part of, where the merge is no better.
+        because: why the champion had to be trained anew; "" where it had not.
+        release: version of this project that trained the candidate; "" in a verdict that is older than the field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +38,8 @@ class GateVerdict(BaseModel):
     reasons: Mapping[str, str]
     renewal: GateVerdict | None = None
     instead_of: GateVerdict | None = None
+    because: str = ""
+    release: str = ""
 
     @property
     def passed_checks(self) -> int:

@@ -16,7 +16,7 @@ import dagster as dg
 
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_result import champion_result, shown
-from assets.stages.other_release import why_outdated
+from assets.stages.other_release import this_release, why_outdated, why_waiting
 from assets.stages.promotion import make_champion
 from assets.stages.training import TrainingRows, champion_stays, keep_champion
 from models.gate_verdict import GateVerdict
@@ -121,9 +121,11 @@ class ComposedChampionRun:
         with models.lock(self.app):
             champion = models.champion(self.app)
             because = self._because(models, champion) if champion is not None else ""
-            if self.train == "if_no_champion" and champion is not None and not because:
-                yield keep_champion(self.app, models)
-                return
+            if self.train == "if_no_champion" and champion is not None:
+                waiting = why_waiting(models, self.app, because, self.day) if because else ""
+                if waiting or not because:
+                    yield keep_champion(self.app, models, waiting)
+                    return
             self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()
             yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
@@ -195,6 +197,8 @@ def promote_or_keep(
             candidate=made.name,
             checks=len(report.checks),
             reasons=reasons,
+            because=because,
+            release=this_release(),
         )
     )
     if report.passed:

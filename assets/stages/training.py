@@ -17,7 +17,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_refit import Contender, Standing, standing
 from assets.stages.champion_result import champion_result, shown
-from assets.stages.other_release import why_outdated
+from assets.stages.other_release import this_release, why_outdated, why_waiting
 from assets.stages.packaging import Packed, pack, registered
 from assets.stages.promotion import make_champion
 from assets.stages.refit import Serving, notify_refused_refit, serving
@@ -90,8 +90,8 @@ class Evaluation:
         """Its version in words."""
         return f"version {self.version}" if self.version else "not registered"
 
-    def verdict(self, app: str, run_id: str) -> GateVerdict:
-        """Return the gate's verdict, as the registry keeps it."""
+    def verdict(self, app: str, run_id: str, because: str = "") -> GateVerdict:
+        """Return the gate's verdict, as the registry keeps it; `because`: why the champion had to be trained anew."""
         return GateVerdict(
             app=app,
             day=self.as_of,
@@ -103,6 +103,8 @@ class Evaluation:
             reasons={check.name: check.says for check in self.report.checks if not check.passed},
             renewal=self.renewal.verdict(app, run_id) if self.renewal else None,
             instead_of=self.instead_of.verdict(app, run_id) if self.instead_of else None,
+            because=because,
+            release=this_release(),
         )
 
     def metadata(self) -> dict[str, Any]:
@@ -170,9 +172,11 @@ class ChampionRun:
         with models.lock(self.app):
             champion = models.champion(self.app)
             because = self._outdated(models, champion) if champion is not None else ""
-            if self.train == "if_no_champion" and champion is not None and not because:
-                yield keep_champion(self.app, models)
-                return
+            if self.train == "if_no_champion" and champion is not None:
+                waiting = why_waiting(models, self.app, because, self.day) if because else ""
+                if waiting or not because:
+                    yield keep_champion(self.app, models, waiting)
+                    return
             self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()
             yield dg.MaterializeResult(asset_key=[self.app, "training_set"], metadata=found.metadata())
@@ -334,7 +338,7 @@ def promote_or_keep(
         TesseraError: the gate is closed and there is no champion.
     """
     app = task.app
-    registry.record_verdict(evaluation.verdict(app, run_id))
+    registry.record_verdict(evaluation.verdict(app, run_id, because))
     if evaluation.passing is not None:
         passed, version = evaluation.passing
         served = serving(task, passed.contender, version, registry, evaluation.as_of)
@@ -416,6 +420,9 @@ def champion_stays(
     return champion_result(app, registry, verdict, report.checks, because)
 
 
-def keep_champion(app: str, registry: Registry) -> dg.MaterializeResult:
-    """Return the champion, on a night without training; the check keeps showing the last verdict."""
-    return champion_result(app, registry, "stays: no training was due")
+def keep_champion(app: str, registry: Registry, waiting: str = "") -> dg.MaterializeResult:
+    """Return the champion, on a night without training; the check keeps showing the last verdict.
+
+    `waiting`: why nothing is trained though this release cannot use the champion; "" where it can.
+    """
+    return champion_result(app, registry, f"stays: {waiting or 'no training was due'}")

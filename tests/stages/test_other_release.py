@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.lists import scoring_task
 from assets.stages import metadata_keys as keys
-from assets.stages import promotion
+from assets.stages import other_release, promotion
 from assets.stages.builders import LearningConfig, champion_of
 from assets.stages.composition_training import ComposedCandidate, ComposedChampionRun, register_composition
 from assets.stages.training import ChampionRun, evaluate_candidates, promote_or_keep
@@ -41,8 +42,8 @@ AS_BEFORE = ComputedFeatures("churn_v1", FEATURES)
 STEPS = StepsConfig(deadline_ms=None)
 
 
-def night(folder: Path, app: str, run: Any) -> Mapping[str, Any]:
-    """Run the champion step of a night, and return the metadata of the champion."""
+def night(folder: Path, app: str, run: Any, later: int = 0) -> Mapping[str, Any]:
+    """Run the champion step of a night, `later` days after `AS_OF`, and return the metadata of the champion."""
 
     @champion_of(app, rows="Rows.", judged_on="a hold-out")
     def champion(
@@ -58,7 +59,8 @@ def night(folder: Path, app: str, run: Any) -> Mapping[str, Any]:
         "notifier": NotifierIn(backend=LogNotifierConfig(path=str(folder / "notices.jsonl"))),
     }
     with dg.DagsterInstance.ephemeral() as instance:
-        done = dg.materialize([champion], partition_key=AS_OF.isoformat(), resources=resources, instance=instance)
+        day = (AS_OF + timedelta(days=later)).isoformat()
+        done = dg.materialize([champion], partition_key=day, resources=resources, instance=instance)
     (found,) = (
         one for one in done.asset_materializations_for_node(f"{app}__champion") if one.asset_key.path[1] == "champion"
     )
@@ -101,14 +103,16 @@ class TestPlainModels:
         shutil.copytree(trained, tmp_path / "registry")
         return FolderRegistry(tmp_path / "registry")
 
-    def night(self, registry: FolderRegistry, computed: ComputedFeatures, **task: Any) -> Mapping[str, Any]:
+    def night(
+        self, registry: FolderRegistry, computed: ComputedFeatures, later: int = 0, **task: Any
+    ) -> Mapping[str, Any]:
         values: dict[str, Any] = {"refit": RefitConfig(enabled=False), "service": computed.version, **task}
 
         def run(context: Any, train: Any, models: Any, notifier: Any) -> Iterator[dg.MaterializeResult]:
             learning = ChampionRun(context, "churn", train, models, notifier, [TRAINER], lambda: computed)
             return learning.results(NoRows, lambda _: task_as_of(**values))
 
-        return night(folder_of(registry), "churn", run)
+        return night(folder_of(registry), "churn", run, later)
 
     def test_one_that_reads_what_is_computed_stays(self, registry: FolderRegistry) -> None:
         shown = self.night(registry, AS_BEFORE)
@@ -126,10 +130,11 @@ class TestPlainModels:
         assert keys.TRAINED_BECAUSE not in self.night(registry, ComputedFeatures("churn_v2", FEATURES))
 
     def test_where_the_gate_refuses_the_night_says_both_and_the_champion_does_not_score(
-        self, registry: FolderRegistry
+        self, registry: FolderRegistry, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         computed = ComputedFeatures("churn_v1", FEATURES[:2])
-        shown = self.night(registry, computed, gate=GATE.model_copy(update={"min_quality": 0.99}))
+        refusing = GATE.model_copy(update={"min_quality": 0.99})
+        shown = self.night(registry, computed, gate=refusing)
         assert registry.champion("churn") == "1"
         assert shown[keys.VERDICT].startswith("stays: candidate version 2 was stopped by absolute_floor")
         assert shown[keys.VERDICT].endswith(f"trained because {shown[keys.TRAINED_BECAUSE]}")
@@ -138,6 +143,17 @@ class TestPlainModels:
         assert isinstance(left, promotion.Unusable)
         assert "taste" in left.why
         assert isinstance(next(promotion.champions("churn", registry, AS_BEFORE)), promotion.Verified)
+        for later in (0, 6):
+            waiting = self.night(registry, computed, later, gate=refusing)
+            assert waiting[keys.VERDICT].startswith(f"stays: {shown[keys.TRAINED_BECAUSE]}; the gate refused what was")
+            assert "A night trains again from 2025-09-08 on" in waiting[keys.VERDICT]
+            assert keys.TRAINED_BECAUSE not in waiting
+        for reason, release in ((shown[keys.TRAINED_BECAUSE], "9.9.9"), ("another one", "")):
+            monkeypatch.setattr(other_release, "this_release", lambda release=release: release)
+            assert not other_release.why_waiting(registry, "churn", reason, AS_OF)
+        monkeypatch.undo()
+        assert self.night(registry, computed, 7, gate=refusing)[keys.VERSION] == "1"
+        assert [one.version for one in registry.versions("churn")][0] == "3"
 
     def test_a_damaged_one_is_not_trained_anew_but_left_to_repair(self, registry: FolderRegistry) -> None:
         for folder in ("cache", "churn/1/package"):
@@ -186,7 +202,8 @@ class TestCompositions:
     def test_where_the_gate_refuses_the_night_says_both_and_the_champion_before_scores(
         self, registry: FolderRegistry, ranker: Any
     ) -> None:
-        shown = self.night(registry, candidate({"ranker": RankerPart(ranker)}, passed=False))
+        refused = candidate({"ranker": RankerPart(ranker)}, passed=False)
+        shown = self.night(registry, refused)
         assert registry.champion(PERSONALIZATION.name) == "2"
         assert shown[keys.VERDICT].startswith("stays: candidate version 3 was stopped by floor; trained because this ")
         task = scoring_task(Settings(), SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
@@ -196,6 +213,8 @@ class TestCompositions:
         assert isinstance(left, promotion.Unusable)
         assert (left.version, before.version) == ("2", "1")
         assert isinstance(before, promotion.VerifiedComposition)
+        assert "the gate refused what was trained for that" in self.night(registry, refused)[keys.VERDICT]
+        assert len(registry.versions(PERSONALIZATION.name)) == 3
 
 
 def candidate(ranker: Mapping[str, Any], *, passed: bool = True) -> ComposedCandidate:
