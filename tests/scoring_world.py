@@ -51,8 +51,8 @@ def feature_rows(day: date, *, shift: float = 0.0, customers: int = CUSTOMERS) -
     )
 
 
-def package(folder: Path, weight: float = 1.0) -> Path:
-    """A model of `FEATURES`; another weight is another model."""
+def package(folder: Path, weight: float = 1.0, version: str = "churn_v1") -> Path:
+    """A model of `FEATURES` of a version; another weight is another model."""
     draws = np.random.default_rng(3)
     rows = draws.normal(size=(400, 2)).astype(np.float32)
     labels = (weight * rows[:, 0] + rows[:, 1] + draws.normal(size=400) > 0).astype(np.int8)
@@ -65,7 +65,7 @@ def package(folder: Path, weight: float = 1.0) -> Path:
         label_end=DAY,
         train_cutoffs=(DAY,),
         feature_service="churn_v1",
-        feature_version="churn_v1",
+        feature_version=version,
         rows=400,
         labels={"positives": int(labels.sum())},
         parameters={"weight": str(weight)},
@@ -119,9 +119,9 @@ class World(FolderStores):
         """The day has features."""
         self.lake.replace("churn_features", feature_rows(day, **change), by="feature_date", first=day, last=day)
 
-    def promote(self, weight: float) -> str:
-        """A version with this weight is champion."""
-        made = package(self.folder / f"package-{weight}", weight)
+    def promote(self, weight: float, version: str = "churn_v1") -> str:
+        """A version with this weight, trained on features of a version, is champion."""
+        made = package(self.folder / f"package-{weight}", weight, version)
         version = self.registry.register("churn", made, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
         about = {"action": "promote", "why": "better", "who": "test", "run_id": "", "metrics": {}}
         self.registry.set_champion("churn", version, **about)

@@ -18,7 +18,8 @@ from assets.fraud import performance as fraud_performance
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import skew as fraud_skew
 from assets.fraud import training as fraud_training
-from assets.fraud.notifications import notify_alert
+from assets.fraud.model import computed_features
+from assets.fraud.notifications import notify_alert, notify_refused
 from assets.fraud.stream import catch_up as fraud_catch_up
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_processor
@@ -92,7 +93,7 @@ def champion(
     notifier: NotifierResource,
 ):  # no return type: Dagster refuses any but a tuple where a step may leave out results
     """Train, evaluate and promote; with a champion and `train: if_no_champion`, only reports it."""
-    fraud, computed = settings.open().fraud, fraud_scoring.computed_features
+    fraud, computed = settings.open().fraud, computed_features
     run = ChampionRun(context, "fraud", config.train, registry, notifier, fraud.candidates, computed)
     yield from run.results(
         lambda: fraud_training.training_set(lake.open(), engine.open(), fraud, run.day),
@@ -167,6 +168,9 @@ def stream_catch_up(
     doing = f"run {context.run.run_id} of {context.run.job_name}"
     with only_one(home, fraud_catch_up.LOCK, doing):
         champion = FraudChampion(registry.open())
+        if champion.refused:
+            context.log.warning(champion.note)
+            notify_refused(notifier.open(), champion)
         begin = partial(fraud_processor, queue, state, lake.open(), engine.open(), settings.open().fraud)
         caught = fraud_catch_up.catch_up(begin, queue, state, champion, first=config.first, last=config.last)
     unheard = [why for alert in caught.alerts if (why := notify_alert(notifier.open(), alert))]

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assets.fraud.training import APP
+from assets.fraud.training import APP, SERVICE
 from models.errors import TesseraError
 from models.features.fraud_definitions import FEATURES
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
+    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import LoadedModel
 
 _REASONS = 5
+
+
+def computed_features() -> ComputedFeatures:
+    """Return the features that this release computes."""
+    from models.training.computed_features import ComputedFeatures
+
+    return ComputedFeatures(SERVICE, tuple(FEATURES))
 
 
 class FraudModel:
@@ -26,20 +33,27 @@ class FraudModel:
         version: in the registry.
         threshold: score from which on a card is alerted.
         explains: whether it gives reasons; not every kind of model does.
-        as_of: the day up to which its training, its hold-out included, knew anything.
+
+    Args:
+        registry: holds the version.
+        version: the version.
+        computed: features of this release, which it must read; None: their version is not compared.
 
     Raises:
+        OtherRelease: it was trained on another version of the features.
         TesseraError: it reads features that the stream cannot compute, or has no threshold.
     """
 
-    def __init__(self, registry: Registry, version: str) -> None:
+    def __init__(self, registry: Registry, version: str, computed: ComputedFeatures | None = None) -> None:
         from models.training.model_package import load
 
         loaded = load(registry.fetch(APP, version), trusted=registry.trusted_packages)
+        if computed is not None:
+            computed.check(loaded.encoder, loaded.card)
         self.threshold = alert_threshold(loaded, f"Version {version} of the fraud model")
         self._loaded = loaded
         self._columns = [FEATURES.index(name) for name in loaded.feature_names]
-        self.version, self.as_of = version, loaded.card.as_of
+        self.version = version
         self.explains = self._gives_reasons()
 
     def scores(self, rows: Sequence[Sequence[float]] | np.ndarray) -> Sequence[float]:
@@ -57,10 +71,6 @@ class FraudModel:
         largest = np.argsort(-np.abs(contributions), kind="stable")[:_REASONS]
         names = self._loaded.feature_names
         return {names[place]: round(float(contributions[place]), 6) for place in largest}
-
-    def knew_labels_of(self, day: date, *, label_days: int) -> bool:
-        """Return True if the model was trained or evaluated on labels of payments of `day`."""
-        return (self.as_of - day).days >= label_days
 
     def _matrix(self, rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
         return np.asarray(rows, dtype=np.float32)[:, self._columns]

@@ -1,9 +1,17 @@
-"""Notifications of new alerts, from a worker or a catch-up run."""
+"""Notifications of new alerts, and of a champion that does not score, from a worker, a catch-up run or the service."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from assets.fraud.training import APP
 from models.alerts import Alert
 from models.errors import TesseraError
 from resources.notifier.port import Notifier
+
+if TYPE_CHECKING:
+    from assets.fraud.stream.champion import FraudChampion
 
 
 def notify_alert(notifier: Notifier, alert: Alert) -> str:
@@ -17,3 +25,10 @@ def notify_alert(notifier: Notifier, alert: Alert) -> str:
     except TesseraError as error:
         return f"The notice of alert {alert.alert_id} was not delivered: {error.what}"
     return ""
+
+
+def notify_refused(notifier: Notifier, champion: FraudChampion) -> None:
+    """Notify people that the champion does not score, and which version does. Never raises: the stream continues."""
+    subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
+    with suppress(TesseraError):  # the log says it already, and a notifier must not stop a stream
+        notifier.notify("error", subject, champion.note, {"app": APP, "model": champion.version})

@@ -63,6 +63,7 @@ class PaymentScore(Answer):
     threshold: float = Field(description="Score from which a payment raises an alert.")
     would_alert: bool
     reasons: dict[str, float] = Field(description="Feature: contribution to the log-odds, largest first.")
+    notes: list[str] = Field(default=[], description="Why another version than the champion scored; empty otherwise.")
 
 
 class AlertsAsked(Body):
@@ -116,7 +117,8 @@ class LabelKept(Answer):
 def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], PaymentScore]:
     from assets.fraud.app import FRAUD
     from assets.fraud.dry_run import DryRun, scored
-    from assets.fraud.model import FraudModel
+    from assets.fraud.model import FraudModel, computed_features
+    from assets.fraud.notifications import notify_refused
     from assets.fraud.stream.champion import FraudChampion
     from assets.fraud.stream.context import CustomerFilter
     from assets.fraud.stream.lake_context import LakeContext
@@ -128,15 +130,19 @@ def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], 
     customers = CustomerFilter(LakeContext(ports.lake, ports.engine), limits)
     dry_run = DryRun(FraudState(ports.state_store), limits, customers)
     champion = FraudChampion(ports.registry, refresh_seconds=settings.service.champion_seconds)
+    computed = computed_features()
+    if champion.refused:
+        notify_refused(ports.notifier, champion)
 
     def opened(version: str) -> FraudModel:
-        fetched(ports.registry, FRAUD.name, version)
+        fetched(ports.registry, FRAUD.name, version, computed)
         return FraudModel(ports.registry, version)
 
     versions = VersionsAsked(ports.registry, FRAUD.name, opened, settings.service)
 
     def answer(asked: PaymentNow, asker: Asker) -> PaymentScore:
-        champion.follow()
+        if champion.follow() and champion.refused:
+            notify_refused(ports.notifier, champion)
         model = champion if asker.version is None else versions.at(asker.version)
         with span("read features"):
             payment, features = dry_run.features(_event(asked))
@@ -148,6 +154,7 @@ def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], 
             threshold=model.threshold,
             would_alert=would_alert,
             reasons=model.reasons(features),
+            notes=[champion.note] if asker.version is None and champion.refused else [],
             model_version=model.version,
         )
 

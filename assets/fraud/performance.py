@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from assets.fraud import scoring as fraud_scoring
 from assets.fraud import training as fraud_training
-from assets.fraud.model import FraudModel
 from assets.stages import metadata_keys as keys
 from assets.stages.realized_performance import Arrived, RealizedDay, accepted_version
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
@@ -116,6 +115,7 @@ def _measure(
     lake: Lake, engine: Engine, registry: Registry, sink: Sink, store: AlertStore, settings: FraudSettings, as_of: date
 ) -> RealizedPerformance:
     from models.fraud.performance import labels_known, matured_quality
+    from models.training.model_package import described
 
     day = as_of - timedelta(days=LABEL_DELAY_DAYS)
     pooled_days = [day - timedelta(days=n) for n in range(settings.holdout_days)]
@@ -127,8 +127,8 @@ def _measure(
     alerted = {alert.entity_id for alert in store.find(fraud_training.APP, day, day)}
     quality = matured_quality(_with_labels(scored, labels), alerted, per_day=settings.alerts_per_day)
     version = str(scored["model_version"][0])
-    model = FraudModel(registry, version)
-    unseen = [one for one in pooled_days if not model.knew_labels_of(one, label_days=LABEL_DELAY_DAYS)]
+    _, card = described(registry.fetch(fraud_training.APP, version))
+    unseen = [one for one in pooled_days if (card.as_of - one).days < LABEL_DELAY_DAYS]
     pooled = _pooled(sink, registry, labels, unseen, settings) if day in unseen else None
     found = RealizedPerformance(
         day, known, quality, version, day not in unseen, settings.performance.min_labelled_share, pooled

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.fraud.app import FRAUD
-from assets.fraud.model import FraudModel, alert_threshold
+from assets.fraud.model import FraudModel, alert_threshold, computed_features
 from assets.stages import metadata_keys as keys
 from assets.stages.scoring_task import ScoringTask
 from models.alerts import Alert
@@ -26,21 +26,12 @@ from resources.sink.port import DamagedScores, Sink
 
 if TYPE_CHECKING:
     from models.scoring.batch import DecisionRule
-    from models.training.computed_features import ComputedFeatures
     from models.training.model_package import LoadedModel
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 _KEYS = tuple(column.name for column in FRAUD.contract.keys)
-
-
-def computed_features() -> ComputedFeatures:
-    """Return the features that this release computes."""
-    from assets.fraud.training import SERVICE
-    from models.training.computed_features import ComputedFeatures
-
-    return ComputedFeatures(SERVICE, tuple(FEATURES))
 
 
 def scoring_task(settings: FraudSettings) -> ScoringTask:

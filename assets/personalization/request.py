@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from assets.personalization.app import PERSONALIZATION
 from assets.personalization.lists import budget_of, live_resources, row_of
 from assets.personalization.variants import Trial, trial_of
+from assets.stages.degraded_requests import notes_of, notify_degraded
 from assets.stages.experiments.decisions import TABLE as DECISIONS
-from assets.stages.promotion import champion_composition
+from assets.stages.promotion import composed_champions, newest_usable
 from models.errors import TesseraError, choose_from
 from models.settings import Settings
 
@@ -95,6 +96,7 @@ class OpenLists:
         days: what is known of a day.
         settings: of the profile.
         as_of: day at whose end the shop is known.
+        notes: why the champion does not make the lists; empty if it does.
     """
 
     loaded: LoadedComposition
@@ -103,6 +105,7 @@ class OpenLists:
     days: Days
     settings: Settings
     as_of: date
+    notes: Sequence[str] = ()
 
     def warmed(self) -> Self:
         """Answer a guest without a deadline: what the first request would read is in memory then. Never fails."""
@@ -138,6 +141,7 @@ class OpenLists:
         visit = {"events": [checked_event(event, place) for place, event in enumerate(events, 1)]}
         asked, notes = self._known(customer)
         trial = self._trial()
+        notes += self.notes
         notes += [trial.note] if trial.note else []
         variant = trial.variant(asked)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
@@ -188,10 +192,12 @@ class OpenLists:
 def open_lists(ports: Ports, settings: Settings) -> OpenLists:
     """Return the champion over the profile's ports, as of the day that was published last.
 
+    Where this release cannot use the champion, the newest one before it that it can use makes the lists, as at night;
+    each list says so, and people are notified.
+
     Raises:
-        TesseraError: there is no champion, or nothing was published yet.
+        TesseraError: there is no champion, none of them can be used, or nothing was published yet.
     """
-    from models.compose.package import over_resources
     from models.personalization.composition import rehearsed
     from models.personalization.parts import KNOWN
 
@@ -210,10 +216,11 @@ def open_lists(ports: Ports, settings: Settings) -> OpenLists:
             todo=f"Run `tessera run {app}_nightly`, or bring a withdrawn day back: `tessera publish {app} --date DAY`.",
         )
     before, live = rehearsed({}), live_resources(own, ports.lake, ports.vectors, is_night=False)
-    found = champion_composition(registry, app, before)
-    folder = registry.fetch(app, found.version)
-    loaded = over_resources(found.composition, folder, before, live, registry.trusted_packages)
-    return OpenLists(loaded, found.version, ports.lake, live[KNOWN], settings, days[-1]).warmed()
+    found, problems = newest_usable(app, composed_champions(app, registry, live, before))
+    if problems:
+        notify_degraded(ports.notifier, app, found.version, problems)
+    notes = notes_of(found.version, problems)
+    return OpenLists(found.composition, found.version, ports.lake, live[KNOWN], settings, days[-1], notes).warmed()
 
 
 def checked_event(event: Any, place: int) -> dict[str, Any]:

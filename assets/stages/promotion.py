@@ -185,15 +185,16 @@ def _composition(
 
 
 @traced("load the champion")
-def loadable_champion(app: str, registry: Registry) -> Loadable:
+def loadable_champion(app: str, registry: Registry, computed: ComputedFeatures | None = None) -> Loadable:
     """Return the champion, or else the newest champion before it that loads and scores its golden set as in training.
 
-    Versions that were rolled back from are left out.
+    Versions that were rolled back from are left out. `computed`: features of this release, which a model must read;
+    None: they are not compared.
 
     Raises:
         TesseraError: there is no champion, or no champion of the ledger can be used.
     """
-    found, problems = newest_usable(app, champions(app, registry))
+    found, problems = newest_usable(app, champions(app, registry, computed))
     return Loadable(found.version, found.model, problems)
 
 

@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict, Field
 
 from assets.stages.app import App, FeatureService
+from assets.stages.degraded_requests import notes_of, notify_degraded
 from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Answer, Asker, Body, Operation
+from assets.stages.promotion import Loadable, Verified, fetched, loadable_champion
 from assets.stages.replacement.decisions import current_replacement
 from assets.stages.rollout import Rollout
 from models.errors import TesseraError
@@ -27,9 +29,9 @@ from resources.outbox import OCCASION
 from resources.rollout_log import RolloutLog
 
 if TYPE_CHECKING:
-    from assets.stages.promotion import Loadable, Verified
     from models.service import ServiceSettings
     from models.settings import Settings
+    from models.training.computed_features import ComputedFeatures
     from resources.stack.ports import Ports
 
 # pyarrow makes the functions of `pyarrow.compute` when it is imported, and has no static types.
@@ -70,6 +72,7 @@ class ScoresNow(Answer):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     rows: list[ScoredNow]
+    notes: list[str] = Field(default=[], description="Why another version than the champion scored; empty otherwise.")
 
 
 def score_now(app: Callable[[], App]) -> Operation:
@@ -93,16 +96,20 @@ def score_now(app: Callable[[], App]) -> Operation:
 
 
 def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:
-    from assets.stages.promotion import fetched, loadable_champion
+    registry, computed = ports.registry, computed_of(app, ports, settings)
 
-    registry = ports.registry
-    model = Followed(
-        lambda: registry.champion(app.name),
-        lambda: loadable_champion(app.name, registry),
-        look_seconds=settings.service.champion_seconds,
-    )
-    versions = VersionsAsked(registry, app.name, lambda version: fetched(registry, app.name, version), settings.service)
-    store, rollout = online_part(ports.feature_store), _rollout(app, ports, settings.service)
+    def newest() -> Loadable:
+        found = loadable_champion(app.name, registry, computed)
+        if found.problems:
+            notify_degraded(ports.notifier, app.name, found.version, found.problems)
+        return found
+
+    def version_of(version: str) -> Verified:
+        return fetched(registry, app.name, version, computed)
+
+    model = Followed(lambda: registry.champion(app.name), newest, look_seconds=settings.service.champion_seconds)
+    versions = VersionsAsked(registry, app.name, version_of, settings.service)
+    store, rollout = online_part(ports.feature_store), _rollout(app, ports, settings.service, version_of)
 
     with suppress(TesseraError):  # requests say what is missing
         model.current()
@@ -117,9 +124,12 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
     return answer
 
 
-def _rollout(app: App, ports: Ports, settings: ServiceSettings) -> Rollout:
-    from assets.stages.promotion import fetched
+def computed_of(app: App, ports: Ports, settings: Settings) -> ComputedFeatures | None:
+    """Return the features of this release, which nights compare with those of a model."""
+    return None if app.scoring is None else app.scoring(settings, ports).computed
 
+
+def _rollout(app: App, ports: Ports, settings: ServiceSettings, opened: Callable[[str], Verified]) -> Rollout:
     registry, name = ports.registry, app.name
 
     def notify(subject: str, why: str, occasion: str) -> None:
@@ -134,7 +144,7 @@ def _rollout(app: App, ports: Ports, settings: ServiceSettings) -> Rollout:
     return Rollout(
         name,
         RolloutLog(ports.stack.home),
-        lambda version: fetched(registry, name, version),
+        opened,
         settings.canary,
         notify,
         entity=_service_of(app).entity,
@@ -166,7 +176,8 @@ def _scored(
     for id, how, of in zip(ids, states, moments, strict=True):
         score, version = next(answers) if how == PRESENT else (None, None)
         rows.append(ScoredNow(id=id, score=score, features=how, features_of=of, model_version=version))
-    return ScoresNow(model_version=chosen.version, rows=rows)
+    problems = () if isinstance(chosen, Verified) else chosen.problems
+    return ScoresNow(model_version=chosen.version, rows=rows, notes=notes_of(chosen.version, problems))
 
 
 def _answers(chosen: Loadable | Verified, known: pa.Table, rollout: Rollout | None) -> tuple[Vector, Sequence[str]]:

@@ -10,6 +10,7 @@ from assets.stages.app import App
 from assets.stages.open_models import check_served
 from assets.stages.promotion import fetched
 from assets.stages.rollout import standing_agreement, start_rollout
+from assets.stages.score_now import computed_of
 from models.errors import TesseraError
 from models.rollouts import Agreement, RolloutChange
 from pipelines.cli.arguments import known_app
@@ -39,7 +40,8 @@ def rollout(app: str, version: str | None, share: float, *, stop: bool, why: str
 
 
 def _start(stack: Stack, app: str, version: str, share: float, why: str) -> None:
-    registry, record = Ports(stack).registry, next(one for one in APPS if one.name == app)
+    ports, record = Ports(stack), next(one for one in APPS if one.name == app)
+    registry = ports.registry
     _require_scored_by_entity(record)
     check_served(registry, app, version)
     if version == registry.champion(app):
@@ -48,7 +50,7 @@ def _start(stack: Stack, app: str, version: str, share: float, why: str) -> None
             expected="another version, which answers beside it",
             todo=f"Choose one: `tessera models {app}`.",
         )
-    fetched(registry, app, version)
+    fetched(registry, app, version, computed_of(record, ports, stack.settings))
     change = start_rollout(RolloutLog(writable_home(stack)), app, version, share, who=getpass.getuser(), why=why)
     seconds = stack.settings.service.champion_seconds
     out.print(literal(f"{_sentence(change)} A server that runs follows within {seconds:g} s."))

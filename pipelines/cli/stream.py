@@ -5,21 +5,18 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from assets.apps import APPS, app_named
-from assets.fraud.notifications import notify_alert
+from assets.fraud.notifications import notify_alert, notify_refused
 from assets.fraud.stream.batch_result import BatchResult
 from assets.fraud.stream.catch_up import LOCK
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.lake_context import fraud_processor
 from assets.fraud.stream.processor import FraudProcessor
 from assets.fraud.stream.state import FraudState
-from assets.fraud.training import APP
 from assets.support.app import SUPPORT
 from models.alerts import Alert
-from models.errors import TesseraError
 from pipelines.cli.console import counted, err, out, say
 from pipelines.cli.stopping import Stopped, stopped_by_signals
 from pipelines.stream_metrics import StreamMetrics
@@ -105,9 +102,10 @@ def stream(app: str, limit: int, *, until_empty: bool) -> None:
         worker, metrics = _worker(ports), StreamMetrics(stack.home, app)
         without = "" if champion.explains else " (a kind of model that gives no reasons)"
         say(f"scoring with version {champion.version}{without}; Ctrl-C ends it after the batch")
+        _tell(champion.note, champion, notifier)
         while not stop.is_set():
             pulse.beat()
-            _follow(champion, notifier)
+            _tell(champion.follow(), champion, notifier)
             started = time.perf_counter()
             result = worker.process(champion, limit=limit, wait_seconds=0 if until_empty else _WAIT_SECONDS)
             metrics.write()
@@ -132,15 +130,12 @@ def _worker(ports: Ports) -> FraudProcessor:
     return fraud_processor(ports.events, state, ports.lake, ports.engine, ports.stack.settings.fraud)
 
 
-def _follow(champion: FraudChampion, notifier: Notifier) -> None:
-    news = champion.follow()
+def _tell(news: str, champion: FraudChampion, notifier: Notifier) -> None:
     if not news:
         return
     say(news)
     if champion.refused:
-        subject = f"{APP}: version {champion.version} goes on scoring, the newest champion is refused"
-        with suppress(TesseraError):  # it is on the screen already, and a notifier must not stop a stream
-            notifier.notify("error", subject, news, {"app": APP, "model": champion.version})
+        notify_refused(notifier, champion)
 
 
 def _say(alert: Alert) -> None:

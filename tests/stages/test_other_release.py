@@ -153,7 +153,7 @@ class TestPlainModels:
             assert not other_release.why_waiting(registry, "churn", reason, AS_OF)
         monkeypatch.undo()
         assert self.night(registry, computed, 7, gate=refusing)[keys.VERSION] == "1"
-        assert [one.version for one in registry.versions("churn")][0] == "3"
+        assert registry.versions("churn")[0].version == "3"
 
     def test_a_damaged_one_is_not_trained_anew_but_left_to_repair(self, registry: FolderRegistry) -> None:
         for folder in ("cache", "churn/1/package"):

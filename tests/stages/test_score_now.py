@@ -15,10 +15,11 @@ from assets.stages.open_models import VersionsAsked
 from assets.stages.operation import Asker, NotServed, NotThere
 from assets.stages.rollout import start_rollout
 from assets.stages.score_now import ScoreNow
-from models.errors import TesseraError
+from models.errors import OtherRelease, TesseraError
 from models.features.cutoffs import cutoff_moment
 from models.service import ServiceSettings
 from models.settings import Settings
+from resources.notifier.log import LogNotifier
 from resources.rollout_log import RolloutLog
 from tests.online_only import OnlineOnly
 
@@ -97,6 +98,25 @@ def test_a_version_that_is_named_answers_in_place_of_the_champion(tmp_path: Path
         answer(asked, Asker("ada", "12"))
     made.registry.retag("churn", "1", {"gate": "stopped by loads"})
     assert answer(asked, Asker("ada", "1")) == found["1"]  # it was champion
+
+
+def test_a_champion_of_other_features_does_not_answer_and_the_one_before_says_so(tmp_path: Path) -> None:
+    made = scoring_world.made(tmp_path / "home")
+    assert CHURN.operations is not None
+    opened: Any = CHURN.operations()[0].opened
+    before = opened(ports_of(made), Settings(churn=SETTINGS))(ScoreNow(ids=("c00000",)), ASKER)
+    made.promote(2.0, version="churn_v0")
+    ports = ports_of(made)
+    ports.notifier = LogNotifier(made.folder / "notices.jsonl")
+    answer = opened(ports, Settings(churn=SETTINGS))
+    found = [answer(ScoreNow(ids=("c00000",)), ASKER) for _ in range(2)]
+    assert (found[0], found[0].rows, found[0].model_version) == (found[1], before.rows, "1")
+    assert (before.notes, len(found[0].notes)) == ([], 2)
+    assert "features of version 'churn_v0'" in found[0].notes[0]
+    (told,) = (made.folder / "notices.jsonl").read_text().splitlines()
+    assert "answered by version 1" in told
+    with pytest.raises(OtherRelease, match="churn_v0"):
+        answer(ScoreNow(ids=("c00000",)), Asker("ada", "2"))
 
 
 def test_a_rollout_answers_its_share_and_says_so_in_each_row(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def champion(world: World) -> None:
     model = LogisticRegressionTrainerConfig().open().fit(rows, (rows[:, 0] > 0).astype(np.int8), np.arange(200)).model
     card = ModelCard(
         app="fraud", as_of=NOON.date(), label_end=NOON.date(), train_cutoffs=(NOON.date(),), feature_service="",
-        feature_version="v1", rows=200, labels={"positives": 1}, parameters={}, metrics={},
+        feature_version="fraud_v1", rows=200, labels={"positives": 1}, parameters={}, metrics={},
     )  # fmt: skip
     encoder = Encoder.fit(pa.table({name: rows[:, place] for place, name in enumerate(names)}), names)
     extras = {ALERTING: threshold_text(0.5, 9), GOLDEN: golden_text(model, rows)}

@@ -1,5 +1,6 @@
 """The stream beside its kills: what is refused and why, alerts per card and day, and the champion it follows."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from assets.fraud.notifications import notify_refused
 from assets.fraud.stream.champion import FraudChampion
 from assets.fraud.stream.context import CustomerFilter, EmptyContext
 from assets.fraud.stream.processor import BatchResult, FraudProcessor, Scorer
 from assets.fraud.stream.state import Batch
-from models.errors import TesseraError
+from models.errors import OtherRelease, TesseraError
 from models.events import Event
 from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
@@ -25,6 +27,7 @@ from models.timestamps import to_epoch_micros
 from models.training.encoding import Encoder
 from models.training.model_package import ModelCard, save
 from resources.events.sqlite_events import SqliteEventsConfig
+from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
 from resources.trainer.xgboost import XGBoostTrainerConfig
 from tests.faults.fraud_stream_process import Formula
@@ -334,8 +337,8 @@ def test_the_store_does_not_grow_with_the_days(tmp_path: Path) -> None:
     assert world.feed(old).refused == 1
 
 
-def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Path:
-    """A model of these features, in a package."""
+def packed(folder: Path, features: Sequence[str], extras: dict[str, str], version: str = "fraud_v1") -> Path:
+    """A model of these features of a version, in a package."""
     draw = np.random.default_rng(1)
     rows = draw.random((400, len(features))).astype(np.float32)
     labels = (rows[:, 0] + 0.2 * draw.random(400) > 0.6).astype(np.int8)
@@ -347,7 +350,7 @@ def packed(folder: Path, features: Sequence[str], extras: dict[str, str]) -> Pat
         label_end=date(2018, 8, 7),
         train_cutoffs=(),
         feature_service="fraud_v1",
-        feature_version="fraud_v1",
+        feature_version=version,
         rows=400,
         labels={"positives": int(labels.sum())},
         parameters={},
@@ -383,15 +386,34 @@ def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_pat
     in_charge(registry, packed(tmp_path / "three", ["shoe_size"], {ALERTING: threshold_text(0.5, 9)}))
     seconds[0] = 12.0
     news = champion.follow()
-    assert "reads shoe_size" in news
+    assert "no longer computed, e.g. 'shoe_size'" in news
     assert f"Version {second} goes on scoring" in news
     assert (champion.version, champion.threshold, len(champion.scores([row]))) == (second, 0.75, 1)
     seconds[0] = 18.0
-    assert (champion.follow(), "reads shoe_size" in champion.refused) == ("", True), "said once"
+    assert (champion.follow(), "shoe_size" in champion.refused) == ("", True), "said once"
     registry.set_champion("fraud", first, action="rollback", why="test", who="test", run_id="", metrics={})
     seconds[0] = 24.0
     assert champion.follow() == f"version {first} is the champion now"
     assert (champion.refused, champion.threshold) == ("", 0.25)
     in_charge(registry, packed(tmp_path / "four", swapped, {}))
-    with pytest.raises(TesseraError, match=r"has no alerting\.json"):
+    later = FraudChampion(registry)
+    assert (later.version, later.note.endswith(f"Version {first} goes on scoring.")) == (first, True)
+    assert "has no alerting.json" in later.refused
+    assert (later.follow(), later.version) == ("", first), "said once"
+
+
+def test_a_champion_of_another_version_of_the_features_does_not_score(tmp_path: Path) -> None:
+    registry = FolderRegistry(tmp_path / "registry")
+    extras = {ALERTING: threshold_text(0.25, 9)}
+    in_charge(registry, packed(tmp_path / "one", [FEATURES[0]], extras, version="fraud_v0"))
+    with pytest.raises(OtherRelease, match="trained on features of version 'fraud_v0'"):
         FraudChampion(registry)
+    second = in_charge(registry, packed(tmp_path / "two", [FEATURES[0]], extras))
+    in_charge(registry, packed(tmp_path / "three", [FEATURES[0]], extras, version="fraud_v0"))
+    notices = LogNotifier(tmp_path / "notices.jsonl")
+    champion = FraudChampion(registry)
+    notify_refused(notices, champion)
+    assert champion.version == second
+    (told,) = map(json.loads, (tmp_path / "notices.jsonl").read_text().splitlines())
+    assert f"Version {second} goes on scoring" in told["body"]
+    assert "fraud_v0" in told["body"]

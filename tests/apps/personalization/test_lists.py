@@ -1,5 +1,7 @@
 """Nights of personalization and requests: the same lists, changed by a visit, flagged where a part is missing."""
 
+import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
@@ -22,7 +24,9 @@ from models.features.personalization_definitions import FEATURES
 from models.personalization.tables import known_tables
 from models.recommend.config import GeneratorsConfig
 from models.recommend.history import RECENT_DAYS
+from models.training.manifest import MANIFEST, seal
 from resources.engine.local import LocalEngine
+from resources.notifier.log import LogNotifier
 from resources.vectors.qdrant_edge import QdrantEdgeConfig
 from tests.apps.personalization.lists_world import DAY, SETTINGS, SHOP, ListsHome, home_after_a_night
 
@@ -145,6 +149,28 @@ def test_a_part_that_is_down_or_late_is_told_and_the_popular_list_stands_in(home
     assert down.is_fallback
     assert down.row["product_ids"] == found.row["product_ids"]
     assert any("candidates" in note for note in down.notes)
+
+
+def test_a_champion_of_another_release_makes_no_list_and_the_one_before_says_so(
+    home: ListsHome, lists: OpenLists
+) -> None:
+    registry, name = home.registry, PERSONALIZATION.name
+    folder = home.folder / "other-release"
+    shutil.copytree(registry.fetch(name, "1"), folder)
+    described = json.loads((folder / MANIFEST).read_text())
+    described["golden"][0]["answer"]["list_by"] = "another way"
+    (folder / MANIFEST).unlink()
+    seal(folder, {key: value for key, value in described.items() if key not in {"files", "sha256"}})
+    registry.register(name, folder, parameters={}, metrics={}, tags={"gate": "passed"}, report="")
+    registry.set_champion(name, "2", action="promote", why="w", who="w", run_id="", metrics={})
+    now = open_lists(home.ports(notifier=LogNotifier(home.folder / "told.jsonl")), SETTINGS)
+    customer = next(iter(home.published()))
+    was, found = lists.of(customer), now.of(customer)
+    assert (found.row, found.version) == (was.row, "1")
+    assert "version 2 cannot be used: personalization answers its golden record 0" in found.notes[0]
+    assert not was.notes
+    (told,) = (home.folder / "told.jsonl").read_text().splitlines()
+    assert "answered by version 1" in told
 
 
 @pytest.mark.parametrize(
