@@ -37,6 +37,7 @@ from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.login import LOGIN, LOGOUT, LoginPages, login_instead
+from pipelines.gateway.logins import Logins
 from pipelines.gateway.request import PAGE_HEADERS
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.gateway.sessions import Sessions
@@ -74,11 +75,12 @@ def guarded(context: IWorkspaceProcessContext[Any], stack: Stack, names: Sequenc
 
     settings = stack.settings.service
     keys = KeyFile(stack.home, look_seconds=settings.look_seconds)
-    sessions = Sessions(stack.home, seconds=settings.session_hours * 3600)
-    app = LoginPages(webserver_by_role(context), keys, sessions, Limits(_LOGINS_PER_SECOND, _LOGINS_AT_ONCE, 1))
+    tokens = open_tokens(settings.oidc, ROOT)
+    logins = Logins(keys, Sessions(stack.home, seconds=settings.session_hours * 3600), tokens)
+    app = LoginPages(webserver_by_role(context), logins, Limits(_LOGINS_PER_SECOND, _LOGINS_AT_ONCE, 1))
     look_seconds = max(settings.look_seconds, _LEAST_LOOK_SECONDS)
     rules = AccessRules((LOGIN, LOGOUT), _BODY_BYTES, _SECONDS, PAGE_HEADERS, login_instead, look_seconds)
-    credentials = Credentials(keys, sessions, open_tokens(settings.oidc, ROOT), is_open=is_open)
+    credentials = Credentials(keys, logins, tokens, is_open=is_open)
     limits = Limits(_PER_SECOND, _BURST, _IN_FLIGHT)
     return Gateway(app, credentials, limits, rules, SameOrigin(app, names, post_only=_POST_ONLY), lambda _: None)
 

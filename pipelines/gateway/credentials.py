@@ -5,9 +5,10 @@ from __future__ import annotations
 from pipelines.gateway import refusals
 from pipelines.gateway.holder import LOCAL, Holder
 from pipelines.gateway.keys import PREFIX, KeyFile
+from pipelines.gateway.logins import Logins
 from pipelines.gateway.request import header
 from pipelines.gateway.same_origin import Scope
-from pipelines.gateway.sessions import Sessions, is_change, session_text
+from pipelines.gateway.sessions import is_change
 from pipelines.gateway.tokens import Tokens
 
 #: By these a request is known that a proxy passed on: it may come from another machine.
@@ -20,19 +21,19 @@ class Credentials:
     Args:
         keys: of the home.
         tokens: of an issuer; None: none are taken.
-        sessions: of browsers; None: cookies are not looked at.
+        logins: of browsers; None: cookies are not looked at.
         is_open: nothing is needed while no key was ever made and no tokens are taken: only for a server on loopback.
     """
 
     def __init__(
         self,
         keys: KeyFile,
-        sessions: Sessions | None = None,
+        logins: Logins | None = None,
         tokens: Tokens | None = None,
         *,
         is_open: bool,
     ) -> None:
-        self._keys, self._sessions, self._tokens = keys, sessions, tokens
+        self._keys, self._logins, self._tokens = keys, logins, tokens
         self._is_open = is_open and tokens is None
 
     async def holder(self, scope: Scope) -> Holder:
@@ -49,7 +50,7 @@ class Credentials:
             if found is None:
                 raise refusals.unknown("The key is unknown or revoked.")
             return found
-        if (found := self._of_session(scope)) is not None:
+        if (found := await self._of_session(scope)) is not None:
             return found
         if self._is_open and not self._keys.keys():
             if any(header(scope, name) for name in _PROXIED):
@@ -57,14 +58,13 @@ class Credentials:
             return LOCAL
         raise refusals.unknown("No key is given.")
 
-    def _of_session(self, scope: Scope) -> Holder | None:
-        """Return the holder of the key that a session was begun with; it ends with the key."""
-        text = session_text(scope) if self._sessions is not None else ""
-        key_id = self._sessions.key_id(text) if self._sessions is not None and text else None
-        found = self._keys.holder_by_id(key_id) if key_id else None
-        if found is not None and is_change(scope) and not header(scope, b"origin"):
+    async def _of_session(self, scope: Scope) -> Holder | None:
+        found = None if self._logins is None else await self._logins.holder(scope)
+        if found is None:
+            return None
+        if is_change(scope) and not header(scope, b"origin"):
             raise refusals.no_origin()  # one that is given was compared with `Host` before
-        return found
+        return found[0]
 
 
 def given_text(scope: Scope) -> str:

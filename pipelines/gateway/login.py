@@ -1,4 +1,4 @@
-"""`/login` and `/logout`: a browser exchanges a key for a session cookie."""
+"""`/login` and `/logout`: a browser exchanges a key, or a token of the issuer, for a session cookie."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
+from http import HTTPStatus
 from urllib.parse import parse_qs, quote
 
 from pipelines.gateway import refusals
 from pipelines.gateway.holder import ALL, Holder
-from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
+from pipelines.gateway.logins import Begun, Logins
 from pipelines.gateway.problem import Refusal
 from pipelines.gateway.request import client_address, header
 from pipelines.gateway.same_origin import App, Receive, Scope, Send
-from pipelines.gateway.sessions import Sessions, cookie_name, session_text
+from pipelines.gateway.sessions import cookie_name
 
 _log = logging.getLogger("tessera.gateway")
 LOGIN, LOGOUT = "/login", "/logout"
-_LONGEST_FORM = 4096
+_LONGEST_FORM = 16_384
 #: A path of this server; browsers take `//` and `/\` for another one, and drop tabs and line ends.
 _OWN_PATH = re.compile(r"/(?:[^/\\\s\x00-\x1f\x7f][^\\\s\x00-\x1f\x7f]*)?")
 _STYLE = """
@@ -43,13 +44,12 @@ class LoginPages:
 
     Args:
         app: behind the gateway, which lets the two paths pass without a credential.
-        keys: of the home.
-        sessions: of the home.
+        logins: of the home.
         attempts: logins of one address.
     """
 
-    def __init__(self, app: App, keys: KeyFile, sessions: Sessions, attempts: Limits) -> None:
-        self._app, self._keys, self._sessions, self._attempts = app, keys, sessions, attempts
+    def __init__(self, app: App, logins: Logins, attempts: Limits) -> None:
+        self._app, self._logins, self._attempts = app, logins, attempts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -58,43 +58,53 @@ class LoginPages:
             await self._app(scope, receive, send)
         elif scope["method"] == "POST":
             form = await _form(scope, receive)
-            await (self._log_in(scope, form) if path == LOGIN else self._log_out(scope)).send(send)
+            await (await self._log_in(scope, form) if path == LOGIN else self._log_out(scope)).send(send)
         elif scope["method"] in ("GET", "HEAD") and path == LOGIN:
-            await self._shown(scope).send(send)
+            await (await self._shown(scope)).send(send)
         else:
             raise Refusal(405, f"{path} takes no {scope['method']}.", expected="POST", todo="Use the page `/login`.")
 
-    def _shown(self, scope: Scope) -> _Page:
+    async def _shown(self, scope: Scope) -> _Page:
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1"))
-        holder = self._holder(scope)
+        found = await self._logins.holder(scope)
         to = own_path(asked.get("next", ["/"])[0])
-        return _Page(200, _form_page(to) if holder is None else _logged_in_page(holder))
+        return _Page(200, self._form_page(to) if found is None else _logged_in_page(*found))
 
-    def _holder(self, scope: Scope) -> Holder | None:
-        text = session_text(scope)
-        key_id = self._sessions.key_id(text) if text else None
-        return self._keys.holder_by_id(key_id) if key_id else None
-
-    def _log_in(self, scope: Scope, form: dict[str, list[str]]) -> _Page:
+    async def _log_in(self, scope: Scope, form: dict[str, list[str]]) -> _Page:
         to = own_path(form.get("next", ["/"])[0])
         if wait := self._attempts.wait_seconds(client_address(scope)):
             seconds = math.ceil(wait)
             said = f"Too many attempts from your address. Try again in {seconds} s."
-            return _Page(429, _form_page(to, said), ((b"retry-after", str(seconds).encode()),))
-        holder = self._keys.holder(form.get("key", [""])[0].strip())
-        if refused := _refused(holder):
+            return _Page(429, self._form_page(to, said), ((b"retry-after", str(seconds).encode()),))
+        begun, status, refused = await self._begun(form.get("key", [""])[0].strip())
+        if begun is None:
             _log.warning("A login from %s is refused: %s", client_address(scope), refused)
-        if holder is None or refused:
-            return _Page(403, _form_page(to, refused))
+            return _Page(status, self._form_page(to, refused))
+        holder = begun.holder
         _log.info("%s (%s) logged in from %s", holder.name, holder.role, client_address(scope))
-        if before := session_text(scope):
-            self._sessions.end(before)
-        cookie = self._cookie(scope, self._sessions.begin(holder.id), self._sessions.seconds)
+        self._logins.end(scope)
+        cookie = self._cookie(scope, *self._logins.begin(begun))
         return _Page(303, "", ((b"location", to.encode()), (b"set-cookie", cookie)))
 
+    async def _begun(self, text: str) -> tuple[Begun | None, int, str]:
+        """Return what begins a session, or the status of the answer and why it does not."""
+        try:
+            begun = await self._logins.credential(text)
+        except Refusal as refusal:
+            status = refusal.status if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE else HTTPStatus.FORBIDDEN
+            return None, status, str(refusal.what)
+        if begun is None:
+            return None, HTTPStatus.FORBIDDEN, "The key is unknown or revoked."
+        if not begun.holder.may("viewer", ALL):
+            said = f"The {begun.kind} is of one application; the UI shows all of them."
+            return None, HTTPStatus.FORBIDDEN, said
+        return begun, HTTPStatus.SEE_OTHER, ""
+
+    def _form_page(self, to: str, error: str = "") -> str:
+        return _form_page(to, "Key or token" if self._logins.has_tokens else "Key", error)
+
     def _log_out(self, scope: Scope) -> _Page:
-        if text := session_text(scope):
-            self._sessions.end(text)
+        self._logins.end(scope)
         return _Page(303, "", ((b"location", LOGIN.encode()), (b"set-cookie", self._cookie(scope, "", 0))))
 
     def _cookie(self, scope: Scope, text: str, seconds: float) -> bytes:
@@ -124,13 +134,6 @@ class _Page:
         ]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-
-
-def _refused(holder: Holder | None) -> str:
-    """Return why the holder of a key may not log in, or ""."""
-    if holder is None:
-        return "The key is unknown or revoked."
-    return "" if holder.may("viewer", ALL) else "The key is of one application; the UI shows all of them."
 
 
 def own_path(text: str) -> str:
@@ -167,14 +170,14 @@ async def _form(scope: Scope, receive: Receive) -> dict[str, list[str]]:
     return parse_qs(body.decode("latin-1"))
 
 
-def _form_page(to: str, error: str = "") -> str:
+def _form_page(to: str, label: str, error: str) -> str:
     alert = f'<p role="alert" id="error">{html.escape(error)}</p>' if error else ""
     described = ' aria-describedby="error" aria-invalid="true"' if error else ""
     return _page(
         "Log in",
         f"""{alert}<form method="post" action="{LOGIN}">
 <input type="hidden" name="next" value="{html.escape(to)}">
-<label for="key">Key</label>
+<label for="key">{label}</label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus{described}>
 <button>Log in</button>
 </form>
@@ -183,10 +186,11 @@ After a link from another site: <a href="{html.escape(to)}">continue</a> if you 
     )
 
 
-def _logged_in_page(holder: Holder) -> str:
+def _logged_in_page(holder: Holder, kind: str) -> str:
+    who = f"{kind} {'of ' if kind == 'token' else ''}{html.escape(holder.name)}"
     return _page(
         "Logged in",
-        f"""<p>Logged in by the key {html.escape(holder.name)}, role {holder.role}. <a href="/">Open Dagster</a></p>
+        f"""<p>Logged in by the {who}, role {holder.role}. <a href="/">Open Dagster</a></p>
 <form method="post" action="{LOGOUT}"><button>Log out</button></form>""",
     )
 

@@ -1,4 +1,4 @@
-"""Sessions of browsers: 256 random bits in a cookie, of which the home keeps the SHA-256 digest and the key's id."""
+"""Sessions of browsers: 256 random bits in a cookie, of which the home keeps the SHA-256 digest and who logged in."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from pipelines.gateway.request import header
 from pipelines.gateway.same_origin import Authority, Scope
 
 _BYTES = 32
-_TABLE = "CREATE TABLE IF NOT EXISTS session (digest TEXT PRIMARY KEY, key_id TEXT, ends_at REAL) WITHOUT ROWID"
+_TABLES = """
+DROP TABLE IF EXISTS session;
+CREATE TABLE IF NOT EXISTS login (digest TEXT PRIMARY KEY, login TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
+"""
 
 
 class Sessions:
@@ -23,32 +26,37 @@ class Sessions:
 
     Args:
         home: folder of the profile's data.
-        seconds: after which a session ends.
+        seconds: after which a session ends at the latest.
         clock: seconds since 1970.
     """
 
     def __init__(self, home: Path, *, seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._file, self.seconds, self._clock = home / "service" / "sessions.db", seconds, clock
+        self._file, self._seconds, self._clock = home / "service" / "sessions.db", seconds, clock
 
-    def begin(self, key_id: str) -> str:
-        """Return the text of a new session of the key's holder; sessions that ended are removed.
+    def begin(self, login: str, ends_at: float = float("inf")) -> tuple[str, float]:
+        """Return the text of a new session, and the seconds after which it ends; sessions that ended are removed.
+
+        Args:
+            login: by which its holder is found.
+            ends_at: it is no longer than this, seconds since 1970.
 
         Raises:
             TesseraError: the file cannot be used.
         """
         text, now = secrets.token_urlsafe(_BYTES), self._clock()
+        seconds = max(min(self._seconds, ends_at - now), 0.0)
         with self._open() as database:
-            database.execute("DELETE FROM session WHERE ends_at <= ?", (now,))
-            database.execute("INSERT INTO session VALUES (?, ?, ?)", (_digest(text), key_id, now + self.seconds))
-        return text
+            database.execute("DELETE FROM login WHERE ends_at <= ?", (now,))
+            database.execute("INSERT INTO login VALUES (?, ?, ?)", (_digest(text), login, now + seconds))
+        return text, seconds
 
-    def key_id(self, text: str) -> str | None:
-        """Return the id of the key that the session was begun with, unless it ended.
+    def login(self, text: str) -> str | None:
+        """Return what the session was begun with, unless it ended.
 
         Raises:
             TesseraError: the file cannot be used.
         """
-        asked = "SELECT key_id FROM session WHERE digest = ? AND ends_at > ?"
+        asked = "SELECT login FROM login WHERE digest = ? AND ends_at > ?"
         with self._open() as database:
             found = database.execute(asked, (_digest(text), self._clock())).fetchone()
         return found[0] if found else None
@@ -60,7 +68,7 @@ class Sessions:
             TesseraError: the file cannot be used.
         """
         with self._open() as database:
-            database.execute("DELETE FROM session WHERE digest = ?", (_digest(text),))
+            database.execute("DELETE FROM login WHERE digest = ?", (_digest(text),))
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -69,7 +77,7 @@ class Sessions:
             self._file.touch(mode=0o600)
         try:
             with closing(sqlite3.connect(self._file, timeout=10)) as database, database:
-                database.execute(_TABLE)
+                database.executescript(_TABLES)
                 yield database
         except sqlite3.Error as error:
             raise TesseraError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,21 @@ _REASONS: tuple[tuple[type[jwt.PyJWTError], str], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class ReadToken:
+    """A valid token.
+
+    Attributes:
+        holder: of it.
+        signed_by: id of the issuer's key.
+        ends_at: its `exp`, seconds since 1970.
+    """
+
+    holder: Holder
+    signed_by: str
+    ends_at: float
+
+
 class Tokens:
     """Tokens of one issuer.
 
@@ -38,22 +54,36 @@ class Tokens:
 
     def __init__(self, settings: OidcSettings, keys: SigningKeys) -> None:
         self._settings, self._keys = settings, keys
+        self.settings_digest = sha256(settings.model_dump_json().encode()).hexdigest()
 
     async def holder(self, text: str) -> Holder:
-        """Return the holder of a token.
+        """Return the holder of a token; raises as `read` does."""
+        return (await self.read(text)).holder
+
+    async def has_key(self, id: str) -> bool:
+        """Return True if the issuer has a key with this id.
+
+        Raises:
+            TesseraError: its keys cannot be read.
+        """
+        return (self._keys.known(id) or await asyncio.to_thread(self._keys.find, id)) is not None
+
+    async def read(self, text: str) -> ReadToken:
+        """Return what a token says.
 
         Raises:
             Refusal: 401 for a token that is not valid, 403 for one without a role or application of this server, 503
                 if the issuer's keys cannot be read.
         """
-        claims = await self._claims(text)
+        signed_by, claims = await self._claims(text)
         role, apps = self._role(claims), self._apps(claims)
         id = sha256(f"{claims['iss']}\0{claims['sub']}".encode()).hexdigest()[:16]
         name = claim(claims, self._settings.name_claim)
         named = name if isinstance(name, str) and name.isprintable() else claims["sub"]
-        return Holder(f"oidc:{id}", f"oidc:{named[:_LONGEST_NAME]}", role, apps)
+        holder = Holder(f"oidc:{id}", f"oidc:{named[:_LONGEST_NAME]}", role, apps)
+        return ReadToken(holder, signed_by, float(claims["exp"]))
 
-    async def _claims(self, text: str) -> Mapping[str, Any]:
+    async def _claims(self, text: str) -> tuple[str, Mapping[str, Any]]:
         if len(text) > _LONGEST:
             raise _invalid(f"has more than {_LONGEST:,} characters")
         try:
@@ -63,7 +93,7 @@ class Tokens:
             key = self._keys.known(id) or await asyncio.to_thread(self._keys.find, id)
             if key is None:
                 raise _invalid("is signed by a key that its issuer does not have")
-            return self._verified(text, key)
+            return id, self._verified(text, key)
         except jwt.PyJWTError as error:
             raise _invalid(next((said for kind, said in _REASONS if isinstance(error, kind)), "is damaged")) from None
         except Refusal:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from issuer_world import EC, NOW, OTHER_RSA, Issuer, jwk, keys_of, token
 
 from models.errors import TesseraError
 from pipelines.gateway.access import AccessRules, Gateway
@@ -18,9 +19,11 @@ from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.login import LOGIN, LOGOUT, LoginPages, login_instead, own_path
+from pipelines.gateway.logins import Logins
 from pipelines.gateway.request import PAGE_HEADERS, client_address
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, SameOrigin, Scope
 from pipelines.gateway.sessions import Sessions
+from pipelines.gateway.tokens import Tokens
 
 NAME = "ui.example.com"
 PLAIN, SECURE = "http://127.0.0.1:3000", f"https://{NAME}"
@@ -30,16 +33,16 @@ HTML = {"Accept": "text/html"}
 class Site:
     """A server behind the gateway that says who asks, and a browser in front of it."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, tokens: Tokens | None = None, name: str = "ada") -> None:
         self.now, self.home, self.keys = [1e9], home, KeyFile(home, look_seconds=0)
-        sessions = Sessions(home, seconds=100, clock=lambda: self.now[0])
+        logins = Logins(self.keys, Sessions(home, seconds=100, clock=lambda: self.now[0]), tokens)
         attempts = Limits(1, 3, 1, clock=lambda: self.now[0])
-        app = LoginPages(self._said, self.keys, sessions, attempts)
+        app = LoginPages(self._said, logins, attempts)
         rules = AccessRules((LOGIN, LOGOUT), 1000, 5, PAGE_HEADERS, login_instead, 0.01)
-        credentials = Credentials(self.keys, sessions, is_open=True)
+        credentials = Credentials(self.keys, logins, tokens, is_open=True)
         origin = SameOrigin(app, (*LOOPBACK_NAMES, NAME))
         self.app = Gateway(app, credentials, Limits(1000, 1000, 9), rules, origin, lambda _: None)
-        self.text = self.keys.create("ada", "operator")
+        self.text = self.keys.create(name, "operator")
 
     async def _said(self, scope: Scope, receive: Any, send: Any) -> None:
         if scope["type"] == "websocket":
@@ -124,7 +127,7 @@ def test_a_login_ends_the_session_before_and_sessions_that_ended_are_removed(sit
     site.now[0] += 1000
     _ = site.log_in()
     with sqlite3.connect(site.home / "service" / "sessions.db") as database:
-        assert database.execute("SELECT count(*) FROM session").fetchone() == (1,)
+        assert database.execute("SELECT count(*) FROM login").fetchone() == (1,)
     database.close()
 
 
@@ -271,3 +274,62 @@ def test_a_damaged_file_of_sessions_opens_nothing(site: Site) -> None:
     assert site.ask("GET", "/", headers={"X-API-Key": site.text}).text == "ada", "keys go on"
     with pytest.raises(TesseraError, match=r"sessions\.db cannot be used"):
         _ = Sessions(site.home, seconds=1).begin("x")
+
+
+def test_a_token_is_exchanged_like_a_key_and_its_session_is_no_longer_than_it(tmp_path: Path) -> None:
+    issuer = Issuer()
+    site = Site(tmp_path, issuer.tokens)
+    site.now[0] = NOW - 1000.0
+    assert "Max-Age=100" in site.log_in(key=token()).headers["set-cookie"]
+    site.now[0] = NOW - 60.5
+    assert "Key or token" in site.ask("GET", "/login").text
+    begun = site.log_in(key=token(), to="/runs")
+    assert (begun.status_code, begun.headers["location"]) == (303, "/runs")
+    assert begun.headers["set-cookie"].endswith("; Path=/; HttpOnly; SameSite=Strict; Max-Age=60")
+    held = cookie(begun)
+    assert site.ask("GET", "/", headers=held).text == "oidc:u-17"
+    assert "Logged in by the token of oidc:u-17, role operator." in site.ask("GET", "/login", headers=held).text
+    assert site.ask("POST", "/", headers=held).status_code == 403, "no origin"
+    assert site.ask("POST", "/", headers={**held, "Origin": PLAIN}).text == "oidc:u-17"
+    assert token().encode() not in (site.home / "service" / "sessions.db").read_bytes()
+    site.now[0] += 60.4
+    assert site.ask("GET", "/", headers=held).status_code == 200
+    site.now[0] += 0.1
+    assert site.ask("GET", "/", headers=held).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        (lambda: token(exp=1_600_000_000), 403, "The token has expired."),
+        (lambda: token(OTHER_RSA), 403, "wrong signature"),
+        (lambda: token(roles=["cook"]), 403, "gives no role"),
+        (lambda: token(apps=["churn"]), 403, "The token is of one application"),
+        (lambda: "x", 403, "is damaged"),
+        (lambda: "tsk_0_0", 403, "The key is unknown"),
+    ],
+)
+def test_a_token_that_is_refused_logs_no_one_in(
+    given: Callable[[], str], status: int, said: str, tmp_path: Path
+) -> None:
+    site = Site(tmp_path, Issuer(applications_claim="apps").tokens)
+    answer = site.log_in(key=given())
+    assert (answer.status_code, said in answer.text, "set-cookie" in answer.headers) == (status, True, False)
+    for origin in (None, "http://evil.example"):
+        headers = {"Origin": origin} if origin else {}
+        answer = site.ask("POST", "/login", data={"key": token(apps=["*"])}, headers=headers)
+        assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+def test_a_session_of_a_token_ends_with_the_key_that_signed_it_and_with_the_settings(tmp_path: Path) -> None:
+    issuer = Issuer()
+    site = Site(tmp_path, issuer.tokens)
+    held = cookie(site.log_in(key=token()))
+    for name, other in (("no tokens", None), ("other roles", Issuer(roles={"operator": "viewer"}).tokens)):
+        assert Site(tmp_path, other, name).ask("GET", "/", headers=held).status_code == 401
+    issuer.now, issuer.document = 700, b""
+    assert site.ask("GET", "/", headers=held).status_code == 503, "the issuer's keys are too old, and it is away"
+    assert site.log_in(key=token()).status_code == 503
+    issuer.now, issuer.document = 800, keys_of(jwk("ec", EC))
+    assert site.ask("GET", "/", headers=held).status_code == 401
+    assert site.ask("GET", "/", headers={"X-API-Key": site.text}).text == "ada"
