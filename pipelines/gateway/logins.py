@@ -52,7 +52,7 @@ _LOGIN: TypeAdapter[KeyLogin | TokenLogin] = TypeAdapter(Annotated[KeyLogin | To
 
 @dataclass(frozen=True)
 class Begun:
-    """What lets a browser in: its holder, and what begins the session.
+    """A credential that lets a browser in: its holder, and what begins the session.
 
     Attributes:
         kind: of the credential.
