@@ -9,7 +9,7 @@ from assets.experiments import assets as experiments
 from assets.shop import assets as shop
 from assets.stages.experiments.report import REPORT_JOB, experiments_partitions, report_config
 from models.settings import Settings
-from pipelines import automation
+from pipelines import automation, run_tags
 from resources.lake.port import Lake
 from resources.stack.loader import Stack
 from resources.stack.ports import LakeResource, SettingsResource
@@ -57,11 +57,17 @@ def due(lake: Lake, settings: Settings) -> Iterator[tuple[str, date]]:
 )
 def experiments_due(lake: LakeResource, settings: SettingsResource) -> dg.SensorResult | dg.SkipReason:
     """Ask for the reports that are due; an experiment becomes a partition with its first one."""
+    trials = settings.open().experiments.trials
     found = list(due(lake.open(), settings.open()))
     if not found:
         return dg.SkipReason("Every experiment has a report of the newest ingested day.")
     requests = [
-        dg.RunRequest(run_key=f"{name} {day}", partition_key=name, run_config={"ops": report_config(day)})
+        dg.RunRequest(
+            run_key=f"{name} {day}",
+            partition_key=name,
+            run_config={"ops": report_config(day)},
+            tags={run_tags.APP: trials[name].app} if trials[name].app else {},
+        )
         for name, day in found
     ]
     added = experiments_partitions.build_add_request([name for name, _ in found])

@@ -30,6 +30,9 @@ _COMMANDS = {
     "gate": "tessera models {app}   (the candidate and why it was refused)",
     "labels_arrived": "tessera run {app}_nightly --date {day}   (once they have arrived)",
 }
+#: Job -> the command that helps where none of a check does; of a job whose partitions are no days, `day` is one.
+_OF_JOB = {"experiment_report": "tessera experiments {day}   (its effects, and what was decided)"}
+_AGAIN = "tessera run {job} --date {day}   (once that is corrected)"
 _FINDINGS = {
     dg.DagsterEventType.ASSET_CHECK_EVALUATION,
     dg.DagsterEventType.STEP_FAILURE,
@@ -111,7 +114,7 @@ def _failure(
         )
     else:
         subject, says = f"{run.job_name}{of_day} failed", _complaint(events)
-    again = f"tessera run {run.job_name} --date {day}   (once that is corrected)" if day else ""
+    again = _OF_JOB.get(run.job_name, _AGAIN).format(job=run.job_name, day=day) if day else ""
     body = message(says, published=stands, command=again, section="A run failed")
     return RunNotice("error", subject, body, _faults(run, blocking))
 
@@ -144,8 +147,8 @@ def _of_check(run: dg.DagsterRun, check: Any, stands: str) -> RunNotice:
 def _command(run: dg.DagsterRun, check: Any, day: str) -> str:
     if not day:
         return ""
-    again = "tessera run {job} --date {day}   (once that is corrected)"
-    found, asset = _COMMANDS.get(check.check_name, again), check.asset_key.path
+    asset = check.asset_key.path
+    found = _COMMANDS.get(check.check_name) or _OF_JOB.get(run.job_name, _AGAIN)
     return found.format(app=asset[0], table=asset[-1], job=run.job_name, day=day)
 
 

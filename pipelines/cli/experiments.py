@@ -109,9 +109,8 @@ def _evaluate(stack: Stack, chosen: Mapping[str, ExperimentSettings], day: date 
         running.end_lost(instance, stack)
         instance.add_dynamic_partitions(str(experiments_partitions.name), names)
         for name in names:
-            outcome = running.execute(
-                REPORT_JOB, until, instance, verbose=verbose, ops=report_config(until), partition=name
-            )
+            further: dict[str, Any] = {"ops": report_config(until), "partition": name, "works_for": chosen[name].app}
+            outcome = running.execute(REPORT_JOB, until, instance, verbose=verbose, **further)
             done = done and outcome.success
             if not outcome.success:
                 err.print(literal(outcome.complaint, "red"))

@@ -167,10 +167,12 @@ def execute(
     verbose: bool,
     ops: Mapping[str, Any] | None = None,
     partition: str | None = None,
+    works_for: str = "",
 ) -> Outcome:
     """One run of `job` for `day` in this process, recorded in the instance like a run of the UI.
 
-    `partition` is that of a job whose partitions are no days; `ops` then gives its steps the day.
+    `partition` is that of a job whose partitions are no days; `ops` then gives its steps the day. `works_for`: the
+    application whose owner hears of the run, where the job is of none.
     """
     from pipelines.definitions import build_definitions
 
@@ -207,6 +209,7 @@ def execute(
             tags={
                 "tessera/profile": active_stack().name,
                 run_tags.LAUNCHED_BY: run_tags.CLI,
+                **({run_tags.APP: works_for} if works_for else {}),
                 **tag_of_trace(),
                 **CODE_LOCATION_TAGS,
             },

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from pipelines import run_tags
 from pipelines.definitions import defs
 from pipelines.run_notices import notify_of_run
 from resources.notifier.log import LogNotifier
@@ -96,6 +97,29 @@ def test_a_night_that_a_check_stopped_is_one_notice_with_what_is_published_and_t
         "Run: tessera run churn_nightly --date 2026-03-01   (once that is corrected)",
         f"Runbook: {RUNBOOK}#a-run-failed",
     ]
+
+
+def test_the_owner_of_an_experiments_application_hears_of_a_guardrail_that_broke(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    @dg.asset(
+        key=["experiments", "report"],
+        partitions_def=dg.StaticPartitionsDefinition(["trial"]),
+        check_specs=[dg.AssetCheckSpec("guardrails", asset=["experiments", "report"], blocking=True)],
+    )
+    def report() -> dg.MaterializeResult:
+        return dg.MaterializeResult(check_results=[dg.AssetCheckResult(passed=False, description="carts fell")])
+
+    job = dg.Definitions([report], jobs=[dg.define_asset_job("experiment_report", [report])])
+    outbox = Outbox(tmp_path / "notices.db", LogNotifier(tmp_path / "log.jsonl"), owner_of=lambda app: f"team:{app}")
+    run = job.resolve_job_def("experiment_report").execute_in_process(
+        partition_key="trial", instance=instance, raise_on_error=False, tags={run_tags.APP: "personalization"}
+    )
+    notify_of_run(instance, run.run_id, outbox, DeltaSink(str(tmp_path / "scores")))
+    (notice,) = outbox.notices()
+    assert notice.context["owner"] == "team:personalization"
+    assert "Run: tessera experiments trial " in notice.body
+    assert "carts fell" in notice.body
 
 
 def test_a_failed_night_says_why_in_a_sentence(notices: Any) -> None:
