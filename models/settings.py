@@ -16,6 +16,7 @@ from models.ingestion import IngestionConfig
 from models.objectives import Objectives
 from models.observability import LogSettings, TraceSettings
 from models.personalization.config import PartsConfig, RankingLimits, StepsConfig
+from models.recommend.config import GeneratorsConfig
 from models.replacement.config import ReplacementConfig
 from models.scoring.config import AuditConfig, DriftConfig, ScoringConfig
 from models.service import ServiceSettings
@@ -258,6 +259,12 @@ class PersonalizationSettings(AppSettings):
     #: Lists follow what was ordered last: their own share moves with campaigns, and no threshold depends on it.
     audit: AuditConfig = AuditConfig(psi_warn=0.5, psi_block=5.0, psi_block_new_model=None)
     performance: PerformanceConfig = PerformanceConfig(max_drop=0.05)
+
+    @property
+    def tables(self) -> GeneratorsConfig:
+        """Settings of the tables of the index: those of the steps, with item-kNN also where only a variant uses it."""
+        own = self.steps.recommender.generators
+        return own.model_copy(update={"knn": max(one.knn for one in (own, *self.parts.generators.values()))})
 
     @override
     def parts_of(self, kind: Part) -> Sequence[str]:

@@ -82,8 +82,7 @@ def item_index(
     from assets.personalization.known import known_at
 
     own, day = settings.open().personalization, date.fromisoformat(context.partition_key)
-    config = own.steps.recommender.generators
-    built = index_products(vectors.open(), known_at(lake.open(), day, own), config, embedder.open())
+    built = index_products(vectors.open(), known_at(lake.open(), day, own), own.tables, embedder.open())
     return dg.MaterializeResult(metadata=built.metadata())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from resources.lake.port import Lake
 from resources.registry.port import Registry
 
 if TYPE_CHECKING:
+    from models.personalization.margin import MarginOrder
     from models.personalization.training import PastCutoff, TrainedRanker
 
 # pyright: basic, reportAttributeAccessIssue=false
@@ -125,21 +126,33 @@ def candidate(
         else:
             notes.append("its lower end is not above 0: own frequency is the candidate")
     resources = rehearsed({})
+    part = part if name != FREQUENCY else {}
+    by_margin = margin_order(trained, steps.margin_weight, is_ranker=name != FREQUENCY)
+    if by_margin is not None:
+        name, part = f"{name} by margin", {one: replace(each, by_margin=by_margin) for one, each in part.items()}
+        weighed = personalization(part, hold.days, hold.items, steps, by_margin)
+        models = {name: lists_of_composition(weighed, hold), **models}
+    elif steps.margin_weight:
+        notes.append("margins are not weighed: no older cut-off says how conversion falls from place to place")
     champion, theirs = champion_lists(registry, hold, resources)
     if theirs is not None:
         models[champion] = theirs
     report = gate_report(name, models, hold.wanted, settings.gate, champion if theirs is not None else "")
     assert {POPULARITY, EASE} <= models.keys()  # noqa: S101 - baselines are always there
-    chosen = part if name != FREQUENCY else {}
     return ComposedCandidate(
         name=name,
-        composition=personalization(chosen, resources[KNOWN], resources[ITEMS], steps),
+        composition=personalization(part, resources[KNOWN], resources[ITEMS], steps, by_margin),
         golden=GOLDEN,
         rehearsal=resources,
         report=report.noted(notes),
         metrics={**report.metrics[name], **errors_of(quality_of(models[name].lists, hold.wanted))},
         holdout=f"{hold.wanted.taken.customers.size:,} customers after {found.cutoffs[0]}",
-        parameters={"ranker": name, "cutoffs": str(len(cutoffs)), "history_days": str(HISTORY_DAYS)},
+        parameters={
+            "ranker": name,
+            "margin_weight": f"{steps.margin_weight:g}",
+            "cutoffs": str(len(cutoffs)),
+            "history_days": str(HISTORY_DAYS),
+        },
         extras={},
         shown={},
     )
@@ -172,6 +185,16 @@ def _trained(cutoffs: Sequence[PastCutoff], settings: PersonalizationSettings) -
 
     usable = [one for one in cutoffs if one.wanted.customers.size >= settings.gate.min_segment]
     return trained_ranker(usable, settings.steps.recommender) if usable else None
+
+
+def margin_order(trained: TrainedRanker | None, weight: float, *, is_ranker: bool) -> MarginOrder | None:
+    """Return the order by margins of the chosen ranker, or of own frequency; None: margins are not weighed."""
+    from models.personalization.margin import MarginOrder, falling
+
+    if trained is None or not weight:
+        return None
+    taken_at = trained.choice.taken_at[trained.choice.name if is_ranker else "frequency"]
+    return MarginOrder(weight, falling(taken_at))
 
 
 def _chosen(trained: TrainedRanker | None) -> str:

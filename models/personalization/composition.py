@@ -12,6 +12,7 @@ from models.compose.package import Composition, Part
 from models.personalization.config import StepsConfig
 from models.personalization.fields import EMPTY_VISIT
 from models.personalization.known import Days, Known, Offers, OneDay
+from models.personalization.margin import MarginOrder
 from models.personalization.parts import (
     ITEMS,
     KNOWN,
@@ -31,7 +32,13 @@ NAME = "personalization"
 PERSONAL, POPULAR = "personal", "popular"
 
 
-def personalization(ranker: Mapping[str, Part], days: Days, items: ItemTables, config: StepsConfig) -> Composition:
+def personalization(
+    ranker: Mapping[str, Part],
+    days: Days,
+    items: ItemTables,
+    config: StepsConfig,
+    by_margin: MarginOrder | None = None,
+) -> Composition:
     """Build the composition.
 
     Args:
@@ -39,13 +46,14 @@ def personalization(ranker: Mapping[str, Part], days: Days, items: ItemTables, c
         days: gives what is known of a day.
         items: gives the tables of products.
         config: settings of the steps.
+        by_margin: weighs margins in the order by frequency; steps of `ranker` have their own.
     """
     parts: dict[str, Any] = {
         "profile": ProfilePart(days),
         "context": ContextPart(days),
         "candidates": CandidatesPart(days, items, config.recommender),
         **ranker,
-        "frequency": FrequencyPart(),
+        "frequency": FrequencyPart(by_margin),
         "rules": RulesPart(days, config.rules),
         POPULAR: PopularPart(days, config.rules),
     }
@@ -124,4 +132,4 @@ class GoldenItems:
         near = ((number[:, None] * 5 + number[None, :] * 3) % 11 == 0) & (number[:, None] != number[None, :])
         weights = csr_array((near * (1 + (number[:, None] + number[None, :]) % 4)).astype(np.float32) / 8)
         vectors = np.stack([number % 4, number % 3, number % 2], axis=1).astype(np.float32)
-        return Items([f"g{one:02d}" for one in range(n)], vectors, weights, weights).over(known)
+        return Items([f"g{one:02d}" for one in range(n)], vectors, weights, weights, weights).over(known)

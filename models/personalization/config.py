@@ -28,6 +28,14 @@ class StepsConfig(BaseModel):
         default=500, gt=0, description="Wall time of a request, ms; a later list is the popular one, flagged."
     )
     rules: RulesConfig = RulesConfig()
+    margin_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Order of the candidates: conversion of the place that the ranker gave, times the margin of a "
+        "piece (price less unit cost) to this power. 0: by conversion alone; 1: by expected margin. It costs NDCG: "
+        "`gate.max_loss` says how much may be lost (docs/personalization.md has what both are worth).",
+    )
 
     @model_validator(mode="after")
     def _leaves_room(self) -> Self:
@@ -88,6 +96,13 @@ class RankingLimits(BaseModel):
     )
     min_segment: int = Field(
         default=100, ge=10, description="Customers of a segment, at least; smaller ones are not compared."
+    )
+    min_diversity: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="Mean share of a list's pairs of products that are of different categories, at least; not asked "
+        "where the shop has fewer than two categories.",
     )
     max_lost: float = Field(
         default=0.5, ge=0, le=1, description="Share of the best places that rules take from their products, at most."

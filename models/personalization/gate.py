@@ -164,6 +164,10 @@ def _floors(judged: Judged, wanted: Wanted, limits: RankingLimits) -> Iterator[G
         f"{bits:.2f} bits of novelty (at least {limits.min_novelty_bits:g}): -log2 of a product's share of interactions"
     )
     yield GateCheck("novelty", bits >= limits.min_novelty_bits, bits, limits.min_novelty_bits, says)
+    if wanted.kinds is not None and np.unique(wanted.kinds[wanted.kinds >= 0]).size > 1:
+        apart, least = found["diversity"], limits.min_diversity
+        says = f"{apart:.1%} of the pairs of a list are of different categories (at least {least:.0%})"
+        yield GateCheck("diversity", apart >= least, apart, least, says)
     says = f"rules take {lost:.1%} of the best places from their products (at most {limits.max_lost:.0%})"
     yield GateCheck("lost_to_rules", lost <= limits.max_lost, lost, limits.max_lost, says)
 

@@ -171,6 +171,14 @@ class Known:
         return np.log(self.offers.price)
 
     @cached_property
+    def margins(self) -> Floats:
+        """Margin of a piece of each product over the median one, at least 0.01; 1 where it is not known."""
+        margin = self.offers.price - self.offers.unit_cost
+        there = ~np.isnan(margin)
+        usual = float(np.median(margin[there])) if there.any() else 0.0
+        return np.where(there, np.maximum(margin / usual, 0.01), 1.0) if usual > 0 else np.ones(margin.size)
+
+    @cached_property
     def offered(self) -> NDArray[np.float32]:
         """Numbers of each offer as rankers read them, shape `(n_products, 5)`; NaN where unknown."""
         offers = self.offers

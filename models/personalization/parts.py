@@ -29,6 +29,7 @@ from models.personalization.fields import (
 )
 from models.personalization.known import Days, Known
 from models.personalization.listing import Listed, Lister
+from models.personalization.margin import MarginOrder
 from models.personalization.tables import ItemTables
 from models.recommend.config import RecommenderConfig
 from models.recommend.files import read_ranker, write_trees
@@ -165,7 +166,9 @@ class CandidatesPart:
         return Leaf(name, GATHERED, CANDIDATES, candidates, waits=True)
 
 
-def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, Column]:
+def ranked(
+    candidates: Column, context: Column, ranker: Ranker, by_margin: MarginOrder | None = None
+) -> Mapping[str, Column]:
     """Return the candidates of each request, best first, without those in the cart of the visit."""
     found: list[Any] = [None] * len(candidates)
     blocks = {id(one["block"]): one["block"] for one in candidates}
@@ -173,6 +176,8 @@ def ranked(candidates: Column, context: Column, ranker: Ranker) -> Mapping[str, 
         places = [place for place, one in enumerate(candidates) if id(one["block"]) == key]
         block = whole.take(np.array([candidates[place]["row"] for place in places]))
         scores = ranked_by(ranker, block.found, block_features(block), block.known.history.of_products)
+        if by_margin is not None:
+            scores = by_margin.scores(scores, block.known.margins[block.found.product])
         order = np.argsort(-scores, axis=1, kind="stable")
         for row, place in enumerate(places):
             best = order[row][: int(np.isfinite(scores[row]).sum())]
@@ -192,7 +197,12 @@ def _with_visit(
 
 @dataclass(frozen=True)
 class FrequencyPart:
-    """The order of what customers chose before: own products by their number, then by the rank of the generators."""
+    """The order of what customers chose before: own products by their number, then by the rank of the generators.
+
+    `by_margin`: weighs margins; None: they count for nothing.
+    """
+
+    by_margin: MarginOrder | None = None
 
     loader: ClassVar = "models.personalization.parts:FrequencyPart.read"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -200,22 +210,31 @@ class FrequencyPart:
     @classmethod
     def read(cls, folder: Path, saved: Mapping[str, Any], resources: Mapping[str, Any]) -> FrequencyPart:  # noqa: ARG003
         """Return the part."""
-        return cls()
+        return cls(MarginOrder.read(saved.get("margin")))
 
     def save(self, folder: Path) -> Mapping[str, Any]:  # noqa: ARG002 - it has no files
         """Describe it."""
-        return {}
+        return _margin(self.by_margin)
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
-        return Leaf(name, RANKING, RANKED, lambda context, candidates: ranked(candidates, context, FrequencyRanker()))
+
+        def order(context: Column, candidates: Column) -> Mapping[str, Column]:
+            return ranked(candidates, context, FrequencyRanker(), self.by_margin)
+
+        return Leaf(name, RANKING, RANKED, order)
+
+
+def _margin(order: MarginOrder | None) -> dict[str, Any]:
+    return {} if order is None else {"margin": order.as_json()}
 
 
 @dataclass(frozen=True)
 class RankerPart:
-    """The order by a trained ranker."""
+    """The order by a trained ranker; `by_margin` weighs margins, None: they count for what it learned of them alone."""
 
     ranker: Ranker
+    by_margin: MarginOrder | None = None
 
     loader: ClassVar = "models.personalization.parts:RankerPart.read"
     needs: ClassVar[tuple[str, ...]] = ()
@@ -235,17 +254,18 @@ class RankerPart:
                 expected=f"the {len(FEATURES)} numbers of this release",
                 todo="Run `tessera run personalization_nightly`, which trains a new one.",
             )
-        return cls(read_ranker(saved["kind"], saved["trees"], folder))
+        return cls(read_ranker(saved["kind"], saved["trees"], folder), MarginOrder.read(saved.get("margin")))
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """Write its trees, if it has any."""
-        return {"kind": self.ranker.name, "trees": write_trees(self.ranker, folder), "features": list(FEATURES)}
+        trees = write_trees(self.ranker, folder)
+        return {"kind": self.ranker.name, "trees": trees, "features": list(FEATURES), **_margin(self.by_margin)}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""
 
         def order(context: Column, candidates: Column) -> Mapping[str, Column]:
-            return ranked(candidates, context, self.ranker)
+            return ranked(candidates, context, self.ranker, self.by_margin)
 
         return Leaf(name, RANKING, RANKED, order, waits=True)
 

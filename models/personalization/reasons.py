@@ -65,7 +65,7 @@ class _Of:
         if code in self._pairs:
             asked, pair = self._block.asked, self._pairs[code]
             return f"chosen {_times(int(asked.count[pair]))}, last {_ago(int(asked.last[pair]))}"
-        if beside >= 0 and {"ease", "walks"} & set(names):
+        if beside >= 0 and {"ease", "walks", "knn"} & set(names):
             return f"goes with {self._known.offers.ids[beside]}, chosen before"
         if "factors" in names:
             return "near to what was chosen before"

@@ -21,7 +21,7 @@ from models.recommend.sparse import Sparse
 
 Vectors = NDArray[np.float32]
 #: Neighbour tables of an index version.
-NEIGHBOURS = ("ease", "walks")
+NEIGHBOURS = ("ease", "walks", "knn")
 #: Penalty of the regression of vectors on texts.
 _TEXT_PENALTY = 1.0
 
@@ -43,12 +43,14 @@ class Items:
         vectors: of each, for dot products, shape `(n, size)`.
         ease: neighbours of each: id -> weight.
         walks: the same by random walks.
+        knn: the same by item-kNN.
     """
 
     ids: Sequence[str]
     vectors: Vectors
     ease: Sparse
     walks: Sparse
+    knn: Sparse
 
     def documents(self) -> list[str]:
         """Return the neighbours of each product as JSON: what an index row carries beside its vector."""
@@ -64,8 +66,8 @@ class Items:
         there, n = places >= 0, known.offers.ids.size
         vectors = np.zeros((n, self.vectors.shape[1]), np.float32)
         vectors[places[there]] = self.vectors[there]
-        ease, walks = (_recoded(getattr(self, name), places, n) for name in NEIGHBOURS)
-        return Tables(ease, walks, vectors, known.popularity, _new(known))
+        ease, walks, knn = (_recoded(getattr(self, name), places, n) for name in NEIGHBOURS)
+        return Tables(ease, walks, knn, vectors, known.popularity, _new(known))
 
 
 def made_items(known: Known, config: GeneratorsConfig, texts: Vectors | None, *, seed: int = 0) -> Items:
@@ -79,7 +81,7 @@ def made_items(known: Known, config: GeneratorsConfig, texts: Vectors | None, *,
     """
     tables = known_tables(known, config, seed=seed)
     vectors = tables.factors if texts is None else with_cold(tables.factors, texts)
-    return Items(known.offers.ids.tolist(), vectors, tables.ease, tables.walks)
+    return Items(known.offers.ids.tolist(), vectors, tables.ease, tables.walks, tables.knn)
 
 
 def known_tables(known: Known, config: GeneratorsConfig, *, seed: int = 0) -> Tables:
@@ -108,8 +110,9 @@ def items_of(rows: Mapping[str, Any], vectors: Vectors) -> Items:
     """
     ids, parsed = list(rows["id"]), [json.loads(text) for text in rows["neighbours"]]
     place = {id: at for at, id in enumerate(ids)}
-    ease, walks = (_table([one[name] for one in parsed], place) for name in NEIGHBOURS)
-    return Items(ids, vectors, ease, walks)
+    # An index of an earlier release has no neighbours by item-kNN.
+    ease, walks, knn = (_table([one.get(name, {}) for one in parsed], place) for name in NEIGHBOURS)
+    return Items(ids, vectors, ease, walks, knn)
 
 
 def _new(known: Known) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Choice:
         ndcg: mean NDCG@k of each ranker.
         lead: paired difference to `frequency`, with its 95 % interval over customers.
         repeat_share: share of taken products that their customers had already.
+        taken_at: share of customers who took the candidate at each place, by each ranker.
     """
 
     name: RankerName
@@ -31,14 +32,18 @@ class Choice:
     ndcg: Mapping[RankerName, float]
     lead: Mapping[RankerName, Interval]
     repeat_share: float
+    taken_at: Mapping[RankerName, Values] = field(default_factory=dict["RankerName", "Values"])
 
 
-def choose(values: Mapping[RankerName, Values], repeat_share: float) -> Choice:
+def choose(
+    values: Mapping[RankerName, Values], repeat_share: float, taken_at: Mapping[RankerName, Values] | None = None
+) -> Choice:
     """Return the ranker with the highest mean of those whose lead over `frequency` is above 0, or `frequency`.
 
     Args:
         values: NDCG of each validation customer by each ranker.
         repeat_share: share of taken products that their customers had already.
+        taken_at: share of customers who took the candidate at each place, by each ranker; None: it is not known.
     """
     frequency = values["frequency"]
     lead: dict[RankerName, Interval] = {
@@ -49,7 +54,7 @@ def choose(values: Mapping[RankerName, Values], repeat_share: float) -> Choice:
     for name, each in lead.items():
         if each.low > 0 and ndcg[name] > ndcg[best]:
             best = name
-    return Choice(best, frequency.size, ndcg, lead, repeat_share)
+    return Choice(best, frequency.size, ndcg, lead, repeat_share, taken_at or {})
 
 
 def unseen(name: RankerName = "frequency") -> Choice:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GeneratorName = Literal["own", "ease", "walks", "factors", "taste", "popular", "new"]
+GeneratorName = Literal["own", "ease", "walks", "factors", "taste", "popular", "new", "knn"]
 RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"]
 
 
@@ -33,9 +33,18 @@ class GeneratorsConfig(_Strict):
     )
     popular: int = Field(default=20, ge=0, le=1000, description="Popular products of the last 28 days, in the segment.")
     new: int = Field(default=10, ge=0, le=1000, description="Products first sold in the last 28 days.")
+    knn: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="Products bought together, by item-kNN (cosine); 0: no such candidates, and no table of them.",
+    )
     ease_penalty: float = Field(default=300.0, gt=0, description="Penalty of the squared weights of EASE.")
     walks_alpha: float = Field(default=1.0, gt=0, le=2, description="Power of the steps of RP3beta.")
     walks_beta: float = Field(default=0.4, ge=0, le=2, description="Power of the popularity that RP3beta divides by.")
+    knn_shrink: float = Field(
+        default=10.0, ge=0, description="Added to the denominator of item-kNN: pairs bought together rarely count less."
+    )
     factor_size: int = Field(default=32, ge=2, le=512, description="Numbers per product of ALS.")
     factor_rounds: int = Field(default=5, ge=1, le=50, description="Rounds of ALS.")
     factor_weight: float = Field(default=5.0, gt=0, description="Confidence that one product adds in ALS.")
@@ -51,6 +60,7 @@ class GeneratorsConfig(_Strict):
             "taste": self.taste,
             "popular": self.popular,
             "new": self.new,
+            "knn": self.knn,
         }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.recommend.config import GeneratorName, GeneratorsConfig
 from models.recommend.factors import Factors, product_factors, solved
 from models.recommend.history import RECENT_DAYS, History, Numbers, ProductNumbers, Profiles
-from models.recommend.neighbours import ease, rp3beta
+from models.recommend.neighbours import ease, item_knn, no_neighbours, rp3beta
 from models.recommend.sparse import Sparse
 
 # scipy's sparse arrays have no static types.
@@ -31,6 +31,7 @@ class Tables:
     Attributes:
         ease: weights of neighbours, at most 200 per product.
         walks: of RP3beta.
+        knn: of item-kNN; empty where nothing asks for it.
         factors: of ALS, shape `(n_products, size)`: for dot products, never for cosine.
         popular: baskets of the last 28 days with the product, of each segment, shape `(n_segments, n_products)`.
         new: baskets per day of products first sold in the last 28 days; `NO_SCORE` for others.
@@ -38,6 +39,7 @@ class Tables:
 
     ease: Sparse
     walks: Sparse
+    knn: Sparse
     factors: Factors
     popular: Numbers
     new: Numbers
@@ -122,6 +124,7 @@ def tables_of(known: History, config: GeneratorsConfig, *, seed: int, popular: N
     return Tables(
         ease(owned, penalty=config.ease_penalty),
         rp3beta(owned, alpha=config.walks_alpha, beta=config.walks_beta),
+        item_knn(owned, shrink=config.knn_shrink) if config.knn else no_neighbours(owned.shape[1]),
         product_factors(
             owned,
             size=min(config.factor_size, known.products.size),
@@ -180,6 +183,8 @@ def scores(
         "popular": SharedScores(tables.popular, tables.popular_order, nowhere if segments is None else segments),
         "new": SharedScores(tables.new[None, :], tables.new_order, nowhere),
     }
+    if config.knn and tables.knn.nnz:  # an index of an earlier release has no such neighbours: every score would be 0
+        found["knn"] = OwnScores(_summed(asked, tables.knn))
     return found if taste is None else {**found, "taste": OwnScores(taste)}
 
 

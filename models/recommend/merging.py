@@ -18,7 +18,7 @@ from models.recommend.ranking_metrics import NOTHING
 _FUSION = 60.0
 
 #: Generators that look beside the products that the customer has.
-_FROM_OWN: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
+_FROM_OWN: tuple[GeneratorName, ...] = ("ease", "walks", "factors", "knn")
 _OWN = np.uint8(1 << GENERATORS.index("own"))
 #: Added to the fused rank of the customer's own products, which stay whatever else is named: above the highest sum.
 _FIRST = np.float32(1.0)

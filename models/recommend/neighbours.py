@@ -56,6 +56,13 @@ def item_knn(owned: Sparse, *, shrink: float, keep: int = NEIGHBOURS) -> Sparse:
     return _of_common(owned, owned, weigh, keep)
 
 
+def no_neighbours(products: int) -> Sparse:
+    """Return the table in which no product has a neighbour."""
+    from scipy.sparse import csr_array
+
+    return csr_array((products, products), dtype=np.float32)
+
+
 def rp3beta(owned: Sparse, *, alpha: float, beta: float, keep: int = NEIGHBOURS) -> Sparse:
     """Return the probabilities of walks product - customer - product, divided by popularity^beta.
 

@@ -58,7 +58,8 @@ def chosen_ranker(
     possible: list[RankerName] = [kind for kind in config.ranker.kinds if older or not kind.startswith("xgboost")]
     names: list[RankerName] = [_FREQUENCY, *possible]
     progress(f"train rankers on {sum(each.labels.size for each in older):,} rows")
-    choice = choose(validation_values(moments[0], _fitted(names, older, config), config), repeat_share)
+    values, taken_at = validation_values(moments[0], _fitted(names, older, config), config)
+    choice = choose(values, repeat_share, taken_at)
     progress(f"train {choice.name} on {sum(each.labels.size for each in rows):,} rows")
     return _fitted([choice.name], [each for each in rows if each.labels.size], config)[choice.name], choice
 
@@ -76,15 +77,19 @@ def training_rows(moment: Moment, config: RecommenderConfig) -> TrainingRows:
 
 def validation_values(
     moment: Moment, rankers: Mapping[RankerName, Ranker], config: RecommenderConfig
-) -> dict[RankerName, Values]:
-    """Return the NDCG of each customer by each ranker."""
+) -> tuple[dict[RankerName, Values], dict[RankerName, Values]]:
+    """Return the NDCG of each customer by each ranker, and the share of customers who took what is at each place."""
     parts: dict[RankerName, list[Values]] = {name: [] for name in rankers}
+    counts: dict[RankerName, Values] = {name: np.zeros(config.candidates) for name in rankers}
     for places, found, features in moment.blocks(_sampled(moment, config)):
         taken = moment.taken.of(places)
         for name, ranker in rankers.items():
-            lists, _ = best_lists(found, ranked_by(ranker, found, features, moment.of_products), config.k)
-            parts[name].append(ndcg(hits(lists, taken, moment.of_products.count.size), taken.sizes()))
-    return {name: np.concatenate(each) for name, each in parts.items()}
+            scores = ranked_by(ranker, found, features, moment.of_products)
+            hit = hits(best_lists(found, scores, config.candidates)[0], taken, moment.of_products.count.size)
+            parts[name].append(ndcg(hit[:, : config.k], taken.sizes()))
+            counts[name] += hit.sum(axis=0)
+    values = {name: np.concatenate(each) for name, each in parts.items()}
+    return values, {name: each / max(values[name].size, 1) for name, each in counts.items()}
 
 
 def ranked_by(ranker: Ranker, found: Candidates, features: Numbers, of_products: ProductNumbers) -> Numbers:

@@ -1,17 +1,24 @@
 """Merged candidates are those of the plain definition on whole tables of customers times products, to the bit."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from models.personalization.config import PartsConfig
 from models.personalization.reasons import block_of_rows
+from models.personalization.tables import Items, items_of
 from models.recommend.config import GeneratorName, GeneratorsConfig
 from models.recommend.generators import GENERATORS, NO_SCORE, OwnScores, Scores, SharedScores, Tables, scores
 from models.recommend.history import ProductNumbers, Profiles, history
 from models.recommend.interactions import Interactions
 from models.recommend.merging import Candidates, merged
+from models.recommend.neighbours import no_neighbours
 from models.recommend.ranking_metrics import NOTHING
+from models.settings import PersonalizationSettings
 
 Tensor = NDArray[np.float32]
 Values = dict[GeneratorName, Tensor]
@@ -25,7 +32,9 @@ def plain(values: Values, owned: NDArray[np.bool_], config: GeneratorsConfig, n:
         count = min(config.limits()[name], owned.shape[1])
         if count == 0 or name not in values:
             continue
-        none = ~owned.any(axis=1, keepdims=True) if name in ("ease", "walks", "factors") else np.zeros((1, 1), bool)
+        none = (
+            ~owned.any(axis=1, keepdims=True) if name in ("ease", "walks", "factors", "knn") else np.zeros((1, 1), bool)
+        )
         best, there = best_of(np.where(owned & (name != "own") | none, NO_SCORE, values[name]), count)
         for row, column in zip(*there.nonzero(), strict=True):
             place = best[row, column]
@@ -106,9 +115,30 @@ def test_sums_of_neighbours_are_those_of_scipy() -> None:
     asked = random_profiles(rng, 9, 50)
     table = csr_array(rng.normal(size=(50, 50)).astype(np.float32) * (rng.random((50, 50)) < 0.3))
     factors, popular, new = (rng.normal(size=shape).astype(np.float32) for shape in ((50, 4), (2, 50), (50,)))
-    made, share = Tables(table, table, factors, popular, new), np.ones(50, np.float32)
-    found = scores(asked, made, ProductNumbers(*[share] * 7), GeneratorsConfig())["ease"]
+    made, share = Tables(table, table, table, factors, popular, new), np.ones(50, np.float32)
     expected = (asked.matrix(50) @ table).toarray()
-    np.testing.assert_array_equal(found.take(np.tile(np.arange(50), (9, 1))), expected, strict=True)
+    found = scores(asked, made, ProductNumbers(*[share] * 7), GeneratorsConfig(knn=5))
+    for name in ("ease", "knn"):
+        np.testing.assert_array_equal(found[name].take(np.tile(np.arange(50), (9, 1))), expected, strict=True)
+    old = replace(made, knn=no_neighbours(50))
+    for tables, config in ((made, GeneratorsConfig()), (old, GeneratorsConfig(knn=5))):
+        assert "knn" not in scores(asked, tables, ProductNumbers(*[share] * 7), config)
     rows, columns = asked.product[:6], rng.permutation(50)[:20]
     np.testing.assert_array_equal(block_of_rows(table, rows, columns), table[rows][:, columns].toarray(), strict=True)
+
+
+def test_an_index_keeps_the_neighbours_of_each_table_and_one_of_an_earlier_release_has_none_by_item_knn() -> None:
+    ids, rng = ["a", "b", "c"], np.random.default_rng(1)
+    tables = [csr_array(np.round(rng.random((3, 3)), 3).astype(np.float32)) for _ in range(3)]
+    vectors = np.ones((3, 2), np.float32)
+    kept = Items(ids, vectors, *tables).documents()
+    found = items_of({"id": ids, "neighbours": kept}, vectors)
+    for name, table in zip(("ease", "walks", "knn"), tables, strict=True):
+        np.testing.assert_allclose(getattr(found, name).toarray(), table.toarray(), rtol=1e-5)
+    earlier = [json.dumps({name: rows for name, rows in json.loads(text).items() if name != "knn"}) for text in kept]
+    assert items_of({"id": ids, "neighbours": earlier}, vectors).knn.nnz == 0
+
+
+def test_the_index_has_a_table_of_item_knn_where_a_variant_asks_for_it() -> None:
+    asking = PartsConfig(generators={"cosine": GeneratorsConfig(knn=60)})
+    assert (PersonalizationSettings().tables.knn, PersonalizationSettings(parts=asking).tables.knn) == (0, 60)

@@ -26,7 +26,8 @@ def wanted() -> Wanted:
     taken = targets(np.r_[customers, customers], np.r_[OWN, NEW].astype(np.int32))
     is_new = taken.product != OWN[taken.owner()]
     popularity = (600 / (np.arange(PRODUCTS) + 2)).astype(np.int64)
-    return Wanted(taken, is_new, popularity, {"Spain": SPAIN, "Portugal": ~SPAIN})
+    kinds = np.arange(PRODUCTS) % 20  # product 20 n is the n-th of its category
+    return Wanted(taken, is_new, popularity, {"Spain": SPAIN, "Portugal": ~SPAIN}, kinds)
 
 
 def lists(seed: int, own: int, new: int) -> Codes:
@@ -89,12 +90,20 @@ def nothing_new() -> Codes:
     return lists(6, 0, LENGTH + 3)
 
 
+def one_category() -> Codes:
+    """The four products of the category that the first wanted product is of, and nothing else."""
+    found = np.full((CUSTOMERS, LENGTH), NOTHING, np.int32)
+    found[:, :4] = (OWN % 20)[:, None] + np.arange(4) * 20
+    return found
+
+
 @pytest.mark.parametrize(
     ("broken", "stops", "says"),
     [
         (shuffled, "frequency", "measurably worse: NDCG@20 -0."),
         (one_product, "coverage", "1.2% of the products are in any list (at least 2.0%)"),
         (one_product, "novelty", "bits of novelty (at least 4)"),
+        (one_category, "diversity", "0.0% of the pairs of a list are of different categories (at least 30%)"),
         (worse_in_spain, "segments", "worse than version 1 in Spain -0."),
         (nothing_new, "ease", "measurably worse: new products -0."),
     ],
