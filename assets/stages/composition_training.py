@@ -65,10 +65,9 @@ class ComposedCandidate:
         return next((found.says for found in self.report.checks if found.name == check), "")
 
     def metadata(self, version: str) -> dict[str, Any]:
-        """Return the metadata of the candidate: numbers that plot, the gate report, the picture of the composition."""
-        from models.compose.drawing import mermaid
+        """Return the metadata of the candidate: numbers that plot, the gate report, the steps of the composition."""
+        from models.compose.outline import outline
 
-        drawn = mermaid(self.composition.step())
         return {
             **shown(self.metrics),
             keys.KIND: self.name,
@@ -76,7 +75,7 @@ class ComposedCandidate:
             keys.HOLDOUT: self.holdout,
             keys.AGAINST_CHAMPION: self.says("champion") or "there is no champion yet",
             keys.GATE_REPORT: dg.MetadataValue.md(self.report.markdown()),
-            keys.COMPOSITION: dg.MetadataValue.md(f"```mermaid\n{drawn}```"),
+            keys.COMPOSITION: dg.MetadataValue.md(outline(self.composition.step())),
             **self.shown,
         }
 

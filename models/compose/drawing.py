@@ -52,7 +52,7 @@ class _Drawing:
                 return self._chained(step, before, arrow, labels, end=step.default is not None)
             case _:
                 node = self._node()
-                self.line(f"{before} {arrow} {node}[{_text(step.name, *_cost(step.estimate))}]")
+                self.line(f"{before} {arrow} {node}[{_text(step.name, *costs(step.estimate))}]")
                 return node, node
 
     def _sequence(self, step: Sequence, before: str, label: str, *, soft: bool) -> tuple[str, str]:
@@ -108,8 +108,8 @@ def _named(merge: Merge) -> str:
     return type(merge).__name__.lower() + (f" of {field}" if field else "")
 
 
-def _cost(estimate: Estimate) -> Iterator[str]:
-    """Yield the numbers of an estimate that are not 0."""
+def costs(estimate: Estimate) -> Iterator[str]:
+    """Yield the numbers of an estimate that are not 0, with their units."""
     if estimate.latency_ms(1):
         yield f"{estimate.latency_ms(1):g} ms"
     if estimate.row_eur:

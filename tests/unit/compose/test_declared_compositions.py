@@ -9,6 +9,7 @@ from models.compose.drawing import mermaid
 from models.compose.fallback import Fallback
 from models.compose.fan_out import FanOut
 from models.compose.merges import Vote
+from models.compose.outline import outline
 from models.compose.router import Below, Router
 from models.compose.sequence import Sequence, Soft
 from models.errors import TesseraError
@@ -101,3 +102,13 @@ def test_the_picture_shows_every_step_rule_and_soft_edge() -> None:
     assert all(f'"{name}' in picture for name in ("cheap", "dear", "urgency", "mood", "intent", "safe", "both"))
     assert picture.count("-.->") == 1
     assert '-.->|"urgency"| ' in picture
+
+
+def test_the_outline_names_every_step_below_the_one_that_runs_it() -> None:
+    found = outline(declared("triage", yaml.safe_load(DECLARATION), parts()))  # type: ignore[arg-type]
+    lines = found.splitlines()
+    depth = {line.split("**")[1]: (len(line) - len(line.lstrip())) // 2 for line in lines}
+    assert lines[0].startswith("- **triage**")
+    assert {"cheap", "dear", "urgency", "mood", "intent", "safe", "both"} <= depth.keys()
+    assert [depth[name] for name in ("triage", "intent", "cheap", "safe", "dear")] == [0, 1, 2, 2, 3]
+    assert sum("may fail: " in line for line in lines) == 1
