@@ -264,6 +264,12 @@ def test_a_ranker_is_estimated_from_the_log_before_it_goes_live(
     assert found.supported_share == 1
     with pytest.raises(TesseraError, match="No labelled impression"):
         estimate_ranker(lake, wanted.head(0), first, last)
+    whole = lake.scan(impressions.TABLE, first=first, last=last).to_table()
+    place = whole.column_names.index("propensity")
+    sure = whole.set_column(place, "propensity", pa.array(np.ones(whole.num_rows), whole.schema.field(place).type))
+    lake.replace(impressions.TABLE, sure, by=impressions.SHOWN_ON, first=first, last=last)
+    with pytest.raises(TesseraError, match=r"No slot of the log was shuffled .* Set `shuffled_share`"):
+        command.estimate_ranker(tmp_path / "lists.parquet", str(first), str(last), "clicked", as_json=False)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Assignment: sticky, by its shares, independent between experiments, alike in scalar and column form."""
 
 import time
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from scipy.stats import binom, chi2_contingency
 
 from models.experiments.assignment import Assignment, assignment_of
-from models.experiments.config import ExperimentSettings
+from models.experiments.config import ExperimentsConfig, ExperimentSettings
 
 UNITS = [f"C{number:06d}" for number in range(20_000)]
 
@@ -94,3 +94,12 @@ def test_settings_that_cannot_be_are_refused(changes: dict[str, object], complai
 def test_shares_of_a_third_add_up() -> None:
     thirds = [{"name": name, "share": 1 / 3} for name in ("a", "b", "c")]
     assert _settings(variants=thirds).shares == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
+
+
+def test_two_experiments_of_one_application_on_the_same_days_are_refused_whatever_parts_they_are_about() -> None:
+    first, other = _settings(app="personalization"), _settings(app="personalization", part="rules")
+    with pytest.raises(ValidationError, match=r"run on the same days, from 2025-03-01 to .*a list is logged for one"):
+        ExperimentsConfig(trials={"one": first, "two": other})
+    later = {"first_day": first.last_day + timedelta(days=1), "last_day": first.last_day + timedelta(days=9)}
+    assert len(ExperimentsConfig(trials={"one": first, "two": other.model_copy(update=later)}).trials) == 2
+    assert len(ExperimentsConfig(trials={"one": first, "two": other.model_copy(update={"app": "demand"})}).trials) == 2
