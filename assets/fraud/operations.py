@@ -15,6 +15,7 @@ from models.fraud.alerts import Verdict
 from models.tracing import span
 
 if TYPE_CHECKING:
+    from assets.fraud.stream.champion import FraudChampion
     from models.events import Event
     from models.settings import Settings
     from resources.stack.ports import Ports
@@ -154,11 +155,16 @@ def _scoring(ports: Ports, settings: Settings) -> Callable[[PaymentNow, Asker], 
             threshold=model.threshold,
             would_alert=would_alert,
             reasons=model.reasons(features),
-            notes=[champion.note] if asker.version is None and champion.refused else [],
+            notes=_notes(champion) if asker.version is None else [],
             model_version=model.version,
         )
 
     return answer
+
+
+def _notes(champion: FraudChampion) -> list[str]:
+    """Return the note that the champion does not score; its reason names files: the notice has it."""
+    return [f"the champion cannot be used: version {champion.version}, one before it, scores"] * bool(champion.refused)
 
 
 def _event(asked: PaymentNow | PaymentMade, source: str = "/dry-run") -> Event:

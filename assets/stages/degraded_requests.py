@@ -17,16 +17,15 @@ _log = logging.getLogger("tessera.service")
 
 
 def notes_of(version: str, problems: Sequence[Unusable]) -> list[str]:
-    """Return why the champion does not answer, as sentences; empty if it does.
+    """Return the note that the champion does not answer; empty if it does. Reasons name files: notices have them.
 
     Args:
         version: that answers.
-        problems: later versions, the champion first, with the reasons.
+        problems: later versions, the champion first.
     """
     if not problems:
         return []
-    found = [f"version {one.version} cannot be used: {one.why.removesuffix('.')}." for one in problems]
-    return [*found, f"version {version} answers, a champion before."]
+    return [f"version {problems[0].version}, the champion, cannot be used: version {version}, one before it, answers"]
 
 
 def notify_degraded(notifier: Notifier, app: str, version: str, problems: Sequence[Unusable]) -> None:
@@ -35,7 +34,7 @@ def notify_degraded(notifier: Notifier, app: str, version: str, problems: Sequen
         return
     subject = f"{app}: requests are answered by version {version}, the champion cannot be used"
     says = message(
-        " ".join(notes_of(version, problems)),
+        " ".join(f"Version {one.version} cannot be used: {one.why.removesuffix('.')}." for one in problems),
         published=f"Version {version} answers every request, and each answer says so.",
         command=f"tessera run {app}_training   (trains a new one)",
         section="gate",

@@ -111,10 +111,11 @@ def test_a_champion_of_other_features_does_not_answer_and_the_one_before_says_so
     answer = opened(ports, Settings(churn=SETTINGS))
     found = [answer(ScoreNow(ids=("c00000",)), ASKER) for _ in range(2)]
     assert (found[0], found[0].rows, found[0].model_version) == (found[1], before.rows, "1")
-    assert (before.notes, len(found[0].notes)) == ([], 2)
-    assert "features of version 'churn_v0'" in found[0].notes[0]
+    assert before.notes == []
+    assert found[0].notes == ["version 2, the champion, cannot be used: version 1, one before it, answers"]
     (told,) = (made.folder / "notices.jsonl").read_text().splitlines()
     assert "answered by version 1" in told
+    assert "features of version 'churn_v0'" in told
     with pytest.raises(OtherRelease, match="churn_v0"):
         answer(ScoreNow(ids=("c00000",)), Asker("ada", "2"))
 
