@@ -69,6 +69,7 @@ def _recommending(ports: Ports, settings: Settings) -> Callable[[ListAsked, Aske
         lambda: (ports.registry.champion(name), sink.published_days(name)[-1:]),
         lambda: open_lists(ports, settings),
         look_seconds=settings.service.champion_seconds,
+        stands_in=lambda found: bool(found.notes),
     )
 
     def answer(asked: ListAsked, _: Asker) -> ListMade:

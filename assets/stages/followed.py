@@ -11,6 +11,8 @@ from models.compose.deadline import without_deadline
 from models.errors import TesseraError
 
 T = TypeVar("T")
+#: A value that stands in for one that could not be opened is opened anew after so long: the reason may have passed.
+_AGAIN_SECONDS = 3600.0
 _log = logging.getLogger("tessera.service")
 
 
@@ -23,6 +25,7 @@ class Followed(Generic[T]):
         key: what the value depends on.
         opened: opens the value for a key.
         look_seconds: the key is asked for again after so long.
+        stands_in: the value stands in for one that could not be opened: it is opened anew every hour.
         clock: monotonic, seconds.
     """
 
@@ -32,11 +35,12 @@ class Followed(Generic[T]):
         opened: Callable[[], T],
         *,
         look_seconds: float,
+        stands_in: Callable[[T], bool] = lambda _: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._key, self._opened = key, opened
-        self._look_seconds, self._clock = look_seconds, clock
-        self._looked_at = float("-inf")
+        self._look_seconds, self._stands_in, self._clock = look_seconds, stands_in, clock
+        self._looked_at = self._opened_at = float("-inf")
         self._held: list[tuple[Hashable, T]] = []
 
     def current(self) -> T:
@@ -59,5 +63,9 @@ class Followed(Generic[T]):
 
     def _look(self) -> None:
         key = self._key()
-        if not self._held or self._held[0][0] != key:
+        if not self._held or self._held[0][0] != key or self._may_be_better():
+            self._opened_at = self._looked_at
             self._held = [(key, self._opened())]
+
+    def _may_be_better(self) -> bool:
+        return self._looked_at - self._opened_at >= _AGAIN_SECONDS and self._stands_in(self._held[0][1])

@@ -107,7 +107,12 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
     def version_of(version: str) -> Verified:
         return fetched(registry, app.name, version, computed)
 
-    model = Followed(lambda: registry.champion(app.name), newest, look_seconds=settings.service.champion_seconds)
+    model = Followed(
+        lambda: registry.champion(app.name),
+        newest,
+        look_seconds=settings.service.champion_seconds,
+        stands_in=lambda found: bool(found.problems),
+    )
     versions = VersionsAsked(registry, app.name, version_of, settings.service)
     store, rollout = online_part(ports.feature_store), _rollout(app, ports, settings.service, version_of)
 

@@ -177,3 +177,19 @@ def test_a_new_champion_answers_later_requests_and_one_that_cannot_be_opened_non
         nothing.current()
     broken[0] = False
     assert nothing.current() == "model 3"
+
+
+def test_a_value_that_stands_in_is_opened_anew_every_hour_and_one_that_does_not_is_kept() -> None:
+    now, opened = [0.0], list[str]()
+    for worse, expected in (("", ["1"]), ("1", ["1", "2"])):
+        opened.clear()
+        followed = Followed(
+            lambda: "key",
+            lambda: opened.append(str(len(opened) + 1)) or opened[-1],
+            look_seconds=5,
+            stands_in=lambda value, worse=worse: value == worse,
+            clock=lambda: now[0],
+        )
+        for now[0] in (0.0, 3000.0, 3600.0, 9000.0):
+            followed.current()
+        assert opened == expected
