@@ -130,11 +130,13 @@ def link_to(traceparent: str) -> None:
 
 def current_traceparent() -> str:
     """Return the current span as W3C writes it (`00-<trace id>-<span id>-<flags>`); "" where nothing is recorded."""
-    if not trace.get_current_span().is_recording():
-        return ""
-    carrier: dict[str, str] = {}
-    _W3C.inject(carrier)
-    return carrier.get(_HEADER, "")
+    current = trace.get_current_span()
+    return traceparent_of(current.get_span_context()) if current.is_recording() else ""
+
+
+def traceparent_of(context: trace.SpanContext) -> str:
+    """Return the ids of a span as W3C writes them."""
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def context_of(traceparent: str) -> Context:

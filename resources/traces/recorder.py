@@ -13,20 +13,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult, TraceIdRatioBased
 from typing_extensions import override
 
-from models.tracing import KEYS
+from models.tracing import KEYS, traceparent_of
 from resources.masking import masked
 from resources.traces.port import SpanRecord, Traces
 from resources.traces.queue import SpanQueue
+from resources.traces.spans import RecordedSpan, Spans
 
 _SCOPE = "tessera"
 #: Spans of traces outside of the share that wait for their end, in one process.
 _HELD = 8_192
 _LONGEST = 200
+#: A trace id has 128 random bits, of which these decide.
+_SHARE_BITS = 64
 
 
 class Recorder:
@@ -38,20 +38,20 @@ class Recorder:
     """
 
     def __init__(self, stores: Sequence[Traces], share: float) -> None:
-        self.queues: list[SpanQueue[ReadableSpan]] = [SpanQueue(store, _record) for store in stores]
-        self._below = TraceIdRatioBased.get_bound_for_rate(share)
-        self._held: OrderedDict[int, list[ReadableSpan]] = OrderedDict()
+        self.queues: list[SpanQueue[RecordedSpan]] = [SpanQueue(store, _record) for store in stores]
+        self._below = round(share * 2**_SHARE_BITS)
+        self._held: OrderedDict[int, list[RecordedSpan]] = OrderedDict()
         self._number_held = 0
 
     def is_sampled(self, parent: trace.SpanContext, trace_id: int) -> bool:
         """Return True if the caller samples the trace, or it is of the share."""
         if parent.is_valid and parent.trace_flags.sampled:
             return True
-        return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._below
+        return trace_id % 2**_SHARE_BITS < self._below
 
-    def ended(self, span: ReadableSpan) -> None:
+    def ended(self, span: RecordedSpan) -> None:
         """Queue a finished span, or hold it until its trace ends."""
-        context: Any = span.context
+        context = span.context
         if context.trace_flags.sampled:
             self._put([span])
             return
@@ -59,96 +59,77 @@ class Recorder:
         self._number_held += 1
         if span.parent is None or span.parent.is_remote:
             spans = self._let_go(context.trace_id)
-            if any(one.status.status_code is trace.StatusCode.ERROR for one in spans):
+            if any(one.status is trace.StatusCode.ERROR for one in spans):
                 self._put(spans)
         while self._number_held > _HELD:
             self._let_go(next(iter(self._held)))
 
-    def _let_go(self, trace_id: int) -> list[ReadableSpan]:
+    def _let_go(self, trace_id: int) -> list[RecordedSpan]:
         spans = self._held.pop(trace_id, [])
         self._number_held -= len(spans)
         return spans
 
-    def _put(self, spans: Sequence[ReadableSpan]) -> None:
+    def _put(self, spans: Sequence[RecordedSpan]) -> None:
         for queue in self.queues:
             for span in spans:
                 queue.put(span)
 
 
-class _Switch(SpanProcessor, Sampler):
-    """Hands everything to the recorder that is started, if any."""
+class _Provider(trace.TracerProvider):
+    """Hands everything to the recorder that is started, if any; spans of libraries are left out."""
 
     def __init__(self) -> None:
         self.recorder: Recorder | None = None
 
     @override
-    def should_sample(self, parent_context: Any, trace_id: int, *given: Any, **named: Any) -> SamplingResult:
-        recorder = self.recorder
-        if recorder is None:
-            return SamplingResult(Decision.DROP)
-        parent = trace.get_current_span(parent_context).get_span_context()
-        sampled = recorder.is_sampled(parent, trace_id)
-        attributes = given[2] if len(given) > 2 else named.get("attributes")
-        return SamplingResult(Decision.RECORD_AND_SAMPLE if sampled else Decision.RECORD_ONLY, attributes)
+    def get_tracer(self, instrumenting_module_name: str, *given: Any, **named: Any) -> trace.Tracer:
+        if instrumenting_module_name != _SCOPE:
+            return trace.NoOpTracer()
+        return Spans(self._is_sampled, self._ended)
 
-    @override
-    def get_description(self) -> str:
-        return "tessera: a share of traces, and all with errors"
+    def _is_sampled(self, parent: trace.SpanContext, trace_id: int) -> bool | None:
+        return None if self.recorder is None else self.recorder.is_sampled(parent, trace_id)
 
-    @override
-    def on_end(self, span: ReadableSpan) -> None:
-        scope = span.instrumentation_scope
-        if self.recorder is not None and scope is not None and scope.name == _SCOPE:
+    def _ended(self, span: RecordedSpan) -> None:
+        if self.recorder is not None:
             self.recorder.ended(span)
 
 
-_switch = _Switch()
+_provider = _Provider()
 
 
 def start(recorder: Recorder) -> None:
     """Hand spans to a recorder from now on."""
-    if not isinstance(trace.get_tracer_provider(), _Provider):
-        provider = _Provider(sampler=_switch, resource=Resource({"service.name": _SCOPE}), shutdown_on_exit=False)
-        provider.add_span_processor(_switch)
-        trace.set_tracer_provider(provider)
-    _switch.recorder = recorder
+    if trace.get_tracer_provider() is not _provider:
+        trace.set_tracer_provider(_provider)
+    _provider.recorder = recorder
 
 
 def stop() -> None:
     """Record nothing from now on."""
-    _switch.recorder = None
+    _provider.recorder = None
 
 
 # The thread that writes is not in a fork, and a span there would wait for ever.
 os.register_at_fork(after_in_child=stop)
 
 
-class _Provider(TracerProvider):
-    """Ours, told from the provider of a library."""
-
-
-def _record(span: ReadableSpan) -> SpanRecord:
-    """Return what is kept of a span: known attributes, masked; no events, no descriptions."""
-    context: Any = span.context
-    start, end = span.start_time or 0, span.end_time or 0
+def _record(span: RecordedSpan) -> SpanRecord:
+    """Return what is kept of a span: known attributes, masked."""
+    context = span.context
     return SpanRecord(
         trace.format_trace_id(context.trace_id),
         trace.format_span_id(context.span_id),
         "" if span.parent is None else trace.format_span_id(span.parent.span_id),
         span.name,
         span.kind.name.lower(),  # pyright: ignore[reportArgumentType] - the names of the API
-        start,
-        end - start,
-        span.status.status_code is trace.StatusCode.ERROR,
-        {key: _value(value) for key, value in (span.attributes or {}).items() if key in KEYS},
-        tuple(_traceparent(link.context) for link in span.links),
+        span.start_ns,
+        span.end_ns - span.start_ns,
+        span.status is trace.StatusCode.ERROR,
+        {key: _value(value) for key, value in span.attributes.items() if key in KEYS},
+        tuple(map(traceparent_of, span.links)),
     )
 
 
 def _value(value: Any) -> str | int | float | bool:
     return value if isinstance(value, int | float) else masked(str(value))[:_LONGEST]
-
-
-def _traceparent(context: trace.SpanContext) -> str:
-    ids = f"{trace.format_trace_id(context.trace_id)}-{trace.format_span_id(context.span_id)}"
-    return f"00-{ids}-{context.trace_flags:02x}"
