@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -86,27 +85,16 @@ class Gateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send, self._rules.body_bytes, self._rules.headers)
         began = time.perf_counter()
-        async with self._refusing(request):
+        try:
             self._check_origin(scope)
             request.check_length()
             if scope["path"] in self._rules.public:
                 await self._timed(request)
             else:
                 await self._as_holder(request)
+        except Exception as error:  # noqa: BLE001 - a bug of one request ends that request alone
+            await request.refuse(_refusal_of(error, request.id))
         self._answered(Answered(scope, request.status, time.perf_counter() - began))
-
-    @asynccontextmanager
-    async def _refusing(self, asked: Request | Socket) -> AsyncIterator[None]:
-        try:
-            yield
-        except Refusal as refusal:
-            await asked.refuse(refusal)
-        except TesseraError as error:
-            _log.error("request %s: %s", asked.id, error)
-            await asked.refuse(refusals.unready(asked.id))
-        except Exception:  # noqa: BLE001 - a bug of one request ends that request alone
-            _log.exception("request %s failed", asked.id)
-            await asked.refuse(refusals.bug(asked.id))
 
     def _check_origin(self, scope: Scope) -> None:
         if (foreign := self._origin.refusal(scope)) is not None:
@@ -139,7 +127,7 @@ class Gateway:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = Socket(scope, send)
-        async with self._refusing(socket):
+        try:
             self._check_origin(scope)
             if self._rules.websocket_look_seconds is None:
                 raise refusals.unknown("There are no websockets here.")
@@ -152,6 +140,8 @@ class Gateway:
                 await self._live(socket, receive, holder, self._rules.websocket_look_seconds)
             finally:
                 self._limits.end(counted)
+        except Exception as error:  # noqa: BLE001 - a bug of one websocket ends that websocket alone
+            await socket.refuse(_refusal_of(error, socket.id))
 
     async def _live(self, socket: Socket, receive: Receive, holder: Holder, look_seconds: float) -> None:
         """Serve a websocket until one side ends it, or until its holder is let in no more."""
@@ -164,3 +154,14 @@ class Gateway:
         finally:
             if serving.cancel():
                 await asyncio.wait({serving})
+
+
+def _refusal_of(error: Exception, id: str) -> Refusal:
+    """Return the answer to a request that an error ended; the log has what the answer does not say."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, TesseraError):
+        _log.error("request %s: %s", id, error)
+        return refusals.unready(id)
+    _log.error("request %s failed", id, exc_info=error)
+    return refusals.bug(id)

@@ -6,7 +6,6 @@ import hmac
 import os
 import secrets
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 
 from models.errors import TesseraError
@@ -32,8 +31,7 @@ class Pseudonyms:
 
     def of(self, *parts: str) -> str:
         """Return the digest of a text in parts, 32 hexadecimal digits."""
-        text = "\0".join(parts).encode()
-        return hmac.new(self._secret, text, sha256).hexdigest()[:32]
+        return hmac.digest(self._secret, "\0".join(parts).encode(), "sha256").hex()[:32]
 
 
 def _make(file: Path) -> None:

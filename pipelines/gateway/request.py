@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
@@ -15,7 +16,8 @@ from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem_bytes
 from pipelines.gateway.same_origin import Message, Receive, Scope, Send
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ID = b"x-request-id"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REFUSED = 1008
 _log = logging.getLogger("tessera.gateway")
 
@@ -34,10 +36,15 @@ class AnswerHeaders:
 
     def of(self, given: Iterable[tuple[bytes, bytes]], id: str) -> list[tuple[bytes, bytes]]:
         """Return the headers of an answer to the request with this id."""
-        own = ((b"x-request-id", id.encode()), *self.always)
-        kept = [pair for pair in given if pair[0].lower() not in {name for name, _ in own}]
-        named = {name.lower() for name, _ in kept}
-        return [*kept, *own, *(pair for pair in self.defaults if pair[0] not in named)]
+        kept = [pair for pair in given if pair[0].lower() not in self._own]
+        named = {name.lower() for name, _ in kept} if self.defaults else ()
+        others = (pair for pair in self.defaults if pair[0] not in named)
+        return [*kept, (_ID, id.encode()), *self.always, *others]
+
+    @cached_property
+    def _own(self) -> frozenset[bytes]:
+        """Names of the headers that are in place of the application's."""
+        return frozenset({_ID, *(name for name, _ in self.always)})
 
 
 #: Of an API: nothing is rendered, framed, sniffed, or kept by caches.
@@ -144,7 +151,7 @@ class Socket:
 
 def request_id(scope: Scope) -> str:
     """Return the request's id, its own or a new one, which is in `scope["tessera.request_id"]` from now on."""
-    asked = header(scope, b"x-request-id").encode("latin-1")
-    id = asked.decode() if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+    asked = header(scope, _ID)
+    id = asked if _REQUEST_ID.fullmatch(asked) else f"{random.getrandbits(64):016x}"
     scope["tessera.request_id"] = id
     return id

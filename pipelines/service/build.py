@@ -9,6 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.middleware.exceptions import ExceptionMiddleware
+from typing_extensions import override
 
 from models.settings import Settings, objectives_of, owner_of
 from pipelines.gateway.access import AccessRules, Gateway
@@ -19,10 +21,9 @@ from pipelines.gateway.same_origin import LOOPBACK_NAMES, App, SameOrigin
 from pipelines.gateway.tokens import open_tokens
 from pipelines.service.alerts import add_alerts
 from pipelines.service.door import Door
-from pipelines.service.errors import Problem, add_handlers
+from pipelines.service.errors import HANDLERS, Problem
 from pipelines.service.features import add_features
 from pipelines.service.inference import add_inference
-from pipelines.service.inference_bodies import InferenceAsked
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import Opened, add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
@@ -68,7 +69,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
         opening.cancel()
         door.end()
 
-    service = FastAPI(
+    service = _Routes(
         title="Tessera",
         version=version("tessera"),
         description=_ABOUT,
@@ -81,7 +82,6 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     service.router.route_class = RuledRoute
     service.state.seconds = door.settings.seconds
     service.state.objectives = {app.name: _promised(door.stack.settings, app.name) for app in door.apps}
-    add_handlers(service)
     add_own_routes(service, door, metrics)
     add_published(service, door)
     operations = add_operations(service, door)
@@ -90,6 +90,14 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_texts(service, door)
     add_inference(service, door)
     return service
+
+
+class _Routes(FastAPI):
+    """Routes, and problems in place of what they raise; the gateway answers for a bug, and limits bodies."""
+
+    @override
+    def build_middleware_stack(self) -> Any:
+        return ExceptionMiddleware(self.router, HANDLERS)
 
 
 def _promised(settings: Settings, app: str) -> dict[str, Any]:
@@ -116,9 +124,8 @@ def openapi(service: FastAPI) -> dict[str, Any]:
 def _document(service: FastAPI) -> dict[str, Any]:
     document = service.openapi()
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for model in (Problem, InferenceAsked):  # the body of inference is read by its own function
-        schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas.update(schemas[model.__name__].pop("$defs", {}))
+    schemas[Problem.__name__] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(schemas[Problem.__name__].pop("$defs", {}))
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["securitySchemes"] = {

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +16,7 @@ from assets.stages.operation import Conflict, NotThere, WrongRequest
 from models.compose.deadline import DeadlinePassed
 from models.errors import TesseraError, clause
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
-from pipelines.gateway.refusals import bug
+from pipelines.service.arguments import is_json
 
 _log = logging.getLogger("tessera.service")
 _SHOWN = 60
@@ -60,14 +60,6 @@ def answers(example: Any) -> dict[int | str, dict[str, Any]]:
     return {**PROBLEMS, 200: {"content": {"application/json": {"example": example}}}}
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Answer every error of the routes with a problem."""
-    app.add_exception_handler(TesseraError, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _of_http)
-    app.add_exception_handler(Exception, _bug)
-
-
 def answered(
     request: Request,
     status: int,
@@ -104,7 +96,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     given = request.headers.get("content-type", "")
-    if error.errors()[0]["loc"] == ("body",) and "json" not in given.lower():
+    if error.errors()[0]["loc"] == ("body",) and not is_json(given):
         return answered(request, 415, _no_json(given))
     wrong = [{"pointer": _pointer(one["loc"]), "detail": clause(one["msg"])} for one in error.errors()]
     first = wrong[0]
@@ -127,8 +119,6 @@ def _no_json(given: str) -> TesseraError:
 
 async def _of_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
-    if isinstance(error.__cause__, Refusal):  # of the body, while it was read
-        return await _refused(request, error.__cause__)
     asked = f"{request.method} {request.url.path[:_SHOWN]}"
     says = TesseraError(
         f"{asked}: {clause(str(error.detail))}.",
@@ -138,10 +128,9 @@ async def _of_http(request: Request, error: Exception) -> JSONResponse:
     return answered(request, error.status_code, says, headers=error.headers)
 
 
-async def _bug(request: Request, _: Exception) -> JSONResponse:
-    refusal = bug(request.scope.get("tessera.request_id", ""))  # the gateway logs the cause, which is raised again
-    return answered(request, refusal.status, refusal)
-
-
 def _pointer(place: Sequence[Any]) -> str:
     return "/" + "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in place)
+
+
+#: Every error of a route that is foreseen.
+HANDLERS: Mapping[Any, Any] = {TesseraError: _refused, RequestValidationError: _invalid, HTTPException: _of_http}

@@ -42,10 +42,9 @@ def add_own_routes(service: FastAPI, door: Door, metrics: Metrics) -> None:
     async def live() -> Live:
         return Live()
 
-    async def ready(response: Response) -> Ready:
+    async def ready() -> JSONResponse:
         found = await door.reading.run(lambda: door.reading.ports.sink.check().ok)
-        response.status_code = 200 if found else 503
-        return Ready(ready=found)
+        return JSONResponse({"ready": found}, 200 if found else 503)
 
     async def document() -> JSONResponse:
         from pipelines.service.build import openapi
@@ -57,7 +56,8 @@ def add_own_routes(service: FastAPI, door: Door, metrics: Metrics) -> None:
         return Response(text, media_type=MEDIA_TYPE)
 
     add("/v2/health/live", live, "live", "The server answers", public(), {"live": True})
-    add("/v2/health/ready", ready, "ready", "The published scores can be read", public(), {"ready": True})
+    text, given = "The published scores can be read", {"ready": True}
+    add("/v2/health/ready", ready, "ready", text, public(), given, response_model=Ready)
     add(
         "/openapi.json",
         document,

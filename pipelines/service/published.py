@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request, Response
 
 from assets.stages.app import App
-from assets.stages.keyed_scores import KeyedScores, freshness
+from assets.stages.keyed_scores import KeyedScores
 from models.publishing import Publication
 from models.scoring.output import VERSION_FIELDS
 from models.tracing import link_to
@@ -52,7 +52,7 @@ def _endpoint(door: Door, app: App) -> Any:
         rows = found.of_entity(entity)
         if not rows:
             raise _unknown(app, found.publication)
-        return Response(json.dumps(_answer(entity, rows, found), default=_text), media_type="application/json")
+        return Response(_AS_JSON(_answer(entity, rows, found)), media_type="application/json")
 
     parameter, keyword = inspect.Parameter, inspect.Parameter.KEYWORD_ONLY
     key = column_type(app.contract.column(app.contract.entity))
@@ -74,7 +74,7 @@ def _answer(entity: Any, rows: list[dict[str, Any]], found: KeyedScores) -> dict
     return {
         "entity": entity,
         "rows": [{name: value for name, value in row.items() if name not in _VERSIONS} for row in rows],
-        "freshness": {**freshness(publication), "age_hours": age_hours(publication)},
+        "freshness": {**found.freshness, "age_hours": age_hours(publication)},
         "model_version": first["model_version"],
         "feature_version": first["feature_version"],
     }
@@ -83,6 +83,9 @@ def _answer(entity: Any, rows: list[dict[str, Any]], found: KeyedScores) -> dict
 def _text(value: date | datetime) -> str:
     """Return a day or a time as JSON has it."""
     return value.isoformat()
+
+
+_AS_JSON = json.JSONEncoder(default=_text).encode
 
 
 def age_hours(publication: Publication) -> float:

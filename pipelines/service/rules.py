@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel
+from starlette.routing import Match
+from typing_extensions import override
 
 from models.compose.deadline import deadline
 from models.errors import choose_from
 from pipelines.gateway.holder import ALL, ANY, Holder, Role
 from pipelines.gateway.problem import Refusal
 from pipelines.gateway.refusals import too_slow
+from pipelines.gateway.same_origin import App, Receive, Scope, Send
+from pipelines.service.arguments import Arguments, answer_of, is_model
 from pipelines.service.timeout import seconds_of
 
 #: In place of a role: no key is needed.
@@ -39,21 +42,35 @@ def public() -> dict[str, str]:
 class RuledRoute(APIRoute):
     """A route that asks its rule before anything of the request is read."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the handler behind the rule."""
-        answer, found = super().get_route_handler(), self.openapi_extra or {}
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._begins = self.path.partition("{")[0]
+        self.app = self._behind_rule()
+
+    @override
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if not scope["path"].startswith(self._begins) and not scope.get("root_path"):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+    def _behind_rule(self) -> App:
+        found = self.openapi_extra or {}
         if "x-role" not in found or "x-application" not in found:
             raise AssertionError(f"the route {self.path} has no rule: give it `openapi_extra=rule(...)`")
-        role, app = found["x-role"], found["x-application"]
+        role, app, arguments, answer = found["x-role"], found["x-application"], Arguments(self), self.dependant.call
         known = _query_names(self)
 
-        async def ruled(request: Request) -> Response:
+        async def answered(request: Request) -> Response:
+            return answer_of(await answer(**await arguments.of(request)))  # pyright: ignore[reportOptionalCall, reportGeneralTypeIssues]
+
+        async def ruled(scope: Scope, receive: Receive, send: Send) -> None:
+            request = Request(scope, receive, send)
             if role != PUBLIC:
                 named = request.path_params[app[1:-1]] if app.startswith("{") else app
                 check(request.scope["tessera.holder"], role, named)
             if known is not None:
                 _check_query(request, known)
-            return await _in_time(answer, request)
+            await (await _in_time(answered, request))(scope, receive, send)
 
         return ruled
 
@@ -61,12 +78,14 @@ class RuledRoute(APIRoute):
 def _query_names(route: APIRoute) -> frozenset[str] | None:
     """Return the names of the query's parameters; None if a model of the whole query knows them."""
     fields = route.dependant.query_params
-    if any(_is_model(field.field_info.annotation) for field in fields):
+    if any(is_model(field.field_info.annotation) for field in fields):
         return None
     return frozenset(field.alias for field in fields)
 
 
 def _check_query(request: Request, known: Collection[str]) -> None:
+    if not request.scope["query_string"]:
+        return
     for name in request.query_params:
         if name not in known:
             raise Refusal(
@@ -77,9 +96,13 @@ def _check_query(request: Request, known: Collection[str]) -> None:
             )
 
 
-async def _in_time(answer: Callable[[Request], Coroutine[Any, Any, Response]], request: Request) -> Response:
+async def _in_time(answer: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
     """Return the answer within the deadline of the request; everything that is done for it knows the deadline."""
-    seconds = seconds_of(request, request.app.state.seconds)
+    most = request.app.state.seconds
+    seconds = seconds_of(request, most)
+    if seconds >= most:  # the gateway has this limit, too
+        with deadline(seconds):
+            return await answer(request)
     limit = asyncio.timeout(seconds)
     with deadline(seconds):
         try:
@@ -106,7 +129,3 @@ def check(holder: Holder, role: Role, app: str) -> None:
             expected=f"the role {role} for {what}",
             todo=f"Ask for another key: `tessera keys create NAME --role {role}`.",
         )
-
-
-def _is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -7,9 +7,11 @@ from typing import Any
 from fastapi import Request
 
 from pipelines.gateway.problem import Refusal
+from pipelines.gateway.request import header
 
 #: The unit is in the name: `Prefer: wait` (RFC 7240) counts whole seconds, and lets the server go on.
 HEADER = "X-Request-Timeout-Ms"
+_NAME = HEADER.lower().encode()
 _LONGEST_MS = 86_400_000
 #: For the OpenAPI document: every route that needs a key takes it.
 PARAMETER: dict[str, Any] = {
@@ -26,8 +28,8 @@ def seconds_of(request: Request, most: float) -> float:
     Raises:
         Refusal: the header is no number of ms.
     """
-    given = request.headers.get(HEADER)
-    if given is None:
+    given = header(request.scope, _NAME)
+    if not given:
         return most
     if not (given.isascii() and given.isdigit() and len(given) <= len(str(_LONGEST_MS)) and int(given) > 0):
         raise Refusal(

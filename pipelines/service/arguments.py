@@ -1,0 +1,97 @@
+"""Arguments of a route's function, read from a request by the validators that FastAPI compiled for the route.
+
+FastAPI's own way through a request (dependencies, exit stacks, forms, telemetry) takes several times the CPU, and
+nothing here uses it. What a route takes is declared as for FastAPI, which describes it in the OpenAPI document.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from fastapi import Request, Response
+from fastapi.dependencies.utils import request_params_to_args
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.requests import ClientDisconnect
+
+from pipelines.gateway.problem import Refusal
+
+
+class Arguments:
+    """What the function of a route takes: the request, parameters of path and query, and a body of JSON."""
+
+    def __init__(self, route: APIRoute) -> None:
+        found = route.dependant
+        others = [*found.dependencies, *found.header_params, *found.cookie_params, *found.body_params[1:]]
+        if others or not inspect.iscoroutinefunction(found.call):
+            raise AssertionError(
+                f"the route {route.path} takes what is not read: it may take the request, parameters of path and "
+                "query, and one body, by an async function"
+            )
+        self._request, self._path, self._query = found.request_param_name, found.path_params, found.query_params
+        self._body = [(one.name, TypeAdapter[Any](cast(Any, one.field_info.annotation))) for one in found.body_params]
+        optional = not any(is_model(one.field_info.annotation) or one.field_info.is_required() for one in self._query)
+        self._defaults = {one.name: one.get_default() for one in self._query} if optional else None
+
+    async def of(self, request: Request) -> dict[str, Any]:
+        """Return the arguments by name.
+
+        Raises:
+            RequestValidationError: some are wrong; it names each of them.
+            Refusal: the caller left before the end of the body.
+        """
+        found, wrong = self._of_path(request.path_params)
+        if self._defaults is not None and not request.scope["query_string"]:
+            found |= self._defaults
+        else:
+            of_query, wrong_too = request_params_to_args(self._query, request.query_params)
+            found, wrong = found | of_query, [*wrong, *wrong_too]
+        for name, type_ in self._body:
+            try:
+                found[name] = type_.validate_json(await _body(request))
+            except ValidationError as error:
+                wrong = [*wrong, *_of_body(error)]
+        if wrong:
+            raise RequestValidationError(wrong)
+        return found if self._request is None else found | {self._request: request}
+
+    def _of_path(self, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        found, wrong = dict[str, Any](), list[Any]()
+        for field in self._path:
+            found[field.name], errors = field.validate(given[field.alias], {}, loc=("path", field.alias))
+            wrong += errors
+        return found, wrong
+
+
+def is_json(content_type: str) -> bool:
+    """Return True if a header `Content-Type` says JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def answer_of(value: Response | BaseModel) -> Response:
+    """Return the answer that is what a route's function returned."""
+    if isinstance(value, Response):
+        return value
+    return Response(value.model_dump_json(), media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    if not is_json(request.headers.get("content-type", "")):
+        raise RequestValidationError([{"loc": ("body",), "msg": "Value error, it is no JSON", "type": "no_json"}])
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise Refusal(400, "The body ended early.", expected="the whole body", todo="Send it again.") from None
+
+
+def _of_body(error: ValidationError) -> Sequence[Any]:
+    return [{**one, "loc": ("body", *one["loc"])} for one in error.errors(include_url=False, include_input=False)]
+
+
+def is_model(annotation: Any) -> bool:
+    """Return True if an annotation is a model of several values."""
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
