@@ -35,6 +35,7 @@ _PYTHON: Mapping[Datatype, frozenset[type]] = {
     "FP64": frozenset({int, float}),
     "BYTES": frozenset({str}),
 }
+_NULLABLE: Mapping[Datatype, frozenset[type]] = {name: kinds | {type(None)} for name, kinds in _PYTHON.items()}
 _BITS: Mapping[Datatype, int] = {"INT32": 31, "INT64": 63}
 _SHOWN = 60
 
@@ -112,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def _flat(data: Sequence[Any], shape: Sequence[int]) -> list[Any]:
-    values = list(data)
+    values = data if isinstance(data, list) else list(data)
     if len(shape) > 1 and any(type(one) is list for one in values):
         if any(type(one) is not list or len(one) != shape[1] for one in values):
             raise _wrong("has rows of different lengths", f"rows of {shape[1]} values, or all values in one list")
@@ -124,7 +125,7 @@ def _flat(data: Sequence[Any], shape: Sequence[int]) -> list[Any]:
 
 
 def _check_types(values: list[Any], datatype: Datatype, *, nullable: bool) -> None:
-    allowed = _PYTHON[datatype] | ({type(None)} if nullable else frozenset())
+    allowed = _NULLABLE[datatype] if nullable else _PYTHON[datatype]
     if not set(map(type, values)) <= allowed:
         place = next(at for at, one in enumerate(values) if type(one) not in allowed)
         expected = f"{datatype} values" + (", or null where one is missing" if nullable else ", none missing")
@@ -149,16 +150,22 @@ def _column(kind: FieldType, datatype: Datatype, values: list[Any], rows: int) -
 
 def _numbers(kind: FieldType, datatype: Datatype, values: list[Any], rows: int) -> Column:
     try:
-        with np.errstate(over="ignore"):  # what a float32 cannot hold is infinite, and refused below
-            column = np.array(values, _DTYPES.get(datatype, np.float64)).astype(kind.dtype)
+        if datatype == "FP32" or kind.dtype == np.float32:
+            with np.errstate(over="ignore"):  # what a float32 cannot hold is infinite, and refused below
+                column = np.array(values, _DTYPES.get(datatype, np.float64)).astype(kind.dtype)
+        else:
+            column = np.array(values, kind.dtype)
     except OverflowError as error:
         raise _wrong("has a number that is too large", f"{datatype} values") from error
+    shaped = column.reshape(rows, kind.width) if kind.width else column
+    if np.isfinite(column).all():
+        return shaped
     if (infinite := np.isinf(column)).any():
         place = int(np.argmax(infinite))
         raise _wrong(
             f"has {_shown(values[place])} as value {place}", "finite numbers; null or NaN where one is missing"
         )
-    return _without_wrong(kind, column.reshape(rows, kind.width) if kind.width else column, values)
+    return _without_wrong(kind, shaped, values)
 
 
 def _without_wrong(kind: FieldType, column: Column, values: list[Any]) -> Column:

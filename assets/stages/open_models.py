@@ -213,13 +213,20 @@ def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenMode
                 todo="Correct it.",
             )
         found = payload_arrays(_answered(lambda: predict(matrix)), contract)
-        return {name: [json_value(one) for one in values.to_pylist()] for name, values in found.items()}
+        return {name: _listed(values) for name, values in found.items()}
 
     inputs = {**dict.fromkeys(encoder.numeric, _NUMBER), **dict.fromkeys(encoder.categories, _TEXT)}
     known = np.array(json.loads(model.extras[GOLDEN])["rows"][:1], dtype=np.float32)
     given = payload_arrays(predict(known), contract)
     outputs = [Tensor(name, _DATATYPES.get(contract.column(name).type, "BYTES")) for name in given]
     return OpenModel(version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted)
+
+
+def _listed(values: pa.Array) -> list[Any]:
+    """Return the values of an output, as tensors have them."""
+    if pa.types.is_primitive(values.type) and not pa.types.is_temporal(values.type):
+        return values.to_pylist()
+    return [json_value(one) for one in values.to_pylist()]
 
 
 def _answered(work: Callable[[], T]) -> T:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Path, Request
-from fastapi.responses import JSONResponse
+from fastapi import Body, FastAPI, Path, Request, Response
+from pydantic_core import to_json
 
 from assets.stages.app import App
 from assets.stages.open_models import OpenModel, OpenModels
@@ -70,10 +70,10 @@ def add_inference(service: FastAPI, door: Door) -> None:
     async def ready_of(model_name: _Name, model_version: _Version) -> ModelReady:
         return await named(model_name).ready(model_version)
 
-    async def infer(request: Request, model_name: _Name, asked: _Asked) -> JSONResponse:
+    async def infer(request: Request, model_name: _Name, asked: _Asked) -> Response:
         return await named(model_name).answer(request, None, asked)
 
-    async def infer_of(request: Request, model_name: _Name, model_version: _Version, asked: _Asked) -> JSONResponse:
+    async def infer_of(request: Request, model_name: _Name, model_version: _Version, asked: _Asked) -> Response:
         return await named(model_name).answer(request, model_version, asked)
 
     model, pinned = f"/v2/models/{{{_NAME}}}", f"/v2/models/{{{_NAME}}}/versions/{{{_VERSION}}}"
@@ -126,15 +126,16 @@ class _Models:
         model = await self._thread.run(lambda: self._opened().at(version))
         return ModelReady(name=self._app.name, ready=True, model_version=model.version)
 
-    async def answer(self, request: Request, version: str | None, asked: InferenceAsked) -> JSONResponse:
+    async def answer(self, request: Request, version: str | None, asked: InferenceAsked) -> Response:
         """Return the outputs of a version for the rows of a request; who is asked about is logged."""
         _check_extensions(asked)
         about = next((one.data for one in asked.inputs if one.name == self._app.contract.entity), ())
         if about:
             self._door.log_read(request, self._app.name, [str(one) for one in about if one])
-        return JSONResponse(await self._thread.run(lambda: self._answered(version, asked)))
+        answer = await self._thread.run(lambda: self._answered(version, asked))
+        return Response(answer, media_type="application/json")
 
-    def _answered(self, version: str | None, asked: InferenceAsked) -> dict[str, Any]:
+    def _answered(self, version: str | None, asked: InferenceAsked) -> bytes:
         name = self._app.name
         with on_account_of(name), span(f"infer {name}", {"tessera.app": name}):
             model = self._opened().at(version)
@@ -144,7 +145,7 @@ class _Models:
             note(model_version=model.version, rows=rows)
         outputs = [{**_described(one), "shape": [rows, *one.shape[1:]], "data": values[one.name]} for one in wanted]
         answer = {"model_name": self._app.name, _VERSION: model.version, "outputs": outputs}
-        return answer if asked.id is None else {**answer, "id": asked.id}
+        return to_json(answer if asked.id is None else {**answer, "id": asked.id}, inf_nan_mode="null")
 
     def _opened(self) -> OpenModels:
         if self._models is None:
