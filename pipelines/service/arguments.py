@@ -21,7 +21,7 @@ from pipelines.gateway.problem import Refusal
 
 
 class Arguments:
-    """What the function of a route takes: the request, parameters of path and query, and a body of JSON."""
+    """Arguments of a route's function: the request, parameters of path and query, and a body of JSON."""
 
     def __init__(self, route: APIRoute) -> None:
         found = route.dependant

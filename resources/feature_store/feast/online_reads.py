@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 
 import pyarrow as pa
 from feast import RepoConfig
@@ -45,17 +46,17 @@ def read_online(
     A row is PRESENT while `event_timestamp + ttl >= now`.
     """
     found = stored_rows(config, store, plan, entities)
-    cells: dict[str, Sequence[bytes | None]] = {}
-    marks: list[pa.Array] = []
+    count, cells, statuses = entities.num_rows, dict[str, Sequence[bytes | None]](), list[Sequence[str]]()
     for view, rows in zip(plan.views, found, strict=True):
         oldest = None if view.max_age_us is None else to_epoch_micros(now) - view.max_age_us
-        status = [_status(moment, oldest) for moment in rows.event_timestamps]
-        cells.update(_served(rows, status))
-        marks += [pa.array(status, pa.string()), pa.array(rows.event_timestamps, US_UTC)]
-    columns = _decoded(plan, cells, entities.num_rows)
+        statuses.append([_status(moment, oldest) for moment in rows.event_timestamps])
+        cells.update(_served(rows, statuses[-1]))
+    columns = _decoded(plan, cells, count)
     if plan.on_demand:
         columns = transformed(plan, entities, columns)
-    return dict(zip(plan.answer.names, [*(columns[name] for name in plan.features.names), *marks], strict=True))
+    marks = (_cut(pa.string(), statuses, count), _cut(US_UTC, [rows.event_timestamps for rows in found], count))
+    in_turn = chain.from_iterable(zip(*marks, strict=True))
+    return dict(zip(plan.answer.names, [*(columns[name] for name in plan.features.names), *in_turn], strict=True))
 
 
 def stored_rows(config: RepoConfig, store: OnlineStore, plan: ServicePlan, entities: pa.Table) -> list[StoredRows]:
@@ -96,6 +97,12 @@ def _decoded(plan: ServicePlan, cells: Mapping[str, Sequence[bytes | None]], cou
         together = decoded([*chain.from_iterable(cells[name] for name in names)], type)
         columns.update((name, together.slice(place * count, count)) for place, name in enumerate(names))
     return columns
+
+
+def _cut(type: pa.DataType, columns: Sequence[Sequence[Any]], count: int) -> list[pa.Array]:
+    """Return columns of `count` values each, made as one."""
+    together = pa.array([*chain.from_iterable(columns)], type)
+    return [together.slice(place * count, count) for place in range(len(columns))]
 
 
 def _keys(view: ViewPlan, entities: pa.Table) -> Keys:

@@ -56,9 +56,10 @@ class ServedLog:
 
     def add(self, service: str, keys: pa.Table, answer: Mapping[str, pa.Array], at: datetime) -> None:
         """Log a sample of the rows `keys` (the columns that name entities) and `answer`, served at `at`."""
-        chosen = np.flatnonzero(self._random.random(keys.num_rows) < self._share)
-        if not len(chosen):
+        is_chosen = self._random.random(keys.num_rows) < self._share
+        if not is_chosen.any():
             return
+        chosen = np.flatnonzero(is_chosen)
         moments = pa.array(np.full(len(chosen), _us(at)), _US_UTC)
         columns = [column.take(pa.array(chosen)) for column in (*keys.columns, *answer.values())]
         rows = pa.Table.from_arrays([moments, *columns], names=[SERVED_AT, *keys.column_names, *answer])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def entity_keys(join_keys: Sequence[str], columns: pa.Table, types: Sequence[Fea
         TesseraError: a key is NULL, or does not fit its type.
     """
     ordered = sorted(zip(join_keys, types, strict=True), key=lambda key: key[0])
-    prefix = serialize_entity_key_prefix([name for name, _ in ordered], 3)
+    prefix = _prefix(tuple(name for name, _ in ordered))
     parts = []
     for name, dtype in ordered:
         column = _plain(columns.column(name))
@@ -116,6 +117,11 @@ def decoded(cells: Sequence[bytes | None], type: pa.DataType) -> pa.Array:
             expected=f"serialized Feast values that fit into {type}",
             todo="If the feature's type changed, materialize its view again.",
         ) from error
+
+
+@lru_cache(maxsize=256)
+def _prefix(join_keys: tuple[str, ...]) -> bytes:
+    return serialize_entity_key_prefix(list(join_keys), 3)
 
 
 def _feast_values(array: pa.Array, kind: ValueType) -> list[Value]:

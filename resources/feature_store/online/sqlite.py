@@ -145,10 +145,10 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
 
     def _get_conn(self, config: RepoConfig) -> sqlite3.Connection:
         """Return the connection of this thread; Feast's methods use it, too."""
-        path = self._get_db_path(config)
         opened = getattr(self._of_thread, "opened", None)
-        if opened is None or opened[:2] != (path, self._torn_down):
-            opened = self._of_thread.opened = (path, self._torn_down, tables.connected(path))
+        if opened is None or opened[0] is not config or opened[1] != self._torn_down:
+            conn = tables.connected(self._get_db_path(config))
+            opened = self._of_thread.opened = (config, self._torn_down, conn)
         return opened[2]
 
     @contextmanager
@@ -166,16 +166,22 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
             yield conn
 
     def _read(self, config: RepoConfig, reads: Sequence[ViewRead]) -> list[StoredRows]:
-        conn = self._get_conn(config)
-        with tables.transaction(conn, "DEFERRED"):
-            found = [tables.read(conn, _table(config, read.view), read.entity_keys, read.features) for read in reads]
-        return [
-            StoredRows(
-                list(map(moments.get, read.entity_keys)),
-                {name: list(map(of_feature.get, read.entity_keys)) for name, of_feature in cells.items()},
-            )
-            for read, (moments, cells) in zip(reads, found, strict=True)
+        asked = [
+            tables.TableRead(_table(config, read.view), list(dict.fromkeys(read.entity_keys)), read.features)
+            for read in reads
         ]
+        found = tables.read(self._get_conn(config), asked)
+        return [_spread(read, one, of) for read, one, of in zip(reads, asked, found, strict=True)]
+
+
+def _spread(read: ViewRead, asked: tables.TableRead, found: tables.Read) -> StoredRows:
+    """Return the rows of the keys that were asked for, which may name an entity twice."""
+    if len(asked.entity_keys) == len(read.entity_keys):
+        return StoredRows(*found)
+    rows = {key: row for row, key in enumerate(asked.entity_keys)}
+    places = [rows[key] for key in read.entity_keys]
+    cells = {name: [column[at] for at in places] for name, column in found.cells.items()}
+    return StoredRows([found.moments[at] for at in places], cells)
 
 
 def _table(config: RepoConfig, view: FeatureView) -> str:

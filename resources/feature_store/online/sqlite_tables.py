@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The created time of a row without one: older than any.
 NEVER_US = -(2**63)
@@ -105,20 +106,60 @@ def store(conn: sqlite3.Connection, table: str, features: Sequence[str], rows: S
     )
 
 
-def read(
-    conn: sqlite3.Connection, table: str, entity_keys: Sequence[bytes], features: Sequence[str]
-) -> tuple[dict[bytes, int], dict[str, dict[bytes, bytes]]]:
-    """Event time (µs) by key, and each feature's stored values by key."""
-    moments: dict[bytes, int] = {}
-    cells: dict[str, dict[bytes, bytes]] = {name: {} for name in features}
-    for keys in _portions(entity_keys):
-        among = f"WHERE entity_key IN ({_marks(keys)})"
-        moments.update(conn.execute(f"SELECT entity_key, event_us FROM {_moments(table)} {among}", keys))
-        query = f"SELECT feature_name, entity_key, value FROM {quoted(table)} {among}"
-        query = f"{query} AND feature_name IN ({_marks(features)})"
-        for name, key, value in conn.execute(query, [*keys, *features]):
-            cells[name][key] = value
-    return moments, cells
+class TableRead(NamedTuple):
+    """What is read of one table of Feast's: some entities, each once, and some of the features that it has of them."""
+
+    table: str
+    entity_keys: Sequence[bytes]
+    features: Sequence[str]
+
+
+class Read(NamedTuple):
+    """What is stored: event times (µs), and values of each feature, in the order of the keys; None where nothing is."""
+
+    moments: list[int | None]
+    cells: dict[str, list[bytes | None]]
+
+
+def read(conn: sqlite3.Connection, asked: Sequence[TableRead]) -> list[Read]:
+    """Return what is stored, of all tables as of one time: one statement sees one state of the file."""
+    if sum(len(one.entity_keys) for one in asked) <= _KEYS_PER_QUERY:
+        return _read(conn, asked) if asked else []
+    with transaction(conn, "DEFERRED"):
+        return [_read_in_portions(conn, one) for one in asked]
+
+
+def _read_in_portions(conn: sqlite3.Connection, asked: TableRead) -> Read:
+    portions = [_read(conn, [asked._replace(entity_keys=keys)])[0] for keys in _portions(asked.entity_keys)]
+    cells = {name: [*chain.from_iterable(one.cells[name] for one in portions)] for name in asked.features}
+    return Read([*chain.from_iterable(one.moments for one in portions)], cells)
+
+
+def _read(conn: sqlite3.Connection, asked: Sequence[TableRead]) -> list[Read]:
+    found = [
+        Read([None] * len(one.entity_keys), {name: [None] * len(one.entity_keys) for name in one.features})
+        for one in asked
+    ]
+    rows = [{key: row for row, key in enumerate(one.entity_keys)} for one in asked]
+    statement = _selected(tuple((one.table, len(one.entity_keys)) for one in asked))
+    for place, name, key, value in conn.execute(statement, [key for one in asked for key in one.entity_keys]):
+        moments, cells = found[place]
+        column = moments if name is None else cells.get(name)  # all features of a key are next to each other
+        if column is not None:
+            column[rows[place][key]] = value
+    return found
+
+
+@lru_cache(maxsize=64)
+def _selected(tables: tuple[tuple[str, int], ...]) -> str:
+    """Return the statement that reads so many keys of each table: features by name, event times without one."""
+    selects, first = list[str](), 1
+    for place, (table, count) in enumerate(tables):
+        among = f"WHERE entity_key IN ({','.join(f'?{at}' for at in range(first, first + count))})"
+        selects.append(f"SELECT {place}, feature_name, entity_key, value FROM {quoted(table)} {among}")
+        selects.append(f"SELECT {place}, NULL, entity_key, event_us FROM {_moments(table)} {among}")
+        first += count
+    return " UNION ALL ".join(selects)
 
 
 def remove(conn: sqlite3.Connection, table: str, entity_keys: Sequence[bytes]) -> int:
