@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from typing_extensions import override
 
 from models.settings import Settings, objectives_of, owner_of
-from pipelines.gateway.access import AccessRules, Gateway
+from pipelines.gateway.access import AccessRules, Answered, Gateway
 from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.limits import Limits
@@ -50,13 +50,29 @@ def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = 
         is_open: no key is needed while none was ever made: only for a server that listens on loopback.
         names: of the server, as `Host` gives them.
     """
-    door, metrics, settings = Door(stack), Metrics(), stack.settings.service
+    metrics = Metrics()
+    routes: Any = build_routes(Door(stack), metrics)
+    return behind_gateway(stack, routes, metrics.answered, is_open=is_open, names=names)
+
+
+def behind_gateway(
+    stack: Stack, routes: App, answered: Callable[[Answered], None], *, is_open: bool, names: Sequence[str]
+) -> App:
+    """Return routes with traces, and behind the gateway with the settings of a profile.
+
+    Args:
+        stack: the profile.
+        routes: any ASGI application.
+        answered: is told of each request.
+        is_open: as of `build_service`.
+        names: as of `build_service`.
+    """
+    settings = stack.settings.service
     rules = AccessRules(PUBLIC_PATHS, settings.body_bytes, settings.seconds)
     limits = Limits(settings.requests_per_second, settings.burst, settings.in_flight)
     keys, tokens = KeyFile(stack.home, look_seconds=settings.look_seconds), open_tokens(settings.oidc, ROOT)
     credentials = Credentials(keys, None, tokens, is_open=is_open)
-    routes: Any = build_routes(door, metrics)
-    return Traced(Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), metrics.answered))
+    return Traced(Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), answered))
 
 
 def build_routes(door: Door, metrics: Metrics) -> FastAPI:
