@@ -98,11 +98,9 @@ class Encoder:
 
     def _copy_few(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:
         """Do the same as column by column: numbers as one array, texts as Python's."""
-        numbers = [_as_doubles(_numbers(rows, name)) for name in self.numeric]
-        together = pa.concat_arrays([chunk for column in numbers for chunk in column])
-        out[:, : len(numbers)] = together.to_numpy(zero_copy_only=False).reshape(len(numbers), len(out)).T
-        out[:, len(numbers) :] = 0
-        start = len(numbers)
+        out[:, : len(self.numeric)] = _few_numbers(rows, self.numeric)
+        out[:, len(self.numeric) :] = 0
+        start = len(self.numeric)
         for name, places in self._places.items():
             _field(rows.schema, name)
             for row, text in enumerate(rows.column(name).to_pylist()):
@@ -179,10 +177,22 @@ def _numbers(rows: pa.RecordBatch | pa.Table, name: str) -> pa.Array | pa.Chunke
     return column.cast(pa.uint8()) if pa.types.is_boolean(column.type) else column
 
 
-def _as_doubles(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    """Return the chunks as float64, which holds what float32 will."""
-    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    return chunks if pa.types.is_float64(column.type) else [chunk.cast(pa.float64(), safe=False) for chunk in chunks]
+def _few_numbers(rows: pa.RecordBatch | pa.Table, names: Sequence[str]) -> np.ndarray:
+    """Return numeric columns as one matrix of float64, which holds what float32 will; NULL is NaN."""
+    try:
+        return _together(rows.select(names))
+    except (KeyError, pa.ArrowTypeError):  # a column is missing, is no number, or is a flag
+        columns = [_numbers(rows, name).cast(pa.float64(), safe=False) for name in names]
+        return _together(pa.table(columns, names=list(names)))
+
+
+def _together(columns: pa.RecordBatch | pa.Table) -> np.ndarray:
+    if not columns.num_columns:
+        return np.empty((columns.num_rows, 0))
+    parts = columns.to_batches() if isinstance(columns, pa.Table) else [columns]
+    if len(parts) > 1:
+        parts = columns.combine_chunks().to_batches()
+    return parts[0].to_tensor(null_to_nan=True).to_numpy().astype(np.float64)
 
 
 def _codes(rows: pa.RecordBatch | pa.Table, name: str, values: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -63,7 +63,7 @@ def behind_gateway(
     Args:
         stack: the profile.
         routes: any ASGI application.
-        answered: is told of each request.
+        answered: counts each request.
         is_open: as of `build_service`.
         names: as of `build_service`.
     """

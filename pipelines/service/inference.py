@@ -55,8 +55,10 @@ def add_inference(service: FastAPI, door: Door) -> None:
             )
         return models[name]
 
+    own_metadata = ServerMetadata(name="tessera", version=version("tessera"), extensions=[])
+
     async def server() -> ServerMetadata:
-        return ServerMetadata(name="tessera", version=version("tessera"), extensions=[])
+        return own_metadata
 
     async def metadata(model_name: _Name) -> ModelMetadata:
         return await named(model_name).metadata(None)

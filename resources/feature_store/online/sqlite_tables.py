@@ -107,7 +107,7 @@ def store(conn: sqlite3.Connection, table: str, features: Sequence[str], rows: S
 
 
 class TableRead(NamedTuple):
-    """What is read of one table of Feast's: some entities, each once, and some of the features that it has of them."""
+    """A read of one of Feast's tables: some entities, each once, and some of the features that it has of them."""
 
     table: str
     entity_keys: Sequence[bytes]
@@ -115,7 +115,7 @@ class TableRead(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What is stored: event times (µs), and values of each feature, in the order of the keys; None where nothing is."""
+    """Stored event times (µs), and values of each feature, in the order of the keys; None where nothing is stored."""
 
     moments: list[int | None]
     cells: dict[str, list[bytes | None]]
