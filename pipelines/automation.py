@@ -58,15 +58,17 @@ def batch_application(app: App, module: ModuleType, stack: Stack, *, after: time
 
     Args:
         app: its record.
-        module: declares its assets: features, champion, scores, publication and performance.
+        module: declares its assets: features, champion, scores, publication, performance, and, if its champion can be
+            replaced gradually, replacement.
         stack: of the profile.
         after: later than the beginning of the night; challengers follow two and a half hours later.
     """
     learning = dg.AssetSelection.groups("shop") | dg.AssetSelection.assets(module.features, module.champion)
+    evaluated = [module.performance, *([module.replacement] if app.replacement is not None else [])]
     nightly = job(
         f"{app.name}_nightly",
         app.name,
-        learning | dg.AssetSelection.assets(module.scores, module.publication, module.performance),
+        learning | dg.AssetSelection.assets(module.scores, module.publication, *evaluated),
         "Ingest, compute features, train if there is no champion, predict, audit, publish, evaluate the day whose "
         "horizon has ended.",
     )

@@ -6,9 +6,12 @@ orders -> daily features -> training set -> candidate -> gate -> champion -> sco
 from assets.demand.app import DEMAND
 from assets.stages.cutoff_assets import champion_asset, features_asset
 from assets.stages.cutoff_performance import performance_asset
+from assets.stages.cutoff_quality import matured_labels
 from assets.stages.cutoff_training import CutoffPlan
 from assets.stages.feature_days import FeatureTable
 from assets.stages.publishing_assets import publication_asset, scores_asset
+from assets.stages.replacement.plan import ReplacementPlan
+from assets.stages.replacement.replacement_assets import replacement_asset
 from assets.stages.scoring_task import ScoringTask, numbers_with_intervals
 from models.settings import Settings
 
@@ -50,6 +53,13 @@ def scoring_task(settings: Settings) -> ScoringTask:
     )
 
 
+def replacement_plan(settings: Settings) -> ReplacementPlan:
+    """Return the replacement of demand under these settings: numbers decide nothing, their errors are compared."""
+    demand = settings.demand
+    labels = matured_labels(cutoff_plan(settings), demand.horizon_days)
+    return ReplacementPlan(demand.replacement, None, labels)
+
+
 features = features_asset(
     "demand", cutoff_plan, description="Sales history of each product in the assortment at the end of the day."
 )
@@ -66,4 +76,5 @@ scores = scores_asset(
     description="Units of each product in the next days, with their interval: audited, not yet published.",
 )
 publication = publication_asset("demand")
+replacement = replacement_asset("demand", replacement_plan)
 performance = performance_asset("demand", cutoff_plan, lambda settings: (settings.demand, settings.demand.gate))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 from assets.stages.app import App
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from assets.stages.operation import Operation
     from assets.stages.scoring_task import ScoringTask
+    from assets.stages.training_task import TrainingTask
     from models.settings import Settings
     from models.stream_state import StreamState
     from resources.stack.ports import Ports
@@ -42,6 +44,12 @@ def _operations() -> Sequence[Operation]:
     return OPERATIONS
 
 
+def _training(ports: Ports, settings: Settings, day: date) -> TrainingTask:
+    from assets.fraud.training import training_set, training_task
+
+    return training_task(training_set(ports.lake, ports.engine, settings.fraud, day), settings.fraud)
+
+
 #: One row per payment, by time; the stream's scores, bit for bit, so float64.
 _OUTPUT = OutputContract(
     keys=(
@@ -69,4 +77,5 @@ FRAUD = App(
     output=_OUTPUT,
     scoring=_scoring,
     operations=_operations,
+    training=_training,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from assets.stages.champion_refit import Contender, standing
 from assets.stages.packaging import Packed, pack, registered
@@ -20,9 +21,18 @@ from resources.registry.port import Registry
 
 if TYPE_CHECKING:
     from models.gates.report import GateReport
+    from models.training.intervals import Intervals
     from models.training.model import Matrix, Vector
     from models.training.model_package import ModelCard
-    from resources.legacy_model.imported import ImportedModel
+    from resources.legacy_model.imported import ImportedModel, ImportedNumbers
+
+#: Outputs of a contract by what an application predicts.
+_OUTPUTS = {
+    "binary": "`output: {is: probability}` or `{is: log_odds}`",
+    "regression": "`output: {is: number}`",
+}
+#: Parts of the range of predictions that have intervals of their own.
+_PARTS, _ROWS_OF_A_PART = 10, 200
 
 
 @dataclass(frozen=True)
@@ -46,9 +56,10 @@ def register_imported(
         as_of: day whose training rows these are.
 
     Raises:
-        TesseraError: the application has no task of two classes, or lacks a feature of the contract.
+        TesseraError: the model predicts another kind of outcome than the application, or reads a feature that it lacks.
     """
     _check_task(task, model)
+    model = _with_intervals(task, model) if model.contract.output.is_number else model
     mine = replace(task, features=list(dict.fromkeys(one.feature for one in model.contract.features)))
     with tempfile.TemporaryDirectory(prefix="tessera-") as place:
         package = Path(place) / "package"
@@ -60,11 +71,12 @@ def register_imported(
 
 
 def _check_task(task: TrainingTask, model: ImportedModel) -> None:
-    if task.kind != "binary":
+    found = "regression" if model.contract.output.is_number else "binary"
+    if task.kind != found:
         raise TesseraError(
-            f"{task.app} predicts {task.kind} outcomes.",
-            expected="an application of two classes: a contract's output is a probability",
-            todo="Import the model for another application.",
+            f"{task.app} predicts {task.kind} outcomes, and the contract's output is a {model.contract.output.kind}.",
+            expected=_OUTPUTS.get(task.kind, "an application of two classes, or one that predicts a number"),
+            todo="Correct `output` in the contract, or import the model for another application.",
         )
     model.contract.check_features(list(task.features))
     encoder = task.split.encoder
@@ -77,6 +89,26 @@ def _check_task(task: TrainingTask, model: ImportedModel) -> None:
                 expected="`equals` or `type: text` for texts, neither for numbers",
                 todo="Correct the contract.",
             )
+
+
+def _with_intervals(task: TrainingTask, model: ImportedModel) -> ImportedNumbers:
+    """Return the model with intervals of its errors on the hold-out: it may have been trained on all other rows."""
+    return model.with_intervals(_intervals(task, model, np.ones(len(task.split.holdout), bool)))
+
+
+def _intervals(task: TrainingTask, model: ImportedModel, chosen: NDArray[np.bool_]) -> Intervals:
+    """Return intervals of the errors on these rows of the hold-out."""
+    from models.gates.config import RegressionGateConfig
+    from models.training.intervals import fit_intervals, on_scale
+
+    gate, held = task.gate, task.split.holdout
+    assert isinstance(gate, RegressionGateConfig)  # noqa: S101 - for the type checker: the task is a regression
+    judged, labels = _OverSplit(model, task.split.encoder.feature_names), held.labels[chosen]
+    predicted = judged.predict(held.rows[chosen])
+    target = "log1p" if min(float(predicted.min()), float(labels.min())) >= 0 else "identity"
+    parts = max(1, min(_PARTS, int(chosen.sum()) // _ROWS_OF_A_PART))
+    share = (gate.min_coverage + gate.max_coverage) / 2
+    return fit_intervals(target, on_scale(target, predicted), labels, share=share, parts=parts)
 
 
 class _OverSplit:
@@ -113,7 +145,29 @@ class _OverSplit:
         return out
 
 
+class _NumbersOverSplit(_OverSplit):
+    """The same of a model of numbers: for the gate, intervals of each half of the hold-out are those of the other."""
+
+    def __init__(self, task: TrainingTask, model: ImportedNumbers) -> None:
+        super().__init__(model, task.split.encoder.feature_names)
+        self._numbers, self._held = model, task.split.holdout.rows
+        half = np.unique(task.split.holdout.groups, return_inverse=True)[1] % 2 == 0
+        self._ends = np.empty((2, len(half)))
+        for chosen in (half, ~half):
+            other = model.with_intervals(_intervals(task, model, ~chosen))
+            self._ends[:, chosen] = other.interval(self._matrix(self._held[chosen]))
+
+    def interval(self, rows: Matrix) -> tuple[Vector, Vector]:
+        if np.array_equal(rows, self._held, equal_nan=True):
+            return self._ends[0], self._ends[1]
+        return self._numbers.interval(self._matrix(rows))
+
+
 def _over_split(task: TrainingTask, model: ImportedModel) -> _OverSplit:
+    from resources.legacy_model.imported import ImportedNumbers
+
+    if isinstance(model, ImportedNumbers):
+        return _NumbersOverSplit(task, model)
     return _OverSplit(model, task.split.encoder.feature_names)
 
 
@@ -123,7 +177,8 @@ def _pack(package: Path, task: TrainingTask, model: ImportedModel, golden: str, 
 
     fit = Fit(model, np.empty(0), np.empty(0, np.int64), {})
     judged = _over_split(task, model)
-    pack(package, task, None, fit, model.encoder, _card(task, model, as_of), {GOLDEN: golden}, judged)
+    extras = {**task.refit_extras(model, model.encoder), GOLDEN: golden}
+    pack(package, task, None, fit, model.encoder, _card(task, model, as_of), extras, judged)
 
 
 def _card(task: TrainingTask, model: ImportedModel, as_of: date) -> ModelCard:

@@ -58,6 +58,7 @@ SCORE_PSI: Final = "score_psi"
 FLIP_SHARE: Final = "flip_share"
 MATURED_LABELS: Final = "matured_labels"
 EXTRA_EUR_PER_1000: Final = "extra_eur_per_1000"
+ERROR_RATIO: Final = "error_ratio"
 
 #: The watch over contracted tables.
 FINDINGS: Final = "findings"

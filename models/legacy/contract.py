@@ -61,8 +61,13 @@ class ModelOutput(BaseModel):
 
     model_config = _FROZEN
 
-    kind: Literal["probability", "log_odds"] = Field(
-        default="probability", alias="is", description="`log_odds` (logits) are turned into probabilities."
+    kind: Literal["probability", "log_odds", "number"] = Field(
+        default="probability",
+        alias="is",
+        description="`log_odds` (logits) are turned into probabilities; `number`: of an application that predicts one.",
+    )
+    at_least: float | None = Field(
+        default=None, allow_inf_nan=False, description="Of a number: lower predictions are raised to it, e.g. to 0."
     )
     column: int = Field(default=0, ge=0, description="Place of the score among the outputs, from 0.")
     of: int = Field(default=1, ge=1, le=1000, description="Number of outputs per row; any other is refused.")
@@ -71,7 +76,14 @@ class ModelOutput(BaseModel):
     def _is_inside(self) -> Self:
         if self.column >= self.of:
             raise ValueError(f"the score is output {self.column} (from 0), and there are {self.of} outputs")
+        if self.at_least is not None and self.kind != "number":
+            raise ValueError("`at_least` is of a number: a probability is from 0 to 1")
         return self
+
+    @property
+    def is_number(self) -> bool:
+        """The score is a number in the unit of the labels, not a probability."""
+        return self.kind == "number"
 
 
 class GoldenFile(BaseModel):
@@ -80,9 +92,14 @@ class GoldenFile(BaseModel):
     model_config = _FROZEN
 
     file: str = Field(description="CSV or Parquet file with a column per input, beside the contract.")
-    score: str = Field(default="score", description="Column of the scores: probabilities of the positive class.")
+    score: str = Field(
+        default="score", description="Column of the scores: probabilities of the positive class, or numbers."
+    )
     tolerance: float = Field(
-        default=1e-6, gt=0, le=0.01, description="Largest difference between a stored score and one of today."
+        default=1e-6,
+        gt=0,
+        le=0.01,
+        description="Largest difference between a stored score and one of today; of a number n it is 1 + |n| times it.",
     )
 
 

@@ -42,6 +42,9 @@ class Comparison:
         extra_eur_per_1000: cost of the challenger's decisions beyond the incumbent's, EUR per 1,000 rows: of matured
             labels, where there are enough, else as both models' mean probability expects. None: no costs are set.
         is_realized: it is of matured labels.
+        error_ratio: mean absolute error of the challenger's numbers over that of the incumbent's, by matured labels.
+            None: scores are probabilities, or too few labels have matured.
+        has_decisions: rows are acted on or not; numbers decide nothing.
     """
 
     rows: int
@@ -52,6 +55,8 @@ class Comparison:
     labels: int
     extra_eur_per_1000: float | None
     is_realized: bool
+    error_ratio: float | None = None
+    has_decisions: bool = True
 
     @property
     def flip_share(self) -> float:
@@ -83,7 +88,8 @@ class Comparison:
             float(wanted),
             f"{self.labels:,} labels have matured, {wanted:,} are needed for a share of {to_share:.0%}",
         )
-        return [few, self._ranks(config), self._psi(config), self._flips(config), self._cost(config), labels]
+        own = [self._flips(config), self._cost(config)] if self.has_decisions else [self._error(config)]
+        return [few, self._ranks(config), self._psi(config), *own, labels]
 
     def _ranks(self, config: ReplacementConfig) -> GateCheck:
         value, limit = self.rank_correlation, config.min_rank_correlation
@@ -107,13 +113,23 @@ class Comparison:
         says = f"{value:+.2f} EUR per 1,000 entities {how}; at most {limit:+g}"
         return GateCheck("cost", value <= limit, value, limit, says)
 
+    def _error(self, config: ReplacementConfig) -> GateCheck:
+        value, limit = self.error_ratio, config.max_error_ratio
+        if value is None:
+            return GateCheck("error", True, None, None, "not compared: too few labels have matured")
+        says = f"{value:.3f} times the mean absolute error of the incumbent, by matured labels; at most {limit:g}"
+        return GateCheck("error", value <= limit, value, limit, says)
 
-def compare(days: list[Answers], decide: Decide, config: ReplacementConfig) -> Comparison:
-    """Return the comparison of both models over some days; decisions are made day by day, by each model alone."""
+
+def compare(days: list[Answers], decide: Decide | None, config: ReplacementConfig) -> Comparison:
+    """Return the comparison of both models over some days.
+
+    Decisions are made day by day, by each model alone; None: scores are numbers, whose errors are compared.
+    """
     mine = np.concatenate([day.incumbent for day in days]) if days else np.empty(0)
     theirs = np.concatenate([day.challenger for day in days]) if days else np.empty(0)
     labels = np.concatenate([day.labels for day in days]) if days else np.empty(0)
-    acts = [np.concatenate([decide(getattr(day, who)) for day in days]) if days else np.empty(0, bool) for who in _WHO]
+    acts = [_acts(days, decide, who) for who in _WHO]
     known = ~np.isnan(labels)
     realized = int(known.sum()) >= max(config.min_matured_labels, 1)
     chances = labels if realized else (mine + theirs) / 2
@@ -126,12 +142,26 @@ def compare(days: list[Answers], decide: Decide, config: ReplacementConfig) -> C
         psi_by_chance=moved[1],
         flips=int((acts[0] != acts[1]).sum()),
         labels=int(known.sum()),
-        extra_eur_per_1000=_extra(acts[0][judged], acts[1][judged], chances[judged], config),
+        extra_eur_per_1000=decide and _extra(acts[0][judged], acts[1][judged], chances[judged], config),
         is_realized=realized,
+        error_ratio=_error_ratio(mine[known], theirs[known], labels[known]) if decide is None and realized else None,
+        has_decisions=decide is not None,
     )
 
 
 _WHO = ("incumbent", "challenger")
+
+
+def _acts(days: list[Answers], decide: Decide | None, who: str) -> NDArray[np.bool_]:
+    found = [getattr(day, who) for day in days]
+    acts = [np.zeros(len(one), bool) if decide is None else decide(one) for one in found]
+    return np.concatenate(acts) if acts else np.empty(0, bool)
+
+
+def _error_ratio(mine: Vector, theirs: Vector, labels: Vector) -> float:
+    """Return 1 where both are always right, and infinity where the incumbent alone is."""
+    before, after = (float(np.abs(one - labels).mean()) for one in (mine, theirs))
+    return after / before if before else float("inf") if after else 1.0
 
 
 def _extra(

@@ -30,6 +30,12 @@ class ReplacementConfig(BaseModel):
     max_flip_share: float = Field(
         default=0.25, ge=0, le=1, description="Share of the entities about whom the two decide differently, at most."
     )
+    max_error_ratio: float = Field(
+        default=1.02,
+        gt=0,
+        description="Of applications that predict a number: mean absolute error of the challenger over that of the "
+        "incumbent, by matured labels, at most.",
+    )
     action_eur: float | None = Field(
         default=None, ge=0, description="Cost of acting on one entity, e.g. of a contact, EUR; empty: not compared."
     )

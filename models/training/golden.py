@@ -61,7 +61,8 @@ def golden_scores(loaded: LoadedModel) -> int:
     golden = json.loads(loaded.extras[GOLDEN])
     rows, wanted = np.array(golden["rows"], dtype=np.float32), np.array(golden["scores"], dtype=np.float64)
     scores, tolerance = loaded.model.predict(rows), float(golden.get("tolerance", _TOLERANCE))
-    if not (len(rows) and scores.shape == wanted.shape and np.allclose(scores, wanted, rtol=0, atol=tolerance)):
+    allowed = tolerance + float(golden.get("relative_tolerance", 0)) * np.abs(wanted)
+    if not (len(rows) and scores.shape == wanted.shape and (np.abs(scores - wanted) <= allowed).all()):
         worst = f"by up to {np.abs(scores - wanted).max():.2g}" if scores.shape == wanted.shape and len(rows) else "all"
         raise TesseraError(
             f"The model scores its golden set differently than when it was trained ({worst}).",

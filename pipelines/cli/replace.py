@@ -104,9 +104,27 @@ def show(name: str, *, as_json: bool) -> None:
 def _opened(name: str) -> tuple[App, ReplacementPlan, Ports]:
     app, stack = app_named(name, APPS), active_stack()
     if app.replacement is None:
-        names = ", ".join(one.name for one in APPS if one.replacement is not None)
-        raise TesseraError(f"{app.name} has no replacements.", expected=f"one of {names}", todo="Choose another one.")
+        raise _not_replaced(app)
     return app, app.replacement(stack.settings), Ports(stack)
+
+
+def _not_replaced(app: App) -> TesseraError:
+    """Return why the champion of an application is replaced at once, not gradually."""
+    names = ", ".join(one.name for one in APPS if one.replacement is not None)
+    why = "its model is no model of single rows"
+    if app.rehearsal is not None:
+        why = "its champion is a composition, which answers in texts or lists, not in scores that can be compared"
+    elif app.streams:
+        why = (
+            "its events are scored, and alerts raised, as they come, and the night has to find the same scores: a "
+            "share that changed during the day would be another rule at night"
+        )
+    return TesseraError(
+        f"The champion of {app.name} cannot be replaced gradually: {why}.",
+        expected=f"an application that scores entities every night: {names}",
+        todo=f"Replace it at once: `tessera promote {app.name} --version VERSION`; `tessera rollback {app.name}` goes "
+        "back.",
+    )
 
 
 def _compared(app: App, plan: ReplacementPlan, ports: Ports) -> Compared | None:

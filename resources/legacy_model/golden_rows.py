@@ -32,13 +32,14 @@ def check_golden(opened: Opened) -> None:
     alone = np.concatenate([model.predict(matrix[place : place + 1]) for place in range(_ALONE_ROWS)])
     again = np.concatenate([turned, alone])
     before = np.concatenate([first, first[:_ALONE_ROWS]])
-    if not np.allclose(again, before, rtol=0, atol=tolerance):
+    relative = tolerance if model.contract.output.is_number else 0.0
+    if not np.allclose(again, before, rtol=relative, atol=tolerance):
         raise TesseraError(
             f"The model answers differently when it is asked again (by up to {np.abs(again - before).max():.2g}).",
             expected=f"the same score of a row each time, alone or with others, to {tolerance:g}",
             todo="Fix its seed, and take out what depends on other rows, the clock or the process.",
         )
-    wrong = np.flatnonzero(~(np.abs(first - golden.scores) <= tolerance))
+    wrong = np.flatnonzero(~(np.abs(first - golden.scores) <= tolerance + relative * np.abs(golden.scores)))
     if wrong.size:
         raise _unequal(opened, first, wrong[0], wrong.size)
 
@@ -49,7 +50,9 @@ def golden_set(opened: Opened) -> str:
     kept = np.unique(np.linspace(0, len(golden.scores) - 1, _KEPT_ROWS).astype(int))
     rows: Matrix = model.golden_matrix(golden.inputs[kept])
     found = {"rows": rows.astype(float).tolist(), "scores": golden.scores[kept].tolist()}
-    return json.dumps({**found, "tolerance": model.contract.golden.tolerance})
+    tolerance = model.contract.golden.tolerance
+    relative = {"relative_tolerance": tolerance} if model.contract.output.is_number else {}
+    return json.dumps({**found, "tolerance": tolerance, **relative})
 
 
 def _check_varied(golden: GoldenRows) -> None:
@@ -66,8 +69,12 @@ def _unequal(opened: Opened, scores: Vector, place: int, count: int) -> TesseraE
     stored = golden.scores
     hint = "Compare order and units of `features` with the model's."
     for says, turned in (
-        ("They are those of the other class: correct `output.column`.", 1 - scores),
-        ("They are logits: say `output: {is: log_odds}`.", sigmoid(scores)),
+        ()
+        if opened.model.contract.output.is_number
+        else (
+            ("They are those of the other class: correct `output.column`.", 1 - scores),
+            ("They are logits: say `output: {is: log_odds}`.", sigmoid(scores)),
+        )
     ):
         if np.abs(turned - stored).max() <= max(tolerance, 1e-6):
             hint = says

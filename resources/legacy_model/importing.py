@@ -206,14 +206,24 @@ def _golden(file: Path, contract: LegacyContract) -> GoldenRows:
             todo="Score more rows with the model where it runs today, and store them with their scores.",
         )
     scores = _numbers(table[contract.golden.score], contract.golden.score, file)
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise TesseraError(
-            f"A stored score in {file.name} is {scores[~((scores >= 0) & (scores <= 1))][0]:g}.",
-            expected="probabilities of the positive class, from 0 to 1, none missing",
-            todo="Store probabilities; `output: {is: log_odds}` turns the model's own logits into them.",
-        )
+    _check_scores(scores, contract, file)
     columns = [_column(table[one.name], one, file) for one in contract.features]
     return GoldenRows(np.column_stack(columns).astype(np.float32), scores)
+
+
+def _check_scores(scores: Vector, contract: LegacyContract, file: Path) -> None:
+    is_number = contract.output.is_number
+    wrong = scores[~(np.isfinite(scores) if is_number else (scores >= 0) & (scores <= 1))]
+    if not wrong.size:
+        return
+    says = (
+        "Store probabilities; `output: {is: log_odds}` turns the model's own logits into them, `{is: number}` is for "
+    )
+    raise TesseraError(
+        f"A stored score in {file.name} is {wrong[0]:g}.",
+        expected="numbers, none missing" if is_number else "probabilities of the positive class, from 0 to 1",
+        todo="Store the model's predictions." if is_number else f"{says}a model that predicts a number.",
+    )
 
 
 def _column(values: Any, one: InputFeature, file: Path) -> Vector:

@@ -5,12 +5,14 @@
 import pickle
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as csv
 import pytest
 import scoring_world
@@ -21,9 +23,13 @@ from sklearn.linear_model import LogisticRegression
 
 from assets.stages.legacy_models import register_imported
 from assets.stages.promotion import loadable_champion, make_champion
+from assets.stages.scoring_task import numbers_with_intervals
+from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
+from models.gates.config import RegressionGateConfig
 from models.settings import TrainerSettings
 from models.training.calibration import sigmoid
+from models.training.dataset import split
 from models.training.model_package import load, save
 from resources.legacy_model.golden_rows import check_golden, golden_set
 from resources.legacy_model.importing import Opened, open_import
@@ -116,6 +122,62 @@ def test_training_labels_after_the_hold_out_and_a_poor_model_are_stopped_by_the_
     poor = checked(importing(features=swapped))
     found = register_imported(task, poor.model, golden_set(poor), registry, AS_OF)
     assert "absolute_floor" in found.report.stopped_by
+
+
+def numbers_task() -> TrainingTask:
+    """A task that predicts a number, 0 or more, of the same features."""
+    table, rng = rows_as_of(AS_OF), np.random.default_rng(3)
+    expected = 1 + table["orders_90"].to_numpy() + 0.5 * table["taste"].to_numpy()
+    units = pa.array(np.maximum(expected + rng.normal(size=table.num_rows), 0.0))
+    rows = table.drop_columns(["churned"]).append_column("units", units)
+    gate = RegressionGateConfig(
+        min_rows=100, n_bootstrap=100, max_latency_us_per_row=1e4, max_jump=1, max_champion_jump=1, max_feature_lead=1
+    )
+    divided = split(
+        rows, features=FEATURES, holdout=HOLDOUT, horizon_days=HORIZON, label="units", label_type=np.float64
+    )
+    newest = rows.filter(pc.field("event_timestamp") == rows["event_timestamp"][-1])
+    return replace(
+        TASK, app="demand", kind="regression", gate=gate, split=divided, newest=newest, baseline=None, whole=None,
+        baselines={"orders only": "orders_90"},
+    )  # fmt: skip
+
+
+def test_a_model_of_numbers_gets_intervals_that_the_gate_checks(importing: Import, tmp_path: Path) -> None:
+    task = numbers_task()
+    made = xgboost.DMatrix(task.split.train.rows, task.split.train.labels, feature_names=list(OLD_NAMES), nthread=1)
+    booster = xgboost.train({"max_depth": 2, "nthread": 1, "eta": 0.1, "base_score": 4.0}, made, 60)
+    importing()  # the files beside
+    booster.save_model(tmp_path / "numbers.ubj")
+    rows = task.split.holdout.rows[:40]
+    columns = {name: rows[:, place].astype(float) for place, name in enumerate(OLD_NAMES)}
+    answers = booster.inplace_predict(rows, validate_features=False).astype(float)
+    csv.write_csv(pa.table({**columns, "score": np.maximum(answers, 1.5)}), tmp_path / "numbers.csv")
+    contract = yaml.safe_load((tmp_path / "contract.yaml").read_text())
+    contract |= {"golden": {"file": "numbers.csv"}, "output": {"is": "number", "at_least": 1.5}}
+    (tmp_path / "numbers.yaml").write_text(yaml.safe_dump(contract))
+    opened = checked(open_import(tmp_path / "numbers.yaml", tmp_path / "numbers.ubj"))
+    registry = FolderRegistry(tmp_path / "registry")
+    found = register_imported(task, opened.model, golden_set(opened), registry, AS_OF)
+    assert found.report.passed, found.report.markdown(picture=False)
+    assert 0.75 <= found.report.metrics["candidate"]["coverage"] <= 0.85
+    loaded = load(registry.fetch("demand", "1"))
+    given = numbers_with_intervals(loaded)(loaded.encoder.matrix(task.newest))
+    assert np.array_equal(given["prediction"], opened.model.predict(opened.model.encoder.matrix(task.newest)))
+    assert (given["lower"] <= given["prediction"]).all()
+    assert (given["prediction"] <= given["upper"]).all()
+    assert given["prediction"].min() == 1.5
+    for wrong, model in ((TASK, opened.model), (task, importing().model)):
+        with pytest.raises(TesseraError, match=r"outcomes, and the contract's output is a (number|probability)"):
+            register_imported(wrong, model, "{}", registry, AS_OF)
+
+
+def test_a_version_carries_what_its_application_makes_of_a_model(importing: Import, tmp_path: Path) -> None:
+    """E.g. the threshold of alerts, by the imported model's own scores."""
+    task = replace(TASK, refit_extras=lambda model, encoder: {"limit.json": f"{model.kind} {len(encoder.numeric)}"})
+    opened, registry = checked(importing()), FolderRegistry(tmp_path / "registry")
+    found = register_imported(task, opened.model, golden_set(opened), registry, AS_OF)
+    assert load(registry.fetch("churn", str(found.version))).extras["limit.json"] == "imported 3"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,14 @@ from models.ledger import STOPPED
 from models.legacy.contract import GoldenFile, InputFeature, LegacyContract
 from models.replacement.comparison import Answers, compare
 from models.replacement.config import ReplacementConfig
-from models.replacement.split import SplitModel
+from models.replacement.split import Side, SplitModel, SplitRule, split_scorer
 from models.scoring.contacts import contacted
+from models.scoring.output import regression_output
 from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
+from models.training.encoding import Encoder
 from models.training.model_package import load, save
+from pipelines.cli import replace
 from resources.calls.policy import CallPolicy
 from resources.engine.local import LocalEngineConfig
 from resources.legacy_model.command import CommandConfig
@@ -292,6 +296,52 @@ class TestComparison:
         (cost,) = [one for one in found.checks(config, has_labels=False, to_share=1) if one.name == "cost"]
         assert cost.passed
         assert "not compared" in cost.says
+
+    def test_numbers_are_compared_by_their_errors(self) -> None:
+        units = self.scores * 100
+        config = self.config.model_copy(update={"max_psi": 9.0})
+
+        def failed(challenger: np.ndarray, labels: np.ndarray = units + 1) -> tuple[list[str], float | None]:
+            found = compare([Answers(units, challenger, labels)], None, config)
+            checks = found.checks(config, has_labels=True, to_share=0.25)
+            return [check.name for check in checks if not check.passed], found.error_ratio
+
+        assert failed(units + 0.5) == ([], pytest.approx(0.5))
+        assert failed(units - 1) == (["error"], pytest.approx(2.0))
+        assert failed(units + 0.5, units) == (["error"], float("inf"))
+        assert failed(units, units) == ([], 1.0)
+        assert failed(units - 1, np.full(400, np.nan)) == (["matured_labels"], None)
+
+
+def test_a_number_is_published_with_the_interval_of_the_version_that_made_it() -> None:
+    contract = regression_output("product_id", unit="units", at_least=0)
+
+    def side(version: str, factor: float) -> Side:
+        def predict(matrix: np.ndarray) -> dict[str, np.ndarray]:
+            return {name: matrix[:, 0] * factor + end for name, end in (("prediction", 0), ("lower", -1), ("upper", 1))}
+
+        card = SimpleNamespace(feature_version="demand_v1")
+        loaded: Any = SimpleNamespace(encoder=Encoder(("x",), {}), sha256=version, card=card)
+        return Side(version, loaded, predict)
+
+    ids, values = [f"p{number}" for number in range(200)], np.arange(1.0, 201.0)
+    rows, rule = pa.record_batch({"product_id": ids, "x": values}), SplitRule("salt", 0.5, "product_id")
+    scorer = split_scorer(side("1", 1.0), side("2", 10.0), rule, contract)
+    matrix = np.empty((200, 3), np.float32)
+    scorer.encoder.transform(rows, matrix)
+    found, taken = scorer.predict(matrix), rule.assigned(rows)
+    assert 50 < taken.sum() < 150
+    expected = np.where(taken, values * 10, values)
+    for name, end in (("prediction", 0), ("lower", -1), ("upper", 1)):
+        assert np.array_equal(found[name], expected + end)
+
+
+@pytest.mark.parametrize(("app", "says"), [("fraud", "as they come"), ("support", "is a composition")])
+def test_what_cannot_be_replaced_gradually_is_refused_with_the_reason(app: str, says: str) -> None:
+    with pytest.raises(TesseraError, match=says) as refused:
+        replace.start(app, "2", "", "because", even_if_refused=False)
+    assert "churn, demand" in refused.value.expected
+    assert f"tessera promote {app}" in refused.value.todo
 
 
 def test_contacts_are_those_of_the_rule(world: World) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from assets.churn import training as churn_training
-from assets.fraud import training as fraud_training
+from assets.fraud.app import FRAUD
 from assets.stages import training as learning
 from models.errors import TesseraError
 from models.features.leakage import Recomputed
 from models.gates.config import BinaryGateConfig
 from models.scoring.config import DriftConfig
-from models.settings import ChurnSettings, FraudSettings
+from models.settings import ChurnSettings, FraudSettings, Settings
 from models.training.dataset import split
 from resources.engine.local import LocalEngine
 from resources.lake.delta import DeltaLake
@@ -235,9 +237,10 @@ def paid(folder: Path, *, labelled: bool, frauds: int) -> DeltaLake:
 
 
 def learn_fraud(lake: DeltaLake, place: Path) -> None:
-    settings, as_of = FraudSettings(train_days=3, holdout_days=3), date(2025, 2, 9)
-    found = fraud_training.training_set(lake, LocalEngine(1, 500, place), settings, as_of)
-    learning.evaluate_candidates(fraud_training.training_task(found, settings), cheap(), FolderRegistry(place), as_of)
+    settings, as_of = Settings(fraud=FraudSettings(train_days=3, holdout_days=3)), date(2025, 2, 9)
+    ports: Any = SimpleNamespace(lake=lake, engine=LocalEngine(1, 500, place))
+    assert FRAUD.training is not None
+    learning.evaluate_candidates(FRAUD.training(ports, settings, as_of), cheap(), FolderRegistry(place), as_of)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Compared:
     def metadata(self) -> dict[str, Any]:
         """Return numbers that plot over the days."""
         found, replacement = self.comparison, self.replacement
-        cost = {} if found.extra_eur_per_1000 is None else {keys.EXTRA_EUR_PER_1000: found.extra_eur_per_1000}
+        measured = {keys.EXTRA_EUR_PER_1000: found.extra_eur_per_1000, keys.ERROR_RATIO: found.error_ratio}
         return {
             keys.INCUMBENT: replacement.incumbent,
             keys.CHALLENGER: replacement.challenger,
@@ -53,7 +53,7 @@ class Compared:
             keys.SCORE_PSI: found.psi,
             keys.FLIP_SHARE: found.flip_share,
             keys.MATURED_LABELS: found.labels,
-            **cost,
+            **{name: value for name, value in measured.items() if value is not None},
         }
 
     def check(self) -> dg.AssetCheckResult:

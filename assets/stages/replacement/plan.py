@@ -24,7 +24,7 @@ class MaturedLabels:
     Attributes:
         horizon_days: days after the scored day that a label looks at.
         entity: key column.
-        label: column of the labels, 0 or 1.
+        label: column of the labels: 0 or 1, or numbers in the unit of the scores.
         of: gives `entity` and `label` of the entities of a table that were scored on a day, as known at the end of
             another one.
     """
@@ -41,10 +41,10 @@ class ReplacementPlan:
 
     Attributes:
         config: steps, limits, costs.
-        decide: rows that are acted on, from the scores of a day.
+        decide: rows that are acted on, from the scores of a day; None: scores are numbers, whose errors are compared.
         labels: None: the application has none.
     """
 
     config: ReplacementConfig
-    decide: Decide
+    decide: Decide | None
     labels: MaturedLabels | None = None

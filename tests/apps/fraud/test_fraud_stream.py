@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import xgboost
 
 from assets.fraud.notifications import notify_refused
 from assets.fraud.stream.champion import FraudChampion
@@ -23,10 +24,12 @@ from models.features.fraud_definitions import FEATURES
 from models.features.fraud_online import Payment
 from models.fraud.event_parsing import LABEL, PaymentLimits, Unusable, check_clock
 from models.fraud.threshold import ALERTING, threshold_text
+from models.legacy.contract import GoldenFile, InputFeature, LegacyContract
 from models.timestamps import to_epoch_micros
 from models.training.encoding import Encoder
-from models.training.model_package import ModelCard, save
+from models.training.model_package import ModelCard, load, save
 from resources.events.sqlite_events import SqliteEventsConfig
+from resources.legacy_model.imported import ImportedModel, opened
 from resources.notifier.log import LogNotifier
 from resources.registry.fake import FolderRegistry
 from resources.trainer.xgboost import XGBoostTrainerConfig
@@ -400,6 +403,37 @@ def test_the_stream_follows_the_champion_and_refuses_one_it_cannot_serve(tmp_pat
     assert (later.version, later.note.endswith(f"Version {first} goes on scoring.")) == (first, True)
     assert "has no alerting.json" in later.refused
     assert (later.follow(), later.version) == ("", first), "said once"
+
+
+def test_an_imported_champion_scores_the_stream_as_it_scored_elsewhere(tmp_path: Path) -> None:
+    names, rows = [FEATURES[3], FEATURES[0]], np.random.default_rng(2).random((200, 2)).astype(np.float32)
+    data = xgboost.DMatrix(rows, rows[:, 0] > 0.5, feature_names=names, nthread=1)
+    booster = xgboost.train({"objective": "binary:logistic", "max_depth": 2, "nthread": 1}, data, 5)
+    booster.save_model(tmp_path / "model.ubj")
+    contract = LegacyContract(
+        features=tuple(InputFeature(name=name) for name in names),
+        golden=GoldenFile(file="golden.csv"),
+        trained_until=date(2018, 1, 1),
+        origin="the processor's own model",
+        licence="proprietary",
+        runs={"kind": "xgboost", "file": "model.ubj"},
+    )
+    model = ImportedModel(contract, opened(contract, tmp_path), {"model.ubj": tmp_path / "model.ubj"})
+    card = load(packed(tmp_path / "trained", names, {})).card
+    save(tmp_path / "imported", model, model.encoder, card, {ALERTING: threshold_text(0.5, 9)})
+    registry = FolderRegistry(tmp_path / "registry")
+    in_charge(registry, tmp_path / "imported")
+    payments = np.zeros((len(rows), len(FEATURES)), np.float32)
+    payments[:, 3], payments[:, 0] = rows[:, 0], rows[:, 1]
+    champion = FraudChampion(registry)
+    expected = booster.inplace_predict(rows, validate_features=False)
+    assert champion.scores(payments.tolist()) == pytest.approx(expected, abs=1e-7)
+    assert champion.scores(payments.tolist())[7:8] == champion.scores(payments[7:8].tolist()), "alone or together"
+    assert (champion.threshold, champion.explains, set(champion.reasons(payments[0].tolist()))) == (
+        0.5,
+        True,
+        set(names),
+    )
 
 
 def test_a_champion_of_another_version_of_the_features_does_not_score(tmp_path: Path) -> None:
