@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import queue
@@ -27,6 +28,10 @@ from resources.calls.failure import CallFailed
 Network = Literal["allowed", "none_if_possible", "none"]
 #: Variables that every command gets.
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ")
+#: A shell that becomes the command, after it left a process behind that waits for the end of our pipe, which comes when
+#: we close it or die in any way, and then ends the session. (PR_SET_PDEATHSIG would follow the thread that started the
+#: command, not the process, and would not reach what the command started.)
+_WITH_US = """( read -r _ < "/dev/fd/$0"; kill -KILL -$$ ) < /dev/null > /dev/null 2>&1 & exec "$@" """
 _NO_NETWORK = ("unshare", "--map-root-user", "--net", "--")
 #: An answer longer than this is garbage.
 _MOST_BYTES = 256 * 2**20
@@ -37,7 +42,8 @@ class LineProcess:
     """The process, started by the first question; safe to use from several threads, which take turns.
 
     It runs in an empty folder, in a session of its own, with no variables but a few, without core dumps and with a
-    limit on its memory. It reads and writes files with the rights of its user: only the network is taken away.
+    limit on its memory. It reads and writes files with the rights of its user: only the network is taken away. It ends
+    with this process, also when that is killed.
     """
 
     def __init__(self, argv: Sequence[str], *, network: Network, pass_env: Sequence[str], memory_mb: int) -> None:
@@ -78,6 +84,8 @@ class LineProcess:
 
     def _start(self) -> _Running:
         try:
+            if shutil.which(self._argv[0]) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self._running = _Running([*self._prefix(), *self._argv], self._environment(), self._memory_mb)
         except OSError as error:
             raise TesseraError(
@@ -115,25 +123,30 @@ class _Running:
     def __init__(self, argv: Sequence[str], environment: dict[str, str], memory_mb: int) -> None:
         self.folder, self._argv = tempfile.mkdtemp(prefix="tessera-"), list(argv)
         limited = ("prlimit", f"--as={memory_mb * 10**6}", "--core=0", "--") if shutil.which("prlimit") else ()
+        watched, ours = os.pipe()
         try:
             self.process = subprocess.Popen(  # noqa: S603 - the command that was imported, its files checked
-                [*limited, *argv],
+                ["/bin/sh", "-c", _WITH_US, str(watched), *limited, *argv],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.folder,
                 env={**environment, "HOME": self.folder, "TMPDIR": self.folder},
                 start_new_session=True,
+                pass_fds=(watched,),
             )
         except OSError:
+            os.close(ours)
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
+        finally:
+            os.close(watched)
         self.lines: queue.Queue[bytes | None] = queue.Queue(maxsize=4)
         self.stderr: deque[str] = deque(maxlen=_STDERR_LINES)
         assert self.process.stdout and self.process.stderr  # noqa: PT018, S101 - for the type checker
         _in_background(_pump, self.process.stdout, self.lines)
         self._listener = _in_background(_remember, self.process.stderr, self.stderr)
-        self.stop = weakref.finalize(self, _ended, self.process, self.folder)
+        self.stop = weakref.finalize(self, _ended, self.process, self.folder, ours)
 
     def ask(self, line: str, seconds: float) -> str:
         deadline = time.monotonic() + seconds
@@ -179,9 +192,10 @@ class _Running:
         return times.user + times.system + times.children_user + times.children_system
 
 
-def _ended(process: subprocess.Popen[bytes], folder: str) -> None:
+def _ended(process: subprocess.Popen[bytes], folder: str, ours: int) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    os.close(ours)
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:
