@@ -17,6 +17,7 @@ import dagster as dg
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_result import champion_result, shown
 from assets.stages.other_release import this_release, why_outdated, why_waiting
+from assets.stages.packaging import register_version
 from assets.stages.promotion import make_champion
 from assets.stages.training import TrainingRows, champion_stays, keep_champion
 from models.gate_verdict import GateVerdict
@@ -156,7 +157,8 @@ def register_composition(app: str, made: ComposedCandidate, registry: Registry, 
         save_composition(package, made.composition, made.golden, made.extras)
         tags = {"kind": "composition", "candidate": made.name, "as_of": as_of.isoformat(), **children_tag(package)}
         verdict = PASSED if made.report.passed else f"{STOPPED} {', '.join(made.report.stopped_by)}"
-        return registry.register(
+        return register_version(
+            registry,
             app,
             package,
             parameters=made.parameters,

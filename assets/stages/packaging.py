@@ -12,6 +12,8 @@ from assets.stages.training_task import DRIFT, TrainingTask
 from models.errors import TesseraError
 from models.gates.closing import failure_of, reason_of
 from models.ledger import PASSED, STOPPED
+from models.tracing import current_traceparent, note, span, trace_id_of
+from resources.account import current_account
 from resources.registry.port import Registry
 from resources.trainer.port import Trainer
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from models.training.encoding import Encoder
     from models.training.model import Fit, FittedModel
     from models.training.model_package import ModelCard
+
+#: Tags of a version, also of MLflow's run: the trace (`tessera trace ID`) and the Dagster run that made it.
+TRACE_ID, RUN_ID = "trace_id", "dagster_run_id"
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,30 @@ def _scores_file(task: TrainingTask, judged: FittedModel, serving: FittedModel, 
     return made
 
 
+def register_version(
+    registry: Registry,
+    app: str,
+    package: Path,
+    *,
+    parameters: Mapping[str, str],
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    report: str,
+) -> str:
+    """Return the new version of a package, as `Registry.register`: its tags name the run and the trace that made it.
+
+    The trace has a span that names the version.
+    """
+    origin = {TRACE_ID: trace_id_of(current_traceparent()), RUN_ID: current_account().run_id}
+    known = {name: value for name, value in origin.items() if value}
+    with span("register version", {"tessera.app": app}):
+        version = registry.register(
+            app, package, parameters=parameters, metrics=metrics, tags={**tags, **known}, report=report
+        )
+        note(model_version=version)
+    return version
+
+
 def registered(
     task: TrainingTask,
     registry: Registry,
@@ -150,7 +179,8 @@ def registered(
     from models.training.children import children_tag
 
     try:
-        version = registry.register(
+        version = register_version(
+            registry,
             task.app,
             package,
             parameters=parameters,

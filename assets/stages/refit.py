@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.stages.champion_refit import Contender
-from assets.stages.packaging import pack
+from assets.stages.packaging import pack, register_version
 from assets.stages.promotion import verified
 from assets.stages.training_task import TrainingTask
 from models.errors import TesseraError
@@ -148,6 +148,6 @@ class _Refit:
             **children_tag(package),
         }
         numbers = {"rank_correlation": found.rank_correlation, "mean_shift": found.mean_shift}
-        return registry.register(
-            self.task.app, package, parameters=candidate.parameters, metrics=numbers, tags=tags, report=report
+        return register_version(
+            registry, self.task.app, package, parameters=candidate.parameters, metrics=numbers, tags=tags, report=report
         )

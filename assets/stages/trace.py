@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.stages.app import App
+from assets.stages.packaging import RUN_ID, TRACE_ID
 from assets.stages.publication import last_or_waiting
 from models.errors import TesseraError
 from models.publishing import Publication
@@ -82,7 +84,16 @@ def _typed(id: str, output: OutputContract) -> Any:
 def _rows_of(batches: pa.RecordBatchReader, column: str, id: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for batch in batches:
-        found += batch.filter(pc.equal(batch.column(column), id)).to_pylist()
+        found += _plain_rows(batch.filter(pc.equal(batch.column(column), id)))
+    return found
+
+
+def _plain_rows(rows: pa.RecordBatch | pa.Table) -> list[dict[str, Any]]:
+    """Return rows whose numbers of single precision have no more digits than that: 0.7, not 0.699999988079071."""
+    found = rows.to_pylist()
+    for name in (field.name for field in rows.schema if field.type == pa.float32()):
+        for row in found:
+            row[name] = None if row[name] is None else float(str(np.float32(row[name])))
     return found
 
 
@@ -126,6 +137,8 @@ def _model(registry: Registry, record: Publication) -> dict[str, Any]:
         "version": record.model_version,
         "package": record.model_package,
         "trained_as_of": tags.get("as_of"),
+        "trained_by_run": tags.get(RUN_ID),
+        "trained_in_trace": tags.get(TRACE_ID),
         "kind": tags.get("kind"),
         "gate": tags.get("gate") or (promoted[-1].gate if promoted else None) or "not evaluated",
         "champion_since": promoted[-1].at if promoted else None,
@@ -152,7 +165,7 @@ def _features(app: App, output: OutputContract, lake: Lake, record: Publication,
     if lake.exists(app.features):
         day = record.features_of
         scope = lake.scan(app.features, first=day, last=day)
-        rows = scope.to_table(filter=pc.field(output.entity) == _typed(id, output)).to_pylist()
+        rows = _plain_rows(scope.to_table(filter=pc.field(output.entity) == _typed(id, output)))
     return {
         "table": app.features,
         "feature_version": record.feature_version,

@@ -4,12 +4,16 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
+import scoring_world
 
+from assets.stages.packaging import register_version
 from models.errors import TesseraError
 from models.observability import TraceSettings
 from models.tracing import current_traceparent, fail, link_to, note, span, trace_id_of
 from pipelines.cli import spans
+from resources.registry.fake import FolderRegistry
 from resources.stack.loader import active_stack
 from resources.traces.port import recorded, traces_of_home
 
@@ -47,6 +51,29 @@ def test_a_run_is_found_by_its_short_id_and_drawn_as_a_tree(home: Path, capsys: 
     names = ["run churn_nightly", "├ churn/features", "└ churn/scores", "  └ audit"]
     assert [row[: len(name)] for row, name in zip(rows, names, strict=True)] == names
     assert rows[1].rstrip().endswith("rows 12")
+
+
+def test_a_version_names_its_run_and_trace_and_the_trace_names_the_version(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry, made = FolderRegistry(home / "registry"), scoring_world.package(home / "package", 1.0)
+
+    @dg.op
+    def train() -> None:
+        register_version(registry, "churn", made, parameters={}, metrics={}, tags={"kind": "linear"}, report="")
+
+    @dg.job
+    def training() -> None:
+        train()
+
+    with recorded(home, TraceSettings()), span("run training"):
+        run = training.execute_in_process()
+    tags = registry.versions("churn")[0].tags
+    assert (tags["kind"], tags["dagster_run_id"]) == ("linear", run.run_id)
+    spans.show(tags["trace_id"], as_json=False)
+    printed = capsys.readouterr().out
+    assert "register version" in printed
+    assert "app churn, model_version 1" in printed
 
 
 def test_a_request_says_what_failed_and_which_night_made_what_it_read(
