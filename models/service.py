@@ -41,6 +41,11 @@ class ServiceSettings(BaseModel):
     keep_reads_days: int = Field(
         default=90, ge=1, description="Days for which the log of reads says who read whose score."
     )
+    client_subject: bool = Field(
+        default=False,
+        description="A proxy on this machine says in `X-Client-Subject` whose certificate let a connection in, and "
+        "replaces what clients send, as the files in deploy/ do: the log of reads keeps it.",
+    )
     oidc: OidcSettings | None = Field(
         default=None, description="Tokens of an issuer that are taken beside keys, for `tessera dev` too; null: none."
     )

@@ -96,7 +96,7 @@ def reads(app: str, entity: str, *, as_json: bool) -> None:
     if as_json:
         print_json([{name: value for name, value in line.items() if name != "of"} for line in found])
         return
-    out.print(listing(("at", "key", "route", "request"), [_cells(line) for line in found]))
+    out.print(listing(("at", "key", "route", "request", "certificate"), [_cells(line) for line in found]))
 
 
 def _minute(at: datetime | None) -> str:
@@ -104,4 +104,4 @@ def _minute(at: datetime | None) -> str:
 
 
 def _cells(line: dict[str, str]) -> tuple[str, ...]:
-    return line["at"], line["who"], line["path"], line["request_id"]
+    return line["at"], line["who"], line["path"], line["request_id"], line.get("certificate", "")

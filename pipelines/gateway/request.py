@@ -19,6 +19,7 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 _ID = b"x-request-id"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _REFUSED = 1008
+_LONGEST_SUBJECT = 500
 _log = logging.getLogger("tessera.gateway")
 
 
@@ -79,6 +80,13 @@ def client_address(scope: Scope) -> str:
     forwarded = _address(header(scope, b"x-forwarded-for").rpartition(",")[2].strip())
     is_proxy = (own := _address(peer)) is not None and own.is_loopback
     return str(forwarded) if is_proxy and forwarded is not None else peer
+
+
+def client_subject(scope: Scope) -> str:
+    """Return the subject of the client's certificate, as a proxy on this machine says it, or ""."""
+    own = _address((scope.get("client") or ("",))[0])
+    found = header(scope, b"x-client-subject") if own is not None and own.is_loopback else ""
+    return found[:_LONGEST_SUBJECT] if found.isprintable() else ""
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -17,6 +17,7 @@ from assets.stages.app import App
 from assets.stages.keyed_scores import PublishedScores
 from models.compose.deadline import check_deadline
 from pipelines.gateway.reads import ReadLog
+from pipelines.gateway.request import client_subject
 from resources.stack.loader import Stack
 from resources.stack.ports import Ports
 
@@ -82,6 +83,8 @@ class Door:
             "path": request.scope["route"].path,
             "request_id": request.scope["tessera.request_id"],
         }
+        if self.settings.client_subject and (subject := client_subject(request.scope)):
+            about["certificate"] = subject
         self.reads.add(datetime.now(UTC), app, entities, **about)
 
     def end(self) -> None:

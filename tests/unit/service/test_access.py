@@ -18,6 +18,7 @@ from pipelines.gateway.holder import ROLES, Role
 from pipelines.gateway.keys import MARKER, KeyFile
 from pipelines.gateway.limits import Limits
 from pipelines.gateway.reads import ReadLog
+from pipelines.gateway.request import client_subject
 from pipelines.service.build import build_routes
 from pipelines.service.door import Door
 from pipelines.service.metrics import Metrics
@@ -163,6 +164,20 @@ def test_keys_of_an_earlier_release_are_marked_by_the_next_server(world: Service
     assert [world.ask("/v2", headers=one).status_code for one in (key, {})] == [200, 401]
     assert KeyFile(world.home).open() == 1
     assert world.ask("/v2").status_code == 200
+
+
+def test_the_subject_of_a_clients_certificate_is_kept_as_the_proxy_of_this_machine_says_it(world: ServiceWorld) -> None:
+    world.publish()
+    key = world.key()
+    for is_kept in (False, True):
+        world = ServiceWorld(world.home, settings={"client_subject": is_kept})
+        assert world.ask(PATH, headers={**key, "X-Client-Subject": "CN=reports"}).status_code == 200
+    found = list(ReadLog(world.home).about("churn", "c000007"))
+    assert [line.get("certificate") for line in found] == [None, "CN=reports"]
+    said = [(b"x-client-subject", b"CN=a"), (b"x-client-subject", b"CN=reports" * 100)]
+    assert len(client_subject({"client": ("::1", 1), "headers": said})) == 500, "the last one, cut"
+    for client, text in ((("10.0.0.9", 1), b"CN=root"), (None, b"CN=root"), (("127.0.0.1", 1), b"CN=\x1b[31m")):
+        assert client_subject({"client": client, "headers": [(b"x-client-subject", text)]}) == ""
 
 
 def test_other_sites_and_other_names_are_refused(world: ServiceWorld) -> None:
