@@ -8,12 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.scoring.psi import Shift, shift
+from models.scoring.psi import Shift, rank_correlation, shift_of_scores
 from models.service import CanaryLimits
-
-_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,10 @@ def agreement(rows: Sequence[ComparedScore]) -> Agreement:
         answers=len(rows),
         served=sum(row.is_served for row in rows),
         failed=len(rows) - len(both),
-        rank_correlation=_spearman(before, after),
+        rank_correlation=rank_correlation(before, after),
         mean_difference=float(difference.mean()) if both else float("nan"),
         largest_difference=float(difference.max(initial=0.0)),
-        drift=_drift(before, after),
+        drift=shift_of_scores(before, after),
         champion_ms=_median([row.champion_ms for row in rows]),
         ms=_median([row.ms for row in rows]),
     )
@@ -118,21 +115,6 @@ def beyond(found: Agreement, limits: CanaryLimits) -> list[str]:
     if found.drift.above(limits.max_psi):
         said.append(f"the PSI of its scores is {found.drift.psi:.2f} (limit {limits.max_psi:g})")
     return said
-
-
-def _drift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
-    """Return the PSI over the champion's deciles."""
-    edges = np.unique(np.quantile(before, np.linspace(0, 1, _BINS + 1)[1:-1])) if before.size else np.empty(0)
-    counts = [np.bincount(np.searchsorted(edges, one, "right"), minlength=edges.size + 1) for one in (before, after)]
-    return shift(counts[0].astype(np.float64), counts[1].astype(np.float64))
-
-
-def _spearman(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
-    if np.unique(before).size < 2 or np.unique(after).size < 2:
-        return float("nan")
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(rankdata(before), rankdata(after))[0, 1])
 
 
 def _median(values: Sequence[float]) -> float:

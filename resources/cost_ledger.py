@@ -4,22 +4,18 @@ A call is recorded with the most that it can cost before it is made, and with wh
 several processes keep one limit, and what a process that died had begun to spend counts as spent.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from models.errors import TesseraError
 from resources.account import Account
 from resources.calls.failure import CallRefused
-from resources.sqlite.whole import require_whole
+from resources.sqlite.file import SqliteFile
 
 #: In the folder of a home.
 FILE = "costs.db"
-_WAIT_SECONDS = 30
 _TABLE = """
 CREATE TABLE IF NOT EXISTS call (
     number INTEGER PRIMARY KEY,
@@ -76,7 +72,8 @@ class CostLedger:
     """
 
     def __init__(self, file: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._file, self._clock = file, clock
+        todo = "Repair the folder; a damaged file may be removed, and what calls cost before is lost then."
+        self._file, self._clock = SqliteFile(file, _TABLE, "The costs", todo), clock
 
     def begin(
         self, account: Account, model: str, operation: str, most_eur: float | None, max_eur_per_day: float | None
@@ -95,7 +92,7 @@ class CostLedger:
         """
         at = self._clock().astimezone(UTC)
         day = at.date().isoformat()
-        with self._database() as database:
+        with self._file.open() as database:
             database.execute("BEGIN IMMEDIATE")
             if max_eur_per_day is not None:
                 spent = float(database.execute(_SPENT, (day, model)).fetchone()[0])
@@ -107,7 +104,7 @@ class CostLedger:
         self, number: int, *, input_tokens: int, output_tokens: int, money_eur: float | None, failed: bool = False
     ) -> None:
         """Record how a call ended; `money_eur` is None where its price is unknown."""
-        with self._database() as database:
+        with self._file.open() as database:
             database.execute(_END, (input_tokens, output_tokens, money_eur, failed, number))
 
     def totals(self, first: date, last: date, by: By) -> Sequence[CostTotal]:
@@ -126,25 +123,8 @@ class CostLedger:
             f"coalesce(sum(money_eur), 0), sum(money_eur IS NULL) FROM call WHERE {where} "
             f"GROUP BY {column} ORDER BY min(number)"
         )
-        with self._database() as database:
+        with self._file.open() as database:
             return [CostTotal(*row) for row in database.execute(query, values)]
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection whose changes are durable at the end of the block, or undone."""
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._file, timeout=_WAIT_SECONDS)) as database, database:
-                database.execute("PRAGMA journal_mode = WAL")
-                require_whole(database, self._file)
-                database.executescript(_TABLE)
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            raise TesseraError(
-                f"The costs in {self._file} cannot be stored or read: {error}.",
-                expected="a readable, writable SQLite database on a disk with room",
-                todo="Repair the folder; a damaged file may be removed, and what calls cost before is lost then.",
-            ) from error
 
 
 def _refuse_beyond(model: str, most_eur: float | None, spent: float, max_eur_per_day: float) -> None:

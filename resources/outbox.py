@@ -21,8 +21,8 @@ from resources.health import Health
 from resources.masking import masked
 from resources.notifier import grouping
 from resources.notifier.port import NOTICE, OWNER, ErasableNotifier, Level, Notifier
+from resources.sqlite.file import SqliteFile
 from resources.sqlite.vacuum import scrub
-from resources.sqlite.whole import require_whole
 
 _LOGGER = logging.getLogger(__name__)
 #: In a home.
@@ -33,7 +33,6 @@ OCCASION = "occasion"
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=10)
 #: Acknowledged notices, and delivered ones for the record, are kept so long.
 _KEPT = timedelta(days=90)
-_WAIT_SECONDS = 30.0
 #: A process that finds another one delivering waits so long for it, and leaves its notice to the next delivery then.
 _PATIENCE_SECONDS = 15.0
 
@@ -143,7 +142,9 @@ class Outbox(ErasableNotifier):
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         owner_of: Callable[[str], str] | None = None,
     ) -> None:
-        self._file, self.receiver, self._clock, self._owner_of = file, receiver, clock, owner_of
+        todo = "Repair the folder; a damaged file may be removed, and its notices are lost then."
+        self._file = SqliteFile(file, _TABLES + grouping.TABLE, "The notices", todo)
+        self.receiver, self._clock, self._owner_of = receiver, clock, owner_of
 
     @override
     def notify(self, level: Level, subject: str, body: str, context: Mapping[str, str]) -> None:
@@ -202,7 +203,7 @@ class Outbox(ErasableNotifier):
         if not self._file.exists():
             return 0
         try:
-            with FileLock(f"{self._file}.lock", timeout=_PATIENCE_SECONDS):
+            with FileLock(f"{self._file.path}.lock", timeout=_PATIENCE_SECONDS):
                 while (notice := self._due(now=now)) and self._delivered(notice):
                     pass
         except Timeout:
@@ -252,7 +253,7 @@ class Outbox(ErasableNotifier):
             with self._database() as database:
                 database.executemany("DELETE FROM notice WHERE id = ?", [(id,) for id in stored])
                 grouping.remember(database, (), "", "")
-            with closing(self._connection()) as database:
+            with closing(self._file.connect()) as database:
                 scrub(database)
         kept = self.receiver.forget(is_named) if isinstance(self.receiver, ErasableNotifier) else 0
         return max(len(stored), kept)
@@ -307,26 +308,10 @@ class Outbox(ErasableNotifier):
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
-        """Yield a connection whose changes are durable at the end of the block, or undone."""
-        try:
-            with closing(self._connection()) as database, database:
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            raise TesseraError(
-                f"The notices in {self._file} cannot be stored or read: {error}.",
-                expected="a readable, writable SQLite database on a disk with room",
-                todo="Repair the folder; a damaged file may be removed, and its notices are lost then.",
-            ) from error
-
-    def _connection(self) -> sqlite3.Connection:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._file, timeout=_WAIT_SECONDS)
-        database.row_factory = sqlite3.Row
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        require_whole(database, self._file)
-        database.executescript(_TABLES + grouping.TABLE)
-        return database
+        """Yield a connection whose rows have names; its changes are durable at the end of the block, or undone."""
+        with self._file.open() as database:
+            database.row_factory = sqlite3.Row
+            yield database
 
 
 def outbox_of(home: Path, receiver: Notifier, owner_of: Callable[[str], str]) -> Outbox:

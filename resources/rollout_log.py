@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from models.errors import TesseraError
 from models.rollouts import ComparedScore, RolloutChange
-from resources.sqlite.whole import require_whole
+from resources.sqlite.file import SqliteFile
 
 #: In the folder of a home.
 FILE = Path("service") / "rollouts.db"
@@ -48,17 +46,17 @@ class RolloutLog:
     """
 
     def __init__(self, home: Path) -> None:
-        self._file = home / FILE
+        todo = "Move it away, if it is damaged: rollouts end with it, and the champion answers alone."
+        self._file = SqliteFile(home / FILE, _TABLES, "The rollouts", todo, _WAIT_SECONDS)
 
     def change(self, change: RolloutChange) -> None:
         """Record a start or an end."""
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._open() as database:
+        with self._file.open() as database:
             _insert(database, change)
 
     def end(self, number: int, *, who: str, why: str) -> RolloutChange | None:
         """Record the end of a rollout and return it; None if it has ended before, or another one began."""
-        with self._open() as database:
+        with self._file.open() as database:
             database.execute("BEGIN IMMEDIATE")
             last = database.execute(_LAST, (number,)).fetchone()
             if last is None or last[0] != number or last[3] != "start":
@@ -79,7 +77,7 @@ class RolloutLog:
     def add(self, rollout: int, scores: Sequence[ComparedScore]) -> None:
         """Record scores of both models; the oldest make room."""
         rows = [(rollout, *astuple(one)) for one in scores]
-        with self._open() as database:
+        with self._file.open() as database:
             database.executemany(
                 "INSERT INTO score (rollout, champion, champion_score, score, champion_ms, ms, is_served)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -95,7 +93,7 @@ class RolloutLog:
         )
         if not self._file.exists():
             return []
-        with self._open() as database:
+        with self._file.open() as database:
             return [
                 ComparedScore(champion, old, new, champion_ms, ms, bool(is_served))
                 for champion, old, new, champion_ms, ms, is_served in database.execute(query, (rollout,))
@@ -104,23 +102,8 @@ class RolloutLog:
     def _changes(self, app: str) -> list[tuple[int, RolloutChange]]:
         if not self._file.exists():
             return []
-        with self._open() as database:
+        with self._file.open() as database:
             return [(row[0], _change(row[1:])) for row in database.execute(_OF_APP, (app,))]
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with closing(sqlite3.connect(self._file, timeout=_WAIT_SECONDS)) as database, database:
-                require_whole(database, self._file)
-                database.execute("PRAGMA journal_mode = WAL")
-                database.executescript(_TABLES)
-                yield database
-        except sqlite3.Error as error:
-            raise TesseraError(
-                f"{self._file} cannot be used: {error}.",
-                expected="an SQLite file that can be written",
-                todo="Move it away, if it is damaged: rollouts end with it, and the champion answers alone.",
-            ) from error
 
 
 def _insert(database: sqlite3.Connection, change: RolloutChange) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from models.gates.check import GateCheck
 from models.replacement.config import ReplacementConfig
-from models.scoring.psi import shift
+from models.scoring.psi import rank_correlation, shift_of_scores
 from models.training.model import Vector
 
-_BINS = 10
 #: Which rows are acted on, from the scores of all rows of a day.
 Decide = Callable[[Vector], NDArray[np.bool_]]
 
@@ -134,12 +131,12 @@ def compare(days: list[Answers], decide: Decide | None, config: ReplacementConfi
     realized = int(known.sum()) >= max(config.min_matured_labels, 1)
     chances = labels if realized else (mine + theirs) / 2
     judged = known if realized else np.ones(len(mine), bool)
-    moved = _moved(mine, theirs)
+    moved, ranked = shift_of_scores(mine, theirs), rank_correlation(mine, theirs)
     return Comparison(
         rows=len(mine),
-        rank_correlation=_correlation(mine, theirs),
-        psi=moved[0],
-        psi_by_chance=moved[1],
+        rank_correlation=0.0 if np.isnan(ranked) else ranked,  # a score that is the same for all ranks nothing
+        psi=moved.psi,
+        psi_by_chance=moved.by_chance,
         flips=int((acts[0] != acts[1]).sum()),
         labels=int(known.sum()),
         extra_eur_per_1000=decide and _extra(acts[0][judged], acts[1][judged], chances[judged], config),
@@ -171,20 +168,3 @@ def _extra(
         return None
     costs = [config.action_eur * acts + config.missed_eur * ~acts * chances for acts in (mine, theirs)]
     return float(1000 * (costs[1] - costs[0]).mean())
-
-
-def _correlation(mine: Vector, theirs: Vector) -> float:
-    """Return 0 where one of them gives every row the same score: it ranks nothing."""
-    if len(mine) < 2 or np.ptp(mine) == 0 or np.ptp(theirs) == 0:
-        return 0.0
-    found: Any = spearmanr(mine, theirs)
-    return float(found.statistic)
-
-
-def _moved(mine: Vector, theirs: Vector) -> tuple[float, float]:
-    if not len(mine):
-        return 0.0, 0.0
-    edges = np.unique(np.quantile(mine, np.linspace(0, 1, _BINS + 1)[1:-1]))
-    before, after = (np.bincount(np.searchsorted(edges, one), minlength=len(edges) + 1) for one in (mine, theirs))
-    found = shift(before.astype(float), after.astype(float))
-    return found.psi, found.by_chance

@@ -1,4 +1,4 @@
-"""The population stability index: how far one distribution has moved from another."""
+"""Distance of one distribution from another (population stability index), and rank correlation of two scores."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 #: Rows added to each bin (Jeffreys): an empty bin has no logarithm, and in a small set it says little.
 _ADDED_ROWS = 0.5
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,22 @@ def shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
     a, b = _shares(after), _shares(before)
     psi, scale, degrees = float(np.sum((a - b) * np.log(a / b))), 1 / n + 1 / m, len(before) - 1
     return Shift(psi, scale * _chi_square_999(degrees), _chi_square_tail(degrees, psi / scale))
+
+
+def shift_of_scores(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
+    """Return the shift of scores over the deciles of those before, e.g. of two models on the same rows."""
+    edges = np.unique(np.quantile(before, np.linspace(0, 1, _BINS + 1)[1:-1])) if before.size else np.empty(0)
+    counts = [np.bincount(np.searchsorted(edges, one, "right"), minlength=edges.size + 1) for one in (before, after)]
+    return shift(counts[0].astype(np.float64), counts[1].astype(np.float64))
+
+
+def rank_correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return Spearman's rank correlation, -1 to 1; NaN where either ranks nothing."""
+    if np.unique(one).size < 2 or np.unique(other).size < 2:
+        return float("nan")
+    from scipy.stats import rankdata
+
+    return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from models.errors import TesseraError
 from pipelines.gateway.request import header
 from pipelines.gateway.same_origin import Authority, Scope
+from resources.sqlite.file import SqliteFile
 
-_BYTES = 32
+_BYTES, _WAIT_SECONDS = 32, 10
 _TABLES = """
 DROP TABLE IF EXISTS session;
 CREATE TABLE IF NOT EXISTS login (digest TEXT PRIMARY KEY, login TEXT NOT NULL, ends_at REAL NOT NULL) WITHOUT ROWID;
@@ -31,7 +29,9 @@ class Sessions:
     """
 
     def __init__(self, home: Path, *, seconds: float, clock: Callable[[], float] = time.time) -> None:
-        self._file, self._seconds, self._clock = home / "service" / "sessions.db", seconds, clock
+        todo = "Remove it; then everybody logs in again."
+        self._file = SqliteFile(home / "service" / "sessions.db", _TABLES, "The sessions", todo, _WAIT_SECONDS)
+        self._seconds, self._clock = seconds, clock
 
     def begin(self, login: str, ends_at: float = float("inf")) -> tuple[str, float]:
         """Return the text of a new session, and the seconds after which it ends; sessions that ended are removed.
@@ -45,7 +45,7 @@ class Sessions:
         """
         text, now = secrets.token_urlsafe(_BYTES), self._clock()
         seconds = max(min(self._seconds, ends_at - now), 0.0)
-        with self._open() as database:
+        with self._file.open() as database:
             database.execute("DELETE FROM login WHERE ends_at <= ?", (now,))
             database.execute("INSERT INTO login VALUES (?, ?, ?)", (_digest(text), login, now + seconds))
         return text, seconds
@@ -57,7 +57,7 @@ class Sessions:
             TesseraError: the file cannot be used.
         """
         asked = "SELECT login FROM login WHERE digest = ? AND ends_at > ?"
-        with self._open() as database:
+        with self._file.open() as database:
             found = database.execute(asked, (_digest(text), self._clock())).fetchone()
         return found[0] if found else None
 
@@ -67,24 +67,8 @@ class Sessions:
         Raises:
             TesseraError: the file cannot be used.
         """
-        with self._open() as database:
+        with self._file.open() as database:
             database.execute("DELETE FROM login WHERE digest = ?", (_digest(text),))
-
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._file.exists():
-            self._file.touch(mode=0o600)
-        try:
-            with closing(sqlite3.connect(self._file, timeout=10)) as database, database:
-                database.executescript(_TABLES)
-                yield database
-        except sqlite3.Error as error:
-            raise TesseraError(
-                f"The sessions in {self._file} cannot be used: {error}.",
-                expected="the file as `tessera dev` wrote it",
-                todo="Remove it; then everybody logs in again.",
-            ) from None
 
 
 def _digest(text: str) -> str:

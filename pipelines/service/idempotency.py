@@ -10,16 +10,17 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipelines.gateway.problem import Refusal
 from pipelines.gateway.pseudonyms import Pseudonyms
+from resources.sqlite.file import SqliteFile
 
 HEADER = "Idempotency-Key"
 _LONGEST = 200
-_KEPT_SECONDS = 86_400
+_KEPT_SECONDS, _WAIT_SECONDS = 86_400, 10
 _TABLE = "CREATE TABLE IF NOT EXISTS answer (place TEXT PRIMARY KEY, asked TEXT, answer TEXT, at REAL) WITHOUT ROWID"
 
 
@@ -27,7 +28,9 @@ class StoredAnswers:
     """Answers of one day, in `service/answers.db` of the home."""
 
     def __init__(self, home: Path) -> None:
-        self._home, self._file = home, home / "service" / "answers.db"
+        todo = "Repair the folder; a damaged file may be removed, and repeated requests have their effect again then."
+        self._home = home
+        self._file = SqliteFile(home / "service" / "answers.db", _TABLE, "The stored answers", todo, _WAIT_SECONDS)
 
     def once(self, place: tuple[str, str], asked: str, work: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
         """Return what `work` returned when it was done first for this place, or do it and keep what it returns.
@@ -42,6 +45,7 @@ class StoredAnswers:
 
         Raises:
             Refusal: the header is too long, or was used for another request.
+            TesseraError: the answers cannot be stored or read.
         """
         key, given = place
         if not 0 < len(given) <= _LONGEST:
@@ -69,9 +73,6 @@ class StoredAnswers:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with closing(sqlite3.connect(self._file, timeout=10)) as database, database:
-            database.execute("PRAGMA journal_mode=WAL")
-            database.execute(_TABLE)
+        with self._file.open() as database:
             database.execute("DELETE FROM answer WHERE at < ?", (time.time() - _KEPT_SECONDS,))
             yield database

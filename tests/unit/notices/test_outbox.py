@@ -171,7 +171,7 @@ def test_an_erased_person_is_in_no_byte_of_it(tmp_path: Path, receiver: Receiver
 
 def test_a_damaged_file_is_named(tmp_path: Path, receiver: Receiver) -> None:
     (tmp_path / "notices.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(TesseraError, match=r"notices\.db cannot be stored or read"):
+    with pytest.raises(TesseraError, match=r"notices\.db cannot be used"):
         Outbox(tmp_path / "notices.db", receiver).notify("info", "a", "", {})
 
 
