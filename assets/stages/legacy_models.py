@@ -92,7 +92,17 @@ def _check_task(task: TrainingTask, model: ImportedModel) -> None:
 
 
 def _with_intervals(task: TrainingTask, model: ImportedModel) -> ImportedNumbers:
-    """Return the model with intervals of its errors on the hold-out: it may have been trained on all other rows."""
+    """Return the model with intervals of its errors on the hold-out: it may have been trained on all other rows.
+
+    Raises:
+        TesseraError: the hold-out has one entity, or none.
+    """
+    if (entities := np.unique(task.split.holdout.groups).size) < 2:
+        raise TesseraError(
+            f"The hold-out of {task.app} ({task.holdout}) has {entities} entities: intervals cannot be checked on it.",
+            expected="two at least; the gate asks for more",
+            todo=f"Ingest more history, and run `tessera run {task.app}_nightly`.",
+        )
     return model.with_intervals(_intervals(task, model, np.ones(len(task.split.holdout), bool)))
 
 

@@ -69,14 +69,10 @@ def _unequal(opened: Opened, scores: Vector, place: int, count: int) -> TesseraE
     stored = golden.scores
     hint = "Compare order and units of `features` with the model's."
     for says, turned in (
-        ()
-        if opened.model.contract.output.is_number
-        else (
-            ("They are those of the other class: correct `output.column`.", 1 - scores),
-            ("They are logits: say `output: {is: log_odds}`.", sigmoid(scores)),
-        )
+        ("They are those of the other class: correct `output.column`.", 1 - scores),
+        ("They are logits: say `output: {is: log_odds}`.", sigmoid(scores)),
     ):
-        if np.abs(turned - stored).max() <= max(tolerance, 1e-6):
+        if not opened.model.contract.output.is_number and np.abs(turned - stored).max() <= max(tolerance, 1e-6):
             hint = says
     return TesseraError(
         f"{count} of {len(stored)} golden rows have other scores than stored: {scores[place]:.6g} instead of "
