@@ -31,7 +31,7 @@ from benchmarks.reliability.alarms import Faultless, counted, faultless
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.curve import points
 from benchmarks.reliability.home import DAY, prepared
-from benchmarks.reliability.mutation import APPS, AppName, Result
+from benchmarks.reliability.mutation import APPS, NIGHT_APPS, AppName, NightApp, Result
 from benchmarks.reliability.page import write
 from benchmarks.reliability.real import handbook, online_retail
 from benchmarks.reliability.results import keep, kept
@@ -64,24 +64,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write()
     elif asked.what == "real":
         keep("real", [online_retail(), handbook()])
-    for app in (asked.app or APPS) if asked.what not in ("page", "real") else ():
+    _measure(asked)
+
+
+def _measure(asked: Any) -> None:
+    for app in asked.app or APPS:
         if asked.what == "alarms":
             _alarms(app)
-        elif asked.what == "labels":
+        elif asked.what == "tables":
+            _show(f"mutations-of-tables-{app}", tables(app, asked.only), asked)
+    for app in asked.app or NIGHT_APPS:
+        if asked.what == "labels":
             _labels(app, faultless()[asked.skip :][: asked.most])
         elif asked.what == "performance":
             _performance(app, asked)
         elif asked.what == "curve":
             keep(f"curve-{app}", points(app, faultless()[1:4:2]))
-        else:
-            results = _results(app, asked)
-            _show(f"mutations-of-{asked.what}-{app}", results, asked)
+        elif asked.what in ("nights", "outputs"):
+            _show(f"mutations-of-{asked.what}-{app}", _results(app, asked), asked)
 
 
-def _results(app: AppName, asked: Any) -> list[Result]:
+def _results(app: NightApp, asked: Any) -> list[Result]:
     """Return the results of a command, beside those of earlier pieces where a folder keeps the home."""
-    if asked.what == "tables":
-        return tables(app, asked.only)
     started = time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(asked.home or scratch) / f"{asked.what}-{app}"
@@ -92,7 +96,7 @@ def _results(app: AppName, asked: Any) -> list[Result]:
     return [*{**known, **{one.mutation: one for one in found}}.values()]
 
 
-def nights(app: AppName, home: Path, asked: Any) -> list[Result]:
+def nights(app: NightApp, home: Path, asked: Any) -> list[Result]:
     """Return the results of an application's mutations of tables as whole nights."""
     from benchmarks.reliability.whole_nights import evenly, whole_nights
 
@@ -124,7 +128,7 @@ def tables(app: AppName, only: str | None = None) -> list[Result]:
     return results
 
 
-def outputs(app: AppName, folder: Path, asked: Any) -> list[Result]:
+def outputs(app: NightApp, folder: Path, asked: Any) -> list[Result]:
     """Return the results of the mutations of features, models, published rows and training rows."""
     from benchmarks.reliability import output_checks, scored_home, support_home, support_outputs
     from benchmarks.reliability.kept_home import kept_home
@@ -169,7 +173,7 @@ def _alarms(app: AppName) -> None:
     keep(f"alarms-{app}", found)
 
 
-def _labels(app: AppName, shops: Sequence[Faultless]) -> None:
+def _labels(app: NightApp, shops: Sequence[Faultless]) -> None:
     from benchmarks.reliability.label_alarms import refusals
 
     if app == "support":
@@ -181,7 +185,7 @@ def _labels(app: AppName, shops: Sequence[Faultless]) -> None:
     keep(f"labels-{app}", found)
 
 
-def _performance(app: AppName, asked: Any) -> None:
+def _performance(app: NightApp, asked: Any) -> None:
     from benchmarks.reliability.performance import Shops, measured
 
     kept_in = Path(asked.home) if asked.home else None

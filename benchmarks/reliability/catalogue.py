@@ -2,12 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.reliability import demand_mutations, order_mutations, payment_mutations, support_mutations
+from benchmarks.reliability import (
+    demand_mutations,
+    order_mutations,
+    partial_order_mutations,
+    partial_payment_mutations,
+    partial_support_mutations,
+    payment_mutations,
+    storefront_mutations,
+    support_mutations,
+)
 from benchmarks.reliability.mutation import AppName, Mutation
 
+#: Changes to a part of a day, or to the precision of its values.
+PARTIAL: Mapping[AppName, Sequence[Mutation]] = {
+    "churn": (*partial_order_mutations.PARTS, *partial_order_mutations.REGISTERS),
+    "fraud": (*partial_payment_mutations.PARTS, *partial_payment_mutations.LABELS),
+    "demand": (),
+    "support": (*partial_support_mutations.PARTS, *partial_support_mutations.LABELS),
+    "personalization": (*storefront_mutations.SESSIONS, *storefront_mutations.STOCK),
+}
 MUTATIONS: Mapping[AppName, Sequence[Mutation]] = {
-    "churn": (*order_mutations.ORDERS, *order_mutations.CUSTOMERS),
-    "fraud": (*payment_mutations.PAYMENTS, *payment_mutations.LABELS),
+    "churn": (*order_mutations.ORDERS, *order_mutations.CUSTOMERS, *PARTIAL["churn"]),
+    "fraud": (*payment_mutations.PAYMENTS, *payment_mutations.LABELS, *PARTIAL["fraud"]),
     "demand": demand_mutations.DEMAND,
-    "support": (*support_mutations.TICKETS, *support_mutations.LABELS),
+    "support": (*support_mutations.TICKETS, *support_mutations.LABELS, *PARTIAL["support"]),
+    "personalization": PARTIAL["personalization"],
 }

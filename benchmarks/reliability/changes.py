@@ -123,6 +123,72 @@ def without_most_frequent(column: str, place: int = 0) -> Change:
     return change
 
 
+def without_share_of_most_frequent(column: str, part: float) -> Change:
+    """Rows without the most frequent values of a column, so many of all its values."""
+
+    def change(one: Delivered) -> pl.DataFrame:
+        counts = one.rows[column].drop_nulls().value_counts(sort=True)
+        gone = counts[column].head(max(1, round(part * len(counts))))
+        return one.rows.filter(~pl.col(column).is_in(gone.implode()))
+
+    return change
+
+
+def default_share(column: str, part: float, value: str | float) -> Change:
+    """A share of a column's values is a default of the source instead."""
+
+    def change(one: Delivered) -> pl.DataFrame:
+        gone = pl.Series(one.draws().random(one.rows.height) < part)
+        default = pl.lit(value, one.rows.schema[column])
+        return one.rows.with_columns(pl.when(gone).then(default).otherwise(pl.col(column)).alias(column))
+
+    return change
+
+
+def moved_rows(*columns: str) -> Change:
+    """Values of these columns one row further: a join or a sort that is off by one."""
+    return set_to(**{column: pl.col(column).shift(1, fill_value=pl.col(column).last()) for column in columns})
+
+
+def next_number(column: str) -> pl.Expr:
+    """Ids of a letter and digits, each the next one."""
+    number = pl.col(column).str.slice(1)
+    return pl.col(column).str.head(1) + (number.cast(pl.Int64) + 1).cast(pl.String).str.zfill(number.str.len_chars())
+
+
+def again_with(key: str, part: float, **columns: pl.Expr) -> Change:
+    """A share of the rows once more, with keys of their own and small changes: retries of a sender."""
+
+    def change(one: Delivered) -> pl.DataFrame:
+        again = one.rows.filter(pl.Series(one.draws().random(one.rows.height) < part))
+        return pl.concat([one.rows, _renamed(again, key, 1).with_columns(**columns)])
+
+    return change
+
+
+def only_in(part: float, inner: Change) -> Change:
+    """Another change, of a share of the rows: one of several machines is at fault."""
+
+    def change(one: Delivered) -> pl.DataFrame:
+        chosen = pl.Series(one.draws().random(one.rows.height) < part)
+        faulty = inner(Delivered(one.day, one.rows.filter(chosen), one.before))
+        return pl.concat([one.rows.filter(~chosen), faulty])
+
+    return change
+
+
+def values_of_yesterday(key: str, *columns: str) -> Change:
+    """Values that these columns had the day before for the same thing: a job upstream stands still."""
+
+    def change(one: Delivered) -> pl.DataFrame:
+        old = one.earlier().select(key, *(pl.col(name).alias(f"_{name}") for name in columns))
+        joined = one.rows.join(old, on=key, how="left", maintain_order="left")
+        kept = [pl.coalesce(f"_{name}", name).alias(name) for name in columns]
+        return joined.with_columns(kept).select(one.rows.columns)
+
+    return change
+
+
 def _renamed(rows: pl.DataFrame, key: str | None, copy: int) -> pl.DataFrame:
     if key is None or not copy:
         return rows

@@ -30,10 +30,17 @@ TABLES: Mapping[AppName, Sequence[str]] = {
     "fraud": ("customers", "payments", "payment_labels"),
     "demand": ("products", "orders"),
     "support": ("customers", "tickets", "ticket_labels", "articles"),
+    "personalization": ("products", "sessions", "stock"),
 }
 _NONE = QUARANTINE_SCHEMA.empty_table()
 #: Active customers of the shop of each application: support has few tickets for each of them.
-CUSTOMERS: Mapping[AppName, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
+CUSTOMERS: Mapping[AppName, int] = {
+    "churn": 3000,
+    "fraud": 3000,
+    "demand": 3000,
+    "support": 12_000,
+    "personalization": 3000,
+}
 #: The night that is changed, and the days before it that are ingested.
 DAY, DAYS = date(2025, 5, 14), 114
 #: First days of the shop, which are unlike any later one: nothing comes back yet. A home does not begin with a shop.

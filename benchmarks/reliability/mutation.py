@@ -12,8 +12,11 @@ import polars as pl
 
 #: `note` only with a reason in the record; `silent`: nothing said a word, or none that names the cause.
 Outcome = Literal["block", "warn", "note", "silent"]
-APPS = ("churn", "fraud", "demand", "support")
-AppName = Literal["churn", "fraud", "demand", "support"]
+APPS = ("churn", "fraud", "demand", "support", "personalization")
+AppName = Literal["churn", "fraud", "demand", "support", "personalization"]
+#: Those whose mutations go beyond the tables that they read: features, models, published rows.
+NIGHT_APPS = ("churn", "fraud", "demand", "support")
+NightApp = Literal["churn", "fraud", "demand", "support"]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from assets.support import performance as support
 from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.alarms import upper_bound
 from benchmarks.reliability.kept_home import kept_home
-from benchmarks.reliability.mutation import AppName
+from benchmarks.reliability.mutation import NightApp
 from benchmarks.reliability.scored_home import ScoredHome
 from models.features.fraud_definitions import LABEL_DELAY_DAYS
 from models.publishing import Publication
@@ -69,7 +69,7 @@ def _narrow(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 _NUMBERS = ("prediction", "lower", "upper")
-WORSE: dict[AppName, tuple[Worse, ...]] = {
+WORSE: dict[NightApp, tuple[Worse, ...]] = {
     "churn": (
         Worse("scores of other customers", _moved("score")),
         Worse("half of the scores of other customers", _moved("score", share=0.5)),
@@ -93,10 +93,10 @@ WORSE: dict[AppName, tuple[Worse, ...]] = {
     ),
 }
 #: Nights that are published, and their number of days before the last ingested day; of churn 90 days pass first.
-_NIGHTS: dict[AppName, int] = {"churn": 30, "fraud": 50, "demand": 50, "support": 50}
-_WAIT: dict[AppName, int] = {"churn": 90, "fraud": LABEL_DELAY_DAYS, "demand": 7, "support": 7}
+_NIGHTS: dict[NightApp, int] = {"churn": 30, "fraud": 50, "demand": 50, "support": 50}
+_WAIT: dict[NightApp, int] = {"churn": 90, "fraud": LABEL_DELAY_DAYS, "demand": 7, "support": 7}
 _LAST = date(2025, 9, 30)
-_CUSTOMERS: dict[AppName, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
+_CUSTOMERS: dict[NightApp, int] = {"churn": 3000, "fraud": 3000, "demand": 3000, "support": 12_000}
 
 
 class ChangedSink:
@@ -138,7 +138,7 @@ class Shops:
     kept: Path | None = None
 
 
-def measured(app: AppName, shops: Shops) -> dict[str, Any]:
+def measured(app: NightApp, shops: Shops) -> dict[str, Any]:
     """Return counts of nights, and of those that were warned of: without a fault and for each change."""
     nights, warned, odd = 0, 0, list[str]()
     hits: dict[str, list[int]] = {one.name: [0, 0] for one in WORSE[app]}
@@ -165,7 +165,7 @@ def measured(app: AppName, shops: Shops) -> dict[str, Any]:
     }
 
 
-def _home(app: AppName, folder: Path, seed: int, shops: Shops) -> tuple[Any, list[date]]:
+def _home(app: NightApp, folder: Path, seed: int, shops: Shops) -> tuple[Any, list[date]]:
     """Return a home with published nights, the last of which has its outcomes on the last day, and these nights."""
     wait, customers = _WAIT[app], shops.customers or _CUSTOMERS[app]
     back = (shops.nights or _NIGHTS[app]) + wait - 1
@@ -185,7 +185,7 @@ def _home(app: AppName, folder: Path, seed: int, shops: Shops) -> tuple[Any, lis
     return kept_home(folder, opened, make), days
 
 
-def _checked(app: AppName, home: Any, days: Sequence[date], change: Change) -> Iterator[str]:
+def _checked(app: NightApp, home: Any, days: Sequence[date], change: Change) -> Iterator[str]:
     """Yield for each night with measured outcomes the sentence of a failed check; "" if it passed."""
     sink: Any = ChangedSink(home.sink, change)
     for day in days:
@@ -194,7 +194,7 @@ def _checked(app: AppName, home: Any, days: Sequence[date], change: Change) -> I
             yield "" if found.passed else str(found.description)
 
 
-def _checks(app: AppName, home: Any, sink: Any, day: date) -> Sequence[Any]:
+def _checks(app: NightApp, home: Any, sink: Any, day: date) -> Sequence[Any]:
     as_of = day + timedelta(days=_WAIT[app])
     if app == "support":
         own = support_home.SETTINGS.support

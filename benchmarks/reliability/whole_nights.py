@@ -18,7 +18,7 @@ from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.home import CUSTOMERS, TABLES, as_delivered
 from benchmarks.reliability.kept_home import kept_home
-from benchmarks.reliability.mutation import AppName, Delivered, Mutation, Outcome, Result, judged
+from benchmarks.reliability.mutation import AppName, Delivered, Mutation, NightApp, Outcome, Result, judged
 from benchmarks.reliability.output_checks import of_attempt
 from models.contracts import CONTRACTS, ORIGINAL
 from models.ingestion import IngestionConfig
@@ -64,7 +64,7 @@ class MutatedShop(Shop):
         return as_delivered(table, self.mutation.change(Delivered(day, _frame(rows), before)), day)
 
 
-def ingested(app: AppName, folder: Path, day: date, days: int, seed: int = 7) -> None:
+def ingested(app: NightApp, folder: Path, day: date, days: int, seed: int = 7) -> None:
     """Fill a home with `days` days up to the one before `day`, each of them watched."""
     first = date.fromordinal(day.toordinal() - days)
     source = SimulatedSource(_shop(app, seed, first), first)
@@ -75,7 +75,7 @@ def ingested(app: AppName, folder: Path, day: date, days: int, seed: int = 7) ->
 
 
 def night_said(
-    app: AppName, folder: Path, day: date, days: int, mutation: Mutation | None, then: Scoring | None = None
+    app: NightApp, folder: Path, day: date, days: int, mutation: Mutation | None, then: Scoring | None = None
 ) -> list[Said]:
     """Return what a night says, as far as it goes.
 
@@ -108,12 +108,12 @@ def night_said(
     return said
 
 
-def outcome(app: AppName, folder: Path, day: date, days: int, mutation: Mutation) -> Result:
+def outcome(app: NightApp, folder: Path, day: date, days: int, mutation: Mutation) -> Result:
     """Return the outcome of a mutation as a whole night up to the tables' checks."""
     return judged(mutation.name, mutation.words, night_said(app, folder, day, days, mutation))
 
 
-def complete_home(app: AppName, folder: Path, day: date) -> Scoring:
+def complete_home(app: NightApp, folder: Path, day: date) -> Scoring:
     """Return a home whose days up to the one before `day` are ingested, watched, scored and published.
 
     It is made if the folder is not there.
@@ -135,12 +135,12 @@ def complete_home(app: AppName, folder: Path, day: date) -> Scoring:
     return kept_home(folder, opened, make)
 
 
-def history_days(app: AppName) -> int:
+def history_days(app: NightApp) -> int:
     """Return the days that a complete home holds."""
     return 1 + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
 
 
-def whole_nights(app: AppName, day: date, folder: Path, chosen: Sequence[Mutation | None]) -> Iterator[Result]:
+def whole_nights(app: NightApp, day: date, folder: Path, chosen: Sequence[Mutation | None]) -> Iterator[Result]:
     """Yield the outcome of each mutation, all steps from delivery to audit.
 
     None among them: the night without a fault, named `no fault`, which names its cause if nothing is said.
@@ -162,7 +162,7 @@ def whole_nights(app: AppName, day: date, folder: Path, chosen: Sequence[Mutatio
             yield judged(mutation.name, mutation.words, said)
 
 
-def evenly(app: AppName, count: int | None) -> Sequence[Mutation]:
+def evenly(app: NightApp, count: int | None) -> Sequence[Mutation]:
     """Return `count` mutations of an application, evenly spaced over its list; None: all of them."""
     every = MUTATIONS[app]
     if count is None or count >= len(every):
@@ -170,7 +170,7 @@ def evenly(app: AppName, count: int | None) -> Sequence[Mutation]:
     return [every[place * len(every) // count] for place in range(count)]
 
 
-def _shop(app: AppName, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:
+def _shop(app: NightApp, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:
     return MutatedShop(customers[app], seed, first, DefectShares())
 
 

@@ -22,6 +22,8 @@ _VANISHED_SHARE = 0.25
 _SOME_ROWS, _MANY_ROWS = 5, 8
 #: Rows below which shares of these checks, which differ from day to day by themselves, say nothing.
 _FEWEST_ROWS = 20
+#: Share below which all are alike when they are compared by a factor, and least change that matters then.
+_SMALL_SHARE, _SMALL_CHANGE = 0.005, 0.01
 _VARYING: frozenset[CheckName] = frozenset({"categories", "hours", "values"})
 #: Checks that a campaign moves.
 _MOVED_BY_CAMPAIGNS: frozenset[CheckName] = frozenset({"volume", "values", "categories", "hours"})
@@ -52,7 +54,8 @@ def assess(
         return _limited(table, _no_rows(table, today, history), config, Assessment(today.day, (), 1, held))
     today, history = distances(today, history, measures)
     estimates, absent = Estimates(history, measures, config), Absence(history, measures, config)
-    names = sorted({*history.names, *(name for name in today.values if name.measure in measures)})
+    known = {*history.names, *(name for name in today.values if name.measure in measures)}
+    names = sorted(known, key=lambda name: (name.measure != "rows", name))
     found: dict[Name, Finding] = {}
     for name in names:
         value = today.value(name)
@@ -72,7 +75,8 @@ def assess(
 
 def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None:
     """Return the severity of a number: unusual enough, and changed enough to matter."""
-    few = measure.kind == "share" and measure.check in _VARYING and value.n < _FEWEST_ROWS
+    varies = measure.kind == "share" and measure.check in _VARYING
+    few = measure.kind != "count" and value.n < (_FEWEST_ROWS if varies else measure.fewest)
     if abs(limits.distance) < 1 or few:
         return None
     up = limits.distance > 0
@@ -80,7 +84,13 @@ def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None
     warn, block = _least(measure, measure.effect, up=up)
     if change >= block and abs(limits.certain) >= 1:
         return "block"
-    return "warn" if change >= warn else None
+    return "warn" if change >= warn or _is_times(measure, value.value, limits.expected) else None
+
+
+def _is_times(measure: Measure, found: float, expected: float) -> bool:
+    """Return True if a small share changed by a factor that matters."""
+    low, high = sorted((max(found, _SMALL_SHARE), max(expected, _SMALL_SHARE)))
+    return bool(measure.factor) and high >= measure.factor * low and high - low >= _SMALL_CHANGE
 
 
 def _vanished(limits: Limits) -> Severity:

@@ -8,6 +8,7 @@ import polars as pl
 
 from models.contracts import DELIVERED_ON
 from models.watch.columns import Roles
+from models.watch.profile import Name
 
 #: Values of a column that a profile names; the others are counted together.
 _MOST_VALUES, _MOST_FORMS = 40, 6
@@ -19,6 +20,8 @@ _SAMPLED_ROWS = 2_048
 AN_ID, OTHERS = "(an id)", "(others)"
 #: Share of a day below which a form counts among the others.
 _FORM_SHARE = 0.02
+#: Share of all rows from which on a category is common, and the number of common ones beyond which none is looked at.
+_COMMON, _MOST_COMMON = 0.1, 5
 
 Persons = Callable[[pl.Series], Collection[str]]
 Shares = Iterator[tuple[str, str, str, pl.DataFrame]]
@@ -50,6 +53,25 @@ def forms(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[str, str, pl.DataF
         listed = common.sort("len", "category", descending=[True, False])["category"].head(_MOST_FORMS * 4)
         for category, shares in _shares(counted, {name: name for name in listed}):
             yield column, category, shares
+
+
+def missing_by_category(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name, pl.DataFrame]]:
+    """Yield by day the share of missing values of a column among the rows of each common category."""
+    for category in roles.categories:
+        counted = rows[category].drop_nulls().value_counts(sort=True)
+        common = counted.filter(pl.col("count") >= _COMMON * len(rows))[category].to_list() if roles.nullable else []
+        if not 1 < len(common) <= _MOST_COMMON:
+            continue
+        nulls = [pl.col(name).null_count().alias(name) / pl.len() for name in roles.nullable]
+        found = (
+            rows.filter(pl.col(category).is_in(common))
+            .group_by(DELIVERED_ON, category)
+            .agg(pl.len().alias("n"), *nulls)
+        )
+        for (value,), of in found.group_by(category, maintain_order=True):
+            for name in roles.nullable:
+                shares = of.select(DELIVERED_ON, "n", pl.col(name).alias("value"))
+                yield Name("missing", name, f"{category} {value}"), shares
 
 
 def _form(text: pl.Expr) -> pl.Expr:

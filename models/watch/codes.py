@@ -20,6 +20,7 @@ class Coded:
     Attributes:
         rows: of the days to measure; each value of an id or category with its day.
         every: these rows and those of the days before.
+        days: days to measure, by number.
         first: first day of all rows, as a number.
     """
 
@@ -27,6 +28,7 @@ class Coded:
         self.rows = _coded(rows, roles)
         self.every = pl.concat([_coded(before, roles), self.rows])
         self._dates = dict(rows.select(_day(), DELIVERED_ON).unique().iter_rows())
+        self.days = {int(day): date for day, date in self._dates.items()}
         self.first = int(self.every[DAY].min() or 0)  # pyright: ignore[reportArgumentType]
 
     def again(self, column: str, *, within_days: int, history_days: int) -> pl.DataFrame:
@@ -53,11 +55,8 @@ class Coded:
 
     def dated(self, found: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the days to measure, with `delivered_on` in place of the number of the day."""
-        dates = pl.DataFrame(
-            {DAY: list(self._dates), DELIVERED_ON: list(self._dates.values())},
-            schema={DAY: pl.UInt64, DELIVERED_ON: pl.Date},
-        )
-        return found.join(dates, on=DAY, how="inner")
+        measured = found.lazy().filter(pl.col(DAY).is_in(list(self.days)))
+        return measured.with_columns(pl.col(DAY).cast(pl.Int32).cast(pl.Date).alias(DELIVERED_ON)).collect()
 
     def _again(self, packed: pl.Series, within_days: int, history_days: int) -> pl.DataFrame:
         earlier, day = pl.col("packed").shift(1), pl.col("packed") % DAYS
@@ -91,7 +90,7 @@ def _day() -> pl.Expr:
 
 
 def _coded(rows: pl.DataFrame, roles: Roles) -> pl.DataFrame:
-    names = dict.fromkeys((*roles.ids, *roles.categories))
+    names = dict.fromkeys((*roles.things, *roles.categories))
     code = [pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash()).alias(name) for name in names]
     content = [pl.col(name).hash() for name in roles.content]
     if roles.event and roles.event not in roles.versions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 from models.contracts import CONTRACTS, DELIVERED_ON, Column, Contract
 
@@ -36,6 +38,8 @@ class Roles:
         nullable: may be missing.
         event: time of the event, if rows have one with hours.
         event_day: time of the event, also where it is only a day.
+        dates: other days.
+        alike: pairs of numbers in the same unit.
         versions: further columns of a composite key.
     """
 
@@ -49,6 +53,8 @@ class Roles:
     nullable: tuple[str, ...]
     event: str | None
     event_day: str | None
+    dates: tuple[str, ...]
+    alike: tuple[tuple[str, str], ...]
     versions: tuple[str, ...]
 
     @property
@@ -62,7 +68,12 @@ class Roles:
     @property
     def measured(self) -> tuple[str, ...]:
         """Numbers that are compared with those of the same thing on other days."""
-        return self.floats or self.numbers
+        return self.numbers if self.versions else self.floats or self.numbers
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """Ids of what comes again: also the key of a table whose rows are states of one thing."""
+        return (*((self.key,) if self.versions else ()), *self.ids)
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -92,8 +103,15 @@ def roles_of(contract: Contract) -> Roles:
         nullable=tuple(name for name, column in columns.items() if column.nullable),
         event=event if event and columns[event].type == "timestamp" else None,
         event_day=event,
+        dates=tuple(name for name, column in columns.items() if column.type == "date" and name != event),
+        alike=tuple(pair for pair in combinations(numbers, 2) if _unit(columns, pair[0]) == _unit(columns, pair[1])),
         versions=contract.versioned_by,
     )
+
+
+def _unit(columns: Mapping[str, Column], name: str) -> str:
+    """Return the unit of a column; one without a unit is like no other."""
+    return columns[name].unit or name
 
 
 def _is_text(column: Column) -> bool:

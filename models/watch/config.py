@@ -38,14 +38,16 @@ class CheckModes(BaseModel):
 
     model_config = _FROZEN
 
-    volume: Mode = Field(default="block", description="Rows and distinct keys of the day; no rows at all.")
+    volume: Mode = Field(
+        default="block", description="Rows and distinct keys of the day, usual keys without any; no rows."
+    )
     identity: Mode = Field(
         default="block",
         description="Ids that the register does not know, their form and length, rows on a single id, ids seen before.",
     )
     nulls: Mode = Field(default="block", description="Share of missing values per column.")
     values: Mode = Field(
-        default="block", description="Size of amounts and quantities, negative values, zeros, shares of true."
+        default="block", description="Size, ends and rounding of numbers, negative values, zeros, shares of true."
     )
     hours: Mode = Field(default="block", description="Distribution over the hours of the day, UTC.")
     categories: Mode = Field(default="block", description="Shares of countries, channels and the like.")

@@ -17,6 +17,8 @@ from models.watch.profile import DayProfile, Name, Value
 _DISTANCES = {"hour": "hours"}
 #: Rows of values never seen before, and shares of all rows, from which on they warn and stop a run.
 _NEW_ROWS, _NEW_WARNS, _NEW_BLOCKS = 8, 0.2, 0.55
+#: Rows from which on a new value warns that nearly all rows have.
+_FEW_NEW_ROWS, _NEARLY_ALL = 4, 0.9
 _FORMS_WARN, _FORMS_BLOCK = 0.1, 0.45
 
 
@@ -85,6 +87,8 @@ def unseen(today: DayProfile, history: History, measures: Mapping[str, Measure])
 
 def _of_new(measure: str, share: float, rows: float) -> Severity | None:
     warns, blocks = (_FORMS_WARN, _FORMS_BLOCK) if measure == "shape" else (_NEW_WARNS, _NEW_BLOCKS)
+    if rows >= _FEW_NEW_ROWS and share >= _NEARLY_ALL:
+        return "block" if rows >= _NEW_ROWS else "warn"
     if rows >= _NEW_ROWS and share >= warns:
         return "block" if share >= blocks else "warn"
     return "note" if rows >= _NEW_ROWS and measure == "category" else None

@@ -13,6 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from models.watch.calendar import is_campaign
 from models.watch.config import WatchConfig
 from models.watch.measures import Kind, Measure
 from models.watch.profile import DayProfile, Name, Value
@@ -20,10 +21,12 @@ from models.watch.profile import DayProfile, Name, Value
 Floats = NDArray[np.float64]
 #: Days whose median is the level; weekdays with fewer values than this have no pattern of their own.
 _LEVEL_DAYS, _FEWEST_WEEKDAYS = 7, 3
+#: Days whose median is the level if the last week does not have one.
+_LATELY_DAYS = 28
 #: Values of a measure below which nothing is expected of it.
 _FEWEST = 14
 #: Spread that is never undercut, on the scale of each kind: what no shop keeps more closely from day to day.
-_LEAST: Mapping[Kind, float] = {"count": 0.03, "share": 0.012, "amount": 0.03, "distance": 0.01}
+_LEAST: Mapping[Kind, float] = {"count": 0.02, "share": 0.012, "amount": 0.03, "distance": 0.01}
 #: Days around the same date of last year that say how unlike its neighbours that date is.
 _AROUND = 10
 #: Degrees of freedom of a spread for each value that it is estimated from (about those of a median absolute
@@ -31,6 +34,10 @@ _AROUND = 10
 _FREEDOM, _LEAST_FREEDOM, _MOST_FREEDOM = 0.37, 8, 40
 #: Spread of the arcsine of a share measured on one row: binomial, and with rows that come together.
 _BINOMIAL = (0.5, 0.6)
+#: Variance over mean of counts, as the history shows it: below 1 some rows come every day, above 1 they come together.
+_DISPERSION = (0.2, 1.5)
+#: The same of a distance between two distributions.
+_DISTANCE_OF_ONE_ROW = 0.2
 #: Earlier values without which the level before a day is unknown.
 _FEWEST_BEFORE = 7
 
@@ -86,7 +93,8 @@ def _row(one: DayProfile | None, names: Sequence[Name]) -> tuple[list[float], li
     none = Value(np.nan, np.nan)
     if one is None or not one.rows:
         return [np.nan] * len(names), [np.nan] * len(names)
-    found = [one.value(name) or none for name in names]
+    get = one.values.get
+    found = [get(name) or (name[2] and one.value(name)) or none for name in names]
     return [value.value for value in found], [value.n for value in found]
 
 
@@ -110,16 +118,20 @@ class Estimates:
         off = residuals - drift
         found = 1.4826 * np.nan_to_num(_median(np.abs(off)))
         self._spread = np.maximum(found, self._least())
-        #: Spread by chance of a share or size measured on a single row, as the history shows it.
+        #: Spread by chance of a share or size measured on a single row, of a count by one, as the history shows it.
         shares = np.array([kind == "share" for kind in self._kinds])
         one_row = found * np.sqrt(np.nan_to_num(_median(history.n), nan=1.0))
         self._of_one_row = np.where(shares, np.clip(one_row, *_BINOMIAL), np.minimum(one_row, 2.0))
+        counts = np.array([kind == "count" for kind in self._kinds])
+        dispersion = np.clip(found**2 * (np.nan_to_num(_median(history.values)) + 1), *_DISPERSION)
+        self._of_one_row = np.where(counts, np.sqrt(dispersion), self._of_one_row)
         with np.errstate(invalid="ignore"):
-            unlike = np.abs(off) / np.maximum(self._spread, self._chance(history.n, history.values))
-        self._widest = np.nan_to_num(np.max(np.nan_to_num(unlike), axis=0, initial=0.0))
+            unlike = off / np.maximum(self._spread, self._chance(history.n, history.values))
+        self._closely = np.array([measures[name.measure].closely for name in history.names], bool)
+        self._widest = self._widest_of(unlike)
         self._enough = np.sum(~np.isnan(scaled), axis=0) >= _FEWEST
         self._z_warn, self._z_block = self._bounds(off / self._spread)
-        self._candidates = [self._centre, *self._of_last_year(history)]
+        self._candidates = [self._centre, *self._after_campaign(history, flat), *self._of_last_year(history)]
 
     def of(self, name: Name, found: Value) -> Limits | None:
         """Return the limits of a number for the found value; None if the history does not hold enough of it."""
@@ -127,15 +139,34 @@ class Estimates:
         if place is None or not self._enough[place] or np.isnan(self._centre[place]):
             return None
         value = float(self._scaled_one(found.value, place))
-        centre = min((float(one[place]) for one in self._candidates), key=lambda one: abs(value - one))
+        centre = self._inside(
+            min(
+                (float(one[place]) for one in self._candidates if not np.isnan(one[place])),
+                key=lambda one: abs(value - one),
+            ),
+            place,
+        )
         expected = self._unscaled(centre, place)
         one_row = float(self._of_one_row[place])
         chance = float(_by_chance(self._kinds[place], max(found.n, 1.0), max(expected, 0.0), one_row))
         spread = max(float(self._spread[place]), chance)
-        warn = max(self._z_warn, self._config.margin * float(self._widest[place])) * spread
-        block = max(self._z_block, 1.2 * self._config.margin * float(self._widest[place])) * spread
-        low, high = (self._unscaled(centre + side * warn, place) for side in (-1, 1))
-        return Limits(expected, low, high, (value - centre) / warn, (value - centre) / block)
+        widest = self._config.margin * self._widest[:, place]
+        warn = np.maximum(self._z_warn[place], widest) * spread
+        block = np.maximum(self._z_block[place], 1.2 * widest) * spread
+        if self._kinds[place] == "count":
+            by_chance = min(chance / spread, 1.0) ** 2
+            warn[0], block[0] = (one + by_chance * (_below(one) - one) for one in (float(warn[0]), float(block[0])))
+        low, high = self._unscaled(centre - float(warn[0]), place), self._unscaled(centre + float(warn[1]), place)
+        side = int(value > centre)
+        return Limits(expected, low, high, (value - centre) / float(warn[side]), (value - centre) / float(block[side]))
+
+    def _after_campaign(self, history: History, flat: Floats) -> list[Floats]:
+        """Return the centres that follow if the day is as those before a campaign that has ended."""
+        of_campaign = np.array([is_campaign(day, self._config) for day in history.days], bool)
+        if not of_campaign.any() or is_campaign(history.day, self._config):
+            return []
+        level = _median(np.where(of_campaign[:, None], np.nan, flat)[-_LATELY_DAYS:])
+        return [level + (self._centre - _levels(flat)[-1])]
 
     def _of_last_year(self, history: History) -> list[Floats]:
         """Return the centres that follow if the day is as unlike its neighbours as the same date was last year."""
@@ -147,12 +178,31 @@ class Estimates:
             found.append(self._centre + np.nan_to_num(moved))
         return found
 
-    def _bounds(self, off: Floats) -> tuple[float, float]:
-        """Return both limits in spreads, by the budget of false alarms over all measures of the table together.
+    def _widest_of(self, unlike: Floats) -> Floats:
+        """Return how far, in spreads, the most unusual days lay below and above what was expected: 2 x names.
+
+        Of measures of completeness it is the second such day on each side: neither a busy day nor a single odd one
+        excuses lost rows. Of others it is the first one of either side.
+        """
+        far = np.max(np.abs(np.nan_to_num(unlike)), axis=0, initial=0.0)
+        sides = [np.sort(np.maximum(np.nan_to_num(side * unlike), 0), axis=0)[-2] for side in (-1, 1)]
+        return np.where(self._closely, np.array(sides), far)
+
+    def _bounds(self, off: Floats) -> tuple[Floats, Floats]:
+        """Return both limits of every measure in spreads, by the budget of false alarms of the whole table.
+
+        Half of it is that of measures of completeness, half that of all others.
+        """
+        both = [self._bounds_of(off, group) for group in (~self._closely, self._closely)]
+        warn, block = (np.where(self._closely, both[1][place], both[0][place]) for place in (0, 1))
+        return warn, block
+
+    def _bounds_of(self, off: Floats, group: NDArray[np.bool_]) -> tuple[float, float]:
+        """Return both limits of a group of measures.
 
         Correlated measures count once: the number of independent ones is the participation ratio of their correlation.
         """
-        usable = off[:, self._enough & (np.nanstd(np.nan_to_num(off), axis=0) > 0)]
+        usable = off[:, group & self._enough & (np.nanstd(np.nan_to_num(off), axis=0) > 0)]
         independent = 1.0
         if usable.shape[1]:
             clipped = np.clip(np.nan_to_num(usable), -6, 6)
@@ -161,7 +211,7 @@ class Estimates:
         values = float(np.median(np.sum(~np.isnan(usable), axis=0))) if usable.shape[1] else 0.0
         freedom = min(max(_FREEDOM * values, _LEAST_FREEDOM), _MOST_FREEDOM)
         warn, block = (
-            _quantile(budget / 100 / independent, freedom)
+            _quantile(budget / 100 / 2 / independent, freedom)
             for budget in (self._config.warn_budget, self._config.block_budget)
         )
         return warn, max(block, 1.25 * warn)
@@ -191,6 +241,10 @@ class Estimates:
             return np.arcsin(np.sqrt(np.clip(found, 0, 1)))
         return np.log(np.abs(found) + 0.01 * self._unit[place]) if kind == "amount" else found
 
+    def _inside(self, centre: float, place: int) -> float:
+        """Return an expected value on its scale, not beyond what a share can be."""
+        return min(max(centre, 0.0), np.pi / 2) if self._kinds[place] == "share" else centre
+
     def _unscaled(self, value: float, place: int) -> float:
         kind = self._kinds[place]
         if kind == "count":
@@ -201,12 +255,20 @@ class Estimates:
         return max(size, 0.0)
 
 
+def _below(distance: float) -> float:
+    """Return how far below the expected value, as a logarithm, a count is as unlikely as `distance` above it.
+
+    The square root of a count is even on both sides, its logarithm is not: few rows are further off than many.
+    """
+    return -2 * float(np.log(1 - min(distance, 1.9) / 2))
+
+
 def _by_chance(kind: Kind, rows: Floats | float, values: Floats | float, one_row: Floats | float) -> Floats:
-    """Return the spread by chance alone: Poisson with some clustering, binomial, and that of sizes on `one_row`."""
+    """Return the spread by chance alone: of counts, shares and sizes by that of one row."""
     if kind == "count":
-        return np.sqrt(1.5 / (np.asarray(values) + 1))
+        return np.asarray(one_row) / np.sqrt(np.asarray(values) + 1)
     if kind == "distance":
-        return np.full_like(rows, _LEAST["distance"])
+        return np.maximum(_DISTANCE_OF_ONE_ROW / np.sqrt(rows), _LEAST["distance"])
     return np.asarray(one_row) / np.sqrt(rows)
 
 
@@ -237,14 +299,15 @@ def _pattern(scaled: Floats, weekdays: NDArray[np.int64]) -> Floats:
 
 def _levels(flat: Floats) -> Floats:
     """Return the median of the week before each day, and before the day after the last one; of four weeks if empty."""
-    weeks = [_median(_windows(np.vstack([_gap(flat, width), flat]), width), axis=-1) for width in (_LEVEL_DAYS, 28)]
+    widths = (_LEVEL_DAYS, _LATELY_DAYS)
+    weeks = [_median(_windows(np.vstack([_gap(flat, width), flat]), width), axis=-1) for width in widths]
     level = np.where(np.isnan(weeks[0]), weeks[1], weeks[0])
     return np.where(np.isnan(level), _median(flat), level)
 
 
 def _earlier(flat: Floats) -> NDArray[np.int64]:
     """Return the number of values in the four weeks before each day."""
-    return np.sum(~np.isnan(_windows(np.vstack([_gap(flat, 28), flat]), 28)[:-1]), axis=-1)
+    return np.sum(~np.isnan(_windows(np.vstack([_gap(flat, _LATELY_DAYS), flat]), _LATELY_DAYS)[:-1]), axis=-1)
 
 
 def _gap(like: Floats, rows: int) -> Floats:

@@ -38,6 +38,10 @@ class Measure:
         effect: least changes that matter.
         words: what it is, with `{column}` and `{category}`, e.g. `share of {column} that is missing`.
         vanishes: for shares of categories: none at all, where rows are expected beyond chance, is worth a warning.
+        closely: it belongs to those measures, of the completeness of a day, that have half of the budget of false
+            alarms to themselves.
+        fewest: rows below which it says nothing.
+        factor: of a small share, the ratio that matters as much as the least change upwards; 0: none does.
         least: spread that is never undercut, where it is not the one of the kind (`models.watch.limits`).
     """
 
@@ -47,6 +51,9 @@ class Measure:
     words: str
     vanishes: bool = False
     least: float | None = None
+    closely: bool = False
+    factor: float = 0.0
+    fewest: int = 5
 
 
 def _both(warn: float, block: float) -> Effect:
@@ -54,17 +61,30 @@ def _both(warn: float, block: float) -> Effect:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "rows": Measure("count", "volume", Effect(2.5, 12, 1.18, 1.5), "rows"),
-    "distinct": Measure("count", "volume", Effect(3, 15, 1.18, 2.5), "distinct {column}"),
+    "rows": Measure("count", "volume", Effect(2.5, 12, 1.07, 1.5), "rows", closely=True),
+    "distinct": Measure("count", "volume", Effect(3, 15, 1.07, 2.5), "distinct {column}", closely=True),
+    "per": Measure("amount", "volume", Effect(1.5, 3, 1.12, 2), "rows of one {column}", closely=True, least=0.015),
+    "kept": Measure(
+        "share", "volume", Effect(warn_down=0.04, block_down=0.3), "share of usual {column} with rows", closely=True
+    ),
+    "gone": Measure(
+        "amount",
+        "volume",
+        Effect(warn_up=1.5),
+        "usual rows a day of the most frequent {column} without any",
+        closely=True,
+    ),
     "quarantined": Measure("share", "volume", Effect(warn_up=0.03), "share of rows in quarantine"),
     "refused": Measure("share", "volume", Effect(warn_up=0.015), "share of rows in quarantine for their {category}"),
-    "null": Measure("share", "nulls", Effect(0.05, 0.25, 0.2, 0.6), "share of rows without {column}"),
+    "null": Measure("share", "nulls", Effect(0.05, 0.25, 0.2, 0.6), "share of rows without {column}", vanishes=True),
+    "missing": Measure("share", "nulls", _both(0.1, 0.6), "share of rows without {column} among those of {category}"),
     "unknown": Measure("share", "identity", Effect(0.04, 0.2), "share of {column} that no register knows"),
     "seen": Measure("share", "identity", Effect(0.2, 0.5, 0.25, 0.6), "share of {column} seen in the days before"),
-    "top": Measure("share", "identity", Effect(0.12, 0.4), "share of rows on one {column}"),
+    "top": Measure("share", "identity", Effect(0.03, 0.4), "share of rows on one {column}"),
+    "newcomer": Measure("share", "identity", Effect(0.02, 0.4), "share of rows on one new {column}"),
     "shape": Measure("share", "identity", _both(0.15, 0.45), "share of {column} of the form {category}"),
     "length": Measure("amount", "identity", _both(1.3, 2.2), "characters of {column}"),
-    "mixed": Measure("share", "identity", _both(0.08, 0.4), "share of {column} with several {category}"),
+    "mixed": Measure("share", "identity", _both(0.08, 0.4), "share of {column} with several {category}", fewest=20),
     "together": Measure("share", "identity", _both(0.1, 0.4), "share of {column} with the {category} of days before"),
     "differs": Measure("share", "categories", _both(0.05, 0.3), "share of {column} other than that of {category}"),
     "typical": Measure("amount", "values", _both(1.9, 3), "typical {column}"),
@@ -73,21 +93,35 @@ MEASURES: Mapping[str, Measure] = {
     "ratio": Measure(
         "amount", "values", _both(1.15, 1.9), "{column} over that of days before of the same {category}", least=0.008
     ),
-    "change": Measure("amount", "values", _both(1.25, 3), "change of {column} of one {category} from day to day"),
+    "change": Measure(
+        "amount", "values", Effect(1.25, 3, 4, 50), "change of {column} of one {category} from day to day"
+    ),
+    "low": Measure("amount", "values", _both(1.5, 20), "low end of {column}", least=0.06),
+    "high": Measure("amount", "values", _both(1.6, 12), "high end of {column}", least=0.06),
+    "agrees": Measure("share", "values", _both(0.05, 0.3), "correlation, as a share, of {column} with {category}"),
+    "over": Measure("share", "values", _both(0.05, 0.3), "share of rows with more {column} than {category}"),
+    "relative": Measure("amount", "values", _both(1.1, 1.9), "{column} over {category} of the same row", least=0.008),
+    "age": Measure("amount", "values", _both(1.5, 20), "days since {column}"),
+    "round": Measure("share", "values", _both(0.05, 0.6), "share of {column} that are {category}"),
     "whole": Measure("share", "values", _both(0.15, 0.5), "share of {column} without a fraction"),
     "same": Measure("share", "values", _both(0.15, 0.5), "share of rows with the same {column}"),
-    "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}", vanishes=True),
-    "zero": Measure("share", "values", _both(0.1, 0.4), "share of {column} that is zero"),
-    "true": Measure("share", "values", _both(0.1, 0.4), "share of rows with {column}", vanishes=True),
-    "text": Measure("amount", "values", _both(1.8, 4), "characters of {column}"),
+    "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}", vanishes=True, factor=3),
+    "zero": Measure("share", "values", _both(0.1, 0.4), "share of {column} that is zero", factor=3),
+    "true": Measure("share", "values", _both(0.1, 0.4), "share of rows with {column}", vanishes=True, factor=3),
+    "signs": Measure("amount", "values", _both(1.5, 4), "share of {category} in characters of {column}"),
+    "misread": Measure("share", "values", Effect(0.02, 0.3), "share of {column} with signs of a wrong encoding"),
+    "text": Measure("amount", "values", _both(1.4, 4), "characters of {column}"),
     "letters": Measure("amount", "values", _both(1.8, 4), "share of characters of {column} beyond plain letters"),
-    "clock": Measure("amount", "hours", _both(1.08, 1.3), "mean hour of {column}, UTC", least=0.008),
+    "sequence": Measure("share", "hours", _both(0.05, 0.3), "share of rows with {column} in the order of {category}"),
+    "clock": Measure("amount", "hours", _both(1.05, 1.3), "mean hour of {column}, UTC", least=0.008),
     "hour": Measure("share", "hours", _both(0.2, 0.5), "share of rows at {category}:00 UTC"),
-    "hours": Measure("distance", "hours", Effect(0.07, 0.4), "distance of the hours of the day from the usual ones"),
+    "hours": Measure("distance", "hours", Effect(0.045, 0.4), "distance of the hours of the day from the usual ones"),
     "category": Measure("share", "categories", _both(0.2, 0.5), "share of {column} {category}", vanishes=True),
     "repeated": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat the days before"),
     "doubled": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat others of the day"),
-    "late": Measure("share", "timestamps", Effect(0.12, 0.4), "share of rows that happened on earlier days"),
-    "old": Measure("share", "timestamps", Effect(0.02, 0.2), "share of rows that are older than a month"),
+    "twice": Measure("share", "duplicates", Effect(0.04, 0.3), "share of rows that repeat others but for a detail"),
+    "alike": Measure("share", "duplicates", Effect(0.1, 0.4), "share of rows with the same {column}"),
+    "late": Measure("share", "timestamps", Effect(0.12, 0.4), "share of rows with {column} on earlier days"),
+    "old": Measure("share", "timestamps", Effect(0.02, 0.2), "share of rows with {column} more than a month ago"),
     "inside": Measure("share", "swaps", Effect(0.1, 0.4), "share of {column} that are values of {category}"),
 }

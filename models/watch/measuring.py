@@ -12,17 +12,22 @@ from typing import Any
 import polars as pl
 
 from models.contracts import DELIVERED_ON, Contract
-from models.watch.categories import category_shares, forms
+from models.watch.categories import category_shares, forms, missing_by_category
 from models.watch.codes import Coded
 from models.watch.columns import Roles, roles_of
 from models.watch.profile import DayProfile, Name, Value
 from models.watch.relations import relations
 from models.watch.repetition import repetition
+from models.watch.resolution import ends, pairs, resolution, sequence
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "5"
+MEASURED = "6"
 #: Significant digits that are kept: the order in which threads add up rows changes the sixteenth.
 _DIGITS = 9
+#: Signs of texts that a faulty step changes: letters made small or large, markup, blanks taken away.
+_SIGNS = {"capitals": r"[A-Z]", "blanks": r"\s", "punctuation": r"[^\pL\pN\s]"}
+#: What is left of letters whose bytes were read in another encoding than they were written in.
+_MISREAD = "[\u00c2-\u00c5\u00e2][\u0080-\u00bf]|\u00e2\u20ac|\ufffd"
 Numbers = defaultdict[date, dict[Name, Value]]
 #: Age from which on a row is old.
 _OLD_DAYS = 31
@@ -74,6 +79,8 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
     if len(loaded.rows):
         _scalars(loaded, numbers)
         _hours(loaded, numbers)
+        for name, found in (*missing_by_category(loaded.rows, loaded.roles), *sequence(loaded.rows, loaded.roles)):
+            _add(numbers, found, name)
         persons = partial(persons_among, loaded)
         for name, column, category, found in category_shares(loaded.rows, loaded.roles, persons):
             _add(numbers, found, Name(name, column, category))
@@ -115,7 +122,8 @@ def _of_refused(refused: Refused | None) -> Iterable[tuple[Name, Value]]:
 
 def _add(numbers: Numbers, found: pl.DataFrame, name: Name) -> None:
     """Add a frame of `delivered_on`, `value`, `n`."""
-    for day, value, rows in found.select(DELIVERED_ON, "value", "n").iter_rows():
+    columns = [found[name].to_list() for name in (DELIVERED_ON, "value", "n")]
+    for day, value, rows in zip(*columns, strict=True):
         if value is not None and value == value:
             numbers[day][name] = _value(value, rows)
 
@@ -149,12 +157,19 @@ def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
         yield Name("true", name), pl.col(name).cast(pl.Float64).mean()
     for name in roles.ids:
         yield Name("distinct", name), pl.col(name).n_unique()
+        yield Name("per", name), pl.col(name).count() / pl.col(name).drop_nulls().n_unique()
     for name in (roles.key, *roles.ids):
         yield Name("length", name), pl.col(name).cast(pl.String).str.len_chars().mean()
     for name in roles.texts:
         yield Name("text", name), pl.col(name).str.len_chars().mean()
-        other = pl.col(name).str.replace_all(r"[\x00-\x7F]+", "").str.len_chars()
-        yield Name("letters", name), other.sum() / pl.col(name).str.len_chars().sum()
+        yield from _of_text(name)
+    for name in roles.dates:
+        yield Name("age", name), (pl.col(DELIVERED_ON) - pl.col(name)).dt.total_days().mean()
+    for name in (*roles.dates, *roles.texts):
+        yield Name("alike", name), pl.col(name).unique_counts().max() / pl.len()
+    yield from resolution(roles)
+    yield from ends(roles)
+    yield from pairs(roles)
     if roles.event:
         time = pl.col(roles.event).dt.time().cast(pl.Int64) / _HOUR_NS
         yield Name("clock", roles.event), time.mean()
@@ -162,6 +177,15 @@ def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
         happened = pl.col(roles.event_day).cast(pl.Date)
         yield Name("late", roles.event_day), (happened < pl.col(DELIVERED_ON)).mean()
         yield Name("old", roles.event_day), (happened < pl.col(DELIVERED_ON).dt.offset_by(f"-{_OLD_DAYS}d")).mean()
+
+
+def _of_text(name: str) -> Iterable[tuple[Name, pl.Expr]]:
+    text, characters = pl.col(name), pl.col(name).str.len_chars().sum()
+    other = text.str.replace_all(r"[\x00-\x7F]+", "").str.len_chars()
+    yield Name("letters", name), other.sum() / characters
+    yield Name("misread", name), text.str.contains(_MISREAD).mean()
+    for kind, signs in _SIGNS.items():
+        yield Name("signs", name, kind), text.str.count_matches(signs).sum() / characters
 
 
 def _of_number(name: str) -> Iterable[tuple[Name, pl.Expr]]:

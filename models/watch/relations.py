@@ -10,6 +10,7 @@ import polars as pl
 from models.contracts import DELIVERED_ON
 from models.watch.codes import DAY, DAYS, Coded, same_value
 from models.watch.columns import Roles
+from models.watch.presence import presence
 from models.watch.profile import Name
 from models.watch.repetition import FEWEST_DAYS, LOOKBACK_DAYS
 
@@ -35,7 +36,10 @@ def relations(rows: pl.DataFrame, coded: Coded, roles: Roles, registers: Mapping
     yield from _mixed(coded, roles)
     for column, register in registers.items():
         yield from _agreeing(rows, column, register, roles)
-    recurring = [column for column in roles.ids if _recurs(coded, column)]
+    recurring = [column for column in roles.things if _recurs(coded, column)]
+    for column in recurring:
+        yield from presence(coded, column)
+        yield Name("newcomer", column), _newcomer(coded, column)
     for one, other in combinations(recurring, 2):
         pairs = coded.together((one, other), within_days=LOOKBACK_DAYS, history_days=FEWEST_DAYS)
         yield Name("together", one, other), coded.shares(pairs, "again")
@@ -48,6 +52,15 @@ def _recurs(coded: Coded, column: str) -> bool:
     again = coded.every[column].drop_nulls().unique()
     values = (again // DAYS).n_unique()
     return len(again) > 0 and 1 - values / len(again) >= _RECURRING
+
+
+def _newcomer(coded: Coded, column: str) -> pl.DataFrame:
+    """Return the share of rows on the most frequent id that the days before did not have: a new default, if large."""
+    counted = coded.rows.select(pl.col(column).alias("packed")).drop_nulls().group_by("packed").len()
+    again = coded.again(column, within_days=LOOKBACK_DAYS, history_days=FEWEST_DAYS)
+    joined = again.join(counted, on="packed").with_columns((pl.col("packed") % DAYS).alias(DAY))
+    new = (pl.col("len") * ~pl.col("again")).max() / pl.col("len").sum()
+    return coded.dated(joined.group_by(DAY).agg(value=new, n=pl.col("len").sum()))
 
 
 def _mixed(coded: Coded, roles: Roles) -> Found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import permutations
 
 import polars as pl
 
@@ -16,6 +17,7 @@ from models.watch.profile import Name
 LOOKBACK_DAYS, FEWEST_DAYS = 14, 7
 #: Rows of a day whose values are looked for in other columns, and days whose values these have.
 _SAMPLED_ROWS, _VALUES_DAYS = 512, 3
+_FEWEST_COLUMNS = 2
 
 Found = Iterator[tuple[Name, pl.DataFrame]]
 
@@ -39,6 +41,8 @@ def repetition(
     for column, register in registers.items():
         if column in rows.columns:
             yield Name("unknown", column), _unknown(rows, column, register)
+    if len(roles.ids) > 1:
+        yield Name("twice"), _twice(rows, roles)
     if CONTENT in coded.rows.columns:
         yield from _copies(coded)
     yield from _swaps(rows, before, roles)
@@ -71,20 +75,44 @@ def _copies(coded: Coded) -> Found:
     yield Name("repeated"), coded.dated(both.group_by(DAY).agg(value=repeated, n=rows))
 
 
+def _twice(rows: pl.DataFrame, roles: Roles) -> pl.DataFrame:
+    """Return the share of rows with the ids, categories and flags of another row of the day: sent again, altered."""
+    names = [*roles.ids, *roles.categories, *roles.flags]
+    hashed = rows.select(DELIVERED_ON, *names).drop_nulls(list(roles.ids))
+    counted = hashed.select(DELIVERED_ON, pl.struct(names).hash().alias("_same")).group_by(DELIVERED_ON, "_same").len()
+    several = (pl.col("len") - 1).sum() / pl.col("len").sum()
+    return counted.group_by(DELIVERED_ON).agg(value=several, n=pl.col("len").sum())
+
+
 def _swaps(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles) -> Found:
     """Yield the share of each column's values that another column has on these days or on those just before."""
     names = [name for name in (roles.key, *roles.ids, *roles.categories) if rows.schema[name] == pl.String]
+    if len(names) < _FEWEST_COLUMNS:
+        return
     first = rows[DELIVERED_ON].min()
-    near = before.filter(pl.col(DELIVERED_ON) >= pl.lit(first) - timedelta(days=_VALUES_DAYS))
-    frames = {name: [frame[name] for frame in (near, rows) if name in frame.columns] for name in names}
-    held = {name: pl.concat(found).drop_nulls().unique() for name, found in frames.items()}
+    near = before.lazy().filter(pl.col(DELIVERED_ON) >= pl.lit(first) - timedelta(days=_VALUES_DAYS))
     every = pl.max_horizontal(pl.len().over(DELIVERED_ON) // _SAMPLED_ROWS, 1)
-    sampled = rows.select(DELIVERED_ON, *names).filter(pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0)
-    for column in names:
-        others = [other for other in names if other != column]
-        values = sampled[column].drop_nulls().unique()
-        of_others = {other: values.filter(values.is_in(held[other].implode())) for other in others}
-        inside = [pl.col(column).is_in(of_others[other].implode()).mean().alias(other) for other in others]
-        found = sampled.group_by(DELIVERED_ON).agg(pl.len().alias("n"), *inside)
-        for other in others:
-            yield Name("inside", column, other), found.select(DELIVERED_ON, "n", pl.col(other).alias("value"))
+    sampled = rows.lazy().select(DELIVERED_ON, *names).filter(pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0)
+    long = sampled.unpivot(names, index=DELIVERED_ON, variable_name="column").drop_nulls().collect()
+    looked_for = long.lazy().select("column", "value").unique()
+    frames = [
+        frame.select(pl.lit(name).alias("other"), pl.col(name).alias("value")).join(looked_for, on="value", how="semi")
+        for frame, held in ((near, before.columns), (rows.lazy(), rows.columns))
+        for name in names
+        if name in held
+    ]
+    inside = looked_for.join(pl.concat(frames).unique(), on="value").filter(pl.col("column") != pl.col("other"))
+    counted = long.lazy().join(inside, on=["column", "value"]).group_by(DELIVERED_ON, "column", "other").len()
+    of_day = (
+        sampled.group_by(DELIVERED_ON).agg(pl.len().alias("n"), *(pl.col(name).count() for name in names)).collect()
+    )
+    found = {(day, one, other): count for day, one, other, count in counted.collect().iter_rows()}
+    for column, other in permutations(names, 2):
+        shares = [
+            found.get((day, column, other), 0) / held if held else None
+            for day, held in zip(of_day[DELIVERED_ON], of_day[column], strict=True)
+        ]
+        yield (
+            Name("inside", column, other),
+            of_day.select(DELIVERED_ON, "n").with_columns(value=pl.Series(shares, dtype=pl.Float64)),
+        )

@@ -246,6 +246,7 @@ def test_the_command_lets_a_day_through_and_says_what(
         command.accept("payments", DAY.isoformat(), " ")
     command.accept("payments", DAY.isoformat(), "terminals of two cities were closed")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "of payments on 2025-02-15 let through: rows: " in shown
+    assert "of payments on 2025-02-15 let through: " in shown
+    assert " rows: 53 for an expected " in shown
     assert "tessera run fraud_nightly --date 2025-02-15" in shown
     assert watch(lake, PAYMENTS, DAY, WATCH).assessment.severity != "block"
