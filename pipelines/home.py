@@ -13,7 +13,7 @@ import yaml
 
 from models.errors import TesseraError
 from pipelines.masked_events import mask_events
-from pipelines.storage_speed import keep_engines, read_migrations_once
+from pipelines.storage_speed import kept_engines, read_migrations_once
 from resources.home import writable_home
 from resources.masking import remember
 from resources.stack.loader import ROOT, Stack
@@ -99,8 +99,7 @@ def dagster_instance(stack: Stack) -> Iterator[dg.DagsterInstance]:
     folder = dagster_home(stack)
     os.environ["DAGSTER_HOME"] = str(folder)
     read_migrations_once()
-    with _opened(folder) as instance:
-        keep_engines(instance)
+    with _opened(folder) as instance, kept_engines(instance):
         mask_events(instance)
         yield instance
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -18,15 +21,24 @@ if TYPE_CHECKING:
 _ENGINES = 16
 
 
-def keep_engines(instance: dg.DagsterInstance) -> None:
-    """Let the SQLite storage use one SQLAlchemy engine per database: a new one compiles every statement again.
+@contextmanager
+def kept_engines(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Let the SQLite storage keep one SQLAlchemy engine with one open connection per database, until the block ends.
 
-    Its engines keep no connection (`NullPool`), so they can be shared and dropped at any time.
+    It makes both anew for every event: the engine compiles each statement again, the connection reads the schema and,
+    when it is closed, moves the log into the file (15 % of a night's CPU seconds together with 2,000 customers).
     """
     for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
         module: Any = sys.modules[type(storage).__module__]
         if "Sqlite" in type(storage).__name__ and not _is_ours(module.create_engine):
-            module.create_engine = _kept(module.create_engine)
+            module.create_engine = _KeptEngines(module.create_engine)
+    try:
+        yield
+    finally:
+        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
+            create_engine = vars(sys.modules[type(storage).__module__]).get("create_engine")
+            if isinstance(create_engine, _KeptEngines):
+                create_engine.close()
 
 
 def read_migrations_once() -> None:
@@ -45,16 +57,77 @@ def read_migrations_once() -> None:
     setattr(ScriptDirectory, "from_config", from_config)  # noqa: B010 - it is a class method there
 
 
-def _is_ours(function: Callable[..., Any]) -> bool:
-    return function.__module__ == __name__
+def _is_ours(function: Any) -> bool:
+    return getattr(function, "__module__", "") == __name__
 
 
-def _kept(create_engine: Callable[..., Engine]) -> Callable[..., Engine]:
-    @lru_cache(maxsize=_ENGINES)
-    def known(address: str, options: tuple[tuple[str, Any], ...], connection: tuple[tuple[str, Any], ...]) -> Engine:
-        return create_engine(address, **dict(options), **({"connect_args": dict(connection)} if connection else {}))
+class _KeptEngines:
+    """SQLAlchemy's `create_engine` for SQLite files, with one engine for each file and process."""
 
-    def kept(address: str, *, connect_args: dict[str, Any] | None = None, **options: Any) -> Engine:
-        return known(address, tuple(options.items()), tuple((connect_args or {}).items()))
+    def __init__(self, create_engine: Callable[..., Engine]) -> None:
+        self._create_engine, self._lock, self._process = create_engine, Lock(), os.getpid()
+        self._known: dict[str, Engine] = {}
+        self._inherited: list[object] = []
 
-    return kept
+    def __call__(self, address: str, **options: Any) -> Engine:
+        """Return the engine of the file, whose pool is ours whatever `poolclass` says."""
+        with self._lock:
+            self._leave_to_parent()
+            engine = self._known.pop(address, None) or _keeping(self._create_engine, address, options)
+            self._known[address] = engine
+            if len(self._known) > _ENGINES:
+                _close(self._known.pop(next(iter(self._known))))
+        return engine
+
+    def close(self) -> None:
+        """Close the connections of this process that are not in use."""
+        with self._lock:
+            self._leave_to_parent()
+            for engine in self._known.values():
+                _close(engine)
+
+    def _leave_to_parent(self) -> None:
+        """In a fork, neither use nor close what the process before had open."""
+        if self._process != os.getpid():
+            self._inherited.append(self._known)
+            self._known, self._process = {}, os.getpid()
+
+
+def _keeping(create_engine: Callable[..., Engine], address: str, options: dict[str, Any]) -> Engine:
+    from sqlalchemy import QueuePool, event, exc
+
+    class KeptPool(QueuePool):
+        """Keeps a connection when its engine is disposed of, which Dagster does after each use."""
+
+        def dispose(self) -> None:
+            pass
+
+        def recreate(self) -> QueuePool:
+            return self
+
+    def remember(_: object, record: Any) -> None:
+        record.info["file"] = _identity(engine)
+
+    def compare(_: object, record: Any, __: object) -> None:
+        if record.info["file"] != _identity(engine):
+            raise exc.DisconnectionError("the file was removed or replaced")
+
+    engine = create_engine(address, **options | {"poolclass": KeptPool, "pool_size": 1, "max_overflow": -1})
+    event.listen(engine, "connect", remember)
+    event.listen(engine, "checkout", compare)
+    return engine
+
+
+def _identity(engine: Engine) -> tuple[int, int] | None:
+    try:
+        found = Path(engine.url.database or "").stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _close(engine: Engine) -> None:
+    from sqlalchemy import QueuePool
+
+    pool: Any = engine.pool
+    QueuePool.dispose(pool)
