@@ -160,4 +160,6 @@ def _notes(found: Evaluation, rows: _Rows) -> list[str]:
 
 
 def _as_json(found: Evaluation, rows: _Rows) -> Mapping[str, Any]:
-    return {**asdict(found), "repeated_rows": rows.repeated, "notes": _notes(found, rows)}
+    document = asdict(found)
+    del document["choice"]["taken_at"]  # hundreds of shares, from which only an order by margin is made
+    return {**document, "repeated_rows": rows.repeated, "notes": _notes(found, rows)}
