@@ -88,7 +88,7 @@ def validation_values(
             hit = hits(best_lists(found, scores, config.candidates)[0], taken, moment.of_products.count.size)
             parts[name].append(ndcg(hit[:, : config.k], taken.sizes()))
             counts[name] += hit.sum(axis=0)
-    values = {name: np.concatenate(each) for name, each in parts.items()}
+    values: dict[RankerName, Values] = {name: np.concatenate(each) for name, each in parts.items()}
     return values, {name: each / max(values[name].size, 1) for name, each in counts.items()}
 
 
