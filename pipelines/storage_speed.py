@@ -26,7 +26,8 @@ def kept_engines(instance: dg.DagsterInstance) -> Iterator[None]:
     """Let the SQLite storage keep one SQLAlchemy engine with one open connection per database, until the block ends.
 
     It makes both anew for every event: the engine compiles each statement again, the connection reads the schema and,
-    when it is closed, moves the log into the file (15 % of a night's CPU seconds together with 2,000 customers).
+    when it is closed, moves the log into the file. The connections alone are an eighth of the CPU seconds of a night of
+    700 customers (four rounds of four nights in turn).
     """
     for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
         module: Any = sys.modules[type(storage).__module__]
