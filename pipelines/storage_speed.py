@@ -29,17 +29,16 @@ def kept_engines(instance: dg.DagsterInstance) -> Iterator[None]:
     when it is closed, moves the log into the file. The connections alone are an eighth of the CPU seconds of a night of
     700 customers (four rounds of four nights in turn).
     """
-    for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
-        module: Any = sys.modules[type(storage).__module__]
-        if "Sqlite" in type(storage).__name__ and not _is_ours(module.create_engine):
+    storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    modules: list[Any] = [sys.modules[type(one).__module__] for one in storages if "Sqlite" in type(one).__name__]
+    for module in modules:
+        if not isinstance(module.create_engine, _KeptEngines):
             module.create_engine = _KeptEngines(module.create_engine)
     try:
         yield
     finally:
-        for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
-            create_engine = vars(sys.modules[type(storage).__module__]).get("create_engine")
-            if isinstance(create_engine, _KeptEngines):
-                create_engine.close()
+        for module in modules:
+            module.create_engine.close()
 
 
 def read_migrations_once() -> None:
@@ -47,7 +46,7 @@ def read_migrations_once() -> None:
     from alembic.script import ScriptDirectory
 
     original = ScriptDirectory.from_config
-    if _is_ours(original):
+    if original.__module__ == __name__:
         return
     known: dict[str | None, ScriptDirectory] = {}
 
@@ -56,10 +55,6 @@ def read_migrations_once() -> None:
         return known.get(place) or known.setdefault(place, original(config))
 
     setattr(ScriptDirectory, "from_config", from_config)  # noqa: B010 - it is a class method there
-
-
-def _is_ours(function: Any) -> bool:
-    return getattr(function, "__module__", "") == __name__
 
 
 class _KeptEngines:

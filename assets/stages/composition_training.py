@@ -16,10 +16,10 @@ import dagster as dg
 
 from assets.stages import metadata_keys as keys
 from assets.stages.champion_result import champion_result, shown
-from assets.stages.other_release import this_release, why_outdated, why_waiting
+from assets.stages.other_release import this_release, why_outdated
 from assets.stages.packaging import register_version
 from assets.stages.promotion import make_champion
-from assets.stages.training import TrainingRows, champion_stays, keep_champion
+from assets.stages.training import TrainingRows, champion_stays, kept_champion
 from models.gate_verdict import GateVerdict
 from models.ledger import PASSED, STOPPED
 from models.tracing import traced
@@ -122,9 +122,9 @@ class ComposedChampionRun:
             champion = models.champion(self.app)
             because = self._because(models, champion) if champion is not None else ""
             if self.train == "if_no_champion" and champion is not None:
-                waiting = why_waiting(models, self.app, because, self.day) if because else ""
-                if waiting or not because:
-                    yield keep_champion(self.app, models, waiting)
+                kept = kept_champion(self.app, models, because, self.day)
+                if kept is not None:
+                    yield kept
                     return
             self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()

@@ -173,9 +173,9 @@ class ChampionRun:
             champion = models.champion(self.app)
             because = self._outdated(models, champion) if champion is not None else ""
             if self.train == "if_no_champion" and champion is not None:
-                waiting = why_waiting(models, self.app, because, self.day) if because else ""
-                if waiting or not because:
-                    yield keep_champion(self.app, models, waiting)
+                kept = kept_champion(self.app, models, because, self.day)
+                if kept is not None:
+                    yield kept
                     return
             self.context.log.info(f"Training: {because or ('asked for' if champion else 'there is no champion')}.")
             found = rows()
@@ -426,3 +426,9 @@ def keep_champion(app: str, registry: Registry, waiting: str = "") -> dg.Materia
     `waiting`: why nothing is trained though this release cannot use the champion; "" where it can.
     """
     return champion_result(app, registry, f"stays: {waiting or 'no training was due'}")
+
+
+def kept_champion(app: str, registry: Registry, because: str, day: date) -> dg.MaterializeResult | None:
+    """Return the champion on a night on which no training is due; None if it must be trained anew, for `because`."""
+    waiting = why_waiting(registry, app, because, day) if because else ""
+    return keep_champion(app, registry, waiting) if waiting or not because else None
