@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Tests write their homes to memory where it has 4 GB to spare: each commit of a table waits for the disk (fsync).
 ROOMY := $(shell [ "$$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)" -gt 4000000 ] 2>/dev/null && echo /dev/shm)
 
-.PHONY: run test quick setup setup-test setup-text dev check format lock docs sbom audit bench clean-home
+.PHONY: run test test-long quick setup setup-test setup-text dev check format lock docs sbom audit bench clean-home
 
 run: setup  ## the nightly churn job for yesterday: published scores and a card
 	@$(BIN)/tessera run churn_nightly
@@ -25,8 +25,11 @@ setup: .venv/.core  ## .venv with what running needs
 test: setup-test  ## the whole suite, on every core
 	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup
 
+test-long: setup-test  ## repeats of expensive tests with other seeds, days and sizes, which `make test` leaves out
+	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup -m long
+
 quick: setup-test  ## 2 minutes: unit and conformance tests on embedded adapters, without servers and slow tests
-	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n $$(nproc) --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real)"
+	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n $$(nproc) --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real or long)"
 
 setup-test: .venv/.test  ## .venv with what running and testing need
 
