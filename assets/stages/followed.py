@@ -61,6 +61,10 @@ class Followed(Generic[T]):
                 _log.warning("goes on with what was open before: %s", error)
         return self._held[0][1]
 
+    def is_fresh(self) -> bool:
+        """Return True if the value is open, and `current` would not look it up again now."""
+        return bool(self._held) and self._clock() - self._looked_at < self._look_seconds
+
     def _look(self) -> None:
         key = self._key()
         if not self._held or self._held[0][0] != key or self._may_be_better():

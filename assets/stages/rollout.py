@@ -22,10 +22,12 @@ from models.replacement.events import ReplacementEvent
 from models.replacement.split import SplitRule
 from models.rollouts import Agreement, CanaryLimits, ComparedScore, RolloutChange, agreement, beyond
 from models.training.model import Vector
+from resources.feature_store.port import ServedRows
 from resources.rollout_log import RolloutLog
 
 if TYPE_CHECKING:
     from assets.stages.promotion import Loadable, Verified
+    from models.training.model_package import LoadedModel
 
 _log = logging.getLogger("tessera.service")
 #: Who ends a rollout where no person does.
@@ -94,19 +96,24 @@ class Rollout:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-shadow-{app}")
         self._waiting: list[Future[None]] = []
 
-    def scored(self, champion: Loadable | Verified, rows: pa.Table) -> Served:
+    def answers_alone(self) -> bool:
+        """Return True if the champion alone answers, which need not be looked up again now."""
+        return self._beside.is_fresh() and self._beside.current() is None
+
+    def scored(self, champion: Loadable | Verified, rows: pa.Table | ServedRows) -> Served:
         """Return the champion's score of each row, and the version's where it is served to the row's entity.
 
         A version that fails in a request is not served in it. A shadow scores in another thread: no request waits.
         """
         began = time.perf_counter()
-        scores = champion.model.score(rows)
+        scores = score_of(champion.model, rows)
         champion_ms = (time.perf_counter() - began) * 1000
         versions = [champion.version] * len(scores)
         beside = self._open_now()
         if beside is None or beside.model.version == champion.version or not len(scores):
             return Served(scores, versions)
-        served = beside.wanted.rule.assigned(rows).tolist()
+        table = rows.table() if isinstance(rows, ServedRows) else rows
+        served = beside.wanted.rule.assigned(table).tolist()
         if beside.wanted.started is None and not any(served):
             return Served(scores, versions)
 
@@ -232,10 +239,15 @@ def standing_agreement(log: RolloutLog, app: str) -> tuple[RolloutChange, Agreem
     return None if found is None else (found[1], agreement(log.scores(found[0])))
 
 
-def _answer(beside: _Beside, rows: pa.Table) -> Vector | None:
+def score_of(model: LoadedModel, rows: pa.Table | ServedRows) -> Vector:
+    """Return a model's score of each row."""
+    return model.score_few(rows.rows) if isinstance(rows, ServedRows) else model.score(rows)
+
+
+def _answer(beside: _Beside, rows: pa.Table | ServedRows) -> Vector | None:
     """Return the version's scores; None if it fails, whatever a third party's model raises."""
     try:
-        found = beside.model.model.score(rows)
+        found = score_of(beside.model.model, rows)
     except Exception:  # noqa: BLE001 - the champion's answer stands, and the failure is counted
         _log.exception("version %s, beside the champion, failed", beside.model.version)
         return None

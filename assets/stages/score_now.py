@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -16,14 +17,21 @@ from assets.stages.app import App, FeatureService
 from assets.stages.degraded_requests import notes_of, notify_degraded
 from assets.stages.followed import Followed
 from assets.stages.open_models import VersionsAsked
-from assets.stages.operation import Answer, Asker, Body, Operation
+from assets.stages.operation import Answer, Asker, Body, Operation, QuickHandler
 from assets.stages.promotion import Loadable, Verified, fetched, loadable_champion
 from assets.stages.replacement.decisions import current_replacement
-from assets.stages.rollout import Rollout
+from assets.stages.rollout import Rollout, score_of
 from models.errors import TesseraError
 from models.tracing import span
 from models.training.model import Vector
-from resources.feature_store.port import PRESENT, OnlineFeatureStore, moment_column, online_part, status_column
+from resources.feature_store.port import (
+    PRESENT,
+    OnlineFeatureStore,
+    ServedRows,
+    moment_column,
+    online_part,
+    status_column,
+)
 from resources.notifier.message import message
 from resources.outbox import OCCASION
 from resources.rollout_log import RolloutLog
@@ -38,6 +46,8 @@ if TYPE_CHECKING:
 # pyright: basic, reportAttributeAccessIssue=false
 
 _MOST = 1_000
+#: Entities up to which features are read and scored without tables.
+_FEW = 8
 _ROW = {
     "id": "u00001633",
     "score": 0.71,
@@ -78,7 +88,7 @@ class ScoresNow(Answer):
 def score_now(app: Callable[[], App]) -> Operation:
     """Return the operation of an application whose model is no composition and whose features are served online."""
 
-    def opened(ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:
+    def opened(ports: Ports, settings: Settings) -> QuickHandler:
         return _handler(app(), ports, settings)
 
     summary = "Score entities now, with the features that are served online"
@@ -95,7 +105,7 @@ def score_now(app: Callable[[], App]) -> Operation:
     )
 
 
-def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, Asker], ScoresNow]:
+def _handler(app: App, ports: Ports, settings: Settings) -> QuickHandler:
     registry, computed = ports.registry, computed_of(app, ports, settings)
 
     def newest() -> Loadable:
@@ -126,7 +136,12 @@ def _handler(app: App, ports: Ports, settings: Settings) -> Callable[[ScoreNow, 
             return _scored(versions.at(asker.version), store, app, asked.ids)
         return _scored(model.current(), store, app, asked.ids, rollout)
 
-    return answer
+    def is_quick(asked: ScoreNow, asker: Asker) -> bool:
+        is_open = asker.version is None and model.is_fresh() and rollout.answers_alone()
+        return is_open and len(asked.ids) <= _FEW and store.answers_at_once(service)
+
+    service = _service_of(app).name
+    return QuickHandler(answer, is_quick)
 
 
 def computed_of(app: App, ports: Ports, settings: Settings) -> ComputedFeatures | None:
@@ -166,32 +181,64 @@ def _scored(
     rollout: Rollout | None = None,
 ) -> ScoresNow:
     """Score with a version that was asked for, or with the champion and what is rolled out beside it."""
-    service, contract = _service_of(app), app.contract
     with span("read features", {"tessera.rows": len(ids)}):
-        found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
-    state = found[status_column(service.view)]
-    states = state.to_pylist()
-    known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(state, PRESENT))
-    kind = contract.schema.field(contract.score).type  # the night publishes this precision
-    with span("score", {"tessera.rows": known.num_rows, "tessera.model_version": chosen.version}):
-        scores, versions = _answers(chosen, known, rollout)
-    answers = iter(zip(pa.array(scores, kind).to_pylist(), versions, strict=True))
-    moments = found[moment_column(service.view)].to_pylist()
+        found = _read(store, _service_of(app), ids)
+    with span("score", {"tessera.rows": found.rows, "tessera.model_version": chosen.version}):
+        scores, versions = _answers(chosen, found, rollout)
+    answers = iter(zip(_published(scores, app), versions, strict=True))
     rows: list[ScoredNow] = []
-    for id, how, of in zip(ids, states, moments, strict=True):
+    for id, how, of in zip(ids, found.states, found.moments, strict=True):
         score, version = next(answers) if how == PRESENT else (None, None)
         rows.append(ScoredNow(id=id, score=score, features=how, features_of=of, model_version=version))
     problems = () if isinstance(chosen, Verified) else chosen.problems
     return ScoresNow(model_version=chosen.version, rows=rows, notes=notes_of(chosen.version, problems))
 
 
-def _answers(chosen: Loadable | Verified, known: pa.Table, rollout: Rollout | None) -> tuple[Vector, Sequence[str]]:
-    if not known.num_rows:
+@dataclass(frozen=True)
+class _Features:
+    """Served features of some entities.
+
+    Attributes:
+        states: how those of each entity were found.
+        moments: of when they are.
+        known: the rows that are PRESENT.
+        rows: their number.
+    """
+
+    states: Sequence[Found]
+    moments: Sequence[datetime | None]
+    known: pa.Table | ServedRows
+    rows: int
+
+
+def _read(store: OnlineFeatureStore, service: FeatureService, ids: Sequence[str]) -> _Features:
+    status, moment = status_column(service.view), moment_column(service.view)
+    if len(ids) <= _FEW:
+        few = store.online_rows(service.name, [{service.entity: id} for id in ids])
+        present = [row for row in few.rows if row[status] == PRESENT]
+        states, moments = [row[status] for row in few.rows], [row[moment] for row in few.rows]
+        return _Features(states, moments, ServedRows(few.schema, present), len(present))
+    found = store.online(service.name, pa.table({service.entity: pa.array(ids, pa.string())}))
+    states = found[status].to_pylist()
+    known = found if all(how == PRESENT for how in states) else found.filter(pc.equal(found[status], PRESENT))
+    return _Features(states, found[moment].to_pylist(), known, known.num_rows)
+
+
+def _answers(chosen: Loadable | Verified, found: _Features, rollout: Rollout | None) -> tuple[Vector, Sequence[str]]:
+    if not found.rows:
         return np.empty(0), []
     if rollout is None:
-        return chosen.model.score(known), [chosen.version] * known.num_rows
-    served = rollout.scored(chosen, known)
+        return score_of(chosen.model, found.known), [chosen.version] * found.rows
+    served = rollout.scored(chosen, found.known)
     return served.scores, served.versions
+
+
+def _published(scores: Vector, app: App) -> list[float]:
+    """Return scores in the precision that the night publishes."""
+    kind = app.contract.column(app.contract.score).type
+    if kind in ("float32", "float64"):
+        return scores.astype(kind).tolist()
+    return pa.array(scores, app.contract.schema.field(app.contract.score).type).to_pylist()
 
 
 def _service_of(app: App) -> FeatureService:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from models.training.model import Matrix
 _FEW_ROWS = 8
 #: Categories that get a column of their own, at most, per string column.
 MAX_CATEGORIES = 12
+#: Python's types of numeric features; any other type is looked at as a table's.
+_NUMBERS = frozenset({float, int, bool, type(None)})
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,25 @@ class Encoder:
         self.transform(rows, out)
         return out
 
+    def few(self, rows: Sequence[Mapping[str, Any]]) -> Matrix:
+        """Return `matrix` of a few rows that are Python's values by column.
+
+        Raises:
+            TesseraError: a column is missing or of another type.
+        """
+        try:
+            numbers = [[row[name] for name in self.numeric] for row in rows]
+            texts = [[row[name] for name in self.categories] for row in rows]
+        except KeyError:
+            return self.matrix(pa.Table.from_pylist([dict(row) for row in rows]))
+        if not _NUMBERS.issuperset(map(type, chain.from_iterable(numbers))):
+            return self.matrix(pa.Table.from_pylist([dict(row) for row in rows]))
+        out = np.zeros((len(rows), len(self.feature_names)), np.float32)
+        out[:, : len(self.numeric)] = np.array(numbers, np.float64).reshape(len(rows), len(self.numeric))
+        for row, values in enumerate(texts):
+            self._mark(row, values, out)
+        return out
+
     def unseen(self, rows: pa.RecordBatch | pa.Table) -> dict[str, int]:
         """Per string column, how many rows hold a value without a column of its own (rare or new; not NULL)."""
         return {
@@ -100,12 +122,18 @@ class Encoder:
         """Do the same as column by column: numbers as one array, texts as Python's."""
         out[:, : len(self.numeric)] = _few_numbers(rows, self.numeric)
         out[:, len(self.numeric) :] = 0
-        start = len(self.numeric)
-        for name, places in self._places.items():
+        for name in self.categories:
             _field(rows.schema, name)
-            for row, text in enumerate(rows.column(name).to_pylist()):
-                if text in places:
-                    out[row, start + places[text]] = 1
+        texts = zip(*(rows.column(name).to_pylist() for name in self.categories), strict=True)
+        for row, values in enumerate(texts):
+            self._mark(row, values, out)
+
+    def _mark(self, row: int, texts: Sequence[Any], out: Matrix) -> None:
+        """Set the columns of a row's texts, one for each of `categories`, in a row that is 0 there."""
+        start = len(self.numeric)
+        for text, places in zip(texts, self._places.values(), strict=True):
+            if text in places:
+                out[row, start + places[text]] = 1
             start += len(places)
 
     @cached_property

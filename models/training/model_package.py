@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.metadata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
@@ -79,6 +79,10 @@ class LoadedModel:
     def score(self, table: pa.Table | pa.RecordBatch) -> Vector:
         """Prediction of each row of a table of features; of a binary task the probability of the positive class."""
         return self.model.predict(self.encoder.matrix(table))
+
+    def score_few(self, rows: Sequence[Mapping[str, Any]]) -> Vector:
+        """`score` of a few rows that are Python's values by column."""
+        return self.model.predict(self.encoder.few(rows))
 
     @cached_property
     def feature_names(self) -> tuple[str, ...]:

@@ -28,10 +28,13 @@ class Pseudonyms:
                 expected=f"{_BYTES} random bytes",
                 todo="Remove it and start the service again; reads that were logged before are found no more.",
             )
+        self._keyed = hmac.new(self._secret, digestmod="sha256")
 
     def of(self, *parts: str) -> str:
         """Return the digest of a text in parts, 32 hexadecimal digits."""
-        return hmac.digest(self._secret, "\0".join(parts).encode(), "sha256").hex()[:32]
+        made = self._keyed.copy()  # a digest under a key that is set up anew costs ten times as much
+        made.update("\0".join(parts).encode())
+        return made.hexdigest()[:32]
 
 
 def _make(file: Path) -> None:

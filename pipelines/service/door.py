@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import Request
 
@@ -29,7 +29,13 @@ class OwnThread:
 
     def __init__(self, stack: Stack, name: str) -> None:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"tessera-{name}")
+        self._works = set[Future[Any]]()
         self.ports = Ports(stack)
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True if no work is done or waits; asked by the thread that calls `run`."""
+        return not self._works
 
     async def run(self, work: Callable[[], T]) -> T:
         """Return what `work` returns, done in the thread, in the trace and within the deadline of the request.
@@ -42,7 +48,10 @@ class OwnThread:
             check_deadline()
             return work()
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, begun)
+        made = self._threads.submit(copy_context().run, begun)
+        self._works.add(made)
+        made.add_done_callback(self._works.discard)
+        return await asyncio.wrap_future(made)
 
     def end(self) -> None:
         """Let the work at hand finish, and start no other."""

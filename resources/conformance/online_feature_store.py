@@ -83,6 +83,15 @@ def _found(store: FeatureStore, *ids: str | None) -> list[Found]:
     return [(row[_STATUS], row[_MOMENT], row["visits"]) for row in rows]
 
 
+def _check_rows(store: FeatureStore, service: str, *ids: str) -> None:
+    """Rows that are read as Python's values are those of the table."""
+    few = _online(store).online_rows(service, [{"customer_id": id} for id in ids])
+    table = _online(store).online(service, customers(*ids))
+    assert few.schema.equals(table.schema)
+    assert few.rows == table.to_pylist()
+    assert few.table().equals(table)
+
+
 def _served(store: FeatureStore, *ids: str) -> list[float | None]:
     return [visits for _, _, visits in _found(store, *ids)]
 
@@ -207,6 +216,8 @@ class OnlineFeatureStoreConformance(Conformance):
         assert _found(store, a, b) == [(OUTSIDE_MAX_AGE, old, None), (PRESENT, young, 2.0)]
         found = _online(store).online("customer_v1", customers(a)).to_pylist()[0]
         assert (found["plan"], found["age"], found[status_column("profile")]) == (None, 33, PRESENT)
+        _check_rows(store, "customer_v1", a)
+        _check_rows(store, "customer_v1", b, a, who("x"))
 
     @needs("online")
     @settings(max_examples=4, deadline=None, suppress_health_check=UNCHECKED)
@@ -236,6 +247,8 @@ class OnlineFeatureStoreConformance(Conformance):
         moment = datetime.now(UTC)
         offline = store.historical("activity_v1", asked(*((who, moment) for who in ids)), files={"activity": [path]})
         assert online.select(["visits", "plan"]).equals(offline.select(["visits", "plan"]))
+        for some in (ids[:1], ids[-1:], ids[::-1] + ids):
+            _check_rows(store, "activity_v1", *some)
 
     @needs("online")
     def test_threads_read_what_is_there_while_one_writes(
@@ -340,10 +353,12 @@ class OnlineFeatureStoreConformance(Conformance):
         first = _logged(store).online("activity_v1", entities)
         between = datetime.now(UTC)
         second = _logged(store).online("activity_v1", entities)
+        few = _logged(store).online_rows("activity_v1", [{"customer_id": a}])
         end = datetime.now(UTC) + MICROSECOND
         every = _of(entities, _logged(store).served("activity_v1", now, end))
         assert every.column_names[:2] == ["served_at", "customer_id"]
-        assert every.drop_columns("served_at").equals(pa.concat_tables([first, second]).drop_columns("carried"))
+        given = pa.concat_tables([*(one.drop_columns("carried") for one in (first, second)), few.table()])
+        assert every.drop_columns("served_at").equals(given)
         assert _of(entities, _logged(store).served("activity_v1", now, between)).num_rows == 2
         assert _logged(store).served("activity_v1", now - DAY, now - HOUR).schema == every.schema
         with pytest.raises(TesseraError, match=r"'activity'.*did you mean 'activity_v1'"):

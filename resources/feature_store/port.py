@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 
@@ -24,6 +26,23 @@ def status_column(view: str) -> str:
 def moment_column(view: str) -> str:
     """Return the column with the moment of a view's row (µs, UTC); NULL where none was found."""
     return f"{view}__event_timestamp"
+
+
+@dataclass(frozen=True)
+class ServedRows:
+    """Rows of `OnlineFeatureStore.online` as Python's values: of few rows, a table costs more than what is in it.
+
+    Attributes:
+        schema: of the table.
+        rows: values by column.
+    """
+
+    schema: pa.Schema
+    rows: Sequence[Mapping[str, Any]]
+
+    def table(self) -> pa.Table:
+        """Return the same rows as a table."""
+        return pa.Table.from_pylist([dict(row) for row in self.rows], schema=self.schema)
 
 
 class FeatureStore(ABC):
@@ -80,6 +99,23 @@ class OnlineFeatureStore(FeatureStore):
         Raises:
             TesseraError: unknown service, missing column.
         """
+
+    def online_rows(self, service: str, entities: Sequence[Mapping[str, Any]]) -> ServedRows:
+        """`online` of a few entities, as Python's values. A store that can overrides it to make no table.
+
+        Args:
+            service: a feature service.
+            entities: values by column, at least one row, no value None.
+
+        Raises:
+            TesseraError: unknown service, missing column.
+        """
+        found = self.online(service, pa.Table.from_pylist([dict(row) for row in entities]))
+        return ServedRows(found.schema, found.to_pylist())
+
+    def answers_at_once(self, service: str) -> bool:  # noqa: ARG002 - adapters look at it
+        """Return True if `online_rows` of `service` would read local memory or files now, and ask no server."""
+        return False
 
 
 class PushableFeatureStore(OnlineFeatureStore):

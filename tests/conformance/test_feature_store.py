@@ -17,7 +17,7 @@ from resources.conformance import FeatureStoreConformance, OnlineFeatureStoreCon
 from resources.conformance.feature_definitions import DEFINITIONS
 from resources.conformance.feature_rows import Row, feature_table
 from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
-from resources.feature_store.port import FeatureStore
+from resources.feature_store.port import FeatureStore, OnlineFeatureStore
 from tests.servers.postgres_server import PostgresDatabase
 
 US_UTC = pa.timestamp("us", "UTC")
@@ -73,6 +73,14 @@ class OnFeast(OnlineFeatureStoreConformance):
 
 class TestOnSqlite(OnFeast, FeatureStoreConformance):
     """All of them, on the default."""
+
+    def test_it_answers_at_once_what_it_knows(self, opened: Callable[[], FeatureStore], store: FeatureStore) -> None:
+        store.apply()
+        another = opened()
+        assert isinstance(another, OnlineFeatureStore)
+        assert not another.answers_at_once("activity_v1")
+        another.online_rows("activity_v1", [{"customer_id": "a"}])
+        assert [another.answers_at_once(name) for name in ("activity_v1", "customer_v1")] == [True, False]
 
 
 class TestOnRedis(OnFeast):

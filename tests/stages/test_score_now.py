@@ -76,6 +76,7 @@ def test_served_features_of_the_night_give_its_scores_and_unknown_ids_none(world
     assert len(scores) == CUSTOMERS
     assert found.model_version == published["model_version"][0].as_py()
     assert found.rows[1].features_of == cutoff_moment(DAY)
+    assert [answer(ScoreNow(ids=(id,)), ASKER).rows[0] for id in ids[:5]] == found.rows[:5]
 
 
 def test_a_version_that_is_named_answers_in_place_of_the_champion(tmp_path: Path) -> None:
@@ -136,6 +137,25 @@ def test_a_rollout_answers_its_share_and_says_so_in_each_row(tmp_path: Path) -> 
     expected = {"1": first.rows, "2": before.rows}
     assert found.rows[:-1] == [expected[one.model_version][place] for place, one in enumerate(found.rows[:-1])]
     assert answer(ScoreNow(ids=ids), Asker("ada", "2")) == before
+    assert [answer(ScoreNow(ids=(id,)), ASKER).rows[0] for id in ids] == found.rows[:-1]
+
+
+def test_what_must_be_looked_up_is_not_quick(tmp_path: Path) -> None:
+    made = scoring_world.made(tmp_path / "home")
+    ports = ports_of(made)
+    assert CHURN.operations is not None
+    settings = Settings(churn=SETTINGS, service=ServiceSettings(champion_seconds=3600))
+    answer: Any = CHURN.operations()[0].opened(ports, settings)
+    one, many = ScoreNow(ids=("c00000",)), ScoreNow(ids=("c00000",) * 9)
+    assert not answer.is_quick(one, ASKER)  # a store that may ask a server
+    ports.feature_store.answers_at_once = lambda _: True
+    asked = ((one, ASKER), (many, ASKER), (one, Asker("ada", "1")))
+    assert [answer.is_quick(*each) for each in asked] == [True, False, False]
+    start_rollout(RolloutLog(made.folder), "churn", "1", 0.5, who="ada", why="is it as good")
+    beside: Any = CHURN.operations()[0].opened(ports, settings)
+    assert not beside.is_quick(one, ASKER)
+    due = Settings(churn=SETTINGS, service=ServiceSettings(champion_seconds=0))
+    assert not CHURN.operations()[0].opened(ports, due).is_quick(one, ASKER)
 
 
 def test_a_version_that_is_open_is_looked_up_again(tmp_path: Path) -> None:

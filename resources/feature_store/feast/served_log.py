@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
+from resources.feature_store.port import ServedRows
 from resources.sqlite.vacuum import scrub
 
 #: A crash loses at most what was served in this time, and at most this many sampled rows.
@@ -54,16 +56,28 @@ class ServedLog:
         self._buffer = _Buffer(file)
         weakref.finalize(self, _Buffer.flush, self._buffer)
 
+    def add_rows(self, service: str, keys: Sequence[str], served: ServedRows, at: datetime) -> None:
+        """Log a sample of rows that have the columns `keys` first; the table is made only when a row is drawn."""
+        is_chosen = self._random.random(len(served.rows)) < self._share
+        if is_chosen.any():
+            self._add(service, keys, served.table(), is_chosen, at)
+
     def add(self, service: str, keys: pa.Table, answer: Mapping[str, pa.Array], at: datetime) -> None:
         """Log a sample of the rows `keys` (the columns that name entities) and `answer`, served at `at`."""
         is_chosen = self._random.random(keys.num_rows) < self._share
         if not is_chosen.any():
             return
+        table = pa.Table.from_arrays([*keys.columns, *answer.values()], names=[*keys.column_names, *answer])
+        self._add(service, keys.column_names, table, is_chosen, at)
+
+    def _add(
+        self, service: str, keys: Sequence[str], table: pa.Table, is_chosen: NDArray[np.bool_], at: datetime
+    ) -> None:
         chosen = np.flatnonzero(is_chosen)
         moments = pa.array(np.full(len(chosen), _us(at)), _US_UTC)
-        columns = [column.take(pa.array(chosen)) for column in (*keys.columns, *answer.values())]
-        rows = pa.Table.from_arrays([moments, *columns], names=[SERVED_AT, *keys.column_names, *answer])
-        self._buffer.add(service, tuple(keys.column_names), rows)
+        columns = [column.take(pa.array(chosen)) for column in table.columns]
+        rows = pa.Table.from_arrays([moments, *columns], names=[SERVED_AT, *table.column_names])
+        self._buffer.add(service, tuple(keys), rows)
 
     def read(self, service: str, first: datetime, last: datetime) -> pa.Table | None:
         """Return the rows logged in `[first, last)`, oldest first; None if there are none.

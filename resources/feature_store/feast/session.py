@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from feast import FeatureService, FeatureView
     from feast import FeatureStore as Feast
 
+    from resources.feature_store.feast.few_rows import FewRowsPlan
     from resources.feature_store.feast.service_plan import ServicePlan
 
 _LOCK_SECONDS = 1800
@@ -46,6 +47,7 @@ class FeastSession:
         self._feast: Feast | None = None
         self._opening = Lock()
         self._plans: dict[tuple[str, Any], ServicePlan] = {}
+        self._few: dict[str, tuple[ServicePlan, FewRowsPlan | None]] = {}
         self._refresh_at = 0.0
 
     @property
@@ -105,6 +107,22 @@ class FeastSession:
         if plan is None and service not in self._services():
             self._refresh()  # it may have been registered since
         return plan or self._planned(service)
+
+    def few_rows_plan(self, service: str) -> FewRowsPlan | None:
+        """Return the plan for reads of a few entities, None if there is none; otherwise as `plan`."""
+        from resources.feature_store.feast.few_rows import FewRowsPlan
+
+        plan = self.plan(service)
+        held = self._few.get(service)
+        if held is None or held[0] is not plan:
+            held = self._few[service] = (plan, FewRowsPlan.of(plan))
+        return held[1]
+
+    def knows(self, service: str) -> bool:
+        """Return True if `plan` would read nothing now."""
+        return (
+            self._feast is not None and time.monotonic() < self._refresh_at and (service, self._state()) in self._plans
+        )
 
     def _planned(self, service: str) -> ServicePlan:
         from resources.feature_store.feast.service_plan import service_plan

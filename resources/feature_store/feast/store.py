@@ -31,6 +31,7 @@ from resources.feature_store.port import (
     ErasableFeatureStore,
     LoggedFeatureStore,
     PushableFeatureStore,
+    ServedRows,
 )
 from resources.health import Health
 
@@ -167,6 +168,22 @@ class FeastStore(PushableFeatureStore, LoggedFeatureStore, ErasableFeatureStore)
             found = read_online(self._session.feast.config, self._session.online_store, plan, rows, now)
         self._log.add(service, rows.select(plan.keys.names), found, now)
         return appended(entities, found)
+
+    @override
+    def online_rows(self, service: str, entities: Sequence[Mapping[str, Any]]) -> ServedRows:
+        """See the port. Logged as by `online`."""
+        with answering():
+            plan, store, now = self._session.few_rows_plan(service), self._session.online_store, self._clock()
+            if plan is None or not isinstance(store, BulkOnlineStore) or not plan.takes(entities):
+                return super().online_rows(service, entities)
+            found = ServedRows(plan.schema, plan.read(self._session.feast.config, store, entities, now))
+        self._log.add_rows(service, plan.plan.keys.names, found, now)
+        return found
+
+    @override
+    def answers_at_once(self, service: str) -> bool:
+        """See the port: the online store is a file, and what is registered was read not long ago."""
+        return self._session.knows(service) and getattr(self._session.online_store, "is_local", False)
 
     @override
     def served(self, service: str, first: datetime, last: datetime) -> pa.Table:

@@ -47,6 +47,10 @@ class StoredRows:
     features: Mapping[str, Sequence[bytes | None]]
 
 
+#: Event time of one key's row (None where it is unknown), and its cells by feature; others may be among them.
+StoredRow = tuple[int | None, Mapping[str, bytes | None]]
+
+
 @dataclass(frozen=True)
 class ViewRead:
     """Read request for one feature view: features and entity keys."""
@@ -80,6 +84,16 @@ class BulkOnlineStore(ABC):
     def read_views(self, config: RepoConfig, reads: Sequence[ViewRead]) -> Sequence[StoredRows]:
         """As `read_rows`, of several views. A store that can overrides it to make one round trip."""
         return [self.read_rows(config, read.view, read.entity_keys, read.features) for read in reads]
+
+    @property
+    def is_local(self) -> bool:
+        """Return True if reads ask no server: they take microseconds, whatever else goes on."""
+        return False
+
+    def read_row(self, config: RepoConfig, reads: Sequence[ViewRead]) -> Sequence[StoredRow]:
+        """As `read_views`, where each read has one key. A store that can overrides it to make no columns."""
+        found = self.read_views(config, reads)
+        return [(one.event_timestamps[0], {name: cells[0] for name, cells in one.features.items()}) for one in found]
 
     def reach(self, config: RepoConfig) -> None:  # noqa: B027 - a store whose client gives up soon needs none
         """Connect once, for a health check: raise the client's error within seconds if the server does not answer.

@@ -12,7 +12,7 @@ through doubles), and empty byte strings stay empty byte strings where a batch h
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -117,6 +117,11 @@ def decoded(cells: Sequence[bytes | None], type: pa.DataType) -> pa.Array:
             expected=f"serialized Feast values that fit into {type}",
             todo="If the feature's type changed, materialize its view again.",
         ) from error
+
+
+def key_prefix(join_keys: Iterable[str]) -> bytes:
+    """Return the begin of the serialized keys of these join keys, which are in ascending order."""
+    return _prefix(tuple(join_keys))
 
 
 @lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ from pydantic import ValidationInfo, field_validator
 
 from models.errors import TesseraError
 from resources.feature_store.online import sqlite_tables as tables
-from resources.feature_store.online.bulk_store import BulkOnlineStore, EncodedRows, StoredRows, ViewRead
+from resources.feature_store.online.bulk_store import BulkOnlineStore, EncodedRows, StoredRow, StoredRows, ViewRead
 from resources.feature_store.online.encoding import decoded
 from resources.feature_store.online.pushed_rows import PushedRow, pushed_columns
 from resources.sqlite.vacuum import scrub
@@ -96,6 +96,21 @@ class MonotonicSqliteOnlineStore(SqliteOnlineStore, BulkOnlineStore):
             with self._writing(config, read.view):
                 pass  # Feast's own store made this file, without exact times
         return self._read(config, reads)
+
+    @property
+    def is_local(self) -> bool:
+        """A file: its readers wait for no writer."""
+        return True
+
+    def read_row(self, config: RepoConfig, reads: Sequence[ViewRead]) -> Sequence[StoredRow]:
+        """See `BulkOnlineStore`. One statement."""
+        try:
+            views = tuple([_table(config, read.view) for read in reads])
+            return tables.read_row(self._get_conn(config), views, [read.entity_keys[0] for read in reads])
+        except sqlite3.OperationalError as error:
+            if "no such table" not in str(error):
+                raise
+        return super().read_row(config, reads)
 
     def forget_rows(self, config: RepoConfig, views: Sequence[FeatureView], entity_keys: Sequence[bytes]) -> int:
         """See `BulkOnlineStore`. The file is written anew, and its log cut: no byte of the rows is left in either."""

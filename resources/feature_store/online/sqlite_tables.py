@@ -162,6 +162,27 @@ def _selected(tables: tuple[tuple[str, int], ...]) -> str:
     return " UNION ALL ".join(selects)
 
 
+def read_row(
+    conn: sqlite3.Connection, of_tables: tuple[str, ...], keys: Sequence[bytes]
+) -> list[tuple[int | None, dict[str, bytes | None]]]:
+    """Return event time (µs; None where nothing is stored) and cells of one key in each table, as of one time."""
+    found: list[dict[Any, Any]] = [{} for _ in of_tables]
+    for place, name, value in conn.execute(_selected_row(of_tables), keys):
+        found[place][name] = value
+    return [(cells.pop(None, None), cells) for cells in found]
+
+
+@lru_cache(maxsize=64)
+def _selected_row(of_tables: tuple[str, ...]) -> str:
+    """Return the statement that reads one key of each table: cells by feature, event times without one."""
+    selects = list[str]()
+    for place, table in enumerate(of_tables):
+        among = f"WHERE entity_key = ?{place + 1}"
+        selects.append(f"SELECT {place}, feature_name, value FROM {quoted(table)} {among}")
+        selects.append(f"SELECT {place}, NULL, event_us FROM {_moments(table)} {among}")
+    return " UNION ALL ".join(selects)
+
+
 def remove(conn: sqlite3.Connection, table: str, entity_keys: Sequence[bytes]) -> int:
     """Return number of entities removed."""
     if not exists(conn, table):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from models.errors import TesseraError
 from resources.feature_store.online import encoding
+from resources.feature_store.online.cells import reader
 from resources.feature_store.online.encoding import decoded, encoded, entity_keys
 
 FIRST, LAST = dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)
@@ -117,6 +119,7 @@ def test_decoded_values_are_those_that_feast_reads(name: str, worth_a_column: in
         patch.setattr(encoding, "_WORTH_A_COLUMN", worth_a_column)
         array = decoded(stored, target)
     assert array.type == target
+    assert repr([*map(reader(target), stored)]) == repr(array.to_pylist())
     assert repr([as_feast(value, dtype) for value in array.to_pylist()]) == repr([read(cell) for cell in cells])
 
 
@@ -168,6 +171,40 @@ def test_defaults_are_stored_and_null_and_nan_are_not() -> None:
 def test_an_integer_that_does_not_fit_is_refused() -> None:
     with pytest.raises(TesseraError, match="2147483648"):
         encoded(pa.array([2**31]), types.Int32)
+
+
+_EDGES: list[tuple[FeastType, list[Any]]] = [
+    (types.Float64, [0.0, -0.0, math.inf, 5e-324, 1e308]),
+    (types.Float32, [0.0, 1.5, -math.inf]),
+    (types.Int64, [0, 1, 127, 128, 300, 2**63 - 1, -1, -(2**63)]),
+    (types.String, ["", "a", "x" * 125, "x" * 126, "x" * 200, "é", "é" * 70]),
+    (types.Bool, [True, False]),
+]
+
+
+@pytest.mark.parametrize("type", [pa.float64(), pa.float32(), pa.int64(), pa.string(), pa.bool_()], ids=str)
+def test_a_single_cell_is_read_as_in_a_column(type: pa.DataType) -> None:
+    """Also one that is damaged, or of another type, which both refuse or both convert."""
+    whole = [cell for of, values in _EDGES for cell in encoded(pa.array(values, from_feast_type(of)), of)]
+    cut = [cell[:-1] for cell in whole if cell]
+    for cell in [
+        None,
+        b"",
+        *whole,
+        *cut,
+        *(cell + b"\0" for cell in whole),
+        *(cell[:1] + b"\x80\x00" for cell in whole),
+    ]:
+        assert _outcome(lambda cell=cell: reader(type)(cell)) == _outcome(
+            lambda cell=cell: decoded([cell], type)[0].as_py()
+        )
+
+
+def _outcome(read_cell: Callable[[], Any]) -> str:
+    try:
+        return repr(read_cell())
+    except TesseraError as error:
+        return error.what
 
 
 @pytest.mark.parametrize("count", [1, 60])

@@ -2,15 +2,16 @@
 
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
 from service_world import ServiceWorld
 
 from assets.churn import app as churn_app
-from assets.stages.operation import Answer, Asker, Body, NotThere, Operation, WrongRequest
+from assets.stages.operation import Answer, Asker, Body, NotThere, Operation, QuickHandler, WrongRequest
 from models.errors import TesseraError
 from pipelines.gateway.holder import LOCAL
 from pipelines.gateway.reads import ReadLog
@@ -18,6 +19,9 @@ from pipelines.service import door
 from pipelines.service.build import build_routes
 from pipelines.service.door import Door
 from pipelines.service.metrics import Metrics
+
+T = TypeVar("T")
+SLOW = 2
 
 
 class Asked(Body):
@@ -153,6 +157,45 @@ def test_a_body_that_grows_beyond_the_limit_is_cut(world: ServiceWorld, effects:
     assert (answer.status_code, effects.opened) == (413, 0)
 
 
+def test_a_quick_request_is_answered_at_once_unless_another_one_is_being_answered(
+    tmp_path: Path, effects: Effects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests of an operation come one at a time either way."""
+    threads, begun, released = dict[int, str](), threading.Event(), threading.Event()
+
+    def answer(asked: Asked, asker: Asker) -> Counted:
+        threads[asked.number] = threading.current_thread().name
+        if asked.number == SLOW:
+            begun.set()
+            assert released.wait(20)
+        return effects.answer(asked, asker)
+
+    monkeypatch.setattr(Effects, "__call__", lambda *_: QuickHandler(answer, lambda asked, _: asked.number != SLOW))
+
+    async def lived(client: httpx.AsyncClient) -> list[int]:
+        def asked(number: int) -> Any:
+            return asyncio.create_task(client.post("/v1/churn/act", json={"number": number}))
+
+        await asked(0)
+        await asked(1)
+        slow = asked(SLOW)
+        await asyncio.to_thread(begun.wait, 20)
+        behind = [asked(3), asked(4)]
+        await asyncio.sleep(0.01)
+        behind[1].cancel()
+        await asyncio.sleep(0.01)
+        fifth = asked(5)
+        await asyncio.sleep(0.01)
+        released.set()
+        answers = [await slow, await behind[0], await fifth]
+        await asked(6)
+        return [one.json()["done"] for one in answers]
+
+    assert asyncio.run(_with_client(ServiceWorld(tmp_path / "home"), lived)) == [3, 4, 5]
+    own, here = "tessera-churn-act_0", threading.current_thread().name
+    assert threads == {0: own, 1: here, SLOW: own, 3: own, 5: own, 6: here}
+
+
 @pytest.mark.parametrize("is_missing", [False, True])
 def test_operations_are_open_before_the_first_request(
     tmp_path: Path, effects: Effects, monkeypatch: pytest.MonkeyPatch, is_missing: bool
@@ -169,17 +212,23 @@ def test_operations_are_open_before_the_first_request(
         return effects.answer
 
     monkeypatch.setattr(Effects, "__call__", open_it)
+
+    async def lived(client: httpx.AsyncClient) -> int:
+        await asyncio.to_thread(opened.wait, 20)
+        return (await client.post("/v1/churn/act", json={"number": 1})).status_code
+
+    assert asyncio.run(_with_client(world, lived)) == 200
+    assert effects.opened == 1 + is_missing
+
+
+async def _with_client(world: ServiceWorld, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+    """Return what `work` returns, given a client of the routes without the gateway, in the loop that serves them."""
     routes = build_routes(Door(world.stack), Metrics())
 
     async def held(scope: Any, receive: Any, send: Any) -> None:
         await routes({**scope, "tessera.holder": LOCAL, "tessera.request_id": "r"}, receive, send)
 
-    async def lived() -> int:
-        async with routes.router.lifespan_context(routes):
-            await asyncio.to_thread(opened.wait, 20)
-            transport = httpx.ASGITransport(held)
-            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-                return (await client.post("/v1/churn/act", json={"number": 1})).status_code
-
-    assert asyncio.run(lived()) == 200
-    assert effects.opened == 1 + is_missing
+    async with routes.router.lifespan_context(routes):
+        transport = httpx.ASGITransport(held)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            return await work(client)

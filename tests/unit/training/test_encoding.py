@@ -129,3 +129,10 @@ def test_few_rows_are_encoded_as_many_are(rows: int, seed: int, as_batch: bool) 
     found = encoder.matrix(few.combine_chunks().to_batches()[0] if as_batch else few)
     assert found.flags.c_contiguous
     assert np.array_equal(found, expected[7 : 7 + rows], equal_nan=True)
+    assert np.array_equal(encoder.few(few.to_pylist()), found, equal_nan=True)
+
+
+@pytest.mark.parametrize(("row", "says"), [({"y": 1.0}, "no column 'x'"), ({"x": "1.5"}, "'x' is text")])
+def test_few_rows_that_do_not_fit_are_refused_as_tables_are(row: dict[str, object], says: str) -> None:
+    with pytest.raises(TesseraError, match=says):
+        Encoder(("x",), {}).few([row])
