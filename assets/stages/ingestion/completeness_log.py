@@ -50,8 +50,9 @@ def complete_days(lake: Lake, table: str) -> dict[date, DayCounts]:
     """Return the days of `table` that are completely ingested, also those without any row."""
     if not lake.exists(record_of(table)):
         return {}
-    rows = lake.scan(record_of(table)).to_table().to_pylist()
-    return {row["day"]: DayCounts(row["rows_kept"], row["rows_quarantined"], row["rows_held"]) for row in rows}
+    rows = lake.scan(record_of(table)).to_table()
+    days, *counts = (rows[name].to_numpy().tolist() for name in ("day", "rows_kept", "rows_quarantined", "rows_held"))
+    return dict(zip(days, map(DayCounts, *counts), strict=True))
 
 
 def mark_complete(lake: Lake, table: str, days: Mapping[date, DayCounts]) -> None:

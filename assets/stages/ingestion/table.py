@@ -1,7 +1,6 @@
 """One run of days of one table: read, check, write, record. Imports polars: only for use inside asset bodies."""
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -227,8 +226,13 @@ def _with_refused(checked: CheckedRows, refused: pa.Table | None) -> CheckedRows
 
 
 def _counts(checked: CheckedRows, held: dict[date, int], days: set[date]) -> dict[date, DayCounts]:
-    kept, refused = (Counter(rows[DELIVERED_ON].to_pylist()) for rows in (checked.kept, checked.quarantined))
-    return {day: DayCounts(kept[day], refused[day], held.get(day, 0)) for day in days}
+    kept, refused = (_rows_by_day(rows) for rows in (checked.kept, checked.quarantined))
+    return {day: DayCounts(kept.get(day, 0), refused.get(day, 0), held.get(day, 0)) for day in days}
+
+
+def _rows_by_day(rows: pa.Table) -> dict[date, int]:
+    found = rows[DELIVERED_ON].value_counts()
+    return dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
 
 
 def _numbered(rows: pl.DataFrame) -> pl.DataFrame:
