@@ -233,15 +233,15 @@ def recomputed_rows(
 ) -> Recomputed:
     """Compute the newest cut-off and some before it again, from nothing but the orders that were known at each."""
     from models.features.cutoffs import cutoff_moment
-    from models.features.known import known_orders
+    from models.features.known import known_by, known_orders
     from models.features.leakage import Recomputed, recomputed, sampled
 
     persons = {column: kind for kind, column in ENTITIES.items()}
     erased = lake.forgotten(persons[plan.entity]) if plan.entity in persons else ()
-    found = Recomputed()
+    found, expression = Recomputed(), known_orders(plan.table.expression)
     for day in sampled(days, count):
-        tables = {"orders": lake.refer("orders"), "cutoffs": cutoff_table([day])}
-        expression = known_orders(plan.table.expression, cutoff_moment(day), day)
+        known = known_by(cutoff_moment(day), day)
+        tables = {"orders": lake.refer("orders"), "cutoffs": cutoff_table([day]), "known": known}
         honest = engine.query(expression, tables, **plan.table.parameters).read_all()
         at_day = rows.filter(pc.field("event_timestamp") == cutoff_moment(day))
         found += recomputed(

@@ -7,17 +7,28 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 
-def known_orders(
-    expression: Callable[..., ir.Table], placed_by: datetime, delivered_by: date
-) -> Callable[..., ir.Table]:
-    """`expression` over `orders` without the rows placed or delivered later: for comparison with the whole table."""
+def known_orders(expression: Callable[..., ir.Table]) -> Callable[..., ir.Table]:
+    """`expression` over `orders` without the rows placed or delivered later: for comparison with the whole table.
 
-    def restricted(orders: Any, **arguments: Any) -> ir.Table:
-        placed: Any = orders.ordered_at <= ibis.timestamp(placed_by.isoformat())
-        return expression(orders.filter(placed, orders.delivered_on <= ibis.literal(delivered_by)), **arguments)
+    What later means stands in the table `known`, see `known_by`: the SQL is the same for each cut-off.
+    """
+
+    def restricted(orders: Any, known: Any, **arguments: Any) -> ir.Table:
+        placed, delivered = known.placed_by.max(), known.delivered_by.max()
+        return expression(orders.filter(orders.ordered_at <= placed, orders.delivered_on <= delivered), **arguments)
 
     return restricted
+
+
+def known_by(placed_by: datetime, delivered_by: date) -> pa.Table:
+    """One row: the last moment (UTC) and the last day of delivery whose orders are known."""
+    return pa.table(
+        {
+            "placed_by": pa.array([placed_by], pa.timestamp("us", "UTC")),
+            "delivered_by": pa.array([delivered_by], pa.date32()),
+        }
+    )
