@@ -16,7 +16,14 @@ import pytest
 from tests.servers.ports import free_port
 
 _START_SECONDS = 60
-_PROGRAM = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
+#: moto looks through the folders of its 170 services for each request, unless it remembers whose host it was.
+_PROGRAM = """
+import sys
+from functools import cache
+from moto.server import DomainDispatcherApplication, main
+DomainDispatcherApplication.get_backend_for_host = cache(DomainDispatcherApplication.get_backend_for_host)
+main(['-H', '127.0.0.1', '-p', sys.argv[1]])
+"""
 
 
 @contextmanager
