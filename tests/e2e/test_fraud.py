@@ -10,12 +10,18 @@ import duckdb
 import pytest
 import yaml
 from in_process import tessera as tessera_here
-from shop_home import SMALL_TRAINERS
 
 from resources.stack.loader import ROOT
 
 #: With a third of the cards, fewer frauds are there to be found: the default limits are for all of them.
-GATE = {"min_quality": 0.2, "min_class_rows": 20, "max_slice_drop": 1.0, "top_per_day": 30, "max_top_drop": 0.1}
+GATE = {
+    "min_quality": 0.2,
+    "min_class_rows": 20,
+    "max_slice_drop": 1.0,
+    "top_per_day": 30,
+    "max_top_drop": 0.1,
+    "n_bootstrap": 100,
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,11 @@ def home(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     stack = yaml.safe_load((ROOT / "stack.yaml").read_text())
     profile = stack["profiles"]["fraud-handbook"]
     profile["calendar"] = {"first_day": "2018-07-01"}
-    profile["settings"]["fraud"] |= {"gate": GATE, "alerts_per_day": 30, "candidates": SMALL_TRAINERS}
+    profile["settings"]["fraud"] |= {
+        "gate": GATE,
+        "alerts_per_day": 30,
+        "candidates": [{"kind": "logistic_regression"}],
+    }
     (folder / "stack.yaml").write_text(yaml.safe_dump(stack))
     return folder
 

@@ -1,32 +1,27 @@
 """What the default profile's payments teach: from the source through lake and windows to a model."""
 
-import os
-from datetime import date
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
+from shop_home import FRAUD_DAY, Home
 
 from assets.fraud import training as fraud_training
-from assets.stages.ingestion.run import ingest
+from assets.stages.ingestion.run import ingested_before
 from models.evaluation.metrics import average_precision
 from models.fraud.threshold import ALERTING, threshold_of
 from models.simulation.bayes_optimal_fraud import best_chance
 from models.training.candidates import Candidate
-from resources.stack.loader import ROOT, load_stack
 from resources.trainer.xgboost import XGBoostTrainerConfig
 
-AS_OF = date(2026, 3, 1)
 
-
-def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
-    stack = load_stack(ROOT / "stack.yaml", "local", str(tmp_path), os.environ)
+def test_a_model_learns_most_of_what_can_be_known(trained_for_fraud: Home) -> None:
+    stack = trained_for_fraud.opened()
     settings, source, lake = stack.settings, stack.open("source"), stack.open("lake")
     config = settings.ingestion.model_copy(update={"history_days": settings.fraud.history_days})
     for table in ("payments", "payment_labels"):
-        report = ingest(table, source, lake, AS_OF, config, "test")
-        assert 0 <= report.share < settings.ingestion.max_quarantined_share
-    rows = fraud_training.training_set(lake, stack.open("engine"), settings.fraud, AS_OF)
+        report = ingested_before(table, lake, FRAUD_DAY, config)
+        assert report.rows_in > 1000
+        assert 0 <= report.share_of_window < settings.ingestion.max_quarantined_share
+    rows = fraud_training.training_set(lake, stack.open("engine"), settings.fraud, FRAUD_DAY)
     task = fraud_training.training_task(rows, settings.fraud)
     sides = task.split
     trainer = XGBoostTrainerConfig(folds=2, max_rounds=100, learning_rate=0.1).open()
@@ -52,9 +47,9 @@ def test_a_model_learns_most_of_what_can_be_known(tmp_path: Path) -> None:
     assert len(everything.train) > len(sides.train) + len(sides.holdout)
     assert everything.cutoffs[-1] == rows.days.holdout_last
     assert min(rows.tonight["event_timestamp"].to_pylist()).date() > rows.days.holdout_last
-    assert max(rows.tonight["event_timestamp"].to_pylist()).date() == AS_OF
+    assert max(rows.tonight["event_timestamp"].to_pylist()).date() == FRAUD_DAY
     limit = threshold_of(task.refit_extras(fit.model, sides.encoder)[ALERTING])
     newest = rows.tonight.filter(pa.array(fit.model.predict(sides.encoder.matrix(rows.tonight)) >= limit))
     moments, cards = newest["event_timestamp"].to_pylist(), newest["customer_id"].to_pylist()
     alerted = {(moment.date(), card) for moment, card in zip(moments, cards, strict=True)}
-    assert len(alerted) == settings.fraud.alerts_per_day * (AS_OF - rows.days.holdout_last).days
+    assert len(alerted) == settings.fraud.alerts_per_day * (FRAUD_DAY - rows.days.holdout_last).days
