@@ -23,18 +23,20 @@ def computed(lake: Lake, engine: Engine, first: date, last: date) -> pa.RecordBa
     Columns: `transaction_id`, `customer_id`, `terminal_id`, `event_timestamp`, then the features. What the source or an
     analyst says of a payment replaces what was said before, from its own moment on.
     """
+    from models.features.fraud import asked_payments
     from models.fraud.labels import labelled_features
 
-    return engine.query(labelled_features, _tables(lake, first), first=first, last=last)
+    return engine.query(labelled_features, {**_tables(lake, first), "asked": asked_payments(first, last)})
 
 
 def computed_until(lake: Lake, engine: Engine, moment: datetime) -> pa.Table:
     """As `computed`, the payments from the day's beginning to `moment`, from nothing that came after it."""
+    from models.features.fraud import asked_payments
     from models.fraud.labels import labelled_features_known
 
     day = moment.date()
-    found = engine.query(labelled_features_known, _tables(lake, day), moment=moment, first=day, last=day)
-    return found.read_all()
+    tables = {**_tables(lake, day), "asked": asked_payments(day, day, moment)}
+    return engine.query(labelled_features_known, tables).read_all()
 
 
 def _tables(lake: Lake, first: date) -> dict[str, Any]:

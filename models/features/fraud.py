@@ -7,17 +7,18 @@ the two row by row.
 # ibis gives the columns of a table no static types.
 # pyright: basic
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from models.features.fraud_definitions import DERIVED, FEATURES, WINDOWS
 from models.features.label_history import epoch_us, fraud_spans
 from models.features.windows import MICROS_PER_DAY, Window
 
-__all__ = ["FEATURES", "IDENTITY", "fraud_features"]
+__all__ = ["FEATURES", "IDENTITY", "asked_payments", "features_between", "fraud_features"]
 
 #: What names a row, before the features.
 IDENTITY = ("transaction_id", "customer_id", "terminal_id", "event_timestamp")
@@ -39,11 +40,16 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
         first: first day, UTC.
         last: last day, included.
     """
+    return features_between(payments, labels, _begin(first), _begin(last) + MICROS_PER_DAY)
+
+
+def features_between(payments: ir.Table, labels: ir.Table, begin: Any, end: Any) -> ir.Table:
+    """As `fraud_features`, one row per payment since `begin` and before `end`: µs since 1970, numbers or scalars."""
     rows: Any = exact(payments)
     # The terminals' windows first: each next sort carries all columns that were added before it.
     counted = _windows_of(_windows_of(rows, "terminal_id"), "customer_id")
     counted = counted.left_join(_frauds(rows, labels), "transaction_id")
-    asked = counted.filter(counted.micros >= _begin(first), counted.micros < _begin(last) + MICROS_PER_DAY)
+    asked = counted.filter(counted.micros >= begin, counted.micros < end)
     of_sizes = {one.name: _of_size(asked, one) for one in WINDOWS if one.aggregate in _OF_SIZE}
     flagged: Any = asked.mutate(
         **of_sizes,
@@ -56,6 +62,20 @@ def fraud_features(payments: ir.Table, labels: ir.Table, *, first: date, last: d
         event_timestamp=derived.paid_at, **{name: derived[name].cast("float64") for name in FEATURES}
     )
     return named.select(*IDENTITY, *FEATURES).order_by(["event_timestamp", "transaction_id"])
+
+
+def asked_payments(first: date, last: date, until: datetime | None = None) -> pa.Table:
+    """One row that says which payments: `begin` and `end` of `features_between`, and `until`, UTC.
+
+    A table, so that the SQL of the features is the same for all days: compiling it takes half a second.
+    """
+    return pa.table(
+        {
+            "begin": pa.array([_begin(first)], pa.int64()),
+            "end": pa.array([_begin(last) + MICROS_PER_DAY], pa.int64()),
+            "until": pa.array([until], pa.timestamp("us", "UTC")),
+        }
+    )
 
 
 def _begin(day: date) -> int:

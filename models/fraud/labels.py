@@ -10,7 +10,6 @@ the stream, which reads labels one by one, and a query over all of them give the
 
 import re
 from collections.abc import Iterable
-from datetime import date, datetime
 from typing import Any
 
 import ibis
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from models.alerts import Feedback
 from models.events import Event
-from models.features.fraud import fraud_features
+from models.features.fraud import features_between
 from models.features.label_history import latest_labels
 from models.fraud.alerts import labelled_payment
 from models.fraud.event_parsing import LABEL
@@ -87,21 +86,27 @@ def learnt_labels(labels: ir.Table, feedback: ir.Table) -> ir.Table:
     return latest_labels(all_labels(labels, feedback))
 
 
-def labelled_features(payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, first: date, last: date) -> ir.Table:
-    """`models.features.fraud.fraud_features` with what the source and analysts said."""
-    return fraud_features(payments, all_labels(labels, feedback), first=first, last=last)
+def labelled_features(payments: ir.Table, labels: ir.Table, feedback: ir.Table, asked: ir.Table) -> ir.Table:
+    """`models.features.fraud.fraud_features` with what the source and analysts said.
+
+    Args:
+        payments: see there.
+        labels: as for `all_labels`.
+        feedback: as for `all_labels`.
+        asked: which payments, `models.features.fraud.asked_payments`.
+    """
+    since: Any = asked.begin.max()
+    return features_between(payments, all_labels(labels, feedback), since, asked.end.max())
 
 
-def labelled_features_known(
-    payments: ir.Table, labels: ir.Table, feedback: ir.Table, *, moment: datetime, first: date, last: date
-) -> ir.Table:
-    """`labelled_features` without every payment made, and everything said of one, after `moment`."""
-    until = ibis.timestamp(moment.isoformat())
-    made, *said = (
+def labelled_features_known(payments: ir.Table, labels: ir.Table, feedback: ir.Table, asked: ir.Table) -> ir.Table:
+    """`labelled_features` without every payment made, and everything said of one, after `asked.until`."""
+    until: Any = asked.until.max()
+    made, told, answered = (
         one.filter(getattr(one, name) <= until)
         for one, name in ((payments, "paid_at"), (labels, "labelled_at"), (feedback, "labelled_at"))
     )
-    return labelled_features(made, *said, first=first, last=last)
+    return labelled_features(made, told, answered, asked)
 
 
 def _said(labels: Any) -> Any:

@@ -124,8 +124,8 @@ def test_a_feature_of_fraud_that_does_not_wait_for_its_label_is_named(
 ) -> None:
     honest = models.fraud.labels.labelled_features
 
-    def leaking(payments: Any, labels: Any, feedback: Any, *, first: date, last: date) -> Any:
-        rows = honest(payments, labels, feedback, first=first, last=last)
+    def leaking(payments: Any, labels: Any, feedback: Any, asked: Any) -> Any:
+        rows = honest(payments, labels, feedback, asked)
         known = labels.select("transaction_id", leak=labels.is_fraud.cast("float64"))
         joined = rows.left_join(known, "transaction_id")
         return joined.mutate(terminal_risk_1d=joined.leak).select(*rows.columns)
