@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop_home import DAY, FRAUD_DAY, FRAUD_GATE, Home, laid_over, write_stack
+from shop_home import DAY, FRAUD_DAY, SMALL_FRAUD, Home, laid_over, write_stack
 
 from resources.stack.loader import ROOT
 from tests.once import Once
@@ -49,9 +49,8 @@ def trained(once: Once, small_stack: Path) -> Home:
 @pytest.fixture(scope="session")
 def trained_for_fraud(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """The shipped shop after the first command of the README's chapter on fraud. Shared as `trained` is."""
-    fast: dict[str, Any] = {"gate": FRAUD_GATE, "candidates": [{"kind": "logistic_regression"}]}
     stack = tmp_path_factory.mktemp("fraud") / "stack.yaml"
-    laid_over(ROOT / "stack.yaml", stack, {"settings": {"fraud": fast}})
+    laid_over(ROOT / "stack.yaml", stack, {"settings": {"fraud": SMALL_FRAUD}})
 
     def fill(folder: Path) -> None:
         said = Home(folder / "home", stack).tessera("run", "fraud_training", "--date", FRAUD_DAY.isoformat())

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from in_process import tessera
+from in_process import exit_code, tessera
 from shop_home import FRAUD_DAY, Home, ended, write_stack
 
 from resources.stack.loader import ROOT
@@ -103,8 +103,11 @@ def _give_it_a_second_champion(home: Home) -> None:
     home.tessera("promote", "churn", "--version", other, *insist)
 
 
-@pytest.mark.parametrize("command", ["dagster definitions validate", "dg list defs"])
-def test_dagsters_own_commands_work_in_the_folder(empty: Home, command: str) -> None:
-    program, *arguments = command.split()
-    said = empty.process(*arguments, program=program)
-    assert "churn_nightly" in said.out if program == "dg" else "successful" in said.out + said.err
+def test_dagster_validates_the_definitions_of_the_folder(empty: Home) -> None:
+    said = empty.process("definitions", "validate", program="dagster")
+    assert "successful" in said.out + said.err
+
+
+def test_dg_lists_the_definitions_of_the_folder(empty: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["dg", "list", "defs"], empty.environment()) == 0
+    assert "churn_nightly" in capfd.readouterr().out
