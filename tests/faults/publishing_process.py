@@ -105,13 +105,17 @@ def publish(sink: DeltaSink, attempt: str, seed: int) -> str:
 def work(folder: str, attempt: str, seed: int, step: int) -> list[str]:
     """The changes of the disk, if it lives to tell."""
     steps = watched(step)
-    sink = DeltaSink(folder, rows_per_file=11)
+    act(DeltaSink(folder, rows_per_file=11), attempt, seed)
+    steps.end()
+    return steps.done
+
+
+def act(sink: DeltaSink, attempt: str, seed: int) -> None:
+    """Publish the attempt, or unpublish the day."""
     if attempt == "-":
         sink.unpublish(APP, DAY, why="wrong", who="test")
     else:
         publish(sink, attempt, seed)
-    steps.end()
-    return steps.done
 
 
 def forked(folder: str, attempt: str, seed: int, step: int) -> tuple[int, str]:

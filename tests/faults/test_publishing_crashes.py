@@ -5,16 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import publishing_race
 import pyarrow.parquet as pq
 import pytest
+from publishing_process import act
 
 from resources.conformance.score_sets import APP, DAY, SCORES_SCHEMA, some_rows
 from resources.sink.delta_sink import DeltaSink
+from tests.fork_server import PROCESSES
 
 HERE = Path(__file__).resolve().parent
 OLD, NEW = ("old", 1), ("new", 2)
@@ -96,14 +100,14 @@ def test_killed_at_every_boundary_a_rerun_converges(name: str, tmp_path: Path, p
     code, steps = publishers.run(smooth, *action)
     assert code == 0
     assert len(steps) >= (1 if action in before else 5), "there must be something to interrupt"
+    _check_readable(smooth, allowed[-1:])
     smooth_end = _end(smooth)
     for step in _chosen(steps):
         folder = tmp_path / f"at-{step}" / "scores"
         _copy(start, folder)
         assert publishers.run(folder, *action, step=step)[0] == -signal.SIGKILL
         _check_readable(folder, allowed)
-        assert publishers.run(folder, *action)[0] == 0
-        _check_readable(folder, allowed[-1:])
+        act(_sink(folder), *action)
         assert _end(folder) == smooth_end, step
 
 
@@ -114,12 +118,13 @@ def _chosen(steps: list[str]) -> list[int]:
 
 
 def _end(folder: Path) -> tuple[object, ...]:
-    """All that can be seen from outside, after tidying: it must not tell whether anybody was ever killed."""
+    """All that can be seen from outside, and after tidying: it must not tell whether anybody was ever killed."""
     sink = _sink(folder)
-    sink.vacuum(APP, keep_hours=0)
     history = [(record.action, record.attempt, record.run_id) for record in sink.history(APP, DAY)]
     published = sink.published(APP, DAY)
-    return history, published, _exported(folder) if published else None, _data_files(folder)
+    exported = _exported(folder) if published else None
+    sink.vacuum(APP, keep_hours=0)
+    return history, published, exported, _data_files(folder)
 
 
 def _data_files(folder: Path) -> int:
@@ -135,21 +140,20 @@ def _copy(start: Path, folder: Path) -> None:
 def test_many_publishers_and_a_reader_of_one_day_and_of_several(tmp_path: Path) -> None:
     folder = tmp_path / "scores"
     days = [DAY, DAY, DAY + timedelta(days=1)]
+    files = [tmp_path / f"p{number}" for number in range(len(days))]
     publishers = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "publishing_race.py"), str(folder), day.isoformat(), f"p{number}", "12"],
-            stdout=subprocess.PIPE,
-            text=True,
-            env=_environment(),
-        )
-        for number, day in enumerate(days)
+        PROCESSES.Process(target=publishing_race.publish_in_turn, args=(folder, day, file, 12))
+        for day, file in zip(days, files, strict=True)
     ]
+    for publisher in publishers:
+        publisher.start()
     reads = 0
-    while any(publisher.poll() is None for publisher in publishers):
+    while any(publisher.is_alive() for publisher in publishers):
         for day in set(days):
             reads += _read_whole(folder, day)
-    moved = [int(publisher.communicate()[0]) for publisher in publishers]
-    assert [publisher.returncode for publisher in publishers] == [0, 0, 0]
+        time.sleep(0.02)
+    assert [publisher.exitcode for publisher in publishers] == [0, 0, 0]
+    moved = [int(file.read_text()) for file in files]
     assert reads > 0
     histories = {day: list(_sink(folder).history(APP, day)) for day in set(days)}
     assert len(histories[DAY]) == moved[0] + moved[1]
