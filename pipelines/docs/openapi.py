@@ -35,9 +35,9 @@ def document() -> dict[str, Any]:
         return openapi(build_routes(Door(stack), Metrics()))
 
 
-def problems(folder: Path = FOLDER) -> list[str]:
-    """Return a sentence for each way in which the files are not what they must be."""
-    made = document()
+def problems(folder: Path = FOLDER, made: dict[str, Any] | None = None) -> list[str]:
+    """Return a sentence for each way in which the files are not what they must be, by `made` or a document made now."""
+    made = document() if made is None else made
     found = []
     if not (folder / _NAME).is_file() or (folder / _NAME).read_text() != _text(made):
         found.append(f"docs/{_NAME} is out of date: run `python -m pipelines.docs.openapi`")
@@ -54,11 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 when not up to date")
     parser.add_argument("--release", action="store_true", help="later changes are compared with the present document")
     chosen = parser.parse_args(arguments)
+    made = document()
     if not chosen.check:
-        (FOLDER / _NAME).write_text(_text(document()))
+        (FOLDER / _NAME).write_text(_text(made))
     if chosen.release:
         (FOLDER / _RELEASED).write_text((FOLDER / _NAME).read_text())
-    found = problems()
+    found = problems(made=made)
     sys.stdout.writelines(f"{problem}\n" for problem in found)
     return 1 if found else 0
 

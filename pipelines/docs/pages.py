@@ -36,13 +36,14 @@ def pages() -> Mapping[str, str]:
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` report which ones are out of date (exit code 1)."""
-    stale = [name for name, text in pages().items() if _old(ROOT / "docs" / name) != _NOTE + text]
+    made = pages()
+    stale = [name for name, text in made.items() if _old(ROOT / "docs" / name) != _NOTE + text]
     if "--check" in arguments:
         for name in stale:
             sys.stdout.write(f"docs/{name} is out of date: run `make docs`\n")
         return 1 if stale else 0
     for name in stale:
-        (ROOT / "docs" / name).write_text(_NOTE + pages()[name])
+        (ROOT / "docs" / name).write_text(_NOTE + made[name])
         sys.stdout.write(f"docs/{name} written\n")
     return 0
 

@@ -244,8 +244,9 @@ class SettingsResource(dg.ConfigurableResource):
         Raises:
             TesseraError: the run's config names no setting, or gives one a wrong value.
         """
-        fields = type(self).model_fields
-        given = {name: getattr(self, name) for name in Settings.model_fields if name in fields}
+        shown = {name: field for name, field in type(self).model_fields.items() if name in Settings.model_fields}
+        sections = {name: getattr(self, name) for name in shown}
+        given = {name: section for name, section in sections.items() if section != shown[name].default}
         return changed_settings(getattr(type(self), "unchanged", Settings()), given)
 
 

@@ -61,6 +61,8 @@ def changed_settings(settings: Settings, changes: Mapping[str, Any]) -> Settings
     Raises:
         TesseraError: a key is no setting, or a value of another type or out of range.
     """
+    if not changes:
+        return settings
     run, place = RunConfig("settings", changes), ("settings",)
     values = run.checked(Settings, merged(settings.model_dump(mode="json"), changes), place)
     return config_of(Settings, values, place, run, str)
