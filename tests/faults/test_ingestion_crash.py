@@ -1,6 +1,7 @@
 """Ingestion that stops before or after any of its writes ends, run again, where an undisturbed one ends."""
 
 import shutil
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,28 @@ def tables(lake: DeltaLake) -> list[pa.Table]:
     ]
 
 
-@pytest.mark.parametrize("number", [7, 29])
+def chosen_writes(written: list[str]) -> list[int]:
+    """Return the first and the last write of each table; those of chunks in between are alike."""
+    places = {table: [at for at, name in enumerate(written, 1) if name == table] for table in written}
+    return sorted({at for each in places.values() for at in (each[0], each[-1])})
+
+
+def every_write(written: list[str]) -> list[int]:
+    """Return every write."""
+    return [*range(1, len(written) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "chosen"),
+    [
+        (7, chosen_writes),
+        (29, chosen_writes),
+        pytest.param(7, every_write, marks=pytest.mark.long),
+        pytest.param(29, every_write, marks=pytest.mark.long),
+    ],
+)
 def test_stopped_anywhere_and_run_again(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, chosen: Callable[[list[str]], list[int]]
 ) -> None:
     """Right after a write is right before the next one; after the last, nothing is left to do."""
     monkeypatch.setattr(ingestion, "CHUNK_ROWS", 10)
@@ -106,19 +126,13 @@ def test_stopped_anywhere_and_run_again(
     undisturbed = StoppingLake(str(shutil.copytree(home, tmp_path / "undisturbed")), stop_at=0)
     ingest("orders", source, undisturbed, day(number), CONFIG, "now")
     expected = tables(undisturbed)
-    for stop_at, after in _chosen(undisturbed.written):
+    written = undisturbed.written
+    assert len(written) >= 6
+    assert set(written) >= {"orders", "quarantine_orders", "ingested_orders"}
+    for stop_at, after in [*((at, False) for at in chosen(written)), (len(written), True)]:
         path = str(shutil.copytree(home, tmp_path / f"stopped-{stop_at}-{after}"))
         with pytest.raises(Stopped):
             ingest("orders", source, StoppingLake(path, stop_at, after), day(number), CONFIG, "now")
         lake = DeltaLake(path)
         ingest("orders", source, lake, day(number), CONFIG, "now")
         assert tables(lake) == expected, f"stopped {'after' if after else 'before'} write {stop_at}"
-
-
-def _chosen(written: list[str]) -> list[tuple[int, bool]]:
-    """Before the first, the middle and the last write of each table (chunks in between are alike), and at the end."""
-    assert len(written) >= 6
-    assert set(written) >= {"orders", "quarantine_orders", "ingested_orders"}
-    places = {table: [at for at, name in enumerate(written, 1) if name == table] for table in set(written)}
-    before = sorted({at for each in places.values() for at in (each[0], each[len(each) // 2], each[-1])})
-    return [*((at, False) for at in before), (len(written), True)]
