@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import signal
+import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
-from shop_home import DAY, Home
+from forked import Forked
+from shop_home import DAY, Home, ended
 
 from assets.churn import features as churn_features
 from resources.source.simulated import SimulatedSource
@@ -44,19 +47,38 @@ def test_the_card_says_on_one_screen_what_was_published(trained: Home) -> None:
     assert f"version {champion(trained)} promoted" in card, "version 1, which was evaluated, or its refit, version 2"
 
 
-def test_a_second_run_publishes_the_same_bytes_and_says_so(home: Home, tmp_path: Path) -> None:
+def test_a_second_run_publishes_the_same_bytes_and_no_other_command_works_in_the_home_meanwhile(
+    home: Home, tmp_path: Path
+) -> None:
     first = home.published(DAY)
     parquet, csv = (
         home.scores(DAY, tmp_path / "1.parquet"),
         home.scores(DAY, tmp_path / "1.csv"),
     )
-    card = home.tessera("run", "churn_nightly", "--date", DAY.isoformat()).out
+    run = home.fork("run", "churn_nightly", "--date", D)
+    _is_locked_by(run, home)
+    card = ended(run).out
     assert "identical to what run" in card
     assert "no training was due" in card
     assert "training_set" not in card
     assert home.published(DAY) == first
+    assert home.published(before(-1)) is None
     assert home.scores(DAY, tmp_path / "2.parquet") == parquet
     assert home.scores(DAY, tmp_path / "2.csv") == csv
+
+
+def _is_locked_by(run: Forked, home: Home) -> None:
+    holder = home.folder / "locks" / "run.holder"
+    while not holder.exists():
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.02)
+    run.send_signal(signal.SIGSTOP)  # it must not end before the other one has looked
+    try:
+        says = home.refuses("run", "churn_nightly", "--date", before(-1).isoformat())
+    finally:
+        run.send_signal(signal.SIGCONT)
+    assert f"is locked: `tessera run churn_nightly` for {DAY}, process {run.pid}" in says
+    assert "TESSERA_HOME" in says
 
 
 def test_checks_run_alone_for_the_last_published_day_and_publish_nothing(home: Home) -> None:
@@ -102,25 +124,22 @@ def test_quarantine_holds_every_defect_of_the_shop_and_nothing_else(trained: Hom
 
 
 def test_days_come_out_the_same_in_whatever_order_they_are_run(home: Home, empty: Home) -> None:
-    """One home ingested a day before its earlier days are run; the other, with the same model, never saw that day."""
+    """One home ingested a later day before two earlier ones; the other, with the same model, has no day but one."""
     one, two = before(1), before(2)
     shutil.copytree(home.folder / "mlflow", empty.folder / "mlflow")
     shutil.copy(home.folder / "layout.json", empty.folder)
-    period = ["--from", two.isoformat(), "--to", one.isoformat()]
-    late, early = (
-        home.tessera("backfill", "churn_nightly", *period),
-        empty.tessera("backfill", "churn_nightly", *period),
-    )
-    for said in (late, early):
-        assert [line.split()[:3] for line in said.out.splitlines()] == [
-            ["1/2", two.isoformat(), "ok"],
-            ["2/2", one.isoformat(), "ok"],
-        ]
-    for day in (two, one):
-        assert features_of(home, day).equals(features_of(empty, day))
-        assert home.published(day).degradation == empty.published(day).degradation == "fresh"
-        assert home.published(day).rows == empty.published(day).rows > 500
-        assert home.digest(day) == empty.digest(day)
+    late = home.tessera("backfill", "churn_nightly", "--from", two.isoformat(), "--to", one.isoformat())
+    empty.tessera("run", "churn_nightly", "--date", one.isoformat())
+    assert [line.split()[:3] for line in late.out.splitlines()] == [
+        ["1/2", two.isoformat(), "ok"],
+        ["2/2", one.isoformat(), "ok"],
+    ]
+    assert features_of(home, one).equals(features_of(empty, one))
+    for found in (home.published(two), home.published(one), empty.published(one)):
+        assert found.degradation == "fresh"
+        assert found.rows > 500
+    assert home.published(one).rows == empty.published(one).rows
+    assert home.digest(one) == empty.digest(one)
     assert home.digest(DAY), "the later day stays published"
 
 
@@ -179,9 +198,10 @@ def test_features_are_what_the_orders_say_at_each_moment(home: Home, tmp_path: P
     # A moment inside of a day sees the end of the day before.
     seen = {f"{noon} 12:00": before(21), f"{end} 23:59": end}
     orders = home.opened().open("lake").scan("orders").to_table()
+    known = {day: _from_orders(orders, day) for day in seen.values()}
     for row in rows.to_pylist():
         day = seen[f"{row['event_timestamp']:%Y-%m-%d %H:%M}"]
-        expected = _from_orders(orders, row["customer_id"], day)
+        expected = known[day].get(row["customer_id"])
         found = None if row["recency_days"] is None else (row["recency_days"], row["orders_total"], row["spend_90"])
         if expected is None or found is None:
             assert found == expected, (row["customer_id"], day)
@@ -213,32 +233,26 @@ def test_features_online_are_what_is_served_now(home: Home, tmp_path: Path) -> N
     assert rows["recency_days"].to_pylist() == [*known["recency_days"].to_pylist()[:3], None, None, None]
 
 
-def _from_orders(orders: pa.Table, customer: str, day: date) -> tuple[float, float, float] | None:
-    """Recency in days, orders of a year, spend of 90 days: by SQL over the lake's order lines, for one customer."""
+def _from_orders(orders: pa.Table, day: date) -> dict[str, tuple[float, float, float]]:
+    """Recency in days, orders of a year, spend of 90 days: by SQL over the lake's order lines, by customer."""
     with duckdb.connect() as connection:
         connection.register("lines", orders)
         connection.execute("SET TimeZone = 'UTC'")
         found = connection.execute(
             """
             WITH bought AS (
-              SELECT order_id, max(ordered_at) AS placed, sum(quantity * unit_price) AS value FROM lines
-              WHERE customer_id = $customer AND delivered_on <= $day AND NOT is_return
-                AND ordered_at >= $day - INTERVAL 364 DAY GROUP BY order_id)
-            SELECT epoch($day + INTERVAL 1 DAY) / 86400 - epoch(max(placed)) / 86400, count(*),
+              SELECT customer_id, order_id, max(ordered_at) AS placed, sum(quantity * unit_price) AS value FROM lines
+              WHERE delivered_on <= $day AND NOT is_return AND ordered_at >= $day - INTERVAL 364 DAY
+              GROUP BY customer_id, order_id)
+            SELECT customer_id, epoch($day + INTERVAL 1 DAY) / 86400 - epoch(max(placed)) / 86400, count(*),
                    coalesce(sum(value) FILTER (placed >= $day - INTERVAL 89 DAY), 0)
-            FROM bought""",
-            {"customer": customer, "day": day},
-        ).fetchone()
-    return found if found is not None and found[0] is not None and found[0] < 180 else None
+            FROM bought GROUP BY customer_id""",
+            {"day": day},
+        ).fetchall()
+    return {customer: tuple(values) for customer, *values in found if values[0] < 180}
 
 
 def test_every_part_of_the_profile_answers(trained: Home) -> None:
-    parts = trained.tessera("check").out
-    assert " wrong " not in parts
-    for part in ("home", "source: simulated", "lake: delta", "registry: mlflow", "sink: delta", "notifier: log"):
-        assert part in parts
-    assert "events: sqlite" in parts
-    assert "state_store: sqlite" in parts
     found = json.loads(trained.tessera("check", "--json").out)
     assert found["ok"] is True
     assert {part["part"]: part["kind"] for part in found["parts"]}.items() >= {"home": None, "lake": "delta"}.items()
@@ -249,9 +263,12 @@ def test_a_part_that_does_not_answer_is_named(home: Home, file: Callable[[str, s
     blocked = file("blocked", "a file, not a folder")
     change = {"ports": {"sink": {"kind": "delta", "path": str(blocked / "scores")}}}
     said = home.with_stack(tmp_path / "stack.yaml", change).tessera("check", code=1)
-    wrong = [line for line in said.out.splitlines() if " wrong " in line]
-    assert len(wrong) == 1
-    assert wrong[0].startswith("sink: delta")
+    (wrong,) = (line for line in said.out.splitlines() if " wrong " in line)
+    assert wrong.startswith("sink: delta")
+    for part in ("home", "source: simulated", "lake: delta", "registry: mlflow", "sink: delta", "notifier: log"):
+        assert part in said.out
+    assert "events: sqlite" in said.out
+    assert "state_store: sqlite" in said.out
 
 
 def test_one_page_shows_every_application_and_says_by_its_exit_code_what_is_wrong(trained: Home) -> None:

@@ -58,23 +58,6 @@ def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
     assert len(other.opened().open("sink").history("churn", NEXT)) == 1
 
 
-def test_a_home_is_worked_in_by_one_command_at_a_time(home: Home) -> None:
-    first = home.fork(*NIGHTLY, DAY.isoformat())
-    holder = home.folder / "locks" / "run.holder"
-    while not holder.exists():
-        assert first.poll() is None, first.communicate()
-        time.sleep(0.02)
-    first.send_signal(signal.SIGSTOP)  # it must not end before the other one has looked
-    try:
-        says = home.refuses(*NIGHTLY, NEXT.isoformat())
-    finally:
-        first.send_signal(signal.SIGCONT)
-    assert f"is locked: `tessera run churn_nightly` for {DAY}, process {first.pid}" in says
-    assert "TESSERA_HOME" in says
-    ended(first)
-    assert home.published(NEXT) is None
-
-
 class TestFallback:
     """Nights on which the source cannot be used: here it is another one than filled the home."""
 
