@@ -1,7 +1,7 @@
-"""Runs that are killed, that meet each other, and nights without orders: what is published stays right."""
+"""Runs that are killed, that meet each other, on damage, and nights without orders: what is published stays right."""
 
 import json
-import signal
+import os
 import time
 from datetime import date, timedelta
 from pathlib import Path
@@ -40,22 +40,68 @@ def test_killed_first_runs_leave_nothing_wrong_behind(empty: Home, trained: Home
     assert empty.published(DAY).rows == trained.published(DAY).rows
 
 
-def test_killed_nights_and_dagster_runs_at_once_publish_the_same_bytes(
-    home: Home, trained: Home, tmp_path: Path
-) -> None:
-    """Two Dagster processes for one day share no lock of the command line; they still agree with a killed night."""
-    other = trained.copy(tmp_path / "other")
+@pytest.fixture(scope="module")
+def undisturbed(trained: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home in which two Dagster processes ran NEXT at once: they share no lock of the command line."""
+    home = trained.copy(tmp_path_factory.mktemp("undisturbed") / "home")
     launch = ("launch", "--job", "churn_nightly", "--partition", NEXT.isoformat())
-    instance = {"DAGSTER_HOME": str(dagster_home(other.opened()))}
-    both = [other.fork(*launch, program="dg", **instance) for _ in range(2)]
+    instance = {"DAGSTER_HOME": str(dagster_home(home.opened()))}
+    both = [home.fork(*launch, program="dg", **instance) for _ in range(2)]
     for process in both:
         ended(process)
-    for place in ("lake/orders", "lake/churn_features"):
-        kill_once_there(home.fork(*NIGHTLY, NEXT.isoformat()), home.folder / place)
-        assert home.digest(DAY) == trained.digest(DAY)
+    return home
+
+
+def test_dagster_runs_at_once_publish_one_set(undisturbed: Home) -> None:
+    assert len(undisturbed.opened().open("sink").history("churn", NEXT)) == 1
+    assert undisturbed.published(NEXT).degradation == "fresh"
+
+
+def test_a_night_that_is_killed_and_stopped_by_bad_rows_publishes_the_same_bytes_in_the_end(
+    home: Home, undisturbed: Home, tmp_path: Path
+) -> None:
+    kill_once_there(home.fork(*NIGHTLY, NEXT.isoformat()), home.folder / "lake/orders")
+    _stopped_by_bad_rows(home, tmp_path)
+    kill_once_there(home.fork(*NIGHTLY, NEXT.isoformat()), home.folder / "lake/churn_features")
+    assert home.published(NEXT) is None
+    assert home.digest(DAY) == undisturbed.digest(DAY)
+    # What was put aside is not lost, and a limit that fits lets the same day through.
     home.tessera(*NIGHTLY, NEXT.isoformat())
-    assert home.digest(NEXT) == other.digest(NEXT)
-    assert len(other.opened().open("sink").history("churn", NEXT)) == 1
+    assert home.published(NEXT).degradation == "fresh"
+    assert home.digest(NEXT) == undisturbed.digest(NEXT)
+
+
+def _stopped_by_bad_rows(home: Home, folder: Path) -> None:
+    """A night under a limit that its refused rows exceed ends before it writes features."""
+    strict = home.with_stack(folder / "strict.yaml", {"settings": {"ingestion": {"max_quarantined_share": 0.0001}}})
+    card = strict.tessera(*NIGHTLY, NEXT.isoformat(), code=1).out
+    assert "quarantined_share" in card
+    assert strict.published(NEXT) is None
+    lake = strict.opened().open("lake")
+    assert NEXT not in lake.days("churn_features")
+    assert NEXT in lake.days("orders")
+    kept_aside: date = max(lake.days("quarantine_orders"))
+    assert kept_aside == NEXT
+    strict.tessera("quarantine", "orders", "--date", NEXT.isoformat())
+
+
+def test_the_night_after_a_damage_publishes_what_an_undamaged_home_does(home: Home, undisturbed: Home) -> None:
+    lake = home.opened().open("lake")
+    for table, day in (("orders", DAY - timedelta(days=20)), ("churn_features", DAY)):
+        (file,) = (Path(name) for name in lake.files(table, first=day, last=day))
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    for table in ("orders", "ingested_orders"):
+        newest = max((home.folder / "lake" / table / "_delta_log").glob("*.json"))
+        newest.write_bytes(b"")
+    registry = home.folder / "mlflow" / "mlflow.db"
+    os.truncate(registry, registry.stat().st_size // 2)
+    said = home.tessera("run", "churn_nightly", "--date", NEXT.isoformat())
+    # The champion comes from the cache, and the registry is named although the night did not need it.
+    assert "The model registry's database" in said.out
+    (line,) = [line for line in (home.folder / "notices.jsonl").read_text().splitlines() if "registry" in line]
+    assert "cannot be used" in line
+    assert home.digest(NEXT) == undisturbed.digest(NEXT)
+    assert home.digest(DAY) == undisturbed.digest(DAY)
 
 
 class TestFallback:
@@ -100,19 +146,3 @@ class TestFallback:
 def gone(folder: Path) -> dict[str, object]:
     orders = {"location": str(folder / "no-such-folder")}
     return {"ports": {"source": {"kind": "files", "tables": {"orders": orders}}}}
-
-
-def test_too_many_bad_rows_stop_the_night_before_features(home: Home, tmp_path: Path) -> None:
-    strict = home.with_stack(tmp_path / "strict.yaml", {"settings": {"ingestion": {"max_quarantined_share": 0.0001}}})
-    card = strict.tessera(*NIGHTLY, NEXT.isoformat(), code=1).out
-    assert "quarantined_share" in card
-    assert strict.published(NEXT) is None
-    lake = strict.opened().open("lake")
-    assert NEXT not in lake.days("churn_features")
-    assert NEXT in lake.days("orders")
-    kept_aside: date = max(lake.days("quarantine_orders"))
-    assert kept_aside == NEXT
-    strict.tessera("quarantine", "orders", "--date", NEXT.isoformat())
-    # What was put aside is not lost, and a limit that fits lets the same day through.
-    home.tessera(*NIGHTLY, NEXT.isoformat())
-    assert home.published(NEXT).degradation == "fresh"
