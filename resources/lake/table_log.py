@@ -47,6 +47,8 @@ class TableLog:
     def read(self) -> Read:
         """Return the version that the log records, None if it records none, and whether the manifest agrees."""
         manifest = self._manifest()
+        if self._is_local and not (Path(self._uri) / LOG).is_dir():
+            return None, manifest is None
         try:
             standing = self._opened()
             return standing, manifest is None or _agrees(standing.manifest, manifest)
