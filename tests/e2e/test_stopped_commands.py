@@ -1,6 +1,7 @@
 """Commands that are killed, told to stop, or run out of room: exit codes, a sentence, and a home that goes on."""
 
 import json
+import os
 import resource
 import signal
 import socket
@@ -16,12 +17,14 @@ from subprocess import Popen
 import dagster as dg
 import psutil
 import pytest
+from in_process import exit_code
 from shop_home import Home
 
 from pipelines import run_locks
 from pipelines.definitions import defs
 from pipelines.home import dagster_home
 from resources.stack.loader import ROOT
+from tests.fork_server import PROCESSES
 from tests.servers.ports import free_port
 
 FIRST, SECOND = "2026-03-01", "2026-03-02"
@@ -100,28 +103,45 @@ def test_a_killed_run_is_ended_by_the_next_command_and_a_stopped_one_by_itself(w
     assert list((waiting.folder / "locks").glob("*.holder")) == []
 
 
-@pytest.mark.parametrize(
-    ("limit", "value", "says"),
-    [
-        (resource.RLIMIT_FSIZE, 30_000, "larger than this process may write"),
-        (resource.RLIMIT_NOFILE, 16, "Too many files are open"),
-    ],
-    ids=["a file may not grow", "no room for open files"],
-)
-def test_a_process_that_runs_into_a_limit_says_so(empty: Home, limit: int, value: int, says: str) -> None:
+def test_a_process_without_room_for_open_files_says_so_while_it_imports(empty: Home) -> None:
     command = [Path(sys.executable).parent / "tessera", "run", "churn_nightly", "--date", FIRST]
     done = subprocess.run(
         command,
         cwd=ROOT,
-        env=empty.environment({"PYTHONDONTWRITEBYTECODE": "1"}),  # a limit would cut off what Python compiles
+        env=empty.environment(),
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(limit, (value, resource.getrlimit(limit)[1])),
+        preexec_fn=lambda: _limit(resource.RLIMIT_NOFILE, 16),
     )
     assert done.returncode == 1
-    assert "Traceback" not in done.stdout + done.stderr
-    assert says in " ".join((done.stdout + done.stderr).replace("│", " ").split())
+    _says(done.stdout + done.stderr, "Too many files are open")
+
+
+def test_a_process_whose_files_may_not_grow_says_so(empty: Home, tmp_path: Path) -> None:
+    said = tmp_path / "said.txt"
+    process = PROCESSES.Process(target=_run_with_small_files, args=(empty.environment(), said))
+    process.start()
+    process.join()
+    assert process.exitcode == 1
+    _says(said.read_text(), "larger than this process may write")
+
+
+def _run_with_small_files(environment: dict[str, str], said: Path) -> None:
+    output = os.open(said, os.O_WRONLY | os.O_CREAT)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    _limit(resource.RLIMIT_FSIZE, 30_000)
+    sys.exit(exit_code(["tessera", "run", "churn_nightly", "--date", FIRST], environment))
+
+
+def _limit(limit: int, value: int) -> None:
+    resource.setrlimit(limit, (value, resource.getrlimit(limit)[1]))
+
+
+def _says(output: str, words: str) -> None:
+    assert "Traceback" not in output
+    assert words in " ".join(output.replace("│", " ").split())
 
 
 @pytest.fixture

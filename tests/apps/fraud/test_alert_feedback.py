@@ -161,7 +161,7 @@ def by_id(rows: pa.Table) -> dict[int, list[float]]:
 
 
 # An example that was found is not made smaller: that takes minutes.
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=5, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(history=histories(), data=st.data())
 def test_whatever_the_order_online_equals_offline(
     history: tuple[list[dict[str, Any]], list[dict[str, Any]], list[Feedback]], data: st.DataObject
