@@ -3,8 +3,10 @@
 import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import pytest
@@ -18,7 +20,7 @@ from tests.once import Once
 from tests.worker_seconds import WorkerSeconds
 
 # How long an example takes says how busy the machine is, nothing about the code.
-settings.register_profile("tessera", deadline=None, max_examples=50)
+settings.register_profile("tessera", deadline=None, max_examples=25)
 #: `pytest --hypothesis-profile=thorough`: for a property that was written or whose code was changed.
 settings.register_profile("thorough", deadline=None, max_examples=2000)
 settings.load_profile("tessera")
@@ -39,7 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Tell at the end what each directory cost; workers are forks of one process."""
     config.pluginmanager.register(WorkerSeconds())
     if config.getoption("tx", None):
-        fork_workers()
+        fork_workers(config.args)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -77,7 +79,7 @@ def tmp_path(tmp_path: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need a server, by what they are given or their parameter is called.
 
-    Tests that share a fixture of their module run on one worker, so that it is made once.
+    Tests that share a fixture or a cached function of their module run on one worker, so that it is made once.
     """
     for item in items:
         if _shares_with_its_module(item) and not item.get_closest_marker("xdist_group"):
@@ -91,7 +93,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _shares_with_its_module(item: pytest.Item) -> bool:
     info: Any = getattr(item, "_fixtureinfo", None)
     known = info.name2fixturedefs.values() if info else ()
-    return any(each.scope == "module" for fixtures in known for each in fixtures)
+    return any(each.scope == "module" for fixtures in known for each in fixtures) or _caches(
+        getattr(item, "module", None)
+    )
+
+
+@cache
+def _caches(module: ModuleType | None) -> bool:
+    values = vars(module).values() if module else ()
+    return any(hasattr(value, "cache_info") and value.__module__ == module.__name__ for value in values if module)
 
 
 def pytest_collection_finish() -> None:

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 #: One list for all tests: the first process that is asked for starts the server.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.preloaded"])
+MODULES = ["tests.preloaded"]
+PROCESSES.set_forkserver_preload(MODULES)
 
 _SERVER = cast(Any, forkserver)._forkserver
 

@@ -5,19 +5,26 @@ server of tests/fork_server.py reads that line.
 """
 
 import atexit
+import json
 import os
 import sys
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from execnet import gateway_io
 from execnet.gateway_base import Popen2IO
 
-from tests.fork_server import PROCESSES, address, use_server_at
+from tests.fork_server import MODULES, PROCESSES, address, use_server_at
+
+#: Names the variable with the files and folders of tests, as JSON, for tests/preloaded_tests.py.
+PLACES = "TESSERA_TEST_PLACES"
 
 
-def fork_workers() -> None:
-    """Let xdist fork the workers that it starts on this machine from now on."""
+def fork_workers(asked_for: Sequence[str]) -> None:
+    """Let xdist fork the workers that it starts on this machine from now on, for the tests at these paths or ids."""
+    os.environ[PLACES] = json.dumps([place.partition("::")[0] for place in asked_for])
+    PROCESSES.set_forkserver_preload([*MODULES, "tests.preloaded_tests"])
     started_otherwise = gateway_io.create_io
 
     def create_io(spec: Any, execmodel: Any) -> Any:

@@ -72,7 +72,8 @@ def _as_programs(copy: Path, programs: Sequence[tuple[str, ...]], said: Path) ->
         os.dup2(output, stream)
     os.chdir(copy)
     for name, loaded in list(sys.modules.items()):
-        if (getattr(loaded, "__file__", None) or "").startswith(f"{ROOT}/") and name.partition(".")[0] in ROOMS:
+        file = Path(getattr(loaded, "__file__", None) or "/")
+        if file.is_relative_to(ROOT / "tests") or (file.is_relative_to(ROOT) and name.partition(".")[0] in ROOMS):
             del sys.modules[name]
     sys.path.insert(0, str(copy))
     for program in programs:

@@ -42,7 +42,7 @@ def export(kinds: list[int], lines: int) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.integers(0, len(KINDS) - 1), min_size=2, max_size=12))
 def test_orders_that_are_no_sale_are_left_out_and_counted(
     tmp_path_factory: pytest.TempPathFactory, kinds: list[int]

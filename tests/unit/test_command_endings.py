@@ -79,7 +79,7 @@ def test_a_fault_of_the_machine_ends_in_three_lines(
     assert says in shown
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.sampled_from([error for error, _ in FAULTS if isinstance(error, OSError) and error.errno]), st.text())
 def test_an_operating_system_error_is_known_whatever_it_was_about(error: OSError, file: str) -> None:
     assert fault_of(OSError(error.errno, error.strerror, file)) is not None

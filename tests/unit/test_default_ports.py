@@ -54,7 +54,7 @@ def test_nothing_at_all_is_the_shipped_stack(tmp_path: Path) -> None:
     assert stack.calendar == shipped.calendar
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(named=st.sets(st.sampled_from(sorted(SHIPPED["ports"]))))
 def test_a_port_that_is_left_out_is_its_default_whatever_else_is_named(tmp_path: Path, named: set[str]) -> None:
     calendar = {"first_day": "2025-01-01"}

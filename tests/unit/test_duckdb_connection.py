@@ -11,17 +11,18 @@ import pytest
 
 from resources import duckdb_connection
 from resources.duckdb_connection import connect, connect_shared
+from tests.unit.syntax_trees import ON_ONE_WORKER, tree_of
 
 ROOT = Path(__file__).parents[2]
 SLOW = "SET progress_bar_time = 1; SET threads = 1; SELECT sum(hash(range)) FROM range(30_000_000)"
 OPENS = {"connect", "sql", "query", "execute"}
 
 
-def opened_by_hand(text: str) -> list[int]:
+def opened_by_hand(tree: ast.Module) -> list[int]:
     """List the lines that use DuckDB's own connection or its shared one."""
     return [
         node.lineno
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
         and node.value.id == "duckdb"
@@ -71,13 +72,14 @@ def test_a_duckdb_that_answers_no_more_is_replaced() -> None:
     assert connect_shared(threads=1).execute("SELECT 1").fetchall() == [(1,)]
 
 
+@ON_ONE_WORKER
 @pytest.mark.slow
 def test_all_rooms_open_duckdb_by_this_function() -> None:
-    assert opened_by_hand("import duckdb\nduckdb.connect()\nduckdb.sql('SELECT 1')") == [2, 3]
+    assert opened_by_hand(ast.parse("import duckdb\nduckdb.connect()\nduckdb.sql('SELECT 1')")) == [2, 3]
     by_hand = {
         f"{file.relative_to(ROOT)}:{line}"
         for room in ("assets", "feature_repo", "models", "pipelines", "resources", "tessera")
         for file in (ROOT / room).rglob("*.py")
-        for line in opened_by_hand(file.read_text())
+        for line in opened_by_hand(tree_of(file))
     }
     assert {place.split(":")[0] for place in by_hand} == {"resources/duckdb_connection.py"}

@@ -244,7 +244,7 @@ def _columns_of(spooled: Path, width: int) -> list[list[str]]:
 
 
 class TestCsv:
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_well_formed_files_are_what_python_reads(self, data: st.DataObject, tmp_path: Path) -> None:
         width = data.draw(st.integers(1, 3))
@@ -268,7 +268,7 @@ class TestCsv:
         assert _columns_of(spooled, width) == expected
         assert count == len(expected)
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=20, deadline=None)
     @given(st.lists(st.lists(st.sampled_from(["a", '"', '"b"', ",", "\r", "c d", "\0", ""]), max_size=6), max_size=10))
     def test_no_line_of_any_text_is_lost_or_read_twice(self, pieces: list[list[str]]) -> None:
         lines = ["k1,k2\n", *("".join(each) + "\n" for each in pieces)]

@@ -13,6 +13,9 @@ from pydantic import BaseModel, Field, create_model
 from models.settings import APP_NAMES, Settings
 from resources.stack.loader import Calendar
 from resources.stack.table import KINDS, PORTS, TRAINERS
+from tests.unit.syntax_trees import ON_ONE_WORKER, tree_of
+
+pytestmark = ON_ONE_WORKER
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("pipelines", "assets", "resources", "models", "tessera")
@@ -24,7 +27,7 @@ ADAPTERS = sorted({*TRAINERS.values(), *(path for port in PORTS.values() for pat
 @cache
 def read_in(file: Path) -> frozenset[str]:
     """Names of the attributes that a module reads."""
-    nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    nodes = ast.walk(tree_of(file))
     return frozenset(node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load))
 
 

@@ -281,7 +281,7 @@ LABELS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rows=LABELS, day=st.integers(1, 9))
 def test_the_newest_label_counts_and_keeps_what_it_leaves_open(rows: list[dict[str, Any]], day: int) -> None:
     moment = datetime(2026, 1, day, tzinfo=UTC)

@@ -19,7 +19,7 @@ ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32",
 CELLS = st.text(st.characters(exclude_characters='\r\n",\ufeff', exclude_categories=("Cs", "Cc")), max_size=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(encoding=st.sampled_from(ENCODINGS), packed=st.booleans(), cells=st.lists(CELLS, min_size=6, max_size=6))
 def test_the_text_is_read_back_whatever_it_was_encoded_in(
     encoding: str, packed: bool, cells: list[str], tmp_path: Path

@@ -361,7 +361,7 @@ def summary(stack: Stack) -> Any:
     return stack.calendar, stack.settings, str(stack.home), {port: repr(stack.config(port)) for port in ADAPTERS}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(place=("profiles", "local", "ports", "lake", "path"), cut=1, other=None)
 @example(place=("profiles", "local", "ports", "notifier", "path"), cut=None, other={"env": "X"})
 @given(

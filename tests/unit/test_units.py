@@ -26,7 +26,7 @@ def new_unit(file: FreshFile) -> Unit:
     return unit_of(file, *rows_of(file.path, file.first_row))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(WRITES | MOVES, min_size=1, max_size=7))
 def test_every_row_of_every_file_is_covered_once_and_moves_make_nothing_new(
     steps: list[tuple[str, int, list[str]] | list[tuple[int, int]]],

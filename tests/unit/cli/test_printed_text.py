@@ -117,7 +117,7 @@ def is_clean(said: str) -> bool:
 
 
 @pytest.mark.parametrize("say", SAYING)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text="[/b]").via("ended `tessera quarantine` in a traceback")
 @example(text="\x1b]0;owned\x07\x1b[2J")
 @given(text=TEXTS.filter(lambda text: "\ud800" not in text))

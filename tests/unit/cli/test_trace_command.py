@@ -22,6 +22,7 @@ from resources.traces.port import recorded, traces_of_home
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TESSERA_HOME", str(tmp_path))
     monkeypatch.setenv("TESSERA_PROFILE", "local")
+    monkeypatch.setenv("COLUMNS", "200")  # a slow machine's times are longer, and rows would wrap
     active_stack.cache_clear()
     yield tmp_path
     active_stack.cache_clear()

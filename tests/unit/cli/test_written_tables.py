@@ -23,7 +23,7 @@ def written(folder: Path, rows: pa.Table) -> list[list[str]]:
         return list(csv.reader(stream))[1:]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text="=HYPERLINK(0)")
 @example(text="'-1")
 @given(text=TEXTS)

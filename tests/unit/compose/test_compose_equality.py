@@ -74,7 +74,7 @@ def shown(found: Outcome) -> list[object]:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_one_record_and_a_batch_go_one_way(data: st.DataObject) -> None:
     step = data.draw(compositions(_Names()))
@@ -84,7 +84,7 @@ def test_one_record_and_a_batch_go_one_way(data: st.DataObject) -> None:
     assert [str(one) for one in together] == [str(one) for one in alone]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(0.01, 0.99), min_size=1, max_size=9), st.floats(0.1, 5))
 def test_a_mean_and_a_vote_do_not_depend_on_the_batch(values: list[float], weight: float) -> None:
     def branch(name: str, power: int) -> Leaf:

@@ -35,7 +35,7 @@ def known(n: int = 2_000, seed: int = 0) -> Replay:
     return Replay(score, cheap, dear, np.full(n, 0.002), np.full(n, 0.06))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(replays())
 def test_the_frontier_is_that_of_every_threshold(replay: Replay) -> None:
     frontier = replay.frontier
@@ -49,7 +49,7 @@ def test_the_frontier_is_that_of_every_threshold(replay: Replay) -> None:
     assert set(frontier.share) == {0.0, *((replay.score <= one).mean() for one in replay.score)}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(replays(), st.floats(0, 1), st.floats(0.05, 2.5))
 def test_a_choice_is_the_best_of_all_thresholds(replay: Replay, quality: float, cost: float) -> None:
     frontier = replay.frontier
@@ -69,7 +69,7 @@ def test_a_choice_is_the_best_of_all_thresholds(replay: Replay, quality: float, 
             best_within(replay, cost=cost)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(replays(costs=(1.0,)))
 def test_no_rule_is_better_than_the_oracle_and_the_hull_is_never_below_the_frontier(replay: Replay) -> None:
     oracle, frontier = replay.oracle, replay.frontier

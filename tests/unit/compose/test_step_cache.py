@@ -80,7 +80,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(st.dictionaries(st.sampled_from(["a", "\0vector", "\0timestamp"]), json_values() | st.tuples(json_values())))
 def test_what_is_kept_comes_back_equal_and_what_would_not_is_not_kept(values: dict[str, Any]) -> None:
     content = to_bytes(values)

@@ -452,7 +452,7 @@ def any_row(contract: Contract) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=list(CONTRACTS))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_no_row_is_lost_and_what_is_kept_keeps_the_contract(contract: Contract, data: st.DataObject) -> None:
@@ -472,7 +472,7 @@ def test_no_row_is_lost_and_what_is_kept_keeps_the_contract(contract: Contract, 
     assert len(left) == checked.kept.num_rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(rows=st.lists(any_row(ORDERS), max_size=10))
 @pytest.mark.slow
 def test_what_is_kept_stays_kept_when_it_is_delivered_alone(rows: list[dict[str, Any]]) -> None:

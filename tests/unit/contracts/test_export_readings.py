@@ -44,7 +44,7 @@ def test_prices_are_read_by_the_signs_in_them(texts: list[str], numbers: list[fl
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.decimals(0, 10**7, places=2), min_size=1, max_size=20), st.booleans())
 def test_prices_with_two_decimals_keep_their_value_in_both_notations(values: list, comma: bool) -> None:
     texts = [f"{value:,.2f}".translate(str.maketrans(",.", ".,")) if comma else f"{value:,.2f}" for value in values]
@@ -66,7 +66,7 @@ def test_dates_of_a_year_are_read_as_they_were_written(form: str) -> None:
     assert found == [datetime.strptime(text, form) for text in texts]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.dates(date(2000, 1, 1), date(2049, 12, 31)), min_size=1, max_size=30), st.sampled_from(FORMS[:7]))
 @pytest.mark.slow
 def test_dates_are_never_taken_for_others(days: list[date], form: str) -> None:

@@ -98,7 +98,7 @@ COLUMNS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_a_column_gives_the_texts_of_its_values(kind: str, data: st.DataObject) -> None:

@@ -36,7 +36,7 @@ def judged(draw: st.DrawFn) -> tuple[Labels, Vector]:
 
 
 @given(judged())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @pytest.mark.slow
 def test_equal_to_scikit_learn_ties_included(pair: tuple[Labels, Vector]) -> None:
     labels, scores = pair
@@ -47,7 +47,7 @@ def test_equal_to_scikit_learn_ties_included(pair: tuple[Labels, Vector]) -> Non
 
 
 @given(judged())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_ranking_does_not_depend_on_scale(pair: tuple[Labels, Vector]) -> None:
     labels, scores = pair
     assert auc(labels, scores) == pytest.approx(auc(labels, 3 * scores - 7), abs=1e-12)
@@ -119,7 +119,7 @@ def test_platt_rises_whatever_it_is_given(sign: int) -> None:
 
 
 @given(arrays(np.float64, 20, elements=st.floats(-1e6, 1e6)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_sigmoid_stays_within_bounds_and_is_undone_by_log_odds(x: Vector) -> None:
     p = sigmoid(x)
     assert ((p >= 0) & (p <= 1)).all()

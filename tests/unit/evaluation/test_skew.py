@@ -308,7 +308,7 @@ def online(rows: Sequence[Stored], materialized: Sequence[int], customer: str, h
     return as_of(rows, customer, T + done[-1] * HOUR) if done else None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(shop=shops())
 @pytest.mark.slow
 def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
@@ -324,7 +324,7 @@ def test_a_faithful_store_lags_and_is_stale_only_if_it_was_left_behind(
         assert not changed or spend.cause in ({"lag"} if followed else {"lag", "stale", "missing"})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_causes_are_disjoint_and_complete(data: st.DataObject) -> None:

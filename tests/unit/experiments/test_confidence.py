@@ -73,7 +73,7 @@ def test_samples_that_are_too_small_have_endless_intervals() -> None:
     assert (value, error) == (1.0, np.inf)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000), correlation=st.floats(-0.95, 0.95))
 def test_cuped_never_widens_and_keeps_the_mean(seed: int, correlation: float) -> None:
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ def made(action: Any, day: int, from_day: int, variant: str = "new") -> Decision
     return Decision(variant, action, until, night, at(from_day), "guardrail", "it is worse")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(gaps=st.lists(st.integers(1, 4), max_size=6), night=st.integers(-1, 30))
 def test_a_night_is_served_by_the_last_decision_before_it(gaps: list[int], night: int) -> None:
     days = np.cumsum(gaps, dtype=int).tolist()

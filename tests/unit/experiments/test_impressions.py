@@ -84,7 +84,7 @@ def test_shuffled_slots_reveal_the_position_bias_of_the_shop() -> None:
         examination(slots, clicked, np.ones(slots.size))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(counts=st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 50), min_size=1), extra=st.integers(0, 20))
 def test_concentration_lies_between_all_alike_and_one_alone(counts: Mapping[str, int], extra: int) -> None:
     found = popularity_bias(counts, {}, len(counts) + extra)

@@ -18,7 +18,7 @@ _APPEAL = np.array([0.05, 0.3, 0.1, 0.2, 0.15, 0.4, 0.02, 0.25])
 _EXAMINED = 1 / np.sqrt(np.arange(1, 9))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(share=st.floats(0, 1), slots=st.integers(0, 12))
 def test_a_shuffled_list_keeps_its_products_and_its_chances_add_up(share: float, slots: int) -> None:
     shuffle = SlotShuffle("test", share)

@@ -1,20 +1,23 @@
 """What is registered, and that the `feast` command and the code register the same."""
 
 import os
-import subprocess
 import sys
 from datetime import UTC, date, datetime
+from importlib.metadata import entry_points
+from multiprocessing.connection import Connection
 from pathlib import Path
 from shutil import copytree
 
 import pyarrow as pa
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from models.features.churn_definitions import FEATURES
 from resources.feature_store.feast.settings import feast_settings
 from resources.feature_store.feast.store import FeastStore, FeastStoreConfig
 from resources.lake.delta import DeltaLakeConfig
+from tests.fork_server import PROCESSES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -44,11 +47,27 @@ def test_paths_of_the_sources_are_absolute(tmp_path: Path) -> None:
 
 
 def feast(*arguments: str, folder: Path, **environment: str) -> str:
-    command = [str(Path(sys.executable).parent / "feast"), *arguments]
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("FEAST", "TESSERA"))}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=clean | environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    """Return what the command `feast` prints, run in a folder by a process that has not read the definitions yet."""
+    said, asker = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=_feast, args=(arguments, folder, environment, asker))
+    process.start()
+    asker.close()
+    code, printed = said.recv()
+    process.join()
+    assert code == 0, printed
+    return printed
+
+
+def _feast(arguments: tuple[str, ...], folder: Path, environment: dict[str, str], asker: Connection) -> None:
+    for name in [name for name in os.environ if name.startswith(("FEAST", "TESSERA"))]:
+        del os.environ[name]
+    os.environ |= environment
+    for name in [name for name in sys.modules if name.partition(".")[0] == "feature_repo"]:
+        del sys.modules[name]
+    os.chdir(folder)
+    entry = next(iter(entry_points(group="console_scripts", name="feast")))
+    done = CliRunner().invoke(entry.load(), arguments)
+    asker.send((done.exit_code, f"{done.output}{done.exception or ''}"))
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_an_unknown_column_is_refused(tmp_path: Path) -> None:
         pulled(path, T, T)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(

@@ -100,7 +100,7 @@ def histories(draw: st.DrawFn) -> list[Known]:
     return list({row[:3]: row for row in found}.values())
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=histories(),
     questions=st.lists(
@@ -123,7 +123,7 @@ def test_joins_equal_a_plain_loop(
             assert found == [by_hand(rows, who, moment, ttl, known_only) for who, moment in questions]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     rows=st.lists(st.tuples(st.sampled_from([1, 2, None]), st.integers(0, 30)), max_size=20, unique=True),
     questions=st.lists(st.tuples(st.sampled_from([1, 2, 3, None]), st.integers(-1, 31)), min_size=1, max_size=20),

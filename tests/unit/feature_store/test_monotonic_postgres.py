@@ -170,7 +170,7 @@ _writes = st.lists(st.tuples(st.sampled_from(["ann", "bob"]), _times, st.none() 
 
 
 @pytest.mark.parametrize("as_batch", [False, True], ids=["write_rows", "online_write_batch"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=st.lists(_writes, min_size=1, max_size=4))
 def test_newest_row_stays_in_whatever_order_rows_come(
     postgres_database: PostgresDatabase, ours: MonotonicPostgresOnlineStore, as_batch: bool, writes: list[list[Write]]

@@ -197,7 +197,7 @@ class TestNewestWins:
         assert ours.amounts("ann") == [3.0]
 
     @given(st.lists(st.tuples(TIMES | st.integers(FIRST, LAST), st.none() | TIMES), max_size=12))
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_as_a_list_of_all_writes_says(self, ours: Ours, writes: list[tuple[int, int | None]]) -> None:
         """Any times from year 1 to year 9999; the oracle is Python's maximum."""
         ours.redis.flushdb()

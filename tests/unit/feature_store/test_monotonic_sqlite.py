@@ -99,7 +99,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, cuts=st.lists(st.integers(0, 12), max_size=3), bulk=st.booleans())
 def test_the_newest_row_of_each_entity_stays_in_whatever_portions_rows_come(
     feast: FeatureStore, activity: FeatureView, rows: list[Any], cuts: list[int], bulk: bool

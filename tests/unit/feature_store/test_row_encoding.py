@@ -93,7 +93,7 @@ def has_feasts_quirk(column: pa.Array, dtype: FeastType) -> bool:
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_bytes_are_feasts(name: str, data: st.DataObject) -> None:
@@ -107,7 +107,7 @@ def test_bytes_are_feasts(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", COLUMNS)
 @pytest.mark.parametrize("worth_a_column", [1, 10**9], ids=["columns", "cell by cell"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 @pytest.mark.slow
 def test_decoded_values_are_those_that_feast_reads(name: str, worth_a_column: int, data: st.DataObject) -> None:
@@ -219,7 +219,7 @@ def test_what_was_stored_as_another_type_is_converted_or_refused(count: int) -> 
         decoded([b"\xff\xff"] * count, pa.int64())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(max_size=14), min_size=60, max_size=60), st.sampled_from(READ_AS_COLUMNS))
 @pytest.mark.slow
 def test_bytes_of_any_shape_are_read_as_protobuf_reads_them(cells: list[bytes], type: pa.DataType) -> None:
@@ -244,7 +244,7 @@ KEYS: dict[str, tuple[FeastType, pa.DataType, st.SearchStrategy[Any]]] = {
 }
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data(), names=st.lists(st.sampled_from(["b", "a", "ä", "customer"]), unique=True, max_size=3))
 @pytest.mark.slow
 def test_entity_keys_are_feasts(data: st.DataObject, names: list[str]) -> None:

@@ -1,7 +1,6 @@
 """The log of what was served: an unbiased sample, nothing lost or doubled, nothing kept that should be gone."""
 
-import subprocess
-import sys
+import atexit
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from resources.feature_store.feast import served_log
 from resources.feature_store.feast.served_log import ServedLog
+from tests.fork_server import PROCESSES
 
 T = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -112,21 +112,21 @@ def test_threads_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sorted(value for _, value in logged(log)) == [float(n) for n in range(300)]
 
 
-_PROCESS = """
-import sys
-from pathlib import Path
-from tests.unit.feature_store.test_served_log import T, ServedLog, answer, rows
-log = ServedLog(Path(sys.argv[1]), 1)
-for number in range(100):
-    log.add("churn", rows(sys.argv[2]), answer(float(number)), T)
-"""
+def _serve(place: Path, name: str) -> None:
+    log = ServedLog(place, 1)
+    for number in range(100):
+        log.add("churn", rows(name), answer(float(number)), T)
+    atexit._run_exitfuncs()  # a fork of multiprocessing leaves them out
 
 
 @pytest.mark.slow
 def test_processes_write_what_waits_when_they_end(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _PROCESS, str(tmp_path / "served.db")]
-    started = [subprocess.Popen([*command, name], cwd=Path(__file__).parents[3]) for name in ("a", "b", "c")]
-    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    started = [PROCESSES.Process(target=_serve, args=(tmp_path / "served.db", name)) for name in ("a", "b", "c")]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0, 0]
     found = logged(ServedLog(tmp_path / "served.db", 1))
     assert sorted(found) == [(name, float(number)) for name in ("a", "b", "c") for number in range(100)]
 

@@ -45,7 +45,7 @@ LINES = st.lists(
     min_size=25,  # few lines hardly ever meet in one window
     max_size=80,
 )
-slow = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+slow = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def features(lines: Sequence[Line], days: Sequence[date], place: Path, *, population_days: int = 180) -> pa.Table:

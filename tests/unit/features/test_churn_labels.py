@@ -66,7 +66,7 @@ def test_what_is_delivered_after_as_of_does_not_change_a_label(tmp_path: Path) -
     assert labels([line], [row], tmp_path, as_of=DAY + timedelta(days=92)) == [0]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     lines=LINES,
     rows=st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 200)), min_size=1, max_size=12),

@@ -154,7 +154,7 @@ MOMENTS = st.builds(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(KEYS, KEYS, MOMENTS, st.integers(0, 9999)), min_size=1, max_size=14),
     late=st.dictionaries(st.integers(0, 13), st.sampled_from([0, 1, 7 * DAY, 7 * DAY + 1, 9 * DAY, 50 * DAY])),

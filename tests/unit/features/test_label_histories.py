@@ -120,7 +120,7 @@ def test_what_was_known_stays_known(tmp_path: Path) -> None:
         assert online([*payments, *reversed(statements)])[0] == offline(payments, statements, tmp_path)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 9), max_size=4)), min_size=1, max_size=6),
     before=st.integers(0, 4),

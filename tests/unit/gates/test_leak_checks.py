@@ -174,7 +174,7 @@ def test_what_was_not_computed_again_closes_the_gate(again: Recomputed) -> None:
 numbers = st.one_of(st.none(), st.floats(allow_infinity=False, width=32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=6), st.data())
 def test_one_changed_value_or_row_is_found_wherever_it_stands(
     rows: list[tuple[float, float]], data: st.DataObject

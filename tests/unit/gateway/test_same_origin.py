@@ -271,7 +271,7 @@ def test_refusals_are_logged_without_what_the_page_sent(served: Served, caplog: 
     assert not any("\x1b" in message for message in caplog.messages)
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     labels=st.lists(st.sampled_from(["a", "b-1", "example", "0"]), min_size=1, max_size=4), port=st.integers(1, 65_535)
 )
@@ -281,7 +281,7 @@ def test_spellings_of_an_authority_are_one_authority(labels: list[str], port: in
     assert {Authority.parse(text) for text in spellings} == {Authority(name, port)}
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(text=st.text(max_size=40))
 def test_no_text_is_taken_for_a_name_that_it_is_not(text: str) -> None:
     found = Authority.parse(text)

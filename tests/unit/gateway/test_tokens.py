@@ -102,7 +102,7 @@ def test_a_short_key_is_refused() -> None:
     assert Issuer(keys_of(jwk("short", short))).refuses(text).status == 401
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(header=st.binary(max_size=40), claims=st.binary(max_size=40), text=st.text(max_size=40))
 def test_no_text_is_more_than_refused(header: bytes, claims: bytes, text: str) -> None:
     issuer = Issuer()

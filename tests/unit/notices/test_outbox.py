@@ -186,7 +186,7 @@ def test_a_file_that_is_cut_off_is_named_before_anything_is_written(tmp_path: Pa
 
 
 @pytest.mark.slow
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(steps=st.lists(st.sampled_from(["notice", "same", "down", "up", "minute", "deliver"]), max_size=30))
 def test_whatever_happens_each_notice_arrives_exactly_once(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory

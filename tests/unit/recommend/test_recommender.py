@@ -1,6 +1,7 @@
 """The recommender on a small shop with known habits."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from models.recommend.recommender import Recommender, best_lists
 CONFIG = FittedConfig(ranker=RankerConfig(rounds=20), folds=FoldsConfig(cutoffs=3), candidates=25, k=5)
 
 
-def shop(customers: int = 90, days: int = 160) -> Interactions:
+@cache
+def events(customers: int = 90, days: int = 160) -> Interactions:
     """Customers of three kinds with ten products each; one product comes in every basket, others now and then."""
     rng = np.random.default_rng(0)
     rows = [
@@ -35,12 +37,9 @@ def shop(customers: int = 90, days: int = 160) -> Interactions:
     return interactions(frame["customer"], frame["product"], pl.Series([*frame["day"]], dtype=pl.Int32).cast(pl.Date))
 
 
-EVENTS = shop()
-
-
 @pytest.fixture(scope="module")
 def fitted() -> Recommender:
-    return fit_recommender(EVENTS, 160.0, CONFIG)
+    return fit_recommender(events(), 160.0, CONFIG)
 
 
 def lists(found: Recommender) -> np.ndarray:
@@ -50,8 +49,8 @@ def lists(found: Recommender) -> np.ndarray:
 
 
 def test_a_history_knows_only_interactions_before_its_moment() -> None:
-    known = history(EVENTS.chosen(EVENTS.day < 100), 100.0)
-    mine = EVENTS.chosen((EVENTS.customer == 7) & (EVENTS.day < 100))
+    known = history(events().chosen(events().day < 100), 100.0)
+    mine = events().chosen((events().customer == 7) & (events().day < 100))
     asked = known.profiles.of(np.array([7]))
     products, counts = np.unique(mine.product, return_counts=True)
     assert asked.product.tolist() == products.tolist()
@@ -62,10 +61,10 @@ def test_a_history_knows_only_interactions_before_its_moment() -> None:
 
 
 def test_folds_hold_what_came_next_and_nothing_of_it_before() -> None:
-    for fold in folds(EVENTS, 160.0, CONFIG.folds, seed=0):
+    for fold in folds(events(), 160.0, CONFIG.folds, seed=0):
         assert fold.known.day.max() < fold.now
         for place, customer in enumerate(fold.taken.customers[:5]):
-            mine = EVENTS.chosen((EVENTS.customer == customer) & (EVENTS.day >= fold.now))
+            mine = events().chosen((events().customer == customer) & (events().day >= fold.now))
             basket = fold.taken.product[fold.taken.starts[place] : fold.taken.starts[place + 1]]
             assert sorted(basket) == sorted(mine.product[mine.day == mine.day.min()])
 
@@ -107,7 +106,7 @@ def test_what_is_not_better_than_frequency_is_refused() -> None:
 
 
 def test_neighbour_tables_are_those_of_the_formulas() -> None:
-    owned = history(EVENTS, 160.0).profiles.matrix(EVENTS.products.size)
+    owned = history(events(), 160.0).profiles.matrix(events().products.size)
     dense = owned.toarray().astype(float)
     inverse = np.linalg.inv(dense.T @ dense + 50 * np.eye(dense.shape[1]))
     expected = -inverse / np.diag(inverse)

@@ -80,7 +80,7 @@ def test_rules_may_leave_nothing() -> None:
     assert places({"in_stock": True}, shelf(on_hand=np.zeros(12))) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     order=st.permutations(range(12)),
     stock=st.lists(st.integers(0, 2), min_size=12, max_size=12),

@@ -126,7 +126,7 @@ def test_growth_excuses_nothing_in_an_old_home() -> None:
         assert bool(meter.report().features[0].note) is not alarm
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     days=st.integers(60, 364),
     later=st.integers(1, 200),

@@ -89,7 +89,7 @@ def test_scores_are_those_of_the_model_on_the_whole_matrix(features: pa.Table, s
     assert set(rows["feature_version"].to_pylist()) == {"churn_v1"}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(chunk=st.integers(1, 3_000), batch=st.integers(1, 3_000), budget=st.integers(0, 60))
 @pytest.mark.slow
 def test_chunks_and_batches_do_not_change_a_row(

@@ -106,7 +106,7 @@ def test_a_constant_column_drifts_when_it_starts_to_vary() -> None:
     assert _report(known, pa.table({"x": np.arange(5_000.0)})).features[0].drifted
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows=st.integers(1, 900), sample=st.integers(1, 900))
 @pytest.mark.slow
 def test_a_sample_of_each_batch_stands_for_the_whole(rows: int, sample: int) -> None:

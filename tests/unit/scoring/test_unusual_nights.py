@@ -171,7 +171,7 @@ def test_another_champion_is_no_fault(known: tuple[list[PastNight], pa.Table]) -
 
 
 @given(rows=st.integers(1, 60), batch=st.integers(1, 20), gone=st.sets(st.integers(0, 59)), new=st.integers(0, 20))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_new_and_vanished_entities_are_counted_whatever_the_batches(
     rows: int, batch: int, gone: set[int], new: int
 ) -> None:
@@ -190,7 +190,7 @@ def test_new_and_vanished_entities_are_counted_whatever_the_batches(
 
 
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=50))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_bin_holds_its_value_to_one_percent(values: list[float]) -> None:
     bins = float_histogram(np.array(values))
     middles = np.repeat(bin_values(np.flatnonzero(bins)), bins[np.flatnonzero(bins)].astype(int))

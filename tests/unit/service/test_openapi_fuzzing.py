@@ -45,7 +45,7 @@ def without_deadlines(found: dict[str, Any]) -> dict[str, Any]:
 
 DOCUMENT = without_deadlines(document())
 #: Of each operation: 1, and 40 with `--hypothesis-profile=thorough`.
-EXAMPLES = settings().max_examples // 50
+EXAMPLES = settings().max_examples // 25
 SCHEMA: Any = schemathesis.openapi.from_dict(DOCUMENT)
 OPERATIONS = [operation.ok() for operation in SCHEMA.get_all_operations()]
 

@@ -133,7 +133,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[IntentModel], l
     return [linear, head], [read_linear(folder / "linear"), read_embedding(folder / "head", identity, embedder)]
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=5))
 def test_models_give_the_same_scores_when_read_again(
     kept: tuple[list[IntentModel], list[IntentModel]], texts: list[str]

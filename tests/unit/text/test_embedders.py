@@ -83,7 +83,7 @@ class TestHashedEmbedder:
         assert cosine(vectors, 0, 1) > 0.5 > 0.3 > abs(cosine(vectors, 0, 2))
         assert "no weights" in embedder.identity.name
 
-    @settings(max_examples=50)
+    @settings(max_examples=25)
     @given(st.lists(st.text(st.characters(), max_size=30), max_size=5))
     def test_every_text_has_a_vector_of_unit_length_that_does_not_depend_on_others(self, texts: list[str]) -> None:
         embedder = HashedEmbedder(64)

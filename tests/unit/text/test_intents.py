@@ -48,7 +48,7 @@ def test_an_embedding_shift_of_all_logits_changes_neither_label_nor_confidence()
 
 
 class TestSplitting:
-    @settings(max_examples=60)
+    @settings(max_examples=25)
     @given(
         st.lists(st.tuples(st.sampled_from(["ab", "cd", "ef", "gh"]), st.sampled_from("xyz")), min_size=1), st.randoms()
     )
@@ -177,7 +177,7 @@ class TestEvaluation:
 
 
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(
         st.tuples(

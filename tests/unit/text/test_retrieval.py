@@ -25,7 +25,7 @@ def test_bm25_is_the_published_formula() -> None:
     assert not found[2].any()
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=6), st.lists(st.text(max_size=20), min_size=1, max_size=4))
 def test_any_texts_can_be_searched_and_every_rank_is_given_once(documents: list[str], queries: list[str]) -> None:
     found = HybridRetriever(documents, EMBEDDER).search(queries, 10)

@@ -100,7 +100,7 @@ HISTORY = st.tuples(st.integers(0, 400), st.floats(0, 1), st.floats(0, 4000, all
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(HISTORY, min_size=1, max_size=8))
 def test_any_customers_give_parameters_and_finite_chances(histories: list[tuple[int, float, float]]) -> None:
     """Also one customer, customers who all bought once, and all of whom came today."""

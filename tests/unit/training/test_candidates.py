@@ -114,7 +114,7 @@ def test_the_control_is_near_one_half_for_honest_folds_and_far_for_folds_that_sp
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.integers(0, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_exchanged_labels_stay_together(sizes: list[int], seed: int) -> None:
     groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
     own = np.random.default_rng(seed + 1).integers(0, 2, len(sizes)).astype(np.int8)
@@ -125,7 +125,7 @@ def test_exchanged_labels_stay_together(sizes: list[int], seed: int) -> None:
 
 
 @given(st.integers(10, 60), st.integers(2, 5), st.integers(0, 9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_folds_keep_entities_whole_and_classes_even(entities: int, k: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups = rng.permutation(np.repeat(np.arange(entities), rng.integers(1, 4, entities)))

@@ -96,7 +96,7 @@ def test_a_buffer_that_is_too_small_is_refused() -> None:
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e30, 1e30))), st.integers(1, 5))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_chunks_and_slices_do_not_matter(values: list[float | None], size: int) -> None:
     table = pa.table({"x": pa.array(values, pa.float64())})
     encoder = Encoder(("x",), {})

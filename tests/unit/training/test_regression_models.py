@@ -107,7 +107,7 @@ def test_fewer_entities_than_folds_are_refused(trainer: Trainer) -> None:
         trainer.fit(rows[:12], labels[:12], ENTITIES[:12])
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     st.integers(1, 80).flatmap(
         lambda n: st.tuples(
