@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,15 +11,13 @@ from threading import Lock
 
 from deltalake import DeltaTable
 
+from resources.file_states import State, state_of
 from resources.lake.manifest import NAME, Manifest
 
 #: Opening a table reads its checkpoint and up to 20 log entries, 7 to 35 ms; its state on disk is read in 0.1 ms.
 _KEPT = 64
 LOG = "_delta_log"
 _ENTRY = re.compile(r"\d{20}\.json")
-
-#: Name, inode, bytes and time of change of each file of a table's log, and of its manifest.
-State = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class OpenTables:
             folder: of the table, on this machine's disk.
             read: opens the table.
         """
-        state, key = state_of(folder), str(folder)
+        state, key = _state_of(folder), str(folder)
         with self._lock:
             known = self._tables.get(key)
             if known is not None and known[0] == state:
@@ -70,7 +67,7 @@ class OpenTables:
         The caller holds the table's lock. If another version stands there, which a writer without our lock made, the
         next reader opens that.
         """
-        state, key = state_of(folder), str(folder)
+        state, key = _state_of(folder), str(folder)
         versions = [int(name[:-5]) for name, *_ in state if _ENTRY.fullmatch(name)]
         with self._lock:
             self._tables.pop(key, None)
@@ -83,19 +80,6 @@ class OpenTables:
             self._tables.popitem(last=False)
 
 
-def state_of(folder: Path) -> State:
+def _state_of(folder: Path) -> State:
     """Return the state of a table's log and manifest on disk; empty if there are none."""
-    found: list[tuple[str, int, int, int]] = []
-    for parent in (folder / LOG, folder):
-        try:
-            with os.scandir(parent) as entries:
-                chosen = [entry for entry in entries if parent != folder or entry.name == NAME]
-                found += [_identity(entry) for entry in chosen]
-        except FileNotFoundError:
-            continue
-    return tuple(sorted(found))
-
-
-def _identity(entry: os.DirEntry[str]) -> tuple[str, int, int, int]:
-    about = entry.stat(follow_symlinks=False)
-    return entry.name, about.st_ino, about.st_size, about.st_mtime_ns
+    return (*state_of(folder / LOG), *state_of(folder, only=NAME))
