@@ -79,23 +79,26 @@ def tmp_path(tmp_path: Path) -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need a server, by what they are given or their parameter is called.
 
-    Tests that share a fixture or a cached function of their module run on one worker, so that it is made once.
+    Tests that share a fixture or a cached function of their module, or a fixture of their class, run on one worker, so
+    that it is made once.
     """
     for item in items:
-        if _shares_with_its_module(item) and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        if not item.get_closest_marker("xdist_group") and (place := _shared_place(item)):
+            item.add_marker(pytest.mark.xdist_group(place))
         asked = {*getattr(item, "fixturenames", ()), item.name.rpartition("[")[2]}
         for server in ("redis", "postgres"):
             if any(server in name for name in asked):
                 item.add_marker(server)
 
 
-def _shares_with_its_module(item: pytest.Item) -> bool:
+def _shared_place(item: pytest.Item) -> str:
+    """Return the module or class whose tests share something with this one, "" if none does."""
     info: Any = getattr(item, "_fixtureinfo", None)
-    known = info.name2fixturedefs.values() if info else ()
-    return any(each.scope == "module" for fixtures in known for each in fixtures) or _caches(
-        getattr(item, "module", None)
-    )
+    scopes = {each.scope for fixtures in (info.name2fixturedefs.values() if info else ()) for each in fixtures}
+    parts = item.nodeid.split("::")
+    if "module" in scopes or _caches(getattr(item, "module", None)):
+        return parts[0]
+    return "::".join(parts[:2]) if "class" in scopes else ""
 
 
 @cache

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.reliability.mutation import AppName, Delivered
-from models.contracts import CONTRACTS, DELIVERED_ON, ORIGINAL, QUARANTINE_SCHEMA
+from models.contracts import CONTRACTS, DELIVERED_ON, QUARANTINE_SCHEMA
 from models.contracts.checking import CheckedRows, check_rows, key_texts
 from models.simulation import rows as simulated
 from models.simulation.defects import DefectShares
@@ -65,9 +65,19 @@ class TableDays:
 
     def delivered(self, day: date) -> Delivered:
         """Return the rows of a day, to be changed."""
-        columns = CONTRACTS[self.table].arrow_schema().names
-        before = {d: _frame(self.raw[d].select(columns)) for d in sorted(self.raw) if day - timedelta(8) < d < day}
-        return Delivered(day, _frame(self.raw[day].select(columns)), before)
+        before = {d: self._frame(d) for d in sorted(self.raw) if day - timedelta(8) < d < day}
+        return Delivered(day, self._frame(day), before)
+
+    def _frame(self, day: date) -> pl.DataFrame:
+        """Return the delivered rows of a day, made once."""
+        if day not in self._frames:
+            rows = self.raw[day].select(CONTRACTS[self.table].arrow_schema().names)
+            self._frames[day] = pl.DataFrame(rows)
+        return self._frames[day]
+
+    @cached_property
+    def _frames(self) -> dict[date, pl.DataFrame]:
+        return {}
 
     @cached_property
     def refused(self) -> Mapping[date, Refused]:
@@ -75,10 +85,10 @@ class TableDays:
         return refused_rows(self.table, self.raw, self.quarantined)
 
     @cached_property
-    def keys(self) -> pl.Series:
+    def keys(self) -> frozenset[str]:
         """Keys of the kept rows, as texts."""
         contract = CONTRACTS[self.table]
-        return key_texts(contract, pl.DataFrame(self.kept.select([*contract.unique])))
+        return frozenset(key_texts(contract, pl.DataFrame(self.kept.select([*contract.unique]))))
 
 
 @dataclass(frozen=True)
@@ -93,8 +103,7 @@ class Home:
         """Check delivered rows by their contract, as ingestion does, beside what the home holds."""
         contract = CONTRACTS[table]
         wanted = key_texts(contract, pl.DataFrame(raw.select([*contract.unique]))).drop_nulls().unique()
-        earlier = self.tables[table].keys
-        held = wanted.filter(wanted.is_in(earlier.implode())) if len(earlier) and len(wanted) else wanted.clear()
+        held = pl.Series(sorted(self.tables[table].keys.intersection(wanted)), dtype=pl.String)
         prices = self.list_prices(day) if table == "orders" else None
         return check_rows(contract, raw, earlier_keys=held.to_arrow() if len(held) else None, list_prices=prices)
 
@@ -152,7 +161,3 @@ def prepared(
         checked = home.checked(table, past, first)
         tables[table] = TableDays(table, raw, checked.kept, checked.quarantined)
     return Home(app, day, tables)
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    return pl.DataFrame(table.drop_columns([ORIGINAL]) if ORIGINAL in table.column_names else table)

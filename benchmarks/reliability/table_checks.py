@@ -18,7 +18,7 @@ from benchmarks.reliability.home import START_DAYS, Home, as_delivered, refused_
 from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
 from models.contracts import CONTRACTS, DELIVERED_ON
 from models.ingestion import IngestionConfig
-from models.watch.assessment import assess
+from models.watch.assessment import Expectations
 from models.watch.columns import NAMED, roles_of
 from models.watch.config import WatchConfig
 from models.watch.measures import MEASURES, Measure
@@ -63,7 +63,7 @@ def said_of(
     """Return what the checks say of a night: outcome, check, sentence."""
     said = list(night.fixed)
     for table, today in night.profiles.items():
-        found = assess(table, today, past(home, table), watch, measures).findings
+        found = _expected(home, table, watch, measures).assess(today).findings
         said.extend((one.severity, f"{table}: {one.check}", one.sentence) for one in found)
     return said
 
@@ -88,21 +88,26 @@ def measured(
     changed: Mapping[str, pa.Table] = {},
 ) -> list[DayProfile]:
     """Measure days of a table beside what the home holds; `changed` are registers in place of the home's."""
-    first = min(days)
-    held = home.tables[table].kept
-    dates = held[DELIVERED_ON]
-    inside = pc.and_(
-        pc.less(dates, pa.scalar(first, pa.date32())),
-        pc.greater_equal(dates, pa.scalar(first - timedelta(days=LOOKBACK_DAYS), pa.date32())),
-    )
     contract = CONTRACTS[table]
     registers = {
         column: _register(changed.get(name) or _held(home, name), column, roles_of(contract).categories)
         for name, column in registers_of(home, table).items()
     }
-    before = pl.DataFrame(held.filter(inside))
-    loaded = Loaded(contract, pl.DataFrame(kept), before, refused, registers)
+    _HOMES[id(home)] = home
+    loaded = Loaded(contract, pl.DataFrame(kept), _before(id(home), table, min(days)), refused, registers)
     return profiles(loaded, days)
+
+
+@lru_cache(maxsize=64)
+def _before(home_id: int, table: str, first: date) -> pl.DataFrame:
+    """Return the rows of the days before a day that its rows are compared with, made once."""
+    held = _HOMES[home_id].tables[table].kept
+    dates = held[DELIVERED_ON]
+    inside = pc.and_(
+        pc.less(dates, pa.scalar(first, pa.date32())),
+        pc.greater_equal(dates, pa.scalar(first - timedelta(days=LOOKBACK_DAYS), pa.date32())),
+    )
+    return pl.DataFrame(held.filter(inside))
 
 
 @lru_cache(maxsize=64)
@@ -121,6 +126,20 @@ def past(home: Home, table: str) -> list[DayProfile]:
     """Return the profiles of the days before the night, made once."""
     _HOMES[id(home)] = home
     return _past(id(home), table)
+
+
+def _expected(home: Home, table: str, watch: WatchConfig, measures: Mapping[str, Measure]) -> Expectations:
+    """Return what the days before the night let expect of it: with the usual settings, estimated once."""
+    if watch is USUAL and measures is MEASURES:
+        _HOMES[id(home)] = home
+        return _usually_expected(id(home), table)
+    return Expectations(table, home.day, past(home, table), watch, measures)
+
+
+@lru_cache(maxsize=64)
+def _usually_expected(home_id: int, table: str) -> Expectations:
+    home = _HOMES[home_id]
+    return Expectations(table, home.day, past(home, table), USUAL)
 
 
 def tonight(home: Home, table: str, changed: Mapping[str, pa.Table] = {}) -> DayProfile:

@@ -75,7 +75,13 @@ def ingested(app: NightApp, folder: Path, day: date, days: int, seed: int = 7) -
 
 
 def night_said(
-    app: NightApp, folder: Path, day: date, days: int, mutation: Mutation | None, then: Scoring | None = None
+    app: NightApp,
+    folder: Path,
+    day: date,
+    days: int,
+    mutation: Mutation | None,
+    then: Scoring | None = None,
+    tables: Sequence[str] | None = None,
 ) -> list[Said]:
     """Return what a night says, as far as it goes.
 
@@ -86,13 +92,14 @@ def night_said(
         days: days that the home holds.
         mutation: of the day; None: none.
         then: computes features and scores if nothing stopped the night; None: the night ends with the tables.
+        tables: that are ingested and watched, in this order; None: all that the application reads.
     """
     first = date.fromordinal(day.toordinal() - days)
     shop = _shop(app, 7, first)
     shop.mutation, shop.changed_day = mutation, day
     source, lake = SimulatedSource(shop, first), DeltaLake(str(folder / "lake"))
     said: list[Said] = []
-    for table in TABLES[app]:
+    for table in tables or TABLES[app]:
         config = IngestionConfig(history_days=days)
         report = ingest(table, source, lake, day, config, "night")
         if report.breaks(config):
@@ -106,11 +113,6 @@ def night_said(
         then.compute(day)
         said += of_attempt(then.scored, day)
     return said
-
-
-def outcome(app: NightApp, folder: Path, day: date, days: int, mutation: Mutation) -> Result:
-    """Return the outcome of a mutation as a whole night up to the tables' checks."""
-    return judged(mutation.name, mutation.words, night_said(app, folder, day, days, mutation))
 
 
 def complete_home(app: NightApp, folder: Path, day: date) -> Scoring:

@@ -46,31 +46,75 @@ def assess(
         config: limits and modes.
         measures: by name; profiles may hold others, which are left out.
     """
-    history = History(today.day, before, measures, config.history_days)
-    held = sum(one is not None for one in history.profiles)
-    if held < config.min_days:
-        return _limited(table, _too_young(today, held, config), config, Assessment(today.day, history=held))
-    if not today.rows:
-        return _limited(table, _no_rows(table, today, history), config, Assessment(today.day, (), 1, held))
-    today, history = distances(today, history, measures)
-    estimates, absent = Estimates(history, measures, config), Absence(history, measures, config)
-    known = {*history.names, *(name for name in today.values if name.measure in measures)}
-    names = sorted(known, key=lambda name: (name.measure != "rows", name))
-    found: dict[Name, Finding] = {}
-    for name in names:
-        value = today.value(name)
-        limits = estimates.of(name, value) if value else None
-        if not value or not limits:
-            continue
+    return Expectations(table, today.day, before, config, measures).assess(today)
+
+
+class Expectations:
+    """Expected numbers of a day, estimated once from the days before it, however often the day is assessed.
+
+    Args:
+        table: name of the table, or of the published set.
+        day: the day.
+        before: earlier days in any order; those of last year help with holidays.
+        config: limits and modes.
+        measures: by name; profiles may hold others, which are left out.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        day: date,
+        before: Sequence[DayProfile],
+        config: WatchConfig,
+        measures: Mapping[str, Measure] = MEASURES,
+    ) -> None:
+        self._table, self._config, self._measures = table, config, measures
+        self._history = History(day, before, measures, config.history_days)
+        #: By the names of the distances between distributions: those that the day has.
+        self._estimates: dict[tuple[Name, ...], tuple[Estimates, Absence]] = {}
+
+    def assess(self, today: DayProfile) -> Assessment:
+        """Compare the day, as it was measured, with the days before it."""
+        history, config = self._history, self._config
+        held = sum(one is not None for one in history.profiles)
+        if held < config.min_days:
+            return self._limited(_too_young(today, held, config), Assessment(today.day, history=held))
+        if not today.rows:
+            return self._limited(_no_rows(self._table, today, history), Assessment(today.day, (), 1, held))
+        today, history = distances(today, history, self._measures)
+        known = {*history.names, *(name for name in today.values if name.measure in self._measures)}
+        names = sorted(known, key=lambda name: (name.measure != "rows", name))
+        found: dict[Name, Finding] = {}
+        for name in names:
+            if (value := today.value(name)) and (finding := self._found(name, value, today, history)):
+                found[name] = finding
+        found.update(unseen(today, history, self._measures))
+        found.update(silences(today, history, self._measures))
+        return self._limited(list(found.values()), Assessment(today.day, (), len(names), held))
+
+    def _found(self, name: Name, value: Value, today: DayProfile, history: History) -> Finding | None:
+        """Return the finding about one number, None if it is usual."""
+        estimates, absent = self._estimated(history)
+        limits = estimates.of(name, value)
+        if not limits:
+            return None
+        measure = self._measures[name.measure]
         gone = absent.beyond_chance(name, value, limits.expected)
-        if severity := _vanished(limits) if gone else _severity(measures[name.measure], value, limits):
-            since = _since(history, name, limits, today.day)
-            found[name] = _finding(name, measures[name.measure], value, limits, severity, since)
-        elif absent.by_chance(name, value, limits.expected):
-            found[name] = _none_by_chance(name, measures[name.measure], value, limits, today.day)
-    found.update(unseen(today, history, measures))
-    found.update(silences(today, history, measures))
-    return _limited(table, list(found.values()), config, Assessment(today.day, (), len(names), held))
+        if severity := _vanished(limits) if gone else _severity(measure, value, limits):
+            return _finding(name, measure, value, limits, severity, _since(history, name, limits, today.day))
+        if absent.by_chance(name, value, limits.expected):
+            return _none_by_chance(name, measure, value, limits, today.day)
+        return None
+
+    def _estimated(self, history: History) -> tuple[Estimates, Absence]:
+        added = tuple(history.names[len(self._history.names) :])
+        if added not in self._estimates:
+            both = Estimates(history, self._measures, self._config), Absence(history, self._measures, self._config)
+            self._estimates[added] = both
+        return self._estimates[added]
+
+    def _limited(self, findings: Sequence[Finding], assessment: Assessment) -> Assessment:
+        return _limited(self._table, findings, self._config, assessment)
 
 
 def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -57,11 +58,13 @@ def _by_chance(usual: Floats, rows: Floats) -> Floats:
 
 
 def _with(history: History, added: Mapping[Name, tuple[Value, Floats, Floats]]) -> History:
-    history.names = [*history.names, *added]
-    history.place = {name: place for place, name in enumerate(history.names)}
-    history.values = np.column_stack([history.values, *(one[1] for one in added.values())])
-    history.n = np.column_stack([history.n, *(one[2] for one in added.values())])
-    return history
+    """Return a history with more numbers; the other one stays as it is."""
+    found = copy(history)
+    found.names = [*history.names, *added]
+    found.place = {name: place for place, name in enumerate(found.names)}
+    found.values = np.column_stack([history.values, *(one[1] for one in added.values())])
+    found.n = np.column_stack([history.n, *(one[2] for one in added.values())])
+    return found
 
 
 def unseen(today: DayProfile, history: History, measures: Mapping[str, Measure]) -> Iterator[tuple[Name, Finding]]:

@@ -104,6 +104,8 @@ class Estimates:
     def __init__(self, history: History, measures: Mapping[str, Measure], config: WatchConfig) -> None:
         self._history, self._config = history, config
         self._kinds: list[Kind] = [measures[name.measure].kind for name in history.names]
+        names = np.array(self._kinds, dtype=str)
+        self._of_kind: dict[Kind, NDArray[np.bool_]] = {kind: names == kind for kind in set(self._kinds)}
         self._floors = [measures[name.measure].least for name in history.names]
         self._unit = _units(history.values)
         scaled = self._scaled(history.values)
@@ -119,12 +121,10 @@ class Estimates:
         found = 1.4826 * np.nan_to_num(_median(np.abs(off)))
         self._spread = np.maximum(found, self._least())
         #: Spread by chance of a share or size measured on a single row, of a count by one, as the history shows it.
-        shares = np.array([kind == "share" for kind in self._kinds])
         one_row = found * np.sqrt(np.nan_to_num(_median(history.n), nan=1.0))
-        self._of_one_row = np.where(shares, np.clip(one_row, *_BINOMIAL), np.minimum(one_row, 2.0))
-        counts = np.array([kind == "count" for kind in self._kinds])
+        self._of_one_row = np.where(names == "share", np.clip(one_row, *_BINOMIAL), np.minimum(one_row, 2.0))
         dispersion = np.clip(found**2 * (np.nan_to_num(_median(history.values)) + 1), *_DISPERSION)
-        self._of_one_row = np.where(counts, np.sqrt(dispersion), self._of_one_row)
+        self._of_one_row = np.where(names == "count", np.sqrt(dispersion), self._of_one_row)
         with np.errstate(invalid="ignore"):
             unlike = off / np.maximum(self._spread, self._chance(history.n, history.values))
         self._closely = np.array([measures[name.measure].closely for name in history.names], bool)
@@ -138,7 +138,7 @@ class Estimates:
         place = self._history.place.get(name)
         if place is None or not self._enough[place] or np.isnan(self._centre[place]):
             return None
-        value = float(self._scaled_one(found.value, place))
+        value = float(_scaled(self._kinds[place], found.value, self._unit[place]))
         centre = self._inside(
             min(
                 (float(one[place]) for one in self._candidates if not np.isnan(one[place])),
@@ -224,22 +224,15 @@ class Estimates:
         """Return the spread by chance alone of every number of some days, each measured on `n` rows."""
         chance = np.full_like(values, _LEAST["distance"])
         rows, found = np.maximum(np.nan_to_num(n, nan=1.0), 1.0), np.maximum(np.nan_to_num(values), 0)
-        for kind in set(self._kinds):
-            at = np.array([one == kind for one in self._kinds])
+        for kind, at in self._of_kind.items():
             chance[:, at] = _by_chance(kind, rows[:, at], found[:, at], self._of_one_row[at])
         return chance
 
     def _scaled(self, values: Floats) -> Floats:
-        columns = [self._scaled_one(values[:, place], place) for place in range(values.shape[1])]
-        return np.column_stack(columns) if columns else values.copy()
-
-    def _scaled_one(self, values: Floats | float, place: int) -> Floats:
-        kind, found = self._kinds[place], np.asarray(values, np.float64)
-        if kind == "count":
-            return np.log(found + 1)
-        if kind == "share":
-            return np.arcsin(np.sqrt(np.clip(found, 0, 1)))
-        return np.log(np.abs(found) + 0.01 * self._unit[place]) if kind == "amount" else found
+        scaled = np.empty_like(values)
+        for kind, at in self._of_kind.items():
+            scaled[:, at] = _scaled(kind, values[:, at], self._unit[at])
+        return scaled
 
     def _inside(self, centre: float, place: int) -> float:
         """Return an expected value on its scale, not beyond what a share can be."""
@@ -253,6 +246,16 @@ class Estimates:
             return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
         size = float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place] if kind == "amount" else value
         return max(size, 0.0)
+
+
+def _scaled(kind: Kind, values: Floats | float, units: Floats | float) -> Floats:
+    """Return values on the scale of their kind; sizes beside the usual ones, `units`."""
+    found = np.asarray(values, np.float64)
+    if kind == "count":
+        return np.log(found + 1)
+    if kind == "share":
+        return np.arcsin(np.sqrt(np.clip(found, 0, 1)))
+    return np.log(np.abs(found) + 0.01 * units) if kind == "amount" else found
 
 
 def _below(distance: float) -> float:
@@ -299,15 +302,27 @@ def _pattern(scaled: Floats, weekdays: NDArray[np.int64]) -> Floats:
 
 def _levels(flat: Floats) -> Floats:
     """Return the median of the week before each day, and before the day after the last one; of four weeks if empty."""
-    widths = (_LEVEL_DAYS, _LATELY_DAYS)
-    weeks = [_median(_windows(np.vstack([_gap(flat, width), flat]), width), axis=-1) for width in widths]
-    level = np.where(np.isnan(weeks[0]), weeks[1], weeks[0])
-    return np.where(np.isnan(level), _median(flat), level)
+    level = _median(_windows(np.vstack([_gap(flat, _LEVEL_DAYS), flat])), axis=-1)
+    for fallback in (_medians_of_four_weeks, _medians_of_all):
+        empty = np.isnan(level)
+        if empty.any():
+            level[empty] = fallback(flat, empty)
+    return level
+
+
+def _medians_of_four_weeks(flat: Floats, wanted: NDArray[np.bool_]) -> Floats:
+    return _median(_windows(np.vstack([_gap(flat, _LATELY_DAYS), flat]), _LATELY_DAYS)[wanted], axis=-1)
+
+
+def _medians_of_all(flat: Floats, wanted: NDArray[np.bool_]) -> Floats:
+    return np.broadcast_to(_median(flat), wanted.shape)[wanted]
 
 
 def _earlier(flat: Floats) -> NDArray[np.int64]:
     """Return the number of values in the four weeks before each day."""
-    return np.sum(~np.isnan(_windows(np.vstack([_gap(flat, _LATELY_DAYS), flat]), _LATELY_DAYS)[:-1]), axis=-1)
+    before = np.vstack([np.zeros((1, flat.shape[1]), np.int64), np.cumsum(~np.isnan(flat), axis=0)])
+    far = np.vstack([np.zeros((_LATELY_DAYS, flat.shape[1]), np.int64), before])[: len(flat)]
+    return before[:-1] - far
 
 
 def _gap(like: Floats, rows: int) -> Floats:

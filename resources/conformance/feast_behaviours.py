@@ -340,7 +340,7 @@ ONLINE: Mapping[str, Behaviour] = {
         "Empty texts and bytes are not NULL.", "offline and online must agree", _feasts(_EMPTY_IS_NULL)
     ),
     "more_rows_than_a_batch_all_arrive": Behaviour(
-        "25,000 rows in many row groups all arrive, in batches of 10,000.",
+        "5,000 rows in many row groups all arrive, in batches of 2,000.",
         "Feast converts the first chunk only, in places",
     ),
     "a_forgotten_entity_is_gone": Behaviour(

@@ -119,7 +119,7 @@ class FeatureStoreConformance(OnlineFeatureStoreConformance):
         found = store.historical("activity_v1", asked(), files={"activity": []})
         assert (found.num_rows, found.column_names[2:]) == (0, ["visits", "plan"])
 
-    @settings(max_examples=8, deadline=None, suppress_health_check=UNCHECKED)
+    @settings(max_examples=5, deadline=None, suppress_health_check=UNCHECKED)
     @given(
         rows=st.lists(
             st.tuples(st.sampled_from("abc"), st.integers(0, 20), st.integers(0, 9)), min_size=1, max_size=30

@@ -220,7 +220,7 @@ class OnlineFeatureStoreConformance(Conformance):
         _check_rows(store, "customer_v1", b, a, who("x"))
 
     @needs("online")
-    @settings(max_examples=4, deadline=None, suppress_health_check=UNCHECKED)
+    @settings(max_examples=3, deadline=None, suppress_health_check=UNCHECKED)
     @given(
         rows=st.lists(
             st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.one_of(st.none(), st.integers(0, 99))),
@@ -239,7 +239,7 @@ class OnlineFeatureStoreConformance(Conformance):
         known = [Row(name(who), now - HOUR - days * DAY, value) for who, days, value in rows]
         path, days = file(*known), [days for _, days, _ in rows] * 2
         order.shuffle(days)
-        for end in (now - HOUR - of * DAY for of in days[:4]):
+        for end in (now - HOUR - of * DAY for of in days[:3]):
             _online(store).materialize("activity", end - DAY, end, files=[path])
         _online(store).materialize("activity", now - 20 * DAY, now, files=[path])
         ids = [name(who) for who in "abcd"]

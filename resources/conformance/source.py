@@ -20,8 +20,8 @@ from resources.source.units import Slice, Units
 # pyright: basic
 
 FIRST = date(2024, 3, 1)
-MIDDLE = FIRST + timedelta(days=9)
-LAST = FIRST + timedelta(days=19)
+MIDDLE = FIRST + timedelta(days=8)
+LAST = FIRST + timedelta(days=13)
 
 #: Opens a source that holds deliveries up to a day.
 Opener = Callable[[date], Source]

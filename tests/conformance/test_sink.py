@@ -261,4 +261,4 @@ def test_any_sequence_keeps_pointer_and_history_right(tmp_path_factory: pytest.T
             self.folder = tmp_path_factory.mktemp("scores")
             super().__init__()
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=15, stateful_step_count=12, deadline=None))
+    run_state_machine_as_test(Machine, settings=settings(max_examples=10, stateful_step_count=12, deadline=None))

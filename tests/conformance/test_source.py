@@ -41,13 +41,17 @@ class TestFakeSource(SourceConformance):
 
     @pytest.fixture
     def opener(self) -> Opener:
-        return lambda last: FakeSource(_all_tables(last), FIRST)
+        def opened(last: date) -> Source:
+            until = pc.field("delivered_on") <= pa.scalar(last)
+            return FakeSource({table: rows.filter(until) for table, rows in _all_tables().items()}, FIRST)
+
+        return opened
 
 
 @cache
-def _all_tables(last: date) -> dict[str, pa.Table]:
+def _all_tables() -> dict[str, pa.Table]:
     source = SimulatedSourceConfig(customers=150, first_day=FIRST.isoformat(), seed=3).open()
-    return {table: source.read(table, FIRST, last).read_all() for table in source.tables()}
+    return {table: source.read(table, FIRST, LAST).read_all() for table in source.tables()}
 
 
 def _parquet(rows: pa.Table, file: Path) -> None:

@@ -220,9 +220,9 @@ def test_a_large_history_is_read_in_bounded_steps(lake: DeltaLake, monkeypatch: 
             read.append(rows.num_rows)
             return rows.to_reader()
 
-    lines = [line(f"k{n}", n // 5) for n in range(300)]
-    report = run(Watched({"orders": raw_rows("orders", lines)}, FIRST), lake, 59)
-    assert report.rows_in == sum(read) == 300
+    lines = [line(f"k{n}", n // 5) for n in range(150)]
+    report = run(Watched({"orders": raw_rows("orders", lines)}, FIRST), lake, 29)
+    assert report.rows_in == sum(read) == 150
     assert max(read) == 40
 
 
@@ -297,7 +297,7 @@ def expected(rows: list[dict[str, Any]], ingested: set[date], known: dict[str, d
     return Counter(standing.values())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     rows=st.lists(ROW, max_size=14),
     listed_on=st.integers(0, 7),

@@ -93,7 +93,7 @@ def test_late_rows_are_delivered_on_the_night_on_which_their_file_was_first_seen
     first = [line(f"a{n}", 0) for n in range(10)]
     second = [line(f"b{n}", 8) for n in range(10)] + [line(f"late{n}", 0) for n in range(5)]
     write(shop.files / "orders_2026-03-01.csv", first)
-    for number in range(8):
+    for number in (0, 1, 7):
         shop.night(number)
     before = shop.lake.scan("orders", last=day(7)).to_table()
     write(shop.files / "orders_2026-03-09.csv", second)
@@ -249,7 +249,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
 @example(changes=[("new", 1, SOME), ("move", 1, []), ("new", 1, OTHER)], nights=[1, 2, 3, 4, 5, 6], again=3)
 @given(changes=CHANGES, nights=st.lists(st.integers(0, 9), min_size=6, max_size=6), again=st.integers(0, 9))
 def test_any_schedule_of_arrivals(

@@ -1,4 +1,4 @@
-"""One in-memory DuckDB connection per job, with limits, closed afterwards."""
+"""Connections to DuckDB in memory: one of its own for each job, with limits, and one for looking at sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from models.errors import TesseraError
-from resources.duckdb_connection import Setting, connect
+from resources.duckdb_connection import Setting, connect, connect_shared
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ def opened(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
         with connect(**settings) as connection, _explained(limits):
             connection.execute("SET parquet_metadata_cache = true")
             yield connection
+
+
+@contextmanager
+def looking(limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Provide a session that looks at sources, at names and types of columns, without the cost of a job's DuckDB."""
+    with connect_shared(threads=limits.threads, python_enable_replacements=False) as session, _explained(limits):
+        yield session
 
 
 @contextmanager

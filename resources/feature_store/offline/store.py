@@ -17,7 +17,7 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from pydantic import Field
 
-from resources.feature_store.offline.connection import Limits, opened
+from resources.feature_store.offline.connection import Limits, looking
 from resources.feature_store.offline.entities import entities_of
 from resources.feature_store.offline.query import PointInTime, Statement
 from resources.feature_store.offline.retrieval_job import AsofRetrievalJob
@@ -88,7 +88,7 @@ class AsofOfflineStore(OfflineStore):
         """
         limits = _limits(config)
         on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
-        with opened(limits) as connection:
+        with looking(limits) as connection:
             views = [
                 joined_view(view, feature_refs, full_feature_names, config.repo_path, connection)
                 for view in feature_views
@@ -185,7 +185,7 @@ def _read(
 ) -> tuple[Source, list[Column], Limits]:
     """Return the source, its moments (event, and created where there is one), and what a job may take."""
     limits = _limits(config)
-    with opened(limits) as connection:
+    with looking(limits) as connection:
         source = source_of(data_source, config.repo_path, connection, files)
     return source, [moment_column(source.columns, name, data_source.name, {}) for name in stamps if name], limits
 

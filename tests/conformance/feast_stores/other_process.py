@@ -1,39 +1,36 @@
-"""A second process on the same stores, in New York: what it answers must not depend on where it is, nor on when.
-
-`python -m tests.conformance.feast_stores.other_process` reads one JSON request per line and answers each with one line.
-"""
+"""A second process on the same stores, in New York: what it answers must not depend on where it is, nor on when."""
 
 # Feast is only partly typed.
 # pyright: basic
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tests.conformance.feast_stores.rows import values
 from tests.conformance.feast_stores.stores import Repo, Servers, quiet
+from tests.fork_server import PROCESSES
 from tests.servers.postgres_server import PostgresDatabase
 
-_ROOT = Path(__file__).resolve().parents[3]
+_TIME_ZONE = "America/New_York"
 
 
 class OtherProcess:
     """Started once; answers requests about any repository."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+    def __init__(self, requests: Connection) -> None:
+        self._requests = requests
 
     def ask(self, what: str, repo: Repo, view: str, rows: pa.Table) -> None:
         """Starts `historical` (with entity rows) or `push` (of feature rows); `answer` waits for it."""
@@ -41,32 +38,25 @@ class OtherProcess:
         pq.write_table(rows, file)
         where = {"folder": str(repo.folder), "servers": asdict(repo.servers), "project": repo.project}
         stores = {"offline": repo.offline, "online": repo.online_name}
-        request = {"what": what, **where, **stores, "view": view, "rows": str(file)}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
+        self._requests.send({"what": what, **where, **stores, "view": view, "rows": str(file)})
 
     def answer(self) -> Any:
         """What the request that was asked first gave."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the other process has died"
-        return json.loads(line)
+        return self._requests.recv()
 
 
 @contextmanager
 def started() -> Iterator[OtherProcess]:
     """The process, which ends with the block."""
-    command = [sys.executable, "-m", "tests.conformance.feast_stores.other_process"]
-    environment = {**os.environ, "TZ": "America/New_York"}
-    process = subprocess.Popen(
-        command, cwd=_ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            yield OtherProcess(process)
-        finally:
-            process.kill()
+    ours, theirs = cast(tuple[Connection, Connection], PROCESSES.Pipe())
+    process = PROCESSES.Process(target=_serve, args=(theirs,))
+    process.start()
+    theirs.close()
+    try:
+        yield OtherProcess(ours)
+    finally:
+        process.kill()
+        process.join()
 
 
 def _answer(request: dict[str, Any], repos: dict[str, Repo]) -> Any:
@@ -83,14 +73,16 @@ def _answer(request: dict[str, Any], repos: dict[str, Repo]) -> Any:
         return values(repo.historical(rows, view, filter_by_created_timestamp=True).to_arrow())
 
 
-def main() -> None:
-    """Answers until the input ends."""
+def _serve(requests: Connection) -> None:
+    """Answers until the other end is closed."""
+    os.environ["TZ"] = _TIME_ZONE
+    time.tzset()
+    assert time.tzname == ("EST", "EDT")
     warnings.simplefilter("ignore")
     repos: dict[str, Repo] = {}
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(_answer(json.loads(line), repos)) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()
+    while True:
+        try:
+            request = requests.recv()
+        except EOFError:
+            return
+        requests.send(_answer(request, repos))
