@@ -10,7 +10,8 @@ from benchmarks.recovery.killing import killed
 from benchmarks.recovery.works import FORGOTTEN, WORKS
 
 
-@pytest.mark.parametrize("name", ["churn_online", "forget"])
+#: A killed `forget` is in the long mode: tests/faults/test_forgetting_crashes.py kills it before each kind of change.
+@pytest.mark.parametrize("name", ["churn_online", pytest.param("forget", marks=pytest.mark.long)])
 def test_a_command_that_was_killed_converges(name: str, trained: Home, tmp_path: Path) -> None:
     (work,) = [work for work in WORKS if work.name == name]
     assert FORGOTTEN in trained.opened().open("lake").scan("customers").to_table()["customer_id"].to_pylist()
