@@ -248,7 +248,7 @@ def _shown(rows: int) -> str:
 
 def _online_read(stack: Stack) -> Callable[[str], Any]:
     store = stack.open("feature_store")
-    return lambda id: store.online(_SERVICE, pa.table({"customer_id": pa.array([id], pa.string())}))
+    return lambda id: store.online_rows(_SERVICE, [{"customer_id": id}])
 
 
 def _through_gateway(stack: Stack, key: str) -> Callable[[int], float]:

@@ -37,11 +37,13 @@ KEYS = frozenset(
         "tessera.job",
         "tessera.model_version",
         "tessera.money_eur",
+        "tessera.read_ms",
         "tessera.records",
         "tessera.refused",
         "tessera.request_id",
         "tessera.rows",
         "tessera.run_id",
+        "tessera.score_ms",
     }
 )
 Value = str | int | float | bool

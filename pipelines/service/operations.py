@@ -84,7 +84,8 @@ class Opened:
         if not self.operation.has_effect or given is None:
             if self._is_quick(body, asker):
                 check_deadline()
-                return JSONResponse(self._done(body, asker))
+                note(app=self.app.name)
+                return JSONResponse(self._found(body, asker))
             return JSONResponse(await self._thread.run(lambda: self._timed(body, asker)))
         place = (request.scope["tessera.holder"].id, given)
         asked = f"{request.url.path}\n{body.model_dump_json()}"
@@ -109,10 +110,14 @@ class Opened:
 
     def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
         name = self.app.name
-        with on_account_of(name), span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
+        with span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
+            return self._found(body, asker)
+
+    def _found(self, body: Any, asker: Asker) -> Mapping[str, Any]:
+        with on_account_of(self.app.name):
             found = self._opened()(body, asker)
-            note(model_version=getattr(found, "model_version", ""))
-            return found.model_dump(mode="json")
+        note(model_version=getattr(found, "model_version", ""))
+        return found.model_dump(mode="json")
 
     def _opened(self) -> Handler:
         if self._handler is None:

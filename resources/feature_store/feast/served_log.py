@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from resources.feature_store.port import ServedRows
 from resources.sqlite.vacuum import scrub
@@ -58,8 +58,8 @@ class ServedLog:
 
     def add_rows(self, service: str, keys: Sequence[str], served: ServedRows, at: datetime) -> None:
         """Log a sample of rows that have the columns `keys` first; the table is made only when a row is drawn."""
-        is_chosen = self._random.random(len(served.rows)) < self._share
-        if is_chosen.any():
+        is_chosen = [self._random.random() < self._share for _ in served.rows]
+        if True in is_chosen:
             self._add(service, keys, served.table(), is_chosen, at)
 
     def add(self, service: str, keys: pa.Table, answer: Mapping[str, pa.Array], at: datetime) -> None:
@@ -70,9 +70,7 @@ class ServedLog:
         table = pa.Table.from_arrays([*keys.columns, *answer.values()], names=[*keys.column_names, *answer])
         self._add(service, keys.column_names, table, is_chosen, at)
 
-    def _add(
-        self, service: str, keys: Sequence[str], table: pa.Table, is_chosen: NDArray[np.bool_], at: datetime
-    ) -> None:
+    def _add(self, service: str, keys: Sequence[str], table: pa.Table, is_chosen: ArrayLike, at: datetime) -> None:
         chosen = np.flatnonzero(is_chosen)
         moments = pa.array(np.full(len(chosen), _us(at)), _US_UTC)
         columns = [column.take(pa.array(chosen)) for column in table.columns]
