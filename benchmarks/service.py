@@ -59,6 +59,8 @@ _REGISTRY = {"kind": "resources.registry.fake.FolderRegistryConfig", "path": "${
 _FEATURES, _ROWS, _ONLINE = 30, (1, 256), 2_000
 _SERVICE, _VIEW = "churn_v1", "churn_customer"
 _EMPTY, _KEYED, _PUBLISHED, _SCORED = "empty handler, no key", "small document, key", "published score", "score now"
+_AFTER = "the read called after each"
+_KEYED_IN_TURN, _SCORED_IN_TURN = f"small document, {_AFTER}", f"score now, {_AFTER}"
 _READ, _GATEWAY = "the online read, called", "gateway and its span, called"
 Found = dict[str, list[float]]
 Calls = Mapping[str, Callable[[int], Any]]
@@ -213,7 +215,9 @@ def _measured(folder: Path, served: Served, entities: int, requests: int) -> Fou
         reads = {_READ: lambda number, known=known: read(known[number])}
         spent = {_EMPTY: served.ms(["/v2/health/live"] * requests)[0], _KEYED: served.ms(["/v2"] * requests)[0]}
         spent[_PUBLISHED] = served.ms([f"/v1/churn/scores/{id}" for id in ids])[0]
-        spent[_SCORED], spent[_READ] = served.ms(["/v1/churn/score"] * requests, asked, reads)
+        spent[_SCORED] = served.ms(["/v1/churn/score"] * requests, asked)[0]
+        spent[_SCORED_IN_TURN], spent[_READ] = served.ms(["/v1/churn/score"] * requests, asked, reads)
+        spent[_KEYED_IN_TURN] = served.ms(["/v2"] * requests, (), reads)[0]
         spent[_GATEWAY] = through(requests)
         for rows in _ROWS:
             calls = _calls(model, values[rows], bodies[rows])
@@ -298,7 +302,8 @@ def _section(found: Found, entities: int, requests: int) -> str:
         f"{entities:,} published scores of churn, features of {_ONLINE:,} entities in SQLite; {_ROUNDS} rounds of "
         f"{requests:,} requests of each kind ({requests // 10:,} of inference), one client. An XGBoost model of "
         f"{_FEATURES} features scores, and answers inference by the Open Inference Protocol. Called: in the client's "
-        "process, after each request. From body to answer: the body parsed by `pydantic_core`, the fastest parser "
+        "process, after each request: caches are as cold for both then, and warmer where requests follow each other. "
+        "From body to answer: the body parsed by `pydantic_core`, the fastest parser "
         "there is here, its columns, the model, and the answer as JSON, with nothing checked: what any service over "
         "JSON must do. The small document is `GET /v2`, behind the gateway with a key."
     )
@@ -318,9 +323,11 @@ def _verdicts(found: Found) -> Iterator[str]:
         f"published scores per CPU second: {1000 / least[_PUBLISHED]:,.0f} (bar: 1,500).",
     )
     yield _verdict(least[_SCORED] <= 1, f"scores now per CPU second: {1000 / least[_SCORED]:,.0f} (bar: 1,000).")
-    floor = [document + read for document, read in zip(found[_KEYED], found[_READ], strict=True)]
-    over = statistics.median(one - of for one, of in zip(found[_SCORED], floor, strict=True))
-    yield _verdict(over <= 0.25, f"a score now over small document and online read: {over:.2f} ms (bar: 0.25).")
+    floor = [document + read for document, read in zip(found[_KEYED_IN_TURN], found[_READ], strict=True)]
+    over = statistics.median(one - of for one, of in zip(found[_SCORED_IN_TURN], floor, strict=True))
+    yield _verdict(
+        over <= 0.25, f"a score now over small document and online read, all in turn: {over:.2f} ms (bar: 0.25)."
+    )
     yield _verdict(least[_GATEWAY] <= 0.2, f"gateway and its span: {least[_GATEWAY]:.2f} ms (bar: 0.2).")
     of = _shown(max(_ROWS))
     for direct in ("from body to answer", "from columns"):
