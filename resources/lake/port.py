@@ -136,7 +136,10 @@ class Lake(ABC):
         import pyarrow.compute as pc
 
         with self.lock(table):
-            for day in sorted(rows[by].unique().to_pylist()):
+            days = sorted(rows[by].unique().to_pylist())
+            if days and not self.exists(table):
+                return self.replace(table, rows, by=by, first=days[0], last=days[-1])
+            for day in days:
                 new = rows.filter(pc.field(by) == day)
                 before = [self.scan(table, first=day, last=day).to_table()] if self.exists(table) else []
                 together = pa.concat_tables([*(one.cast(new.schema) for one in before), new])
