@@ -56,11 +56,34 @@ def lake(tmp_path: Path) -> DeltaLake:
     return DeltaLake(str(tmp_path / "lake"))
 
 
+def copied(filled: Path, folder: Path) -> DeltaLake:
+    """The lake of another folder, for this test alone."""
+    shutil.copytree(filled / "lake", folder / "lake")
+    return DeltaLake(str(folder / "lake"))
+
+
+@pytest.fixture(scope="module")
+def of_simulated_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake that the simulated shop filled."""
+    folder = tmp_path_factory.mktemp("simulated")
+    run(simulated(), DeltaLake(str(folder / "lake")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a lake that the files beside it filled."""
+    folder = tmp_path_factory.mktemp("files")
+    write(folder / "in" / "a.csv", "abc")
+    run(files(folder / "in"), DeltaLake(str(folder / "lake")))
+    return folder
+
+
 @pytest.mark.parametrize("change", [{"seed": 8}, {"customers": 21}, {"late_share": 0.5}, {"first_day": "2026-03-02"}])
 def test_another_simulated_shop_is_refused_with_the_way_out(
-    lake: DeltaLake, tmp_path: Path, change: dict[str, object]
+    of_simulated_shop: Path, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    run(simulated(), lake)
+    lake = copied(of_simulated_shop, tmp_path)
     before = lake.scan("orders").to_table()
     with pytest.raises(TesseraError, match=r"filled by another source: .*TESSERA_HOME.*--reingest orders"):
         run(simulated(**change), lake)
@@ -129,16 +152,15 @@ def test_other_files_in_the_same_folder_are_refused_and_a_rewritten_export_is_ta
     ],
 )
 def test_another_mapping_is_refused_until_it_ingests_the_table_again(
-    lake: DeltaLake, tmp_path: Path, change: dict[str, object]
+    of_files: Path, tmp_path: Path, change: dict[str, object]
 ) -> None:
-    write(tmp_path / "in" / "a.csv", "abc")
-    run(files(tmp_path / "in"), lake)
+    lake, folder = copied(of_files, tmp_path), of_files / "in"
     with pytest.raises(TesseraError, match="filled by another mapping"):
-        run(files(tmp_path / "in", **change), lake)
-    run(files(tmp_path / "in", **change), lake, Filling(reingest=True))
-    run(files(tmp_path / "in", **change), lake)
+        run(files(folder, **change), lake)
+    run(files(folder, **change), lake, Filling(reingest=True))
+    run(files(folder, **change), lake)
     other = DeltaLake(str(tmp_path / "other"))
-    run(files(tmp_path / "in", **change), other)
+    run(files(folder, **change), other)
     assert lake.scan("orders").to_table() == other.scan("orders").to_table()
 
 
