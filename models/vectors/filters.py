@@ -47,7 +47,7 @@ class Between:
 
 @dataclass(frozen=True)
 class Missing:
-    """The row lacks the field."""
+    """The row has no value of the field: null, or a list without a text."""
 
     field: str
 
@@ -111,7 +111,7 @@ def holds(where: Filter, payload: Mapping[str, object]) -> bool:
         return not holds(where.filter, payload)
     value = payload.get(where.field)
     if isinstance(where, Missing):
-        return value is None
+        return value is None or value == []
     if value is None:
         return False
     if isinstance(where, Between):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from models.errors import RefusedValue, TesseraError
@@ -281,6 +281,8 @@ class VectorsConformance(Conformance):
 
         @settings(max_examples=40, database=None, derandomize=True)
         @given(conditions())
+        @example(Missing("tags"))  # null in some rows, an empty list in others
+        @example(Not(Missing("tags")))
         def fits(where: Filter) -> None:
             checked = filters.checked(where, PAYLOAD)
             expected = {row["id"] for row in kept if filters.holds(checked, stored(row))}

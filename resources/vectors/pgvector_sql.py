@@ -171,7 +171,7 @@ class VersionTables:
             return f"({text} IS NOT TRUE)", values
         column, kind = f"p_{where.field}", self._spec.payload[where.field]
         if isinstance(where, Missing):
-            return f"{column} IS NULL", []
+            return f"({column} IS NULL OR cardinality({column}) = 0)" if kind == "texts" else f"{column} IS NULL", []
         if isinstance(where, Equal | OneOf):
             return _one_of(column, kind, (where.value,) if isinstance(where, Equal) else where.values)
         limits = bounds(where)

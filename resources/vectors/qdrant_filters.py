@@ -34,7 +34,7 @@ class Conditions(ABC):
 
     @abstractmethod
     def empty(self, field: str) -> Any:
-        """Return the condition that the row lacks the field."""
+        """Return the condition that the row lacks the field, or has an empty list in it."""
 
     @abstractmethod
     def group(

@@ -18,6 +18,8 @@ from resources.stack.loader import ROOT, active_stack
 
 #: Python's own filters, which a process starts with.
 _SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+#: Reads the stack when it is imported.
+_DEFINITIONS = "pipelines.definitions"
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,21 @@ def _program(name: str) -> Callable[[], object]:
     if name == "dg":
         from dagster_dg_cli.cli import main as dg
 
-        return dg
+        return lambda: _with_own_definitions(dg)
     from pipelines.cli import main
 
     return main
+
+
+def _with_own_definitions(dg: Callable[[], object]) -> None:
+    """Run Dagster's command on the definitions of the active stack, not on those that this process imported before."""
+    known = sys.modules.pop(_DEFINITIONS, None)
+    try:
+        dg()
+    finally:
+        sys.modules.pop(_DEFINITIONS, None)
+        if known is not None:
+            sys.modules[_DEFINITIONS] = known
 
 
 @contextlib.contextmanager
