@@ -45,8 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two workers more than cores for `-n auto`: half of a worker's time is waiting for other processes."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One worker more than cores for `-n auto`: a part of a worker's time is waiting for other processes."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 @pytest.fixture(autouse=True)

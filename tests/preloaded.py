@@ -5,6 +5,7 @@ from pkgutil import walk_packages
 
 import assets
 import models
+from models.training.skops_files import skops_io
 from resources.feature_store.feast.session import load_feast
 from resources.registry.mlflow_connection import _be_strict
 
@@ -39,11 +40,11 @@ _SLOW = (
     "sklearn.linear_model",
     "sklearn.model_selection",
     "sklearn.pipeline",
-    "skops.io",
     "xgboost",
 )
 
 load_feast()
+skops_io()  # without the list of types that skops trusts, as the product: five CPU seconds
 _be_strict()
 _rooms = [found.name for room in (assets, models) for found in walk_packages(room.__path__, f"{room.__name__}.")]
 for _name in (*_SLOW, *_rooms):
