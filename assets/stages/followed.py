@@ -49,7 +49,7 @@ class Followed(Generic[T]):
         Raises:
             TesseraError: it cannot be opened, and none was before.
         """
-        if self._clock() - self._looked_at >= self._look_seconds:
+        if self._is_due():
             self._looked_at = self._clock()
             try:
                 with without_deadline():
@@ -63,7 +63,10 @@ class Followed(Generic[T]):
 
     def is_fresh(self) -> bool:
         """Return True if the value is open, and `current` would not look it up again now."""
-        return bool(self._held) and self._clock() - self._looked_at < self._look_seconds
+        return bool(self._held) and not self._is_due()
+
+    def _is_due(self) -> bool:
+        return self._clock() - self._looked_at >= self._look_seconds
 
     def _look(self) -> None:
         key = self._key()

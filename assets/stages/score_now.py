@@ -26,6 +26,7 @@ from models.errors import TesseraError
 from models.tracing import note
 from models.training.model import Vector
 from resources.feature_store.port import (
+    FEW_ENTITIES,
     PRESENT,
     OnlineFeatureStore,
     ServedRows,
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 # pyright: basic, reportAttributeAccessIssue=false
 
 _MOST = 1_000
-#: Entities up to which features are read and scored without tables.
-_FEW = 8
 _ROW = {
     "id": "u00001633",
     "score": 0.71,
@@ -139,7 +138,7 @@ def _handler(app: App, ports: Ports, settings: Settings) -> QuickHandler:
 
     def is_quick(asked: ScoreNow, asker: Asker) -> bool:
         is_open = asker.version is None and model.is_fresh() and rollout.answers_alone()
-        return is_open and len(asked.ids) <= _FEW and store.answers_at_once(service)
+        return is_open and len(asked.ids) <= FEW_ENTITIES and store.answers_at_once(service)
 
     service = _service_of(app).name
     return QuickHandler(answer, is_quick)
@@ -220,7 +219,7 @@ class _Features:
 
 def _read(store: OnlineFeatureStore, service: FeatureService, ids: Sequence[str]) -> _Features:
     status, moment = status_column(service.view), moment_column(service.view)
-    if len(ids) <= _FEW:
+    if len(ids) <= FEW_ENTITIES:
         few = store.online_rows(service.name, [{service.entity: id} for id in ids])
         present = [row for row in few.rows if row[status] == PRESENT]
         states, moments = [row[status] for row in few.rows], [row[moment] for row in few.rows]

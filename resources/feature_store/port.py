@@ -28,6 +28,10 @@ def moment_column(view: str) -> str:
     return f"{view}__event_timestamp"
 
 
+#: Entities up to which `online_rows` costs less than a table.
+FEW_ENTITIES = 8
+
+
 @dataclass(frozen=True)
 class ServedRows:
     """Rows of `OnlineFeatureStore.online` as Python's values: of few rows, a table costs more than what is in it.

@@ -22,10 +22,15 @@ from resources.feature_store.feast.service_plan import ServicePlan, ViewPlan
 from resources.feature_store.online.bulk_store import BulkOnlineStore, StoredRow, ViewRead
 from resources.feature_store.online.cells import Reader, reader
 from resources.feature_store.online.encoding import key_prefix
-from resources.feature_store.port import NOT_FOUND, OUTSIDE_MAX_AGE, PRESENT, moment_column, status_column
+from resources.feature_store.port import (
+    FEW_ENTITIES,
+    NOT_FOUND,
+    OUTSIDE_MAX_AGE,
+    PRESENT,
+    moment_column,
+    status_column,
+)
 
-#: Entities up to which this costs less than a table.
-MOST_ROWS = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXT_HEAD = struct.Struct("<2I")
 
@@ -59,7 +64,7 @@ class FewRowsPlan:
 
     def takes(self, entities: Sequence[Mapping[str, Any]]) -> bool:
         """Return True if the rows are few, and have the keys, as texts, and nothing else."""
-        return 0 < len(entities) <= MOST_ROWS and all(
+        return 0 < len(entities) <= FEW_ENTITIES and all(
             row.keys() == self.keys and all(type(value) is str for value in row.values()) for row in entities
         )
 
