@@ -4,7 +4,8 @@ python -m benchmarks.service [--entities 100000] [--requests 3000]
 
 One server, and one client that keeps its connection; the kinds of requests take turns, so that load meets all of them.
 What a request does is called in the benchmark's process, too, in the same turns: the online read of an entity, and the
-model of inference (Open Inference Protocol), from columns and from the bytes of the body to those of the answer.
+model of inference (Open Inference Protocol), from columns and from the bytes of the body to those of the answer, where
+values are JSON and where they are bytes (the protocol's extension for binary tensors).
 Writes its section of docs/benchmarks.md.
 """
 
@@ -46,6 +47,7 @@ from models.training.model_package import ModelCard, save
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES
 from pipelines.service.build import behind_gateway
+from pipelines.service.inference_bodies import LENGTH_HEADER
 from resources.conformance import score_sets
 from resources.registry.port import Registry
 from resources.stack.loader import ROOT, Stack, load_stack
@@ -61,6 +63,7 @@ _SERVICE, _VIEW = "churn_v1", "churn_customer"
 _EMPTY, _KEYED, _PUBLISHED, _SCORED = "empty handler, no key", "small document, key", "published score", "score now"
 _AFTER = "the read called after each"
 _KEYED_IN_TURN, _SCORED_IN_TURN = f"small document, {_AFTER}", f"score now, {_AFTER}"
+_BYTES, _BYTES_CALLED = "inference in bytes, ", "the model from bytes to bytes, called, "
 _READ, _GATEWAY = "the online read, called", "gateway and its span, called"
 Found = dict[str, list[float]]
 Calls = Mapping[str, Callable[[int], Any]]
@@ -75,7 +78,11 @@ class Served:
     key: str
 
     def ms(
-        self, paths: Sequence[str], bodies: Sequence[bytes] = (), beside: Calls = MappingProxyType({})
+        self,
+        paths: Sequence[str],
+        bodies: Sequence[bytes] = (),
+        beside: Calls = MappingProxyType({}),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> list[float]:
         """Return ms of CPU per request of the server, then per call of this process of each kind of `beside`.
 
@@ -83,7 +90,7 @@ class Served:
         """
         before, called = sum(self.process.cpu_times()[:2]), dict.fromkeys(beside, 0.0)
         for number, path in enumerate(paths):
-            self._ask(path, bodies[number] if bodies else b"")
+            self._ask(path, bodies[number] if bodies else b"", headers)
             for kind, call in beside.items():
                 began = time.process_time()
                 call(number)
@@ -91,8 +98,8 @@ class Served:
         own = sum(self.process.cpu_times()[:2]) - before
         return [seconds / len(paths) * 1000 for seconds in (own, *called.values())]
 
-    def _ask(self, path: str, body: bytes) -> None:
-        headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
+    def _ask(self, path: str, body: bytes, more: Mapping[str, str]) -> None:
+        headers = {"X-API-Key": self.key, "Content-Type": "application/json", **more}
         self.client.request("POST" if body else "GET", path, body or None, headers)
         answer = self.client.getresponse()
         answer.read()
@@ -223,6 +230,11 @@ def _measured(folder: Path, served: Served, entities: int, requests: int) -> Fou
             calls = _calls(model, values[rows], bodies[rows])
             found_now = served.ms(["/v2/models/churn/infer"] * few, [bodies[rows]] * few, calls)
             spent |= dict(zip([f"inference, {_shown(rows)}", *calls], found_now, strict=True))
+            head, body = _in_bytes(model, values[rows])
+            calls = {_BYTES_CALLED + _shown(rows): lambda _, body=body, head=head: _direct_bytes(model, body, head)}
+            asked_bytes = {LENGTH_HEADER: str(head), "Content-Type": "application/octet-stream"}
+            found_now = served.ms(["/v2/models/churn/infer"] * few, [body] * few, calls, asked_bytes)
+            spent |= dict(zip([_BYTES + _shown(rows), *calls], found_now, strict=True))
         for kind, ms in spent.items() if round_number else ():
             found.setdefault(kind, []).append(ms)
     return found
@@ -243,7 +255,20 @@ def _direct(model: OpenModel, body: bytes) -> bytes:
     """Answer a body as a script would that trusts it."""
     columns = {one["name"]: np.array(one["data"], np.float64) for one in from_json(body)["inputs"]}
     rows = len(next(iter(columns.values())))
-    return to_json({"outputs": [{"name": name, "data": data} for name, data in model.predict(columns, rows).items()]})
+    made = {name: column.tolist() for name, column in model.predict(columns, rows).items()}
+    return to_json({"outputs": [{"name": name, "data": data} for name, data in made.items()]})
+
+
+def _direct_bytes(model: OpenModel, body: bytes, head: int) -> bytes:
+    """Answer a body of bytes as a script would that trusts it."""
+    columns, at = dict[str, NDArray[Any]](), head
+    for one in from_json(body[:head])["inputs"]:
+        size = one["parameters"]["binary_data_size"]
+        columns[one["name"]] = np.frombuffer(body, "<f8", size // 8, at)
+        at += size
+    made = model.predict(columns, len(next(iter(columns.values()))))
+    about = [{"name": name, "parameters": {"binary_data_size": column.nbytes}} for name, column in made.items()]
+    return b"".join([to_json({"outputs": about}), *(column.tobytes() for column in made.values())])
 
 
 def _shown(rows: int) -> str:
@@ -297,6 +322,14 @@ def _body(model: OpenModel, rows: NDArray[Any]) -> bytes:
     return json.dumps({"inputs": tensors}).encode()
 
 
+def _in_bytes(model: OpenModel, rows: NDArray[Any]) -> tuple[int, bytes]:
+    """Return the length of the JSON of a request, and its body: values are bytes, also in its answer."""
+    size = {"parameters": {"binary_data_size": len(rows) * 8}}
+    inputs = [{"name": name, "shape": [len(rows)], "datatype": "FP64", **size} for name in model.inputs]
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    return len(head), head + rows.T.astype("<f8").tobytes()
+
+
 def _section(found: Found, entities: int, requests: int) -> str:
     about = (
         f"{entities:,} published scores of churn, features of {_ONLINE:,} entities in SQLite; {_ROUNDS} rounds of "
@@ -305,7 +338,8 @@ def _section(found: Found, entities: int, requests: int) -> str:
         "process, after each request: caches are as cold for both then, and warmer where requests follow each other. "
         "From body to answer: the body parsed by `pydantic_core`, the fastest parser "
         "there is here, its columns, the model, and the answer as JSON, with nothing checked: what any service over "
-        "JSON must do. The small document is `GET /v2`, behind the gateway with a key."
+        "JSON must do; in bytes the same with the extension for binary tensors. The small document is `GET /v2`, "
+        "behind the gateway with a key."
     )
     heading = "| request | CPU ms, median of rounds (least to most) | per CPU second |"
     lines = ["## Requests to the service", "", about, "", heading, "|---|---|---|"]
@@ -330,9 +364,20 @@ def _verdicts(found: Found) -> Iterator[str]:
     )
     yield _verdict(least[_GATEWAY] <= 0.2, f"gateway and its span: {least[_GATEWAY]:.2f} ms (bar: 0.2).")
     of = _shown(max(_ROWS))
-    for direct in ("from body to answer", "from columns"):
-        ratio = _ratio(found[f"inference, {of}"], found[f"the model {direct}, called, {of}"])
-        yield _verdict(ratio <= 1.1, f"inference of {of} over the model {direct}, called: {ratio:.2f} (bar: 1.1).")
+    columns, json_called = f"the model from columns, called, {of}", f"the model from body to answer, called, {of}"
+    for kind, direct in (
+        (f"inference, {of}", json_called),
+        (f"inference, {of}", columns),
+        (_BYTES + of, _BYTES_CALLED + of),
+        (_BYTES + of, columns),
+    ):
+        ratio = _ratio(found[kind], found[direct])
+        beside = _ratio(
+            found[kind], [of_call + small for of_call, small in zip(found[direct], found[_KEYED], strict=True)]
+        )
+        yield _verdict(
+            ratio <= 1.1, f"{kind} over {direct}: {ratio:.2f} (bar: 1.1); over it and a small document: {beside:.2f}."
+        )
 
 
 def _ratio(values: Sequence[float], others: Sequence[float]) -> float:

@@ -13,7 +13,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import pyarrow as pa
 
 from assets.stages.followed import Followed
 from assets.stages.operation import NotServed, NotThere, WrongRequest
@@ -23,22 +22,19 @@ from models.compose.fields import Column, FieldType
 from models.errors import TesseraError, choose_from
 from models.gates.closing import failure_of, reason_of
 from models.ledger import refusal
-from models.tensors import Datatype, Tensor, json_value, tensor_of, values_of
+from models.tensors import Datatype, Tensor, tensor_of
 
 if TYPE_CHECKING:
     from assets.stages.scoring_task import ComposedScoring, ScoringTask
-    from models.scoring.output import OutputType
+    from models.scoring.output import OutputColumn, OutputContract, OutputType
     from models.service import ServiceSettings
     from models.settings import Settings
     from models.training.model_package import LoadedModel
     from resources.registry.port import Registry
 
-# pyarrow has no static types.
-# pyright: basic
-
 T = TypeVar("T")
-#: Values of each output by name, flat, in row-major order.
-Predicted = Mapping[str, Sequence[Any]]
+#: Column of each output by name: numbers in the type of its tensor, or objects.
+Predicted = Mapping[str, Column]
 #: Columns by name, all of the same number of rows -> outputs.
 Predictor = Callable[[Mapping[str, Column], int], Predicted]
 
@@ -64,6 +60,7 @@ class OpenModel:
         inputs: type of each column that it needs.
         outputs: what it gives for each row.
         predict: answers rows; the same row gets the same values, whatever rows it comes with.
+        is_local: it computes, and asks no one: what it takes, it takes of the CPU.
     """
 
     version: str
@@ -72,6 +69,7 @@ class OpenModel:
     inputs: Mapping[str, FieldType]
     outputs: Sequence[Tensor]
     predict: Predictor
+    is_local: bool = False
 
 
 class VersionsAsked(Generic[T]):
@@ -166,6 +164,10 @@ class OpenModels:
         """
         return self._champion.current() if version is None else self._asked.at(version)
 
+    def open_champion(self) -> OpenModel | None:
+        """Return the champion if it is open, and need not be looked up again now."""
+        return self._champion.current() if self._champion.is_fresh() else None
+
     def versions(self) -> list[str]:
         """Return the versions that may answer, newest first."""
         ledger = self._registry.ledger(self.app)
@@ -196,15 +198,13 @@ def open_model(task: ScoringTask, found: Verified | VerifiedComposition) -> Open
 
 
 def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenModel:
-    from models.scoring.batch import payload_arrays
     from models.training.golden import GOLDEN
 
     contract, encoder, predict = task.app.contract, model.encoder, task.predict(model)
 
-    def predicted(columns: Mapping[str, Column], _: int) -> Predicted:
-        rows = pa.table({name: pa.array(columns[name], _arrow_type(kind)) for name, kind in inputs.items()})
+    def predicted(columns: Mapping[str, Column], rows: int) -> Predicted:
         with np.errstate(over="ignore"):
-            matrix = encoder.matrix(rows)
+            matrix = encoder.of_columns(columns, rows)
         if (large := np.isinf(matrix)).any():
             row, column = (int(one[0]) for one in np.nonzero(large))
             raise WrongRequest(
@@ -212,21 +212,33 @@ def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenMode
                 expected="numbers that a float32 holds",
                 todo="Correct it.",
             )
-        found = payload_arrays(_answered(lambda: predict(matrix)), contract)
-        return {name: _listed(values) for name, values in found.items()}
+        return _payload(_answered(lambda: predict(matrix)), contract)
 
     inputs = {**dict.fromkeys(encoder.numeric, _NUMBER), **dict.fromkeys(encoder.categories, _TEXT)}
     known = np.array(json.loads(model.extras[GOLDEN])["rows"][:1], dtype=np.float32)
-    given = payload_arrays(predict(known), contract)
+    given = _payload(predict(known), contract)
     outputs = [Tensor(name, _DATATYPES.get(contract.column(name).type, "BYTES")) for name in given]
-    return OpenModel(version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted)
+    return OpenModel(version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted, is_local=True)
 
 
-def _listed(values: pa.Array) -> list[Any]:
-    """Return the values of an output, as tensors have them."""
-    if pa.types.is_primitive(values.type) and not pa.types.is_temporal(values.type):
-        return values.to_pylist()
-    return [json_value(one) for one in values.to_pylist()]
+def _payload(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, Column]:
+    """Return the predicted payload columns in the contract's types."""
+    given = [column for column in contract.payload if column.name in predicted]
+    return {column.name: _column(predicted[column.name], column) for column in given}
+
+
+def _column(values: Any, column: OutputColumn) -> Column:
+    """Return one of them: numbers, which a table would only be a way round for, or objects."""
+    from models.scoring.batch import payload_array
+
+    if column.is_number and isinstance(values, np.ndarray):
+        return values.astype(column.type, copy=False)
+    made = payload_array(values, column)
+    if column.is_number and not made.null_count:
+        return made.to_numpy(zero_copy_only=False)
+    found = np.empty(len(made), object)
+    found[:] = made.to_pylist()
+    return found
 
 
 def _answered(work: Callable[[], T]) -> T:
@@ -242,10 +254,6 @@ def _answered(work: Callable[[], T]) -> T:
         expected="rows that it can answer",
         todo="Look for missing values that it does not take, or ask another version.",
     ) from error
-
-
-def _arrow_type(kind: FieldType) -> pa.DataType:
-    return pa.float64() if kind.name == "number" else pa.string()
 
 
 def _of_composition(composed: ComposedScoring, found: VerifiedComposition) -> OpenModel:
@@ -266,7 +274,7 @@ def _of_composition(composed: ComposedScoring, found: VerifiedComposition) -> Op
                 expected="an answer to each row, within the budget",
                 todo="Ask for fewer rows at once, or correct the row.",
             )
-        return {name: values_of(outcome.batch[name]) for name in step.gives}
+        return {name: outcome.batch[name] for name in step.gives}
 
     outputs = [tensor_of(name, kind) for name, kind in step.gives.types.items()]
     return OpenModel(found.version, "tessera_composition", loaded.sha256, step.takes.types, outputs, predicted)

@@ -166,12 +166,12 @@ def scored(
 
 def payload_arrays(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, pa.Array]:
     """Return the predicted payload columns in the contract's types."""
-    return {
-        column.name: _array(predicted[column.name], column) for column in contract.payload if column.name in predicted
-    }
+    given = [column for column in contract.payload if column.name in predicted]
+    return {column.name: payload_array(predicted[column.name], column) for column in given}
 
 
-def _array(values: Any, column: OutputColumn) -> pa.Array:
+def payload_array(values: Any, column: OutputColumn) -> pa.Array:
+    """Return one of them."""
     if isinstance(values, pa.Array):
         return values.cast(ARROW_TYPES[column.type])
     if column.is_number:

@@ -103,6 +103,23 @@ class Encoder:
             self._mark(row, values, out)
         return out
 
+    def of_columns(self, columns: Mapping[str, np.ndarray], rows: int) -> Matrix:
+        """Return `matrix` of rows that are columns of numpy.
+
+        Args:
+            columns: numbers as float64, NaN where missing; texts as objects, None where missing. Shape `(rows,)`.
+            rows: their number.
+        """
+        out, width = np.empty((rows, len(self.feature_names)), np.float32), len(self.numeric)
+        if width:
+            out[:, :width] = np.array([columns[name] for name in self.numeric]).T
+        out[:, width:] = 0
+        if self.categories:
+            texts = zip(*(columns[name].tolist() for name in self.categories), strict=True)
+            for row, values in enumerate(texts):
+                self._mark(row, values, out)
+        return out
+
     def unseen(self, rows: pa.RecordBatch | pa.Table) -> dict[str, int]:
         """Per string column, how many rows hold a value without a column of its own (rare or new; not NULL)."""
         return {

@@ -7,17 +7,62 @@ nothing here uses it. What a route takes is declared as for FastAPI, which descr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, cast
 
 from fastapi import Request, Response
 from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
 from starlette.requests import ClientDisconnect
 
 from pipelines.gateway.problem import Refusal
+from pipelines.gateway.request import header
+
+OCTETS = "application/octet-stream"
+#: Type of the error of a body that does not say that it is JSON.
+NO_JSON = "no_json"
+#: Digits of a length, beyond which it is longer than any body.
+_MOST_DIGITS = 12
+
+
+class BodyWithBytes(BaseModel):
+    """A body of JSON that bytes may follow: then a header of the request says how long the JSON is.
+
+    Attributes:
+        length_header: its name, e.g. `Inference-Header-Content-Length`.
+        following: the bytes.
+    """
+
+    length_header: ClassVar[str]
+    _following: memoryview | None = PrivateAttr(None)
+
+    @property
+    def following(self) -> memoryview | None:
+        """Return the bytes that follow the JSON; None where the header is missing."""
+        return self._following
+
+    @classmethod
+    async def read(cls, request: Request) -> Self:
+        """Return the body of a request.
+
+        Raises:
+            RequestValidationError: it is no JSON, by its header.
+            ValidationError: the JSON is wrong.
+            Refusal: the length is not one of JSON in the body.
+        """
+        given = header(request.scope, cls.length_header.lower().encode())
+        if not given:
+            return cls.model_validate_json(await _body(request))
+        kind = request.headers.get("content-type", "")
+        if kind and not is_json(kind) and kind.partition(";")[0].strip().lower() != OCTETS:
+            raise _no_json()
+        body = await _received(request)
+        length = _length(cls.length_header, given, len(body))
+        made = cls.model_validate_json(body[:length])
+        made._following = memoryview(body)[length:]
+        return made
 
 
 class Arguments:
@@ -32,7 +77,7 @@ class Arguments:
                 "query, and one body, by an async function"
             )
         self._request, self._path, self._query = found.request_param_name, found.path_params, found.query_params
-        self._body = [(one.name, TypeAdapter[Any](cast(Any, one.field_info.annotation))) for one in found.body_params]
+        self._body = [(one.name, _reader(cast(Any, one.field_info.annotation))) for one in found.body_params]
         optional = not any(is_model(one.field_info.annotation) or one.field_info.is_required() for one in self._query)
         self._defaults = {one.name: one.get_default() for one in self._query} if optional else None
 
@@ -49,9 +94,9 @@ class Arguments:
         else:
             of_query, wrong_too = request_params_to_args(self._query, request.query_params)
             found, wrong = found | of_query, [*wrong, *wrong_too]
-        for name, type_ in self._body:
+        for name, read in self._body:
             try:
-                found[name] = type_.validate_json(await _body(request))
+                found[name] = await read(request)
             except ValidationError as error:
                 wrong = [*wrong, *_of_body(error)]
         if wrong:
@@ -79,9 +124,39 @@ def answer_of(value: Response | BaseModel) -> Response:
     return Response(value.model_dump_json(), media_type="application/json")
 
 
+def _reader(type_: Any) -> Callable[[Request], Awaitable[Any]]:
+    if is_model(type_) and issubclass(type_, BodyWithBytes):
+        return type_.read
+    adapter = TypeAdapter[Any](type_)
+
+    async def read(request: Request) -> Any:
+        return adapter.validate_json(await _body(request))
+
+    return read
+
+
+def _length(name: str, given: str, most: int) -> int:
+    if given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS and 0 < int(given) <= most:
+        return int(given)
+    raise Refusal(
+        400,
+        f"The header `{name}` is {given[:40]!r}.",
+        expected=f"the number of bytes of the JSON, with which the body begins: 1 to {most:,}, all bytes of the body",
+        todo="Send the length of the JSON alone.",
+    )
+
+
 async def _body(request: Request) -> bytes:
     if not is_json(request.headers.get("content-type", "")):
-        raise RequestValidationError([{"loc": ("body",), "msg": "Value error, it is no JSON", "type": "no_json"}])
+        raise _no_json()
+    return await _received(request)
+
+
+def _no_json() -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body",), "msg": "Value error, it is no JSON", "type": NO_JSON}])
+
+
+async def _received(request: Request) -> bytes:
     try:
         return await request.body()
     except ClientDisconnect:

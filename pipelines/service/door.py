@@ -22,6 +22,8 @@ from resources.stack.loader import Stack
 from resources.stack.ports import Ports
 
 T = TypeVar("T")
+#: CPU of an answer up to which the thread that reads requests makes it itself: to hand it over costs about as much.
+QUICK_SECONDS = 0.005
 
 
 class OwnThread:

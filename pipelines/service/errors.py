@@ -16,7 +16,7 @@ from assets.stages.operation import Conflict, NotThere, WrongRequest
 from models.compose.deadline import DeadlinePassed
 from models.errors import TesseraError, clause
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
-from pipelines.service.arguments import is_json
+from pipelines.service.arguments import NO_JSON
 
 _log = logging.getLogger("tessera.service")
 _SHOWN = 60
@@ -96,7 +96,7 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     given = request.headers.get("content-type", "")
-    if error.errors()[0]["loc"] == ("body",) and not is_json(given):
+    if error.errors()[0]["type"] == NO_JSON:
         return answered(request, 415, _no_json(given))
     wrong = [{"pointer": _pointer(one["loc"]), "detail": clause(one["msg"])} for one in error.errors()]
     first = wrong[0]

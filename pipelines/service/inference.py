@@ -1,21 +1,21 @@
 """`/v2/models/...`: the Open Inference Protocol, version 2, for the model of each application of the profile."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Path, Request, Response
-from pydantic_core import to_json
 
 from assets.stages.app import App
 from assets.stages.open_models import OpenModel, OpenModels
-from assets.stages.operation import NotThere, WrongRequest
-from models.compose.deadline import without_deadline
-from models.compose.fields import Column
-from models.errors import TesseraError, choose_from
-from models.tensors import Tensor, read_tensor, tensor_of
+from assets.stages.operation import NotThere
+from models.compose.deadline import check_deadline, without_deadline
+from models.errors import choose_from
+from models.tensors import tensor_of
 from models.tracing import note, span
-from pipelines.service.door import Door
+from pipelines.service.arguments import OCTETS
+from pipelines.service.door import QUICK_SECONDS, Door
 from pipelines.service.errors import answers
 from pipelines.service.inference_bodies import (
     EXAMPLE,
@@ -23,13 +23,21 @@ from pipelines.service.inference_bodies import (
     EXAMPLE_MODEL,
     EXAMPLE_READY,
     EXAMPLE_SERVER,
-    MOST_ROWS,
-    GivenTensor,
+    INFERENCE_REQUEST,
+    LENGTH_HEADER,
     InferenceAsked,
     InferenceMade,
     ModelMetadata,
     ModelReady,
     ServerMetadata,
+)
+from pipelines.service.inference_tensors import (
+    GivenValues,
+    answer_of,
+    columns_of,
+    described,
+    given_values,
+    wanted_outputs,
 )
 from pipelines.service.rules import ANY, named_by, rule
 from resources.account import on_account_of
@@ -37,9 +45,6 @@ from resources.account import on_account_of
 _NAME, _VERSION = "model_name", "model_version"
 _Name = Annotated[str, Path(max_length=200, description="Application whose model is asked for.")]
 _Version = Annotated[str, Path(max_length=200, description="Version in the registry; without it, the champion.")]
-#: Extensions of the protocol that a request may ask for and this server has not.
-_UNSUPPORTED = ("binary_data", "binary_data_output", "binary_data_size", "classification", "shared_memory_region")
-
 
 _Asked = Annotated[InferenceAsked, Body(openapi_examples={"example": {"value": EXAMPLE}})]
 
@@ -55,7 +60,7 @@ def add_inference(service: FastAPI, door: Door) -> None:
             )
         return models[name]
 
-    own_metadata = ServerMetadata(name="tessera", version=version("tessera"), extensions=[])
+    own_metadata = ServerMetadata(name="tessera", version=version("tessera"), extensions=["binary_tensor_data"])
 
     async def server() -> ServerMetadata:
         return own_metadata
@@ -93,7 +98,16 @@ def add_inference(service: FastAPI, door: Door) -> None:
         about["openapi_extra"] = rule("viewer", ANY) if endpoint is server else own
         if example is EXAMPLE_ANSWER:
             about |= {"methods": ["POST"], "response_model": InferenceMade}
-        service.add_api_route(path, endpoint, responses=answers(example), **about)
+            about["openapi_extra"] = {**own, **INFERENCE_REQUEST}
+        service.add_api_route(path, endpoint, responses=_answers(example), **about)
+
+
+def _answers(example: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of a route; those of inference may have bytes after the JSON."""
+    found = answers(example)
+    if example is EXAMPLE_ANSWER:
+        found[200]["content"][OCTETS] = {"schema": {"type": "string", "format": "binary"}}
+    return found
 
 
 class _Models:
@@ -103,6 +117,8 @@ class _Models:
         self._door, self._app = door, app
         self._thread = door.thread(f"{app.name}-models")
         self._models: OpenModels | None = None
+        #: Rows of which an answer took little enough CPU for the thread that reads requests to make it itself.
+        self._quick_rows = 0
 
     async def metadata(self, version: str | None) -> ModelMetadata:
         """Return inputs and outputs of a version."""
@@ -115,8 +131,8 @@ class _Models:
                     "name": self._app.name,
                     "versions": self._opened().versions(),
                     "platform": model.platform,
-                    "inputs": [_described(one) for one in inputs],
-                    "outputs": [_described(one) for one in model.outputs],
+                    "inputs": [described(one) for one in inputs],
+                    "outputs": [described(one) for one in model.outputs],
                     "model_version": model.version,
                 }
             )
@@ -130,24 +146,45 @@ class _Models:
 
     async def answer(self, request: Request, version: str | None, asked: InferenceAsked) -> Response:
         """Return the outputs of a version for the rows of a request; who is asked about is logged."""
-        _check_extensions(asked)
-        about = next((one.data for one in asked.inputs if one.name == self._app.contract.entity), ())
-        if about:
-            self._door.log_read(request, self._app.name, [str(one) for one in about if one])
-        answer = await self._thread.run(lambda: self._answered(version, asked))
-        return Response(answer, media_type="application/json")
+        given = given_values(asked)
+        about = given.get(self._app.contract.entity)
+        if about is not None and (entities := about.texts()):
+            self._door.log_read(request, self._app.name, entities)
+        if version is None and (model := self._at_once(given)) is not None:
+            check_deadline()
+            note(app=self._app.name)
+            return self._answered(model, asked, given)
+        return await self._thread.run(lambda: self._opened_and_answered(version, asked, given))
 
-    def _answered(self, version: str | None, asked: InferenceAsked) -> bytes:
+    def _at_once(self, given: Mapping[str, GivenValues]) -> OpenModel | None:
+        """Return the champion where it answers in about the time that it takes to hand rows to the thread."""
+        rows = max(next(iter(given.values())).tensor.shape, default=0) if given else 0
+        if self._models is None or rows > self._quick_rows or not self._thread.is_idle:
+            return None
+        found = self._models.open_champion()
+        return found if found is not None and found.is_local else None
+
+    def _opened_and_answered(
+        self, version: str | None, asked: InferenceAsked, given: Mapping[str, GivenValues]
+    ) -> Response:
         name = self._app.name
-        with on_account_of(name), span(f"infer {name}", {"tessera.app": name}):
-            model = self._opened().at(version)
-            wanted = _wanted(model, asked)
-            columns, rows = _columns(model, asked.inputs)
-            values = model.predict(columns, rows)
-            note(model_version=model.version, rows=rows)
-        outputs = [{**_described(one), "shape": [rows, *one.shape[1:]], "data": values[one.name]} for one in wanted]
-        answer = {"model_name": self._app.name, _VERSION: model.version, "outputs": outputs}
-        return to_json(answer if asked.id is None else {**answer, "id": asked.id}, inf_nan_mode="null")
+        with span(f"infer {name}", {"tessera.app": name}):
+            return self._answered(self._opened().at(version), asked, given)
+
+    def _answered(self, model: OpenModel, asked: InferenceAsked, given: Mapping[str, GivenValues]) -> Response:
+        name, began = self._app.name, time.thread_time()
+        wanted = wanted_outputs(model, asked)
+        columns, rows = columns_of(model, given)
+        with on_account_of(name):
+            predicted = model.predict(columns, rows)
+        note(model_version=model.version, rows=rows)
+        about = {"model_name": name, _VERSION: model.version, **({} if asked.id is None else {"id": asked.id})}
+        body, length = answer_of(about, wanted, predicted, rows)
+        is_quick = time.thread_time() - began <= QUICK_SECONDS
+        self._quick_rows = max(self._quick_rows, rows) if is_quick else min(self._quick_rows, rows - 1)
+        if length is None:
+            return Response(body, media_type="application/json")
+        return Response(body, media_type=OCTETS, headers={LENGTH_HEADER: str(length)})
 
     def _opened(self) -> OpenModels:
         if self._models is None:
@@ -157,71 +194,3 @@ class _Models:
             with without_deadline():
                 self._models = OpenModels(scoring(settings, ports), ports.registry, settings)
         return self._models
-
-
-def _columns(model: OpenModel, given: Sequence[GivenTensor]) -> tuple[Mapping[str, Column], int]:
-    """Return the columns of a model's inputs, and their number of rows."""
-    tensors = {one.name: one for one in given}
-    if len(tensors) < len(given):
-        raise _wrong("An input is given twice", "each input once", "Correct the names.")
-    for name in tensors:
-        if name not in model.inputs:
-            raise _wrong(f"The model has no input {name!r}", choose_from(name, model.inputs), "Correct the name.")
-    if missing := [name for name in model.inputs if name not in tensors]:
-        raise _wrong(
-            f"The input {missing[0]!r} is not given" + (f", nor are {len(missing) - 1} more" if missing[1:] else ""),
-            "all inputs of the model's metadata",
-            "Add it, with null where a value is missing.",
-        )
-    columns = {name: _read(name, kind, tensors[name]) for name, kind in model.inputs.items()}
-    rows = {name: len(column) for name, column in columns.items()}
-    if len(set(rows.values())) > 1:
-        (least, few), (most, many) = (
-            min(rows.items(), key=lambda one: one[1]),
-            max(rows.items(), key=lambda one: one[1]),
-        )
-        raise _wrong(
-            f"The input {least!r} has {few} rows, and {most!r} has {many}",
-            "as many rows of each",
-            "Correct the shapes.",
-        )
-    number = next(iter(rows.values()), 0)
-    if not 0 < number <= MOST_ROWS:
-        raise _wrong(f"{number:,} rows are given", f"1 to {MOST_ROWS:,}", "Send several requests.")
-    return columns, number
-
-
-def _read(name: str, kind: Any, given: GivenTensor) -> Column:
-    try:
-        return read_tensor(kind, given.datatype, given.shape, given.data)
-    except TesseraError as error:
-        raise _wrong(f"The input {name!r} {error.what}", error.expected, error.todo) from error
-
-
-def _wanted(model: OpenModel, asked: InferenceAsked) -> Sequence[Tensor]:
-    """Return the outputs that are asked for, in the order of the request."""
-    known = {one.name: one for one in model.outputs}
-    names = [one.name for one in asked.outputs] if asked.outputs else list(known)
-    for name in names:
-        if name not in known:
-            raise _wrong(f"The model has no output {name!r}", choose_from(name, known), "Correct the name.")
-    return [known[name] for name in dict.fromkeys(names)]
-
-
-def _check_extensions(asked: InferenceAsked) -> None:
-    for one in (asked, *asked.inputs, *(asked.outputs or ())):
-        for name in one.parameters or ():
-            if name.startswith("sequence_") or name in _UNSUPPORTED:
-                raise _wrong(
-                    f"The parameter {name!r} asks for an extension of the protocol",
-                    "values as JSON: the server has no extensions (GET /v2)",
-                    "Leave it out.",
-                )
-
-
-def _described(tensor: Tensor) -> dict[str, Any]:
-    return {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-
-
-def _wrong(what: str, expected: str, todo: str) -> WrongRequest:
-    return WrongRequest(f"{what}.", expected=expected, todo=todo)

@@ -7,8 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.tensors import Datatype
+from pipelines.service.arguments import OCTETS, BodyWithBytes
 
 MOST_ROWS = 10_000
+#: The extension for binary tensors: how long the JSON is, the bytes of a tensor, and whether outputs are to be bytes.
+LENGTH_HEADER = "Inference-Header-Content-Length"
+BINARY_SIZE, BINARY, BINARY_OUTPUTS = "binary_data_size", "binary_data", "binary_data_output"
 _LONGEST_NAME = 200
 _EXAMPLE_ID = "6f0c2a51"
 Parameters = dict[str, bool | int | float | str]
@@ -23,7 +27,7 @@ class ServerMetadata(_Body):
 
     name: str
     version: str
-    extensions: list[str] = Field(description="Extensions of the protocol; none.")
+    extensions: list[str] = Field(description="Extensions of the protocol.")
 
 
 class TensorMetadata(_Body):
@@ -59,22 +63,28 @@ class GivenTensor(_Body):
     name: str = Field(max_length=_LONGEST_NAME)
     shape: list[int] = Field(max_length=2, description="`[rows]` or `[rows, 1]`; of a vector `[rows, width]`.")
     datatype: str = Field(max_length=20, description="That of the metadata; of numbers also FP32, FP64, INT32, INT64.")
-    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
-    data: list[Any] = Field(description="In row-major order, flat or nested; null, of numbers also NaN, is missing.")
+    parameters: Parameters | None = Field(
+        default=None, description="`binary_data_size`: as many bytes after the JSON are its values, in place of `data`."
+    )
+    data: list[Any] | None = Field(
+        default=None, description="In row-major order, flat or nested; null, of numbers also NaN, is missing."
+    )
 
 
 class WantedTensor(_Body):
     """An output that is asked for."""
 
     name: str = Field(max_length=_LONGEST_NAME)
-    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
+    parameters: Parameters | None = Field(default=None, description="`binary_data`: true for bytes after the JSON.")
 
 
-class InferenceAsked(_Body):
+class InferenceAsked(_Body, BodyWithBytes):
     """Rows to answer, one tensor for each input."""
 
+    length_header = LENGTH_HEADER
+
     id: str | None = Field(default=None, max_length=_LONGEST_NAME, description="Given back with the answer.")
-    parameters: Parameters | None = Field(default=None, description="Not interpreted.")
+    parameters: Parameters | None = Field(default=None, description="`binary_data_output`: true for bytes, of all.")
     inputs: list[GivenTensor] = Field(max_length=5_000)
     outputs: list[WantedTensor] | None = Field(default=None, max_length=5_000, description="Default: all.")
 
@@ -97,6 +107,18 @@ class InferenceMade(_Body):
     outputs: list[MadeTensor]
 
 
+#: For the OpenAPI document: the header, and the body that it is about.
+INFERENCE_REQUEST: dict[str, Any] = {
+    "parameters": [
+        {
+            "name": LENGTH_HEADER,
+            "in": "header",
+            "description": "Bytes of the JSON, where values follow it as bytes (the extension `binary_tensor_data`).",
+            "schema": {"type": "integer", "minimum": 1},
+        }
+    ],
+    "requestBody": {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}},
+}
 EXAMPLE = {
     "id": _EXAMPLE_ID,
     "inputs": [
@@ -112,7 +134,7 @@ EXAMPLE_ANSWER = {
     "id": _EXAMPLE_ID,
     "outputs": [{"name": "score", "shape": [2], "datatype": "FP32", "data": [0.125, 0.75]}],
 }
-EXAMPLE_SERVER = {"name": "tessera", "version": "0.1.0", "extensions": []}
+EXAMPLE_SERVER = {"name": "tessera", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
 EXAMPLE_READY = {"name": "churn", "ready": True, "model_version": "3"}
 EXAMPLE_MODEL = {
     "name": "churn",

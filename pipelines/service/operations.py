@@ -15,15 +15,13 @@ from assets.stages.operation import Asker, Handler, Operation, QuickHandler
 from models.compose.deadline import check_deadline, without_deadline
 from models.errors import TesseraError
 from models.tracing import note, span
-from pipelines.service.door import Door
+from pipelines.service.door import QUICK_SECONDS, Door
 from pipelines.service.errors import answers
 from pipelines.service.idempotency import HEADER, StoredAnswers
 from pipelines.service.rules import rule
 from resources.account import on_account_of
 
 _log = logging.getLogger("tessera.service")
-#: CPU of the last answer of the thread beyond which it makes the next one, too: no other request waits for it.
-_QUICK_SECONDS = 0.005
 #: The header of a route with an effect, for the OpenAPI document.
 IDEMPOTENCY: dict[str, Any] = {
     "parameters": [
@@ -96,7 +94,7 @@ class Opened:
     def _is_quick(self, body: Any, asker: Asker) -> bool:
         """Return True if the answer takes less than what it costs to hand it to the thread, which has nothing to do."""
         handler = self._handler
-        if not isinstance(handler, QuickHandler) or self._seconds > _QUICK_SECONDS or not self._thread.is_idle:
+        if not isinstance(handler, QuickHandler) or self._seconds > QUICK_SECONDS or not self._thread.is_idle:
             return False
         return handler.is_quick(body, asker)
 

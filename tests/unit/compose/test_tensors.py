@@ -18,7 +18,7 @@ from models.compose.fields import Column, FieldType, fields
 from models.compose.package import Composition, LoadedComposition
 from models.compose.step import Leaf
 from models.errors import TesseraError
-from models.tensors import read_tensor, tensor_of, values_of
+from models.tensors import bytes_of, read_bytes, read_tensor, tensor_of, values_of
 from models.training.model_package import LoadedModel, load
 
 NOON = "2026-03-01T12:00:00+00:00"
@@ -48,6 +48,12 @@ def test_values_come_back_as_they_were_given(kind: str, datatype: str, data: lis
     nested = [data[:2], data[2:]] if tensor.width else [[one] for one in data]
     again = read_tensor(found, datatype, [2, tensor.width or 1], nested)
     assert values_of(again) == back
+    if None in back and tensor.datatype != "FP64":
+        with pytest.raises(TesseraError, match="no null"):
+            bytes_of(tensor, column)
+        return
+    of_bytes = read_bytes(found, tensor.datatype, shape, memoryview(bytes_of(tensor, column)))
+    assert (values_of(of_bytes), of_bytes.dtype) == (back, column.dtype)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +75,28 @@ def test_values_come_back_as_they_were_given(kind: str, datatype: str, data: lis
 def test_other_values_are_refused(kind: str, datatype: str, shape: list[int], data: list[Any], says: str) -> None:
     with pytest.raises(TesseraError) as found:
         read_tensor(FieldType.parse(kind), datatype, shape, data)
+    assert says in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "datatype", "shape", "data", "says"),
+    [
+        ("text", "BYTES", [2], b"\1\0\0\0a\1\0\0", "end within value 1"),
+        ("text", "BYTES", [1], b"\xff\xff\xff\xffa", "end within value 0"),
+        ("text", "BYTES", [1], b"\1\0\0\0ab", "1 bytes after its last value"),
+        ("text", "BYTES", [1], b"\1\0\0\0\xff", "UTF-8"),
+        ("record", "BYTES", [1], b"\1\0\0\0{", "JSON text"),
+        ("number", "FP64", [10**30], b"\0" * 8, "8 bytes"),
+        ("number", "FP16", [1], b"\0\0", "one of 'FP32'"),
+        ("number", "FP32", [2], b"\0\0\x80\x7f" * 2, "inf as value 0"),
+        ("number", "FP32", [1], b"\0\0\xc0\x7f", "nan as value 0"),
+        ("vector(2)", "FP64", [1, 2], b"\0" * 8 + b"\0\0\0\0\0\0\xf0\x7f", "inf as value 1"),
+        ("flag", "BOOL", [2], b"\1\2", "byte 2 as value 1"),
+    ],
+)
+def test_other_bytes_are_refused(kind: str, datatype: str, shape: list[int], data: bytes, says: str) -> None:
+    with pytest.raises(TesseraError) as found:
+        read_bytes(FieldType.parse(kind), datatype, shape, memoryview(data))
     assert says in str(found.value)
 
 
@@ -96,7 +124,8 @@ def test_a_composition_answers_tensors_within_its_budget() -> None:
     )
     at = FieldType.parse("timestamp").column([datetime(2026, 3, 1, 12, tzinfo=UTC)] * 3)
     text = FieldType.parse("text").column(["a b", "c", ""])
-    assert model.predict({"text": text[:2], "at": at[:2]}, 2) == {"words": ['["A", "B"]', '["C"]'], "day": [NOON, NOON]}
+    found = {name: values_of(one) for name, one in model.predict({"text": text[:2], "at": at[:2]}, 2).items()}
+    assert found == {"words": ['["A", "B"]', '["C"]'], "day": [NOON, NOON]}
     with pytest.raises(TesseraError, match="Row 2 has no answer: shout: refused"):
         model.predict({"text": text, "at": at}, 3)
 

@@ -141,7 +141,10 @@ def test_null_and_nan_are_the_same_missing_value(served: ServiceWorld) -> None:
         ({"data": [1.0, 2.0, 3.0, 10**400]}, "too large"),
         ({"datatype": "FP32", "data": [1.0, 2.0, 3.0, 1e39]}, "finite"),
         ({"data": [1.0, 2.0, 3.0, 1e39]}, "float32"),
-        ({"parameters": {"binary_data_size": 8}}, "no extensions"),
+        ({"parameters": {"binary_data_size": 8}}, "`Inference-Header-Content-Length`"),
+        ({"parameters": {"binary_data": True}}, "`binary_data` of an output"),
+        ({"parameters": {"shared_memory_region": "r"}}, "asks for an extension"),
+        ({"data": None}, "has no values"),
     ],
 )
 def test_wrong_inputs_are_named(served: ServiceWorld, change: dict[str, Any], says: str) -> None:
@@ -149,6 +152,75 @@ def test_wrong_inputs_are_named(served: ServiceWorld, change: dict[str, Any], sa
     answer = infer(served, inputs=[{**first, **change}, *others])
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert says in answer.json()["detail"] + answer.json()["expected"]
+
+
+def in_bytes(datatype: str, as_bytes: int, **more: Any) -> tuple[bytes, bytes]:
+    """A request whose first inputs are bytes, the others JSON: the JSON, and the bytes after it."""
+    form = {"FP64": "<f8", "FP32": "<f4"}[datatype]
+    inputs, parts = tensors(), list[bytes]()
+    for one in inputs[:as_bytes]:
+        parts.append(np.array(one.pop("data"), form).tobytes())
+        one |= {"datatype": datatype, "parameters": {"binary_data_size": len(parts[-1])}}
+    return json.dumps({"inputs": inputs, **more}).encode(), b"".join(parts)
+
+
+def ask_in_bytes(served: ServiceWorld, head: bytes, rest: bytes, length: object, **headers: str) -> httpx.Response:
+    given = {"Inference-Header-Content-Length": str(length), **headers}
+    return served.ask(f"{MODEL}/infer", "POST", content=head + rest, headers=given)
+
+
+@pytest.mark.parametrize("as_bytes", [1, len(FEATURES)])
+def test_bytes_get_the_answer_of_json(served: ServiceWorld, as_bytes: int) -> None:
+    head, rest = in_bytes("FP64", as_bytes, parameters={"binary_data_output": True}, id="7")
+    made = ask_in_bytes(served, head, rest, len(head))  # without a Content-Type, as Triton's client asks
+    length = int(made.headers["Inference-Header-Content-Length"])
+    about = json.loads(made.content[:length])
+    expected = infer(served).json()
+    (output,) = expected["outputs"]
+    scores = np.array(output.pop("data"), np.float32)
+    assert made.headers["content-type"] == "application/octet-stream"
+    assert about == {**expected, "id": "7", "outputs": [{**output, "parameters": {"binary_data_size": 4 * ROWS}}]}
+    assert made.content[length:] == scores.tobytes()
+
+
+def test_outputs_are_json_where_they_say_so(served: ServiceWorld) -> None:
+    outputs = [{"name": "score", "parameters": {"binary_data": False}}]
+    head, rest = in_bytes("FP32", 2, parameters={"binary_data_output": True}, outputs=outputs)
+    made = ask_in_bytes(served, head, rest, len(head), **{"Content-Type": "application/octet-stream"})
+    assert made.json() == infer(served).json()
+
+
+@pytest.mark.parametrize(
+    ("length", "cut", "status", "says"),
+    [
+        ("-1", 0, 400, "1 to"),
+        ("0", 0, 400, "1 to"),
+        ("9" * 30, 0, 400, "1 to"),
+        (100_000, 0, 400, "1 to"),
+        (10, 0, 422, "OpenAPI"),
+        (None, 1, 422, "are left after the JSON"),
+        (None, -1, 422, "are of no input"),
+    ],
+)
+def test_bytes_that_do_not_fit_are_a_problem(
+    served: ServiceWorld, length: object, cut: int, status: int, says: str
+) -> None:
+    head, rest = in_bytes("FP64", len(FEATURES))
+    rest = rest[: len(rest) - cut] if cut >= 0 else rest + b"\0"
+    found = ask_in_bytes(served, head, rest, len(head) if length is None else length)
+    assert (found.status_code, found.headers["content-type"]) == (status, "application/problem+json")
+    assert says in found.json()["detail"] + found.json()["expected"]
+    assert found.json()["todo"]
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, True, "8", 2**70, 8])
+def test_sizes_that_are_none_are_a_problem(served: ServiceWorld, size: object) -> None:
+    inputs = tensors()
+    inputs[0] |= {"parameters": {"binary_data_size": size}}
+    del inputs[0]["data"]
+    head = json.dumps({"inputs": inputs}).encode()
+    found = ask_in_bytes(served, head, b"\0" * 8, len(head))
+    assert (found.status_code, found.headers["content-type"]) == (422, "application/problem+json")
 
 
 def test_missing_inputs_unknown_outputs_and_models_are_named(served: ServiceWorld) -> None:
