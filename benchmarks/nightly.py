@@ -5,7 +5,8 @@ same day of the same simulated shop, each time on a fresh copy of the same home,
 day before. The champion was trained on a small shop: its training changes no cost of a night. What the watch costs is
 counted around its calls in the script: it compares the tables with their own history. The empty job is the nightly
 job's graph without bodies, on a storage of the same kind: the least that Dagster takes for as many steps, checks and
-events.
+events. Job and script of a pair run at the same time, each on a core of its own, and change cores from pair to pair:
+what else the machine does meets both.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -55,9 +57,11 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="holds the prepared homes and is kept; default: a temporary one")
     arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
     arguments.add_argument("--child", choices=sorted(_CHILDREN))
+    arguments.add_argument("--core", type=int, help="the core that a child runs on")
     arguments.add_argument("--note", type=Path, help="where a child says what its work took")
     options = arguments.parse_args()
     if options.child:
+        os.sched_setaffinity(0, {options.core})
         _CHILDREN[options.child](options.note)
         return
     with tempfile.TemporaryDirectory(prefix="tessera-nightly-") as place:
@@ -73,15 +77,19 @@ def main() -> None:
 def _measured(folder: Path, customers: int, repeats: int) -> str:
     costs: dict[str, list[Cost]] = {name: [] for name in ("dagster", "empty", "plain", "nightly")}
     digests: set[str] = set()
+    cores = sorted(os.sched_getaffinity(0)) * 2  # a machine of one core lets them take turns on it
     for repeat in range(repeats):
         for name in ("dagster", "empty"):
-            costs[name].append(_run(name, folder))
-        order = ("plain", "nightly")
-        for name in order if repeat % 2 else order[::-1]:
-            shutil.rmtree(folder / "home", ignore_errors=True)
-            shutil.copytree(folder / "prepared", folder / "home")
-            costs[name].append(_run(name, folder))
-            digests.add(_published(folder))
+            costs[name].append(_run(name, folder, "home", cores[0]))
+        pair = ("plain", "nightly")
+        for name in pair:
+            shutil.rmtree(folder / name, ignore_errors=True)
+            shutil.copytree(folder / "prepared", folder / name)
+        with ThreadPoolExecutor(len(pair)) as pool:
+            ran = pool.map(_run, pair, [folder] * 2, pair, (cores[repeat % 2], cores[1 - repeat % 2]))
+        for name, cost in zip(pair, ran, strict=True):
+            costs[name].append(cost)
+            digests.add(_published(folder / name))
     if len(digests) != 1:
         raise SystemExit(f"They did not publish the same rows: {digests}")
     return _section(folder, customers, costs)
@@ -108,26 +116,26 @@ def _prepare(folder: Path, customers: int) -> None:
     _tessera(folder, "large", "run", "churn_nightly", "--date", yesterday.isoformat())
     shutil.copytree(folder / "home", folder / "prepared")
     for name in ("graph", "empty"):  # the first empty run makes its storage's tables
-        _run(name, folder)
+        _run(name, folder, "home", min(os.sched_getaffinity(0)))
 
 
 def _tessera(folder: Path, profile: str, *words: str) -> None:
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", *words]
-    subprocess.run(command, env=_environment(folder, profile), check=True)
+    subprocess.run(command, env=_environment(folder, profile, "home"), check=True)
 
 
-def _environment(folder: Path, profile: str) -> dict[str, str]:
-    place = {"TESSERA_STACK": str(folder / "stack.yaml"), "TESSERA_HOME": str(folder / "home")}
+def _environment(folder: Path, profile: str, home: str) -> dict[str, str]:
+    place = {"TESSERA_STACK": str(folder / "stack.yaml"), "TESSERA_HOME": str(folder / home)}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     return {**os.environ, **place, **threads, "TESSERA_PROFILE": profile}
 
 
-def _run(child: str, folder: Path) -> Cost:
-    """Run one variant in a fresh process and return its cost."""
-    note = folder / "note"
-    command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note)]
+def _run(child: str, folder: Path, home: str, core: int) -> Cost:
+    """Run one variant in a fresh process on one core and return its cost."""
+    note = folder / f"{child}.note"
+    command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note), "--core", str(core)]
     started = time.monotonic()
-    process = subprocess.Popen(command, env=_environment(folder, "large"), stdout=sys.stderr)
+    process = subprocess.Popen(command, env=_environment(folder, "large", home), stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -138,11 +146,11 @@ def _run(child: str, folder: Path) -> Cost:
     return cost
 
 
-def _published(folder: Path) -> str:
+def _published(home: Path) -> str:
     """Digest of the published rows."""
     from resources.sink.delta_sink import DeltaSink
 
-    standing = DeltaSink(str(folder / "home" / "scores")).published("churn", DAY)
+    standing = DeltaSink(str(home / "scores")).published("churn", DAY)
     if standing is None:
         raise SystemExit("nothing was published")
     return f"{standing.rows} rows {standing.digest}"
@@ -264,14 +272,14 @@ def _section(folder: Path, customers: int, costs: dict[str, list[Cost]]) -> str:
     watch = statistics.median(cost.watch_s for cost in costs["plain"])
     share = watch / process["nightly"]
     without = process["nightly"] / (process["plain"] - process["dagster"])
-    rows, orders = int(_published(folder).split()[0]), _orders(folder)
+    rows, orders = int(_published(folder / "nightly").split()[0]), _orders(folder / "nightly")
     lines = [
         "## A whole night against a plain script",
         "",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "",
         f"A shop of {customers:,} customers with {_HISTORY_DAYS} days of history ({orders:,} order lines); {rows:,} "
-        f"customers scored on {DAY}. Fresh processes in turn, median of {len(costs['plain'])}; every run published "
+        f"customers scored on {DAY}. Fresh processes, median of {len(costs['plain'])}; every run published "
         "the same rows.",
         "",
         "| | CPU s, whole process | CPU s after imports | wall s |",
@@ -322,10 +330,10 @@ def _pairs(costs: dict[str, list[Cost]]) -> str:
     return f"{min(ratios):.3f} .. {max(ratios):.3f}"
 
 
-def _orders(folder: Path) -> int:
+def _orders(home: Path) -> int:
     from deltalake import DeltaTable
 
-    return DeltaTable(str(folder / "home" / "lake" / "orders")).count()
+    return DeltaTable(str(home / "lake" / "orders")).count()
 
 
 if __name__ == "__main__":

@@ -134,6 +134,12 @@ def without_share_of_most_frequent(column: str, part: float) -> Change:
     return change
 
 
+def without_minutes(column: str, first: int, minutes: int) -> Change:
+    """Rows without those of some minutes of the day: a queue that lost a batch. `first`: minutes after midnight."""
+    minute = pl.col(column).dt.hour().cast(pl.Int32) * 60 + pl.col(column).dt.minute()
+    return where(~minute.is_between(first, first + minutes - 1))
+
+
 def default_share(column: str, part: float, value: str | float) -> Change:
     """A share of a column's values is a default of the source instead."""
 

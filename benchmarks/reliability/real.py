@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from assets.stages.ingestion.completeness_log import complete_days
 from assets.stages.ingestion.run import ingest
 from assets.stages.watch.day_profiles import current_profiles
 from benchmarks.reliability.alarms import HELD, upper_bound
@@ -59,7 +60,8 @@ def online_retail() -> dict[str, Any]:
         lake = DeltaLake(str(Path(home) / "lake"))
         ingest("orders", stack.open("source"), lake, _LAST, stack.settings.ingestion, "r")
         config = WatchConfig(history_days=400)
-        stored = current_profiles(lake, CONTRACTS["orders"], _LAST, config)
+        complete = complete_days(lake, "orders")
+        stored = current_profiles(lake, CONTRACTS["orders"], _LAST, config, complete)
     profiles_of = [one.profile for one in stored.values()]
     watch = WatchConfig(holidays=BANK_HOLIDAYS)
     return _assessed("Online Retail, orders, four bank holidays in the settings", "orders", profiles_of, watch)

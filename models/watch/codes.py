@@ -30,6 +30,18 @@ class Coded:
         self._dates = dict(rows.select(_day(), DELIVERED_ON).unique().iter_rows())
         self.days = {int(day): date for day, date in self._dates.items()}
         self.first = int(self.every[DAY].min() or 0)  # pyright: ignore[reportArgumentType]
+        self._counts: dict[str, pl.DataFrame] = {}
+
+    def counts(self, column: str) -> pl.DataFrame:
+        """Return the rows of each value and day, also of days before: `packed`, `len`, `_day`; counted once.
+
+        Args:
+            column: an id, a category, or `CONTENT`.
+        """
+        if column not in self._counts:
+            packed = self.every.lazy().select(packed=column).drop_nulls().group_by("packed").len().sort("packed")
+            self._counts[column] = packed.with_columns((pl.col("packed") % DAYS).alias(DAY)).collect()
+        return self._counts[column]
 
     def again(self, column: str, *, within_days: int, history_days: int) -> pl.DataFrame:
         """Return the values of each day to measure, each once: `packed`, `again` (one of the days before had it).
@@ -39,8 +51,7 @@ class Coded:
             within_days: days before in which a value is looked for.
             history_days: days with fewer days before them are left out.
         """
-        packed = self.every[column].drop_nulls().unique().sort()
-        return self._again(packed, within_days, history_days)
+        return self._again(self.counts(column)["packed"], within_days, history_days)
 
     def together(self, columns: Sequence[str], *, within_days: int, history_days: int) -> pl.DataFrame:
         """As `again`, for pairs of values."""
@@ -62,9 +73,9 @@ class Coded:
         earlier, day = pl.col("packed").shift(1), pl.col("packed") % DAYS
         same = (pl.col("packed") // DAYS) == (earlier // DAYS)
         near = pl.col("packed") - earlier <= within_days
-        found = pl.DataFrame({"packed": packed}).with_columns(again=(same & near).fill_null(value=False))
+        found = packed.to_frame("packed").lazy().with_columns(again=(same & near).fill_null(value=False))
         days = [each for each in self._dates if each >= self.first + history_days]
-        return found.filter(day.is_in(days))
+        return found.filter(day.is_in(days)).collect()
 
 
 def same_value(column: str, back: int) -> pl.Expr:

@@ -15,13 +15,14 @@ from models.contracts import DELIVERED_ON, Contract
 from models.watch.categories import category_shares, forms, missing_by_category
 from models.watch.codes import Coded
 from models.watch.columns import Roles, roles_of
+from models.watch.gaps import gaps
 from models.watch.profile import DayProfile, Name, Value
 from models.watch.relations import relations
 from models.watch.repetition import repetition
 from models.watch.resolution import ends, pairs, resolution, sequence
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "6"
+MEASURED = "7"
 #: Significant digits that are kept: the order in which threads add up rows changes the sixteenth.
 _DIGITS = 9
 #: Signs of texts that a faulty step changes: letters made small or large, markup, blanks taken away.
@@ -79,8 +80,9 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
     if len(loaded.rows):
         _scalars(loaded, numbers)
         _hours(loaded, numbers)
-        for name, found in (*missing_by_category(loaded.rows, loaded.roles), *sequence(loaded.rows, loaded.roles)):
-            _add(numbers, found, name)
+        for measured in (missing_by_category, sequence, gaps):
+            for name, found in measured(loaded.rows, loaded.roles):
+                _add(numbers, found, name)
         persons = partial(persons_among, loaded)
         for name, column, category, found in category_shares(loaded.rows, loaded.roles, persons):
             _add(numbers, found, Name(name, column, category))

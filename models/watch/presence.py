@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from models.contracts import DELIVERED_ON
-from models.watch.codes import DAYS, Coded
+from models.watch.codes import DAY, DAYS, Coded
 from models.watch.profile import Name
 from models.watch.repetition import FEWEST_DAYS, LOOKBACK_DAYS
 
@@ -48,14 +48,14 @@ def presence(coded: Coded, column: str) -> Iterator[tuple[Name, pl.DataFrame]]:
 
 def _matrix(coded: Coded, column: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return rows by day and frequent id, and rows by day, from the first day of all rows on."""
-    packed = coded.every.select(pl.col(column).alias("packed")).drop_nulls()
-    found = packed.group_by("packed").len().with_columns(key=pl.col("packed") // DAYS, day=pl.col("packed") % DAYS)
-    frequent = found.filter(pl.col("len").sum().over("key") >= FEWEST_DAYS)
-    keys = frequent["key"].rank("dense").to_numpy().astype(np.int64) - 1
+    found = coded.counts(column)
+    sizes = found["len"].to_numpy().astype(np.float64)
+    days = found[DAY].to_numpy().astype(np.int64) - coded.first
+    values = found["packed"].to_numpy() // DAYS  # sorted
+    keys = np.cumsum(np.diff(values, prepend=values[:1]) != 0)
+    frequent = (np.bincount(keys, sizes) >= FEWEST_DAYS)[keys]
+    kept = np.cumsum(np.diff(keys[frequent], prepend=keys[frequent][:1]) != 0)
     last = max(coded.days, default=coded.first)
-    counts = np.zeros((last - coded.first + 1, int(keys.max(initial=-1)) + 1))
-    counts[frequent["day"].to_numpy().astype(np.int64) - coded.first, keys] = frequent["len"].to_numpy()
-    by_day = found.group_by("day").agg(pl.col("len").sum())
-    rows = np.zeros(len(counts))
-    rows[by_day["day"].to_numpy().astype(np.int64) - coded.first] = by_day["len"].to_numpy()
-    return counts, rows
+    counts = np.zeros((last - coded.first + 1, int(kept.max(initial=-1)) + 1))
+    counts[days[frequent], kept] = sizes[frequent]
+    return counts, np.bincount(days, sizes, len(counts)).astype(np.float64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
+import numpy as np
 import polars as pl
 
 from models.contracts import DELIVERED_ON
@@ -49,16 +50,15 @@ def relations(rows: pl.DataFrame, coded: Coded, roles: Roles, registers: Mapping
 
 
 def _recurs(coded: Coded, column: str) -> bool:
-    again = coded.every[column].drop_nulls().unique()
-    values = (again // DAYS).n_unique()
-    return len(again) > 0 and 1 - values / len(again) >= _RECURRING
+    again = coded.counts(column)["packed"].to_numpy() // DAYS
+    values = np.count_nonzero(np.diff(again)) + 1
+    return len(again) > 0 and bool(1 - values / len(again) >= _RECURRING)
 
 
 def _newcomer(coded: Coded, column: str) -> pl.DataFrame:
     """Return the share of rows on the most frequent id that the days before did not have: a new default, if large."""
-    counted = coded.rows.select(pl.col(column).alias("packed")).drop_nulls().group_by("packed").len()
     again = coded.again(column, within_days=LOOKBACK_DAYS, history_days=FEWEST_DAYS)
-    joined = again.join(counted, on="packed").with_columns((pl.col("packed") % DAYS).alias(DAY))
+    joined = again.join(coded.counts(column), on="packed")
     new = (pl.col("len") * ~pl.col("again")).max() / pl.col("len").sum()
     return coded.dated(joined.group_by(DAY).agg(value=new, n=pl.col("len").sum()))
 

@@ -49,9 +49,8 @@ def repetition(
 
 
 def _top(coded: Coded, column: str) -> pl.DataFrame:
-    counted = coded.rows.select(DAY, column).drop_nulls().group_by(DAY, column).len()
-    most = counted.group_by(DAY).agg(value=pl.col("len").max() / pl.col("len").sum(), n=pl.col("len").sum())
-    return coded.dated(most)
+    most = pl.col("len").max() / pl.col("len").sum()
+    return coded.dated(coded.counts(column).group_by(DAY).agg(value=most, n=pl.col("len").sum()))
 
 
 def _unknown(rows: pl.DataFrame, column: str, register: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +65,7 @@ def _unknown(rows: pl.DataFrame, column: str, register: pl.DataFrame) -> pl.Data
 
 def _copies(coded: Coded) -> Found:
     """Yield shares of rows whose content another row of the day, or of the days before, has at the same time of day."""
-    counted = coded.rows.group_by(CONTENT).agg(pl.col(DAY).first(), pl.len()).rename({CONTENT: "packed"})
+    counted = coded.counts(CONTENT)
     rows, several = pl.col("len").sum(), pl.col("len") - 1
     yield Name("doubled"), coded.dated(counted.group_by(DAY).agg(value=several.sum() / rows, n=rows))
     again = coded.again(CONTENT, within_days=LOOKBACK_DAYS, history_days=1)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -208,8 +209,9 @@ class DeltaLake(ErasableLake, RetainedLake):
         found = listing(standing.manifest, first or date.min, last or date.max)
         wanted = sorted(found) if days is None else sorted(set(days).intersection(found))
         files = [DataFile(f"{self._uri(table)}/{path}", day) for day in wanted for path in sorted(found[day])]
-        dataset = self._dataset(table, standing, first, last, days)
-        return TableRef(table, standing.manifest.version, standing.manifest.by, dataset.schema, tuple(files), dataset)
+        manifest, schema = standing.manifest, _schema(standing.delta.schema())
+        dataset = partial(self._dataset, table, standing, first, last, days)
+        return TableRef(table, manifest.version, manifest.by, schema, tuple(files), dataset)
 
     @override
     def vacuum(self, table: str, *, keep_hours: float) -> int:

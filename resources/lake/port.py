@@ -59,7 +59,7 @@ class TableRef:
     by: str
     schema: pa.Schema
     files: tuple[DataFile, ...]
-    _dataset: Any = field(default=None, compare=False, repr=False)
+    _dataset: Callable[[], ds.Dataset] | None = field(default=None, compare=False, repr=False)
 
     def only(self, *columns: str) -> TableRef:
         """Return the reference to these columns alone.
@@ -81,7 +81,7 @@ class TableRef:
 
         Only for engines that run where the files are; others open `files` themselves.
         """
-        return self._dataset if self._dataset is not None else _local(self)
+        return _local(self) if self._dataset is None else self._dataset()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_dataset": None}

@@ -34,6 +34,7 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "amounts-zero-for-tenth",
         "payments-large-missing",
         "payments-sent-again",
+        "payments-quarter-of-an-hour-missing",
         "times-shuffled",
         "times-to-minutes",
         "labels-to-hours",

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from assets.stages.ingestion.completeness_log import DayCounts, complete_days, quarantine_of
+from assets.stages.ingestion.completeness_log import DayCounts, quarantine_of
 from assets.stages.ingestion.run import runs_of
 from assets.stages.watch.profile_store import (
     StoredProfile,
@@ -32,13 +32,14 @@ _ROWS_AT_ONCE = 500_000
 _PARENT_DAYS = 35
 
 
-def current_profiles(lake: Lake, contract: Contract, day: date, config: WatchConfig) -> Mapping[date, StoredProfile]:
+def current_profiles(
+    lake: Lake, contract: Contract, day: date, config: WatchConfig, complete: Mapping[date, DayCounts]
+) -> Mapping[date, StoredProfile]:
     """Return the profiles that an assessment of `day` needs; those that are missing or outdated are computed first.
 
     A profile is computed once: after a crash, or in a home that was filled before, the next call does what is left.
-    The caller holds the lock of `profile_of`.
+    The caller holds the lock of `profile_of` and gives the days that are completely ingested.
     """
-    complete = complete_days(lake, contract.table)
     wanted = [each for each in watched_days(day, config.history_days) if each in complete]
     made_of = _MadeOf(lake, contract, complete)
     newest = day - timedelta(days=config.assessed_days - 1)
@@ -91,7 +92,7 @@ def _computed(
     registers = {column: found for column, found in registers.items() if found is not None}
     for chunk in _chunks(days, rows):
         first, last = chunk[0], chunk[-1]
-        columns = _refused_columns(lake, contract, first, last)
+        columns = _refused_columns(lake, contract, [day for day in chunk if complete[day].quarantined])
         refused = {day: _refused(complete[day], columns[day]) for day in chunk}
         held = _rows(lake, contract, first, last, [column.name for column in contract.columns])
         held = held.filter(pl.col(DELIVERED_ON).is_in(chunk))
@@ -138,11 +139,11 @@ def _named_tables(contract: Contract) -> dict[str, str]:
     return {name: NAMED[name] for name in names if name in NAMED and NAMED[name] != contract.table}
 
 
-def _refused_columns(lake: Lake, contract: Contract, first: date, last: date) -> Mapping[date, Mapping[str, int]]:
+def _refused_columns(lake: Lake, contract: Contract, days: Sequence[date]) -> Mapping[date, Mapping[str, int]]:
     """Return the number of quarantined rows of each day by the column that a reason is about, all columns listed."""
     found = defaultdict[date, Counter[str]](lambda: Counter({column.name: 0 for column in contract.columns}))
-    if lake.exists(quarantine_of(contract.table)):
-        rows = lake.scan(quarantine_of(contract.table), first=first, last=last)
+    if days and lake.exists(quarantine_of(contract.table)):
+        rows = lake.scan(quarantine_of(contract.table), first=min(days), last=max(days))
         refused = rows.to_table(columns=[DELIVERED_ON, "reasons"])
         for day, reasons in zip(refused[DELIVERED_ON].to_pylist(), refused["reasons"].to_pylist(), strict=True):
             found[day].update(columns_of_reasons(contract, reasons))

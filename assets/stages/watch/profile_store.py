@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import PurePosixPath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,7 +59,7 @@ def files_by_day(lake: Lake, tables: Sequence[str]) -> Mapping[date, list[str]]:
     files: dict[date, list[str]] = defaultdict(list)
     for table in tables:
         for file in lake.refer(table).files if lake.exists(table) else ():
-            files[file.day].append(PurePosixPath(file.address).name)
+            files[file.day].append(file.address.rpartition("/")[2])
     return files
 
 
@@ -74,16 +74,26 @@ def stored_profiles(lake: Lake, table: str, days: Collection[date]) -> dict[date
     if not days or not lake.exists(name):
         return {}
     rows = lake.scan(name, first=_month(min(days)), last=_month(max(days)))
-    found = rows.to_table(filter=pc.field("day").isin(sorted(days)))
+    found = rows.to_table(columns=_SCHEMA.names, filter=pc.field("day").isin(sorted(days)))
     values: dict[date, dict[Name, Value]] = defaultdict(dict)
     made_of: dict[date, tuple[str, str]] = {}
     names = dict[tuple[str, str, str], Name]()
-    columns = [found[name].to_pylist() for name in _SCHEMA.names[1:]]
-    for day, content, known, measure, column, category, value, n in zip(*columns, strict=True):
-        key = measure, column, category
-        values[day][names.get(key) or names.setdefault(key, Name(*key))] = Value(value, n)
-        made_of[day] = content, known
+    day, content, known, measure, column, category, value, rows = map(_listed, found.columns[1:])
+    for of_day, key, one, *made in zip(
+        day, zip(measure, column, category, strict=True), map(Value, value, rows), content, known, strict=True
+    ):
+        values[of_day][names.get(key) or names.setdefault(key, Name(*key))] = one
+        made_of[of_day] = made[0], made[1]
     return {day: StoredProfile(DayProfile(day, values[day]), *made_of[day]) for day in values}
+
+
+def _listed(column: pa.ChunkedArray) -> list[Any]:
+    """Return the values of a column; of texts, which repeat, each is made once."""
+    if not pa.types.is_string(column.type):
+        return column.to_numpy().tolist()
+    coded = column.combine_chunks().dictionary_encode()
+    texts = coded.dictionary.to_pylist()
+    return [texts[code] for code in coded.indices.to_numpy().tolist()]
 
 
 def store_profiles(lake: Lake, table: str, profiles: Collection[StoredProfile]) -> None:

@@ -52,11 +52,11 @@ def watch(lake: Lake, contract: Contract, day: date, config: WatchConfig) -> Wat
     """
     from assets.stages.watch.day_profiles import current_profiles
 
-    table = contract.table
-    if day not in complete_days(lake, table):
+    table, complete = contract.table, complete_days(lake, contract.table)
+    if day not in complete:
         return Watched(table, Assessment(day), is_provided=False)
     with lake.lock(profile_of(table)):
-        stored = current_profiles(lake, contract, day, config)
+        stored = current_profiles(lake, contract, day, config, complete)
         first = min(stored)
         before = assessed_days(lake, table, first, day)
         accepted = acceptances(lake, table, first, day)
