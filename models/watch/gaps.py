@@ -12,7 +12,7 @@ from models.watch.columns import Roles
 from models.watch.profile import Name
 
 #: Events on each side of a gap that tell the pace, and events of a day below which nothing is said.
-_AROUND, _FEWEST = 32, 64
+_AROUND, _FEWEST = 32, 128
 _TIME, _PLACE = "_time", "_place"
 
 
