@@ -103,6 +103,11 @@ def fail(made: Span, error: BaseException) -> None:
     made.set_status(trace.StatusCode.ERROR)
 
 
+def note_error(error: BaseException) -> None:
+    """Name, in the current span, the error that what it is about ended with: an answer says so to the caller."""
+    trace.get_current_span().set_attribute("error.type", type(error).__name__)
+
+
 def traced(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorate a function: each call is a span of this name."""
 

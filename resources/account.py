@@ -1,8 +1,6 @@
 """The application and run on whose account calls to models are made."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +17,17 @@ class Account:
 _ACCOUNT: ContextVar[Account | None] = ContextVar("account", default=None)
 
 
-@contextmanager
-def on_account_of(app: str) -> Iterator[None]:
+class on_account_of:
     """Count what is called in the block as calls of an application, outside of a Dagster run."""
-    before = _ACCOUNT.set(Account(app))
-    try:
-        yield
-    finally:
-        _ACCOUNT.reset(before)
+
+    def __init__(self, app: str) -> None:
+        self._app = app
+
+    def __enter__(self) -> None:
+        self._before = _ACCOUNT.set(Account(self._app))
+
+    def __exit__(self, *_: object) -> None:
+        _ACCOUNT.reset(self._before)
 
 
 def current_account() -> Account:

@@ -16,6 +16,10 @@ _TOLERANCE = 1e-10
 def sigmoid(log_odds: ArrayLike) -> Vector:
     """`1 / (1 + exp(-x))`, without overflow at either end."""
     x = np.asarray(log_odds, dtype=np.float64)
+    if x.shape == (1,):  # the same steps, of which only `exp` is not that of Python to the bit
+        one = float(x[0])
+        tiny = float(np.exp(-abs(one)))
+        return np.array([(1.0 if one >= 0 else tiny) / (1.0 + tiny)])
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
 

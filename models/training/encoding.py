@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ class Encoder:
             TesseraError: a column is missing or of another type.
         """
         try:
-            numbers = [[row[name] for name in self.numeric] for row in rows]
+            numbers = [self._numbers_of(row) for row in rows]
             texts = [[row[name] for name in self.categories] for row in rows]
         except KeyError:
             return self.matrix(pa.Table.from_pylist([dict(row) for row in rows]))
@@ -134,6 +135,12 @@ class Encoder:
     def from_json(cls, values: Mapping[str, Any]) -> Encoder:
         """Return the encoder that `to_json` described."""
         return cls(tuple(values["numeric"]), {k: tuple(v) for k, v in values["categories"].items()})
+
+    @cached_property
+    def _numbers_of(self) -> Callable[[Mapping[str, Any]], Sequence[Any]]:
+        if len(self.numeric) > 1:
+            return itemgetter(*self.numeric)
+        return lambda row: [row[name] for name in self.numeric]
 
     def _copy_few(self, rows: pa.RecordBatch | pa.Table, out: Matrix) -> None:
         """Do the same as column by column: numbers as one array, texts as Python's."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from models.errors import TesseraError
+from models.tracing import note_error
 from pipelines.gateway import refusals
 from pipelines.gateway.credentials import Credentials
 from pipelines.gateway.holder import Holder
@@ -93,6 +94,7 @@ class Gateway:
             else:
                 await self._as_holder(request)
         except Exception as error:  # noqa: BLE001 - a bug of one request ends that request alone
+            note_error(error)
             await request.refuse(_refusal_of(error, request.id))
         self._answered(Answered(scope, request.status, time.perf_counter() - began))
 

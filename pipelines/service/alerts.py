@@ -7,8 +7,7 @@ from operator import or_
 from typing import Annotated, Any
 
 from fastapi import Body as OfBody
-from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assets.stages.alerts import LONGEST_DAYS, ListedAlert, check_days, listed_alerts
@@ -104,7 +103,7 @@ def add_alerts(service: FastAPI, door: Door, operations: Mapping[tuple[str, str]
 
         return AlertsRaised(alerts=await thread.run(found))
 
-    async def label(request: Request, given: Annotated[LabelSaid, _LABEL]) -> JSONResponse:
+    async def label(request: Request, given: Annotated[LabelSaid, _LABEL]) -> Response:
         alert = (await thread.run(lambda: thread.ports.alert_store.alerts([given.alert_id]))).get(given.alert_id)
         if alert is None or alert.app not in apps:
             raise NotThere(

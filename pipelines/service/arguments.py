@@ -15,7 +15,6 @@ from fastapi.dependencies.utils import request_params_to_args
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
 
 from pipelines.gateway.problem import Refusal
 from pipelines.gateway.request import header
@@ -157,10 +156,14 @@ def _no_json() -> RequestValidationError:
 
 
 async def _received(request: Request) -> bytes:
-    try:
-        return await request.body()
-    except ClientDisconnect:
-        raise Refusal(400, "The body ended early.", expected="the whole body", todo="Send it again.") from None
+    parts, is_more = list[bytes](), True
+    while is_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "The body ended early.", expected="the whole body", todo="Send it again.")
+        parts.append(message.get("body", b""))
+        is_more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _of_body(error: ValidationError) -> Sequence[Any]:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from assets.stages.operation import Conflict, NotThere, WrongRequest
 from models.compose.deadline import DeadlinePassed
 from models.errors import TesseraError, clause
+from models.tracing import note_error
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem
 from pipelines.service.arguments import NO_JSON
 
@@ -88,6 +89,7 @@ def status_of(error: TesseraError) -> int:
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TesseraError)  # noqa: S101 - registered for it
     status = status_of(error)
+    note_error(error)
     if status >= 500:
         _log.warning("request %s: %s", request.scope.get("tessera.request_id"), error)
     return answered(request, status, error, headers=error.headers if isinstance(error, Refusal) else None)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import Body as OfBody
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from assets.stages.app import App
 from assets.stages.operation import Asker, Handler, Operation, QuickHandler
@@ -72,7 +73,7 @@ class Opened:
         except TesseraError as error:
             _log.info("%s.%s is not open yet: %s", self.app.name, self.operation.name, error.what)
 
-    async def answer(self, request: Request, body: Any, version: str | None) -> JSONResponse:
+    async def answer(self, request: Request, body: Any, version: str | None) -> Response:
         """Return what the operation answers; what has an effect has it once per `Idempotency-Key`."""
         of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]
         if of:
@@ -82,14 +83,15 @@ class Opened:
         if not self.operation.has_effect or given is None:
             if self._is_quick(body, asker):
                 check_deadline()
-                note(app=self.app.name)
-                return JSONResponse(self._found(body, asker))
-            return JSONResponse(await self._thread.run(lambda: self._timed(body, asker)))
+                return _json(self._found(body, asker, app=self.app.name))
+            return _json(await self._thread.run(lambda: self._timed(body, asker)))
         place = (request.scope["tessera.holder"].id, given)
         asked = f"{request.url.path}\n{body.model_dump_json()}"
-        return JSONResponse(
-            await self._thread.run(lambda: self._stored.once(place, asked, lambda: self._done(body, asker)))
-        )
+
+        def done() -> Mapping[str, Any]:
+            return self._done(body, asker).model_dump(mode="json")
+
+        return JSONResponse(await self._thread.run(lambda: self._stored.once(place, asked, done)))
 
     def _is_quick(self, body: Any, asker: Asker) -> bool:
         """Return True if the answer takes less than what it costs to hand it to the thread, which has nothing to do."""
@@ -98,7 +100,7 @@ class Opened:
             return False
         return handler.is_quick(body, asker)
 
-    def _timed(self, body: Any, asker: Asker) -> Mapping[str, Any]:
+    def _timed(self, body: Any, asker: Asker) -> BaseModel:
         """`_done`, and keep what it took: another model begins to answer in the thread, where it is opened."""
         began = time.thread_time()
         try:
@@ -106,16 +108,16 @@ class Opened:
         finally:
             self._seconds = time.thread_time() - began
 
-    def _done(self, body: Any, asker: Asker) -> Mapping[str, Any]:
+    def _done(self, body: Any, asker: Asker) -> BaseModel:
         name = self.app.name
         with span(f"operation {name}.{self.operation.name}", {"tessera.app": name}):
             return self._found(body, asker)
 
-    def _found(self, body: Any, asker: Asker) -> Mapping[str, Any]:
+    def _found(self, body: Any, asker: Asker, **about: str) -> BaseModel:
         with on_account_of(self.app.name):
             found = self._opened()(body, asker)
-        note(model_version=getattr(found, "model_version", ""))
-        return found.model_dump(mode="json")
+        note(model_version=getattr(found, "model_version", ""), **about)
+        return found
 
     def _opened(self) -> Handler:
         if self._handler is None:
@@ -125,7 +127,7 @@ class Opened:
 
 
 def _endpoint(opened: Opened) -> Any:
-    async def answered(request: Request, body: Any, version: str | None = None) -> JSONResponse:
+    async def answered(request: Request, body: Any, version: str | None = None) -> Response:
         return await opened.answer(request, body, version)
 
     operation, keyword = opened.operation, inspect.Parameter.KEYWORD_ONLY
@@ -138,6 +140,10 @@ def _endpoint(opened: Opened) -> Any:
         taken.append(inspect.Parameter("version", keyword, annotation=Annotated[str | None, _VERSION], default=None))
     answered.__signature__ = inspect.Signature(taken)  # pyright: ignore[reportFunctionMemberAccess]
     return answered
+
+
+def _json(found: BaseModel) -> Response:
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 def _listed(value: Any) -> list[Any]:

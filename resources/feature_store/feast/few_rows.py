@@ -20,7 +20,7 @@ from feast.value_type import ValueType
 from models.timestamps import to_epoch_micros
 from resources.feature_store.feast.service_plan import ServicePlan, ViewPlan
 from resources.feature_store.online.bulk_store import BulkOnlineStore, StoredRow, ViewRead
-from resources.feature_store.online.cells import Reader, reader
+from resources.feature_store.online.cells import Reader, read_doubles, reader
 from resources.feature_store.online.encoding import key_prefix
 from resources.feature_store.port import (
     FEW_ENTITIES,
@@ -97,23 +97,22 @@ class FewRowsPlan:
             status = view.status(moment, now_us)
             marks[view.status_column] = status
             marks[view.moment_column] = None if moment is None else _EPOCH + timedelta(microseconds=moment)
-            if status is PRESENT:
-                get = cells.get
-                for name, read in view.readers:
-                    features[name] = read(get(name))
-            else:
-                features.update(view.missing)
-        return {**entity, **{name: features[name] for name in self._names}, **marks}
+            features |= view.values(cells) if status is PRESENT else view.missing
+        if not self._in_order:
+            features = {name: features[name] for name in self.plan.features.names}
+        return {**entity, **features, **marks}
 
     @cached_property
-    def _names(self) -> Sequence[str]:
-        return self.plan.features.names
+    def _in_order(self) -> bool:
+        """Say that features of one view after the other are in the order of the plan."""
+        return [name for view in self.views for name in view.names] == list(self.plan.features.names)
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
     view: FeatureView
     names: Sequence[str]
+    doubles: Sequence[str]
     readers: Sequence[tuple[str, Reader]]
     missing: Mapping[str, None]
     prefix: bytes
@@ -128,6 +127,7 @@ class _View:
         return cls(
             view.view,
             names,
+            [field.name for field in view.features if pa.types.is_float64(field.type)],
             [(field.name, reader(field.type)) for field in view.features],
             dict.fromkeys(names),
             key_prefix(name for name, _ in ordered),
@@ -136,6 +136,22 @@ class _View:
             status_column(view.name),
             moment_column(view.name),
         )
+
+    def values(self, cells: Mapping[str, bytes | None]) -> dict[str, Any]:
+        """Return the features of a row, in their order; numbers at once where none is missing."""
+        get = cells.get
+        numbers = read_doubles(list(map(get, self.doubles)))
+        if numbers is None:
+            return {name: read(get(name)) for name, read in self.readers}
+        found = {**self.missing, **dict(zip(self.doubles, numbers, strict=True))}
+        for name, read in self._others:
+            found[name] = read(get(name))
+        return found
+
+    @cached_property
+    def _others(self) -> Sequence[tuple[str, Reader]]:
+        among = frozenset(self.doubles)
+        return [one for one in self.readers if one[0] not in among]
 
     def key(self, entity: Mapping[str, str]) -> bytes:
         """Return the serialized key."""

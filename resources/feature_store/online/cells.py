@@ -10,8 +10,9 @@ equal values.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, cast
 
 import pyarrow as pa
 from feast.protos.feast.types.Value_pb2 import Value
@@ -45,6 +46,23 @@ def reader(type: pa.DataType) -> Reader:
     if pa.types.is_string(type):
         return _text_reader(_tag("string_val", _DELIMITED), whole)
     return whole
+
+
+def read_doubles(cells: Sequence[bytes | None]) -> Sequence[float] | None:
+    """Return the numbers in cells of float64 features; None if one is not a number as our stores write it."""
+    try:
+        joined = b"".join(cast(Sequence[bytes], cells))
+    except TypeError:  # NULL
+        return None
+    size, number = 1 + _DOUBLE.size, len(cells)
+    if joined[::size] != bytes([_DOUBLE_TAG]) * number or set(map(len, cast(Sequence[bytes], cells))) != {size}:
+        return None
+    return _doubles(number).unpack(joined)
+
+
+@lru_cache(maxsize=64)
+def _doubles(number: int) -> struct.Struct:
+    return struct.Struct("<" + "xd" * number)
 
 
 def _number_reader(form: struct.Struct, tag: int, whole: Reader) -> Reader:
@@ -82,3 +100,6 @@ def _text_reader(tag: int, whole: Reader) -> Reader:
 
 def _tag(field: str, wire: int) -> int:
     return Value.DESCRIPTOR.fields_by_name[field].number << 3 | wire
+
+
+_DOUBLE_TAG = _tag("double_val", _EIGHT_BYTES)

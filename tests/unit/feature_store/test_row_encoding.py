@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from models.errors import TesseraError
 from resources.feature_store.online import encoding
-from resources.feature_store.online.cells import reader
+from resources.feature_store.online.cells import read_doubles, reader
 from resources.feature_store.online.encoding import decoded, encoded, entity_keys
 
 FIRST, LAST = dt.datetime(1700, 1, 1), dt.datetime(2200, 1, 1)
@@ -232,6 +232,14 @@ def test_bytes_of_any_shape_are_read_as_protobuf_reads_them(cells: list[bytes], 
             except TesseraError:
                 outcomes.append("refused")
     assert outcomes[0] == outcomes[1]
+
+
+def test_numbers_are_read_at_once_where_each_cell_is_one() -> None:
+    one, two = encoded(pa.array([1.5, -2.5]), types.Float64)
+    assert read_doubles([one, two]) == (1.5, -2.5)
+    for other in (None, b"", one[:-1], one + b"\0", b"\x21" + one[1:]):
+        assert read_doubles([one, other]) is None
+    assert read_doubles([one[:-1], b"\0" + two]) is None
 
 
 KEYS: dict[str, tuple[FeastType, pa.DataType, st.SearchStrategy[Any]]] = {

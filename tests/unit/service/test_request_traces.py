@@ -72,6 +72,14 @@ def test_an_operation_is_a_span_in_its_request_with_what_opening_it_took(world: 
     assert (operation.parent_id, opening.parent_id) == (request.span_id, operation.span_id)
 
 
+def test_a_refused_request_names_its_error(world: ServiceWorld) -> None:
+    with recorded(world.home, world.stack.settings.traces):
+        world.ask("/v2/models/chrun/ready", headers={"X-Request-ID": "of-a-route"})
+        world.ask("/v2/models/fraud", headers={"Host": "another.example", "X-Request-ID": "of-the-gateway"})
+    errors = [spans(world, id)[0].attributes["error.type"] for id in ("of-a-route", "of-the-gateway")]
+    assert errors == ["NotThere", "Refusal"]
+
+
 def test_an_answer_has_no_traceparent_where_nothing_is_recorded(world: ServiceWorld) -> None:
     answer = world.ask("/v2/health/live")
     assert (answer.status_code, "traceparent" in answer.headers) == (200, False)
