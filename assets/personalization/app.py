@@ -27,8 +27,10 @@ OUTPUT = OutputContract(
         OutputColumn("scores", "list<float32>", "What they were ordered by; comparable within a list."),
         OutputColumn("sources", "list<string>", "Generator that found each product."),
         OutputColumn("reasons", "list<string>", "Why each product is in the list."),
-        OutputColumn("experiment", "string", "Experiment that the list is part of; `none` outside of any."),
-        OutputColumn("variant", "string", "Variant that made the list; `none` outside of an experiment."),
+        OutputColumn(
+            "experiment", "string", "Experiment that the list is part of, several with `+` between; `none` outside."
+        ),
+        OutputColumn("variant", "string", "Variant that made the list, one of each experiment; `none` outside."),
         OutputColumn("propensities", "list<float64>", "Chance with which each product is shown in its place."),
         OutputColumn("own_share", "float64", "Share of the list that was chosen before.", at_least=0, at_most=1),
         OutputColumn("length", "int32", "Products of the list.", at_least=0),

@@ -79,15 +79,15 @@ def lists_of(
 
 def _rows(trial: Trial, profiles: pa.Table, counts: Counter[str]) -> pa.Table:
     customers, day = profiles["customer_id"].to_pylist(), profiles[DAY][0].as_py()
-    variants = {id: trial.variant(id) for id in customers}
+    dealt = {id: trial.dealt(id) for id in customers}
     found: dict[str, dict[str, Any]] = {}
-    for variant in sorted({*variants.values()}):
-        own = [id for id in customers if variants[id] == variant]
+    for one in sorted({*dealt.values()}, key=lambda each: (each.variant, each.experiment, each.parts)):
+        own = [id for id in customers if dealt[id] == one]
         records: list[Mapping[str, Any]] = [{"customer_id": id, "as_of": day.isoformat(), "session": {}} for id in own]
-        rows = answered(trial.composition(variant), records, counts)
-        found |= {id: trial.shown({**row, "customer_id": id}, id, variant) for id, row in zip(own, rows, strict=True)}
-        if trial.experiment is not None:
-            counts[f"variant_{variant}"] += len(own)
+        rows = answered(trial.composition(one), records, counts)
+        found |= {id: trial.shown({**row, "customer_id": id}, id, one) for id, row in zip(own, rows, strict=True)}
+        if trial.experiments is not None:
+            counts[f"variant_{one.variant}"] += len(own)
     return pa.Table.from_pylist([found[id] for id in customers], _SCHEMA)
 
 

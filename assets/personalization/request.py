@@ -121,7 +121,7 @@ class OpenLists:
         return {}
 
     def _trial(self) -> Trial:
-        """Return the experiment as it is now: a variant that was stopped since the last request is not shown again."""
+        """Return the experiments as they are now: a variant that was stopped since the last request is not shown."""
         version = self.lake.version(DECISIONS) if self.settings.experiments.trials else -1
         if version not in self._trials:
             found = trial_of(self.loaded, self.lake, self.settings, self.as_of, is_night=False)
@@ -143,9 +143,9 @@ class OpenLists:
         trial = self._trial()
         notes += self.notes
         notes += [trial.note] if trial.note else []
-        variant = trial.variant(asked)
+        dealt = trial.dealt(asked)
         record = {"customer_id": asked, "as_of": self.as_of.isoformat(), "session": visit}
-        step = trial.composition(variant).step
+        step = trial.composition(dealt).step
         call = new_call(budget_of(self.settings.personalization, 1))
         outcome = step.run(from_records([record], step.takes), call)
         notes += [str(note) for note in outcome.notes.get(0, ())]
@@ -156,7 +156,7 @@ class OpenLists:
             (found,) = outcome.batch.records()
         if found["counts"]["unknown_in_visit"]:
             notes.append(f"{found['counts']['unknown_in_visit']} events of the visit name no product that is known")
-        row = trial.shown({"customer_id": asked, **row_of(found)}, asked, variant)
+        row = trial.shown({"customer_id": asked, **row_of(found)}, asked, dealt)
         return self._recommended(row, found, notes, call)
 
     def _known(self, customer: str) -> tuple[str, list[str]]:

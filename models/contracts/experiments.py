@@ -21,13 +21,13 @@ EXPOSURES = Contract(
         Column(
             name="experiment",
             type="string",
-            description="Experiment that the list was part of; `none` outside of any.",
+            description="Experiment that the list was part of, several with `+` between them; `none` outside of any.",
             at_most_characters=_NAME_CHARACTERS,
         ),
         Column(
             name="variant",
             type="string",
-            description="Variant that made the list; `none` outside of an experiment.",
+            description="Variant that made the list, one of each experiment in their order; `none` outside of any.",
             at_most_characters=_NAME_CHARACTERS,
         ),
         Column(

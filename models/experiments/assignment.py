@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from models.experiments.config import NO_EXPERIMENT
+
 if TYPE_CHECKING:
     import polars as pl
 
-    from models.experiments.config import ExperimentSettings
+    from models.experiments.config import ExperimentSettings, Layer
 
 _SPAN = 2**64
 
@@ -28,24 +30,43 @@ class Assignment:
     Args:
         salt: another salt deals anew; experiments with different salts are independent. No line feed in it.
         shares: variant -> share of the units; they add up to 1 (`ExperimentSettings` refuses others).
+        layer: only units of this part of a layer have a variant; None: all.
     """
 
-    def __init__(self, salt: str, shares: Mapping[str, float]) -> None:
+    def __init__(self, salt: str, shares: Mapping[str, float], layer: Layer | None = None) -> None:
         self._prefix = f"{salt}\n".encode()
         self._names = tuple(shares)
         self._limits = [round(total * _SPAN) for total in accumulate(shares.values())][:-1]
+        self._layer = layer and (
+            f"layer {layer.name}\n".encode(),
+            round(layer.above * _SPAN),
+            round(layer.up_to * _SPAN),
+        )
+
+    def includes(self, unit: str) -> bool:
+        """Return whether a unit has a variant at all: by the layer alone, whatever the salt."""
+        if self._layer is None:
+            return True
+        prefix, first, end = self._layer
+        return first <= _bits(prefix, unit) < end
 
     def variant(self, unit: str) -> str:
-        """Return the variant of a unit."""
-        bits = int.from_bytes(sha256(self._prefix + unit.encode()).digest()[:8])
-        return self._names[bisect_right(self._limits, bits)]
+        """Return the variant of a unit; `none` of one that is not of its part of the layer."""
+        if self._layer is not None and not self.includes(unit):
+            return NO_EXPERIMENT
+        return self._names[bisect_right(self._limits, _bits(self._prefix, unit))]
 
     def column(self, units: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
         """Return the variant of each unit of an Arrow column of strings; NULL where the unit is NULL."""
         combined = units.combine_chunks() if isinstance(units, pa.ChunkedArray) else units
         encoded = combined.dictionary_encode()
-        codes = self._codes(encoded.dictionary.to_pylist())
-        return pa.DictionaryArray.from_arrays(pa.array(codes).take(encoded.indices), pa.array(self._names))
+        known = encoded.dictionary.to_pylist()
+        codes = self._codes(known)
+        if self._layer is not None:
+            inside = [self.includes(unit) for unit in known]
+            codes = np.where(inside, codes, len(self._names)).astype(np.int8)
+        names = pa.array((*self._names, NO_EXPERIMENT))
+        return pa.DictionaryArray.from_arrays(pa.array(codes).take(encoded.indices), names)
 
     def series(self, units: pl.Series) -> pl.Series:
         """Return the variant of each unit of a polars column, as strings; null where the unit is null."""
@@ -61,6 +82,10 @@ class Assignment:
         return np.searchsorted(limits, np.frombuffer(heads, dtype=">u8"), side="right").astype(np.int8)
 
 
+def _bits(prefix: bytes, unit: str) -> int:
+    return int.from_bytes(sha256(prefix + unit.encode()).digest()[:8])
+
+
 def assignment_of(name: str, settings: ExperimentSettings) -> Assignment:
     """Return the assignment of an experiment; its name is the salt unless the settings have one."""
-    return Assignment(settings.salt or name, settings.shares)
+    return Assignment(settings.salt or name, settings.shares, settings.layer)

@@ -24,6 +24,8 @@ Direction = Literal["higher", "lower"]
 NO_EXPERIMENT = "none"
 #: Names of experiments and variants: parts of keys, files and partitions.
 _NAME = r"[a-z][a-z0-9_]{0,62}"
+#: Characters of the names of experiments that run at once: a list of three, one of each part, names them in 128.
+_TOGETHER = 42
 
 
 class Variant(BaseModel):
@@ -78,6 +80,29 @@ class Guardrail(Metric):
     )
 
 
+class Layer(BaseModel):
+    """Part of the units of a layer, whose experiments share the units out: each unit is in one of them at most."""
+
+    model_config = _FROZEN
+
+    name: str = Field(pattern=rf"^{_NAME}$", description="Name of the layer; hashed with the unit.")
+    above: float = Field(default=0.0, ge=0, lt=1, description="Its experiment has the units above this share.")
+    up_to: float = Field(default=1.0, gt=0, le=1, description="And up to this one.")
+
+    @model_validator(mode="after")
+    def _has_units(self) -> Self:
+        if self.up_to <= self.above:
+            raise ValueError(f"above {self.above:g} and up to {self.up_to:g} of the layer {self.name!r} is no unit")
+        return self
+
+    def __str__(self) -> str:
+        return f"units above {self.above:g} and up to {self.up_to:g} of the layer {self.name}"
+
+    def overlaps(self, other: "Layer") -> bool:
+        """Return whether some units are of both."""
+        return self.name != other.name or (self.above < other.up_to and other.above < self.up_to)
+
+
 class ExperimentSettings(BaseModel):
     """One experiment: variants of one part of an application, given to units by hash, decided by one metric."""
 
@@ -98,6 +123,11 @@ class ExperimentSettings(BaseModel):
         default="",
         pattern=r"^[\x21-\x7e]{0,64}$",
         description="Text that is hashed with the unit; empty: the name of the experiment. Another one deals anew.",
+    )
+    layer: Layer | None = Field(
+        default=None,
+        description="Layer whose units it shares with other experiments, and which of them it has; null: all units, "
+        "dealt independently of any other experiment.",
     )
     window_days: int = Field(
         default=7, ge=1, le=180, description="Days after its first exposure for which a unit's outcomes count."
@@ -205,16 +235,34 @@ class ExperimentsConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _share_no_list(self) -> Self:
+    def _leave_each_other_alone(self) -> Self:
         for (name, one), (later, other) in combinations(self.trials.items(), 2):
-            days = one.first_day <= other.last_day and other.first_day <= one.last_day
-            if one.app and one.app == other.app and days:
+            first, last = max(one.first_day, other.first_day), min(one.last_day, other.last_day)
+            if one.app and one.app == other.app and first <= last and (why := _clash(name, one, later, other)):
                 raise ValueError(
-                    f"the experiments {name!r} and {later!r} of {one.app!r} run on the same days, from"
-                    f" {max(one.first_day, other.first_day)} to {min(one.last_day, other.last_day)}: a list is logged"
-                    " for one experiment; let one begin after the other, or make one of them with the variants of both"
+                    f"the experiments {name!r} and {later!r} of {one.app!r} run on the same days, from {first} to"
+                    f" {last}, and {why}"
                 )
         return self
+
+
+def _clash(name: str, one: ExperimentSettings, later: str, other: ExperimentSettings) -> str:
+    """Return why a unit cannot be in both of two experiments of the same days; empty if it can, or never is."""
+    if one.layer and other.layer and not one.layer.overlaps(other.layer):
+        return ""
+    if one.layer and other.layer and one.layer.name == other.layer.name:
+        return f"some units of the layer {one.layer.name!r} are of both: let one begin where the other ends (`above`)"
+    if one.part == other.part:
+        return (
+            f"both vary the {one.part}: a list has one. Let one begin after the other, or let them share a layer:"
+            " `layer: {name: NAME, up_to: 0.5}` and `layer: {name: NAME, above: 0.5}`"
+        )
+    if (one.salt or name) == (other.salt or later):
+        return f"both deal by the salt {one.salt or name!r}: their variants would be the same units"
+    longest = max((name, later, *one.shares, *other.shares), key=len)
+    if len(longest) > _TOGETHER:
+        return f"the name {longest!r} has more than {_TOGETHER} characters: a list names all of its experiments"
+    return ""
 
 
 def _twice(names: Iterable[str]) -> str:

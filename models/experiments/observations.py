@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from models.experiments.assignment import assignment_of
 from models.experiments.config import ExperimentSettings, Metric
+from models.experiments.serving import AND, variant_in
 from models.training.model import Vector
 
 #: Columns of `Exposed.units`: unit, variant, first exposure, day at whose end its window is over.
@@ -102,7 +103,7 @@ def exposed(exposures: pl.DataFrame, name: str, settings: ExperimentSettings) ->
         settings: of the experiment.
     """
     unit, at = f"{settings.unit}_id", pl.col(SHOWN_AT)
-    logged = exposures.filter(pl.col("experiment") == name).sort(SHOWN_AT, "exposure_id")
+    logged = _of(exposures, name).sort(SHOWN_AT, "exposure_id")
     once = logged.unique("exposure_id", keep="first", maintain_order=True)
     named = once.filter(pl.col(unit).is_not_null())
     known = named.filter(pl.col(VARIANT).is_in([*settings.shares]))
@@ -126,6 +127,17 @@ def exposed(exposures: pl.DataFrame, name: str, settings: ExperimentSettings) ->
         other_assignment=int((assigned != units[VARIANT]).sum()),
     )
     return Exposed(units, faults)
+
+
+def _of(exposures: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the exposures of an experiment with its own variant; their lists may be part of others, too."""
+    labels = exposures.select("experiment", VARIANT).unique()
+    own = [variant_in(experiment, variant, name) for experiment, variant in labels.iter_rows()]
+    named = labels.with_columns(pl.Series("own", own, dtype=pl.String)).filter(
+        pl.col("experiment").str.split(AND).list.contains(name)
+    )
+    joined = exposures.join(named, on=["experiment", VARIANT], maintain_order="left")
+    return joined.with_columns(pl.col("own").alias(VARIANT), pl.lit(name).alias("experiment")).drop("own")
 
 
 def linked(outcomes: pl.DataFrame, exposures: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:

@@ -11,10 +11,12 @@ from datetime import date, datetime
 
 from models.events import Event
 from models.experiments.assignment import Assignment, assignment_of
-from models.experiments.config import NO_EXPERIMENT, ExperimentSettings
+from models.experiments.config import NO_EXPERIMENT, ExperimentSettings, Part
 from models.experiments.exposure_events import exposure_event
 from models.experiments.slots import ShownList, SlotShuffle
 
+#: Between names of experiments, or of variants, of a list that is part of several; no name has it.
+AND = "+"
 #: Ordered products of a list, by the name of the part that the variant uses.
 Ranked = Callable[[str], Sequence[str]]
 
@@ -29,6 +31,21 @@ class Visitor:
     def unit(self, settings: ExperimentSettings) -> str | None:
         """Return the id of the experiment's unit."""
         return self.customer_id if settings.unit == "customer" else self.session_id
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Experiments and variants of a unit, and the parts that make its lists.
+
+    Attributes:
+        experiment: names of those that it is in, with `+` between them; `none` in none.
+        variant: of each of them, in the same order.
+        parts: kind and name of each part that is not the champion's own.
+    """
+
+    experiment: str
+    variant: str
+    parts: tuple[tuple[Part, str], ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,10 @@ class Experiment:
         found = self._assignment.variant(unit)
         return NO_EXPERIMENT if found in self._stopped else found
 
+    def includes(self, unit: str | None) -> bool:
+        """Return whether a unit is of the experiment's part of its layer; always without a layer."""
+        return self.settings.layer is None or (bool(unit) and self._assignment.includes(str(unit)))
+
     def part(self, variant: str) -> str:
         """Return the name of the part that makes the lists of a variant; of `none` that of the control."""
         return self._parts.get(variant, self.settings.control.part_name)
@@ -110,3 +131,48 @@ class Experiment:
             source=source,
         )
         return ServedList(variant, shown, event)
+
+
+class Experiments:
+    """The experiments of one application that run on a day, at most one of each part for a unit (`ExperimentsConfig`).
+
+    Args:
+        running: the experiments, in the order of the settings.
+    """
+
+    def __init__(self, running: Sequence[Experiment]) -> None:
+        self.running = tuple(running)
+        self._by_shuffle = sorted(self.running, key=lambda one: -one.settings.shuffled_share)
+
+    def dealt(self, unit: str | None, day: date) -> Dealt:
+        """Return the experiments that a unit is in, and the parts that make its lists.
+
+        A unit that is in an experiment's part of its layer has the control's part if its variant is stopped; one that
+        is not is left to the other experiments of the layer.
+        """
+        own = [(one, one.variant(unit, day)) for one in self.running if one.includes(unit)]
+        shown = [(one.name, variant) for one, variant in own if variant != NO_EXPERIMENT]
+        return Dealt(
+            AND.join(name for name, _ in shown) or NO_EXPERIMENT,
+            AND.join(variant for _, variant in shown) or NO_EXPERIMENT,
+            tuple((one.settings.part, one.part(variant)) for one, variant in own),
+        )
+
+    def shown(self, products: Sequence[str], unit: str, day: date) -> ShownList:
+        """Return a list as it is shown: of its experiments the one with the largest `shuffled_share` shuffles it."""
+        for one in self._by_shuffle:
+            if one.includes(unit):
+                return one.shown(products, unit, day)
+        return ShownList(tuple(products), (1.0,) * len(products))
+
+
+def variant_in(experiment: str, variant: str, name: str) -> str:
+    """Return the variant that a list has in one of its experiments; `none` if it is not part of that one.
+
+    Args:
+        experiment: of the list, as `Dealt` has it.
+        variant: of the list.
+        name: of the experiment.
+    """
+    pairs = dict(zip(experiment.split(AND), variant.split(AND), strict=False))
+    return pairs.get(name, NO_EXPERIMENT)

@@ -128,6 +128,7 @@ def _described(lake: Lake, name: str, settings: ExperimentSettings, day: date | 
         "part": settings.part,
         "first_day": settings.first_day,
         "last_day": settings.last_day,
+        "layer": str(settings.layer or ""),
         "shares": settings.shares,
         "primary": settings.primary.name,
         "guardrails": [one.name for one in settings.guardrails],
@@ -218,7 +219,8 @@ def _show_stopped(one: Mapping[str, Any]) -> None:
 def _show_one(one: Mapping[str, Any]) -> None:
     days = f"{one['first_day']} to {one['last_day']}"
     served = one["app"] or "a service elsewhere"
-    out.print(f"{one['experiment']}: {one['part']} of {served}, {days}, {one['state']}")
+    layer = f", {one['layer']}" if one["layer"] else ""
+    out.print(f"{one['experiment']}: {one['part']} of {served}{layer}, {days}, {one['state']}")
     _show_stopped(one)
     result = one["result"]
     if result is None:

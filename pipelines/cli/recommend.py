@@ -6,6 +6,7 @@ from pathlib import Path
 
 from assets.personalization.request import open_lists, session_events
 from models.experiments.config import NO_EXPERIMENT
+from models.experiments.serving import AND
 from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.tables import print_json
 from resources.layout import check_existing
@@ -39,7 +40,8 @@ def recommend(customer: str, session: str | None, *, as_json: bool) -> None:
     out.print(listing(("", "product", "score", "found by", "reason"), lines))
     out.print(listing(("step", "ms"), [(name, f"{ms:.1f}") for name, ms in found.steps]))
     if row["experiment"] != NO_EXPERIMENT:
-        out.print(literal(f"variant {row['variant']} of the experiment {row['experiment']}", "dim"))
+        for name, variant in zip(row["experiment"].split(AND), row["variant"].split(AND), strict=True):
+            out.print(literal(f"variant {variant} of the experiment {name}", "dim"))
     if min(row["propensities"], default=1.0) < 1:
         out.print(literal("places of this list are shuffled for an experiment: scores need not descend", "dim"))
     out.print(literal(f"{row['list_by']} list, version {found.version}, the shop as of {found.as_of}", "dim"))

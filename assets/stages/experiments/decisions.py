@@ -112,7 +112,7 @@ def require_same_design(lake: Lake, name: str, settings: ExperimentSettings, day
     """Record how the units of an experiment are dealt when it is first used; refuse another way later.
 
     Raises:
-        TesseraError: shares, variants, unit or salt are not those that it began with: units would change their variant.
+        TesseraError: shares, variants, unit, salt or layer are not those that it began with.
     """
     design = _design(name, settings)
     with lake.lock(DESIGNS):
@@ -121,13 +121,13 @@ def require_same_design(lake: Lake, name: str, settings: ExperimentSettings, day
             row = {_BY: day.replace(day=1), "experiment": name, "day": day, "design": design}
             _append(lake, DESIGNS, _DESIGN, [row])
             return
-    if known[0]["design"] != design:
-        before, now = json.loads(known[0]["design"]), json.loads(design)
-        changed = next(key for key in now if before[key] != now[key])
+    before, now = json.loads(known[0]["design"]), json.loads(design)
+    if before != now:
+        changed = next(key for key in {**before, **now} if before.get(key) != now.get(key))
         raise TesseraError(
-            f"Experiment {name!r} began on {known[0]['day']} with other {changed}: {_shown(before[changed])} then,"
-            f" {_shown(now[changed])} now. Units would change their variant.",
-            expected="shares, variants, unit and salt that stay while it runs",
+            f"Experiment {name!r} began on {known[0]['day']} with other {changed}: {_shown(before.get(changed))} then,"
+            f" {_shown(now.get(changed))} now. Units would change their variant.",
+            expected="shares, variants, unit, salt and layer that stay while it runs",
             todo="Put them back, or describe another experiment under a name of its own.",
         )
 
@@ -138,12 +138,15 @@ def _design(name: str, settings: ExperimentSettings) -> str:
         "parts": [[one.name, one.part_name] for one in settings.variants],
         "unit": settings.unit,
         "salt": settings.salt or name,
+        **({} if settings.layer is None else {"layer": [[one, value] for one, value in settings.layer]}),
     }
     return json.dumps(dealt)
 
 
 def _shown(value: Any) -> str:
-    return ", ".join(f"{name} {each}" for name, each in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(f"{name} {each}" for name, each in value)
+    return "none" if value is None else str(value)
 
 
 def _after(day: date, other: date | None) -> date:

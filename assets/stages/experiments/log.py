@@ -1,6 +1,7 @@
 """Exposures, outcomes and order lines as they were known at the end of a day, from the lake."""
 
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false
+# pyarrow makes the functions of `pyarrow.compute` when it is imported.
 
 from __future__ import annotations
 
@@ -68,7 +69,7 @@ def experiment_log(lake: Lake, name: str, settings: ExperimentSettings, until: d
         settings.first_day,
         until,
         columns=[*_UNIT_COLUMNS, unit],
-        where=pc.field("experiment") == name,
+        where=pc.match_substring_regex(pc.field("experiment"), rf"(^|\+){name}(\+|$)"),
     )
     columns = ["kind", "exposure_id", unit, "value", "happened_at"]
     outcomes = rows_of(lake, OUTCOMES.table, settings.first_day, until, columns=columns)

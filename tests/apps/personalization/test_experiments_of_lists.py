@@ -12,7 +12,7 @@ from assets.personalization.request import OpenLists, open_lists
 from assets.personalization.variants import trial_of
 from assets.stages.experiments import decisions
 from models.errors import TesseraError
-from models.experiments.assignment import Assignment
+from models.experiments.assignment import Assignment, assignment_of
 from models.experiments.config import ExperimentsConfig
 from models.experiments.decisions import Decision
 from models.personalization.composition import personalization
@@ -105,7 +105,39 @@ def test_a_night_shuffles_by_hash_repeats_itself_and_serves_the_control_once_a_v
     assert (now["experiment"], now["variant"]) == ("none", "none")
     assert sorted(now["product_ids"]) == sorted(plain[some]["product_ids"]), "at once, by the open service too"
     trials = [trial_of(lists.loaded, home.lake, settings, day, is_night=True) for day in (DAY, SHOWN_ON)]
-    assert [one.variant(some) for one in trials] == ["new", "none"], "a re-run of the night is as it was"
+    assert [one.dealt(some).variant for one in trials] == ["new", "none"], "a re-run of the night is as it was"
+
+
+def test_several_experiments_at_once_deal_each_customer_independently_and_are_logged_together(home: ListsHome) -> None:
+    """Rules of all customers, and two rankers that share the customers out; each list is as its variants say."""
+    layer = {"name": "order"}
+    settings = settings_with(
+        short=trial("rules", "short", shuffled_share=0.4),
+        one=trial("ranker", "frequency", layer={**layer, "up_to": 0.5}),
+        two=trial("ranker", "ease", layer={**layer, "above": 0.5}),
+    )
+    plain = home.published()
+    assert home.night(settings).success
+    rows = home.published()
+    assert {row["experiment"] for row in rows.values()} == {"short+one", "short+two"}
+    assert {row["variant"] for row in rows.values()} == {"control+control", "control+new", "new+control", "new+new"}
+    of_two = assignment_of("two", settings.experiments.trials["two"])
+    for id, row in rows.items():
+        of_rules = row["variant"].split("+")[0]
+        assert of_rules == Assignment("short", {"control": 0.5, "new": 0.5}).variant(id)
+        assert (row["experiment"] == "short+two") == (of_two.variant(id) != "none")
+        assert (row["length"] == 5) == (of_rules == "new")
+        if row["variant"] == "control+control":
+            assert sorted(row["product_ids"]) == sorted(plain[id]["product_ids"])
+        assert min(row["propensities"]) < 1, "the experiment that shuffles does so for every customer"
+    assert open_lists(home.ports(), settings).of(id).row["product_ids"] == rows[id]["product_ids"]
+
+    stop = Decision("new", "stop", DAY, SHOWN_ON, datetime.now(UTC), decisions.GUARDRAIL, "returns are up")
+    decisions.record(home.lake, "short", [stop])
+    some = next(id for id, row in rows.items() if row["variant"] == "new+new")
+    now = open_lists(home.ports(), settings).of(some).row
+    assert (now["experiment"], now["variant"]) == (rows[some]["experiment"].removeprefix("short+"), "new")
+    assert now["length"] > 5, "the control's rules, and still the other experiment's ranker"
 
 
 def test_a_request_is_answered_outside_of_an_experiment_whose_shares_changed_and_a_night_is_refused(
@@ -139,7 +171,7 @@ WRONG = [
     ({"t": trial("ranker", "fused", app="churn")}, "the ranker of 'churn', which has none; leave `app` out"),
     ({"t": trial("ranker", "fused", app="personalisation")}, "did you mean 'personalization'"),
     ({"t": trial("ranker", "fused", variants=SHARES)}, "shares of the variants add up to 0.9, not to 1"),
-    ({"t": trial("ranker", "fused"), "u": trial("ranker", "ease")}, "'t' and 'u' of 'personalization' run on the same"),
+    ({"t": trial("ranker", "fused"), "u": trial("ranker", "ease")}, "'t' and 'u' of .*both vary the ranker"),
     ({"t": trial("rules", "short", unit="session")}, "must have the unit `customer`"),
 ]
 

@@ -1,7 +1,7 @@
 """Assignment: sticky, by its shares, independent between experiments, alike in scalar and column form."""
 
 import time
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 
 import numpy as np
@@ -96,10 +96,58 @@ def test_shares_of_a_third_add_up() -> None:
     assert _settings(variants=thirds).shares == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3})
 
 
-def test_two_experiments_of_one_application_on_the_same_days_are_refused_whatever_parts_they_are_about() -> None:
-    first, other = _settings(app="personalization"), _settings(app="personalization", part="rules")
-    with pytest.raises(ValidationError, match=r"run on the same days, from 2025-03-01 to .*a list is logged for one"):
-        ExperimentsConfig(trials={"one": first, "two": other})
-    later = {"first_day": first.last_day + timedelta(days=1), "last_day": first.last_day + timedelta(days=9)}
-    assert len(ExperimentsConfig(trials={"one": first, "two": other.model_copy(update=later)}).trials) == 2
-    assert len(ExperimentsConfig(trials={"one": first, "two": other.model_copy(update={"app": "demand"})}).trials) == 2
+def _layer(above: float, up_to: float, name: str = "order") -> dict[str, object]:
+    return {"name": name, "above": above, "up_to": up_to}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        (
+            {},
+            r"'one' and 'two' of 'shop' run on the same days, from 2025-03-01 to 2025-03-14, and both vary the ranker",
+        ),
+        ({"layer": _layer(0.5, 1)}, "both vary the ranker"),
+        ({"part": "rules", "salt": "one"}, "both deal by the salt 'one'"),
+        (
+            {"part": "rules", "variants": [{"name": "a" * 43, "share": 0.5}, {"name": "b", "share": 0.5}]},
+            "'a{43}' has more than 42 characters",
+        ),
+        ({"layer": _layer(0.5, 1, "other"), "of_first": _layer(0, 0.5)}, "both vary the ranker"),
+        ({"layer": _layer(0.4, 1), "of_first": _layer(0, 0.5)}, "some units of the layer 'order' are of both"),
+        ({"part": "rules"}, ""),
+        ({"app": "demand"}, ""),
+        ({"first_day": date(2025, 3, 15), "last_day": date(2025, 3, 20)}, ""),
+        ({"layer": _layer(0.5, 1), "of_first": _layer(0, 0.5)}, ""),
+    ],
+)
+def test_experiments_on_the_same_days_vary_other_parts_or_share_out_the_units_of_a_layer(
+    changes: dict[str, object], complaint: str
+) -> None:
+    one = _settings(layer=changes.get("of_first"))
+    two = _settings(**{name: value for name, value in changes.items() if name != "of_first"})
+    if not complaint:
+        assert len(ExperimentsConfig(trials={"one": one, "two": two}).trials) == 2
+        return
+    with pytest.raises(ValidationError, match=complaint):
+        ExperimentsConfig(trials={"one": one, "two": two})
+
+
+def test_a_layer_gives_each_unit_to_one_experiment_and_deals_it_independently_of_others() -> None:
+    first = assignment_of("one", _settings(layer=_layer(0, 0.3)))
+    second = assignment_of("two", _settings(layer=_layer(0.3, 1)))
+    alone = assignment_of("one", _settings())
+    inside = [unit for unit in UNITS[:4000] if first.variant(unit) != "none"]
+    assert all((first.variant(unit) == "none") != (second.variant(unit) == "none") for unit in UNITS[:4000])
+    assert binom.interval(1 - 1e-7, 4000, 0.3)[0] <= len(inside) <= binom.interval(1 - 1e-7, 4000, 0.3)[1]
+    assert [first.variant(unit) for unit in inside] == [alone.variant(unit) for unit in inside]
+    assert first.series(pl.Series(UNITS[:50])).to_list() == [first.variant(unit) for unit in UNITS[:50]]
+    other = [second.variant(unit) for unit in UNITS[:4000]]
+    table = [
+        [
+            sum(a == x and b == y for a, b in zip(map(alone.variant, UNITS), other, strict=False))
+            for y in ("control", "xgboost")
+        ]
+        for x in ("control", "xgboost")
+    ]
+    assert chi2_contingency(table).pvalue > 1e-3

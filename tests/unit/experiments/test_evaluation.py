@@ -83,11 +83,13 @@ def test_rows_that_do_not_count_are_left_out_and_counted() -> None:
         *(exposure("c4", variant="control"), exposure("c4", 1, variant="new")),
         exposure("c5", variant=other),
         exposure("c6", experiment="another"),
+        exposure("c7", experiment=f"another+{NAME}", variant=f"short+{ASSIGNED.variant('c7')}"),
     ]
     found = exposed(frame(rows), NAME, SETTINGS)
     assert found.units.rows() == [
         ("c1", ASSIGNED.variant("c1"), at(0), date(2025, 3, 8)),
         ("c5", other, at(0), date(2025, 3, 8)),
+        ("c7", ASSIGNED.variant("c7"), at(0), date(2025, 3, 8)),
     ]
     assert found.faults.found() == {
         "duplicates": 1,
