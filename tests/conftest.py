@@ -115,9 +115,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_unconfigure() -> None:
-    """Let everything be collected: extensions report what is alive at the end as leaks."""
-    gc.unfreeze()
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let everything be collected: extensions report what is alive at the end as leaks. Workers end without that."""
+    if not hasattr(config, "workerinput"):
+        gc.unfreeze()
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -1,5 +1,6 @@
 """Imports what is slow to import, for the server whose forks are the tests' workers and processes (fork_server.py)."""
 
+import gc
 from importlib import import_module
 from pkgutil import walk_packages
 
@@ -43,9 +44,11 @@ _SLOW = (
     "xgboost",
 )
 
+gc.disable()  # what is imported stays
 load_feast()
 skops_io()  # without the list of types that skops trusts, as the product: five CPU seconds
 _be_strict()
 _rooms = [found.name for room in (assets, models) for found in walk_packages(room.__path__, f"{room.__name__}.")]
 for _name in (*_SLOW, *_rooms):
     import_module(_name)
+gc.enable()

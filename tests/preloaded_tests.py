@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from hypothesis.internal.conjecture.providers import _get_local_constants  # pyright: ignore[reportPrivateUsage]
 
 from tests.forked_workers import PLACES
 
@@ -45,6 +46,7 @@ def _threads() -> list[str]:
 
 _done = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider"], plugins=[_ImportsOnly()])
 assert _done == pytest.ExitCode.NO_TESTS_COLLECTED, _done
+_get_local_constants()  # Hypothesis reads every module of ours for numbers and words to try: once for all workers
 gc.collect()
 gc.freeze()
 atexit.register(gc.unfreeze)  # extensions report what is alive at the end as leaks
