@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -14,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt
 from models.training.cross_validation import grouped_folds
+from models.training.imputation import fit_imputed
 from models.training.linear_inputs import InputSettings, LinearInputs
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
 from models.training.skops_files import read_skops, write_skops
@@ -131,20 +131,15 @@ def fit_linear(
     for k in range(folds):
         test = held_out == k
         seen = chosen.fit(rows[~test])
-        pipeline = _pipeline(inverse_penalty, max_steps).fit(seen(rows[~test]), labels[~test])
+        pipeline = fit_imputed(seen(rows[~test]), labels[~test], _steps(inverse_penalty, max_steps), add_indicator=True)
         raw[test] = pipeline.decision_function(seen(rows[test]))
     platt = fit_platt(raw, labels)
     seen = chosen.fit(rows)
-    pipeline = _pipeline(inverse_penalty, max_steps).fit(seen(rows), labels)
+    pipeline = fit_imputed(seen(rows), labels, _steps(inverse_penalty, max_steps), add_indicator=True)
     model = LinearModel(pipeline, platt, seen)
     return Fit(model, platt(raw), held_out, {"steps": str(int(cast(Any, pipeline[-1]).n_iter_[0]))})
 
 
-def _pipeline(inverse_penalty: float, max_steps: int) -> Pipeline:
-    return Pipeline(
-        [
-            ("impute", SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)),
-            ("scale", StandardScaler()),
-            ("classify", LogisticRegression(C=inverse_penalty, solver="newton-cholesky", max_iter=max_steps, tol=1e-6)),
-        ]
-    )
+def _steps(inverse_penalty: float, max_steps: int) -> list[tuple[str, Any]]:
+    regression = LogisticRegression(C=inverse_penalty, solver="newton-cholesky", max_iter=max_steps, tol=1e-6)
+    return [("scale", StandardScaler()), ("classify", regression)]

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from models.errors import TesseraError
 from models.training.cross_validation import dealt_groups
+from models.training.imputation import fit_imputed
 from models.training.intervals import Intervals, Target, fit_intervals, on_scale
 from models.training.model import Fit, Groups, Labels, Matrix, Vector
 from models.training.skops_files import read_skops, write_skops
@@ -172,8 +172,8 @@ def fit_ridge(
     raw = np.empty(len(labels), dtype=np.float64)
     for k in range(folds):
         test = held_out == k
-        raw[test] = _pipeline(penalty).fit(features[~test], scaled[~test]).predict(features[test])
-    pipeline = _pipeline(penalty).fit(features, scaled)
+        raw[test] = fit_imputed(features[~test], scaled[~test], _steps(penalty)).predict(features[test])
+    pipeline = fit_imputed(features, scaled, _steps(penalty))
     intervals = fit_intervals(target, raw, labels, share=share, parts=_PARTS)
     return Fit(RidgeModel(pipeline, intervals), intervals.value(raw), held_out, {})
 
@@ -183,11 +183,5 @@ def _signed_log(rows: Matrix) -> Matrix:
     return np.sign(rows) * np.log1p(np.abs(rows))
 
 
-def _pipeline(penalty: float) -> Pipeline:
-    return Pipeline(
-        [
-            ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
-            ("scale", StandardScaler()),
-            ("regress", cast(Any, Ridge(alpha=penalty, solver="cholesky"))),
-        ]
-    )
+def _steps(penalty: float) -> list[tuple[str, Any]]:
+    return [("scale", StandardScaler()), ("regress", Ridge(alpha=penalty, solver="cholesky"))]
