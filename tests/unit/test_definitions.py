@@ -15,10 +15,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assets.apps import APPS
-from pipelines.definitions import defs
+from pipelines.definitions import build_definitions, defs
 from resources.source.fake import FakeSource
 from resources.source.port import Source
-from resources.stack.loader import ROOT
+from resources.stack.loader import ROOT, load_stack
 from resources.stack.ports import SourceResource
 from tests.fork_server import PROCESSES
 from tests.unit.import_watch import import_all
@@ -135,35 +135,43 @@ def test_the_graph_is_the_known_one(snapshot: SnapshotAssertion) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Function `JobDefinition.run_request_for_partition`:DeprecationWarning")
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_each_schedule_asks_for_the_day_that_just_ended(name: str) -> None:
+def test_each_schedule_asks_for_the_day_that_just_ended(name: str, of_a_home: dg.Definitions) -> None:
     minute, hour, *_ = str(defs.resolve_schedule_def(name).cron_schedule).split()
     assert (int(hour), int(minute)) == (SCHEDULES[name].hour, SCHEDULES[name].minute)
     delivered = {"orders", "payments", "payment_labels", "tickets", "ticket_labels", "articles"}
     delivered |= {"exposures", "outcomes"}
-    requests = ticked(name, delivered).run_requests
+    requests = ticked(of_a_home, name, delivered).run_requests
     assert requests is not None
     assert [request.partition_key for request in requests] == ["2026-03-01"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(SCHEDULES) - {"storage_weekly"}))
-def test_nothing_is_asked_of_a_source_without_what_the_application_is_made_from(name: str) -> None:
+def test_nothing_is_asked_of_a_source_without_what_the_application_is_made_from(
+    name: str, of_a_home: dg.Definitions
+) -> None:
     missing = {"fraud": "payments", "support": "tickets", "experiments": "exposures"}.get(name.split("_")[0], "orders")
     delivered = {"orders", "payments"} - {missing}
-    found = ticked(name, delivered)
+    found = ticked(of_a_home, name, delivered)
     assert not found.run_requests
     assert f"delivers no {missing}" in str(found.skip_message)
 
 
-def ticked(name: str, tables: Collection[str]) -> Any:
+@pytest.fixture(scope="module")
+def of_a_home(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    """Definitions whose ticks are traced in a home of their own."""
+    return build_definitions(load_stack(ROOT / "stack.yaml", "local", str(tmp_path_factory.mktemp("home")), {}))
+
+
+def ticked(loaded: dg.Definitions, name: str, tables: Collection[str]) -> Any:
     """What the schedule asks for on a Monday, where the source has these tables."""
     context = dg.build_schedule_context(
         scheduled_execution_time=datetime.combine(date(2026, 3, 2), SCHEDULES[name], UTC),
-        repository_def=defs.get_repository_def(),
+        repository_def=loaded.get_repository_def(),
         instance=dg.DagsterInstance.ephemeral(),
         resources={"source": Delivering(names=sorted(tables))},
     )
-    return defs.resolve_schedule_def(name).evaluate_tick(context)
+    return loaded.resolve_schedule_def(name).evaluate_tick(context)
 
 
 class TestSensor:
