@@ -8,10 +8,21 @@ from typing import Any
 
 from models.errors import TesseraError, choose_from
 
+#: Languages that a text is compared with beside the supported ones: else one of these is read as its next relative.
+_OTHERS = tuple(
+    "ar bg cs da de el en es fi fr he hi hu id it ja ko nl no pl pt ro ru sv th tr uk vi zh".split()  # noqa: SIM905
+)
+#: Least probability of all supported languages together, for a detector of English, German and French: none of 10,200
+#: texts in English and German (XQuAD, banking77, clinc150) is below, and 98 % of 1,190 in Spanish are.
+_LEAST_SUPPORTED = 0.05
+
 
 @dataclass(frozen=True)
 class DetectedLanguage:
-    """A language and its probability among the supported ones; `is_default` if the text was too short or mixed."""
+    """A language and its probability among the supported ones.
+
+    `is_default`: the text was too short or mixed, or in none of them; then the probability is that of all of them.
+    """
 
     language: str
     confidence: float
@@ -19,11 +30,12 @@ class DetectedLanguage:
 
 
 class LanguageDetector:
-    """Detects one of the supported languages (ISO 639-1 codes), or the default for a text too short or mixed.
+    """Detects one of the supported languages (ISO 639-1 codes), or the default for a text that none of them fits.
 
     Args:
-        languages: supported ones; what is asked about is taken to be in one of them.
-        default: the language of texts with fewer letters than `min_letters`, or of a confidence below `min_confidence`.
+        languages: supported ones.
+        default: the language of texts with fewer letters than `min_letters`, of a confidence below `min_confidence`, or
+            in another language, as far as 29 widespread ones are known.
         min_letters: letters that a text needs; one is enough in scripts that only one supported language uses.
         min_confidence: 0 to 1.
 
@@ -42,17 +54,21 @@ class LanguageDetector:
             )
         self.languages, self.default = tuple(sorted(set(languages))), default
         self._min_letters, self._min_confidence = min_letters, min_confidence
-        self._identifier = _identifier(self.languages)
+        self._identifier = _identifier(tuple(sorted({*self.languages, *_OTHERS})))
 
     def detect(self, text: str) -> DetectedLanguage:
         """Return the language of a text."""
         letters = sum(1 for one in text if unicodedata.category(one).startswith("L"))
         if not letters or (letters < self._min_letters and text.isascii()):
             return DetectedLanguage(self.default, 0.0, True)
-        language, confidence = self._identifier.classify(text)
-        if confidence < self._min_confidence:
-            return DetectedLanguage(self.default, float(confidence), True)
-        return DetectedLanguage(str(language), float(confidence), False)
+        shares: dict[str, float] = dict(self._identifier.rank(text))
+        supported = sum(shares[language] for language in self.languages)
+        if supported < _LEAST_SUPPORTED:
+            return DetectedLanguage(self.default, supported, True)
+        language = max(self.languages, key=shares.__getitem__)
+        confidence = shares[language] / supported
+        is_default = confidence < self._min_confidence
+        return DetectedLanguage(self.default if is_default else language, confidence, is_default)
 
 
 @lru_cache(maxsize=8)

@@ -32,6 +32,23 @@ def test_a_sentence_has_its_language(detector: LanguageDetector, text: str, lang
     assert (found.language, found.is_default) == (language, False)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "¿Dónde está mi pedido?",
+        "quiero cancelar mi pedido",
+        "me llega el correo de confirmación, y no el paquete",
+        "¿Puedo cambiar la dirección de entrega?",
+        "código de descuento no funciona",
+        "estado de mi pedido",
+    ],
+)
+def test_spanish_is_not_read_as_french_by_a_shop_without_spanish(detector: LanguageDetector, text: str) -> None:
+    found = detector.detect(text)
+    assert (found.language, found.is_default) == ("en", True)
+    assert LanguageDetector([*SHOP, "es"], "en").detect(text).language == "es"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "123-45", "🙂", "ok", "\x00"])
 def test_a_text_that_tells_too_little_has_the_default(text: str) -> None:
     assert LanguageDetector(SHOP, "de").detect(text).language == "de"
