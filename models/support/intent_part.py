@@ -199,7 +199,7 @@ def _digest(folder: Path, saved: Mapping[str, Any]) -> str:
 
 def _embedded(embedder: Embedder, texts: list[str], call: Call | None) -> Any:
     # Only the port's wrapper has a budget; embedders of this machine cost nothing.
-    return embedder.embed(texts) if call is None else embedder.embed(texts, spending=call.spending)  # pyright: ignore
+    return embedder.layers(texts) if call is None else embedder.layers(texts, spending=call.spending)  # pyright: ignore
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,13 @@ class Embedder(Protocol):
         """Return one vector per text, float32, shape `(n_texts, dimension)`; an empty text has a vector, too."""
         ...
 
+    def layers(self, texts: Sequence[str]) -> Embeddings:
+        """Return what trained heads read: vectors of inner layers, and at the end of each row that of `embed`.
+
+        Float32, shape `(n_texts, width)`; of a model whose inner layers are not here, the rows are those of `embed`.
+        """
+        ...
+
 
 def encodable(text: str) -> str:
     """Replace what UTF-8 cannot hold: halves of surrogate pairs."""
@@ -54,26 +61,30 @@ def encodable(text: str) -> str:
 
 
 class RememberingEmbedder:
-    """Keeps the vectors of texts in memory, so that each different text is embedded once."""
+    """Keeps the rows of `layers` of texts in memory, so that each different text is embedded once."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._rows: dict[str, NDArray[np.float32]] = {}
 
     @property
     def identity(self) -> EmbedderIdentity:
         """That of the embedder."""
         return self._embedder.identity
 
-    def remember(self, texts: Sequence[str], vectors: Embeddings) -> None:
-        """Keep vectors that were computed before by the same embedder."""
-        self._vectors.update(zip(texts, vectors, strict=True))
+    def remember(self, texts: Sequence[str], rows: Embeddings) -> None:
+        """Keep rows of `layers` that were computed before by the same embedder."""
+        self._rows.update(zip(texts, rows, strict=True))
 
     def embed(self, texts: Sequence[str]) -> Embeddings:
         """Return one vector per text; only those that are new are embedded."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        return self.layers(texts)[:, -self.identity.dimension :]
+
+    def layers(self, texts: Sequence[str]) -> Embeddings:
+        """Return one row per text; only those that are new are embedded."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
         if new:
-            self._vectors.update(zip(new, self._embedder.embed(new), strict=True))
+            self._rows.update(zip(new, self._embedder.layers(new), strict=True))
         if not texts:
             return np.empty((0, self.identity.dimension), np.float32)
-        return np.stack([self._vectors[text] for text in texts])
+        return np.stack([self._rows[text] for text in texts])

@@ -41,6 +41,10 @@ class HashedEmbedder:
         vectors[lengths[:, 0] == 0, 0] = 1.0
         return vectors / np.where(lengths == 0, 1.0, lengths)
 
+    def layers(self, texts: Sequence[str]) -> Embeddings:
+        """Return the vectors: there are no inner layers."""
+        return self.embed(texts)
+
     def _prepared(self) -> tuple[Any, ...]:
         if self._vectorizers is None:
             from sklearn.feature_extraction.text import HashingVectorizer

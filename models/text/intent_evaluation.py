@@ -116,7 +116,7 @@ def evaluate_intents(
     """
     remembered = remembered or RememberingEmbedder(embedder)
     progress(f"embed {len(train.texts):,} training texts")
-    remembered.embed(train.texts)
+    remembered.layers(train.texts)
     trained = train_intents(train.texts, train.labels, remembered, retention=retention, seed=seed, progress=progress)
     progress(f"score {len(test.texts):,} test texts")
     cpu = _cpu_seconds(trained, embedder, test.texts)
@@ -199,7 +199,7 @@ def _cpu_seconds(trained: TrainedIntents, embedder: Embedder, texts: Sequence[st
     """Return CPU seconds per text of each model, of some texts that come together; the fusion runs both children."""
     places: list[int] = np.unique(np.linspace(0, len(texts) - 1, _TIMED).astype(int)).tolist()
     timed = [texts[place] for place in places]
-    embedding = _timed(lambda: embedder.embed(timed)) / len(timed)
+    embedding = _timed(lambda: embedder.layers(timed)) / len(timed)
     trained.models[EMBEDDED].scores(timed)  # remembers the vectors, so that only the head is timed below
     linear, head = (_timed(lambda name=name: trained.models[name].scores(timed)) / len(timed) for name in NAMES[:2])
     return {LINEAR: linear, EMBEDDED: embedding + head, FUSED: linear + embedding + head}

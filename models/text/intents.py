@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.text.embedder import Embedder, Embeddings
+from models.text.label_names import label_text
 
 # scikit-learn has no static types.
 # pyright: basic
@@ -15,6 +16,8 @@ from models.text.embedder import Embedder, Embeddings
 _WORDS_AND_SIGNS = r"(?u)\b\w+\b|[^\w\s]"
 #: Of so many texts, pieces of words that occur in one of them only are left out: most pieces do.
 _MANY = 1000
+#: A label's name counts as so many training texts for a head on an embedder; for a TF-IDF model it is one.
+_NAME_WEIGHT = 3.0
 #: One column per label; the higher, the surer. Margins of one model and logits of another do not compare.
 Scores = NDArray[np.float64]
 TextLabels = NDArray[np.str_]
@@ -55,7 +58,7 @@ class LinearIntents:
 
 
 class EmbeddingIntents:
-    """Multinomial logistic regression on the vectors of an embedder."""
+    """Multinomial logistic regression on the layers of an embedder; one of fewer columns reads the last ones."""
 
     def __init__(self, embedder: Embedder, classifier: Any) -> None:
         self.embedder, self.classifier = embedder, classifier
@@ -67,11 +70,11 @@ class EmbeddingIntents:
 
     def scores(self, texts: Sequence[str]) -> Scores:
         """Return logits, shape `(n_texts, n_labels)`."""
-        return self.scores_of(self.embedder.embed(texts))
+        return self.scores_of(self.embedder.layers(texts))
 
-    def scores_of(self, vectors: Embeddings) -> Scores:
-        """Return logits of texts whose vectors are known, shape `(n_texts, n_labels)`."""
-        return _scores_of(self.classifier, vectors)
+    def scores_of(self, layers: Embeddings) -> Scores:
+        """Return logits of texts whose layers are known, shape `(n_texts, n_labels)`."""
+        return _scores_of(self.classifier, layers[:, -self.classifier.coef_.shape[1] :])
 
 
 class FusedIntents:
@@ -99,13 +102,14 @@ def fused(margins: Scores, logits: Scores, weight: float) -> Scores:
     return weight * margins + logits - logits.mean(axis=1, keepdims=True)
 
 
-def fit_linear_intents(texts: Sequence[str], labels: Sequence[str]) -> LinearIntents:
-    """Return a TF-IDF model of at least two labels."""
+def fit_linear_intents(texts: Sequence[str], labels: Sequence[str], *, by_name: bool = False) -> LinearIntents:
+    """Return a TF-IDF model of at least two labels; `by_name`: the name of each label is a training text of it, too."""
     from sklearn.svm import LinearSVC
 
     features = tfidf_features({}, rarest=2 if len(texts) >= _MANY else 1)
-    rows = features.fit_transform(list(texts))
-    return LinearIntents(features, LinearSVC(C=0.5, random_state=0).fit(rows, np.array(labels)))
+    names = sorted(set(labels)) if by_name else []
+    rows = features.fit_transform([*texts, *map(label_text, names)])
+    return LinearIntents(features, LinearSVC(C=0.5, random_state=0).fit(rows, np.array([*labels, *names])))
 
 
 def tfidf_features(vocabulary: Mapping[str, Sequence[str]], *, rarest: int = 1) -> Any:
@@ -125,12 +129,24 @@ def tfidf_features(vocabulary: Mapping[str, Sequence[str]], *, rarest: int = 1) 
 
 
 def fit_embedding_intents(
-    embedder: Embedder, texts: Sequence[str], labels: Sequence[str], *, inverse_penalty: float = 20.0
+    embedder: Embedder,
+    texts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    inverse_penalty: float = 20.0,
+    by_name: bool = False,
 ) -> EmbeddingIntents:
-    """Return a head of at least two labels on the vectors of an embedder, whose weights stay as they are."""
+    """Return a head of at least two labels on the layers of an embedder, whose weights stay as they are.
+
+    `by_name`: the name of each label is a training text of it, too.
+    """
     from sklearn.linear_model import LogisticRegression
 
-    head = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(embedder.embed(texts), np.array(labels))
+    names = sorted(set(labels)) if by_name else []
+    rows = embedder.layers([*texts, *map(label_text, names)])
+    weights = np.repeat([1.0, _NAME_WEIGHT], [len(texts), len(names)])
+    head = LogisticRegression(C=inverse_penalty, max_iter=1000)
+    head.fit(rows, np.array([*labels, *names]), sample_weight=weights)
     # As it is read from files: another order in memory, or float32, would round otherwise.
     head.coef_, head.intercept_ = (np.ascontiguousarray(one, np.float64) for one in (head.coef_, head.intercept_))
     return EmbeddingIntents(embedder, head)

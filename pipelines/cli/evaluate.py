@@ -145,9 +145,10 @@ def _show(found: IntentEvaluation, price: float) -> None:
     cells = ([_WORDS[name], *_cells(one)] for name, one in found.results.items())
     out.print(listing([*columns, "CPU ms per text", "EUR per 1,000"], cells))
     chosen = found.trained.choices[FUSED]
+    names = "names of labels are training texts, too; " if found.trained.by_name else ""
     out.print(
-        f"Chosen on validation rows: margins weigh {found.trained.weight:g} (accuracy {chosen.accuracy:.4f}); the "
-        f"threshold {chosen.threshold:.3f} keeps {chosen.retention:.1%} of texts in scope. {_router(found)}"
+        f"Chosen on validation rows: margins weigh {found.trained.weight:g} (accuracy {chosen.accuracy:.4f}); {names}"
+        f"the threshold {chosen.threshold:.3f} keeps {chosen.retention:.1%} of texts in scope. {_router(found)}"
     )
     out.print(
         "accuracy: test texts in scope, nothing refused. in scope: answered at the threshold, and right. Intervals: "
@@ -211,6 +212,7 @@ def _as_json(found: IntentEvaluation, embedder: str, price: float) -> Mapping[st
         "labels": found.labels,
         "validation_rows": found.trained.validation_rows,
         "weight": found.trained.weight,
+        "by_name": found.trained.by_name,
         "validation_accuracy_by_weight": {str(w): value for w, value in found.trained.weight_accuracy.items()},
         "models": models,
         "router": {**asdict(found.trained.router), "share_of_test": found.asked},

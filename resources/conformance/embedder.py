@@ -44,6 +44,14 @@ class EmbedderConformance(Conformance):
         assert turned[::-1] == pytest.approx(vectors, abs=1e-5)
         assert opened().embed([TEXTS[2]])[0] == pytest.approx(vectors[2], abs=1e-5)
 
+    def test_rows_of_layers_end_with_the_vector(self, embedder: GuardedEmbedder) -> None:
+        layers = embedder.layers(TEXTS)
+        assert layers.dtype == np.float32
+        assert layers[:, -embedder.identity.dimension :] == pytest.approx(embedder.embed(TEXTS), abs=1e-5)
+        calls = embedder.usage.calls
+        assert np.array_equal(embedder.layers(TEXTS), layers)
+        assert embedder.usage.calls == calls
+
     def test_like_texts_have_like_vectors(self, embedder: GuardedEmbedder) -> None:
         vectors = embedder.embed(TEXTS)
         assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]

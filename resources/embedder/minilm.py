@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import dagster as dg
 from pydantic import ConfigDict, Field
@@ -21,6 +21,8 @@ from resources.health import Health
 class MiniLMAdapter(Embedder):
     """MiniLM, loaded when the first text is embedded."""
 
+    has_layers: ClassVar[bool] = True
+
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
 
@@ -32,6 +34,10 @@ class MiniLMAdapter(Embedder):
     @override
     def embed_once(self, texts: Sequence[str], timeout_seconds: float) -> Answered[Embeddings]:
         return Answered(self._model.embed(texts))
+
+    @override
+    def layers_once(self, texts: Sequence[str], timeout_seconds: float) -> Answered[Embeddings]:
+        return Answered(self._model.layers(texts))
 
     @override
     def check(self) -> Health:

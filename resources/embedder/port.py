@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import ClassVar
@@ -22,6 +22,7 @@ from resources.calls.usage import Usage
 from resources.cost_ledger import CostLedger
 from resources.health import Health
 
+EmbedOnce = Callable[[Sequence[str], float], Answered[Embeddings]]
 #: Characters of a token, on average over English texts; a budget is compared with an estimate.
 _CHARACTERS_PER_TOKEN = 3
 
@@ -31,9 +32,11 @@ class Embedder(ABC):
 
     Attributes:
         is_remote: texts leave this machine.
+        has_layers: it gives vectors of inner layers, too.
     """
 
     is_remote: ClassVar[bool] = False
+    has_layers: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -47,6 +50,10 @@ class Embedder(ABC):
         Raises:
             CallFailed: the model gave no answer, or no vectors; it says if another try may help.
         """
+
+    def layers_once(self, texts: Sequence[str], timeout_seconds: float) -> Answered[Embeddings]:
+        """Return vectors of inner layers, and at the end of each row that of `embed_once`, if it `has_layers`."""
+        return self.embed_once(texts, timeout_seconds)
 
     @abstractmethod
     def check(self) -> Health:
@@ -95,21 +102,39 @@ class GuardedEmbedder:
             CallRefused: the budget does not suffice for the next batch; batches before it were paid and are kept.
             CallFailed: every try of a batch failed.
         """
+        return self._rows(texts, spending, self._adapter.embed_once, "vector")
+
+    def layers(self, texts: Sequence[str], spending: Spending | None = None) -> Embeddings:
+        """Return what trained heads read: vectors of inner layers, and at the end of each row that of `embed`.
+
+        Float32, shape `(n_texts, width)`; of an adapter without layers, the rows are those of `embed`.
+
+        Raises:
+            CallRefused: as `embed`.
+            CallFailed: as `embed`.
+        """
+        if not self._adapter.has_layers:
+            return self.embed(texts, spending)
+        return self._rows(texts, spending, self._adapter.layers_once, "layers")
+
+    def _rows(self, texts: Sequence[str], spending: Spending | None, once: EmbedOnce, kind: str) -> Embeddings:
+        """Return what `once` gives for each text; it is kept in memory by kind and text."""
         sent = [self._sent(text) for text in texts]
-        vectors = {key: value["vector"] for key, value in self._cache.get(list(dict.fromkeys(sent))).items()}
+        known = self._cache.get([f"{kind}\0{text}" for text in dict.fromkeys(sent)])
+        vectors = {key.partition("\0")[2]: value["vector"] for key, value in known.items()}
         self.usage.add(cached=sum(text in vectors for text in sent))
         new = [text for text in dict.fromkeys(sent) if text not in vectors]
         for start in range(0, len(new), self._policy.batch_size):
             batch = new[start : start + self._policy.batch_size]
             found = self._guard.call(
-                lambda seconds, batch=batch: self._adapter.embed_once(batch, seconds),
+                lambda seconds, batch=batch: once(batch, seconds),
                 tokens=sum(math.ceil(len(text) / _CHARACTERS_PER_TOKEN) for text in batch),
                 spending=spending,
             )
             added = dict(zip(batch, found, strict=True))
             vectors |= added
             if self._policy.cache_entries:
-                self._cache.put({text: {"vector": vector} for text, vector in added.items()})
+                self._cache.put({f"{kind}\0{text}": {"vector": vector} for text, vector in added.items()})
         if not sent:
             return np.empty((0, self._adapter.identity.dimension), np.float32)
         return np.stack([vectors[text] for text in sent])

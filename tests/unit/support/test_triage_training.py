@@ -40,6 +40,8 @@ class Meaning:
     def embed(self, texts: Sequence[str]) -> Embeddings:
         return np.eye(4, dtype=np.float32)[[self._topics.get(text, 3) for text in texts]]
 
+    layers = embed
+
 
 def tickets(n: int, *, hard: float, wrong: float = 0.0) -> tuple[LabelledTickets, Meaning]:
     """Tickets of three topics. The `hard` share of them are letters without a sense; `wrong` is that of the labels."""

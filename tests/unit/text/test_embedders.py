@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ class TestMiniLM:
     def test_vectors_are_those_of_the_published_model(self, minilm: MiniLM) -> None:
         vectors = minilm.embed(list(PUBLISHED))
         assert vectors[:, :6] == pytest.approx(np.array(list(PUBLISHED.values())), abs=1e-6)
+
+    def test_layers_end_with_the_vector(self, minilm: MiniLM) -> None:
+        texts = ["where is my card", "", "A longer text than the first one is."]
+        layers = minilm.layers(texts)
+        assert layers.shape == (3, 3 * 384)
+        assert layers[:, -384:] == pytest.approx(minilm.embed(texts), abs=1e-6)
+        assert np.linalg.norm(layers[:, :384], axis=1) == pytest.approx(1.0, abs=1e-5)
+        assert not np.allclose(layers[:, :384], layers[:, 384:768], atol=0.01)
 
     @pytest.mark.real
     def test_vectors_are_those_that_others_stored(self, minilm: MiniLM, shared_data: Path) -> None:
@@ -103,9 +112,12 @@ class Counting:
     def __init__(self) -> None:
         self.identity, self.texts = HashedEmbedder(8).identity, list[str]()
 
-    def embed(self, texts: list[str]) -> Embeddings:
+    def layers(self, texts: Sequence[str]) -> Embeddings:
         self.texts.extend(texts)
-        return HashedEmbedder(8).embed(texts)
+        return np.hstack([np.zeros((len(texts), 3), np.float32), HashedEmbedder(8).embed(texts)])
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        return self.layers(texts)[:, 3:]
 
 
 def test_a_remembering_embedder_embeds_each_text_once() -> None:
@@ -116,3 +128,4 @@ def test_a_remembering_embedder_embeds_each_text_once() -> None:
     assert np.array_equal(remembering.embed(["c d", "e f"])[0], first[1])
     assert counting.texts == ["a b", "c d", "e f"]
     assert remembering.embed([]).shape == (0, 8)
+    assert remembering.layers(["c d"]).shape == (1, 11)

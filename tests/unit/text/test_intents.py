@@ -1,6 +1,7 @@
 """Intent models: children, fusion, thresholds and splits; every choice is made on rows of the training file."""
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from models.text.hashed import HashedEmbedder
 from models.text.intent_evaluation import ROUTED, LabelledTexts, evaluate_intents
 from models.text.intent_training import EMBEDDED, FUSED, LINEAR, WEIGHTS, train_intents
 from models.text.intents import FusedIntents, fit_embedding_intents, fit_linear_intents, fused, predicted
+from models.text.label_names import label_text, names_may_help
 from models.text.out_of_scope import RETENTIONS, chosen_retention, threshold_by_retention
 from models.text.paired import paired_difference, share_interval
 from models.text.splitting import text_folds
@@ -45,6 +47,43 @@ def test_two_labels_and_texts_without_words_can_be_learnt(texts: list[str]) -> N
 def test_an_embedding_shift_of_all_logits_changes_neither_label_nor_confidence() -> None:
     margins, logits = np.random.default_rng(0).normal(size=(2, 9, 4))
     assert fused(margins, logits + 7, 2.0) == pytest.approx(fused(margins, logits, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [("card_arrival", "card arrival"), ("cardArrival", "card arrival"), ("top-up by_Card?", "top up by card")],
+)
+def test_the_name_of_a_label_is_read_as_words(label: str, text: str) -> None:
+    assert label_text(label) == text
+
+
+def test_the_name_of_a_label_teaches_words_that_no_text_of_it_has() -> None:
+    texts, labels = ["my parcel is late", "no money came", "parcel", "money"], ["delivery", "refund"] * 2
+    for fit in (fit_linear_intents, partial(fit_embedding_intents, EMBEDDER)):
+        model = fit(texts, labels, by_name=True)
+        assert predicted(model, model.scores(["refund", "delivery"])).tolist() == ["refund", "delivery"]
+        assert model.labels.tolist() == ["delivery", "refund"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "may"),
+    [
+        (["late", "money"], True),
+        (["0", "1"], False),
+        (["a-b c", "a_b_c"], False),
+        (["late", "money"] * 51, False),
+        ([*(f"label {letter}" for letter in "abcdefghij"), "no"], True),
+    ],
+)
+def test_names_are_tried_where_they_are_words_and_texts_are_few(labels: list[str], may: bool) -> None:
+    assert names_may_help(labels) is may
+
+
+def test_a_head_that_was_trained_on_vectors_alone_reads_the_last_columns() -> None:
+    head = fit_embedding_intents(EMBEDDER, TRAIN.texts, TRAIN.labels)
+    vectors = EMBEDDER.embed(TEST.texts)
+    wide = np.hstack([np.ones_like(vectors), vectors])
+    assert np.array_equal(head.scores_of(wide), head.scores_of(vectors))
 
 
 class TestSplitting:
@@ -113,11 +152,18 @@ class TestTraining:
         assert found.choices[FUSED].accuracy == found.weight_accuracy[found.weight]
         assert found.validation_rows == len(TRAIN.texts)
 
+    def test_names_of_labels_are_left_out_if_they_are_shown_to_harm(self) -> None:
+        assert train_intents(TRAIN.texts, TRAIN.labels, EMBEDDER).by_name
+        words = [f"{first}{second}" for first in ("red", "blue", "green") for second in ("fox", "dog", "owl")]
+        texts = [f"{word} {number}" for word in words for number in range(3)]
+        turned = [word for word in words[1:] + words[:1] for _ in range(3)]
+        assert not train_intents(texts, turned, EMBEDDER).by_name
+
     def test_many_rows_need_fewer_folds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(intent_training, "ENOUGH_ROWS", 15)
         steps: list[str] = []
         found = train_intents(TRAIN.texts, TRAIN.labels, EMBEDDER, progress=steps.append)
-        assert [step for step in steps if "fold" in step] == ["validate, fold 1 of 2", "validate, fold 2 of 2"]
+        assert steps[:2] == ["validate, fold 1 of 2", "validate, fold 2 of 2"]
         assert 15 <= found.validation_rows < len(TRAIN.texts)
 
     def test_rows_out_of_scope_train_no_label_and_choose_the_threshold(self) -> None:
