@@ -18,7 +18,7 @@ from models.recommend.generators import Tables
 from models.recommend.history import Numbers, Profiles
 from models.recommend.merging import Candidates
 from models.recommend.ranker_features import FEATURES as OF_INTERACTIONS
-from models.recommend.ranker_features import pair_places, ranker_features, stacked
+from models.recommend.ranker_features import pair_places, ranker_features, rounded, stacked
 from models.recommend.ranking_metrics import NOTHING
 from models.recommend.recommender import candidates_of
 
@@ -41,8 +41,6 @@ FEATURES = (
 )
 #: Weight of the shop's mix of categories in a customer's share of a category, in interactions.
 _PRIOR = 3.0
-#: Bits of a float32 that are rounded away: sums of another order must not move a candidate over a tree's threshold.
-_ROUNDED_BITS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,20 +136,12 @@ def block_features(block: Block) -> Numbers:
         *_taste(block, seen),
     ]
     parts = [
-        ranker_features(found, block.asked, known.history.of_products),
+        ranker_features(found, block.asked, known.history.of_products, block.tables),
         known.offered[product],
         stacked(columns),
         np.broadcast_to(known.numbers_of(block.customers)[:, None], (*product.shape, len(OF_PROFILES))),
     ]
     return rounded(np.concatenate(parts, axis=2))
-
-
-def rounded(values: Numbers) -> Numbers:
-    """Return numbers to about four digits."""
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    half = np.uint32(1 << (_ROUNDED_BITS - 1))
-    found = ((bits + half) & ~np.uint32((1 << _ROUNDED_BITS) - 1)).view(np.float32)
-    return np.where(np.isfinite(values), found, values).astype(np.float32)
 
 
 def _views(block: Block, product: NDArray[np.int64]) -> list[NDArray[np.float64]]:

@@ -34,7 +34,7 @@ from models.personalization.tables import ItemTables
 from models.recommend.config import RecommenderConfig
 from models.recommend.files import read_ranker, write_trees
 from models.recommend.ranker_training import ranked_by
-from models.recommend.rankers import FrequencyRanker, Ranker
+from models.recommend.rankers import BoostedRanker, FrequencyRanker, Ranker
 from models.recommend.rules_config import RulesConfig
 
 _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"))
@@ -254,12 +254,19 @@ class RankerPart:
                 expected=f"the {len(FEATURES)} numbers of this release",
                 todo="Run `tessera run personalization_nightly`, which trains a new one.",
             )
-        return cls(read_ranker(saved["kind"], saved["trees"], folder), MarginOrder.read(saved.get("margin")))
+        ranker = read_ranker(saved["kind"], saved["trees"], folder, saved.get("ease_weight", 0.0))
+        return cls(ranker, MarginOrder.read(saved.get("margin")))
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         """Write its trees, if it has any."""
-        trees = write_trees(self.ranker, folder)
-        return {"kind": self.ranker.name, "trees": trees, "features": list(FEATURES), **_margin(self.by_margin)}
+        described: dict[str, Any] = {
+            "kind": self.ranker.name,
+            "trees": write_trees(self.ranker, folder),
+            "features": list(FEATURES),
+        }
+        if isinstance(self.ranker, BoostedRanker):
+            described["ease_weight"] = self.ranker.ease_weight
+        return {**described, **_margin(self.by_margin)}
 
     def step(self, name: str) -> Step:
         """Return it as a step."""

@@ -11,7 +11,8 @@ from models.evaluation.bootstrap import Interval, Resampling, mean_interval
 from models.recommend.config import RankerName
 from models.recommend.ranking_metrics import Values
 
-_RESAMPLING = Resampling(n=2000, seed=0, confidence=0.95)
+#: Of the intervals by which validation rows choose.
+RESAMPLING = Resampling(n=2000, seed=0, confidence=0.95)
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Choice:
         lead: paired difference to `frequency`, with its 95 % interval over customers.
         repeat_share: share of taken products that their customers had already.
         taken_at: share of customers who took the candidate at each place, by each ranker.
+        ease_weight: of EASE in the order of new products; 0 of rankers that learn nothing.
     """
 
     name: RankerName
@@ -33,6 +35,7 @@ class Choice:
     lead: Mapping[RankerName, Interval]
     repeat_share: float
     taken_at: Mapping[RankerName, Values] = field(default_factory=dict["RankerName", "Values"])
+    ease_weight: float = 0.0
 
 
 def choose(
@@ -47,7 +50,7 @@ def choose(
     """
     frequency = values["frequency"]
     lead: dict[RankerName, Interval] = {
-        name: mean_interval(each - frequency, _RESAMPLING) for name, each in values.items() if name != "frequency"
+        name: mean_interval(each - frequency, RESAMPLING) for name, each in values.items() if name != "frequency"
     }
     ndcg: dict[RankerName, float] = {name: float(np.mean(each)) for name, each in values.items()}
     best: RankerName = "frequency"

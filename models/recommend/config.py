@@ -71,6 +71,13 @@ class RankerConfig(_Strict):
         default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"),
         description="Rankers among which validation rows choose; what does not beat `frequency` is refused.",
     )
+    ease_weight: float = Field(
+        default=0.2,
+        ge=0,
+        le=5,
+        description="Weight of EASE in the order of products that are new to a customer, in deviations beside those of "
+        "the ranker's score; where validation rows show that it loses NDCG of new products it is 0.",
+    )
     max_customers: int = Field(default=8_000, ge=100, description="Customers of each cut-off that give training rows.")
     rounds: int = Field(default=150, ge=1, le=5000, description="Trees of XGBoost.")
     depth: int = Field(default=4, ge=1, le=12, description="Depth of its trees.")

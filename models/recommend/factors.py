@@ -11,8 +11,10 @@ from models.recommend.sparse import Sparse
 # pyright: basic
 
 Factors = NDArray[np.float32]
+#: Solved in float64: kernels of another processor, or sums of several threads, then differ below what float32 holds.
+Exact = NDArray[np.float64]
 #: Ratings that are gathered at once: with 64 factors 64 MB.
-_GATHERED = 250_000
+_GATHERED = 125_000
 
 
 def product_factors(confidence: Sparse, *, size: int, weight: float, penalty: float, rounds: int, seed: int) -> Factors:
@@ -31,14 +33,14 @@ def product_factors(confidence: Sparse, *, size: int, weight: float, penalty: fl
         seed: of the first factors.
     """
     by_product = confidence.T.tocsr()
-    factors = (np.random.default_rng(seed).standard_normal((confidence.shape[1], size)) * 0.01).astype(np.float32)
+    factors = np.random.default_rng(seed).standard_normal((confidence.shape[1], size)) * 0.01
     for _ in range(rounds):
         customers = solved(confidence, factors, weight=weight, penalty=penalty)
         factors = solved(by_product, customers, weight=weight, penalty=penalty)
-    return factors
+    return factors.astype(np.float32)
 
 
-def solved(values: Sparse, others: Factors, *, weight: float, penalty: float, gram: Factors | None = None) -> Factors:
+def solved(values: Sparse, others: Exact, *, weight: float, penalty: float, gram: Exact | None = None) -> Exact:
     """Return the factors of each row of `values` that fit those of its columns best, shape `(n_rows, size)`.
 
     Args:
@@ -50,8 +52,8 @@ def solved(values: Sparse, others: Factors, *, weight: float, penalty: float, gr
     """
     size = others.shape[1]
     gram = others.T @ others if gram is None else gram
-    shared = (gram + penalty * np.eye(size)).astype(np.float32)
-    found = np.zeros((values.shape[0], size), np.float32)
+    shared = gram + penalty * np.eye(size)
+    found = np.zeros((values.shape[0], size))
     lengths = np.diff(values.indptr)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -68,16 +70,16 @@ def _solved_block(
     values: Sparse,
     rows: NDArray[np.intp],
     lengths: NDArray[np.int64],
-    others: Factors,
-    shared: Factors,
+    others: Exact,
+    shared: Exact,
     weight: float,
-) -> Factors:
+) -> Exact:
     """Solve rows of about equal length together; shorter ones are filled up with weight 0."""
     offsets = np.arange(int(lengths.max()))
     there = offsets[None, :] < lengths[:, None]
     places = np.where(there, values.indptr[rows][:, None] + offsets[None, :], 0)
     gathered = others[values.indices[places]]
-    extra = np.where(there, weight * values.data[places], 0.0).astype(np.float32)
+    extra = np.where(there, weight * values.data[places], 0.0)
     left = shared + np.matmul(gathered.transpose(0, 2, 1) * extra[:, None, :], gathered)
-    right = np.einsum("nl,nlf->nf", np.where(there, 1.0 + extra, 0.0).astype(np.float32), gathered)
+    right = np.einsum("nl,nlf->nf", np.where(there, 1.0 + extra, 0.0), gathered)
     return np.linalg.solve(left, right[:, :, None])[:, :, 0]

@@ -23,7 +23,9 @@ def write_trees(ranker: Ranker, folder: Path) -> list[dict[str, float]]:
     return [{"mean": each.mean, "deviation": each.deviation} for each in trees]
 
 
-def read_ranker(name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path) -> Ranker:
+def read_ranker(
+    name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path, ease_weight: float = 0.0
+) -> Ranker:
     """Return the ranker whose trees `write_trees` wrote.
 
     Raises:
@@ -31,9 +33,8 @@ def read_ranker(name: RankerName, trees: Sequence[Mapping[str, float]], folder: 
     """
     if not trees:
         return simple_ranker(name)
-    return BoostedRanker(
-        name, tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
-    )
+    read = tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
+    return BoostedRanker(name, read, ease_weight)
 
 
 def _booster(file: Path) -> Any:

@@ -13,7 +13,7 @@ from models.recommend.generators import Tables, tables_of
 from models.recommend.history import History, Numbers, ProductNumbers, history
 from models.recommend.interactions import Interactions
 from models.recommend.merging import Candidates
-from models.recommend.ranker_features import ranker_features
+from models.recommend.ranker_features import ranker_features, rounded
 from models.recommend.ranker_training import Places, Progress, chosen_ranker, repeats_of
 from models.recommend.rankers import FrequencyRanker
 from models.recommend.ranking_metrics import Targets
@@ -81,7 +81,7 @@ class _FoldMoment:
         for some in blocks_of(places, self._history.products.size):
             asked = self._history.profiles.of(self.taken.customers[some])
             found = candidates_of(asked, self._tables, of, self.config, repeats=self.repeats)
-            yield some, found, ranker_features(found, asked, of)
+            yield some, found, rounded(ranker_features(found, asked, of, self._tables))
 
     @cached_property
     def _history(self) -> History:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias, get_args
@@ -10,8 +11,9 @@ from typing import TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from models.recommend.blas import one_thread
 from models.recommend.config import GeneratorName, GeneratorsConfig
-from models.recommend.factors import Factors, product_factors, solved
+from models.recommend.factors import Exact, Factors, product_factors, solved
 from models.recommend.history import RECENT_DAYS, History, Numbers, ProductNumbers, Profiles
 from models.recommend.neighbours import ease, item_knn, no_neighbours, rp3beta
 from models.recommend.sparse import Sparse
@@ -55,9 +57,15 @@ class Tables:
         return _order(self.new[None, :])
 
     @cached_property
-    def gram(self) -> Factors:
+    def exact_factors(self) -> Exact:
+        """The factors in the precision in which customers are solved for, shape `(n_products, size)`."""
+        return self.factors.astype(np.float64)
+
+    @cached_property
+    def gram(self) -> Exact:
         """Products of the factors with each other, summed over all products, shape `(size, size)`."""
-        return self.factors.T @ self.factors
+        with one_thread():
+            return self.exact_factors.T @ self.exact_factors
 
 
 def _order(values: Numbers) -> NDArray[np.int32]:
@@ -120,6 +128,11 @@ def tables_of(known: History, config: GeneratorsConfig, *, seed: int, popular: N
         seed: of the factors.
         popular: of each segment, shape `(n_segments, n_products)`; None: one segment.
     """
+    with one_thread():
+        return _tables_of(known, config, seed, popular)
+
+
+def _tables_of(known: History, config: GeneratorsConfig, seed: int, popular: Numbers | None) -> Tables:
     owned = known.profiles.matrix(known.products.size)
     return Tables(
         ease(owned, penalty=config.ease_penalty),
@@ -171,21 +184,28 @@ def scores(
     """
     n = tables.popular.shape[1]
     nowhere = np.zeros(asked.size, np.int64)
-    weight, penalty = config.factor_weight, config.factor_penalty
-    customers = solved(asked.matrix(n), tables.factors, weight=weight, penalty=penalty, gram=tables.gram)
     own = np.full((asked.size, n), NO_SCORE, np.float32)
     own[asked.owner(), asked.product] = repeat_rates(asked, of_products)
     found: dict[GeneratorName, Scores] = {
         "own": OwnScores(own),
         "ease": OwnScores(_summed(asked, tables.ease)),
         "walks": OwnScores(_summed(asked, tables.walks)),
-        "factors": OwnScores(customers @ tables.factors.T),
+        "factors": OwnScores(_by_factors(asked, tables, config)),
         "popular": SharedScores(tables.popular, tables.popular_order, nowhere if segments is None else segments),
         "new": SharedScores(tables.new[None, :], tables.new_order, nowhere),
     }
     if config.knn and tables.knn.nnz:  # an index of an earlier release has no such neighbours: every score would be 0
         found["knn"] = OwnScores(_summed(asked, tables.knn))
     return found if taste is None else {**found, "taste": OwnScores(taste)}
+
+
+def _by_factors(asked: Profiles, tables: Tables, config: GeneratorsConfig) -> Numbers:
+    """Return the dot products of customers and products; one customer's are too few to be shared out to threads."""
+    with one_thread() if asked.size > 1 else nullcontext():
+        weight, penalty = config.factor_weight, config.factor_penalty
+        owned = asked.matrix(tables.popular.shape[1])
+        customers = solved(owned, tables.exact_factors, weight=weight, penalty=penalty, gram=tables.gram)
+        return (customers @ tables.exact_factors.T).astype(np.float32)
 
 
 def _summed(asked: Profiles, neighbours: Sparse) -> Numbers:

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.recommend.config import GeneratorName
-from models.recommend.generators import NO_SCORE
+from models.recommend.generators import NO_SCORE, Tables
 from models.recommend.history import Numbers, ProductNumbers, Profiles
 from models.recommend.merging import Candidates
 from models.recommend.ranking_metrics import NOTHING
+from models.recommend.recency import RECENT, recent_scores
 
+#: Bits of a float32 that are rounded away: sums of another order must not move a candidate over a tree's threshold.
+_ROUNDED_BITS = 10
 _SCORED: tuple[GeneratorName, ...] = ("ease", "walks", "factors")
 #: Names of the features, in the order of the columns; numbers that an application adds come after them.
 FEATURES = (
@@ -39,22 +42,26 @@ FEATURES = (
     *(f"{name}_share" for name in _SCORED),
     *(f"{name}_rank" for name in _SCORED),
     "fused",
+    *RECENT,
+    *(f"{name}_place_of_new" for name in (*_SCORED, "ease_recent")),
+    "ease_by_products",
 )
 
 
-def ranker_features(found: Candidates, asked: Profiles, of: ProductNumbers) -> Numbers:
+def ranker_features(found: Candidates, asked: Profiles, of: ProductNumbers, tables: Tables) -> Numbers:
     """Return features of candidates, shape `(n_customers, n_candidates, n_features)`, NaN where unknown.
 
     Args:
         found: candidates.
         asked: profiles of the same customers.
         of: numbers of all products.
+        tables: of the generators.
     """
     product = np.where(found.product == NOTHING, 0, found.product)
     parts = [
         stacked([*_own(found, asked, of, product), *_of_customers(asked, product.shape)]),
         of.features[product],
-        stacked(_of_generators(found)),
+        stacked([*_of_generators(found), *_of_recent(found, asked, tables, product)]),
     ]
     return np.concatenate(parts, axis=2)
 
@@ -117,6 +124,26 @@ def _of_generators(found: Candidates) -> list[NDArray]:
     return [*scores, *(s / h for s, h in zip(scores, highest, strict=True)), *ranks, found.fused]
 
 
+def _of_recent(
+    found: Candidates, asked: Profiles, tables: Tables, product: NDArray[np.integer]
+) -> list[NDArray[np.number]]:
+    """Return scores by recent products, and places among the candidates that the customer does not have."""
+    recent = recent_scores(asked, tables, product)
+    is_new = (found.product != NOTHING) & ~found.is_own
+    ordered = (*(found.scores[name] for name in _SCORED), recent[0])
+    places = [_places(np.where(is_new, each, NO_SCORE)) for each in ordered]
+    products = np.maximum(np.diff(asked.starts), 1)[:, None]
+    return [*recent, *places, found.scores["ease"] / np.sqrt(products)]
+
+
 def _places(scores: Numbers) -> NDArray[np.int64]:
     """Return the place of each candidate by one score, from 0."""
     return np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1, kind="stable")
+
+
+def rounded(values: Numbers) -> Numbers:
+    """Return numbers to about four digits."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    half = np.uint32(1 << (_ROUNDED_BITS - 1))
+    found = ((bits + half) & ~np.uint32((1 << _ROUNDED_BITS) - 1)).view(np.float32)
+    return np.where(np.isfinite(values), found, values).astype(np.float32)

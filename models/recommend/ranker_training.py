@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.recommend.choice import Choice, choose
+from models.evaluation.bootstrap import mean_interval
+from models.recommend.choice import RESAMPLING, Choice, choose
 from models.recommend.config import RankerName, RecommenderConfig
 from models.recommend.history import Numbers, ProductNumbers
 from models.recommend.merging import Candidates
-from models.recommend.rankers import Ranker, TrainingRows, fitted, joined
+from models.recommend.new_products import with_ease
+from models.recommend.rankers import BoostedRanker, Ranker, TrainingRows, fitted, joined
 from models.recommend.ranking_metrics import NOTHING, Targets, Values, hits, ndcg
 from models.recommend.recommender import best_lists
 
@@ -58,10 +61,15 @@ def chosen_ranker(
     possible: list[RankerName] = [kind for kind in config.ranker.kinds if older or not kind.startswith("xgboost")]
     names: list[RankerName] = [_FREQUENCY, *possible]
     progress(f"train rankers on {sum(each.labels.size for each in older):,} rows")
-    values, taken_at = validation_values(moments[0], _fitted(names, older, config), config)
+    rankers = _fitted(names, older, config)
+    values, taken_at = validation_values(moments[0], rankers, config)
     choice = choose(values, repeat_share, taken_at)
     progress(f"train {choice.name} on {sum(each.labels.size for each in rows):,} rows")
-    return _fitted([choice.name], [each for each in rows if each.labels.size], config)[choice.name], choice
+    ranker = _fitted([choice.name], [each for each in rows if each.labels.size], config)[choice.name]
+    if not isinstance(ranker, BoostedRanker):
+        return ranker, choice
+    weight = _ease_weight(moments[0], rankers[choice.name], config)
+    return replace(ranker, ease_weight=weight), replace(choice, ease_weight=weight)
 
 
 def training_rows(moment: Moment, config: RecommenderConfig) -> TrainingRows:
@@ -90,6 +98,26 @@ def validation_values(
             counts[name] += hit.sum(axis=0)
     values: dict[RankerName, Values] = {name: np.concatenate(each) for name, each in parts.items()}
     return values, {name: each / max(values[name].size, 1) for name, each in counts.items()}
+
+
+def _ease_weight(moment: Moment, ranker: Ranker, config: RecommenderConfig) -> float:
+    """Return the weight of EASE in the order of new products; 0 where it measurably loses NDCG of them."""
+    weight, lost = config.ranker.ease_weight, list[Values]()
+    if not weight:
+        return 0.0
+    for places, found, features in moment.blocks(_sampled(moment, config)):
+        scores, taken = ranker.scores(found, features, moment.of_products), moment.taken.of(places)
+        products, is_new = moment.of_products.count.size, ~found.is_own & (found.product != NOTHING)
+        again = (hits(found.product, taken, products) & found.is_own).sum(axis=1)
+        before, after = (
+            ndcg(hits(best_lists(found, ranked, config.k)[0], taken, products), taken.sizes() - again)
+            for each in (0.0, weight)
+            for ranked in [np.where(is_new, with_ease(scores, found, each), -np.inf).astype(np.float32)]
+        )
+        lost.append(before - after)
+    every = np.concatenate(lost)
+    every = every[np.isfinite(every)]
+    return 0.0 if every.size and mean_interval(every, RESAMPLING).low > 0 else weight
 
 
 def ranked_by(ranker: Ranker, found: Candidates, features: Numbers, of_products: ProductNumbers) -> Numbers:

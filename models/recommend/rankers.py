@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.recommend.config import RankerConfig, RankerName
 from models.recommend.history import Numbers, ProductNumbers
 from models.recommend.merging import Candidates
+from models.recommend.new_products import with_ease
 from models.recommend.ranking_metrics import NOTHING
 
 if TYPE_CHECKING:
@@ -94,15 +95,23 @@ class Trees:
 
 @dataclass(frozen=True)
 class BoostedRanker:
-    """Trees of XGBoost; of several boosters the mean score."""
+    """Trees of XGBoost; of several boosters the mean score.
+
+    Attributes:
+        name: of the kind.
+        trees: the boosters.
+        ease_weight: of EASE in the order of products that are new to a customer (`models.recommend.new_products`).
+    """
 
     name: RankerName
     trees: tuple[Trees, ...]
+    ease_weight: float = 0.0
 
     def scores(self, found: Candidates, features: Numbers, of: ProductNumbers) -> Numbers:  # noqa: ARG002
-        """Return the mean of the boosters' scores."""
+        """Return the mean of the boosters' scores, new products in the order of it and EASE."""
         rows = features.reshape(-1, features.shape[2])
-        return np.mean([each.scores(rows) for each in self.trees], axis=0).reshape(found.product.shape)
+        mean = np.mean([each.scores(rows) for each in self.trees], axis=0).reshape(found.product.shape)
+        return with_ease(mean, found, self.ease_weight)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from models.recommend.generators import Tables, scores
 from models.recommend.history import Numbers, ProductNumbers, Profiles
 from models.recommend.interactions import Codes, Ids
 from models.recommend.merging import Candidates, merged
-from models.recommend.ranker_features import ranker_features
+from models.recommend.ranker_features import ranker_features, rounded
 from models.recommend.rankers import Ranker
 from models.recommend.ranking_metrics import NOTHING
 
@@ -80,7 +80,9 @@ class Recommender:
 
     def rank(self, found: Candidates, asked: Profiles) -> Numbers:
         """Return the score of each candidate; -inf where there is none."""
-        ranked = self.ranker.scores(found, ranker_features(found, asked, self.of_products), self.of_products)
+        ranked = self.ranker.scores(
+            found, rounded(ranker_features(found, asked, self.of_products, self.tables)), self.of_products
+        )
         return np.where(found.product == NOTHING, -np.inf, ranked).astype(np.float32)
 
 

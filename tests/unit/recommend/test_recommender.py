@@ -7,17 +7,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from threadpoolctl import threadpool_limits
 
 from models.recommend.choice import choose
 from models.recommend.config import FittedConfig, FoldsConfig, RankerConfig
 from models.recommend.files import read_ranker, write_trees
 from models.recommend.fitting import fit_recommender
 from models.recommend.folds import folds
-from models.recommend.generators import GENERATORS
+from models.recommend.generators import GENERATORS, scores, tables_of
 from models.recommend.history import history
 from models.recommend.interactions import Interactions, interactions
 from models.recommend.neighbours import ease, item_knn, rp3beta
+from models.recommend.new_products import with_ease
 from models.recommend.ranking_metrics import NOTHING, diversity, hits, ndcg, recall, targets
+from models.recommend.recency import RECENT, recent_scores
 from models.recommend.recommender import Recommender, best_lists
 
 CONFIG = FittedConfig(ranker=RankerConfig(rounds=20), folds=FoldsConfig(cutoffs=3), candidates=25, k=5)
@@ -95,6 +98,48 @@ def test_files_give_the_same_ranker(fitted: Recommender, tmp_path: Path) -> None
     found = fitted.candidates(asked)
     again = replace(fitted, ranker=read_ranker(fitted.ranker.name, write_trees(fitted.ranker, tmp_path), tmp_path))
     assert again.rank(found, asked).tolist() == fitted.rank(found, asked).tolist()
+
+
+def test_new_products_change_places_among_each_other_by_ease_and_own_ones_keep_theirs(fitted: Recommender) -> None:
+    asked = fitted.profiles(np.arange(20, dtype=np.int32))
+    found = fitted.candidates(asked)
+    by_ranker = np.random.default_rng(3).normal(size=found.product.shape).astype(np.float32)
+    assert with_ease(by_ranker, found, 0.0) is by_ranker
+    moved, is_new = with_ease(by_ranker, found, 1e6), ~found.is_own & (found.product != NOTHING)
+    assert (moved[~is_new] == by_ranker[~is_new]).all()
+    for row in range(20):
+        new = is_new[row]
+        by_ease = np.lexsort((-by_ranker[row][new], -found.scores["ease"][row][new]))
+        assert moved[row][new][by_ease].tolist() == sorted(by_ranker[row][new].tolist(), reverse=True)
+
+
+def test_scores_of_recent_products_are_sums_over_neighbours_weighted_by_age(fitted: Recommender) -> None:
+    asked = fitted.profiles(np.arange(15, dtype=np.int32))
+    product = fitted.candidates(asked).product
+    n, codes = fitted.products.size, np.where(product == NOTHING, 0, product)
+    found = dict(zip(RECENT, recent_scores(asked, fitted.tables, codes), strict=True))
+    rows, last = np.arange(15)[:, None], asked.last == asked.latest[asked.owner()]
+    for name, weight in (("recent", np.exp(-asked.last / 60)), ("last_basket", last)):
+        for table in ("ease", "walks"):
+            expected = asked.matrix(n, weight.astype(np.float32)).toarray() @ getattr(fitted.tables, table).toarray()
+            np.testing.assert_allclose(found[f"{table}_{name}"], expected[rows, codes], rtol=1e-4, atol=1e-6)
+
+
+def test_tables_and_candidates_are_the_same_bits_with_any_number_of_threads() -> None:
+    """Products enough for OpenBLAS to share a multiplication out."""
+    rng = np.random.default_rng(5)
+    customer, product = rng.integers(0, 300, 9_000), rng.integers(0, 900, 9_000)
+    known = history(interactions(customer.astype(str), product.astype(str), None), 0.0)
+    found: list[bytes] = []
+    for threads in (1, 2):
+        with threadpool_limits(threads, user_api="blas"):
+            tables = tables_of(known, CONFIG.generators, seed=0)
+            asked = known.profiles.of(np.arange(200))
+            made = scores(asked, tables, known.of_products, CONFIG.generators)["factors"]
+            found.append(
+                tables.factors.tobytes() + tables.ease.data.tobytes() + made.take(np.arange(900)[None]).tobytes()
+            )
+    assert found[0] == found[1]
 
 
 def test_what_is_not_better_than_frequency_is_refused() -> None:
