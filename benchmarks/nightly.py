@@ -228,7 +228,7 @@ def _nightly(note: Path) -> None:
 
 
 def _counted(module: str, *names: str) -> list[float]:
-    """Return a list that grows by the CPU seconds of each call of these functions, for modules that import them later."""
+    """Return a list that grows by the CPU seconds of each call of these functions, for later imports."""
     taken: list[float] = []
     place = importlib.import_module(module)
 
