@@ -23,7 +23,7 @@ from assets.stages.experiments.logged_events import GROUP, store_events
 from assets.stages.experiments.off_policy import estimate_ranker
 from assets.stages.experiments.report import evaluated, report_config
 from assets.stages.experiments.results import stored, table_of
-from assets.stages.experiments.serving import served_experiment
+from assets.stages.experiments.serving import served_experiments
 from assets.stages.ingestion.completeness_log import DayCounts, mark_complete
 from assets.stages.reading import quarantined
 from models.contracts import CONTRACTS, DELIVERED_ON
@@ -172,9 +172,9 @@ def test_a_broken_guardrail_stops_the_variant_once_and_a_person_resumes_it(guard
 
     def served(night: date, *, is_night: bool) -> set[str]:
         app = config.trials[EXPERIMENT].app
-        found = served_experiment(lake, config, app, night, is_night=is_night)
+        found = served_experiments(lake, config, app, night, is_night=is_night)
         assert found is not None
-        return {found.variant(f"c{n}", night + timedelta(days=1)) for n in range(20)}
+        return {found.dealt(f"c{n}", night + timedelta(days=1)).variant for n in range(20)}
 
     assert served(before, is_night=True) == {"preference", "popular"}, "a re-run of that night is as it was"
     assert served(LAST, is_night=True) == served(before, is_night=False) == {"none"}
