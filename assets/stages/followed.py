@@ -61,6 +61,15 @@ class Followed(Generic[T]):
                 _log.warning("goes on with what was open before: %s", error)
         return self._held[0][1]
 
+    def look(self) -> None:
+        """Look the key up now, and open another value, so that the next `current` waits for neither.
+
+        Raises:
+            TesseraError: it cannot be opened, and none was before.
+        """
+        self._looked_at = float("-inf")
+        self.current()
+
     def is_fresh(self) -> bool:
         """Return True if the value is open, and `current` would not look it up again now."""
         return bool(self._held) and not self._is_due()

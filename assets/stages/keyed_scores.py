@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.publishing import Publication
-from models.scoring.output import OutputContract
+from models.scoring.output import OutputContract, printed
 from resources.sink.port import DamagedScores, Sink
 
 # pyarrow makes the functions of `pyarrow.compute` when it is imported, and has no static types.
@@ -63,7 +63,7 @@ class KeyedScores:
         for place in range(first, len(ids)):
             if ids[place].as_py() != id:
                 break
-            rows.append({name: column[place].as_py() for name, column in self._columns.items()})
+            rows.append({name: printed(column.type, column[place].as_py()) for name, column in self._columns.items()})
         return rows
 
 

@@ -60,7 +60,7 @@ class OpenModel:
         inputs: type of each column that it needs.
         outputs: what it gives for each row.
         predict: answers rows; the same row gets the same values, whatever rows it comes with.
-        is_local: it computes, and asks no one: what it takes, it takes of the CPU.
+        is_local: what it takes is CPU of its thread alone; it waits for no process and no server.
     """
 
     version: str
@@ -168,6 +168,14 @@ class OpenModels:
         """Return the champion if it is open, and need not be looked up again now."""
         return self._champion.current() if self._champion.is_fresh() else None
 
+    def follow(self) -> None:
+        """Look the champion up, and open another one, so that no request waits for that.
+
+        Raises:
+            TesseraError: it cannot be opened, and none was before.
+        """
+        self._champion.look()
+
     def versions(self) -> list[str]:
         """Return the versions that may answer, newest first."""
         ledger = self._registry.ledger(self.app)
@@ -199,6 +207,7 @@ def open_model(task: ScoringTask, found: Verified | VerifiedComposition) -> Open
 
 def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenModel:
     from models.training.golden import GOLDEN
+    from models.training.model import is_local
 
     contract, encoder, predict = task.app.contract, model.encoder, task.predict(model)
 
@@ -218,7 +227,9 @@ def _of_package(task: ScoringTask, version: str, model: LoadedModel) -> OpenMode
     known = np.array(json.loads(model.extras[GOLDEN])["rows"][:1], dtype=np.float32)
     given = _payload(predict(known), contract)
     outputs = [Tensor(name, _DATATYPES.get(contract.column(name).type, "BYTES")) for name in given]
-    return OpenModel(version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted, is_local=True)
+    return OpenModel(
+        version, f"tessera_{model.model.kind}", model.sha256, inputs, outputs, predicted, is_local(model.model)
+    )
 
 
 def _payload(predicted: Mapping[str, Any], contract: OutputContract) -> dict[str, Column]:

@@ -78,10 +78,13 @@ class QuickHandler:
     Attributes:
         answer: answers a request.
         is_quick: True of a request that it would answer now from memory and local files alone.
+        follow: looks up what it depends on, and opens what has changed, so that no request waits for that; called now
+            and then, in the handler's own thread.
     """
 
     answer: Handler
     is_quick: Callable[[Any, Asker], bool]
+    follow: Callable[[], None] = lambda: None
 
     def __call__(self, body: Any, asker: Asker) -> BaseModel:
         """Answer a request."""

@@ -144,6 +144,10 @@ class Rollout:
         self._open_now()
         self._thread.submit(self._logged, self._tell_again)
 
+    def follow(self) -> None:
+        """Look up what answers beside the champion, and open it, between requests."""
+        self._logged(self._beside.look)
+
     def _open_now(self) -> _Beside | None:
         try:
             found = self._beside.current()

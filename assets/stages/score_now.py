@@ -23,8 +23,9 @@ from assets.stages.promotion import Loadable, Verified, fetched, loadable_champi
 from assets.stages.replacement.decisions import current_replacement
 from assets.stages.rollout import Rollout, score_of
 from models.errors import TesseraError
+from models.scoring.output import shortest
 from models.tracing import note
-from models.training.model import Vector
+from models.training.model import Vector, is_local
 from resources.feature_store.port import (
     FEW_ENTITIES,
     PRESENT,
@@ -138,10 +139,16 @@ def _handler(app: App, ports: Ports, settings: Settings) -> QuickHandler:
 
     def is_quick(asked: ScoreNow, asker: Asker) -> bool:
         is_open = asker.version is None and model.is_fresh() and rollout.answers_alone()
-        return is_open and len(asked.ids) <= FEW_ENTITIES and store.answers_at_once(service)
+        is_alone = is_open and is_local(model.current().model.model)
+        return is_alone and len(asked.ids) <= FEW_ENTITIES and store.answers_at_once(service)
+
+    def follow() -> None:
+        with suppress(TesseraError):  # requests say what is missing
+            model.look()
+        rollout.follow()
 
     service = _service_of(app).name
-    return QuickHandler(answer, is_quick)
+    return QuickHandler(answer, is_quick, follow)
 
 
 def computed_of(app: App, ports: Ports, settings: Settings) -> ComputedFeatures | None:
@@ -242,8 +249,10 @@ def _answers(chosen: Loadable | Verified, found: _Features, rollout: Rollout | N
 def _published(scores: Vector, app: App) -> list[float]:
     """Return scores in the precision that the night publishes."""
     kind = app.contract.column(app.contract.score).type
-    if kind in ("float32", "float64"):
-        return scores.astype(kind).tolist()
+    if kind == "float32":
+        return [shortest(score) for score in scores]
+    if kind == "float64":
+        return scores.tolist()
     return pa.array(scores, app.contract.schema.field(app.contract.score).type).to_pylist()
 
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from models.errors import TesseraError
@@ -50,6 +51,20 @@ VERSION_FIELDS = tuple(
 UNHASHED_COLUMNS = frozenset({"model_version"})
 #: Marks key columns in a schema, for storage that treats ids unlike other texts.
 KEY_METADATA = {b"role": b"key"}
+
+
+def shortest(number: float) -> float:
+    """Return the number of the fewest digits that is the same in float32: 0.1 for 0.10000000149011612."""
+    return float(str(np.float32(number)))
+
+
+def printed(type: pa.DataType, value: Any) -> Any:
+    """Return a value of a column of this type as JSON is to have it: single precision without digits of noise."""
+    if value is None or type not in (ARROW_TYPES["float32"], ARROW_TYPES["list<float32>"]):
+        return value
+    return (
+        shortest(value) if type == ARROW_TYPES["float32"] else [one if one is None else shortest(one) for one in value]
+    )
 
 
 @dataclass(frozen=True)

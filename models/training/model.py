@@ -69,6 +69,14 @@ def members_of(model: FittedModel) -> tuple[FittedModel, ...]:
     return tuple(getattr(model, "members", ()))
 
 
+def is_local(model: FittedModel) -> bool:
+    """Return True if predicting takes CPU of this thread alone.
+
+    A model that may be run by others, a process or a server, measures what it takes by a `clock` of its own.
+    """
+    return not hasattr(model, "clock") and all(map(is_local, members_of(model)))
+
+
 @runtime_checkable
 class IntervalModel(FittedModel, Protocol):
     """A model of numbers that also gives a prediction interval of each row."""

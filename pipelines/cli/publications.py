@@ -13,7 +13,7 @@ from assets.stages.publication import last_or_waiting
 from assets.stages.reading import for_users
 from models.errors import TesseraError
 from models.publishing import LADDER, AuditVerdict, Publication
-from models.scoring.output import OutputContract
+from models.scoring.output import OutputContract, printed
 from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.hints import runnable
@@ -39,7 +39,8 @@ def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool =
     publication, reader = sink.scores(known_app(app), day)
     rows = for_users(reader.read_all(), day)
     if as_json and file is None:
-        print_json(rows.to_pylist())
+        types = dict(zip(rows.schema.names, rows.schema.types, strict=True))
+        print_json([{name: printed(types[name], value) for name, value in row.items()} for row in rows.to_pylist()])
         return
     if file is None:
         _show(rows, publication, app_named(app, PUBLISHING_APPS).contract)

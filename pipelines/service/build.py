@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.exceptions import ExceptionMiddleware
 from typing_extensions import override
 
+from models.errors import TesseraError
 from models.settings import Settings, objectives_of, owner_of
 from pipelines.gateway.access import AccessRules, Answered, Gateway
 from pipelines.gateway.credentials import Credentials
@@ -23,7 +25,7 @@ from pipelines.service.alerts import add_alerts
 from pipelines.service.door import Door
 from pipelines.service.errors import HANDLERS, Problem
 from pipelines.service.features import add_features
-from pipelines.service.inference import add_inference
+from pipelines.service.inference import OpenedModels, add_inference
 from pipelines.service.metrics import Metrics
 from pipelines.service.operations import Opened, add_operations
 from pipelines.service.own_routes import PUBLIC_PATHS, add_own_routes
@@ -38,6 +40,9 @@ _ABOUT = (
     "Published scores, and what applications answer on request. Errors are problems (RFC 9457) with `expected` and "
     "`todo`. Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
 )
+#: What requests depend on is looked up after this part of the time after which a request looks it up.
+_EARLY, _LEAST_SECONDS = 0.8, 0.5
+_log = logging.getLogger("tessera.service")
 #: FastAPI's own would begin traces of its own, with paths that hold ids, and send messages of exceptions.
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
@@ -81,8 +86,10 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
         opening = asyncio.create_task(_open_each(operations.values() if door.settings.open_at_start else ()))
+        following = asyncio.create_task(_follow_each([*operations.values(), *models], door.settings.champion_seconds))
         yield
         opening.cancel()
+        following.cancel()
         door.end()
 
     service = _Routes(
@@ -104,7 +111,7 @@ def build_routes(door: Door, metrics: Metrics) -> FastAPI:
     add_alerts(service, door, operations)
     add_features(service, door)
     add_texts(service, door)
-    add_inference(service, door)
+    models = add_inference(service, door)
     return service
 
 
@@ -127,6 +134,19 @@ async def _open_each(operations: Iterable[Opened]) -> None:
     """Open one after the other: requests find a core that is free."""
     for one in operations:
         await one.open()
+
+
+async def _follow_each(opened: Sequence[Opened | OpenedModels], look_seconds: float) -> None:
+    """Let each look up what it depends on, a little before a request would have to: one after the other."""
+    while True:
+        await asyncio.sleep(max(_LEAST_SECONDS, look_seconds * _EARLY))
+        for one in opened:
+            try:
+                await one.follow()
+            except TesseraError as error:
+                _log.info("not followed: %s", error)
+            except Exception:  # noqa: BLE001 - requests look for themselves, and say what is wrong
+                _log.exception("not followed")
 
 
 def openapi(service: FastAPI) -> dict[str, Any]:

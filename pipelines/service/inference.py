@@ -1,7 +1,7 @@
 """`/v2/models/...`: the Open Inference Protocol, version 2, for the model of each application of the profile."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -49,11 +49,11 @@ _Version = Annotated[str, Path(max_length=200, description="Version in the regis
 _Asked = Annotated[InferenceAsked, Body(openapi_examples={"example": {"value": EXAMPLE}})]
 
 
-def add_inference(service: FastAPI, door: Door) -> None:
-    """Add the routes; a model is opened when it is first asked for."""
-    models = {app.name: _Models(door, app) for app in door.apps if app.scoring is not None}
+def add_inference(service: FastAPI, door: Door) -> Sequence["OpenedModels"]:
+    """Add the routes; a model is opened when it is first asked for. Return the models of each application."""
+    models = {app.name: OpenedModels(door, app) for app in door.apps if app.scoring is not None}
 
-    def named(name: str) -> _Models:
+    def named(name: str) -> OpenedModels:
         if name not in models:
             raise NotThere(
                 f"There is no model {name[:60]!r}.", expected=choose_from(name, models), todo="Correct the name."
@@ -100,6 +100,7 @@ def add_inference(service: FastAPI, door: Door) -> None:
             about |= {"methods": ["POST"], "response_model": InferenceMade}
             about["openapi_extra"] = {**own, **INFERENCE_REQUEST}
         service.add_api_route(path, endpoint, responses=_answers(example), **about)
+    return list(models.values())
 
 
 def _answers(example: Any) -> dict[int | str, dict[str, Any]]:
@@ -110,7 +111,7 @@ def _answers(example: Any) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-class _Models:
+class OpenedModels:
     """The models of one application, in a thread of their own."""
 
     def __init__(self, door: Door, app: App) -> None:
@@ -119,6 +120,15 @@ class _Models:
         self._models: OpenModels | None = None
         #: Rows of which an answer took little enough CPU for the thread that reads requests to make it itself.
         self._quick_rows = 0
+
+    async def follow(self) -> None:
+        """Let a champion that is open make room for another one, which is opened now.
+
+        Raises:
+            TesseraError: it cannot be opened, and none was before.
+        """
+        if self._models is not None:
+            await self._thread.run(self._models.follow)
 
     async def metadata(self, version: str | None) -> ModelMetadata:
         """Return inputs and outputs of a version."""

@@ -73,6 +73,11 @@ class Opened:
         except TesseraError as error:
             _log.info("%s.%s is not open yet: %s", self.app.name, self.operation.name, error.what)
 
+    async def follow(self) -> None:
+        """Let it look up what it depends on, if it is open."""
+        if isinstance(self._handler, QuickHandler):
+            await self._thread.run(self._handler.follow)
+
     async def answer(self, request: Request, body: Any, version: str | None) -> Response:
         """Return what the operation answers; what has an effect has it once per `Idempotency-Key`."""
         of = [str(one) for name in self.operation.subject for one in _listed(getattr(body, name))]

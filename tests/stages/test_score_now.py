@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import scoring_world
@@ -19,6 +20,7 @@ from models.errors import OtherRelease, TesseraError
 from models.features.cutoffs import cutoff_moment
 from models.service import ServiceSettings
 from models.settings import Settings
+from models.training.linear_model import LinearModel
 from resources.notifier.log import LogNotifier
 from resources.rollout_log import RolloutLog
 from tests.online_only import OnlineOnly
@@ -72,7 +74,8 @@ def test_served_features_of_the_night_give_its_scores_and_unknown_ids_none(world
     assert [one.id for one in found.rows] == ids
     assert (found.rows[0].score, found.rows[0].features) == (None, "NOT_FOUND")
     scores = dict(zip(published["customer_id"].to_pylist(), published["score"].to_pylist(), strict=True))
-    assert {one.id: one.score for one in found.rows[1:]} == scores
+    assert {one.id: float(np.float32(one.score)) for one in found.rows[1:]} == scores
+    assert all(one.score == float(str(np.float32(one.score))) for one in found.rows[1:])  # no digits of noise
     assert len(scores) == CUSTOMERS
     assert found.model_version == published["model_version"][0].as_py()
     assert found.rows[1].features_of == cutoff_moment(DAY)
@@ -151,7 +154,13 @@ def test_what_must_be_looked_up_is_not_quick(tmp_path: Path) -> None:
     ports.feature_store.answers_at_once = lambda _: True
     asked = ((one, ASKER), (many, ASKER), (one, Asker("ada", "1")))
     assert [answer.is_quick(*each) for each in asked] == [True, False, False]
+    with pytest.MonkeyPatch.context() as patch:  # as a model has that another process runs
+        patch.setattr(LinearModel, "clock", lambda _: 0.0, raising=False)
+        assert not answer.is_quick(one, ASKER)
     start_rollout(RolloutLog(made.folder), "churn", "1", 0.5, who="ada", why="is it as good")
+    assert answer.is_quick(one, ASKER)  # not seen yet
+    answer.follow()
+    assert not answer.is_quick(one, ASKER)
     beside: Any = CHURN.operations()[0].opened(ports, settings)
     assert not beside.is_quick(one, ASKER)
     due = Settings(churn=SETTINGS, service=ServiceSettings(champion_seconds=0))

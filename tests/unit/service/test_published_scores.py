@@ -4,6 +4,7 @@ import re
 from datetime import date
 from typing import Any
 
+import numpy as np
 from service_world import DAY, ServiceWorld
 
 from assets.churn.app import CHURN
@@ -22,7 +23,9 @@ def test_every_row_is_the_published_one(world: ServiceWorld) -> None:
     for row, answer in zip(rows, answers, strict=True):
         found = answer.json()
         answer_model("churn", CHURN.contract).model_validate(found)
-        assert found["rows"] == [{name: row[name] for name in ("customer_id", "score", "decision", "reasons")}]
+        kept = {name: row[name] for name in ("customer_id", "score", "decision", "reasons")}
+        assert found["rows"] == [{**kept, "score": float(str(np.float32(row["score"])))}]
+        assert np.float32(found["rows"][0]["score"]) == row["score"]
         assert (found["model_version"], found["feature_version"]) == (row["model_version"], row["feature_version"])
         assert found["freshness"]["day"] == DAY.isoformat()
         assert found["freshness"]["degradation"] == published.degradation == "fresh"
