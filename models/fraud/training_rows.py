@@ -91,7 +91,8 @@ def _labelled(paid: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
 
 def _blocked(paid: pl.DataFrame, judged: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
     """`customer_id`, `day`: cards on which a fraud was known when a day of `judged` began; `said` in its order."""
-    moments = said.unique(["transaction_id", "labelled_at"], keep="last", maintain_order=True)
+    accused = said.filter(pl.col("transaction_id").is_in(said.filter("is_fraud")["transaction_id"].implode()))
+    moments = accused.unique(["transaction_id", "labelled_at"], keep="last", maintain_order=True)
     turns = moments.filter(pl.col("is_fraud").ne_missing(pl.col("is_fraud").shift(1).over("transaction_id")))
     until = pl.col("labelled_at").shift(-1).over("transaction_id")
     frauds = turns.with_columns(until=until).filter("is_fraud").join(paid, on="transaction_id")

@@ -70,6 +70,18 @@ def test_a_card_is_left_out_from_the_day_after_its_fraud_was_known() -> None:
     assert others["transaction_id"].to_pylist() == [1, 10], "between the two, and blocked: for the refit alone"
 
 
+def test_a_card_counts_again_from_the_day_after_its_fraud_was_withdrawn() -> None:
+    def at(day: int) -> datetime:
+        return datetime(2018, 8, day, 12, tzinfo=UTC)
+
+    rows = [{"transaction_id": day, "customer_id": "a", "event_timestamp": at(day)} for day in (1, 8, 9, 10)]
+    later = [{"transaction_id": day, "is_fraud": False, "labelled_at": at(day + 7)} for day in (8, 9, 10)]
+    said = [{"transaction_id": 1, "is_fraud": fraud, "labelled_at": at(day)} for fraud, day in ((True, 8), (False, 9))]
+    found = fraud_rows(pa.Table.from_pylist(rows), pa.Table.from_pylist([*said, *later]), PUBLISHED)
+    judged = found.filter(pc.equal(found["part"], HOLDOUT))
+    assert judged["transaction_id"].to_pylist() == [8, 10], "blocked on the 9th alone"
+
+
 def test_a_label_that_came_after_the_holdout_began_is_not_learnt_from() -> None:
     paid = datetime(2018, 7, 31, 12, tzinfo=UTC)
     begins = datetime(2018, 8, 8, tzinfo=UTC)
