@@ -17,9 +17,11 @@ import numpy as np
 
 from benchmarks.report import replace_section
 from models.evaluation.bootstrap import Interval
-from models.text.embedder import RememberingEmbedder
+from models.text.embedder import Embedder, Embeddings, RememberingEmbedder
 from models.text.intent_evaluation import ROUTED, IntentEvaluation, LabelledTexts, evaluate_intents
 from models.text.intent_training import FUSED
+from models.text.intents import fit_embedding_intents, fit_linear_intents, fused
+from models.text.label_names import label_text
 from models.text.language import LanguageDetector
 from models.text.minilm import load_minilm
 from models.text.paired import paired_difference, share_interval
@@ -126,6 +128,51 @@ def few(kept: Kept) -> str:
         drawn = _drawn(train, seed)
         parts.append(_intents(f"clinc150, {SHOTS} texts of each intent, {title}", drawn, test, kept, "Goal: 0.91."))
     return "\n\n".join(parts)
+
+
+class Last:
+    """MiniLM whose layers are the last `columns` columns alone."""
+
+    def __init__(self, embedder: Embedder, columns: int) -> None:
+        self._embedder, self._columns, self.identity = embedder, columns, embedder.identity
+
+    def embed(self, texts: Sequence[str]) -> Embeddings:
+        """Return the vectors."""
+        return self._embedder.embed(texts)
+
+    def layers(self, texts: Sequence[str]) -> Embeddings:
+        """Return the last columns."""
+        return self._embedder.layers(texts)[:, -self._columns :]
+
+
+def few_choice(kept: Kept) -> str:
+    """What a head reads, chosen on clinc150's validation split with 15 texts of each intent."""
+    train, held = _clinc("train"), _clinc("val")
+    held = _chosen_rows(held, (label != "oos" for label in held.labels))
+    kept.ready([*train.texts, *held.texts, *map(label_text, set(train.labels))])
+    lines = [
+        "## clinc150, 15 texts of each intent: what a head reads, on the validation split",
+        "",
+        "| texts | layers | head alone | fused | with names: head alone | fused |",
+        "|---|---|---|---|---|---|",
+    ]
+    for title, seed in (("the first of the file", None), ("draw 0", 0)):
+        drawn = _drawn(train, seed)
+        models = [fit_linear_intents(drawn.texts, drawn.labels, by_name=by_name) for by_name in (False, True)]
+        right = np.searchsorted(models[0].labels, held.labels)
+        margins = [model.scores(held.texts) for model in models]
+        for layers in (1, 2, 3):
+            cells: list[str] = []
+            for by_name in (False, True):
+                read = Last(kept.remembering, layers * kept.minilm.identity.dimension)
+                head = fit_embedding_intents(read, drawn.texts, drawn.labels, by_name=by_name)
+                logits = head.scores(held.texts)
+                both = fused(margins[by_name], logits, 1.0)
+                cells += [_told(share_interval(one.argmax(axis=1) == right)) for one in (logits, both)]
+            lines.append(f"| {title} | last {layers} | {' | '.join(cells)} |")
+    return "\n".join(
+        [*lines, "", f"{len(held.texts):,} validation texts; margins of TF-IDF weigh 1; no test text is read."]
+    )
 
 
 def sentiment(kept: Kept) -> str:
@@ -335,6 +382,7 @@ SECTIONS: dict[str, Callable[[Kept], str]] = {
     "banking77": banking77,
     "clinc150": clinc150,
     "few": few,
+    "few_choice": few_choice,
     "tokenizers": tokenizers,
     "retrieval": retrieval,
     "languages": languages,
