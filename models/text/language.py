@@ -1,6 +1,5 @@
 """Language of a text, among those that an application supports: py3langid, whose model is in its package."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,7 +57,7 @@ class LanguageDetector:
 
     def detect(self, text: str) -> DetectedLanguage:
         """Return the language of a text."""
-        letters = sum(1 for one in text if unicodedata.category(one).startswith("L"))
+        letters = sum(map(str.isalpha, text))
         if not letters or (letters < self._min_letters and text.isascii()):
             return DetectedLanguage(self.default, 0.0, True)
         shares: dict[str, float] = dict(self._identifier.rank(text))
