@@ -38,13 +38,6 @@ _AT_ONCE = 1000
 #: Qdrant's thresholds are KB of vectors; a shard below this one gets no graph.
 _NEVER_KB, _AT_ONCE_KB, _SCAN_KB = 2**40, 1, 10_000
 _ATTEMPTS = 5
-#: Search parameters are kept for so many numbers of rows wanted.
-_PARAMS_KEPT = 64
-#: Looked up once.
-_NEAREST, _REQUEST = edge.Query.Nearest, edge.QueryRequest
-#: This process, without a call to the system at every search.
-_PROCESS = [os.getpid()]
-os.register_at_fork(after_in_child=lambda: _PROCESS.__setitem__(0, os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -153,28 +146,27 @@ class EdgeSearcher(Searcher):
         self._graph = graph
         self._sign = -1.0 if version.spec.space.metric == "euclid" else 1.0
         self._truths = [name for name, kind in version.spec.payload.items() if kind == "boolean"]
-        self._params: dict[tuple[int, bool], edge.SearchParams] = {}
         self._opened: tuple[object, edge.EdgeShard] | None = None
         self.shard()
 
     @override
-    def nearest(self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
+    def nearest(
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
+    ) -> Sequence[Sequence[Hit]]:
         condition = None if where is None else EdgeConditions().filter(where)
-        params = self._params.get((k, exact)) or self._params_of(k, exact)
-        requests: list[edge.QueryRequest] = []
-        for one in vectors:  # a comprehension would be one call more
-            nearest = _NEAREST(one, DENSE)
-            requests.append(_REQUEST(k, query=nearest, filter=condition, params=params, with_payload=True))
-        return self._answers(requests, self._sign)
-
-    def _params_of(self, k: int, exact: bool) -> edge.SearchParams:
-        found = edge.SearchParams(hnsw_ef=max(self._graph.ef, k), exact=exact)
-        if len(self._params) < _PARAMS_KEPT:
-            self._params[k, exact] = found
-        return found
+        params = edge.SearchParams(hnsw_ef=max(self._graph.ef, k), exact=exact)
+        return self._answers(
+            [
+                edge.QueryRequest(
+                    k, query=edge.Query.Nearest(one, DENSE), filter=condition, params=params, with_payload=True
+                )
+                for one in vectors
+            ],
+            self._sign,
+        )
 
     @override
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> list[list[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
         condition = EdgeConditions().filter(where)
         asked = [at for at, one in enumerate(queries) if len(one)]
         requests: list[edge.QueryRequest] = []
@@ -188,19 +180,15 @@ class EdgeSearcher(Searcher):
     def _answers(self, requests: Sequence[edge.QueryRequest], sign: float) -> list[list[Hit]]:
         shard = self.shard()
         if len(requests) == 1:
-            found = [_hits(shard.query(requests[0]), sign)]
+            answers = [shard.query(requests[0])]
         else:
             answers = shard.query_batch(edge.QueryBatchRequest([*requests])) if requests else []
-            found = [_hits(points, sign) for points in answers]
-        if self._truths:
-            self._read_truths(found)
-        return found
-
-    def _read_truths(self, found: Sequence[Sequence[Hit]]) -> None:
-        for hit in (hit for hits in found for hit in hits):
+        found = [_hits(points, sign) for points in answers]
+        for hit in (hit for hits in found for hit in hits) if self._truths else ():
             for name in self._truths:
                 if name in hit.payload:
                     hit.payload[name] = bool(hit.payload[name])
+        return found
 
     def shard(self) -> edge.EdgeShard:
         """Return the shard of the version as it is now, opened again where an erasure has replaced it."""
@@ -218,7 +206,7 @@ class EdgeSearcher(Searcher):
             record = os.stat(self._record, dir_fd=self._place)
         except FileNotFoundError:
             raise _removed(self._version) from None
-        return record.st_ino, record.st_mtime_ns, _PROCESS[0]
+        return record.st_ino, record.st_mtime_ns, os.getpid()
 
     def _loaded(self) -> tuple[object, edge.EdgeShard]:
         for attempt in range(_ATTEMPTS):

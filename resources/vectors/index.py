@@ -56,8 +56,10 @@ class Searcher(ABC):
     """An adapter's way to search one sealed version. Threads may share one."""
 
     @abstractmethod
-    def nearest(self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
-        """Return the `k` nearest rows of each vector, the nearest first; the lists are the caller's.
+    def nearest(
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
+    ) -> Sequence[Sequence[Hit]]:
+        """Return the `k` nearest rows of each vector, the nearest first.
 
         Args:
             vectors: checked; of length 1 if the metric is cosine.
@@ -67,7 +69,7 @@ class Searcher(ABC):
         """
 
     @abstractmethod
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> list[list[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
         """Return the `k` rows of each query with the greatest dot product of BM25 weights, of those above 0."""
 
 
@@ -101,8 +103,7 @@ class VectorIndex:
             self._spec.space.require(space, f"index {self.version.title}")
             self._compared = space  # it is frozen: the same object is of the same space the next time
         asked = checked_queries(vectors, space.dimension, space.metric)
-        condition = None if where is None else self._checked(where)
-        return self._ready(self._searcher.nearest(asked, _wanted(k), condition, exact=exact))
+        return self._ready(self._searcher.nearest(asked, _wanted(k), self._checked(where), exact=exact))
 
     def match(self, texts: Sequence[str], *, k: int = 10, where: Filter | None = None) -> list[list[Hit]]:
         """Return the `k` best rows of each text by BM25, the best first; only rows that have a word of it.
@@ -158,7 +159,7 @@ class VectorIndex:
     def _checked(self, where: Filter | None) -> Filter | None:
         return None if where is None else checked(where, self._spec.payload)
 
-    def _ready(self, found: list[list[Hit]]) -> list[list[Hit]]:
+    def _ready(self, found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
         """Return the hits with timestamps as such; of equal scores, the smaller id first."""
         for hits in found if self._timestamps else ():
             for hit in hits:
@@ -166,10 +167,7 @@ class VectorIndex:
                     at = hit.payload.get(name)
                     if isinstance(at, int):
                         hit.payload[name] = to_datetime(at)
-        for hits in found:
-            if not _is_ordered(hits):
-                hits.sort(key=_best_first)
-        return found
+        return [list(hits) if _is_ordered(hits) else sorted(hits, key=_best_first) for hits in found]
 
 
 def _is_ordered(hits: Sequence[Hit]) -> bool:

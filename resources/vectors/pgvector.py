@@ -299,7 +299,9 @@ class _PgSearcher(Searcher):
         self._names = [*version.spec.payload]
 
     @override
-    def nearest(self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
+    def nearest(
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
+    ) -> Sequence[Sequence[Hit]]:
         asked = [
             self._tables.nearest(self._store.rows_of.Vector(one), k, where, exact=exact)
             for one in np.array(vectors, np.float32)
@@ -309,7 +311,7 @@ class _PgSearcher(Searcher):
         return [self._hits(rows, -1.0) for rows in found]
 
     @override
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> list[list[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
         asked = {
             at: self._tables.matching(one.terms.tolist(), one.weights.tolist(), k, where)
             for at, one in enumerate(queries)

@@ -376,7 +376,9 @@ class _QdrantSearcher(Searcher):
         self._floats = [name for name, kind in version.spec.payload.items() if kind == "float"]
 
     @override
-    def nearest(self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool) -> list[list[Hit]]:
+    def nearest(
+        self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
+    ) -> Sequence[Sequence[Hit]]:
         from qdrant_client import models
 
         ef = max(self._store.ef, k)
@@ -385,7 +387,7 @@ class _QdrantSearcher(Searcher):
         return [self._hits(points, self._sign) for points in self._store.answers(self._version, asked)]
 
     @override
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> list[list[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
         from qdrant_client import models
 
         asked: dict[int, Any] = {}
