@@ -146,7 +146,7 @@ class Last:
 
 
 def few_choice(kept: Kept) -> str:
-    """What a head reads, chosen on clinc150's validation split with 15 texts of each intent."""
+    """The layers that a head reads, chosen on clinc150's validation split with 15 texts of each intent."""
     train, held = _clinc("train"), _clinc("val")
     held = _chosen_rows(held, (label != "oos" for label in held.labels))
     kept.ready([*train.texts, *held.texts, *map(label_text, set(train.labels))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -107,6 +108,12 @@ class InferenceMade(_Body):
     outputs: list[MadeTensor]
 
 
+#: The JSON of a body with bytes, and the bytes of its number 7.0 as text.
+_HEAD = (
+    '{"inputs":[{"name":"orders_total","shape":[1],"datatype":"FP64","parameters":{"binary_data_size":8}}],'
+    '"parameters":{"binary_data_output":true}}'
+)
+_SEVEN = struct.pack("<d", 7.0).decode("ascii")
 #: For the OpenAPI document: the header, and the body that it is about.
 INFERENCE_REQUEST: dict[str, Any] = {
     "parameters": [
@@ -117,7 +124,14 @@ INFERENCE_REQUEST: dict[str, Any] = {
             "schema": {"type": "integer", "minimum": 1},
         }
     ],
-    "requestBody": {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}},
+    "requestBody": {
+        "content": {
+            OCTETS: {
+                "schema": {"type": "string", "format": "binary"},
+                "examples": {"example": {"summary": f"{LENGTH_HEADER}: {len(_HEAD)}", "value": _HEAD + _SEVEN}},
+            }
+        }
+    },
 }
 EXAMPLE = {
     "id": _EXAMPLE_ID,
