@@ -37,10 +37,9 @@ def gaps(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name, pl.DataFrame]
 
 def _expected(times: np.ndarray, place: np.ndarray, of: np.ndarray) -> pl.Series:
     """Return the events that the gap after each event would hold at the pace of those around it; 0 after the last."""
-    here = np.arange(len(times))
-    is_last = place == of - 1
-    after = np.where(is_last, here, here + 1)
-    first, last = here - np.minimum(place, _AROUND), after + np.minimum(of - 1 - np.minimum(place + 1, of - 1), _AROUND)
+    here, behind = np.arange(len(times)), of - 1 - place
+    after = here + (behind > 0)
+    first, last = here - np.minimum(place, _AROUND), after + np.clip(behind - 1, 0, _AROUND)
     gap = times[after] - times[here]
     others = np.maximum(times[last] - times[first] - gap, 1)
     return pl.Series(gap * np.maximum(last - first - 1, 1) / others)

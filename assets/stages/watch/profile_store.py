@@ -78,12 +78,10 @@ def stored_profiles(lake: Lake, table: str, days: Collection[date]) -> dict[date
     values: dict[date, dict[Name, Value]] = defaultdict(dict)
     made_of: dict[date, tuple[str, str]] = {}
     names = dict[tuple[str, str, str], Name]()
-    day, content, known, measure, column, category, value, rows = map(_listed, found.columns[1:])
-    for of_day, key, one, *made in zip(
-        day, zip(measure, column, category, strict=True), map(Value, value, rows), content, known, strict=True
-    ):
-        values[of_day][names.get(key) or names.setdefault(key, Name(*key))] = one
-        made_of[of_day] = made[0], made[1]
+    for day, content, known, measure, column, category, value, n in zip(*map(_listed, found.columns[1:]), strict=True):
+        key = measure, column, category
+        values[day][names.get(key) or names.setdefault(key, Name(*key))] = Value(value, n)
+        made_of[day] = content, known
     return {day: StoredProfile(DayProfile(day, values[day]), *made_of[day]) for day in values}
 
 
