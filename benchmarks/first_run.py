@@ -6,7 +6,6 @@ Wall-clock seconds depend on the machine's load, CPU seconds (user + system) har
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import usage_of
 from benchmarks.report import replace_section
 
 BUDGET_WALL_S = 60
@@ -49,13 +49,9 @@ def _run(home: Path) -> Run:
     load, started = os.getloadavg()[0], time.monotonic()
     environment = {**os.environ, **_THREADS, "TESSERA_HOME": str(home)}
     command = [sys.executable, "-c", "from pipelines.cli import main; main()", "run", "churn_nightly"]
-    process = subprocess.Popen(command, env=environment, stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the run failed with exit code {process.returncode}")
+    usage = usage_of(command, what="the run", env=environment, stdout=sys.stderr)
     wall = time.monotonic() - started
-    return Run(usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1024, load, _steps(home))
+    return Run(usage.cpu_s, wall, usage.peak_mb, load, _steps(home))
 
 
 def _steps(home: Path) -> dict[str, float]:

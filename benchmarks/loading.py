@@ -4,12 +4,12 @@ CPU seconds (user + system) of fresh interpreters, in turn, after one of each th
 """
 
 import argparse
-import os
 import re
 import statistics
 import subprocess
 import sys
 
+from benchmarks.processes import usage_of
 from benchmarks.report import replace_section
 
 BUDGET = 1.6
@@ -70,12 +70,7 @@ def _section(costs: dict[str, list[float]]) -> str:
 
 
 def _cpu_s(statement: str) -> float:
-    process = subprocess.Popen([sys.executable, "-c", statement])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"`{statement}` failed")
-    return usage.ru_utime + usage.ru_stime
+    return usage_of([sys.executable, "-c", statement], what=f"`{statement}`").cpu_s
 
 
 def _present() -> list[str]:

@@ -29,6 +29,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.processes import usage_of
 from benchmarks.report import replace_section
 
 DAY = date(2026, 1, 31)
@@ -59,11 +60,9 @@ def main() -> None:
     arguments.add_argument("--folder", type=Path, help="holds the prepared homes and is kept; default: a temporary one")
     arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
     arguments.add_argument("--child", choices=sorted(_CHILDREN))
-    arguments.add_argument("--core", type=int, help="the core that a child runs on")
     arguments.add_argument("--note", type=Path, help="where a child says what its work took")
     options = arguments.parse_args()
     if options.child:
-        os.sched_setaffinity(0, {options.core})
         _CHILDREN[options.child](options.note)
         return
     with tempfile.TemporaryDirectory(prefix="tessera-nightly-") as place:
@@ -135,15 +134,11 @@ def _environment(folder: Path, profile: str, home: str) -> dict[str, str]:
 def _run(child: str, folder: Path, home: str, core: int) -> Cost:
     """Run one variant in a fresh process on one core and return its cost."""
     note = folder / f"{child}.note"
-    command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note), "--core", str(core)]
-    started = time.monotonic()
-    process = subprocess.Popen(command, env=_environment(folder, "large", home), stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{child} failed with exit code {process.returncode}")
+    command = [sys.executable, "-m", "benchmarks.nightly", "--child", child, "--note", str(note)]
+    started, environment = time.monotonic(), _environment(folder, "large", home)
+    usage = usage_of(command, what=child, core=core, env=environment, stdout=sys.stderr)
     work_s, *watch_s = (float(each) for each in note.read_text().split())
-    cost = Cost(usage.ru_utime + usage.ru_stime, work_s, time.monotonic() - started, *watch_s)
+    cost = Cost(usage.cpu_s, work_s, time.monotonic() - started, *watch_s)
     print(f"{child}: {cost}", file=sys.stderr, flush=True)
     return cost
 

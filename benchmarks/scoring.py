@@ -12,13 +12,13 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.processes import usage_of
 from benchmarks.report import replace_section
 
 FEATURES = [f"feature_{number:02d}" for number in range(30)]
@@ -141,12 +141,8 @@ def _run(child: str, folder: Path, rows: int, reasons: int = 0) -> Cost:
     command = [sys.executable, "-m", "benchmarks.scoring", "--child", child, "--folder", str(folder)]
     command += ["--rows", str(rows), "0", "--reasons", str(reasons)]
     threads = {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env={**os.environ, **threads})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{child} failed with exit code {process.returncode}")
-    cost = Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    usage = usage_of(command, what=child, env={**os.environ, **threads})
+    cost = Cost(usage.cpu_s, usage.peak_mb)
     print(f"{child} {rows:,}: {cost.cpu_s:.2f} CPU s, {cost.peak_mb:.0f} MiB", file=sys.stderr)
     return cost
 

@@ -27,6 +27,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import usage_of
 from benchmarks.report import replace_section
 from models.observability import TraceSettings
 from models.tracing import span
@@ -48,10 +49,8 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="with a champion of churn; default: a new one")
     parser.add_argument("--dry", action="store_true", help="print the section instead of writing it")
     parser.add_argument("--child", action="store_true")
-    parser.add_argument("--core", type=int, help="the core that a child runs on")
     chosen = parser.parse_args()
     if chosen.child:
-        os.sched_setaffinity(0, {chosen.core})
         _night()
         return
     with tempfile.TemporaryDirectory(prefix="tessera-traces-") as folder:
@@ -172,22 +171,19 @@ def _of_nights(place: Path, chosen: argparse.Namespace, span_us: float) -> Itera
 
 def _count(home: Path) -> int:
     """Return the number of spans that are stored."""
-    return sum(
-        sqlite3.connect(f"file:{file}?mode=ro", uri=True).execute("SELECT count(*) FROM span").fetchone()[0]
-        for file in (home / "traces").glob("*.db")
-    )
+    found = 0
+    for file in (home / "traces").glob("*.db"):
+        with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
+            found += connection.execute("SELECT count(*) FROM span").fetchone()[0]
+    return found
 
 
 def _cpu_of_night(home: Path, core: int, *, is_on: bool) -> float:
     """Run the night in a process of its own on one core, and return its CPU seconds."""
     environment = {**os.environ, "TESSERA_HOME": str(home), "TESSERA_PROFILE": "local", _OFF: "" if is_on else "1"}
-    command = [sys.executable, "-m", "benchmarks.traces", "--child", "--core", str(core)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"the night in {home} failed")
-    return usage.ru_utime + usage.ru_stime
+    command, nowhere = [sys.executable, "-m", "benchmarks.traces", "--child"], subprocess.DEVNULL
+    what = f"the night in {home}"
+    return usage_of(command, what=what, core=core, cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere).cpu_s
 
 
 def _night() -> None:
