@@ -18,6 +18,7 @@ from models.contracts import TICKETS
 from models.errors import TesseraError
 from models.settings import Settings
 from models.text.embedder import encodable
+from models.text.language import is_unsupported
 
 if TYPE_CHECKING:
     from models.compose.package import LoadedComposition
@@ -64,6 +65,12 @@ class Answered:
     def index_version(self) -> str:
         """Version of the index that was searched; empty if the search failed."""
         return str(self.context["articles"].get("index_version", ""))
+
+    @property
+    def is_in_another_language(self) -> bool:
+        """The text is in a language that is not supported: it was read as the default one."""
+        said = (one["output"] for one in self.outputs if (one["step"], one["state"]) == ("language", "ok"))
+        return any(is_unsupported(json.loads(one)["language_confidence"]) for one in said)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

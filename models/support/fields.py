@@ -25,7 +25,14 @@ TICKET = fields("Ticket", {"text": "text", "history": "record"})
 SEARCHED = fields("Search", {"text": "text", "language": "text", "intent": "text", "guesses": "record"})
 ANSWERED = fields(
     "Question",
-    {"text": "text", "language": "text", "in_scope": "flag", "articles": "record", "history": "record"},
+    {
+        "text": "text",
+        "language": "text",
+        "language_confidence": "number",
+        "in_scope": "flag",
+        "articles": "record",
+        "history": "record",
+    },
 )
 DECIDED = INTENT.plus(
     fields(

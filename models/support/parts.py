@@ -20,7 +20,7 @@ from models.support.article_prior import ArticlePrior, known_articles
 from models.support.fields import ANSWER, ANSWERED, ARTICLES, DECIDED, DECISION, LANGUAGE, SEARCHED, SENTIMENT, TEXT
 from models.support.hand_off import NOT_MEASURED, CitedPrecision, HandOffConfig, reasons_to_hand_off
 from models.support.search_words import searched_for
-from models.text.language import LanguageDetector
+from models.text.language import LanguageDetector, is_unsupported
 from models.text.sentiment import sentiment
 
 _PROMPT = Prompt.need(ANSWER_PROMPT)
@@ -158,7 +158,8 @@ class SearchPart:
 class AnswerPart:
     """A draft of the answer by a language model, from the articles that were found; kept only if it cites them.
 
-    No call is made for a ticket that belongs to no intent, or has no article in its language: a person answers it.
+    No call is made for a ticket that belongs to no intent, is in a language that is not supported, or has no article in
+    its language: a person answers it.
     """
 
     answerer: Answerer
@@ -182,10 +183,16 @@ class AnswerPart:
         """Return it as a step."""
 
         def answer(
-            text: Column, language: Column, in_scope: Column, articles: Column, history: Column, call: Call
+            text: Column,
+            language: Column,
+            language_confidence: Column,
+            in_scope: Column,
+            articles: Column,
+            history: Column,
+            call: Call,
         ) -> Mapping[str, Column]:
-            rows = zip(text, language, in_scope, articles, history, strict=True)
-            found = [self._drafted(*row, call.spending) for row in rows]
+            rows = zip(text, language, language_confidence, in_scope, articles, history, strict=True)
+            found = [self._drafted(*row, spending=call.spending) for row in rows]
             columns = zip(*found, strict=True) if found else ([], [], [], [])
             kinds = [ANSWER[field] for field in ANSWER]
             return {
@@ -198,11 +205,15 @@ class AnswerPart:
         self,
         text: str,
         language: str,
+        language_confidence: float,
         in_scope: bool,
         articles: Mapping[str, Any],
         history: Mapping[str, Any],
+        *,
         spending: Spending,
     ) -> tuple[str, list[str], str, str]:
+        if is_unsupported(language_confidence):
+            return "", [], "", f"the text is in no supported language ({1 - language_confidence:.1%})"
         hits = [hit for hit in articles.get("hits", ()) if hit["language"] == language]
         if not in_scope or not hits:
             return "", [], "", f"no article in {language!r} was found" if in_scope else "its intent is unknown"

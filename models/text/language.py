@@ -28,6 +28,14 @@ class DetectedLanguage:
     is_default: bool
 
 
+def is_unsupported(confidence: float) -> bool:
+    """Return True if a detector that gives this confidence knows the text to be in another language.
+
+    0 says that nothing is known: the text is too short.
+    """
+    return 0 < confidence < _LEAST_SUPPORTED
+
+
 class LanguageDetector:
     """Detects one of the supported languages (ISO 639-1 codes), or the default for a text that none of them fits.
 

@@ -84,7 +84,7 @@ def _moment(at: str | None) -> datetime:
 def lines_of(found: Answered) -> Iterator[tuple[str, Any]]:
     """Yield what is shown of an answer, by name."""
     row = found.row
-    yield "language", row["language"]
+    yield "language", f"{row['language']} by default" if found.is_in_another_language else row["language"]
     yield "intent", f"{row['intent']} ({row['confidence']:.0%}, by {row['intent_by'] or 'none'})"
     urgency = "unknown" if row["urgency"] is None else f"{row['urgency']:.0%}"
     yield "urgency, sentiment", f"{urgency}, {row['sentiment']:+.2f}"
@@ -99,7 +99,8 @@ def lines_of(found: Answered) -> Iterator[tuple[str, Any]]:
     for note in row["notes"]:
         yield "note", note
     if found.steps:
-        yield "cost", f"{found.spent_eur:.6f} EUR for {found.calls:g} calls, {found.ms:.0f} ms"
+        calls = f"{found.calls:g} call{'' if found.calls == 1 else 's'}"
+        yield "cost", f"{found.spent_eur:.6f} EUR for {calls}, {found.ms:.0f} ms"
     yield "version", f"{found.version} of support, index version {found.index_version}"
 
 

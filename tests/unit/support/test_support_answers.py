@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.support.answers import HISTORY, checked_draft, documents_of
+from models.compose.batch import from_records
+from models.compose.call import new_call
+from models.compose.prompt import Prompt
+from models.support.answers import ANSWER_PROMPT, HISTORY, PROMPT, checked_draft, documents_of
+from models.support.composition import FixedAnswers
 from models.support.hand_off import HandOffConfig, reasons_to_hand_off
+from models.support.parts import AnswerPart
 from models.text.sentiment import sentiment
 
 DOCUMENTS = (("kb-1", "A parcel takes 3 days. Write to help@shop.example."), ("kb-2", "Passwords are reset by mail."))
@@ -43,6 +48,19 @@ def test_what_customers_wrote_before_is_in_no_document() -> None:
         ("kb-1", "A parcel takes 3 days."),
         (HISTORY, "Order o-1 of 2025-01-01: 2 lines, returned."),
     ]
+
+
+def test_no_answer_is_asked_for_where_the_text_is_in_a_language_that_is_not_supported() -> None:
+    step = AnswerPart(FixedAnswers(), Prompt(ANSWER_PROMPT, PROMPT), max_tokens=100, min_support=0.5).step("answer")
+    articles = {"hits": [{"id": "kb-1", "title": "Parcels", "body": "A parcel takes 3 days.", "language": "en"}]}
+    asked = {"language": "en", "in_scope": True, "articles": articles, "history": {}}
+    texts = {"Where is my parcel?": 0.99, "¿Dónde está mi pedido?": 0.002, "ok": 0.0}
+    batch = from_records(
+        [{**asked, "text": one, "language_confidence": sure} for one, sure in texts.items()], step.takes
+    )
+    found = list(step.run(batch, new_call()).batch.records())
+    assert [one["draft_problem"] for one in found] == ["", "the text is in no supported language (99.8%)", ""]
+    assert [one["cited"] for one in found] == [["kb-1"], [], ["kb-1"]]
 
 
 FOUND = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import TesseraError
-from models.text.language import LanguageDetector
+from models.text.language import LanguageDetector, is_unsupported
 
 SHOP = ("en", "de", "fr")
 
@@ -41,18 +41,21 @@ def test_a_sentence_has_its_language(detector: LanguageDetector, text: str, lang
         "¿Puedo cambiar la dirección de entrega?",
         "código de descuento no funciona",
         "estado de mi pedido",
+        "no funciona",
     ],
 )
 def test_spanish_is_not_read_as_french_by_a_shop_without_spanish(detector: LanguageDetector, text: str) -> None:
     found = detector.detect(text)
-    assert (found.language, found.is_default) == ("en", True)
+    assert (found.language, found.is_default, is_unsupported(found.confidence)) == ("en", True, True)
     assert LanguageDetector([*SHOP, "es"], "en").detect(text).language == "es"
 
 
 @pytest.mark.parametrize("text", ["", "  ", "123-45", "🙂", "ok", "\x00"])
 def test_a_text_that_tells_too_little_has_the_default(text: str) -> None:
     assert LanguageDetector(SHOP, "de").detect(text).language == "de"
-    assert LanguageDetector(SHOP, "de").detect(text).is_default
+    found = LanguageDetector(SHOP, "de").detect(text)
+    assert found.is_default
+    assert not is_unsupported(found.confidence)
 
 
 def test_an_unsure_answer_has_the_default() -> None:
