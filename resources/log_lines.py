@@ -9,9 +9,8 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
 from datetime import UTC, datetime
 
 from opentelemetry import trace
@@ -54,14 +53,21 @@ def _ids() -> dict[str, str]:
     return found
 
 
-@contextmanager
-def logged_with(about: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+class logged_with:
     """Add fields to the lines that are logged in the block: `logged_with(lambda: {"run_id": run_id})`."""
-    token = _about.set(about)
-    try:
-        yield
-    finally:
-        _about.reset(token)
+
+    __slots__ = ("_about", "_token")
+
+    def __init__(self, about: Callable[[], Mapping[str, str]]) -> None:
+        self._about = about
+        self._token: Token[Callable[[], Mapping[str, str]]] | None = None
+
+    def __enter__(self) -> None:
+        self._token = _about.set(self._about)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._token is not None:
+            _about.reset(self._token)
 
 
 def configure_logs(settings: LogSettings) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import TesseraError
 from pipelines.cli.console import say
 from pipelines.cli.listening import listened_on
 from pipelines.cli.stopping import StopFlag, stopped_by_signals
+from pipelines.garbage import kept_once_opened
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES, server_name
 from resources.home import only_one
@@ -41,22 +42,23 @@ def serve(host: str, port: int, allow_hosts: Sequence[str]) -> None:
         with (
             only_one(stack, "serve", f"`tessera serve` on {place}"),
             recorded(stack.home, stack.settings.traces),
+            kept_once_opened() as opened,
         ):
             configure_logs(stack.settings.logs)
-            server = _server(stack, is_loopback, names)
+            server = _server(stack, is_loopback, names, opened)
             say(f"Profile {stack.name}, home {stack.home}: {place} (Ctrl-C stops it)")
             _until_stopped(server, listening, stop)
     say("Stopped.")
 
 
-def _server(stack: Stack, is_open: bool, names: Sequence[str]) -> uvicorn.Server:
+def _server(stack: Stack, is_open: bool, names: Sequence[str], opened: Callable[[], None]) -> uvicorn.Server:
     import uvicorn
     from uvicorn.config import LOGGING_CONFIG
 
     from pipelines.service.build import build_service
 
     settings = uvicorn.Config(
-        build_service(stack, is_open=is_open, names=names),
+        build_service(stack, is_open=is_open, names=names, opened=opened),
         log_level="warning",
         log_config=None if stack.settings.logs.format == "json" else LOGGING_CONFIG,
         access_log=False,

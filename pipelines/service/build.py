@@ -47,16 +47,23 @@ _log = logging.getLogger("tessera.service")
 _NO_TELEMETRY: Any = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False)
 
 
-def build_service(stack: Stack, *, is_open: bool = True, names: Sequence[str] = LOOPBACK_NAMES) -> App:
+def build_service(
+    stack: Stack,
+    *,
+    is_open: bool = True,
+    names: Sequence[str] = LOOPBACK_NAMES,
+    opened: Callable[[], None] = lambda: None,
+) -> App:
     """Return the service as an ASGI application.
 
     Args:
         stack: the profile.
         is_open: no key is needed while none was ever made: only for a server that listens on loopback.
         names: of the server, as `Host` gives them.
+        opened: called once what is opened at the start is open.
     """
     metrics = Metrics()
-    routes: Any = build_routes(Door(stack), metrics)
+    routes: Any = build_routes(Door(stack), metrics, opened)
     return behind_gateway(stack, routes, metrics.answered, is_open=is_open, names=names)
 
 
@@ -80,12 +87,12 @@ def behind_gateway(
     return Traced(Gateway(routes, credentials, limits, rules, SameOrigin(routes, names), answered))
 
 
-def build_routes(door: Door, metrics: Metrics) -> FastAPI:
-    """Return the routes of the service, without the gateway."""
+def build_routes(door: Door, metrics: Metrics, opened: Callable[[], None] = lambda: None) -> FastAPI:
+    """Return the routes of the service, without the gateway; `opened` is as of `build_service`."""
 
     @asynccontextmanager
     async def living(_app: FastAPI) -> AsyncIterator[None]:
-        opening = asyncio.create_task(_open_each(operations.values() if door.settings.open_at_start else ()))
+        opening = asyncio.create_task(_open_each(operations.values() if door.settings.open_at_start else (), opened))
         following = asyncio.create_task(_follow_each([*operations.values(), *models], door.settings.champion_seconds))
         yield
         opening.cancel()
@@ -130,10 +137,11 @@ def _promised(settings: Settings, app: str) -> dict[str, Any]:
     return {"owner": owner_of(settings, app), "slo": {"requests_answered": wanted.requests_answered, **latency}}
 
 
-async def _open_each(operations: Iterable[Opened]) -> None:
+async def _open_each(operations: Iterable[Opened], opened: Callable[[], None]) -> None:
     """Open one after the other: requests find a core that is free."""
     for one in operations:
         await one.open()
+    opened()
 
 
 async def _follow_each(opened: Sequence[Opened | OpenedModels], look_seconds: float) -> None:

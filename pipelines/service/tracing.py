@@ -25,7 +25,11 @@ class Traced:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == _HEADER), b"").decode("latin-1")
+        given = ""
+        for name, value in scope["headers"]:
+            if name == _HEADER:
+                given = value.decode("latin-1")
+                break
         about = logged_with(lambda: {"request_id": scope.get("tessera.request_id", "")})
         with span("request", kind=SpanKind.SERVER, parent=given) as made, about:
             answering = _Answering(send, current_traceparent())

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from models.tracing import KEYS, traceparent_of
 from resources.masking import masked
-from resources.traces.port import SpanRecord, Traces
+from resources.traces.port import Kind, SpanRecord, Traces
 from resources.traces.queue import SpanQueue
 from resources.traces.spans import RecordedSpan, Spans
 
@@ -27,6 +27,13 @@ _HELD = 8_192
 _LONGEST = 200
 #: A trace id has 128 random bits, of which these decide.
 _SHARE_BITS = 64
+_KINDS: dict[trace.SpanKind, Kind] = {
+    trace.SpanKind.INTERNAL: "internal",
+    trace.SpanKind.SERVER: "server",
+    trace.SpanKind.CLIENT: "client",
+    trace.SpanKind.PRODUCER: "producer",
+    trace.SpanKind.CONSUMER: "consumer",
+}
 
 
 class Recorder:
@@ -116,20 +123,26 @@ os.register_at_fork(after_in_child=stop)
 
 def _record(span: RecordedSpan) -> SpanRecord:
     """Return what is kept of a span: known attributes, masked."""
-    context = span.context
+    context, parent = span.context, span.parent
     return SpanRecord(
-        trace.format_trace_id(context.trace_id),
-        trace.format_span_id(context.span_id),
-        "" if span.parent is None else trace.format_span_id(span.parent.span_id),
+        f"{context.trace_id:032x}",
+        f"{context.span_id:016x}",
+        "" if parent is None else f"{parent.span_id:016x}",
         span.name,
-        span.kind.name.lower(),  # pyright: ignore[reportArgumentType] - the names of the API
+        _KINDS[span.kind],
         span.start_ns,
         span.end_ns - span.start_ns,
         span.status is trace.StatusCode.ERROR,
-        {key: _value(value) for key, value in span.attributes.items() if key in KEYS},
-        tuple(map(traceparent_of, span.links)),
+        {
+            key: value if isinstance(value, (int, float)) else _text(value)
+            for key, value in span.attributes.items()
+            if key in KEYS
+        },
+        tuple(map(traceparent_of, span.links)) if span.links else (),
     )
 
 
-def _value(value: Any) -> str | int | float | bool:
-    return value if isinstance(value, int | float) else masked(str(value))[:_LONGEST]
+def _text(value: Any) -> str:
+    """Return a value as text that every store takes: masked, short, Unicode."""
+    text = masked(str(value))[:_LONGEST]
+    return text if text.isascii() else text.encode(errors="replace").decode()

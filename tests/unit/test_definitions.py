@@ -81,6 +81,12 @@ def test_loading_brings_no_heavy_package() -> None:
     assert frozen > 100_000, "it would walk them again with each new table"
 
 
+def test_what_a_service_has_opened_is_left_alone_by_the_collector_until_it_ends() -> None:
+    both = "import gc\nfrom pipelines.garbage import kept_once_opened\nwith kept_once_opened() as opened:\n  opened()\n"
+    code = f"{both}  kept = gc.get_freeze_count()\nprint(kept > 1000, gc.get_freeze_count())"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True) == "True 0\n"
+
+
 def test_duckdb_does_not_complain_about_what_is_kept_from_the_collector() -> None:
     both = "import duckdb\nfrom pipelines.garbage import not_collected\nwith not_collected(): duckdb.connect().close()"
     command = [sys.executable, "-c", both]

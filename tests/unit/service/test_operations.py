@@ -201,29 +201,35 @@ def test_operations_are_open_before_the_first_request(
     tmp_path: Path, effects: Effects, monkeypatch: pytest.MonkeyPatch, is_missing: bool
 ) -> None:
     """What is missing at the start does not end the server: the first request tries again."""
-    world, opened = ServiceWorld(tmp_path / "home"), threading.Event()
+    world, opened, at_the_end = ServiceWorld(tmp_path / "home"), asyncio.Event(), list[int]()
     failures = [TesseraError("no champion yet", expected="one", todo="Train.")] if is_missing else []
 
     def open_it(*_: Any) -> Any:
         effects.opened += 1
-        opened.set()
         if failures:
             raise failures.pop()
         return effects.answer
 
     monkeypatch.setattr(Effects, "__call__", open_it)
 
+    def all_open() -> None:
+        at_the_end.append(effects.opened)
+        opened.set()
+
     async def lived(client: httpx.AsyncClient) -> int:
-        await asyncio.to_thread(opened.wait, 20)
+        await asyncio.wait_for(opened.wait(), 20)
         return (await client.post("/v1/churn/act", json={"number": 1})).status_code
 
-    assert asyncio.run(_with_client(world, lived)) == 200
+    assert asyncio.run(_with_client(world, lived, all_open)) == 200
+    assert at_the_end == [1]
     assert effects.opened == 1 + is_missing
 
 
-async def _with_client(world: ServiceWorld, work: Callable[[httpx.AsyncClient], Awaitable[T]]) -> T:
+async def _with_client(
+    world: ServiceWorld, work: Callable[[httpx.AsyncClient], Awaitable[T]], opened: Callable[[], None] = lambda: None
+) -> T:
     """Return what `work` returns, given a client of the routes without the gateway, in the loop that serves them."""
-    routes = build_routes(Door(world.stack), Metrics())
+    routes = build_routes(Door(world.stack), Metrics(), opened)
 
     async def held(scope: Any, receive: Any, send: Any) -> None:
         await routes({**scope, "tessera.holder": LOCAL, "tessera.request_id": "r"}, receive, send)

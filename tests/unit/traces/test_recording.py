@@ -63,6 +63,14 @@ def test_an_unsampled_trace_with_an_error_is_kept_whole(tmp_path: Path) -> None:
     assert found["fails"].attributes == {"error.type": "KeyError"}
 
 
+def test_a_value_is_kept_whatever_text_it_is(tmp_path: Path) -> None:
+    """As from a name of a file: one that is no Unicode would cost the batch of spans that it is written with."""
+    with recorded(tmp_path, ALL), span("request", {"tessera.job": "né\udcff", "tessera.score_ms": float("inf")}):
+        traceparent = current_traceparent()
+    kept = spans_of(tmp_path, traceparent)["request"].attributes
+    assert kept == {"tessera.job": "né?", "tessera.score_ms": float("inf")}
+
+
 def test_no_id_of_a_person_gets_into_the_files(tmp_path: Path) -> None:
     with recorded(tmp_path, ALL), span("request") as made:
         made.set_attribute("enduser.id", "u00001633")

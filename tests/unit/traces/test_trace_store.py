@@ -105,6 +105,17 @@ def test_text_that_is_no_unicode_costs_its_batch_and_is_not_tried_again(tmp_path
     assert [one.name for one in store(tmp_path).trace(TRACE)] == ["span 2"]
 
 
+def test_of_many_spans_each_is_kept_and_found_by_its_request(tmp_path: Path) -> None:
+    """More than one statement takes, only some of them named."""
+    store(tmp_path).write([_named(number) for number in range(1, 200)])
+    assert [one.name for one in store(tmp_path).trace(TRACE)] == [f"span {number}" for number in range(1, 200)]
+    assert [store(tmp_path).traces_of(f"request-{number:03}") for number in (3, 4, 198)] == [[TRACE], [], [TRACE]]
+
+
+def _named(number: int) -> SpanRecord:
+    return record(number) if number % 3 else record(number, request_id=f"request-{number:03}")
+
+
 def test_a_batch_that_is_written_twice_is_read_once(tmp_path: Path) -> None:
     for _ in range(2):
         store(tmp_path).write([record(1, run_id="818a2ba2-23bd")])
