@@ -99,7 +99,8 @@ def _stack() -> str:
             config = adapter_class(port, kind)
             place = f"candidates: [{{kind: {kind}}}]" if port == "trainer" else f"{port}: {{kind: {kind}}}"
             lines += ["", f"#### `{place}`", "", _first(config.__doc__), ""]
-            lines += _fields({name: field for name, field in config.model_fields.items() if name != "kind"})
+            fields = {name: field for name, field in config.model_fields.items() if name != "kind"}
+            lines += _fields(fields, PORTS[port].in_home(kind) if port in PORTS else {})
             for name, inner in _inner_models(config):
                 lines += ["", f"{name}: {_first(inner.__doc__)}", "", *_fields(inner.model_fields)]
     lines += ["", "## settings"]
@@ -136,13 +137,16 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _fields(fields: Mapping[str, FieldInfo]) -> list[str]:
+def _fields(fields: Mapping[str, FieldInfo], places: Mapping[str, str] | None = None) -> list[str]:
+    """Return a table of settings; `places` are defaults that a profile gives in place of the class's own."""
     if not fields:
         return ["No settings."]
     rows = ["| setting | type | default | |", "|---|---|---|---|"]
     for name, field in fields.items():
         kind = _type_name(field.annotation)
         default = "required" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`"
+        if places and name in places:
+            default = f"`{places[name]}`"
         if _is_model(field.annotation):
             kind, default = "block", "below"
         rows.append(f"| `{name}` | {kind.replace('|', 'or')} | {default} | {field.description or ''} |")

@@ -208,9 +208,13 @@ def _check_ports(profile: RawProfile, table: Mapping[str, Port]) -> None:
 
 
 def _with_defaults(values: Mapping[str, Any], table: Mapping[str, Port]) -> dict[str, Any]:
-    """Add the default adapter of each port that is not named; the default source also gives the first day."""
+    """Add the default adapter of each port that is not named, and the places of an adapter in the home.
+
+    The default source also gives the first day.
+    """
     given = values.get("ports", {})
-    ports = {name: given.get(name, given.get(port.follows, dict(port.default))) for name, port in table.items()}
+    chosen = {name: given.get(name, given.get(port.follows, port.default)) for name, port in table.items()}
+    ports = {name: table[name].in_home(values["kind"]) | dict(values) for name, values in chosen.items()}
     calendar = values.get("calendar", {})
     if "source" not in given and isinstance(calendar, dict) and "first_day" not in calendar:
         calendar = {"first_day": FIRST_DAY, **calendar}

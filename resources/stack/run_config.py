@@ -90,6 +90,8 @@ def adapter_of_run(stack: Stack, port: str, given: Mapping[str, Any], secret: Ca
         found = adapter_class(port, kind, stack.table[port].adapters)
     except TesseraError as error:
         raise run.wrong(place, error.what, error.expected) from None
-    plain = {name: value for name, value in given.items() if name != "kind"}
+    is_other = kind != stack.kind(port)
+    left_out = stack.table[port].in_home(kind) if is_other else {}
+    plain = left_out | {name: value for name, value in given.items() if name != "kind"}
     values = run.checked(found, filled(plain, stack.variables, lambda _: "The config of this run"), place)
-    return config_of(found, values if kind != stack.kind(port) else stack.values(port) | values, place, run, secret)
+    return config_of(found, values if is_other else stack.values(port) | values, place, run, secret)

@@ -14,12 +14,19 @@ class Port:
         adapters: kind -> dotted path of the config class, of the adapters that ship with Tessera.
         resource: dotted path of the port as a Dagster resource.
         follows: port whose adapter a profile that does not name this one gets, if it names that one; "" if none.
+        places: kind -> settings that are places in the profile's home, where `default` is of another kind.
     """
 
     default: Mapping[str, Any]
     adapters: Mapping[str, str] = field(default_factory=dict)
     resource: str = "resources.stack.ports.PortResource"
     follows: str = ""
+    places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def in_home(self, kind: str) -> dict[str, Any]:
+        """Return the settings of an adapter of that kind that are places in the home, unless the profile gives them."""
+        own = self.default if kind == self.default["kind"] else {}
+        return {name: value for name, value in {**own, **self.places.get(kind, {})}.items() if "${home}" in str(value)}
 
 
 #: Name -> port, in the order of messages and pages. `${first_day}` is that of the calendar.
@@ -31,6 +38,7 @@ PORTS: Mapping[str, Port] = {
             "files": "resources.source.files.FilesSourceConfig",
         },
         "resources.stack.ports.SourceResource",
+        places={"files": {"cache": "${home}/cache"}},
     ),
     "lake": Port(
         {"kind": "delta", "path": "${home}/lake"},

@@ -10,8 +10,12 @@ from models.errors import TesseraError
 from models.settings import FraudSettings
 from resources.stack.loader import ADAPTERS, ROOT, Stack, load_stack
 from resources.stack.ports import stack_resources
+from resources.stack.run_config import adapter_of_run
+from resources.stack.table import PORTS
 
 SHIPPED = ROOT / "stack.yaml"
+#: Settings that are places of files.
+_PLACES = {"path", "cache", "temp_directory"}
 
 
 def stack_file(folder: Path, **changes: object) -> Path:
@@ -58,6 +62,23 @@ def test_the_effective_adapter_of_every_resource_is_the_one_the_profile_names(na
 
 def test_paths_lie_in_the_home(tmp_path: Path) -> None:
     assert read(SHIPPED, home=str(tmp_path)).config("lake").model_dump()["path"] == f"{tmp_path}/lake"
+
+
+@pytest.mark.parametrize("port", sorted(PORTS))
+def test_an_adapter_named_by_its_kind_alone_keeps_what_it_writes_in_the_home(port: str, tmp_path: Path) -> None:
+    needed = {"files": {"tables": {"orders": {"location": "orders.csv"}}}}
+    for kind in (*PORTS[port].places, PORTS[port].default["kind"]):
+        named = {port: {"kind": kind, **needed.get(kind, {})}}
+        stack = read(stack_file(tmp_path, ports=named), home=str(tmp_path / "home"))
+        written = {name: value for name, value in stack.config(port).model_dump().items() if name in _PLACES}
+        assert set(written) == set(PORTS[port].in_home(kind)) & _PLACES
+        assert all(Path(value).is_relative_to(tmp_path / "home") for value in written.values()), written
+
+
+def test_a_run_that_names_another_adapter_keeps_what_it_writes_in_the_home(tmp_path: Path) -> None:
+    stack = read(SHIPPED, home=str(tmp_path))
+    asked = {"kind": "files", "tables": {"orders": {"location": "orders.csv"}}}
+    assert adapter_of_run(stack, "source", asked, str).model_dump()["cache"] == f"{tmp_path}/cache"
 
 
 def test_a_relative_home_is_relative_to_the_file(tmp_path: Path) -> None:
