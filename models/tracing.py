@@ -124,9 +124,7 @@ def traced(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 def note(**attributes: Value) -> None:
     """Add attributes to the current span: `note(rows=7)` sets `tessera.rows`."""
-    current = trace.get_current_span()
-    for name, value in attributes.items():
-        current.set_attribute(f"tessera.{name}", value)
+    trace.get_current_span().set_attributes({f"tessera.{name}": value for name, value in attributes.items()})
 
 
 def link_to(traceparent: str) -> None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from pipelines.gateway import refusals
 from pipelines.gateway.problem import MEDIA_TYPE, Refusal, problem_bytes
-from pipelines.gateway.same_origin import Message, Receive, Scope, Send
+from pipelines.gateway.same_origin import Message, Receive, Scope, Send, header_values
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 _ID = b"x-request-id"
@@ -70,8 +70,8 @@ PAGE_HEADERS = AnswerHeaders(
 
 def header(scope: Scope, name: bytes) -> str:
     """Return the last header of this lower-case name, or ""."""
-    found = [value for key, value in scope["headers"] if key.lower() == name]
-    return found[-1].decode("latin-1").strip() if found else ""
+    found = header_values(scope, name)
+    return found[-1] if found else ""
 
 
 def client_address(scope: Scope) -> str:

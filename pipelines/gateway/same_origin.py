@@ -27,6 +27,8 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9](?:[a-z0-9._-]{0,253}))(?::([0-9]{1,5}))?", re.IGNORECASE)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LONGEST_SHOWN, _LARGEST_PORT = 80, 65_535
+#: Key of a scope: its headers as they were given, and their values by name.
+_HELD = "tessera.headers"
 _log = logging.getLogger("tessera.gateway")
 
 
@@ -85,7 +87,7 @@ class SameOrigin:
 
     def refusal(self, scope: Scope) -> Refusal | None:
         """Return why a request is refused, or None."""
-        hosts, origins = _values(scope, b"host"), _values(scope, b"origin")
+        hosts, origins = header_values(scope, b"host"), header_values(scope, b"origin")
         host = Authority.parse(hosts[0]) if len(hosts) == 1 else None
         if host is None:
             return Refusal(400, _error(f"`Host` is {_shown(hosts)}", "exactly one name of this server", _USE))
@@ -103,13 +105,13 @@ class SameOrigin:
 
     def _cross_site(self, scope: Scope) -> Refusal | None:
         """Return the refusal of a request that a page of another site caused; a link to a page may be followed."""
-        if not {"cross-site", "same-site"}.intersection(_values(scope, b"sec-fetch-site")):
+        if not {"cross-site", "same-site"}.intersection(header_values(scope, b"sec-fetch-site")):
             return None
         follows_a_link = (
             scope["type"] == "http"
             and scope["method"] in ("GET", "HEAD")
-            and _values(scope, b"sec-fetch-mode") == ["navigate"]
-            and _values(scope, b"sec-fetch-dest") == ["document"]
+            and header_values(scope, b"sec-fetch-mode") == ["navigate"]
+            and header_values(scope, b"sec-fetch-dest") == ["document"]
         )
         if follows_a_link:
             return None
@@ -147,8 +149,15 @@ def server_name(text: str) -> str:
     return found.name
 
 
-def _values(scope: Scope, name: bytes) -> list[str]:
-    return [value.decode("latin-1").strip() for key, value in scope["headers"] if key.lower() == name]
+def header_values(scope: Scope, name: bytes) -> list[str]:
+    """Return the values of each header of this lower-case name; all headers of a request are sorted out once."""
+    given, held = scope["headers"], scope.get(_HELD)
+    if held is None or held[0] is not given:
+        found = dict[bytes, list[str]]()
+        for key, value in given:
+            found.setdefault(key.lower(), []).append(value.decode("latin-1").strip())
+        scope[_HELD] = held = given, found
+    return held[1].get(name, [])
 
 
 def _is_same(origin: str, host: Authority) -> bool:

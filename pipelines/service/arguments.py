@@ -146,7 +146,7 @@ def _length(name: str, given: str, most: int) -> int:
 
 
 async def _body(request: Request) -> bytes:
-    if not is_json(request.headers.get("content-type", "")):
+    if not is_json(header(request.scope, b"content-type")):
         raise _no_json()
     return await _received(request)
 

@@ -84,8 +84,8 @@ class Opened:
         if of:
             self.door.log_read(request, self.app.name, of)
         asker = Asker(request.scope["tessera.holder"].name, version)
-        given = request.headers.get(HEADER)
-        if not self.operation.has_effect or given is None:
+        given = request.headers.get(HEADER) if self.operation.has_effect else None
+        if given is None:
             if self._is_quick(body, asker):
                 check_deadline()
                 return _json(self._found(body, asker, app=self.app.name))

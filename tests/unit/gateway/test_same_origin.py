@@ -26,7 +26,7 @@ from models.errors import TesseraError
 from pipelines.cli.dev_server import guarded
 from pipelines.cli.listening import listened_on
 from pipelines.gateway.keys import KeyFile
-from pipelines.gateway.same_origin import LOOPBACK_NAMES, Authority, SameOrigin, server_name
+from pipelines.gateway.same_origin import LOOPBACK_NAMES, Authority, SameOrigin, header_values, server_name
 from resources.stack.loader import ROOT, load_stack
 from tests.servers.uvicorn_thread import uvicorn_thread
 
@@ -249,6 +249,14 @@ def test_a_bare_webserver_answers_all_of_these(context: WorkspaceProcessContext)
     with bare.websocket_connect("/graphql", headers={"Origin": "http://evil.example"}) as live:
         live.send_json({"type": "connection_init"})
         assert live.receive_json() == {"type": "connection_ack"}
+
+
+def test_headers_are_those_that_the_request_has_now() -> None:
+    """They are sorted out once; a middleware that puts others in their place is seen."""
+    scope: dict[str, Any] = {"headers": [(b"Host", b" a "), (b"host", b"b"), (b"x", b"\xe9")]}
+    assert [header_values(scope, name) for name in (b"host", b"x", b"y")] == [["a", "b"], ["é"], []]
+    scope["headers"] = [(b"host", b"c")]
+    assert [header_values(scope, name) for name in (b"host", b"x")] == [["c"], []]
 
 
 def test_the_start_of_the_server_is_none_of_the_gateways_business() -> None:
