@@ -67,10 +67,16 @@ def _check_varied(golden: GoldenRows) -> None:
 def _unequal(opened: Opened, scores: Vector, place: int, count: int) -> TesseraError:
     golden, tolerance = opened.golden, opened.model.contract.golden.tolerance
     stored = golden.scores
-    hint = "Compare order and units of `features` with the model's."
+    hint = (
+        "Compare order and units of `features` with the model's. A wider `golden.tolerance` is right only if both "
+        "computed the same in other precision."
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before_sigmoid = np.log(scores / (1 - scores))
     for says, turned in (
         ("They are those of the other class: correct `output.column`.", 1 - scores),
         ("They are logits: say `output: {is: log_odds}`.", sigmoid(scores)),
+        ("They are probabilities before they are turned: say `output: {is: probability}`.", before_sigmoid),
     ):
         if not opened.model.contract.output.is_number and np.abs(turned - stored).max() <= max(tolerance, 1e-6):
             hint = says
@@ -78,5 +84,5 @@ def _unequal(opened: Opened, scores: Vector, place: int, count: int) -> TesseraE
         f"{count} of {len(stored)} golden rows have other scores than stored: {scores[place]:.6g} instead of "
         f"{stored[place]:.6g} in row {place + 1} (largest difference {np.abs(scores - stored).max():.2g}).",
         expected=f"the stored scores to {tolerance:g}",
-        todo=f"{hint} A wider `golden.tolerance` is right only if both computed the same in other precision.",
+        todo=hint,
     )

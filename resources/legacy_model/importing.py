@@ -195,9 +195,10 @@ def _golden(file: Path, contract: LegacyContract) -> GoldenRows:
     for name in (*contract.names, contract.golden.score):
         if name not in table.column_names:
             raise TesseraError(
-                f"The golden rows in {file.name} have no column {name!r}.",
-                expected=choose_from(name, table.column_names),
-                todo="Add the column: golden rows have every input by the model's own name, and the score.",
+                f"The golden rows in {file.name} have no column {name!r}. What they have is "
+                f"{choose_from(name, table.column_names)}.",
+                expected=f"every input by the model's own name, and the stored score as {contract.golden.score!r}",
+                todo="Add the column, or name another one: `golden.score` is that of the score.",
             )
     if table.num_rows < MIN_GOLDEN_ROWS:
         raise TesseraError(
@@ -257,6 +258,12 @@ def _table(file: Path) -> Any:
     import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
+    if not file.is_file():
+        raise TesseraError(
+            f"There is no file of golden rows {file}.",
+            expected="a CSV or Parquet file; its path starts from the contract's folder",
+            todo="Correct `golden.file`, or score rows with the model where it runs today and store them there.",
+        )
     try:
         return pq.read_table(file) if file.suffix == ".parquet" else csv.read_csv(file)
     except (OSError, pa.ArrowInvalid) as error:

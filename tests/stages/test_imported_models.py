@@ -217,8 +217,10 @@ def test_wrong_golden_rows_and_outputs_are_refused_with_the_likely_cause(
         importing(features=[{"name": name, "from": OLD_NAMES[name]} for name in ("orders", "recency", "preference")])
     with pytest.raises(TesseraError, match=r"40 rows\. Expected 40 x 2|for 40 rows"):
         checked(importing(output={"of": 2, "column": 1}))
-    with pytest.raises(TesseraError, match="no column 'points'"):
+    with pytest.raises(TesseraError, match=r"no column 'points'.*the stored score as 'points'"):
         importing(golden={"file": "golden.csv", "score": "points"})
+    with pytest.raises(TesseraError, match=r"no file of golden rows .*rows\.csv"):
+        importing(golden={"file": "rows.csv"})
 
 
 def test_few_golden_rows_are_refused(importing: Import, tmp_path: Path) -> None:
@@ -240,6 +242,9 @@ def test_logits_are_refused_and_turned_where_the_contract_says_so(
     with pytest.raises(TesseraError, match=r"where a probability is due.*is: log_odds"):
         checked(importing("logits.ubj", scores=right))
     assert checked(importing("logits.ubj", scores=right, output={"is": "log_odds"}))
+    probabilities = booster.inplace_predict(old[1], validate_features=False).astype(float)
+    with pytest.raises(TesseraError, match="is: probability"):
+        checked(importing(scores=probabilities, output={"is": "log_odds"}))
 
 
 @pytest.mark.parametrize(
