@@ -26,8 +26,8 @@ from models.text.out_of_scope import OUT_OF_SCOPE, chosen_retention, confidence,
 from models.text.paired import paired_difference
 from models.text.splitting import text_folds
 
-#: Weights of the margins that are tried.
-WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
+#: Weights of the margins that are tried; of equally good ones the first is taken.
+WEIGHTS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 0.25, 0.125)
 #: Each fold holds one of so many parts of the rows; folds are used until so many rows are validated.
 FOLDS, ENOUGH_ROWS = 5, 2000
 LINEAR, EMBEDDED, FUSED = "linear", "embedded", "fused"
@@ -97,7 +97,7 @@ class _Validation:
 
     @property
     def weight(self) -> float:
-        """The best one; of equally good ones, the smallest."""
+        """The best one; of equally good ones, the first."""
         return max(WEIGHTS, key=self.weight_accuracy.__getitem__)
 
     def is_right(self, weight: float) -> NDArray[np.bool_]:

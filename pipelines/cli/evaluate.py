@@ -160,7 +160,9 @@ def _show(found: IntentEvaluation, price: float) -> None:
 
 def _router(found: IntentEvaluation) -> str:
     chosen = found.trained.router
-    where = "always" if chosen.share == 1 else f"where the linear model leads by less than {chosen.threshold:.3f}"
+    where = f"where the linear model leads by less than {chosen.threshold:.3f}"
+    if chosen.share in (0, 1):
+        where = "always" if chosen.share else "never"
     return (
         f"The router asks the fusion {where}: {chosen.share:.1%} of validation texts, so that it loses at most "
         f"{ROUTER_MARGIN:.1%} of accuracy with a confidence of 95 %, and {found.asked:.1%} of test texts."

@@ -5,6 +5,7 @@
     <collection>/<number>/version.json   description, state, revision
     <collection>/<number>/parts/         rows of a version that is not sealed, as Arrow files; later ones count
     <collection>/<number>/<revision>/    `rows.arrow`, `bm25` and the shard; an erasure writes the next revision
+    <collection>/<number>/<revision>/replaced   one byte, 0 while the record names this revision; readers map it
 
 Whatever is written is written beside the old files, and one rename of a JSON file makes it count.
 """
@@ -12,6 +13,7 @@ Whatever is written is written beside the old files, and one rename of a JSON fi
 from __future__ import annotations
 
 import errno
+import mmap
 import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -32,6 +34,7 @@ from resources.durability import replace_durably, sync_all
 
 
 T = TypeVar("T")
+_MARK = "replaced"
 _REMOVAL_SECONDS, _PAUSE_SECONDS = 10.0, 0.02
 
 
@@ -91,8 +94,31 @@ class VersionFolder:
                     raise
                 record = newest
 
+    def mark(self, record: VersionRecord) -> mmap.mmap | bytes:
+        """Return one byte that is 0 until the record is about to be replaced or removed: read without a system call.
+
+        1 says that only the record itself tells: an earlier release wrote the revision, or a process was killed.
+        """
+        try:
+            with (self.revision(record) / _MARK).open("rb") as file:
+                return mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
+        except (FileNotFoundError, ValueError):
+            return b"\1"
+
+    def warn_readers(self) -> None:
+        """Make readers of the record's revision look at the record; to be called before it changes.
+
+        Whoever reads the byte after the record has changed finds it set, also if this process is killed in between.
+        """
+        if self.record_file.exists():
+            mark = self.revision(self.read()) / _MARK
+            if mark.exists():
+                with mark.open("r+b") as file:
+                    file.write(b"\1")
+
     def write(self, record: VersionRecord) -> None:
         """Replace the record, and remove the files that it does not name."""
+        self.warn_readers()
         replace_durably(self.record_file, record.model_dump_json().encode())
         self.clean(record)
 
@@ -126,6 +152,7 @@ class VersionFolder:
         folder.mkdir(parents=True)
         _write(folder / "rows.arrow", rows)
         (folder / "bm25").write_bytes(statistics)
+        (folder / _MARK).write_bytes(b"\0")
         sync_all([folder / "rows.arrow", folder / "bm25"], self.path)
 
     def add_part(self, rows: pa.Table) -> None:

@@ -176,6 +176,7 @@ class QdrantEdgeVectors(Vectors):
             kept = tuple(number for number in pointer.published if number != version.number)
             self._point(version.collection, pointer.model_copy(update={"published": kept}))
             folder = self._version(version.collection, version.number)
+            folder.warn_readers()
             folder.record_file.unlink(missing_ok=True)
             remove_folder(folder.path)
 

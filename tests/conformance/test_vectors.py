@@ -104,6 +104,21 @@ class TestQdrantEdgeReaders:
         assert rows == 12 - 3
         assert erasing("c2").rows_of(before) == 12 - 3 - 2
 
+    @pytest.mark.parametrize("left", ["a killed writer's mark", "no mark, as an earlier release"])
+    def test_an_open_index_sees_an_erasure_whatever_stands_in_the_mark(
+        self, store: Vectors, tmp_path: Path, left: str
+    ) -> None:
+        folder = VersionFolder(tmp_path / "articles" / "1")
+        if left == "a killed writer's mark":
+            index = store.open("articles")
+            folder.warn_readers()
+        else:
+            (folder.revision(folder.read()) / "replaced").unlink()
+            index = store.open("articles")
+        for id, rows in (("none", 12), ("c1", 12 - 3), ("c2", 12 - 3 - 2)):
+            store.forget("customer", id, day=date(2026, 1, 1), why="asked")
+            assert len(index.search(np.ones((1, 8)), space(), k=99)[0]) == rows
+
 
 class TestQdrantVectors(VectorsConformance):
     """The client's own memory: there is no server to be had, but the requests are the same objects."""
