@@ -118,6 +118,15 @@ class UseMerge(_Declared):
     merge: str
 
 
+#: What YAML calls the things of which pydantic's messages name Python's type.
+_PLAIN = {
+    "tuple_type": "a list was expected",
+    "dict_type": "a mapping was expected",
+    "model_type": "the name of a part, or a mapping with `kind`, was expected",
+    "model_attributes_type": "a mapping with `kind` was expected, as `{kind: vote, field: intent}`",
+    "too_short": "too few entries",
+    "recursion_loop": "it contains itself",
+}
 KINDS = ("sequence", "router", "switch", "fan_out", "fallback")
 
 
@@ -177,8 +186,9 @@ def _mistake(name: str, error: ValidationError) -> TesseraError:
             expected=choose_from(str(kind), [*KINDS, "use"]),
             todo="Correct the declaration.",
         )
+    says = _PLAIN.get(first["type"]) or clause(first["msg"])
     return TesseraError(
-        f"{name}: {place or 'the declaration'} is {first['input']!r}: {clause(first['msg'])}.",
+        f"{name}: {place or 'the declaration'} is {first['input']!r}: {says}.",
         expected="the settings of its kind, as docs/composition.md lists them",
         todo="Correct the declaration.",
     )

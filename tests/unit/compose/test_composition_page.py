@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,6 +33,16 @@ def test_the_example_is_built_and_drawn_as_the_page_shows() -> None:
     drawn = mermaid(declared("triage", yaml.safe_load(example.group(1)), parts))
     shown = f"<!-- drawing:begin -->\n```mermaid\n{drawn}```\n<!-- drawing:end -->"
     assert shown in page, f"docs/composition.md should hold:\n{shown}"
+
+
+def test_the_first_example_gives_what_its_comments_say() -> None:
+    page = PAGE.read_text()
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    named: dict[str, Any] = {}
+    exec(code.group(1), named)  # noqa: S102 - the page's own code
+    assert [one["intent_by"] for one in named["outcome"].batch.records()] == ["linear", "fused"]
+    assert (named["outcome"].places().tolist(), named["outcome"].failures) == ([0, 1], {})
 
 
 def test_the_page_lists_every_setting_of_every_kind() -> None:

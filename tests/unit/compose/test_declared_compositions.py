@@ -70,6 +70,7 @@ def test_a_declared_composition_is_that_built_in_python() -> None:
     [
         ("kind: sequence", "kind: sequnce", "triage has the kind 'sequnce'. Expected one of 'fallback'"),
         ("kind: router", "kind: routr", "triage: steps.0 has the kind 'routr'.*did you mean 'router'"),
+        ("thresholds: [0.5]", "thresholds: 0.5", "thresholds is 0.5: a list was expected"),
         ("thresholds: [0.5]", "threshold: 0.5", "steps.0.thresholds is .*: field required"),
         ("- cheap", "- cheep", "uses a part 'cheep'.*did you mean 'cheap'"),
         ("[0.5]", "[0.5, 0.6]", "intent has 2 thresholds"),
@@ -91,6 +92,8 @@ def test_merges_are_declared_or_named() -> None:
     assert [step.run(rows(1), new_call()).batch.records() for step in (voted, named)] == [
         [{"answer": "cheap", "agreement": 0.5}]
     ] * 2
+    with pytest.raises(TesseraError, match="merge is 'vote': a mapping with `kind`"):
+        declared("f", {**branches, "merge": "vote"}, parts())  # type: ignore[arg-type]
     with pytest.raises(TesseraError, match="uses a merge 'w'"):
         declared("f", {**branches, "merge": {"kind": "use", "merge": "w"}}, parts(), {"v": Vote("answer")})  # type: ignore[arg-type]
 
