@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from models.errors import TesseraError
 from models.evaluation.bootstrap import Interval
+from models.evaluation.shares import wilson_interval
 from models.text.embedder import Embedder
 from models.text.intent_evaluation import ROUTED, IntentEvaluation, LabelledTexts, ModelResult, evaluate_intents
 from models.text.intent_training import FUSED, ROUTER_MARGIN
@@ -191,9 +192,17 @@ def _notes(found: IntentEvaluation) -> list[str]:
     notes: list[str] = []
     if found.unknown_labels:
         named = ", ".join(repr(label) for label in found.unknown_labels[:5])
-        notes.append(f"{len(found.unknown_labels)} test labels have no training row, and count as wrong: {named}.")
+        notes.append(
+            f"labels of test texts without a training row, which count as wrong: {len(found.unknown_labels)} ({named})."
+        )
+    if _is_harder(found):
+        notes.append(
+            f"the composition is right for {found.trained.choices[FUSED].accuracy:.1%} of validation texts and for "
+            f"{found.results[FUSED].accuracy.value:.1%} of test texts, which are unlike the training texts or have "
+            "other shares of labels: thresholds and router were chosen on easier texts than they meet there."
+        )
     if found.shared_texts:
-        notes.append(f"{found.shared_texts:,} test texts are training texts, too: they flatter every model.")
+        notes.append(f"test texts that are training texts, too, and flatter every model: {found.shared_texts:,}.")
     if not found.test_rows[1]:
         notes.append(f"no test row is labelled {OUT_OF_SCOPE!r}: out-of-scope recall cannot be measured.")
     if found.look_alikes:
@@ -202,6 +211,15 @@ def _notes(found: IntentEvaluation) -> list[str]:
     if 0 < found.train_rows[1] < FEWEST_KNOWN:
         notes.append(f"{found.train_rows[1]} training rows out of scope are too few to choose the threshold by them.")
     return notes
+
+
+def _is_harder(found: IntentEvaluation) -> bool:
+    """Return True if the 95 % intervals of the composition's accuracy on validation and on test texts are apart."""
+    rows = found.trained.validation_rows
+    return (
+        wilson_interval(round(found.trained.choices[FUSED].accuracy * rows), rows)[0]
+        > found.results[FUSED].accuracy.high
+    )
 
 
 def _as_json(found: IntentEvaluation, embedder: str, price: float) -> Mapping[str, Any]:
