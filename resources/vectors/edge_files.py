@@ -108,7 +108,7 @@ class VersionFolder:
     def warn_readers(self) -> None:
         """Make readers of the record's revision look at the record; to be called before it changes.
 
-        Whoever reads the byte after the record has changed finds it set, also if this process is killed in between.
+        A reader that looks after the record has changed finds the byte set, even if this process is killed in between.
         """
         if self.record_file.exists():
             mark = self.revision(self.read()) / _MARK
