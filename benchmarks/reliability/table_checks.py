@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from benchmarks.reliability.home import START_DAYS, Home, as_delivered, refused_rows
 from benchmarks.reliability.mutation import Mutation, Outcome, Result, judged
-from models.contracts import CONTRACTS, DELIVERED_ON
+from models.contracts import CONTRACTS, DELIVERED_ON, Contract
 from models.ingestion import IngestionConfig
+from models.watch.agreement import facts_of
 from models.watch.assessment import Expectations
 from models.watch.columns import NAMED, roles_of
 from models.watch.config import WatchConfig
@@ -94,7 +95,8 @@ def measured(
         for name, column in registers_of(home, table).items()
     }
     _HOMES[id(home)] = home
-    loaded = Loaded(contract, pl.DataFrame(kept), _before(id(home), table, min(days)), refused, registers)
+    rows, before = pl.DataFrame(kept), _before(id(home), table, min(days))
+    loaded = Loaded(contract, rows, before, refused, registers, _facts(home, contract))
     return profiles(loaded, days)
 
 
@@ -168,6 +170,15 @@ def _held_by(home_id: int, table: str) -> pa.Table:
     home = _HOMES[home_id]
     held = home.tables[table]
     return pa.concat_tables([held.kept, home.checked(table, held.raw[home.day], home.day).kept])
+
+
+def _facts(home: Home, contract: Contract) -> Mapping[str, pl.DataFrame]:
+    """Return the rows that labels are compared with."""
+    return {
+        column: pl.DataFrame(_held(home, NAMED[column]).select([column, *names, DELIVERED_ON]))
+        for column, names in facts_of(roles_of(contract)).items()
+        if NAMED[column] in home.tables
+    }
 
 
 def _register(rows: pa.Table, column: str, names: Sequence[str]) -> pl.DataFrame:

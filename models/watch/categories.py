@@ -58,9 +58,8 @@ def forms(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[str, str, pl.DataF
 def missing_by_category(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name, pl.DataFrame]]:
     """Yield by day the share of missing values of a column among the rows of each common category."""
     for category in roles.categories:
-        counted = rows[category].drop_nulls().value_counts(sort=True)
-        common = counted.filter(pl.col("count") >= _COMMON * len(rows))[category].to_list() if roles.nullable else []
-        if not 1 < len(common) <= _MOST_COMMON:
+        common = common_values(rows[category]) if roles.nullable else []
+        if not common:
             continue
         nulls = [pl.col(name).null_count().alias(name) / pl.len() for name in roles.nullable]
         found = (
@@ -72,6 +71,13 @@ def missing_by_category(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name
             for name in roles.nullable:
                 shares = of.select(DELIVERED_ON, "n", pl.col(name).alias("value"))
                 yield Name("missing", name, f"{category} {value}"), shares
+
+
+def common_values(column: pl.Series) -> list[str]:
+    """Return the common values of a category; none if there is only one, or many."""
+    counted = column.drop_nulls().value_counts(sort=True)
+    common = counted.filter(pl.col("count") >= _COMMON * len(column))[column.name].to_list()
+    return common if 1 < len(common) <= _MOST_COMMON else []
 
 
 def _form(text: pl.Expr) -> pl.Expr:

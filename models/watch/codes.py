@@ -18,7 +18,7 @@ class Coded:
     """Rows of some days and of those before them, as numbers.
 
     Attributes:
-        rows: of the days to measure; each value of an id or category with its day.
+        rows: of the days to measure; each value of an id, category or text with its day.
         every: these rows and those of the days before.
         days: days to measure, by number.
         first: first day of all rows, as a number.
@@ -101,14 +101,15 @@ def _day() -> pl.Expr:
 
 
 def _coded(rows: pl.DataFrame, roles: Roles) -> pl.DataFrame:
-    names = dict.fromkeys((*roles.things, *roles.categories))
+    names = dict.fromkeys((*roles.things, *roles.categories, *roles.states, *roles.prose))
     code = [pl.when(pl.col(name).is_not_null()).then(pl.col(name).hash()).alias(name) for name in names]
     content = [pl.col(name).hash() for name in roles.content]
     if roles.event and roles.event not in roles.versions:
         content.append(pl.col(roles.event).dt.time().hash())
     logs = [_log(name) for name in roles.measured]
     named = [combined(content).alias(CONTENT)] if len(content) > 1 else []
-    coded = rows.select(_day(), *code, *named, *logs)
+    times = [pl.col(roles.event).dt.timestamp("us")] if roles.event and not roles.versions else []
+    coded = rows.select(_day(), *code, *named, *logs, *times)
     return coded.with_columns(
         pack(pl.col(name), pl.col(DAY)).alias(name) for name in (*names, *([CONTENT] if named else []))
     )

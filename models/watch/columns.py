@@ -35,6 +35,7 @@ class Roles:
         flags: true or false.
         categories: strings with few different values.
         texts: strings that are read by people, or say who somebody is.
+        prose: those texts that can be long.
         nullable: may be missing.
         event: time of the event, if rows have one with hours.
         event_day: time of the event, also where it is only a day.
@@ -50,6 +51,7 @@ class Roles:
     flags: tuple[str, ...]
     categories: tuple[str, ...]
     texts: tuple[str, ...]
+    prose: tuple[str, ...]
     nullable: tuple[str, ...]
     event: str | None
     event_day: str | None
@@ -59,9 +61,9 @@ class Roles:
 
     @property
     def short(self) -> tuple[str, ...]:
-        """Columns that are compared between days: texts are not, nor what numbers the rows."""
-        key = (self.key,) if self.versions else ()
-        named = (*key, *self.ids, *self.numbers, *self.flags, *self.categories)
+        """Columns that are compared between days: of texts the long ones, of what numbers the rows nothing else."""
+        key = (self.key,) if self.versions or self.prose else ()
+        named = (*key, *self.ids, *self.numbers, *self.flags, *self.categories, *self.prose, *self.states)
         event = (self.event_day,) if self.event_day else ()
         return (*dict.fromkeys((*named, *event)), DELIVERED_ON)
 
@@ -74,6 +76,11 @@ class Roles:
     def things(self) -> tuple[str, ...]:
         """Ids of what comes again: also the key of a table whose rows are states of one thing."""
         return (*((self.key,) if self.versions else ()), *self.ids)
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What is said of things whose rows are their states, and seldom changes."""
+        return (*self.categories, *self.flags, *self.dates, *self.prose) if self.versions else ()
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -100,6 +107,7 @@ def roles_of(contract: Contract) -> Roles:
         flags=tuple(name for name, column in columns.items() if column.type == "bool"),
         categories=tuple(column.name for column in strings if not _is_text(column)),
         texts=tuple(texts),
+        prose=tuple(column.name for column in strings if (column.at_most_characters or 0) > _CATEGORY_CHARACTERS),
         nullable=tuple(name for name, column in columns.items() if column.nullable),
         event=event if event and columns[event].type == "timestamp" else None,
         event_day=event,

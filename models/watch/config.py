@@ -13,7 +13,17 @@ Severity = Literal["block", "warn", "note"]
 Mode = Literal["block", "warn", "note", "off"]
 #: Groups of measures; each can be switched on its own, and accepted on its own.
 CheckName = Literal[
-    "volume", "identity", "nulls", "values", "hours", "categories", "duplicates", "timestamps", "swaps", "history"
+    "volume",
+    "identity",
+    "nulls",
+    "values",
+    "hours",
+    "categories",
+    "duplicates",
+    "timestamps",
+    "swaps",
+    "labels",
+    "history",
 ]
 
 
@@ -56,6 +66,10 @@ class CheckModes(BaseModel):
     )
     timestamps: Mode = Field(default="block", description="Rows that happened long before the day of their delivery.")
     swaps: Mode = Field(default="block", description="Columns that hold what usually stands in another one.")
+    labels: Mode = Field(
+        default="block",
+        description="Labels that do not fit what they label as those of the days before did: they came to other rows.",
+    )
     history: Mode = Field(
         default="note", description="A home too young to be assessed: a note says so until `min_days` are held."
     )
@@ -72,6 +86,7 @@ class CheckModes(BaseModel):
             "duplicates": self.duplicates,
             "timestamps": self.timestamps,
             "swaps": self.swaps,
+            "labels": self.labels,
             "history": self.history,
         }
         return modes[check]

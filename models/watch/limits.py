@@ -244,8 +244,9 @@ class Estimates:
             return max(float(np.exp(min(value, 60.0))) - 1, 0.0)
         if kind == "share":
             return float(np.sin(np.clip(value, 0, np.pi / 2)) ** 2)
-        size = float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place] if kind == "amount" else value
-        return max(size, 0.0)
+        if kind == "distance":
+            return float(np.clip(value, 0, 1))
+        return max(float(np.exp(min(value, 60.0))) - 0.01 * self._unit[place], 0.0)
 
 
 def _scaled(kind: Kind, values: Floats | float, units: Floats | float) -> Floats:

@@ -67,6 +67,13 @@ MEASURES: Mapping[str, Measure] = {
     "kept": Measure(
         "share", "volume", Effect(warn_down=0.04, block_down=0.3), "share of usual {column} with rows", closely=True
     ),
+    "numbered": Measure(
+        "share",
+        "volume",
+        Effect(warn_down=0.01, block_down=0.4),
+        "share of rows with no hole in the running numbers before their {column}",
+        closely=True,
+    ),
     "gone": Measure(
         "amount",
         "volume",
@@ -86,15 +93,47 @@ MEASURES: Mapping[str, Measure] = {
     "length": Measure("amount", "identity", _both(1.3, 2.2), "characters of {column}"),
     "mixed": Measure("share", "identity", _both(0.08, 0.4), "share of {column} with several {category}", fewest=20),
     "together": Measure("share", "identity", _both(0.1, 0.4), "share of {column} with the {category} of days before"),
+    "fits": Measure(
+        "distance",
+        "labels",
+        Effect(warn_down=0.1, block_down=0.25),
+        "share of pairs of rows whose {column} fits the {category} better than exchanged (50 % is chance)",
+    ),
+    "steady": Measure(
+        "share",
+        "values",
+        Effect(warn_down=0.01, block_down=0.3),
+        "share of {column} with the {category} of days before",
+    ),
+    "quoted": Measure(
+        "share",
+        "identity",
+        Effect(warn_down=0.2, block_down=0.6),
+        "share of {column} that stand in the {category}",
+        vanishes=True,
+    ),
     "differs": Measure("share", "categories", _both(0.05, 0.3), "share of {column} other than that of {category}"),
     "typical": Measure("amount", "values", _both(1.9, 3), "typical {column}"),
     "mean": Measure("amount", "values", _both(3, 12), "mean {column}"),
     "spread": Measure("amount", "values", Effect(2.2, _NEVER, 2.5, 20), "spread of {column}"),
     "ratio": Measure(
-        "amount", "values", _both(1.15, 1.9), "{column} over that of days before of the same {category}", least=0.008
+        "amount", "values", _both(1.06, 1.9), "{column} over that of days before of the same {category}", least=0.008
     ),
     "change": Measure(
         "amount", "values", Effect(1.25, 3, 4, 50), "change of {column} of one {category} from day to day"
+    ),
+    "off": Measure(
+        "share",
+        "values",
+        Effect(warn_up=0.05, block_up=0.4),
+        "share of {column} a tenth off that of the same {category}",
+    ),
+    "far": Measure(
+        "share",
+        "values",
+        Effect(0.1, 0.4),
+        "share of {column} five times that of the same {category} or a fifth",
+        factor=2,
     ),
     "low": Measure("amount", "values", _both(1.5, 20), "low end of {column}", least=0.06),
     "high": Measure("amount", "values", _both(1.6, 12), "high end of {column}", least=0.06),
@@ -104,12 +143,15 @@ MEASURES: Mapping[str, Measure] = {
     "age": Measure("amount", "values", _both(1.5, 20), "days since {column}"),
     "round": Measure("share", "values", _both(0.05, 0.6), "share of {column} that are {category}"),
     "whole": Measure("share", "values", _both(0.15, 0.5), "share of {column} without a fraction"),
-    "same": Measure("share", "values", _both(0.15, 0.5), "share of rows with the same {column}"),
+    "same": Measure("share", "values", _both(0.15, 0.5), "share of rows with the same {column}", factor=3),
     "negative": Measure("share", "values", _both(0.1, 0.4), "share of negative {column}", vanishes=True, factor=3),
     "zero": Measure("share", "values", _both(0.1, 0.4), "share of {column} that is zero", factor=3),
     "true": Measure("share", "values", _both(0.1, 0.4), "share of rows with {column}", vanishes=True, factor=3),
     "signs": Measure("amount", "values", _both(1.5, 4), "share of {category} in characters of {column}"),
     "misread": Measure("share", "values", Effect(0.02, 0.3), "share of {column} with signs of a wrong encoding"),
+    "word": Measure(
+        "distance", "values", Effect(0.15, 0.6), "most that more texts of {column} than usual share a word"
+    ),
     "text": Measure("amount", "values", _both(1.4, 4), "characters of {column}"),
     "letters": Measure("amount", "values", _both(1.8, 4), "share of characters of {column} beyond plain letters"),
     "sequence": Measure("share", "hours", _both(0.05, 0.3), "share of rows with {column} in the order of {category}"),
@@ -123,7 +165,7 @@ MEASURES: Mapping[str, Measure] = {
     "repeated": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat the days before"),
     "doubled": Measure("share", "duplicates", Effect(0.05, 0.3), "share of rows that repeat others of the day"),
     "twice": Measure("share", "duplicates", Effect(0.04, 0.3), "share of rows that repeat others but for a detail"),
-    "alike": Measure("share", "duplicates", Effect(0.1, 0.4), "share of rows with the same {column}"),
+    "alike": Measure("share", "duplicates", Effect(0.1, 0.4), "share of rows with the same {column}", factor=3),
     "late": Measure("share", "timestamps", Effect(0.12, 0.4), "share of rows with {column} on earlier days"),
     "old": Measure("share", "timestamps", Effect(0.02, 0.2), "share of rows with {column} more than a month ago"),
     "inside": Measure("share", "swaps", Effect(0.1, 0.4), "share of {column} that are values of {category}"),

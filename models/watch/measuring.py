@@ -12,17 +12,20 @@ from typing import Any
 import polars as pl
 
 from models.contracts import DELIVERED_ON, Contract
+from models.watch.agreement import agreement
 from models.watch.categories import category_shares, forms, missing_by_category
 from models.watch.codes import Coded
 from models.watch.columns import Roles, roles_of
 from models.watch.gaps import gaps
+from models.watch.numbering import quoting
 from models.watch.profile import DayProfile, Name, Value
 from models.watch.relations import relations
 from models.watch.repetition import repetition
 from models.watch.resolution import ends, pairs, resolution, sequence
+from models.watch.words import words
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "7"
+MEASURED = "8"
 #: Significant digits that are kept: the order in which threads add up rows changes the sixteenth.
 _DIGITS = 9
 #: Signs of texts that a faulty step changes: letters made small or large, markup, blanks taken away.
@@ -60,6 +63,7 @@ class Loaded:
         before: of the days before them, columns `Roles.short`.
         refused: of each day.
         registers: id column -> its ids, with the day of their delivery and columns of the same name as the table's.
+        facts: id column -> rows of the table that it names, with the columns that labels are compared with.
     """
 
     contract: Contract
@@ -67,6 +71,7 @@ class Loaded:
     before: pl.DataFrame
     refused: Mapping[date, Refused] = field(default_factory=dict)
     registers: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    facts: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
     @property
     def roles(self) -> Roles:
@@ -92,6 +97,13 @@ def profiles(loaded: Loaded, days: Sequence[date]) -> list[DayProfile]:
         for name, found in repetition(loaded.rows, loaded.before, coded, loaded.roles, loaded.registers):
             _add(numbers, found, name)
         for name, found in relations(loaded.rows, coded, loaded.roles, loaded.registers):
+            _add(numbers, found, name)
+        for name, found in quoting(loaded.rows, loaded.roles):
+            _add(numbers, found, name)
+        for column in loaded.roles.prose:
+            for name, found in words(loaded.rows, loaded.before, column):
+                _add(numbers, found, name)
+        for name, found in agreement(loaded.rows, loaded.before, loaded.roles, loaded.facts):
             _add(numbers, found, name)
     return [DayProfile(day, _of_day(numbers[day], loaded.refused.get(day))) for day in days]
 

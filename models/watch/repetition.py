@@ -34,8 +34,9 @@ def repetition(
         roles: of their columns.
         registers: id column -> all ids, with the day of their delivery.
     """
-    for column in roles.ids:
-        yield Name("top", column), _top(coded, column)
+    for column in (*roles.ids, *roles.prose):
+        if column in roles.ids:
+            yield Name("top", column), _top(coded, column)
         again = coded.again(column, within_days=LOOKBACK_DAYS, history_days=FEWEST_DAYS)
         yield Name("seen", column), coded.shares(again, "again")
     for column, register in registers.items():

@@ -28,6 +28,9 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "product-unknown-for-tenth",
         "customers-country-unknown",
         "customers-same-email",
+        "times-of-next-line",
+        "two-best-sellers-swapped",
+        "prices-net-in-one-country",
     ),
     "fraud": (
         "amounts-one-decimal",
@@ -38,6 +41,8 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "times-shuffled",
         "times-to-minutes",
         "labels-to-hours",
+        "amounts-stuck-at-terminals",
+        "labels-of-next-row",
     ),
     "demand": (),
     "support": (
@@ -46,6 +51,10 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "texts-cut-at-80",
         "texts-same-for-third",
         "times-to-hours",
+        "intents-of-next-row",
+        "texts-with-a-signature",
+        "customers-of-next-ticket",
+        "tickets-tenth-missing",
     ),
     "personalization": (
         "stock-tenth-of-products-missing",
@@ -55,6 +64,7 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "stock-costs-shuffled",
         "stock-products-off-by-one",
         "stock-launched-by-default",
+        "stock-durable-of-next-row",
     ),
 }
 #: Nights that go through ingestion and watch on the stores of a home.

@@ -24,7 +24,7 @@ from assets.stages.watch.acceptance import let_through
 from assets.stages.watch.checks import ANOMALIES, FRESHNESS, watched
 from assets.stages.watch.profile_store import profile_of
 from assets.stages.watch.table_watch import Watched, watch
-from models.contracts import PAYMENTS
+from models.contracts import PAYMENT_LABELS, PAYMENTS
 from models.errors import TesseraError
 from models.ingestion import IngestionConfig
 from models.watch.config import WatchConfig
@@ -250,3 +250,26 @@ def test_the_command_lets_a_day_through_and_says_what(
     assert " rows: 53 for an expected " in shown
     assert "tessera run fraud_nightly --date 2025-02-15" in shown
     assert watch(lake, PAYMENTS, DAY, WATCH).assessment.severity != "block"
+
+
+def test_labels_are_compared_with_their_payments_in_the_lake(lake: DeltaLake) -> None:
+    """Frauds of more than 40 EUR, labelled a week later; on the last day each label is that of the payment before."""
+
+    def labels(day: date, moved: int) -> Rows:
+        paid = payments(day - timedelta(days=7))
+        about = [row["amount"] > 40 for row in paid]
+        moment = datetime.combine(day, datetime.min.time(), UTC)
+        given = zip(paid, about[-moved:] + about[:-moved] if moved else about, strict=True)
+        return [
+            {"transaction_id": row["transaction_id"], "is_fraud": fraud, "labelled_at": moment, "delivered_on": day}
+            for row, fraud in given
+        ]
+
+    days = [LAST - timedelta(days=back) for back in range(9, -1, -1)]
+    rows = [row for day in days for row in labels(day, int(day == LAST))]
+    labelled = FakeSource({"payment_labels": raw_rows("payment_labels", rows)}, FIRST)
+    ingest("payment_labels", labelled, lake, LAST, INGESTION, "r")
+    watch(lake, PAYMENT_LABELS, LAST, WATCH)
+    stored = lake.scan(profile_of("payment_labels")).to_table(filter=pc.field("measure") == "fits").sort_by("day")
+    *before, last = stored["value"].to_pylist()
+    assert (len(before), min(before) > 0.9, last < 0.7) == (2, True, True)

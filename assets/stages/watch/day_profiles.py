@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import polars as pl
+import pyarrow.dataset as ds
 
 from assets.stages.ingestion.completeness_log import DayCounts, quarantine_of
 from assets.stages.ingestion.run import runs_of
@@ -19,6 +20,7 @@ from assets.stages.watch.profile_store import (
     watched_days,
 )
 from models.contracts import DELIVERED_ON, Contract
+from models.watch.agreement import facts_of, sampled
 from models.watch.columns import NAMED, REGISTERS, roles_of
 from models.watch.config import WatchConfig
 from models.watch.measuring import MEASURED, Loaded, Refused, columns_of_reasons, profiles
@@ -30,6 +32,8 @@ from resources.lake.port import Lake
 _ROWS_AT_ONCE = 500_000
 #: Days before a row in which the row of another table is looked for that it names.
 _PARENT_DAYS = 35
+#: Days before the first label in which the row is looked for that it is about.
+_LABELLED_DAYS = 21
 
 
 def current_profiles(
@@ -99,7 +103,8 @@ def _computed(
         before = _rows(
             lake, contract, first - timedelta(days=LOOKBACK_DAYS), first - timedelta(days=1), roles_of(contract).short
         )
-        yield from profiles(Loaded(contract, held, before, refused, registers), chunk)
+        facts = _facts(lake, contract, pl.concat([before, held.select(before.columns)]))
+        yield from profiles(Loaded(contract, held, before, refused, registers, facts), chunk)
 
 
 def _chunks(days: Sequence[date], rows: Mapping[date, int]) -> Iterator[list[date]]:
@@ -131,6 +136,21 @@ def _register(lake: Lake, contract: Contract, column: str, table: str, first: da
     scanned = lake.scan(table, first=begin, last=last)
     shared = [name for name in roles_of(contract).categories if name in scanned.schema.names]
     return pl.DataFrame(scanned.to_table(columns=[column, *shared, DELIVERED_ON]))
+
+
+def _facts(lake: Lake, contract: Contract, rows: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
+    """Return id column -> rows of the table that it names, of those rows whose labels are compared with them."""
+    roles, found = roles_of(contract), dict[str, pl.DataFrame]()
+    wanted = facts_of(roles) if rows.height else {}
+    asked = sampled(rows, roles) if wanted else rows
+    last = max(rows[DELIVERED_ON].unique(), default=None)
+    for column, names in wanted.items():
+        if lake.exists(NAMED[column]):
+            first = None if column in REGISTERS else min(rows[DELIVERED_ON].unique()) - timedelta(days=_LABELLED_DAYS)
+            keys = ds.field(column).isin(asked[column].drop_nulls().unique().to_arrow())
+            scanned = lake.scan(NAMED[column], first=first, last=last)
+            found[column] = pl.DataFrame(scanned.to_table(columns=[column, *names, DELIVERED_ON], filter=keys))
+    return found
 
 
 def _named_tables(contract: Contract) -> dict[str, str]:
