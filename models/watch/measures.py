@@ -84,6 +84,7 @@ MEASURES: Mapping[str, Measure] = {
     "quarantined": Measure("share", "volume", Effect(warn_up=0.03), "share of rows in quarantine"),
     "refused": Measure("share", "volume", Effect(warn_up=0.015), "share of rows in quarantine for their {category}"),
     "null": Measure("share", "nulls", Effect(0.05, 0.25, 0.2, 0.6), "share of rows without {column}", vanishes=True),
+    "filled": Measure("share", "nulls", Effect(), "share of rows with {column}", vanishes=True),
     "missing": Measure("share", "nulls", _both(0.1, 0.6), "share of rows without {column} among those of {category}"),
     "unknown": Measure("share", "identity", Effect(0.04, 0.2), "share of {column} that no register knows"),
     "seen": Measure("share", "identity", Effect(0.2, 0.5, 0.25, 0.6), "share of {column} seen in the days before"),

@@ -162,6 +162,7 @@ def _expressions(loaded: Loaded) -> Iterable[tuple[Name, pl.Expr]]:
     roles = loaded.roles
     for name in roles.nullable:
         yield Name("null", name), pl.col(name).null_count() / pl.len()
+        yield Name("filled", name), pl.col(name).count() / pl.len()
     for name in roles.numbers:
         yield from _of_number(name)
     for name in roles.floats:

@@ -42,7 +42,6 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "times-to-minutes",
         "labels-to-hours",
         "amounts-stuck-at-terminals",
-        "labels-of-next-row",
     ),
     "demand": (),
     "support": (
