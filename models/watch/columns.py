@@ -79,7 +79,7 @@ class Roles:
 
     @property
     def states(self) -> tuple[str, ...]:
-        """What is said of things whose rows are their states, and seldom changes."""
+        """Columns that seldom change from one row of a thing to its next one, of a table whose rows are states."""
         return (*self.categories, *self.flags, *self.dates, *self.prose) if self.versions else ()
 
     @property

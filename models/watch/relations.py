@@ -103,7 +103,7 @@ def _agreeing(rows: pl.DataFrame, column: str, register: pl.DataFrame, roles: Ro
 
 
 class _Changes:
-    """How values compare with those of the same id on days before.
+    """Values beside those of the same id on days before.
 
     Compared is the median of its last three days, so that one odd day does not make those after it odd.
 
