@@ -83,7 +83,8 @@ def show(name: str, version: str, *, as_json: bool) -> None:
     if as_json:
         print_json(described)
         return
-    out.print(yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120).rstrip())
+    for line in yaml.safe_dump(described, sort_keys=False, allow_unicode=True, width=120).splitlines():
+        out.print(line)  # a text is one line to the console, which shows line feeds in it
 
 
 def _importing_app(name: str) -> App:
