@@ -67,7 +67,7 @@ BENCHMARKS := loading first_run nightly scoring quality candidates refit regress
 	point_in_time materialization online_reads \
 	fraud_quality fraud_windows fraud_stream stream_kills \
 	texts other_texts routing composition triage vectors \
-	recommendations recommendation_speed storefront experiments service traces service_load legacy_models
+	recommendations recommendation_speed storefront storefront_parts experiments service traces service_load legacy_models
 
 lock: .venv/.uv  ## resolve pyproject.toml again into hash-pinned locks, without index addresses
 	$(UV) pip compile pyproject.toml --extra build $(LOCK_FLAGS) -o requirements/core.lock

@@ -26,7 +26,7 @@ from models.personalization.parts import RankerPart
 from models.personalization.training import trained_ranker
 from models.recommend.ranking_metrics import hits
 from models.settings import PersonalizationSettings
-from models.simulation.bayes_optimal_storefront import best_lists
+from models.simulation.bayes_optimal_storefront import best_lists, expected_wants
 from models.simulation.learner_storefront import learned_wants
 from models.simulation.storefront import LIST_DAYS, Storefront
 from resources.lake.delta import DeltaLake
@@ -60,7 +60,7 @@ def main() -> None:
 
 def section(folder: Path, customers: int, days: int) -> str:
     """Return the table of a shop of that size."""
-    source, lake, last = _shop(folder, customers, days)
+    source, lake, last = shop(folder, customers, days)
     settings = PersonalizationSettings()
     found = wanted_rows(lake, settings, last)
     report = candidate(found, lake, FolderRegistry(folder / "models"), settings).report
@@ -84,7 +84,7 @@ def section(folder: Path, customers: int, days: int) -> str:
 
 def margin_section(folder: Path, customers: int, days: int) -> str:
     """Return the table of lists whose order weighs margins."""
-    _, lake, last = _shop(folder, customers, days)
+    _, lake, last = shop(folder, customers, days)
     settings = PersonalizationSettings()
     found = wanted_rows(lake, settings, last)
     cutoffs = [past_cutoff(lake, found.at(day), day, settings) for day in found.cutoffs]
@@ -111,9 +111,9 @@ def margin_section(folder: Path, customers: int, days: int) -> str:
     )
 
 
-def _shop(folder: Path, customers: int, days: int) -> tuple[SimulatedSource, Lake, date]:
+def shop(folder: Path, customers: int, days: int, seed: int = 7) -> tuple[SimulatedSource, Lake, date]:
     """Return the simulated shop, a lake with every table of it, and its last day."""
-    config = SimulatedSourceConfig(customers=customers, seed=7, first_day=_FIRST.isoformat())
+    config = SimulatedSourceConfig(customers=customers, seed=seed, first_day=_FIRST.isoformat())
     source, lake, last = config.open(), DeltaLake(str(folder / "lake")), _FIRST + timedelta(days=days - 1)
     for table in TABLES:
         ingest(table, source, lake, last, IngestionConfig(history_days=days), "benchmark")
@@ -141,10 +141,16 @@ def best_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSetting
 
 def learned_ndcg(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> float:
     """Return the NDCG of a learner that knows the laws of the shop, and has the views of the days before alone."""
+    wants = learned_wants_of(front, hold)
+    lists = np.argsort(-wants, axis=1, kind="stable")[:, : settings.steps.rules.length]
+    return _ndcg(Judged(lists.astype(np.int32), np.empty(0, np.int64)), hold.wanted)
+
+
+def learned_wants_of(front: Storefront, hold: Holdout) -> np.ndarray:
+    """Return the expected wants by that learner, shape (customers of the hold-out, products of its day)."""
     number, product = _numbers(hold)
     wants = learned_wants(front, number, _FIRST.toordinal(), hold.known.day.toordinal(), int(product.max()) + 1)
-    lists = np.argsort(-wants[:, product], axis=1, kind="stable")[:, : settings.steps.rules.length]
-    return _ndcg(Judged(lists.astype(np.int32), np.empty(0, np.int64)), hold.wanted)
+    return wants[:, product]
 
 
 def _numbers(hold: Holdout) -> tuple[np.ndarray, np.ndarray]:
@@ -157,12 +163,21 @@ def _numbers(hold: Holdout) -> tuple[np.ndarray, np.ndarray]:
 def best_of(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> np.ndarray:
     """Return the best lists for the customers of a hold-out, in the product codes of the day."""
     number, product = _numbers(hold)
-    first = hold.known.day.toordinal() + 1
-    days = range(first, first + settings.horizon_days, LIST_DAYS)
-    lists = best_lists(front, number, days, int(product.max()) + 1, settings.steps.rules.length)
+    lists = best_lists(front, number, _days_after(hold, settings), int(product.max()) + 1, settings.steps.rules.length)
     place = np.full(int(product.max()) + 1, -1, np.int32)
     place[product] = np.arange(product.size)
     return place[lists]
+
+
+def best_wants_of(front: Storefront, hold: Holdout, settings: PersonalizationSettings) -> np.ndarray:
+    """Return the wants that the laws of the shop expect, shape (customers of the hold-out, products of its day)."""
+    number, product = _numbers(hold)
+    return expected_wants(front, number, _days_after(hold, settings), int(product.max()) + 1)[:, product]
+
+
+def _days_after(hold: Holdout, settings: PersonalizationSettings) -> range:
+    first = hold.known.day.toordinal() + 1
+    return range(first, first + settings.horizon_days, LIST_DAYS)
 
 
 def shares(ndcg: Mapping[str, float], best: float) -> dict[str, float]:

@@ -13,6 +13,7 @@ from models.features.personalization_definitions import FEATURES as OF_PROFILES
 from models.personalization.asked import asked_profiles
 from models.personalization.known import Known
 from models.personalization.taste import taste
+from models.personalization.wants import expected_wants
 from models.recommend.config import RecommenderConfig
 from models.recommend.generators import Tables
 from models.recommend.history import Numbers, Profiles
@@ -70,21 +71,13 @@ class Block:
         found = self.found
         if np.array_equal(rows, np.arange(found.product.shape[0])):
             return self
-        few = Candidates(
-            found.product[rows],
-            found.sources[rows],
-            found.fused[rows],
-            {name: each[rows] for name, each in found.scores.items()},
-            {name: each[rows] for name, each in found.ranks.items()},
-            found.is_own[rows],
-        )
         return replace(
             self,
             asked=self.asked.of(rows),
             views=self.views.of(rows),
             customers=self.customers[rows],
             segments=self.segments[rows],
-            found=few,
+            found=found.take(rows),
         )
 
 
@@ -110,16 +103,22 @@ def block_of(
     views = asked_profiles(known, known.looked, known.views, customers, visits)
     number = {name: place for place, name in enumerate(known.segments)}
     segments = np.array([number.get(country, 0) for country in countries], dtype=np.int64)
+    share = taste(known, views)
     found = candidates_of(
-        asked,
-        tables,
-        known.history.of_products,
-        config,
-        repeats=True,
-        segments=segments,
-        taste=taste(known, views),
+        asked, tables, known.history.of_products, config, repeats=True, segments=segments, taste=share
     )
+    if known.has_visits:
+        found = replace(found, wants=_wants(known, customers, views, share, found.product))
     return Block(known, asked, views, customers, segments, found, tables)
+
+
+def _wants(
+    known: Known, customers: NDArray[np.int64], views: Profiles, share: Numbers, product: NDArray[np.int32]
+) -> Numbers:
+    """Return how often each candidate is expected to be wanted."""
+    lines = np.where(customers >= 0, known.sources.lines_of[customers], 0)
+    every = expected_wants(views, lines, share, known.sources)
+    return np.take_along_axis(every, np.where(product == NOTHING, 0, product), axis=1)
 
 
 def block_features(block: Block) -> Numbers:

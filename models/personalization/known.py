@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.features.personalization_definitions import FEATURES
+from models.personalization.wants import Sources, sources_of
 from models.recommend.history import RECENT_DAYS, History, Profiles, ages_of, history, profiles_of
 from models.recommend.interactions import Interactions
 from models.recommend.rules import Shelf
@@ -21,6 +22,8 @@ Floats = NDArray[np.float64]
 _EPOCH = date(1970, 1, 1)
 #: Bands of prices.
 PRICE_BANDS = 8
+#: Buyers who never came back, by which the share of those who did is drawn to none.
+_ONCE = 10.0
 #: Popular products of a segment that are remembered.
 _POPULAR = 200
 
@@ -80,6 +83,18 @@ def shares(groups: Codes, counts: NDArray[np.float32], size: int = 0) -> Floats:
     return found / found.sum()
 
 
+def repeat_share(bought: Interactions) -> Floats:
+    """Return the share of each product's buyers who bought it on two days or more, drawn to 0 by `_ONCE` of them.
+
+    Args:
+        bought: purchases.
+    """
+    n = bought.products.size
+    pairs, days = np.unique(bought.customer.astype(np.int64) * n + bought.product, return_counts=True)
+    buyers, again = (np.bincount(some % n, minlength=n) for some in (pairs, pairs[days > 1]))
+    return again / (buyers + _ONCE)
+
+
 @dataclass(frozen=True, eq=False)
 class Known:
     """The end of a day.
@@ -121,6 +136,18 @@ class Known:
         return np.bincount(self.looked.product, minlength=self.offers.ids.size).astype(np.float32)
 
     @cached_property
+    def has_visits(self) -> bool:
+        """True if the shop delivers visits: `looked` are views then."""
+        chosen, looked = self.events, self.looked
+        same = (np.array_equal(getattr(chosen, name), getattr(looked, name)) for name in ("customer", "product", "day"))
+        return not all(same)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Carts per view and lines of orders per view (`models.personalization.wants`)."""
+        return sources_of(self.events, self.bought, self.looked)
+
+    @cached_property
     def price_bands(self) -> Codes:
         """Band of each product's price, from 1: `PRICE_BANDS` equal shares of the products; 0: it is not known."""
         price = self.offers.price
@@ -144,7 +171,8 @@ class Known:
         names, codes = np.unique(self.offers.category.astype(str), return_inverse=True)
         kinds = np.where(names[codes] == "", -1, codes).astype(np.int64)
         offers = self.offers
-        return Shelf(offers.ids, offers.on_hand, offers.is_durable, offers.is_promoted, kinds, names.tolist())
+        again = repeat_share(self.bought)
+        return Shelf(offers.ids, offers.on_hand, offers.is_durable, again, offers.is_promoted, kinds, names.tolist())
 
     @cached_property
     def kinds(self) -> Codes:

@@ -38,6 +38,8 @@ from models.recommend.rankers import BoostedRanker, FrequencyRanker, Ranker
 from models.recommend.rules_config import RulesConfig
 
 _TEXT, _TEXTS, _RECORD = (FieldType(name) for name in ("text", "texts", "record"))
+#: Weights of a ranker beside its trees.
+_WEIGHTS = ("ease_weight", "wants_weight")
 #: Need of every part that reads what is known of a day.
 KNOWN = "known"
 #: Need of the parts that read the tables of products.
@@ -254,7 +256,8 @@ class RankerPart:
                 expected=f"the {len(FEATURES)} numbers of this release",
                 todo="Run `tessera run personalization_nightly`, which trains a new one.",
             )
-        ranker = read_ranker(saved["kind"], saved["trees"], folder, saved.get("ease_weight", 0.0))
+        weights = {name: saved.get(name, 0.0) for name in _WEIGHTS}
+        ranker = read_ranker(saved["kind"], saved["trees"], folder, **weights)
         return cls(ranker, MarginOrder.read(saved.get("margin")))
 
     def save(self, folder: Path) -> Mapping[str, Any]:
@@ -265,7 +268,7 @@ class RankerPart:
             "features": list(FEATURES),
         }
         if isinstance(self.ranker, BoostedRanker):
-            described["ease_weight"] = self.ranker.ease_weight
+            described |= {name: getattr(self.ranker, name) for name in _WEIGHTS}
         return {**described, **_margin(self.by_margin)}
 
     def step(self, name: str) -> Step:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 GeneratorName = Literal["own", "ease", "walks", "factors", "taste", "popular", "new", "knn"]
-RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"]
+RankerName = Literal["frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean", "xgboost_wants"]
 
 
 class _Strict(BaseModel):
@@ -68,7 +68,7 @@ class RankerConfig(_Strict):
     """Rankers that may be chosen, and their training."""
 
     kinds: tuple[RankerName, ...] = Field(
-        default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean"),
+        default=("frequency", "fused", "ease", "xgboost_ndcg", "xgboost_binary", "xgboost_mean", "xgboost_wants"),
         description="Rankers among which validation rows choose; what does not beat `frequency` is refused.",
     )
     ease_weight: float = Field(
@@ -77,6 +77,13 @@ class RankerConfig(_Strict):
         le=5,
         description="Weight of EASE in the order of products that are new to a customer, in deviations beside those of "
         "the ranker's score; where validation rows show that it loses NDCG of new products it is 0.",
+    )
+    wants_weight: float = Field(
+        default=2.0,
+        ge=0,
+        le=10,
+        description="Weight of the logarithm of expected wants beside the deviations of the trees' score, in "
+        "`xgboost_wants`; where the shop delivers no visits they are not known, and it is `xgboost_mean`.",
     )
     max_customers: int = Field(default=8_000, ge=100, description="Customers of each cut-off that give training rows.")
     rounds: int = Field(default=150, ge=1, le=5000, description="Trees of XGBoost.")

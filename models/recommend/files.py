@@ -24,7 +24,12 @@ def write_trees(ranker: Ranker, folder: Path) -> list[dict[str, float]]:
 
 
 def read_ranker(
-    name: RankerName, trees: Sequence[Mapping[str, float]], folder: Path, ease_weight: float = 0.0
+    name: RankerName,
+    trees: Sequence[Mapping[str, float]],
+    folder: Path,
+    *,
+    ease_weight: float = 0.0,
+    wants_weight: float = 0.0,
 ) -> Ranker:
     """Return the ranker whose trees `write_trees` wrote.
 
@@ -34,7 +39,7 @@ def read_ranker(
     if not trees:
         return simple_ranker(name)
     read = tuple(Trees(_booster(folder / _booster_file(number)), **each) for number, each in enumerate(trees))
-    return BoostedRanker(name, read, ease_weight)
+    return BoostedRanker(name, read, ease_weight, wants_weight)
 
 
 def _booster(file: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class Candidates:
         scores: of each generator that scored, whether it named the product or not; `NO_SCORE` where it has none.
         ranks: place of the candidate among those that the generator named, from 1; 0: not named.
         is_own: the customer has the product.
+        wants: how often the candidate is expected to be wanted, in proportion among those of a customer; None: unknown.
     """
 
     product: Codes
@@ -49,6 +50,20 @@ class Candidates:
     scores: Mapping[GeneratorName, Numbers]
     ranks: Mapping[GeneratorName, Numbers]
     is_own: NDArray[np.bool_]
+    wants: Numbers | None = None
+
+    def take(self, rows: NDArray[np.int64]) -> Candidates:
+        """Return the candidates of some of the customers."""
+        return replace(
+            self,
+            product=self.product[rows],
+            sources=self.sources[rows],
+            fused=self.fused[rows],
+            scores={name: each[rows] for name, each in self.scores.items()},
+            ranks={name: each[rows] for name, each in self.ranks.items()},
+            is_own=self.is_own[rows],
+            wants=None if self.wants is None else self.wants[rows],
+        )
 
     def source_names(self, customer: int, place: int) -> tuple[GeneratorName, ...]:
         """Return the generators that named one candidate."""

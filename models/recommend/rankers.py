@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 # pyright: basic
 
 _NDCG, _BINARY = "rank:ndcg", "binary:logistic"
+#: Wants below this count alike: e^-14 of one per view.
+_LEAST_WANTS = 1e-6
 #: Objectives of the boosters of each trained ranker.
 _OBJECTIVES: dict[RankerName, tuple[str, ...]] = {
     "xgboost_ndcg": (_NDCG,),
     "xgboost_binary": (_BINARY,),
     "xgboost_mean": (_NDCG, _BINARY),
+    "xgboost_wants": (_NDCG, _BINARY),
 }
 
 
@@ -95,22 +98,26 @@ class Trees:
 
 @dataclass(frozen=True)
 class BoostedRanker:
-    """Trees of XGBoost; of several boosters the mean score.
+    """Trees of XGBoost, of several boosters the mean score; beside it expected wants, if they have a weight.
 
     Attributes:
         name: of the kind.
         trees: the boosters.
         ease_weight: of EASE in the order of products that are new to a customer (`models.recommend.new_products`).
+        wants_weight: of the logarithm of expected wants; where candidates have none, the order is that of the trees.
     """
 
     name: RankerName
     trees: tuple[Trees, ...]
     ease_weight: float = 0.0
+    wants_weight: float = 0.0
 
     def scores(self, found: Candidates, features: Numbers, of: ProductNumbers) -> Numbers:  # noqa: ARG002
-        """Return the mean of the boosters' scores, new products in the order of it and EASE."""
+        """Return the mean of the boosters' scores and the wants, new products in the order of it and EASE."""
         rows = features.reshape(-1, features.shape[2])
         mean = np.mean([each.scores(rows) for each in self.trees], axis=0).reshape(found.product.shape)
+        if self.wants_weight and found.wants is not None:
+            mean = mean + np.float32(self.wants_weight) * np.log(np.maximum(found.wants, _LEAST_WANTS))
         return with_ease(mean, found, self.ease_weight)
 
 
@@ -150,7 +157,11 @@ def fitted(
     needed = dict.fromkeys(objective for name in names for objective in _OBJECTIVES.get(name, ()))
     trees = {objective: _trained(objective, rows, config, seed) for objective in needed}
     return {
-        name: BoostedRanker(name, tuple(trees[each] for each in _OBJECTIVES[name]))
+        name: BoostedRanker(
+            name,
+            tuple(trees[each] for each in _OBJECTIVES[name]),
+            wants_weight=config.wants_weight if name == "xgboost_wants" else 0.0,
+        )
         if name in _OBJECTIVES
         else simple_ranker(name)
         for name in names

@@ -25,6 +25,7 @@ class Shelf:
         ids: of the products.
         on_hand: pieces in stock; NaN where the shop does not say.
         is_durable: bought once for a long time.
+        bought_again: share of its buyers who bought it on two days or more.
         is_promoted: offered for less.
         category: code of its category, -1 where it has none; such products are in no category together.
         categories: names of the categories by code.
@@ -33,6 +34,7 @@ class Shelf:
     ids: NDArray[np.str_]
     on_hand: NDArray[np.float64]
     is_durable: NDArray[np.bool_]
+    bought_again: NDArray[np.float64]
     is_promoted: NDArray[np.bool_]
     category: Codes
     categories: Sequence[str]
@@ -61,6 +63,8 @@ class Rules:
     def __init__(self, config: RulesConfig, shelf: Shelf) -> None:
         self._config, self._shelf = config, shelf
         self._gone = (shelf.on_hand <= 0) if config.in_stock else np.zeros(len(shelf.ids), dtype=np.bool_)
+        most = np.inf if config.durable_repeat_share is None else config.durable_repeat_share
+        self._durable = shelf.is_durable & (shelf.bought_again < most)
         self._blocked = dict[str, NDArray[np.bool_]]()
 
     def applied(self, candidates: Codes, owned: Iterable[int], country: str) -> Ruled:
@@ -71,12 +75,12 @@ class Rules:
             owned: codes of products that the customer bought within `owned_durable_days`.
             country: of the customer; "" if it is not known.
         """
-        shelf, config = self._shelf, self._config
+        config = self._config
         has = np.fromiter(owned, np.int64)
         masks: dict[Rule, NDArray[np.bool_]] = {
             "blocked": self._blocked_in(country)[candidates],
             "out_of_stock": self._gone[candidates],
-            "owned_durable": shelf.is_durable[candidates] & np.isin(candidates, has),
+            "owned_durable": self._durable[candidates] & np.isin(candidates, has),
         }
         stays, removed = np.ones(len(candidates), dtype=np.bool_), dict[Rule, int]()
         for rule, mask in masks.items():

@@ -29,6 +29,14 @@ class RulesConfig(BaseModel):
         le=365,  # purchases are read so far back
         description="Durable products that the customer bought in these last days are removed; 0: they stay.",
     )
+    durable_repeat_share: float | None = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="A durable that this share of its buyers or more bought on two days or more is no durable to the "
+        "rule: what customers do outweighs the mark. Ten buyers who never came back are counted in, so that few do not "
+        "decide. null: the mark alone counts.",
+    )
     max_of_category: int | None = Field(
         default=10, ge=1, description="Products of one category in a list, at most; null: any number."
     )

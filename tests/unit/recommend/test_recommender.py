@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from threadpoolctl import threadpool_limits
 
+from models.personalization.parts import RankerPart
 from models.recommend.choice import choose
 from models.recommend.config import FittedConfig, FoldsConfig, RankerConfig
 from models.recommend.files import read_ranker, write_trees
@@ -19,6 +20,9 @@ from models.recommend.history import history
 from models.recommend.interactions import Interactions, interactions
 from models.recommend.neighbours import ease, item_knn, rp3beta
 from models.recommend.new_products import with_ease
+from models.recommend.ranker_features import ranker_features
+from models.recommend.rankers import TrainingRows
+from models.recommend.rankers import fitted as fitted_rankers
 from models.recommend.ranking_metrics import NOTHING, diversity, hits, ndcg, recall, targets
 from models.recommend.recency import RECENT, recent_scores
 from models.recommend.recommender import Recommender, best_lists
@@ -178,3 +182,19 @@ def test_diversity_is_the_share_of_pairs_of_different_kinds() -> None:
     lists = np.array([[0, 1, 2], [0, 3, NOTHING], [4, NOTHING, NOTHING]], np.int32)
     assert diversity(lists, np.array([0, 0, 1, -1, 1])) == pytest.approx((2 / 3 + 1) / 2)
     assert diversity(lists[2:], np.array([0, 0, 1, -1, 1])) == 0
+
+
+def test_wants_order_the_candidates_by_their_weight_which_is_saved(fitted: Recommender, tmp_path: Path) -> None:
+    asked = fitted.profiles(np.arange(5, dtype=np.int32))
+    found = fitted.candidates(asked)
+    features = ranker_features(found, asked, fitted.of_products, fitted.tables)
+    rows = TrainingRows(features.reshape(-1, features.shape[2]), found.is_own.ravel().astype(np.int8), np.full(5, 25))
+    config = RankerConfig(rounds=2, wants_weight=3.0)
+    trained = RankerPart(fitted_rankers(["xgboost_wants"], rows, config, seed=0)["xgboost_wants"])
+    again = RankerPart.read(tmp_path, trained.save(tmp_path), {}).ranker
+    wants = np.exp(np.arange(found.product.size, dtype=np.float32) * 2 % 9).reshape(found.product.shape)
+    plain, moved = (again.scores(one, features, fitted.of_products) for one in (found, replace(found, wants=wants)))
+    np.testing.assert_allclose(moved - plain, 3 * np.log(wants), rtol=1e-4, atol=1e-5)
+    few = replace(found, wants=wants).take(np.array([3, 1])).wants
+    assert few is not None
+    assert few.tolist() == wants[[3, 1]].tolist()

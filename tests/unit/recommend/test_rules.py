@@ -25,6 +25,7 @@ def shelf(n: int = 12, **others: Any) -> Shelf:
         "ids": np.array([f"p{number:02d}" for number in range(n)]),
         "on_hand": np.full(n, 5.0),
         "is_durable": np.zeros(n, dtype=np.bool_),
+        "bought_again": np.zeros(n),
         "is_promoted": np.zeros(n, dtype=np.bool_),
         "category": kinds,
         "categories": ["garden", "kitchen", "toys"],
@@ -48,6 +49,13 @@ def test_an_owned_durable_goes_and_other_owned_products_stay() -> None:
     found = rules.applied(np.arange(12), (1, 5), "")
     assert found.places.tolist() == [0, 2, 3, 4]
     assert (found.removed["owned_durable"], found.lost) == (1, 1)
+
+
+def test_a_durable_that_a_fifth_of_its_buyers_bought_again_stays() -> None:
+    products = shelf(is_durable=np.arange(12) < 3, bought_again=np.array([0.0, 0.19, 0.2, *[0.0] * 9]))
+    one = {"owned_durable_days": 365, "length": 3}
+    assert places(one, products, owned=(0, 1, 2)) == [2, 3, 4]
+    assert places({**one, "durable_repeat_share": None}, products, owned=(0, 1, 2)) == [3, 4, 5]
 
 
 def test_block_lists_hold_in_their_country_and_everywhere() -> None:
