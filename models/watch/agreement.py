@@ -23,8 +23,8 @@ from models.watch.profile import Name
 from models.watch.repetition import FEWEST_DAYS, LOOKBACK_DAYS
 from models.watch.words import words_of
 
-#: Rows of a day and label that are read; it bounds what a large shop costs.
-_SAMPLED_ROWS = 128
+#: Rows of a day and label, and about how many of a day, that are read: every two of a day are compared.
+_SAMPLED_ROWS, _MOST_ROWS = 128, 1024
 #: Labelled rows of the days before without which nothing is said, and labels of a column beyond which none is read.
 _FEWEST_ROWS, _MOST_LABELS = 50, 200
 #: Rows that every sign is counted as often as usual with each label before any is seen.
@@ -56,7 +56,9 @@ def sampled(rows: pl.DataFrame, roles: Roles) -> pl.DataFrame:
     """Return the rows whose labels are compared, the same on every call."""
     key, labels = pl.col(roles.key).hash(), (*roles.flags, *roles.categories)
     few = [key % pl.max_horizontal(pl.len().over(DELIVERED_ON, name) // _SAMPLED_ROWS, 1) == 0 for name in labels]
-    return rows.filter(pl.any_horizontal(few)) if few else rows
+    found = rows.filter(pl.any_horizontal(few)) if few else rows
+    share = pl.len().over(DELIVERED_ON) // _MOST_ROWS + 1
+    return found.filter(pl.col(roles.key).hash(seed=1) % share == 0)
 
 
 def agreement(rows: pl.DataFrame, before: pl.DataFrame, roles: Roles, facts: Mapping[str, pl.DataFrame]) -> Found:

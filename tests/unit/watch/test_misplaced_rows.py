@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from models.contracts import CONTRACTS, DELIVERED_ON
-from models.watch.agreement import agreement, facts_of
+from models.watch.agreement import agreement, facts_of, sampled
 from models.watch.columns import roles_of
 from models.watch.numbering import numbering, quoting
 from models.watch.words import words
@@ -54,6 +54,13 @@ def test_a_day_is_compared_with_the_days_before_it_alone() -> None:
     at_once = fits(labels(*BEFORE, DAY), labels(*BEFORE).clear())
     assert at_once[-1:] == fits(labels(DAY), labels(*BEFORE))
     assert len(at_once) == len(BEFORE) + 1 - 7
+
+
+def test_of_many_rows_and_labels_so_many_are_compared_as_memory_allows() -> None:
+    """Each two rows of a day are compared: 150 labels of 128 rows each would be 2.9 GB."""
+    keys = pl.int_range(20_000, eager=True).alias("transaction_id")
+    busy = pl.DataFrame(keys).with_columns(pl.lit(DAY).alias(DELIVERED_ON), is_fraud=pl.col("transaction_id") % 150)
+    assert 700 < len(sampled(busy, LABELS)) < 1400
 
 
 @pytest.mark.parametrize("rows", [labels(DAY).with_columns(is_fraud=pl.lit(value=False)), labels(DAY).clear()])
