@@ -84,10 +84,10 @@ _FAULTS = (
         todo="Correct its permissions, or use another home: TESSERA_HOME=/another/folder.",
     ),
     _fault(
-        "The home or a file in it is gone",
+        "A file or folder is gone",
         numbers="2|20",
         words="No such file or directory|unable to open database file",
-        expected="a home that stays where it is while something works in it",
+        expected="a home, and files of the source, that stay where they are while something works with them",
         todo=f"Mount or restore it; `tessera check` says which part is missing. {_AGAIN}",
     ),
     _fault(

@@ -75,6 +75,10 @@ def tmp_path(tmp_path: Path) -> Path:
     return folder
 
 
+#: Slow tests of `resources.conformance`, which has no marks of ours: a third party's pytest would not know them.
+_SLOW = {"test_days_one_by_one_are_the_range", "test_many_days_are_one_commit"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need a server, by what they are given or their parameter is called.
@@ -89,6 +93,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for server in ("redis", "postgres"):
             if any(server in name for name in asked):
                 item.add_marker(server)
+        if getattr(item, "originalname", "") in _SLOW:
+            item.add_marker("slow")
 
 
 def _shared_place(item: pytest.Item) -> str:

@@ -23,6 +23,7 @@ class LinearScores:
 
     kind = "linear_scores"
     loader = "tests.task_trainers:LinearScores.load"
+    explains = False
 
     def __init__(self, weights: Vector, intercept: Vector) -> None:
         self._weights, self._intercept = weights, intercept
@@ -36,9 +37,6 @@ class LinearScores:
             return raw[:, 0]
         found = np.exp(raw - raw.max(axis=1, keepdims=True))
         return found / found.sum(axis=1, keepdims=True)
-
-    def contributions(self, rows: Matrix) -> Matrix:
-        raise NotImplementedError
 
     def save(self, folder: Path) -> Mapping[str, Any]:
         text = json.dumps({"weights": self._weights.tolist(), "intercept": self._intercept.tolist()})

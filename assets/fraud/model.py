@@ -45,6 +45,7 @@ class FraudModel:
     """
 
     def __init__(self, registry: Registry, version: str, computed: ComputedFeatures | None = None) -> None:
+        from models.training.model import explains
         from models.training.model_package import load
 
         loaded = load(registry.fetch(APP, version), trusted=registry.trusted_packages)
@@ -54,7 +55,7 @@ class FraudModel:
         self._loaded = loaded
         self._columns = [FEATURES.index(name) for name in loaded.feature_names]
         self.version = version
-        self.explains = self._gives_reasons()
+        self.explains = explains(loaded.model)
 
     def scores(self, rows: Sequence[Sequence[float]] | np.ndarray) -> Sequence[float]:
         """Probability of fraud of each row of `FEATURES`, 0..1; a row's value does not depend on the others."""
@@ -74,13 +75,6 @@ class FraudModel:
 
     def _matrix(self, rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
         return np.asarray(rows, dtype=np.float32)[:, self._columns]
-
-    def _gives_reasons(self) -> bool:
-        try:
-            self._loaded.model.contributions(np.zeros((1, len(self._columns)), dtype=np.float32))
-        except TesseraError:  # what a kind of model without exact contributions says
-            return False
-        return True
 
 
 def alert_threshold(loaded: LoadedModel, named: str = "The fraud model") -> float:

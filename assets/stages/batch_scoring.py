@@ -270,7 +270,7 @@ def _nothing_left(night: Night, steps: Sequence[FailedSource], *, told: bool) ->
     command = f"tessera run {app}_{'fallback' if falls else 'nightly'} --date {night.day}"
     older = f", or as fallback features up to {task.max_stale_days} days old or any published scores"
     error = TesseraError(
-        f"No scores for {night.day} can be made: {'; '.join(str(step) for step in steps)}. {after}",
+        f"No scores for {night.day} can be made: {'; '.join(str(step).rstrip('.') for step in steps)}. {after}",
         expected=f"a champion and features of {night.day}{older if task.has_fallback else ''}",
         todo=f"Run `{command}`, or repair what failed." if falls else f"Repair what failed, then run `{command}`.",
     )

@@ -403,7 +403,7 @@ def champion_stays(
         registry: holds the champion.
         named: the candidate, e.g. `version 3`.
         report: of the gate.
-        says: words of the checks that stopped it, for the message.
+        says: words of the checks that stopped it, for the message; "" for those of the report.
         because: why the champion had to be trained anew, "" if it had not.
 
     Raises:
@@ -411,8 +411,9 @@ def champion_stays(
     """
     stopped = ", ".join(report.stopped_by)
     if registry.champion(app) is None:
+        failed = [f"{check.name} ({check.says.rstrip('.')})" for check in report.checks if not check.passed]
         raise TesseraError(
-            f"The candidate ({named}) was stopped by the gate: {stopped}{says}.",
+            f"The candidate ({named}) was stopped by the gate: {f'{stopped}{says}' if says else '; '.join(failed)}.",
             expected="a first model that passes every check, since there is none",
             todo=f"Read the gate report of {app}/candidate in the UI; limits are settings.{app}.gate in stack.yaml.",
         )

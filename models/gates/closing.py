@@ -4,10 +4,13 @@ from collections.abc import Callable
 
 
 def failure_of(work: Callable[[], object]) -> Exception | None:
-    """Return the exception that `work` raised, else None. For third parties' models: any failure closes a gate."""
+    """Return the exception that `work` raised, else None. For third parties' models and adapters.
+
+    Any failure of a model closes its gate; any failure of an adapter that is asked for its health is its health.
+    """
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - a third party's model can fail in any way, and each must close the gate
+    except Exception as error:  # noqa: BLE001 - a third party's code can fail in any way
         return error
     return None
 

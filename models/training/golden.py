@@ -4,19 +4,22 @@ A package that was read back may become champion only if it still gives these sc
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from models.errors import TesseraError
-from models.training.model import FittedModel, Matrix
+from models.training.model import FittedModel, Matrix, explains
 from models.training.model_package import LoadedModel, load
 
 #: File of the model package, and the number of its rows.
 GOLDEN = "golden.json"
 GOLDEN_ROWS = 50
 _TOLERANCE = 1e-6
+#: Rows whose contributions are asked for: about 3 ms each.
+_EXPLAINED_ROWS = 2
 
 
 def golden_text(model: FittedModel, rows: Matrix) -> str:
@@ -28,14 +31,19 @@ def golden_text(model: FittedModel, rows: Matrix) -> str:
 def verified_package(folder: Path, trusted: Collection[str] = ()) -> tuple[LoadedModel, int]:
     """Return the model in `folder`, and the number of golden rows that it scores exactly as when it was trained.
 
+    A model that says that it gives contributions must give those of its golden rows.
+
     `trusted`: packages of third parties whose loaders may run.
 
     Raises:
-        TesseraError: it cannot be loaded, for whatever reason, has no golden set, or any score differs.
+        TesseraError: it cannot be loaded, for whatever reason, has no golden set, or any score differs, or
+            contributions fail.
     """
     try:
         loaded = load(folder, trusted=trusted)
-        return loaded, golden_scores(loaded)
+        count = golden_scores(loaded)
+        _require_contributions(loaded)
+        return loaded, count
     except TesseraError:
         raise
     except Exception as error:  # a broken file, or a third party's model, can fail in any way
@@ -59,7 +67,7 @@ def golden_scores(loaded: LoadedModel) -> int:
             todo="Train again; packages are made by `tessera run churn_training` and `fraud_training`.",
         )
     golden = json.loads(loaded.extras[GOLDEN])
-    rows, wanted = np.array(golden["rows"], dtype=np.float32), np.array(golden["scores"], dtype=np.float64)
+    rows, wanted = _rows(golden), np.array(golden["scores"], dtype=np.float64)
     scores, tolerance = loaded.model.predict(rows), float(golden.get("tolerance", _TOLERANCE))
     allowed = tolerance + float(golden.get("relative_tolerance", 0)) * np.abs(wanted)
     if not (len(rows) and scores.shape == wanted.shape and (np.abs(scores - wanted) <= allowed).all()):
@@ -70,3 +78,25 @@ def golden_scores(loaded: LoadedModel) -> int:
             todo="Compare the library versions in its manifest.json with those installed; train again.",
         )
     return len(rows)
+
+
+def _require_contributions(loaded: LoadedModel) -> None:
+    """Refuse a model without contributions that does not say so: the night would fail when it gives reasons.
+
+    Raises:
+        TesseraError: they are of another shape than the rows. What the model raises is passed on.
+    """
+    if not explains(loaded.model):
+        return
+    rows = _rows(json.loads(loaded.extras[GOLDEN]))[:_EXPLAINED_ROWS]
+    found = np.shape(loaded.model.contributions(rows))
+    if found != rows.shape:
+        raise TesseraError(
+            f"The model gives contributions of shape {found} for rows of shape {rows.shape}.",
+            expected="a contribution of each feature of each row",
+            todo="Correct `contributions` of its class, or set `explains = False` there.",
+        )
+
+
+def _rows(golden: Mapping[str, Any]) -> Matrix:
+    return np.array(golden["rows"], dtype=np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.errors import TesseraError
 from models.training.calibration import Platt, fit_platt, log_odds, sigmoid
-from models.training.model import Fit, FittedModel, Labels, Matrix, Vector
+from models.training.model import Fit, FittedModel, Labels, Matrix, Vector, explains
 
 #: Log-odds beyond these are too close to 0 or 1 to tell a line by.
 _TELLING = 12.0
@@ -46,6 +46,7 @@ class MergedModel:
         scales: calibration of each member.
         platt: calibration of their mean.
         weights: of the members, none below 0, with the sum 1; None: all are equal.
+        explains: it gives contributions, as all of its members do.
     """
 
     kind = "fan_out"
@@ -61,6 +62,7 @@ class MergedModel:
         self.scales = tuple(scales)
         self.platt = platt
         self.weights = None if weights is None else tuple(weights)
+        self.explains = all(map(explains, self.members))
 
     def raw(self, rows: Matrix) -> Vector:
         """Mean of the members' calibrated log-odds, shape `(n_rows,)`."""

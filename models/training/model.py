@@ -23,7 +23,8 @@ class FittedModel(Protocol):
 
     A third party's class has two more attributes, by which its packages are read again: `loader`, the dotted path
     `module:function` of a function of (folder, what `save` returned), and `formats`, the endings of its files, e.g.
-    `(".txt",)`. The profile must trust the package: `registry: {trusted_packages: [acme]}`.
+    `(".txt",)`. The profile must trust the package: `registry: {trusted_packages: [acme]}`. A class that cannot say
+    what each feature contributes has `explains = False`, and then needs no method `contributions`.
     """
 
     kind: str

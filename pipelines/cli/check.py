@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from rich.text import Text
 
 from models.errors import TesseraError
+from models.gates.closing import failure_of, reason_of
 from pipelines.cli.console import err, listing, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.sampled import Sampled, sampled
@@ -24,7 +25,7 @@ def check(*, as_json: bool = False) -> int:
     answers = {"home": _asked(lambda: Health(True, str(writable_home(stack))))}
     answers |= {port: _asked(lambda port=port: stack.open(port).check()) for port in stack.table}
     for app, settings in stack.settings:
-        for candidate in getattr(settings, "candidates", ()):
+        for candidate in getattr(settings, "candidates", ()) if app in stack.apps else ():
             answers[f"{app} candidate: {candidate.kind}"] = _asked(lambda one=candidate: trainers_of([one])[0].check())
     if not as_json:
         _print_parts(answers, stack)
@@ -86,9 +87,13 @@ def _titled(part: str, stack: Stack) -> str:
 
 
 def _asked(question: Callable[[], Health]) -> Health:
-    """Ask a part for its health; one that cannot even be opened is not well either."""
-    try:
-        health = question()
-    except TesseraError as error:
+    """Ask a part for its health; one that cannot even be opened, or fails when it is asked, is not well either."""
+    found: list[Health] = []
+    error = failure_of(lambda: found.append(question()))
+    if isinstance(error, TesseraError):
         health = Health(False, error.what, error.todo)
+    elif error is not None:
+        health = Health(False, reason_of(error), "Correct this part's settings, or the place that they name.")
+    else:
+        health = found[0]
     return replace(health, says=masked(health.says), todo=masked(health.todo))

@@ -10,9 +10,9 @@ _INTRODUCTION = """\
 # Adapters
 
 The adapters of each port that ship with Tessera, and those that installed packages offer. Ours keep the promises of
-their port, which `tests/conformance` tests. What only some of them can do is a declared capability: ✓ has it; a number
-is a declared gap, whose test must fail in the declared way. To test an adapter of yours:
-[swapping.md](swapping.md#adding-one).
+their port, which `tests/conformance` tests; those of a package are tested there. What only some of them can do is a
+declared capability: ✓ has it; a number is a declared gap, whose test must fail in the declared way. To test an
+adapter of yours: [swapping.md](swapping.md#adding-one).
 """
 
 
@@ -21,17 +21,19 @@ def adapters_page(ports: Mapping[str, Iterable[str]] | None = None) -> str:
     parts = [_INTRODUCTION]
     for port, kinds in (ports or {port: kinds_of(port) for port in KINDS}).items():
         gaps = {kind: gaps_of(adapter_class(port, kind)) for kind in kinds}
-        parts += [f"## {port}\n", *_table(CAPABILITIES.get(port, {}), gaps), ""]
+        parts += [f"## {port}\n", *_table(CAPABILITIES.get(port, {}), gaps, KINDS.get(port, {})), ""]
         parts += [f"`{kind}` is {says}.\n" for kind in kinds if (says := tested_of(adapter_class(port, kind)))]
     return "\n".join(parts)
 
 
-def _table(capabilities: Mapping[str, str], gaps: Mapping[str, Mapping[str, Gap]]) -> Iterator[str]:
+def _table(
+    capabilities: Mapping[str, str], gaps: Mapping[str, Mapping[str, Gap]], ours: Iterable[str]
+) -> Iterator[str]:
     """The table, then its numbered gaps; equal reasons share a number."""
     reasons = list(dict.fromkeys(gap.reason for kind in gaps.values() for gap in kind.values()))
     yield f"| | {' | '.join(f'`{kind}`' for kind in gaps)} |"
     yield f"|---|{'---|' * len(gaps)}"
-    yield f"| the port's promises | {' | '.join('✓' for _ in gaps)} |"
+    yield f"| the port's promises | {' | '.join('✓' if kind in ours else 'its package' for kind in gaps)} |"
     for name, statement in capabilities.items():
         cells = [str(reasons.index(kind[name].reason) + 1) if name in kind else "✓" for kind in gaps.values()]
         yield f"| `{name}`: {statement} | {' | '.join(cells)} |"

@@ -117,7 +117,6 @@ class LakeConformance(Conformance):
         assert lake.exists("t")
         assert (all_rows(lake).schema, list(lake.days("t")), list(lake.files("t"))) == (SCHEMA, [], [])
 
-    @pytest.mark.slow
     def test_many_days_are_one_commit(self, lake: Lake) -> None:
         days = [A + timedelta(days=n) for n in range(60)]
         before = lake.replace("t", rows(A, 1), by="day", first=A, last=A)

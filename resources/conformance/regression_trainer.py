@@ -5,7 +5,7 @@ import pytest
 
 from models.errors import TesseraError
 from models.evaluation.regression_metrics import D2_ABSOLUTE_ERROR
-from models.training.model import Fit, Groups, IntervalModel, Labels, Matrix
+from models.training.model import Fit, Groups, IntervalModel, Labels, Matrix, explains
 from resources.conformance.suite import needs
 from resources.conformance.trainer import TrainerPromises
 from resources.trainer.port import Trainer
@@ -52,6 +52,7 @@ class RegressionTrainerConformance(TrainerPromises):
 
     @needs("contributions")
     def test_contributions_add_up_to_the_models_own_scale(self, fit: Fit) -> None:
+        assert explains(fit.model)
         rows, _, _ = self.drawn(seed=9)
         rest = fit.model.raw(rows) - fit.model.contributions(rows).sum(axis=1)
         assert np.ptp(rest) < 1e-4

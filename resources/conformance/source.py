@@ -84,7 +84,6 @@ class SourceConformance(Conformance):
         for table in source.tables():
             assert _read(source, table, FIRST, LAST) == _read(again, table, FIRST, LAST)
 
-    @pytest.mark.slow
     def test_days_one_by_one_are_the_range(self, source: Source) -> None:
         days = [FIRST + timedelta(days=number) for number in range((LAST - FIRST).days + 1)]
         for table in source.tables():

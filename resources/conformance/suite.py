@@ -56,5 +56,9 @@ def must_fail(gap: Gap, declared_in: str) -> Iterator[None]:
     except (Exception, pytest.fail.Exception) as error:
         if re.search(gap.fails_with, f"{type(error).__name__}: {error}"):
             pytest.xfail(gap.reason)
+        error.add_note(
+            f"{declared_in} says that this fails, but with {gap.fails_with!r} in `<exception>: <message>`. Mend the "
+            f"adapter, or name this failure: Gap({gap.reason!r}, fails_with=...)."
+        )
         raise
     pytest.fail(f"This works now, although it is declared: {gap.reason!r}. Take the gap out of {declared_in}.")

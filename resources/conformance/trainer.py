@@ -12,9 +12,10 @@ from models.errors import TesseraError
 from models.evaluation.metrics import auc
 from models.training.columns import Columns
 from models.training.encoding import Encoder
-from models.training.model import Fit, Groups, Labels, Matrix
+from models.training.model import Fit, Groups, Labels, Matrix, explains
 from models.training.model_package import ModelCard, load, save
 from models.training.recipe import Recipe
+from resources.conformance.capabilities import gaps_of
 from resources.conformance.suite import Conformance, needs
 from resources.stack.loader import opened
 from resources.stack.recipes import described, recipe_of, trainer_of
@@ -123,6 +124,9 @@ class TrainerPromises(Conformance):
             assert np.unique(fit.folds[groups == entity]).size == 1
         assert np.unique(fit.folds).size > 1
 
+    def test_the_model_says_whether_it_gives_contributions(self, fit: Fit) -> None:
+        assert explains(fit.model) == ("contributions" not in gaps_of(self.config)), "`explains` of the model's class"
+
     def test_parameters_are_texts(self, trainer: Trainer) -> None:
         parameters = trainer.parameters()
         assert parameters
@@ -193,6 +197,7 @@ class TrainerConformance(TrainerPromises):
 
     @needs("contributions")
     def test_contributions_add_up_to_the_log_odds(self, fit: Fit) -> None:
+        assert explains(fit.model)
         rows, _, _ = _data(seed=9)
         contributions = fit.model.contributions(rows)
         assert contributions.shape == rows.shape

@@ -28,7 +28,7 @@ _CHARACTERS_PER_TOKEN = 3
 
 
 class Embedder(ABC):
-    """Turns texts into vectors. An adapter makes one call; `guarded` adds what every call needs.
+    """Turns texts into vectors. An adapter makes one call; `GuardedEmbedder` adds what every call needs.
 
     Attributes:
         is_remote: texts leave this machine.

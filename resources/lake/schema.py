@@ -74,7 +74,7 @@ def conformed(rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, table: s
             f"Table {table!r} was given other columns than it has: "
             + "; ".join(f"{name} is {given.get(name, 'missing')}" for name in differing),
             expected="; ".join(f"{name} {wanted.get(name, 'absent')}" for name in differing) or "each column once",
-            todo="Give the rows the table's schema; a new schema needs a new table.",
+            todo="Give the rows the table's schema, or name another table: docs/new-application.md.",
         )
     return pa.RecordBatchReader.from_batches(schema, _cast(rows, schema, table))
 

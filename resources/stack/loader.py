@@ -23,6 +23,7 @@ from resources.layout import check_layout
 from resources.stack.adapters import AdapterConfig, adapter_class
 from resources.stack.configs import config_of
 from resources.stack.document import Place, read_document
+from resources.stack.interface import require_adapter
 from resources.stack.profile import FIRST_DAY, RawProfile, expanded_path, raw_profile
 from resources.stack.secrets import environment_value, filled_in
 from resources.stack.strictness import WrongSetting, shown, strict
@@ -155,12 +156,7 @@ class Stack:
         """
         check_layout(self.home)
         found = opened(self._config(port, environment_value))
-        if not callable(getattr(found, "check", None)):
-            raise TesseraError(
-                f"{self.kind(port)!r} of port {port!r} opens a {type(found).__name__}, which has no `check`.",
-                expected=f"an adapter with the methods of the port {port!r}",
-                todo="Correct `open` of its config class; docs/swapping.md shows what an adapter needs.",
-            )
+        require_adapter(found, port, self.kind(port), self.table[port].interface)
         return with_costs(found, self.home)
 
     def values(self, port: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from resources.registry.port import Registry
 from resources.sink.port import Sink
 from resources.source.port import Identity, Source
 from resources.stack.adapters import kinds_of
+from resources.stack.interface import require_adapter
 from resources.stack.loader import Stack, active_stack, opened, with_costs
 from resources.stack.no_values import no_values
 from resources.stack.run_config import adapter_of_run, changed_settings
@@ -141,7 +142,10 @@ class PortResource(dg.ConfigurableResource[T]):
         if stack is None:
             return opened(self._adapter_config(environment_value))
         check_layout(stack.home)
-        return with_costs(opened(self._adapter_config(environment_value)), stack.home)
+        config = self._adapter_config(environment_value)
+        found, port = opened(config), getattr(type(self), "tessera_port")  # noqa: B009
+        require_adapter(found, port, type(config).__qualname__, stack.table[port].interface)
+        return with_costs(found, stack.home)
 
     def config(self) -> dg.Config:
         """The adapter's config in this run; secrets are still references."""

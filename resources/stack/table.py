@@ -15,6 +15,7 @@ class Port:
         resource: dotted path of the port as a Dagster resource.
         follows: port whose adapter a profile that does not name this one gets, if it names that one; "" if none.
         places: kind -> settings that are places in the profile's home, where `default` is of another kind.
+        interface: dotted path of the class whose methods an adapter must have; "": they are not looked at.
     """
 
     default: Mapping[str, Any]
@@ -22,6 +23,7 @@ class Port:
     resource: str = "resources.stack.ports.PortResource"
     follows: str = ""
     places: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    interface: str = ""
 
     def in_home(self, kind: str) -> dict[str, Any]:
         """Return the settings of an adapter of that kind that are places in the home, unless the profile gives them."""
@@ -39,31 +41,37 @@ PORTS: Mapping[str, Port] = {
         },
         "resources.stack.ports.SourceResource",
         places={"files": {"cache": "${home}/cache"}},
+        interface="resources.source.port.Source",
     ),
     "lake": Port(
         {"kind": "delta", "path": "${home}/lake"},
         {"delta": "resources.lake.delta.DeltaLakeConfig"},
         "resources.stack.ports.LakeResource",
+        interface="resources.lake.port.Lake",
     ),
     "engine": Port(
         {"kind": "local", "temp_directory": "${home}/tmp"},
         {"local": "resources.engine.local.LocalEngineConfig"},
         "resources.stack.ports.EngineResource",
+        interface="resources.engine.port.Engine",
     ),
     "feature_store": Port(
         {"kind": "feast", "path": "${home}/feast", "tables": "${home}/lake"},
         {"feast": "resources.feature_store.feast.store.FeastStoreConfig"},
         "resources.stack.ports.FeatureStoreResource",
+        interface="resources.feature_store.port.FeatureStore",
     ),
     "registry": Port(
         {"kind": "mlflow", "path": "${home}/mlflow"},
         {"mlflow": "resources.registry.mlflow_registry.MLflowRegistryConfig"},
         "resources.stack.ports.RegistryResource",
+        interface="resources.registry.port.Registry",
     ),
     "sink": Port(
         {"kind": "delta", "path": "${home}/scores"},
         {"delta": "resources.sink.delta.DeltaSinkConfig"},
         "resources.stack.ports.SinkResource",
+        interface="resources.sink.port.Sink",
     ),
     "notifier": Port(
         {"kind": "log", "path": "${home}/notices.jsonl"},
@@ -73,6 +81,7 @@ PORTS: Mapping[str, Port] = {
             "apprise": "resources.notifier.apprise_services.AppriseNotifierConfig",
         },
         "resources.stack.ports.NotifierResource",
+        interface="resources.notifier.port.Notifier",
     ),
     "events": Port(
         {"kind": "sqlite", "path": "${home}/events.db"},
@@ -82,6 +91,7 @@ PORTS: Mapping[str, Port] = {
             "postgres": "resources.events.postgres_events.PostgresEventsConfig",
         },
         "resources.stack.ports.EventsResource",
+        interface="resources.events.port.Events",
     ),
     "state_store": Port(
         {"kind": "sqlite", "path": "${home}/streams.db"},
@@ -90,6 +100,7 @@ PORTS: Mapping[str, Port] = {
             "postgres": "resources.state_store.postgres_state_store.PostgresStateStoreConfig",
         },
         "resources.stack.ports.StateStoreResource",
+        interface="resources.state_store.port.StateStore",
     ),
     # One adapter keeps state and alerts, for one transaction changes both: docs/decisions/alerts-beside-state.md.
     "alert_store": Port(
@@ -99,6 +110,7 @@ PORTS: Mapping[str, Port] = {
             "postgres": "resources.state_store.postgres_state_store.PostgresStateStoreConfig",
         },
         "resources.stack.ports.AlertStoreResource",
+        interface="resources.alert_store.port.AlertStore",
         follows="state_store",
     ),
     "vectors": Port(
@@ -109,6 +121,7 @@ PORTS: Mapping[str, Port] = {
             "pgvector": "resources.vectors.pgvector.PgVectorConfig",
         },
         "resources.stack.ports.VectorsResource",
+        interface="resources.vectors.port.Vectors",
     ),
     "embedder": Port(
         {"kind": "hashed"},
@@ -118,6 +131,7 @@ PORTS: Mapping[str, Port] = {
             "openai_compatible": "resources.embedder.openai_compatible.OpenAIEmbedderConfig",
         },
         "resources.stack.ports.EmbedderResource",
+        interface="resources.embedder.port.GuardedEmbedder",
     ),
     "language_model": Port(
         {"kind": "extractive"},
@@ -127,6 +141,7 @@ PORTS: Mapping[str, Port] = {
             "anthropic": "resources.language_model.anthropic.AnthropicModelConfig",
         },
         "resources.stack.ports.LanguageModelResource",
+        interface="resources.language_model.port.GuardedLanguageModel",
     ),
 }
 

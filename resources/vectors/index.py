@@ -53,7 +53,10 @@ class IndexVersion:
 
 
 class Searcher(ABC):
-    """An adapter's way to search one sealed version. Threads may share one."""
+    """An adapter's way to search one sealed version. Threads may share one.
+
+    It may be kept open for days: rows that are erased meanwhile are not found from then on.
+    """
 
     @abstractmethod
     def nearest(

@@ -65,7 +65,7 @@ class TestPromotion:
         assert found.candidate.name == "acme"
         assert "loads" in found.report.stopped_by
         assert says in found.says("loads")
-        with pytest.raises(TesseraError, match="loads"):
+        with pytest.raises(TesseraError, match=f"stopped by the gate: .*{says}"):
             promote_or_keep(task_as_of(), found, registry, Notices(), run_id="r", who="w")
         assert registry.champion("churn") is None
 

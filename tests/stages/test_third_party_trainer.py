@@ -11,6 +11,7 @@ from assets.stages.training import evaluate_candidates, promote_or_keep
 from models.errors import TesseraError
 from models.settings import TrainerSettings
 from models.training.agreement import RefitConfig
+from models.training.golden import verified_package
 from models.training.model_package import load
 from resources.registry.fake import FolderRegistry, FolderRegistryConfig
 from resources.stack.recipes import trainers_of
@@ -59,8 +60,8 @@ def test_a_model_of_another_package_is_judged_serves_and_is_rolled_back_to(light
     assert np.array_equal(loadable_champion("churn", night).model.score(task.newest), scores)
 
 
-def test_a_package_that_the_profile_does_not_trust_is_neither_loaded_nor_promoted(
-    lightgbm: Trainer, tmp_path: Path
+def test_a_package_that_is_not_trusted_or_fails_when_it_gives_reasons_is_not_promoted(
+    lightgbm: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = evaluate_candidates(task_as_of(), [OneFeatureTrainer(0), lightgbm], registry_of(tmp_path), AS_OF)
     assert found.report.stopped_by == ("loads",)
@@ -69,6 +70,11 @@ def test_a_package_that_the_profile_does_not_trust_is_neither_loaded_nor_promote
     version = evaluate_candidates(task_as_of(), [OneFeatureTrainer(0), lightgbm], trusting, AS_OF).version
     with pytest.raises(TesseraError, match=r"does not trust the package 'acme_lightgbm'.*trusted_packages"):
         load(trusting.fetch("churn", str(version)))
+    package = trusting.fetch("churn", str(version))
+    assert verified_package(package, ["acme_lightgbm"])[1] == 50
+    monkeypatch.delattr("acme_lightgbm.model.LightGBMModel.contributions")
+    with pytest.raises(TesseraError, match="no attribute 'contributions'"):
+        verified_package(package, ["acme_lightgbm"])
 
 
 def test_a_package_that_was_uninstalled_is_named(

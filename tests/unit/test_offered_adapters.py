@@ -11,6 +11,7 @@ import yaml
 from models.errors import TesseraError
 from pipelines.docs.adapters import adapters_page
 from pipelines.docs.pages import pages
+from resources.embedder.hashed import HashedEmbedderAdapter
 from resources.stack.adapters import adapter_class, kinds_of
 from resources.stack.loader import Stack, load_stack
 from resources.stack.ports import stack_resources
@@ -22,6 +23,9 @@ CODE = """
 
     class Pager(tuple):
         def check(self):
+            return None
+
+        def notify(self, level, subject, body, context):
             return None
 
     class PagerConfig(dg.Config):
@@ -105,6 +109,7 @@ def test_a_run_can_be_given_it_in_the_launchpad(offered: Path) -> None:
 @pytest.mark.usefixtures("offered")
 def test_the_generated_pages_list_it() -> None:
     assert "`pager`" in adapters_page()
+    assert "| the port's promises | ✓ | ✓ | ✓ | its package |" in adapters_page()
     page = pages()["stack.md"]
     assert "`notifier: {kind: pager}`" in page
     assert "Pages whoever is on duty." in page
@@ -146,9 +151,26 @@ class OpensNothing(dg.Config):
         return None
 
 
-def test_a_config_that_opens_no_adapter_is_named(tmp_path: Path) -> None:
-    ports = {"sink": {"kind": f"{__name__}.OpensNothing", "path": "x"}}
+class OpensAnEmbedderWithoutItsGuard(dg.Config):
+    """Adapters of embedders and language models are handed over inside their guard."""
+
+    path: str = ""
+
+    def open(self) -> object:
+        return HashedEmbedderAdapter(16)
+
+
+@pytest.mark.parametrize(
+    ("port", "kind", "says"),
+    [
+        ("sink", f"{__name__}.OpensNothing", r"opens a NoneType, which has no `audits`, `check`, `history` and 7 more"),
+        ("sink", "resources.notifier.log.LogNotifierConfig", r"opens a LogNotifier, which has no `audits`, `history`"),
+        ("embedder", f"{__name__}.OpensAnEmbedderWithoutItsGuard", r"Adapter, which has no `embed`, `keep_costs`"),
+    ],
+)
+def test_a_config_that_opens_no_adapter_of_the_port_is_named(tmp_path: Path, port: str, kind: str, says: str) -> None:
+    ports = {port: {"kind": kind, "path": f"{tmp_path}/x"}}
     (tmp_path / "stack.yaml").write_text(yaml.safe_dump({"profiles": {"mine": {"home": "home", "ports": ports}}}))
     stack = load_stack(tmp_path / "stack.yaml", None, None, {})
-    with pytest.raises(TesseraError, match=r"OpensNothing' of port 'sink' opens a NoneType, which has no `check`"):
-        stack.open("sink")
+    with pytest.raises(TesseraError, match=says):
+        stack.open(port)

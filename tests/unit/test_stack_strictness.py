@@ -4,6 +4,7 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import dagster as dg
@@ -15,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from models.errors import TesseraError
 from models.settings import Settings
+from resources.lake.port import Lake
 from resources.stack.adapters import adapter_class
 from resources.stack.loader import ADAPTERS, ROOT, Stack, active_stack, load_stack
 from resources.stack.ports import stack_resources
@@ -47,12 +49,9 @@ class LooseConfig(dg.Config):
     headers: dict[str, str] = Field(default={})
     options: dict[str, Any] = Field(default={})
 
-    def open(self) -> "LooseConfig":
-        """Itself."""
-        return self
-
-    def check(self) -> None:
-        """Nothing to check."""
+    def open(self) -> SimpleNamespace:
+        """A lake in name only, with the config that opened it."""
+        return SimpleNamespace(**dict.fromkeys(Lake.__abstractmethods__), config=self)
 
 
 #: Settings that are lists of mappings.
@@ -243,7 +242,7 @@ def test_references_at_any_depth_are_looked_up_when_the_adapter_opens(
     with pytest.raises(TesseraError, match="'SECRET' is not set"):
         stack.open("lake")
     monkeypatch.setenv("SECRET", SECRET)
-    lake = stack.open("lake")
+    lake = stack.open("lake").config
     assert (lake.password, lake.headers, lake.options) == (SECRET, {"auth": SECRET}, {"deep": [{"token": SECRET}]})
 
 
@@ -256,7 +255,7 @@ def test_no_secret_stands_in_definitions_and_a_run_gets_it_all_the_same(
 
     @dg.op(required_resource_keys={"lake"})
     def look(context: dg.OpExecutionContext) -> None:
-        seen.append(context.resources.lake.open())
+        seen.append(context.resources.lake.open().config)
 
     @dg.job(resource_defs=stack_resources(stack))
     def looking() -> None:

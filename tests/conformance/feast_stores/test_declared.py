@@ -35,8 +35,9 @@ def test_a_declared_gap_that_is_none_any_more_fails() -> None:
 
 
 def test_a_declared_gap_that_fails_otherwise_fails() -> None:
-    with pytest.raises(KeyError, match="port"), must_fail(Gap("overwrites"), "here"):
+    with pytest.raises(KeyError, match="port") as raised, must_fail(Gap("overwrites"), "here"):
         raise KeyError("port")
+    assert "here says that this fails, but with '^AssertionError'" in raised.value.__notes__[0]
 
 
 def test_a_declared_gap_is_an_expected_failure() -> None:

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.compose.batch import Batch
 from models.compose.call import new_call
 from models.compose.merged import fan_out_of
 from models.errors import TesseraError
+from models.training.boosted_model import HistogramModel
 from models.training.calibration import Platt, log_odds, sigmoid
 from models.training.columns import Columns, PurchaseHistory
-from models.training.merged_model import MergedModel, merged, stacking_weights
-from models.training.model import Fit
+from models.training.merged_model import MergedModel, Scale, merged, stacking_weights
+from models.training.model import Fit, explains
 from models.training.model_package import MANIFEST, load, save
 from models.training.package_files import safe_files
 from models.training.recipe import Recipe
@@ -53,6 +55,14 @@ def members(model: object) -> tuple[Any, Any]:
     assert isinstance(model, MergedModel)
     first, second = model.members
     return first, second
+
+
+def test_a_merge_gives_contributions_only_if_all_its_members_do(fit: Fit) -> None:
+    one, _ = members(fit.model)
+    silent = HistogramModel(HistGradientBoostingClassifier(), Platt(1.0, 0.0))
+    scale = Scale(1.0, 0.0)
+    assert explains(fit.model)
+    assert not explains(MergedModel([one, silent], [scale, scale], Platt(1.0, 0.0)))
 
 
 def test_its_log_odds_are_the_mean_of_its_members_calibrated_log_odds(fit: Fit) -> None:
