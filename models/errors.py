@@ -37,6 +37,8 @@ def clause(sentence: str) -> str:
 def choose_from(value: str, choices: Iterable[str]) -> str:
     """Return a sentence part that names the choices, the nearest first: `one of 'a', 'b' (did you mean 'a'?)`."""
     names = sorted(choices)
-    listed = ", ".join(repr(name) for name in names) or "nothing: none exists yet"
+    if not names:
+        return "an existing one, and none exists yet"
+    listed = ", ".join(map(repr, names))
     near = get_close_matches(value, names, n=1)
     return f"one of {listed}" + (f" (did you mean {near[0]!r}?)" if near else "")

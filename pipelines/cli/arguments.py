@@ -38,6 +38,20 @@ def check_delivered(app: App, stack: Stack) -> None:
             )
 
 
+def check_runs(app: str, stack: Stack) -> None:
+    """Return if the profile runs the application of a job; "" is that of a job of none.
+
+    Raises:
+        TesseraError: it does not.
+    """
+    if app and app not in stack.apps:
+        raise TesseraError(
+            f"The profile {stack.name!r} does not run the application {app!r}.",
+            expected=f"one of its applications: {', '.join(stack.apps)}",
+            todo=f"Add {app} to the profile's `apps` in stack.yaml, or choose another profile with --profile.",
+        )
+
+
 def yesterday() -> date:
     """Return the newest day that has ended (UTC)."""
     return datetime.now(UTC).date() - timedelta(days=1)

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import dagster as dg
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from assets.apps import APPS, app_named
+from assets.apps import APPS, app_named, app_of_job
 from models.contracts import CONTRACTS
 from models.errors import TesseraError, choose_from
 from pipelines import run_tags
-from pipelines.cli.arguments import check_delivered, known_day
+from pipelines.cli.arguments import check_delivered, check_runs, known_day
 from pipelines.cli.card import card, in_short
 from pipelines.cli.console import err, out
 from pipelines.cli.stopping import check_stopped
@@ -121,6 +121,7 @@ def _known_job(name: str, stack: Stack) -> None:
     is_there = defs.get_repository_def().has_job(name) and not name.startswith("__")
     job = defs.resolve_job_def(name) if is_there else None
     if job is None or not (_is_daily(job) or name in checks):
+        check_runs(app_of_job(name), stack)
         _refuse(name, job, [one for one in defs.resolve_all_job_defs() if _is_daily(one) or one.name in checks])
     app = job.tags.get(run_tags.APP, "")
     if app in {one.name for one in APPS}:

@@ -31,14 +31,14 @@ def labels(*days: date, moved: int = 0) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-#: Frauds are large, others small.
-PAYMENTS = labels(*BEFORE, DAY).select(
-    "transaction_id", DELIVERED_ON, amount=pl.when("is_fraud").then(500.0).otherwise(20.0)
-)
+def payments() -> pl.DataFrame:
+    """What the labels are about: frauds are large, others small."""
+    amount = pl.when("is_fraud").then(500.0).otherwise(20.0)
+    return labels(*BEFORE, DAY).select("transaction_id", DELIVERED_ON, amount=amount)
 
 
 def fits(rows: pl.DataFrame, before: pl.DataFrame) -> list[float]:
-    found = agreement(rows, before, LABELS, {"transaction_id": PAYMENTS})
+    found = agreement(rows, before, LABELS, {"transaction_id": payments()})
     return [value for _, one in found for value in one["value"].to_list()]
 
 
@@ -63,9 +63,9 @@ def test_of_many_rows_and_labels_so_many_are_compared_as_memory_allows() -> None
     assert 700 < len(sampled(busy, LABELS)) < 1400
 
 
-@pytest.mark.parametrize("rows", [labels(DAY).with_columns(is_fraud=pl.lit(value=False)), labels(DAY).clear()])
-def test_of_one_label_or_none_nothing_is_said(rows: pl.DataFrame) -> None:
-    assert fits(rows, labels(*BEFORE)) == []
+def test_of_one_label_or_none_nothing_is_said() -> None:
+    for rows in (labels(DAY).with_columns(is_fraud=pl.lit(value=False)), labels(DAY).clear()):
+        assert fits(rows, labels(*BEFORE)) == []
 
 
 def test_labels_are_compared_with_what_they_name() -> None:
