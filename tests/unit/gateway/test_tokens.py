@@ -56,7 +56,8 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "key of another kind": (lambda: token(EC, "rsa", "ES256"), "not taken here"),
     "none": (lambda: token(None, algorithm="none"), "not taken here"),
     "too long": (lambda: token(padding="x" * 8192), "more than 8,192 characters"),
-    "cut": (lambda: token()[:-4], "is damaged"),
+    # So long that what is left of the signature is no base64: four fewer are, of one token in sixteen.
+    "cut": (lambda: token()[:-5], "is damaged"),
     "no token": (lambda: "nothing", "is damaged"),
     "two parts": (lambda: ".".join(token().split(".")[:2]), "is damaged"),
 }
