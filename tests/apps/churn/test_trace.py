@@ -1,7 +1,7 @@
 """A score is traced to the model, features, inputs and run that made it, and to who published it."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,9 @@ def test_a_score_is_traced_through_its_publications(world: World, capsys: pytest
     waiting = traced(capsys)
     assert (waiting["publication"]["published"], waiting["publication"]["by"]) == (False, None)
     publish(world.sink, world.night().notifier, "churn", DAY)
+    with pytest.raises(TesseraError, match="Nothing was scored") as refused:
+        trace.trace("churn", "c00007", (DAY - timedelta(days=1)).isoformat())
+    assert f"did you mean {D!r}" in refused.value.expected
     found = traced(capsys)
     row = next(
         row for row in world.sink.scores("churn", DAY)[1].read_all().to_pylist() if row["customer_id"] == "c00007"
