@@ -41,10 +41,10 @@ LOOKED_AT: dict[str, tuple[str, str]] = {
     "2011-03-13": ("noise", "17 orders, the fewest of a Sunday since February 6, and none of the product 22423"),
     "2011-04-07": ("oddity", "no order between 13:59 and 18:00, where about 438 lines are usual"),
     "2011-05-03": ("oddity", "8,142.75 and 6,930.00 typed as unit prices of postage and M (manual), and cancelled"),
+    "2011-05-04": ("oddity", "41 of 44 lines of order 551747 at about 38 % of their products' usual prices"),
     "2011-06-14": ("oddity", "2 of 1,028 lines with a customer are from outside the United Kingdom"),
     "2011-08-01": ("noise", "277 of 1,003 lines with a customer are the first order of one, 16984"),
     "2011-08-02": ("noise", "223 of 948 lines from Switzerland: few, large orders"),
-    "2011-08-07": ("noise", "a quiet Sunday: 541 lines of 33 orders"),
     "2011-08-30": ("oddity", "2,829 of 3,235 lines without a customer"),
 }
 #: Days that are held before the first assessed one of the handbook, which covers 136 days.
