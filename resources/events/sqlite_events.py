@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from resources.events import sql_statements as sql
 from resources.events.sql_queue import Row, SqlEvents
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.wal import use_wal
 from resources.sqlite.whole import require_whole
 
 _BUSY_SECONDS = 30.0
@@ -154,26 +154,13 @@ def _connected(path: Path) -> sqlite3.Connection:
     with ExitStack() as undo:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         undo.enter_context(closing(connection))
-        _use_wal(connection)
+        use_wal(connection, _BUSY_SECONDS)
         require_whole(connection, path)
         connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
         if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
             _make_tables(connection)
         undo.pop_all()
     return connection
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Two that switch at once: SQLite does not let either wait, so we do."""
-    until = time.monotonic() + _BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
 
 
 def _make_tables(connection: sqlite3.Connection) -> None:

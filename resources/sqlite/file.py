@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.errors import TesseraError
+from resources.sqlite.wal import use_wal
 from resources.sqlite.whole import require_whole
 
 
@@ -63,7 +64,7 @@ class SqliteFile:
             self.path.touch(mode=0o600)
         database = sqlite3.connect(self.path, timeout=self.wait_seconds)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
+            use_wal(database, self.wait_seconds)
             database.execute("PRAGMA synchronous = FULL")
             require_whole(database, self.path)
             database.executescript(self.tables)

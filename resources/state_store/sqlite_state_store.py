@@ -20,6 +20,7 @@ from models.timestamps import to_epoch_micros
 from resources.alert_store.port import AlertStore, ErasableAlertStore
 from resources.health import Health
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.wal import use_wal
 from resources.sqlite.whole import require_whole
 from resources.state_store import alert_rows as rows
 from resources.state_store import sqlite_removal as removal
@@ -259,7 +260,7 @@ def _connected(path: Path) -> sqlite3.Connection:
     except OSError as error:
         raise sqlite3.OperationalError(str(error)) from error
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_wal(connection, _BUSY_SECONDS)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")

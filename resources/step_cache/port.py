@@ -17,6 +17,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from resources.sqlite.wal import use_wal
 from resources.step_cache.content import from_bytes, to_bytes
 
 _LOGGER = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class StepCache:
 def _opened(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, check_same_thread=False)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, _BUSY_SECONDS)
         # After a power cut the last entries are missing, and none is half there.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_TABLE)
