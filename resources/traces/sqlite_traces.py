@@ -20,6 +20,7 @@ from pydantic_core import to_json
 from typing_extensions import override
 
 from models.errors import TesseraError
+from resources.sqlite.wal import use_wal
 from resources.traces.port import SHORTEST, ReadableTraces, SpanRecord, SpansLost
 
 _BUSY_SECONDS = 0.5
@@ -129,7 +130,7 @@ class SqliteTraces(ReadableTraces):
         os.close(descriptor)
         connection = sqlite3.connect(self._file(today), timeout=_BUSY_SECONDS, check_same_thread=False)
         self._connection, self._day = connection, today
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, _BUSY_SECONDS)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.executescript(_TABLES)
         self.prune(today - timedelta(days=self._keep_days))

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from resources.feature_store.port import ServedRows
 from resources.sqlite.vacuum import scrub
+from resources.sqlite.wal import use_wal
 
 #: A crash loses at most what was served in this time, and at most this many sampled rows.
 FLUSH_SECONDS = 5.0
@@ -202,7 +203,7 @@ def _digest(key: str, id: str) -> bytes:
 def _connected(file: Path) -> Iterator[sqlite3.Connection]:
     """One transaction, alone among all writers; readers of the log never wait for it."""
     with closing(sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_wal(connection, _BUSY_SECONDS)
         # Deleted rows are overwritten: what was forgotten is not in the file any more.
         connection.execute("PRAGMA secure_delete = ON")
         connection.executescript(_SCHEMA)

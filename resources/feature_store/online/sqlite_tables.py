@@ -16,6 +16,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from resources.sqlite.wal import use_wal
+
 #: The created time of a row without one: older than any.
 NEVER_US = -(2**63)
 #: How long a writer waits for another one: a transaction takes about a second.
@@ -33,7 +35,7 @@ def connected(path: str) -> sqlite3.Connection:
     conn = sqlite3.connect(
         path, timeout=_BUSY_SECONDS, detect_types=types, isolation_level=None, check_same_thread=False
     )
-    conn.execute("PRAGMA journal_mode = WAL")
+    use_wal(conn, _BUSY_SECONDS)
     conn.execute("PRAGMA secure_delete = FAST")
     return conn
 
