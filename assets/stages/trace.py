@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from assets.stages.app import App
 from assets.stages.packaging import RUN_ID, TRACE_ID
 from assets.stages.publication import last_or_waiting
-from models.errors import TesseraError, choose_from
+from models.errors import TesseraError
 from models.publishing import Publication
 from models.scoring.output import ARROW_TYPES, VERSION_FIELDS, OutputContract
 from resources.lake.port import Lake
@@ -22,9 +22,6 @@ from resources.sink.port import Sink
 
 # pyright: basic, reportAttributeAccessIssue=false
 # pyarrow makes the functions of `pyarrow.compute` when it is imported.
-
-#: Published days that a message names, the newest ones.
-_DAYS = 10
 
 
 def trace(app: App, sink: Sink, lake: Lake, registry: Registry, id: str, day: date) -> Any:
@@ -61,10 +58,9 @@ def trace(app: App, sink: Sink, lake: Lake, registry: Registry, id: str, day: da
 def _set_of(app: App, sink: Sink, day: date) -> tuple[Publication, bool]:
     found, stands = last_or_waiting(sink, app.name, day)
     if found is None:
-        days = [published.isoformat() for published in sink.published_days(app.name)]
         raise TesseraError(
             f"Nothing was scored for {app.name} on {day}.",
-            expected=choose_from(day.isoformat(), days[-_DAYS:]),
+            expected=sink.choose_published(app.name, day),
             todo=f"Run `tessera run {app.name}_nightly --date {day}`.",
         )
     return found, stands

@@ -4,9 +4,8 @@ A package that was read back may become champion only if it still gives these sc
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -41,9 +40,9 @@ def verified_package(folder: Path, trusted: Collection[str] = ()) -> tuple[Loade
     """
     try:
         loaded = load(folder, trusted=trusted)
-        count = golden_scores(loaded)
-        _require_contributions(loaded)
-        return loaded, count
+        rows = golden_rows(loaded)
+        _require_contributions(loaded, rows[:_EXPLAINED_ROWS])
+        return loaded, len(rows)
     except TesseraError:
         raise
     except Exception as error:  # a broken file, or a third party's model, can fail in any way
@@ -54,8 +53,8 @@ def verified_package(folder: Path, trusted: Collection[str] = ()) -> tuple[Loade
         ) from error
 
 
-def golden_scores(loaded: LoadedModel) -> int:
-    """Return number of golden rows that the model scores exactly as it did when it was trained.
+def golden_rows(loaded: LoadedModel) -> Matrix:
+    """Return the golden rows, all of which the model scores exactly as it did when it was trained.
 
     Raises:
         TesseraError: there is no golden set, or any score differs.
@@ -67,7 +66,7 @@ def golden_scores(loaded: LoadedModel) -> int:
             todo="Train again; packages are made by `tessera run churn_training` and `fraud_training`.",
         )
     golden = json.loads(loaded.extras[GOLDEN])
-    rows, wanted = _rows(golden), np.array(golden["scores"], dtype=np.float64)
+    rows, wanted = np.array(golden["rows"], dtype=np.float32), np.array(golden["scores"], dtype=np.float64)
     scores, tolerance = loaded.model.predict(rows), float(golden.get("tolerance", _TOLERANCE))
     allowed = tolerance + float(golden.get("relative_tolerance", 0)) * np.abs(wanted)
     if not (len(rows) and scores.shape == wanted.shape and (np.abs(scores - wanted) <= allowed).all()):
@@ -77,10 +76,10 @@ def golden_scores(loaded: LoadedModel) -> int:
             expected=f"the same scores to {tolerance:g}",
             todo="Compare the library versions in its manifest.json with those installed; train again.",
         )
-    return len(rows)
+    return rows
 
 
-def _require_contributions(loaded: LoadedModel) -> None:
+def _require_contributions(loaded: LoadedModel, rows: Matrix) -> None:
     """Refuse a model without contributions that does not say so: the night would fail when it gives reasons.
 
     Raises:
@@ -88,7 +87,6 @@ def _require_contributions(loaded: LoadedModel) -> None:
     """
     if not explains(loaded.model):
         return
-    rows = _rows(json.loads(loaded.extras[GOLDEN]))[:_EXPLAINED_ROWS]
     found = np.shape(loaded.model.contributions(rows))
     if found != rows.shape:
         raise TesseraError(
@@ -96,7 +94,3 @@ def _require_contributions(loaded: LoadedModel) -> None:
             expected="a contribution of each feature of each row",
             todo="Correct `contributions` of its class, or set `explains = False` there.",
         )
-
-
-def _rows(golden: Mapping[str, Any]) -> Matrix:
-    return np.array(golden["rows"], dtype=np.float32)

@@ -40,6 +40,8 @@ class AnotherStands(TesseraError):
 
 #: Columns that an adapter may add to the rows it stores.
 _OWN_NAMES = {"row", "day", "attempt"}
+#: Published days that a message names, the newest ones.
+_NAMED_DAYS = 10
 
 
 def unwatched(_planned: Mapping[date, int]) -> None:
@@ -182,13 +184,17 @@ class Sink(ABC):
         """
         publication = self.published(app, day)
         if publication is None:
-            days = [published.isoformat() for published in self.published_days(app)]
             raise TesseraError(
                 f"No scores of {app} are published for {day}.",
-                expected=choose_from(day.isoformat(), days[-10:]),
+                expected=self.choose_published(app, day),
                 todo=f"Run `tessera run {app}_nightly --date {day}`.",
             )
         return publication, self.published_rows(publication)
+
+    def choose_published(self, app: str, day: date) -> str:
+        """Return a sentence part that names the newest published days, for a message about one that is none of them."""
+        days = [published.isoformat() for published in self.published_days(app)]
+        return choose_from(day.isoformat(), days[-_NAMED_DAYS:])
 
     def published_rows(self, publication: Publication) -> pa.RecordBatchReader:
         """Return the rows that a record names, compared with its digest as they are read.

@@ -103,7 +103,7 @@ def _computed(
         before = _rows(
             lake, contract, first - timedelta(days=LOOKBACK_DAYS), first - timedelta(days=1), roles_of(contract).short
         )
-        facts = _facts(lake, contract, pl.concat([before, held.select(before.columns)]))
+        facts = _facts(lake, contract, before, held)
         yield from profiles(Loaded(contract, held, before, refused, registers, facts), chunk)
 
 
@@ -138,18 +138,21 @@ def _register(lake: Lake, contract: Contract, column: str, table: str, first: da
     return pl.DataFrame(scanned.to_table(columns=[column, *shared, DELIVERED_ON]))
 
 
-def _facts(lake: Lake, contract: Contract, rows: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
+def _facts(lake: Lake, contract: Contract, before: pl.DataFrame, held: pl.DataFrame) -> Mapping[str, pl.DataFrame]:
     """Return id column -> rows of the table that it names, of those rows whose labels are compared with them."""
-    roles, found = roles_of(contract), dict[str, pl.DataFrame]()
-    wanted = facts_of(roles) if rows.height else {}
-    asked = sampled(rows, roles) if wanted else rows
-    last = max(rows[DELIVERED_ON].unique(), default=None)
+    roles = roles_of(contract)
+    wanted = {column: names for column, names in facts_of(roles).items() if lake.exists(NAMED[column])}
+    rows = pl.concat([before, held.select(before.columns)]) if wanted else before
+    if not wanted or rows.is_empty():
+        return {}
+    asked, found = sampled(rows, roles), dict[str, pl.DataFrame]()
+    days = rows[DELIVERED_ON].unique()
+    last = max(days)
     for column, names in wanted.items():
-        if lake.exists(NAMED[column]):
-            first = None if column in REGISTERS else min(rows[DELIVERED_ON].unique()) - timedelta(days=_LABELLED_DAYS)
-            keys = ds.field(column).isin(asked[column].drop_nulls().unique().to_arrow())
-            scanned = lake.scan(NAMED[column], first=first, last=last)
-            found[column] = pl.DataFrame(scanned.to_table(columns=[column, *names, DELIVERED_ON], filter=keys))
+        first = None if column in REGISTERS else min(days) - timedelta(days=_LABELLED_DAYS)
+        keys = ds.field(column).isin(asked[column].drop_nulls().unique().to_arrow())
+        scanned = lake.scan(NAMED[column], first=first, last=last)
+        found[column] = pl.DataFrame(scanned.to_table(columns=[column, *names, DELIVERED_ON], filter=keys))
     return found
 
 
