@@ -76,7 +76,25 @@ def tmp_path(tmp_path: Path) -> Path:
 
 
 #: Slow tests of `resources.conformance`, which has no marks of ours: a third party's pytest would not know them.
-_SLOW = {"test_days_one_by_one_are_the_range", "test_many_days_are_one_commit"}
+_SLOW = {
+    "test_a_forked_process_begins_without_a_connection",
+    "test_a_question_without_documents_is_answered",
+    "test_a_text_has_the_same_vector_alone_in_any_order_and_in_another_process",
+    "test_all_rows_of_an_index_may_be_erased",
+    "test_an_erased_subject_leaves_every_version_and_does_not_come_back",
+    "test_another_opening_gives_the_same_rows",
+    "test_collections_do_not_see_each_other",
+    "test_days_one_by_one_are_the_range",
+    "test_filters_fit_the_rows_that_they_fit_in_plain_python",
+    "test_labels_of_entities_that_can_be_recognised_are_not_learnt",
+    "test_many_days_are_one_commit",
+    "test_readers_are_never_disturbed",
+    "test_reading_again_gives_the_same_rows_in_the_same_order",
+    "test_rows_are_read_back_as_they_were_written",
+    "test_the_pointer_moves_at_once_and_back_and_readers_keep_their_version",
+    "test_versions_that_no_one_needs_are_removed_and_their_numbers_never_come_back",
+    "test_what_is_served_equals_the_join_at_the_same_moment",
+}
 
 
 @pytest.hookimpl(tryfirst=True)

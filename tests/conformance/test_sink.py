@@ -77,6 +77,7 @@ class TestDeltaSink(SinkConformance):
         assert str(tmp_path) in sink.check().says
 
 
+@pytest.mark.slow
 class TestDeltaSinkOfManyFiles(TestDeltaSink):
     rows_per_file: ClassVar = 7
 

@@ -46,6 +46,7 @@ class TestLogisticRegressionTrainer(ShippedTrainer):
     library = "scikit-learn"
 
 
+@pytest.mark.slow
 class TestHistGradientBoostingTrainer(ShippedTrainer):
     config = HistGradientBoostingTrainerConfig
     settings: ClassVar = {"rounds": 30}

@@ -76,6 +76,7 @@ class _InterruptedFolder(VersionFolder):
         return found
 
 
+@pytest.mark.slow
 class TestQdrantEdgeReaders:
     """Each moment at which a writer may overtake a reader; load makes them likely, these tests make them certain."""
 

@@ -93,6 +93,7 @@ def test_duckdb_does_not_complain_about_what_is_kept_from_the_collector() -> Non
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr == ""
 
 
+@pytest.mark.slow
 def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
     process = PROCESSES.Process(target=import_all, args=(tmp_path / "home", tmp_path / "answer"))
     process.start()

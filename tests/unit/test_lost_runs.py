@@ -136,6 +136,7 @@ def test_no_run_is_ended_that_may_be_alive(instance: dg.DagsterInstance, serving
     assert sum("may run on another machine" in sentence for sentence in swept.sentences()) == len(told)
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_machine_ends_what_ran_on_it(instance: dg.DagsterInstance) -> None:
     locked, unlocked = begun(instance), begun(instance, S.STARTING)
     left_behind(instance, locked, boot="the one before")

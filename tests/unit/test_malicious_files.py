@@ -165,6 +165,7 @@ def _survives(work: Callable[[], object]) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_a_booster_cut_anywhere_or_with_sizes_that_lie(tmp_path: Path) -> None:
     """XGBoost itself ends the process by a segmentation fault at some of these."""
     folder = packed("xgboost", tmp_path / "p")

@@ -26,6 +26,8 @@ from models.text.articles import newest_articles
 from models.text.pii import find_pii
 from models.text.ticket_labels import labels_at
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2025, 1, 1)
 DAYS = 160
 LAST = FIRST + timedelta(days=DAYS - 1)

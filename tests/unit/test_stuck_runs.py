@@ -65,6 +65,7 @@ def test_a_run_that_does_not_work_is_killed_and_ended(instance: dg.DagsterInstan
     assert "had not worked since 04:00 UTC" in notice.body
 
 
+@pytest.mark.slow
 def test_a_run_that_worked_since_the_last_look_goes_on(instance: dg.DagsterInstance, outbox: Outbox) -> None:
     with waiting(instance, **{CODE_SERVER: "{}"}) as run_id:
         seen, _ = end_stuck_runs(instance, outbox, {}, NOW, LIMIT)

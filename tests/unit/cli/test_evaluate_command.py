@@ -17,6 +17,8 @@ from pipelines.cli.commands import app
 from resources.source.columns import text_columns
 from tests.unit.text.tickets import OUT_OF_SCOPE_TEXTS, tickets
 
+pytestmark = pytest.mark.slow
+
 
 def tessera(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)

@@ -19,6 +19,8 @@ from models.simulation.defects import DefectShares
 from models.simulation.shop import Shop
 from models.simulation.shown_lists import EXPERIMENT, SLOTS, examined, experiment_days
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2025, 1, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(32)]
 

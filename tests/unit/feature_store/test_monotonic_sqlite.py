@@ -301,6 +301,7 @@ def writer(feast: FeatureStore, activity: FeatureView) -> Iterator[None]:
     thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("writer")
 def test_threads_read_whole_writes_while_another_one_writes(feast: FeatureStore, activity: FeatureView) -> None:
     keys = [key(str(at)) for at in range(200)]

@@ -175,6 +175,7 @@ def test_rows_a_class_with_too_few_rows_decides_nothing(world: World) -> None:
     assert judge(world.evidence, min_class_rows=fewest + 1).stopped_by == ("rows",)
 
 
+@pytest.mark.slow
 def test_floor_a_model_that_hardly_ranks_is_stopped(world: World) -> None:
     area = value(judge(world.evidence), "absolute_floor")
     assert judge(world.evidence, min_quality=area - 0.001).passed
@@ -470,6 +471,7 @@ def test_the_report_shows_checks_models_slices_and_the_picture(world: World) -> 
     assert widths == {6, 8}
 
 
+@pytest.mark.slow
 def test_a_packed_champion_is_scored_by_its_own_features(world: World, tmp_path: Path) -> None:
     """The champion knows fewer features than the hold-out now has, and has its own countries."""
     old = divided(table(), ("orders_90", "recency_days"))

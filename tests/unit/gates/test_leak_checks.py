@@ -139,6 +139,7 @@ def test_the_limit_of_fraud_s_jump_tells_a_label_made_feature_from_an_honest_wee
     assert max(honest) < FraudGateConfig().max_jump < min(leak_of_93)
 
 
+@pytest.mark.slow
 def test_a_column_of_text_that_names_every_customer_is_stopped() -> None:
     rows = shop(0)
     report = judged(rows.append_column("leak", rows["customer_id"]), (*FEATURES, "leak"))

@@ -123,6 +123,7 @@ SHAPES: list[Callable[[str], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES[:2])
 def test_a_mutation_above_the_role_is_refused_before_it_is_executed(role: Role, webserver: Guarded) -> None:
     beyond = [name for name, needed in MUTATIONS.items() if not is_high(role, needed)]

@@ -129,6 +129,7 @@ FOREIGN_HOSTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
 def test_a_name_that_another_site_made_point_here_launches_nothing(host: str, served: Served) -> None:
     """DNS rebinding: page and server have one origin then, so `Origin` agrees; the name gives it away."""

@@ -64,6 +64,7 @@ def test_events_from_ahead_wait(stack: Stack) -> None:
     assert [one.subject for one in stream_conditions(queue, stack, NOW - AHEAD)] == ["fraud: events wait too long"]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_seen_ahead_is_found_stuck_after_the_usual_time(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

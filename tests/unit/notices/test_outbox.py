@@ -113,6 +113,7 @@ def test_what_a_receiver_did_not_take_waits_and_arrives_in_order(
     assert outbox.check().ok
 
 
+@pytest.mark.slow
 def test_a_refused_notice_does_not_hold_up_the_others(outbox: Outbox, receiver: Receiver, clock: Clock) -> None:
     receiver.refuses = "too long"
     outbox.notify("error", "too long", "", {})
@@ -175,6 +176,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, receiver: Receiver) -> None:
         Outbox(tmp_path / "notices.db", receiver).notify("info", "a", "", {})
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_off_is_named_before_anything_is_written(tmp_path: Path, receiver: Receiver) -> None:
     outbox = Outbox(tmp_path / "notices.db", receiver)
     for number in range(50):

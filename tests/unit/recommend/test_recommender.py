@@ -129,6 +129,7 @@ def test_scores_of_recent_products_are_sums_over_neighbours_weighted_by_age(fitt
             np.testing.assert_allclose(found[f"{table}_{name}"], expected[rows, codes], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_tables_and_candidates_are_the_same_bits_with_any_number_of_threads() -> None:
     """Products enough for OpenBLAS to share a multiplication out."""
     rng = np.random.default_rng(5)

@@ -21,6 +21,8 @@ from models.settings import ChurnSettings, Settings
 from resources.engine.local import LocalEngine
 from resources.source.simulated import SimulatedSourceConfig
 
+pytestmark = pytest.mark.slow
+
 FIRST = date(2025, 1, 1)
 CONFIG = DriftConfig()
 CHURN, DEMAND = churn_assets.cutoff_plan(ChurnSettings()), demand_assets.cutoff_plan(Settings())

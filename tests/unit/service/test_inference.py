@@ -67,6 +67,7 @@ def infer(world: ServiceWorld, path: str = MODEL, **body: Any) -> httpx.Response
     return world.ask(f"{path}/infer", "POST", json={"inputs": tensors(), **body})
 
 
+@pytest.mark.slow
 def test_the_published_client_gets_the_scores_of_the_night(night: Night) -> None:
     inputs = [RequestInput(**{**one, "data": TensorData(__root__=one["data"])}) for one in tensors()]
 

@@ -22,6 +22,8 @@ from test_inference import service_of
 from pipelines.docs.openapi import document
 from pipelines.service.timeout import HEADER
 
+pytestmark = pytest.mark.slow
+
 # schemathesis has no complete static types.
 # pyright: basic
 

@@ -128,6 +128,7 @@ class FailingModel(LanguageModel):
         return Health(True, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hangs", "status"), [(False, "503"), (True, "504")])
 def test_an_error_in_the_middle_is_the_last_event(tmp_path: Path, hangs: bool, status: str) -> None:
     port = {"kind": f"{__name__}.FailingModelConfig", "hangs": hangs}

@@ -145,6 +145,7 @@ class TestPairedIntervals:
 
 
 class TestTraining:
+    @pytest.mark.slow
     def test_the_weight_is_the_best_on_validation_rows(self) -> None:
         found = train_intents(TRAIN.texts, TRAIN.labels, EMBEDDER)
         assert set(found.weight_accuracy) == set(WEIGHTS)
@@ -152,6 +153,7 @@ class TestTraining:
         assert found.choices[FUSED].accuracy == found.weight_accuracy[found.weight]
         assert found.validation_rows == len(TRAIN.texts)
 
+    @pytest.mark.slow
     def test_names_of_labels_are_left_out_if_they_are_shown_to_harm(self) -> None:
         assert train_intents(TRAIN.texts, TRAIN.labels, EMBEDDER).by_name
         words = [f"{first}{second}" for first in ("red", "blue", "green") for second in ("fox", "dog", "owl")]
@@ -166,6 +168,7 @@ class TestTraining:
         assert steps[:2] == ["validate, fold 1 of 2", "validate, fold 2 of 2"]
         assert 15 <= found.validation_rows < len(TRAIN.texts)
 
+    @pytest.mark.slow
     def test_rows_out_of_scope_train_no_label_and_choose_the_threshold(self) -> None:
         outside = OUT_OF_SCOPE_TEXTS
         found = train_intents([*TRAIN.texts, *outside], [*TRAIN.labels, *["oos"] * len(outside)], EMBEDDER)
@@ -173,6 +176,7 @@ class TestTraining:
         assert (found.choices[FUSED].out_of_scope_recall or 0) > 0.8
         assert train_intents(TRAIN.texts, TRAIN.labels, EMBEDDER).choices[FUSED].out_of_scope_recall is None
 
+    @pytest.mark.slow
     def test_a_label_with_one_text_is_learnt_and_counts_as_wrong_in_validation(self) -> None:
         found = train_intents([*TRAIN.texts, "zebra"], [*TRAIN.labels, "animal"], EMBEDDER)
         assert "animal" in found.models[LINEAR].labels
@@ -187,6 +191,7 @@ class TestTraining:
 
 
 class TestEvaluation:
+    @pytest.mark.slow
     def test_results_of_composition_and_children_on_test_rows(self) -> None:
         test = LabelledTexts([*TEST.texts, *OUT_OF_SCOPE_TEXTS], [*TEST.labels, *["oos"] * len(OUT_OF_SCOPE_TEXTS)])
         found = evaluate_intents(TRAIN, test, EMBEDDER, retention=0.95, price_per_cpu_hour=3.6)
@@ -206,6 +211,7 @@ class TestEvaluation:
         assert linear.lead.value == pytest.approx(composed.accuracy.value - linear.accuracy.value)
         assert composed.cpu_ms_per_text > linear.cpu_ms_per_text
 
+    @pytest.mark.slow
     def test_nothing_is_chosen_by_test_rows(self) -> None:
         flipped = LabelledTexts(TEST.texts, TEST.labels[::-1])
         one, other = (

@@ -73,6 +73,7 @@ def test_without_settings_the_inputs_are_the_rows_themselves() -> None:
     assert LinearInputs().to_json() == {}
 
 
+@pytest.mark.slow
 def test_each_fold_fits_the_purchase_model_to_its_own_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     from models.training.linear_model import fit_linear
 

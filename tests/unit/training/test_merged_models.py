@@ -104,6 +104,7 @@ def test_it_scores_as_the_fan_out_of_its_members_does(merge: Any) -> None:
     assert np.allclose(found.batch["probability"], model.predict(rows), rtol=alike, atol=0)
 
 
+@pytest.mark.slow
 def test_weights_are_chosen_on_out_of_fold_predictions_and_none_is_below_0(tmp_path: Path) -> None:
     rows, labels, groups = customers(n=400)
     rng = np.random.default_rng(3)

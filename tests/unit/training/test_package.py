@@ -224,6 +224,7 @@ def test_a_tree_that_points_outside_itself_is_refused(tmp_path: Path) -> None:
             HistogramModel.load(folder, {"slope": 1.0, "intercept": 0.0})
 
 
+@pytest.mark.slow
 def test_a_model_of_another_kind_in_the_file_is_refused(tmp_path: Path) -> None:
     hist, line = packed("hist_gradient_boosting", tmp_path / "h"), packed("logistic_regression", tmp_path / "l")
     saved = {"slope": 1.0, "intercept": 0.0}
@@ -233,6 +234,7 @@ def test_a_model_of_another_kind_in_the_file_is_refused(tmp_path: Path) -> None:
         HistogramModel.load(line, saved)
 
 
+@pytest.mark.slow
 def test_a_folder_with_something_in_it_is_not_overwritten(package: Path) -> None:
     model = load(package).model
     with pytest.raises(TesseraError, match="is not empty"):

@@ -21,6 +21,7 @@ def booster(seed: int, **parameters: object) -> tuple[xgb.Booster, np.ndarray]:
     return xgb.train(chosen, xgb.DMatrix(rows[:200], labels), int(draws.integers(1, 20))), rows[200:]
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10_000),
     depth=st.integers(1, 7),

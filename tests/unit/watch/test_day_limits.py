@@ -51,6 +51,7 @@ def words(found: Assessment) -> list[tuple[str, str]]:
     return [(finding.severity, finding.measure) for finding in found.findings]
 
 
+@pytest.mark.slow
 def test_faultless_days_are_quiet_within_the_budget_of_false_alarms() -> None:
     """By chance, 0.5 of 100 faultless days may warn: the seeds are fixed, since some seeds among many do."""
     found = [
