@@ -31,6 +31,8 @@ _ARROW: Mapping[str, pa.DataType] = {
     "timestamp": _TIMESTAMP,
     "texts": pa.list_(pa.string()),
 }
+#: Of arrays in this machine's order of bytes.
+_FLOAT32 = np.dtype(np.float32)
 #: An id, and a text that filters read, must fit into an index of Postgres.
 _LONGEST = 1000
 
@@ -113,7 +115,7 @@ def checked_queries(vectors: Any, dimension: int, metric: Metric) -> list[list[f
     Raises:
         RefusedValue: as `checked_vectors`.
     """
-    if isinstance(vectors, np.ndarray) and vectors.dtype == np.float32 and vectors.shape == (1, dimension):
+    if isinstance(vectors, np.ndarray) and vectors.dtype is _FLOAT32 and vectors.shape == (1, dimension):
         one = _checked_one(vectors, metric)
         if one is not None:
             return [one]

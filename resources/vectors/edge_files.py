@@ -216,7 +216,7 @@ def remove_folder(folder: Path) -> None:
 
 def _write(file: Path, rows: pa.Table) -> None:
     with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
-        writer.write_table(rows)
+        writer.write_table(rows.combine_chunks())
 
 
 def _replace(file: Path, rows: pa.Table) -> None:

@@ -61,7 +61,7 @@ class Searcher(ABC):
     @abstractmethod
     def nearest(
         self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
-    ) -> Sequence[Sequence[Hit]]:
+    ) -> Sequence[list[Hit]]:
         """Return the `k` nearest rows of each vector, the nearest first.
 
         Args:
@@ -72,7 +72,7 @@ class Searcher(ABC):
         """
 
     @abstractmethod
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[list[Hit]]:
         """Return the `k` rows of each query with the greatest dot product of BM25 weights, of those above 0."""
 
 
@@ -162,7 +162,7 @@ class VectorIndex:
     def _checked(self, where: Filter | None) -> Filter | None:
         return None if where is None else checked(where, self._spec.payload)
 
-    def _ready(self, found: Sequence[Sequence[Hit]]) -> list[list[Hit]]:
+    def _ready(self, found: Sequence[list[Hit]]) -> list[list[Hit]]:
         """Return the hits with timestamps as such; of equal scores, the smaller id first."""
         for hits in found if self._timestamps else ():
             for hit in hits:
@@ -170,7 +170,7 @@ class VectorIndex:
                     at = hit.payload.get(name)
                     if isinstance(at, int):
                         hit.payload[name] = to_datetime(at)
-        return [list(hits) if _is_ordered(hits) else sorted(hits, key=_best_first) for hits in found]
+        return [hits if _is_ordered(hits) else sorted(hits, key=_best_first) for hits in found]
 
 
 def _is_ordered(hits: Sequence[Hit]) -> bool:

@@ -301,7 +301,7 @@ class _PgSearcher(Searcher):
     @override
     def nearest(
         self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
-    ) -> Sequence[Sequence[Hit]]:
+    ) -> Sequence[list[Hit]]:
         asked = [
             self._tables.nearest(self._store.rows_of.Vector(one), k, where, exact=exact)
             for one in np.array(vectors, np.float32)
@@ -311,7 +311,7 @@ class _PgSearcher(Searcher):
         return [self._hits(rows, -1.0) for rows in found]
 
     @override
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[list[Hit]]:
         asked = {
             at: self._tables.matching(one.terms.tolist(), one.weights.tolist(), k, where)
             for at, one in enumerate(queries)

@@ -378,7 +378,7 @@ class _QdrantSearcher(Searcher):
     @override
     def nearest(
         self, vectors: Sequence[list[float]], k: int, where: Filter | None, *, exact: bool
-    ) -> Sequence[Sequence[Hit]]:
+    ) -> Sequence[list[Hit]]:
         from qdrant_client import models
 
         ef = max(self._store.ef, k)
@@ -387,7 +387,7 @@ class _QdrantSearcher(Searcher):
         return [self._hits(points, self._sign) for points in self._store.answers(self._version, asked)]
 
     @override
-    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[Sequence[Hit]]:
+    def matching(self, queries: Sequence[SparseVector], k: int, where: Filter | None) -> Sequence[list[Hit]]:
         from qdrant_client import models
 
         asked: dict[int, Any] = {}
