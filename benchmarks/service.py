@@ -47,7 +47,8 @@ from models.training.model_package import ModelCard, save
 from pipelines.gateway.keys import KeyFile
 from pipelines.gateway.same_origin import LOOPBACK_NAMES
 from pipelines.service.build import behind_gateway
-from pipelines.service.inference_bodies import LENGTH_HEADER
+from pipelines.service.inference_bodies import LENGTH_HEADER, InferenceAsked
+from pipelines.service.inference_tensors import answer_of, columns_of, given_values, wanted_outputs
 from resources.conformance import score_sets
 from resources.registry.port import Registry
 from resources.stack.loader import ROOT, Stack, load_stack
@@ -63,6 +64,7 @@ _SERVICE, _VIEW = "churn_v1", "churn_customer"
 _EMPTY, _KEYED, _PUBLISHED, _SCORED = "empty handler, no key", "small document, key", "published score", "score now"
 _AFTER = "the read called after each"
 _KEYED_IN_TURN, _SCORED_IN_TURN = f"small document, {_AFTER}", f"score now, {_AFTER}"
+_WORK_CALLED, _BYTES_WORK_CALLED = "the service's work on the body, called, ", "the service's work on bytes, called, "
 _BYTES, _BYTES_CALLED = "inference in bytes, ", "the model from bytes to bytes, called, "
 _READ, _GATEWAY = "the online read, called", "gateway and its span, called"
 Found = dict[str, list[float]]
@@ -231,7 +233,10 @@ def _measured(folder: Path, served: Served, entities: int, requests: int) -> Fou
             found_now = served.ms(["/v2/models/churn/infer"] * few, [bodies[rows]] * few, calls)
             spent |= dict(zip([f"inference, {_shown(rows)}", *calls], found_now, strict=True))
             head, body = _in_bytes(model, values[rows])
-            calls = {_BYTES_CALLED + _shown(rows): lambda _, body=body, head=head: _direct_bytes(model, body, head)}
+            calls = {
+                _BYTES_CALLED + _shown(rows): lambda _, body=body, head=head: _direct_bytes(model, body, head),
+                _BYTES_WORK_CALLED + _shown(rows): lambda _, body=body, head=head: _work(model, body, head),
+            }
             asked_bytes = {LENGTH_HEADER: str(head), "Content-Type": "application/octet-stream"}
             found_now = served.ms(["/v2/models/churn/infer"] * few, [body] * few, calls, asked_bytes)
             spent |= dict(zip([_BYTES + _shown(rows), *calls], found_now, strict=True))
@@ -246,6 +251,7 @@ def _calls(model: OpenModel, values: NDArray[Any], body: bytes) -> Calls:
     return {
         f"the model from body to answer, called, {of}": lambda _: _direct(model, body),
         f"the model from columns, called, {of}": lambda _: model.predict(columns, len(values)),
+        _WORK_CALLED + of: lambda _: _work(model, body),
         f"the body parsed by `pydantic_core`, {of}": lambda _: from_json(body),
         f"the body parsed by `json`, {of}": lambda _: json.loads(body),
     }
@@ -257,6 +263,16 @@ def _direct(model: OpenModel, body: bytes) -> bytes:
     rows = len(next(iter(columns.values())))
     made = {name: column.tolist() for name, column in model.predict(columns, rows).items()}
     return to_json({"outputs": [{"name": name, "data": data} for name, data in made.items()]})
+
+
+def _work(model: OpenModel, body: bytes, head: int | None = None) -> bytes:
+    """Answer a body as the service does, with all that it checks, but without HTTP and the gateway."""
+    asked = InferenceAsked.model_validate_json(body[:head])
+    if head is not None:
+        asked._following = memoryview(body)[head:]  # pyright: ignore[reportPrivateUsage] - as a request of bytes has it
+    wanted, given = wanted_outputs(model, asked), given_values(asked)
+    columns, rows = columns_of(model, given)
+    return answer_of({}, wanted, model.predict(columns, rows), rows)[0]
 
 
 def _direct_bytes(model: OpenModel, body: bytes, head: int) -> bytes:
@@ -338,7 +354,8 @@ def _section(found: Found, entities: int, requests: int) -> str:
         "process, after each request: caches are as cold for both then, and warmer where requests follow each other. "
         "From body to answer: the body parsed by `pydantic_core`, the fastest parser "
         "there is here, its columns, the model, and the answer as JSON, with nothing checked: what any service over "
-        "JSON must do; in bytes the same with the extension for binary tensors. The small document is `GET /v2`, "
+        "JSON must do; in bytes the same with the extension for binary tensors. The service's work on the body: the "
+        "same with all that the service checks, without HTTP and the gateway. The small document is `GET /v2`, "
         "behind the gateway with a key."
     )
     heading = "| request | CPU ms, median of rounds (least to most) | per CPU second |"
@@ -365,6 +382,12 @@ def _verdicts(found: Found) -> Iterator[str]:
     yield _verdict(least[_GATEWAY] <= 0.2, f"gateway and its span: {least[_GATEWAY]:.2f} ms (bar: 0.2).")
     of = _shown(max(_ROWS))
     columns, json_called = f"the model from columns, called, {of}", f"the model from body to answer, called, {of}"
+    for kind, direct in (
+        (_WORK_CALLED + of, json_called),
+        (_BYTES_WORK_CALLED + of, _BYTES_CALLED + of),
+    ):
+        ratio = _ratio(found[kind], found[direct])
+        yield _verdict(ratio <= 1.1, f"{kind} over {direct}: {ratio:.2f} (bar: 1.1), without HTTP.")
     for kind, direct in (
         (f"inference, {of}", json_called),
         (f"inference, {of}", columns),
