@@ -105,10 +105,21 @@ class Profile:
         return frame(found)
 
     def feature_table(self, app: str, first: Day, last: Day | None = None) -> pd.DataFrame:
-        """Return the features that were stored for the days `first`..`last` (default: the first alone)."""
-        found = self._app(app)
-        days = _day(first), _day(first if last is None else last)
-        return frame(self.ports.lake.scan(found.features, first=days[0], last=days[1]).to_table())
+        """Return the features that were stored for the days `first`..`last` (default: the first alone).
+
+        Raises:
+            TesseraError: none of these days has any.
+        """
+        found, lake = self._app(app), self.ports.lake
+        begin, end = _day(first), _day(first if last is None else last)
+        stored = sorted(lake.days(found.features))
+        if not any(begin <= day <= end for day in stored):
+            raise TesseraError(
+                f"No features of {app} are stored for {begin}{'' if begin == end else f' to {end}'}.",
+                expected=f"days from {stored[0]} to {stored[-1]}" if stored else "at least one night that ran",
+                todo=f"Ask for one of these, or run `tessera run {app}_nightly --date {end}`.",
+            )
+        return frame(lake.scan(found.features, first=begin, last=end).to_table())
 
     def alerts(self, app: str, first: Day | None = None, last: Day | None = None) -> pd.DataFrame:
         """Return the alerts of the days `first`..`last` (default: the first alone), or all of them."""

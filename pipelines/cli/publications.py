@@ -14,7 +14,7 @@ from assets.stages.reading import for_users
 from models.errors import TesseraError
 from models.publishing import LADDER, AuditVerdict, Publication
 from models.scoring.output import OutputContract, printed
-from pipelines.cli.arguments import PUBLISHING_APPS, known_app, known_day
+from pipelines.cli.arguments import PUBLISHING_APPS, check_runs, known_app, known_day
 from pipelines.cli.console import listing, literal, out
 from pipelines.cli.hints import runnable
 from pipelines.cli.tables import print_json, write_table
@@ -36,7 +36,9 @@ def scores(app: str, day_text: str | None, file: Path | None, *, as_json: bool =
     stack = active_stack()
     day = known_day(day_text, stack)
     sink = Ports(stack).sink
-    publication, reader = sink.scores(known_app(app), day)
+    if sink.published(known_app(app), day) is None:
+        check_runs(app, stack)
+    publication, reader = sink.scores(app, day)
     rows = for_users(reader.read_all(), day)
     if as_json and file is None:
         types = dict(zip(rows.schema.names, rows.schema.types, strict=True))

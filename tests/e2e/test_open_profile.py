@@ -65,6 +65,17 @@ def test_features_at_a_moment_are_the_stored_ones_and_give_the_published_scores(
     assert shop.model("churn").card.app == "churn"
 
 
+def test_days_without_features_are_named_with_those_that_have_some(shop: Profile) -> None:
+    with pytest.raises(
+        tessera.TesseraError, match="No features of churn are stored for 1999-12-31 to 2000-01-01"
+    ) as refused:
+        shop.feature_table("churn", "1999-12-31", "2000-01-01")
+    assert DAY.isoformat() in refused.value.expected
+    with pytest.raises(tessera.TesseraError, match="No features of fraud") as never:
+        shop.feature_table("fraud", DAY)
+    assert "tessera run fraud_nightly" in never.value.todo
+
+
 def test_ids_nobody_has_are_rows_without_features(shop: Profile) -> None:
     asked = pd.DataFrame({"customer_id": ["nobody"], "event_timestamp": [AT_ITS_END], "mine": [7]}, index=[41])
     found = shop.features("churn", asked)
