@@ -8,9 +8,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
+import dagster as dg
 import polars as pl
 import pyarrow as pa
 
+from assets.stages import metadata_keys as keys
 from assets.stages.attempt_info import AttemptInfo
 from assets.stages.ingestion.run import ingest
 from assets.stages.watch.checks import watched
@@ -106,9 +108,11 @@ def night_said(
             reasons = "; ".join(reason for reason, _ in report.reasons.most_common(3))
             said.append(("block", f"{table}: contract", reasons))
         for check in watched(lake, CONTRACTS[table], day, WatchConfig()):
-            if not check.passed:
-                severity: Outcome = "block" if check.severity.value == "ERROR" else "warn"
-                said.append((severity, f"{table}: {check.check_name}", str(check.description)))
+            severity: Outcome = "block" if check.severity.value == "ERROR" else "warn"
+            if not check.passed or _is_noted(check):
+                said.append(
+                    (severity if not check.passed else "note", f"{table}: {check.check_name}", check.description or "")
+                )
     if then is not None and not any(one[0] == "block" for one in said):
         then.compute(day)
         said += of_attempt(then.scored, day)
@@ -159,7 +163,8 @@ def whole_nights(app: NightApp, day: date, folder: Path, chosen: Sequence[Mutati
             copy = home.copied(Path(place) / "home")
             said = night_said(app, Path(place) / "home", day, history_days(app), mutation, copy)
         if mutation is None:
-            yield Result("no fault", *(said[0] if said else ("silent", "", "")), names_the_cause=not said)
+            alarms = [one for one in said if one[0] != "note"]
+            yield Result("no fault", *(alarms[0] if alarms else ("silent", "", "")), names_the_cause=not alarms)
         else:
             yield judged(mutation.name, mutation.words, said)
 
@@ -170,6 +175,12 @@ def evenly(app: NightApp, count: int | None) -> Sequence[Mutation]:
     if count is None or count >= len(every):
         return every
     return [every[place * len(every) // count] for place in range(count)]
+
+
+def _is_noted(check: dg.AssetCheckResult) -> bool:
+    """Return True if a check that passed has findings: notes, of which no notice is sent."""
+    found = check.metadata.get(keys.FINDINGS)
+    return isinstance(found, dg.TableMetadataValue) and bool(found.records)
 
 
 def _shop(app: NightApp, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:

@@ -50,8 +50,7 @@ class Absence:
         rows = expected * (found.n + self._rows_of_absent_days(name))
         if rows < _FEWEST_ROWS:
             return False
-        exponent = np.log(dispersion) / (dispersion - 1) if dispersion > 1.01 else 1.0
-        return float(np.exp(-rows * exponent)) < self._budget
+        return _none_by_chance(rows, dispersion) < self._budget
 
     def by_chance(self, name: Name, found: Value, expected: float) -> bool:
         """Return True if a category has no row, which is rare, and chance can explain it: worth a note."""
@@ -73,8 +72,21 @@ def _dispersion(shares: Floats, rows: Floats) -> float:
     return max(1.0, float(np.mean((counts - expected) ** 2 / expected)))
 
 
-def silences(today: DayProfile, history: History, measures: Mapping[str, Measure]) -> Iterator[tuple[Name, Finding]]:
-    """Yield a finding for each time column whose longest row of silent hours is longer than any before."""
+def _none_by_chance(rows: float, dispersion: float) -> float:
+    """Return the probability of no row where so many are expected, of a negative binomial distribution."""
+    exponent = np.log(dispersion) / (dispersion - 1) if dispersion > 1.01 else 1.0
+    return float(np.exp(-rows * exponent))
+
+
+def silences(
+    today: DayProfile, history: History, measures: Mapping[str, Measure], config: WatchConfig
+) -> Iterator[tuple[Name, Finding]]:
+    """Yield a finding for each time column whose longest row of silent hours no day before explains, nor chance.
+
+    It is longer than any before, or it was never silent and chance makes that less likely than the budget of false
+    alarms, shared among the hours.
+    """
+    budget = config.warn_budget / 100 / _HOURS
     for column in sorted({name.column for name in history.names if name.measure == _HOUR and _HOUR in measures}):
         shares = np.array([_shares(history, column, hour) for hour in range(_HOURS)]).T
         held = history.usable & ~np.isnan(shares).any(axis=1)
@@ -85,11 +97,20 @@ def silences(today: DayProfile, history: History, measures: Mapping[str, Measure
         before = max(_longest(one, usual)[0] * n for one, n in zip(shares[held], rows, strict=True))
         share, first, last = _longest(now, usual)
         expected = share * today.rows
-        if expected < _SILENT_FACTOR * before + _SILENT_ROWS:
+        these = shares[held, first : last + 1].sum(axis=1)
+        is_longest = expected >= _SILENT_FACTOR * before + _SILENT_ROWS
+        if not is_longest and not _beyond_chance(these, rows, expected, budget):
             continue
         says = f"no rows from {first}:00 to {last}:59 UTC by {column}: about {round(expected):,} are usual then"
         found = Finding(measures[_HOUR].check, f"silent hours {column}", "warn", says, today.day, 0.0, expected)
         yield Name("silence", column), found
+
+
+def _beyond_chance(shares: Floats, rows: Floats, expected: float, budget: float) -> bool:
+    """Return True if these hours had rows on nearly each day, and chance explains none less often than the budget."""
+    if expected < _FEWEST_ROWS or np.mean(shares == 0) > _ABSENT_DAYS:
+        return False
+    return _none_by_chance(expected, _dispersion(shares, rows)) < budget
 
 
 def _longest(now: Floats, usual: Floats) -> tuple[float, int, int]:

@@ -89,7 +89,7 @@ class Expectations:
             if (value := today.value(name)) and (finding := self._found(name, value, today, history)):
                 found[name] = finding
         found.update(unseen(today, history, self._measures))
-        found.update(silences(today, history, self._measures))
+        found.update(silences(today, history, self._measures, self._config))
         return self._limited(list(found.values()), Assessment(today.day, (), len(names), held))
 
     def _found(self, name: Name, value: Value, today: DayProfile, history: History) -> Finding | None:
@@ -131,6 +131,12 @@ def _severity(measure: Measure, value: Value, limits: Limits) -> Severity | None
     return "warn" if change >= warn or _is_times(measure, value.value, limits.expected) else None
 
 
+def _weight(measure: Measure, value: Value, limits: Limits) -> float:
+    """Return the change as a multiple of the least one that is worth a warning."""
+    least, _ = _least(measure, measure.effect, up=value.value > limits.expected)
+    return _change(measure, value.value, limits.expected) / least
+
+
 def _is_times(measure: Measure, found: float, expected: float) -> bool:
     """Return True if a small share changed by a factor that matters."""
     low, high = sorted((max(found, _SMALL_SHARE), max(expected, _SMALL_SHARE)))
@@ -168,6 +174,7 @@ def _finding(name: Name, measure: Measure, value: Value, limits: Limits, severit
         found=value.value,
         low=limits.low,
         high=limits.high,
+        weight=_weight(measure, value, limits),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -26,6 +27,7 @@ class Finding:
         high: highest usual value.
         since: first day of an unbroken row of days with it.
         todo: what to do, a sentence; empty for the usual.
+        weight: change as a multiple of the least one that matters; infinite where there is no such number.
     """
 
     check: CheckName
@@ -37,6 +39,7 @@ class Finding:
     low: float | None = None
     high: float | None = None
     todo: str = ""
+    weight: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,8 @@ def at_most(finding: Finding, mode: Mode) -> Finding | None:
 
 
 def worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Return findings by severity, else in their order."""
-    return sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
+    """Return findings by severity, those of one severity by weight, else in their order."""
+    return sorted(findings, key=lambda finding: (-SEVERITIES.index(finding.severity), -finding.weight))
 
 
 def number(value: float, kind: str) -> str:

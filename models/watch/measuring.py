@@ -25,7 +25,7 @@ from models.watch.resolution import ends, pairs, resolution, sequence
 from models.watch.words import words
 
 #: Version of what is measured: profiles of another one are computed again.
-MEASURED = "8"
+MEASURED = "9"
 #: Significant digits that are kept: the order in which threads add up rows changes the sixteenth.
 _DIGITS = 9
 #: Signs of texts that a faulty step changes: letters made small or large, markup, blanks taken away.

@@ -8,6 +8,10 @@ from datetime import date
 from functools import cached_property
 from typing import NamedTuple
 
+#: Measures whose categories share out the rows of a column: one that is not there has a share of 0. Of all others, a
+#: category that is not there has no value.
+_SHARED_OUT = frozenset({"category", "hour", "shape"})
+
 
 class Name(NamedTuple):
     """Name of one number: its measure, and the column and the category that it is about, if any."""
@@ -46,11 +50,12 @@ class DayProfile:
     @cached_property
     def families(self) -> Mapping[tuple[str, str], float]:
         """Rows behind the categories of each measure and column."""
-        return {(name.measure, name.column): value.n for name, value in self.values.items() if name.category}
+        every = self.values.items()
+        return {(name.measure, name.column): value.n for name, value in every if name.measure in _SHARED_OUT}
 
     def value(self, name: Name) -> Value | None:
         """Return a number; of a category that the day does not have, while it has others of the column, it is 0."""
         if (found := self.values.get(name)) is not None:
             return found
-        rows = self.families.get((name.measure, name.column)) if name.category else None
+        rows = self.families.get((name.measure, name.column))
         return None if rows is None else Value(0.0, rows)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from models.contracts import DELIVERED_ON
+from models.watch.categories import common_values
 from models.watch.columns import Roles
 from models.watch.profile import Name
 
@@ -64,13 +65,22 @@ def pairs(roles: Roles) -> Expressions:
 
 
 def sequence(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name, pl.DataFrame]]:
-    """Yield by day the share of rows whose time is not before that of the row with the next smaller key."""
+    """Yield by day the share of rows whose time is not before that of the row with the next smaller key.
+
+    Of all rows, and of those of each common category: a clock of one country that is wrong moves few of all rows.
+    """
     if not roles.event or roles.versions:
         return
     every = pl.max_horizontal(pl.len().over(DELIVERED_ON) // SAMPLED_ROWS, 1)
-    sampled = rows.select(DELIVERED_ON, roles.key, roles.event).filter(
+    sampled = rows.select(DELIVERED_ON, roles.key, roles.event, *roles.categories).filter(
         pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0
     )
-    later = (pl.col(roles.event).diff() >= pl.duration()).mean()
-    found = sampled.sort(DELIVERED_ON, roles.key).group_by(DELIVERED_ON).agg(value=later, n=pl.len())
-    yield Name("sequence", roles.event, roles.key), found
+    later = (pl.col(roles.event).diff() >= pl.duration()).over(DELIVERED_ON)
+    ordered = sampled.sort(DELIVERED_ON, roles.key).with_columns(later=later)
+    share = [pl.col("later").mean().alias("value"), pl.len().alias("n")]
+    yield Name("sequence", roles.event, roles.key), ordered.group_by(DELIVERED_ON).agg(*share)
+    for category in roles.categories:
+        of_value = ordered.group_by(category, DELIVERED_ON).agg(*share)
+        for value in common_values(ordered[category]):
+            found = of_value.filter(pl.col(category) == value).drop(category)
+            yield Name("sequence", roles.event, f"{roles.key} in {value}"), found

@@ -77,7 +77,7 @@ def _sentence(watched: Watched) -> str:
     if not watched.is_provided:
         return f"{table}: the day was not ingested, so nothing is assessed."
     counted = f"{found.measured} measures against {found.history} days"
-    shown = found.of("block") or found.of("warn") or found.of("note")
+    shown = found.of("block", "warn") or found.of("note")
     if not shown:
         return f"{table} {found.day} is as usual: {counted}."
     named = "; ".join(_words(one, found.day) for one in shown[:_NAMED])
