@@ -66,6 +66,8 @@ def _mutations(app: AppName) -> str:
     return "\n".join(lines)
 
 
+#: Part of the whole nights that are listed.
+_EVERY = 12
 _OUTCOMES = {"block": "blocked", "warn": "warned of", "note": "noted only", "silent": "silent"}
 
 
@@ -79,20 +81,38 @@ def _nights() -> str:
     known = {app: one for app in APPS if (one := kept(f"mutations-of-nights-{app}"))}
     if not known:
         return ""
-    rows = [(app, *_row(one)) for app, found in known.items() for one in found["found"] if one["mutation"] != _QUIET]
+    changed = {app: [one for one in found["found"] if one["mutation"] != _QUIET] for app, found in known.items()}
+    rows = [(app, *_row(one)) for app, found in changed.items() for one in _shown_of(found)]
     quiet = [
         app for app, found in known.items() for one in found["found"] if one["mutation"] == _QUIET and not one["says"]
     ]
     lines = [
         "## Whole nights",
         "",
-        "Mutations of tables, evenly spaced over the lists above, as whole nights on the stores of a home with "
-        "published nights: delivery, ingestion, contract, watch, features, scores, audit. Nothing is said of the same "
-        f"night without a change: {', '.join(quiet) or 'in no home'}. Commands: " + _commands(known.values()),
+        "The mutations of tables above as whole nights on the stores of a home with published nights: delivery, "
+        "ingestion, contract, watch, features, scores, audit. No alarm is raised of the same night without a change: "
+        f"{', '.join(quiet) or 'in no home'}. These homes hold more days than those of the lists above, and what a "
+        "notice says counts, which names at most four findings. Commands: " + _commands(known.values()),
+        "",
+        *_table(("application", "nights", *_OUTCOMES.values(), "another cause named"), map(_counts, changed.items())),
+        "",
+        f"Every {_EVERY}th of them, and all that were noted only, silent, or named another cause:",
         "",
         *_table(("application", "change", "outcome", "check", "sentence"), rows),
     ]
     return "\n".join(lines)
+
+
+def _counts(of: tuple[str, Sequence[Mapping[str, Any]]]) -> Sequence[str]:
+    app, found = of
+    outcomes = Counter(one["outcome"] for one in found)
+    numbers = (len(found), *(outcomes[name] for name in _OUTCOMES), sum(not one["names_the_cause"] for one in found))
+    return app, *map(str, numbers)
+
+
+def _shown_of(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    odd = [one["outcome"] in ("note", "silent") or not one["names_the_cause"] for one in found]
+    return [one for place, one in enumerate(found) if odd[place] or place % _EVERY == 0]
 
 
 def _performance() -> str:
