@@ -104,6 +104,44 @@ def test_shifted_hours_stop_the_day() -> None:
     assert ("block", "hours ordered_at") in words(assessed(DayProfile(DAY, shifted), history(1)))
 
 
+@pytest.mark.parametrize(
+    ("hour", "rows", "severity"), [(23, 800, "warn"), (15, 800, "warn"), (0, 800, None), (15, 30, None)]
+)
+def test_an_hour_that_always_had_rows_and_has_none_warns_unless_chance_explains_it(
+    hour: int, rows: float, severity: str | None
+) -> None:
+    def without(one: DayProfile, *hours: int) -> DayProfile:
+        gone = [Name("hour", "ordered_at", str(at)) for at in hours]
+        return DayProfile(one.day, {name: value for name, value in one.values.items() if name not in gone})
+
+    before = history(1, rows)
+    # One night without its first hours: longer than the hour, which had rows on each day.
+    before[40] = without(before[40], 0, 1, 2, 3)
+    found = assessed(without(profile(np.random.default_rng(1), DAY, rows=rows), hour), before).findings
+    silent = [one for one in found if one.measure.startswith("silent")]
+    assert [one.severity for one in silent] == ([severity] if severity else [])
+    assert all(f"from {hour}:00 to {hour}:59" in one.sentence for one in silent)
+
+
+def test_a_size_among_a_category_that_is_not_there_is_no_zero() -> None:
+    """A country with few orders has no typical price on a day: that is no price of 0."""
+    of_b, of_c = (Name("ratio", "unit_price", f"product_id in {country}") for country in "BC")
+    rng = np.random.default_rng(3)
+    before = [
+        DayProfile(one.day, {**one.values, of_b: Value(rng.normal(1, 0.01), 90), of_c: Value(rng.normal(1, 0.01), 30)})
+        for one in history(1)
+    ]
+    today = profile(np.random.default_rng(1), DAY)
+    assert words(assessed(DayProfile(DAY, {**today.values, of_b: Value(1.0, 90)}), before)) == []
+
+
+def test_of_findings_of_one_severity_the_strongest_is_said_first() -> None:
+    today = profile(np.random.default_rng(1), DAY)
+    changed = {Name("null", "customer_id"): Value(0.26, today.rows), Name("typical", "unit_price"): Value(2000.0, 800)}
+    found = assessed(DayProfile(DAY, {**today.values, **changed}), history(1))
+    assert words(found)[:2] == [("block", "typical unit_price"), ("block", "null customer_id")]
+
+
 def test_a_new_value_is_a_note_and_many_new_values_stop_the_day() -> None:
     today = profile(np.random.default_rng(1), DAY)
     some = DayProfile(DAY, {**today.values, Name("category", "country", "D"): Value(0.05, today.rows)})

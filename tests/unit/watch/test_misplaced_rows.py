@@ -9,6 +9,8 @@ from models.contracts import CONTRACTS, DELIVERED_ON
 from models.watch.agreement import agreement, facts_of, sampled
 from models.watch.columns import roles_of
 from models.watch.numbering import numbering, quoting
+from models.watch.profile import Name
+from models.watch.resolution import sequence
 from models.watch.words import words
 
 DAY = date(2025, 3, 20)
@@ -111,3 +113,26 @@ def test_ids_that_stand_in_a_text_of_their_row() -> None:
     )
     found = {name.column: one["value"].to_list() for name, one in quoting(rows, TICKETS)}
     assert found == {"ticket_id": [0.0], "customer_id": [0.0], "order_id": [0.5]}
+
+
+def test_times_of_one_country_that_are_out_of_order_show_among_its_rows() -> None:
+    hours = [9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
+    countries = ["FR" if number % 5 == 4 else "DE" for number in range(10)]
+    rows = pl.DataFrame(
+        {
+            DELIVERED_ON: [DAY] * 10,
+            "order_line_id": [f"l-{number}" for number in range(10)],
+            "ordered_at": [
+                datetime(2025, 3, 20, hour - 6 * (country == "FR"), tzinfo=UTC)
+                for hour, country in zip(hours, countries, strict=True)
+            ],
+            "country": countries,
+            "currency": ["EUR"] * 10,
+        }
+    )
+    found = {name.category: one["value"].to_list() for name, one in sequence(rows, roles_of(CONTRACTS["orders"]))}
+    key = "order_line_id"
+    assert found[f"{key} in FR"] == [0.0]
+    assert found[f"{key} in DE"] == [1.0]
+    assert found[key] == [pytest.approx(7 / 9)]
+    assert Name("sequence", "ordered_at", f"{key} in EUR").category not in found  # there is no other currency
