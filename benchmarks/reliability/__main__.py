@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.reliability.alarms import Faultless, counted, faultless
 from benchmarks.reliability.catalogue import MUTATIONS
@@ -36,6 +36,8 @@ from benchmarks.reliability.page import write
 from benchmarks.reliability.real import handbook, online_retail
 from benchmarks.reliability.results import keep, kept
 from benchmarks.reliability.table_checks import outcome, said_without_change
+
+App = TypeVar("App", bound=str)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,6 +75,8 @@ def _measure(asked: Any) -> None:
             _alarms(app)
         elif asked.what == "tables":
             _show(f"mutations-of-tables-{app}", tables(app, asked.only), asked)
+        elif asked.what == "nights":
+            _show(f"mutations-of-nights-{app}", _results(app, nights, asked), asked)
     for app in asked.app or NIGHT_APPS:
         if asked.what == "labels":
             _labels(app, faultless()[asked.skip :][: asked.most])
@@ -80,23 +84,23 @@ def _measure(asked: Any) -> None:
             _performance(app, asked)
         elif asked.what == "curve":
             keep(f"curve-{app}", points(app, faultless()[1:4:2]))
-        elif asked.what in ("nights", "outputs"):
-            _show(f"mutations-of-{asked.what}-{app}", _results(app, asked), asked)
+        elif asked.what == "outputs":
+            _show(f"mutations-of-outputs-{app}", _results(app, outputs, asked), asked)
 
 
-def _results(app: NightApp, asked: Any) -> list[Result]:
+def _results(app: App, measure: Callable[[App, Path, Any], list[Result]], asked: Any) -> list[Result]:
     """Return the results of a command, beside those of earlier pieces where a folder keeps the home."""
     started = time.process_time()
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(asked.home or scratch) / f"{asked.what}-{app}"
-        found = (nights if asked.what == "nights" else outputs)(app, home, asked)
+        found = measure(app, home, asked)
     _tell(f"{app}: {len(found)} results in {time.process_time() - started:.0f} CPU s, the home among them")
     earlier = kept(f"mutations-of-{asked.what}-{app}") if asked.home else None
     known = {one["mutation"]: Result(**one) for one in (earlier["found"] if earlier else ())}
     return [*{**known, **{one.mutation: one for one in found}}.values()]
 
 
-def nights(app: NightApp, home: Path, asked: Any) -> list[Result]:
+def nights(app: AppName, home: Path, asked: Any) -> list[Result]:
     """Return the results of an application's mutations of tables as whole nights."""
     from benchmarks.reliability.whole_nights import evenly, whole_nights
 

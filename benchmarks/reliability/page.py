@@ -92,7 +92,8 @@ def _nights() -> str:
         "The mutations of tables above as whole nights on the stores of a home with published nights: delivery, "
         "ingestion, contract, watch, features, scores, audit. No alarm is raised of the same night without a change: "
         f"{', '.join(quiet) or 'in no home'}. These homes hold more days than those of the lists above, and what a "
-        "notice says counts, which names at most four findings. Commands: " + _commands(known.values()),
+        "notice says counts, which names at most four findings. Nights of personalization end with the watch of its "
+        "tables. Commands: " + _commands(known.values()),
         "",
         *_table(("application", "nights", *_OUTCOMES.values(), "another cause named"), map(_counts, changed.items())),
         "",

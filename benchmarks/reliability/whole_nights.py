@@ -1,9 +1,14 @@
-"""Mutations as whole nights: ingestion, contract, watch, features, scores and audit, on the stores of a home."""
+"""Mutations as whole nights: ingestion, contract, watch, features, scores and audit, on the stores of a home.
+
+Nights of personalization end with the watch of its tables: its lists are not made.
+"""
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +25,7 @@ from benchmarks.reliability import scored_home, support_home
 from benchmarks.reliability.catalogue import MUTATIONS
 from benchmarks.reliability.home import CUSTOMERS, TABLES, as_delivered
 from benchmarks.reliability.kept_home import kept_home
-from benchmarks.reliability.mutation import AppName, Delivered, Mutation, NightApp, Outcome, Result, judged
+from benchmarks.reliability.mutation import AppName, Delivered, Mutation, Outcome, Result, judged
 from benchmarks.reliability.output_checks import of_attempt
 from models.contracts import CONTRACTS, ORIGINAL
 from models.ingestion import IngestionConfig
@@ -33,6 +38,8 @@ from resources.source.simulated import SimulatedSource
 Said = tuple[Outcome, str, str]
 #: Nights that are published before the one that is changed.
 _PUBLISHED = 24
+#: Days of a home of tables alone.
+_TABLES_DAYS = 150
 
 
 class Scoring(Protocol):
@@ -66,7 +73,18 @@ class MutatedShop(Shop):
         return as_delivered(table, self.mutation.change(Delivered(day, _frame(rows), before)), day)
 
 
-def ingested(app: NightApp, folder: Path, day: date, days: int, seed: int = 7) -> None:
+@dataclass(frozen=True)
+class TablesHome:
+    """A home of ingested and watched tables alone."""
+
+    folder: Path
+
+    def copied(self, folder: Path) -> None:
+        """Copy the home into another folder."""
+        shutil.copytree(self.folder, folder)
+
+
+def ingested(app: AppName, folder: Path, day: date, days: int, seed: int = 7) -> None:
     """Fill a home with `days` days up to the one before `day`, each of them watched."""
     first = date.fromordinal(day.toordinal() - days)
     source = SimulatedSource(_shop(app, seed, first), first)
@@ -77,7 +95,7 @@ def ingested(app: NightApp, folder: Path, day: date, days: int, seed: int = 7) -
 
 
 def night_said(
-    app: NightApp,
+    app: AppName,
     folder: Path,
     day: date,
     days: int,
@@ -119,17 +137,22 @@ def night_said(
     return said
 
 
-def complete_home(app: NightApp, folder: Path, day: date) -> Scoring:
-    """Return a home whose days up to the one before `day` are ingested, watched, scored and published.
+def complete_home(app: AppName, folder: Path, day: date) -> Scoring | TablesHome:
+    """Return a home whose days up to the one before `day` are ingested and watched; but for lists scored and published.
 
     It is made if the folder is not there.
     """
     last = day - timedelta(days=1)
 
-    def opened(place: Path) -> Scoring:
+    def opened(place: Path) -> Scoring | TablesHome:
+        if app == "personalization":
+            return TablesHome(place)
         return support_home.SupportHome(place, last) if app == "support" else scored_home.ScoredHome(app, place, last)
 
     def make(place: Path) -> None:
+        if app == "personalization":
+            ingested(app, place, day, history_days(app))
+            return
         if app == "support":
             support_home.made(place, last, _PUBLISHED, tables=TABLES[app])
         else:
@@ -141,12 +164,14 @@ def complete_home(app: NightApp, folder: Path, day: date) -> Scoring:
     return kept_home(folder, opened, make)
 
 
-def history_days(app: NightApp) -> int:
+def history_days(app: AppName) -> int:
     """Return the days that a complete home holds."""
+    if app == "personalization":
+        return _TABLES_DAYS
     return 1 + (support_home.HISTORY_DAYS if app == "support" else scored_home.HISTORY_DAYS[app])
 
 
-def whole_nights(app: NightApp, day: date, folder: Path, chosen: Sequence[Mutation | None]) -> Iterator[Result]:
+def whole_nights(app: AppName, day: date, folder: Path, chosen: Sequence[Mutation | None]) -> Iterator[Result]:
     """Yield the outcome of each mutation, all steps from delivery to audit.
 
     None among them: the night without a fault, named `no fault`, which names its cause if nothing is said.
@@ -169,7 +194,7 @@ def whole_nights(app: NightApp, day: date, folder: Path, chosen: Sequence[Mutati
             yield judged(mutation.name, mutation.words, said)
 
 
-def evenly(app: NightApp, count: int | None) -> Sequence[Mutation]:
+def evenly(app: AppName, count: int | None) -> Sequence[Mutation]:
     """Return `count` mutations of an application, evenly spaced over its list; None: all of them."""
     every = MUTATIONS[app]
     if count is None or count >= len(every):
@@ -183,7 +208,7 @@ def _is_noted(check: dg.AssetCheckResult) -> bool:
     return isinstance(found, dg.TableMetadataValue) and bool(found.records)
 
 
-def _shop(app: NightApp, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:
+def _shop(app: AppName, seed: int, first: date, customers: Mapping[AppName, int] = CUSTOMERS) -> MutatedShop:
     return MutatedShop(customers[app], seed, first, DefectShares())
 
 
