@@ -66,14 +66,34 @@ _OF_ONE_MEASURE: dict[AppName, tuple[str, ...]] = {
         "stock-durable-of-next-row",
     ),
 }
-#: Nights that go through ingestion and watch on the stores of a home.
-_WHOLE = (
-    "orders-no-file",
-    "orders-yesterday-again",
-    "customer-product-swapped",
-    "prices-x9",
-    "clock-minus-12h",
-)
+#: Nights that go through ingestion and watch on the stores of a home, of the table that changes most with them.
+_MAIN: dict[AppName, str] = {"churn": "orders", "fraud": "payments"}
+_WHOLE: dict[AppName, tuple[str, ...]] = {
+    "churn": (
+        "orders-no-file",
+        "orders-yesterday-again",
+        "customer-product-swapped",
+        "prices-x9",
+        "clock-minus-12h",
+        "orders-one-hour-missing",
+        "orders-sent-again-other-price",
+        "products-unknown",
+        "prices-net-in-one-country",
+        "country-constant",
+    ),
+    "fraud": (
+        "payments-no-file",
+        "payments-yesterday-new-ids",
+        "card-terminal-swapped",
+        "amounts-x9",
+        "clock-plus-12h",
+        "payments-half-of-terminals",
+        "payments-quarter-of-an-hour-missing",
+        "terminals-null-for-third",
+        "cards-of-next-row",
+        "amounts-stuck-at-terminals",
+    ),
+}
 _OF_CHURN = {one.name for one in MUTATIONS["churn"]}
 #: What demand shares with churn is tested there.
 _CASES: list[tuple[AppName, Mutation]] = [
@@ -166,31 +186,37 @@ def test_few_are_noted_only(app: AppName) -> None:
     assert sum(bool(one.noted) for one in MUTATIONS[app]) <= 2 / 40 * len(MUTATIONS[app])
 
 
-@pytest.fixture(scope="module")
-def other_tables_of_the_night(once: Once) -> Path:
-    """A home with `_DAYS` ingested and watched days, and of the night after them all tables but the orders: quiet."""
+def home_of_night(once: Once, app: AppName) -> Path:
+    """A home with `_DAYS` ingested and watched days, and of the night after them all but the main table: quiet."""
 
     def fill(folder: Path) -> None:
-        whole_nights.ingested("churn", folder, DAY, _DAYS)
-        others = [table for table in TABLES["churn"] if table != "orders"]
-        assert whole_nights.night_said("churn", folder, DAY, _DAYS, None, tables=others) == []
+        whole_nights.ingested(app, folder, DAY, _DAYS)
+        others = [table for table in TABLES[app] if table != _MAIN[app]]
+        assert whole_nights.night_said(app, folder, DAY, _DAYS, None, tables=others) == []
 
-    return once.folder("mutated-nights", fill)
-
-
-def said_of_orders(home: Path, folder: Path, mutation: Mutation | None) -> list[Said]:
-    shutil.copytree(home, folder / "home")
-    return whole_nights.night_said("churn", folder / "home", DAY, _DAYS, mutation, tables=["orders"])
+    return once.folder(f"mutated-nights-{app}", fill)
 
 
-@pytest.mark.parametrize("name", _WHOLE)
-def test_a_whole_night_is_stopped(name: str, other_tables_of_the_night: Path, tmp_path: Path) -> None:
-    mutation = next(one for one in MUTATIONS["churn"] if one.name == name)
-    assert mutation.table == "orders"
-    found = judged(name, mutation.words, said_of_orders(other_tables_of_the_night, tmp_path, mutation))
+def said_of_main_table(once: Once, app: AppName, folder: Path, mutation: Mutation | None) -> list[Said]:
+    shutil.copytree(home_of_night(once, app), folder / "home")
+    return whole_nights.night_said(app, folder / "home", DAY, _DAYS, mutation, tables=[_MAIN[app]])
+
+
+#: Nights of one application run on one worker.
+_TOGETHER = {app: pytest.mark.xdist_group(f"nights of {app}") for app in _MAIN}
+
+
+@pytest.mark.parametrize(
+    ("app", "name"), [pytest.param(app, name, marks=_TOGETHER[app]) for app, names in _WHOLE.items() for name in names]
+)
+def test_a_whole_night_is_stopped(app: AppName, name: str, once: Once, tmp_path: Path) -> None:
+    mutation = next(one for one in MUTATIONS[app] if one.name == name)
+    assert mutation.table == _MAIN[app]
+    found = judged(name, mutation.words, said_of_main_table(once, app, tmp_path, mutation))
     assert found.outcome in ("block", "warn"), found
     assert found.names_the_cause, found
 
 
-def test_a_whole_night_without_a_fault_is_quiet(other_tables_of_the_night: Path, tmp_path: Path) -> None:
-    assert said_of_orders(other_tables_of_the_night, tmp_path, None) == []
+@pytest.mark.parametrize("app", [pytest.param(app, marks=_TOGETHER[app]) for app in _MAIN])
+def test_a_whole_night_without_a_fault_is_quiet(app: AppName, once: Once, tmp_path: Path) -> None:
+    assert said_of_main_table(once, app, tmp_path, None) == []
