@@ -75,12 +75,17 @@ def sequence(rows: pl.DataFrame, roles: Roles) -> Iterator[tuple[Name, pl.DataFr
     sampled = rows.select(DELIVERED_ON, roles.key, roles.event, *roles.categories).filter(
         pl.int_range(pl.len()).over(DELIVERED_ON) % every == 0
     )
-    later = (pl.col(roles.event).diff() >= pl.duration()).over(DELIVERED_ON)
-    ordered = sampled.sort(DELIVERED_ON, roles.key).with_columns(later=later)
-    share = [pl.col("later").mean().alias("value"), pl.len().alias("n")]
-    yield Name("sequence", roles.event, roles.key), ordered.group_by(DELIVERED_ON).agg(*share)
+    is_later = pl.col(roles.event).diff() >= pl.duration()
+    groups: dict[str, pl.Expr] = {roles.key: pl.col(DELIVERED_ON).is_not_null()}
     for category in roles.categories:
-        of_value = ordered.group_by(category, DELIVERED_ON).agg(*share)
-        for value in common_values(ordered[category]):
-            found = of_value.filter(pl.col(category) == value).drop(category)
-            yield Name("sequence", roles.event, f"{roles.key} in {value}"), found
+        for value in common_values(sampled[category]):
+            groups[f"{roles.key} in {value}"] = pl.col(category) == value
+    of_groups = [
+        expression
+        for place, among in enumerate(groups.values())
+        for expression in (is_later.filter(among).mean().alias(f"value {place}"), among.sum().alias(f"n {place}"))
+    ]
+    found = sampled.sort(DELIVERED_ON, roles.key).group_by(DELIVERED_ON).agg(*of_groups)
+    for place, name in enumerate(groups):
+        shares = found.select(DELIVERED_ON, value=f"value {place}", n=f"n {place}")
+        yield Name("sequence", roles.event, name), shares.filter(pl.col("n") > 0)

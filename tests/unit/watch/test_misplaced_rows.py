@@ -130,8 +130,10 @@ def test_times_of_one_country_that_are_out_of_order_show_among_its_rows() -> Non
             "currency": ["EUR"] * 10,
         }
     )
-    found = {name.category: one["value"].to_list() for name, one in sequence(rows, roles_of(CONTRACTS["orders"]))}
+    measured = dict(sequence(rows, roles_of(CONTRACTS["orders"])))
+    found = {name.category: one["value"].to_list() for name, one in measured.items()}
     key = "order_line_id"
+    assert [one["n"].to_list() for one in measured.values()] == [[10], [8], [2]]
     assert found[f"{key} in FR"] == [0.0]
     assert found[f"{key} in DE"] == [1.0]
     assert found[key] == [pytest.approx(7 / 9)]
