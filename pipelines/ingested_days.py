@@ -61,8 +61,8 @@ def unrecorded(instance: dg.DagsterInstance, lake: Lake, first: date) -> Iterato
 def overtaken(instance: dg.DagsterInstance) -> Iterator[dg.AssetCheckEvaluation]:
     """Last results of the checks of tables of which a day was recorded since.
 
-    Dagster shows a check as not evaluated as soon as its asset has a newer materialization, of whatever day. Given here,
-    it stays shown when more days are recorded.
+    Dagster shows a check as not evaluated once its asset has a newer materialization, of whatever day. Given here, it
+    stays shown when more days are recorded.
     """
     for table in CONTRACTS:
         key = dg.AssetKey(["shop", table])
