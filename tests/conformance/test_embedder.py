@@ -22,6 +22,7 @@ class TestHashedEmbedder(EmbedderConformance):
         return HashedEmbedderConfig().open
 
 
+@pytest.mark.slow
 class TestMiniLMEmbedder(EmbedderConformance):
     config = MiniLMEmbedderConfig
 

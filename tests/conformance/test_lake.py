@@ -123,6 +123,7 @@ class TestDeltaLakeOnDisk(LakeConformance):
         assert len(before - set(lake.files("t"))) == 1, "only the file with the row is written again"
 
 
+@pytest.mark.slow
 class TestDeltaLakeThroughObjectStore(TestDeltaLakeOnDisk):
     """The way S3 goes: an address and the store's options, every byte through deltalake's object store."""
 

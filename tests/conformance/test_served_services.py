@@ -94,6 +94,7 @@ def test_views_of_two_entities_each_say_how_they_were_found(store: FeastStore) -
     assert rows["taste__event_timestamp"].to_pylist() == [T, T, OLD, None, None, None]
 
 
+@pytest.mark.slow
 def test_an_aliased_view_is_asked_by_its_other_key(store: FeastStore) -> None:
     rows = store.online("gift", pa.table({"giver_id": ["b", "nobody"], "customer_id": [1, 2]}))
     assert rows.column_names == [

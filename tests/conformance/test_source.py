@@ -95,6 +95,7 @@ class TestFilesSource(SourceConformance):
         assert found.drop_columns([ORIGINAL]).combine_chunks() == orders(LAST).drop_columns([ORIGINAL]).combine_chunks()
 
 
+@pytest.mark.slow
 class TestFilesSourceOfCsv(TestFilesSource):
     """All values are texts."""
 

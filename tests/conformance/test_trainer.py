@@ -83,6 +83,7 @@ class TestMonotoneXGBoostTrainer(ShippedTrainer):
         assert (np.diff(fit.model.predict(steps).reshape(50, 40), axis=1) >= 0).all()
 
 
+@pytest.mark.slow
 class TestPurchaseHistoryTrainer(ShippedTrainer):
     config = LogisticRegressionTrainerConfig
     settings: ClassVar = {"logarithms": True, "bgnbd": True}
@@ -90,6 +91,7 @@ class TestPurchaseHistoryTrainer(ShippedTrainer):
     library = "scikit-learn"
 
 
+@pytest.mark.slow
 class TestFanOutTrainer(TrainerConformance):
     config = FanOutTrainerConfig
     settings: ClassVar = {

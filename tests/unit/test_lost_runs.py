@@ -144,6 +144,7 @@ def test_a_restart_of_the_machine_ends_what_ran_on_it(instance: dg.DagsterInstan
     assert (status(instance, locked), status(instance, unlocked)) == (S.FAILURE, S.STARTING)
 
 
+@pytest.mark.slow
 def test_what_began_before_the_machine_did_is_over(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

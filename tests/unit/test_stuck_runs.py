@@ -74,6 +74,7 @@ def test_a_run_that_worked_since_the_last_look_goes_on(instance: dg.DagsterInsta
         assert (seen[run_id].since, ended) == (NOW + 2 * LIMIT, [])
 
 
+@pytest.mark.slow
 def test_a_run_of_the_command_line_is_never_killed(instance: dg.DagsterInstance, outbox: Outbox) -> None:
     with waiting(instance):
         assert end_stuck_runs(instance, outbox, {}, NOW, LIMIT) == ({}, [])

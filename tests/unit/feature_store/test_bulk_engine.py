@@ -207,6 +207,7 @@ def test_chosen_files_stand_for_the_source(tmp_path: Path) -> None:
         materialize(feasts_offline, applied(feasts_offline, activity))
 
 
+@pytest.mark.slow
 def test_any_offline_store_of_feasts_will_do(tmp_path: Path) -> None:
     pq.write_table(random_rows(2_000, 300), tmp_path / "a.parquet", row_group_size=300)
     tables = []
@@ -221,6 +222,7 @@ def test_any_offline_store_of_feasts_will_do(tmp_path: Path) -> None:
     assert len(tables[0]) == 299 * len(FEATURES)
 
 
+@pytest.mark.slow
 def test_any_online_store_of_feasts_will_do(tmp_path: Path) -> None:
     pq.write_table(random_rows(2_000, 300), tmp_path / "a.parquet")
     tables = []

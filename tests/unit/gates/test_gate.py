@@ -196,6 +196,7 @@ def test_baseline_a_model_that_one_feature_beats_is_stopped(world: World) -> Non
     assert "behind" in next(check.says for check in report.checks if check.name == "baseline")
 
 
+@pytest.mark.slow
 def test_top_a_model_whose_first_few_are_wrong_is_stopped(world: World) -> None:
     """The least likely are put before everybody: of 1,500 customers they are few, but those are looked at."""
 

@@ -68,6 +68,7 @@ def test_the_newest_tickets_are_the_hold_out_and_nothing_has_seen_them() -> None
     assert (fit.ids[-1], chosen.ids[0], holdout.ids[0], holdout.ids[-1]) == ("t0069", "t0070", "t0080", "t0099")
 
 
+@pytest.mark.slow
 def test_a_router_serves_where_it_is_as_good_as_the_dear_model_and_cheaper() -> None:
     found = trained(hard=0.3)
     assert found.report.passed
@@ -80,6 +81,7 @@ def test_a_router_serves_where_it_is_as_good_as_the_dear_model_and_cheaper() -> 
     assert not found.seen & set(parts_of(tickets(400, hard=0.3)[0])[2].ids)
 
 
+@pytest.mark.slow
 def test_the_cheap_model_serves_alone_where_the_dear_one_adds_nothing() -> None:
     found = trained(hard=0.0)
     assert not found.router_report.passed
