@@ -29,7 +29,7 @@ test-long: setup-test  ## repeats of expensive tests with other seeds, days and 
 	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup -m long
 
 quick: setup-test  ## 2 minutes: unit and conformance tests on embedded adapters, without servers and slow tests
-	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n $$(nproc) --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real or long)"
+	$(if $(ROOMY),TMPDIR=$(ROOMY)) $(BIN)/pytest -q -n auto --dist loadgroup tests/unit tests/conformance -m "not (redis or postgres or slow or real or long)"
 
 setup-test: .venv/.test  ## .venv with what running and testing need
 
