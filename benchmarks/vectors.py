@@ -217,7 +217,7 @@ def compared(index: VectorIndex, queries: NDArray[np.float32], ef: int) -> tuple
     """Return CPU seconds per query through the port, and the share of it over the vendor's client with its interval."""
     searcher = vars(index)["_searcher"]
     assert isinstance(searcher, EdgeSearcher)
-    shard = searcher.shard()
+    shard = searcher.current().shard
 
     def vendor(query: NDArray[np.float32]) -> object:
         params = edge.SearchParams(hnsw_ef=ef, exact=False)

@@ -126,11 +126,10 @@ def night_said(
             reasons = "; ".join(reason for reason, _ in report.reasons.most_common(3))
             said.append(("block", f"{table}: contract", reasons))
         for check in watched(lake, CONTRACTS[table], day, WatchConfig()):
-            severity: Outcome = "block" if check.severity.value == "ERROR" else "warn"
             if not check.passed or _is_noted(check):
-                said.append(
-                    (severity if not check.passed else "note", f"{table}: {check.check_name}", check.description or "")
-                )
+                failed: Outcome = "block" if check.severity.value == "ERROR" else "warn"
+                outcome = "note" if check.passed else failed
+                said.append((outcome, f"{table}: {check.check_name}", str(check.description)))
     if then is not None and not any(one[0] == "block" for one in said):
         then.compute(day)
         said += of_attempt(then.scored, day)

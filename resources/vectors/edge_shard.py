@@ -239,18 +239,14 @@ class EdgeSearcher(Searcher):
         return [found.get(at, []) for at in range(len(queries))]
 
     def _answers(self, requests: Sequence[edge.QueryRequest], sign: float) -> list[list[Hit]]:
-        opened = self._now()
+        opened = self.current()
         if len(requests) == 1:
             answers = [opened.shard.query(requests[0])]
         else:
             answers = opened.shard.query_batch(edge.QueryBatchRequest([*requests])) if requests else []
         return [opened.rows.hits(points, sign) for points in answers]
 
-    def shard(self) -> edge.EdgeShard:
-        """Return the shard of the version as it is now."""
-        return self._now().shard
-
-    def _now(self) -> _Opened:
+    def current(self) -> _Opened:
         """Return shard and rows as they are now, opened again where an erasure has replaced them.
 
         A process that was forked opens its own. While no writer has marked the revision, no system call is made: one
