@@ -16,12 +16,16 @@ _TOLERANCE = 1e-10
 def sigmoid(log_odds: ArrayLike) -> Vector:
     """`1 / (1 + exp(-x))`, without overflow at either end."""
     x = np.asarray(log_odds, dtype=np.float64)
-    if x.shape == (1,):  # the same steps, of which only `exp` is not that of Python to the bit
-        one = float(x[0])
-        tiny = float(np.exp(-abs(one)))
-        return np.array([(1.0 if one >= 0 else tiny) / (1.0 + tiny)])
+    if x.shape == (1,):
+        return np.array([_sigmoid_of(x.item())])
     small = np.exp(-np.abs(x))
     return np.where(x >= 0, 1.0, small) / (1.0 + small)
+
+
+def _sigmoid_of(one: float) -> float:
+    """Take the same steps for one number, of which only `exp` is not that of Python to the bit."""
+    tiny = float(np.exp(-abs(one)))
+    return (1.0 if one >= 0 else tiny) / (1.0 + tiny)
 
 
 def log_odds(probability: ArrayLike) -> Vector:
@@ -39,7 +43,10 @@ class Platt:
 
     def __call__(self, raw: ArrayLike) -> Vector:
         """Calibrated probabilities of raw log-odds, same shape."""
-        return sigmoid(self.slope * np.asarray(raw, dtype=np.float64) + self.intercept)
+        x = np.asarray(raw, dtype=np.float64)
+        if x.shape == (1,):  # calls of numpy cost more than the steps
+            return np.array([_sigmoid_of(self.slope * x.item() + self.intercept)])
+        return sigmoid(self.slope * x + self.intercept)
 
 
 def fit_platt(raw: Vector, labels: Labels) -> Platt:

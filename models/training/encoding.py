@@ -98,8 +98,11 @@ class Encoder:
             return self.matrix(pa.Table.from_pylist([dict(row) for row in rows]))
         if not _NUMBERS.issuperset(map(type, chain.from_iterable(numbers))):
             return self.matrix(pa.Table.from_pylist([dict(row) for row in rows]))
+        known = np.array(numbers, np.float32).reshape(len(rows), len(self.numeric))
+        if not self.categories:
+            return known
         out = np.zeros((len(rows), len(self.feature_names)), np.float32)
-        out[:, : len(self.numeric)] = np.array(numbers, np.float64).reshape(len(rows), len(self.numeric))
+        out[:, : len(self.numeric)] = known
         for row, values in enumerate(texts):
             self._mark(row, values, out)
         return out
