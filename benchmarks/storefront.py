@@ -44,7 +44,7 @@ def main() -> None:
     """Measure, print and write the section."""
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--customers", type=int, default=3_000, help="of the simulated shop")
-    arguments.add_argument("--days", type=int, default=180, help="of its history")
+    arguments.add_argument("--days", type=int, default=460, help="of its history")
     arguments.add_argument("--margin", action="store_true", help="measure what weighing margins costs, instead")
     arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
     options = arguments.parse_args()

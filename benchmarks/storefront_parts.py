@@ -28,8 +28,10 @@ from models.settings import PersonalizationSettings
 
 Codes = NDArray[np.integer]
 Wants = NDArray[np.floating]
-#: None of these shops chose anything; the first is that of `benchmarks.storefront`.
+#: None of these shops chose anything; the first is that of stack.yaml.
 _SEEDS = (7, 31, 32)
+#: Customers and days of history: of stack.yaml's profile `local`, and of a shop that has just begun.
+_SHOPS = {"parts": (3_000, 460), "parts-of-a-small-shop": (300, 150)}
 _KINDS = ("bought or in the cart before", "new to the customer", "new in the shop")
 _NEW_DAYS = 28
 BEST = "best reachable"
@@ -62,23 +64,27 @@ class Parts:
 
 
 def main() -> None:
-    """Measure, print and write the section."""
+    """Measure, print and write a section for each size of shop."""
     arguments = argparse.ArgumentParser()
-    arguments.add_argument("--customers", type=int, default=300, help="of each simulated shop")
-    arguments.add_argument("--days", type=int, default=150, help="of its history")
+    arguments.add_argument("--only", choices=_SHOPS, help="only this size of shop")
     arguments.add_argument("--seeds", type=int, nargs="+", default=_SEEDS, help="of the shops")
-    arguments.add_argument("--dry", action="store_true", help="print the section instead of writing it")
+    arguments.add_argument("--dry", action="store_true", help="print the sections instead of writing them")
     options = arguments.parse_args()
-    started = time.process_time()
-    found: dict[int, Parts] = {}
-    for seed in options.seeds:
+    for name, (customers, days) in _SHOPS.items():
+        if options.only in (None, name):
+            body = _section(customers, days, options.seeds)
+            print(body, flush=True)
+            if not options.dry:
+                replace_section(f"storefront-{name}", body, libraries=["xgboost", "numpy"])
+
+
+def _section(customers: int, days: int, seeds: Sequence[int]) -> str:
+    started, found = time.process_time(), dict[int, Parts]()
+    for seed in seeds:
         with tempfile.TemporaryDirectory() as folder:
-            found[seed] = parts(Path(folder), options.customers, options.days, seed)
-    title = f"## Simulated storefront, where NDCG is lost: {options.customers:,} customers, {options.days} days"
-    body = "\n".join([title, "", *_tables(found), "", f"{time.process_time() - started:.0f} CPU s."])
-    print(body)
-    if not options.dry:
-        replace_section("storefront-parts", body, libraries=["xgboost", "numpy"])
+            found[seed] = parts(Path(folder), customers, days, seed)
+    title = f"## Simulated storefront, where NDCG is lost: {customers:,} customers, {days} days"
+    return "\n".join([title, "", *_tables(found), "", f"{time.process_time() - started:.0f} CPU s."])
 
 
 def parts(folder: Path, customers: int, days: int, seed: int) -> Parts:

@@ -248,10 +248,16 @@ class PersonalizationSettings(AppSettings):
         description="Wanted: what is ordered, or put into the cart, in this many days after the cut-off.",
     )
     session_days: int = Field(
-        default=120, ge=1, description="Days of visits that are ingested and used, where the source delivers them."
+        default=365,
+        ge=1,
+        description="Days of visits before a day that its lists are made from, where the source delivers them; as many "
+        "are ingested before the oldest cut-off.",
     )
     stock_days: int = Field(
-        default=120, ge=1, description="Days of stock that are ingested, where the source delivers it."
+        default=120,
+        ge=1,
+        description="Days of stock that are ingested, where the source delivers it; more where the oldest cut-off "
+        "needs them.",
     )
     steps: StepsConfig = StepsConfig()
     gate: RankingLimits = RankingLimits()
