@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.bootstrap import mean_interval
-from models.recommend.choice import RESAMPLING, Choice, choose
+from models.recommend.choice import Choice, choose
 from models.recommend.config import RankerName, RecommenderConfig
 from models.recommend.history import Numbers, ProductNumbers
 from models.recommend.merging import Candidates
@@ -101,7 +100,7 @@ def validation_values(
 
 
 def _ease_weight(moment: Moment, ranker: Ranker, config: RecommenderConfig) -> float:
-    """Return the weight of EASE in the order of new products; 0 where it measurably loses NDCG of them."""
+    """Return the weight of EASE in the order of new products; 0 where it loses NDCG of them."""
     weight, lost = config.ranker.ease_weight, list[Values]()
     if not weight:
         return 0.0
@@ -116,8 +115,7 @@ def _ease_weight(moment: Moment, ranker: Ranker, config: RecommenderConfig) -> f
         )
         lost.append(before - after)
     every = np.concatenate(lost)
-    every = every[np.isfinite(every)]
-    return 0.0 if every.size and mean_interval(every, RESAMPLING).low > 0 else weight
+    return 0.0 if every[np.isfinite(every)].sum() > 0 else weight
 
 
 def ranked_by(ranker: Ranker, found: Candidates, features: Numbers, of_products: ProductNumbers) -> Numbers:
