@@ -69,6 +69,8 @@ _EMPTY_IN_TURN, _EMPTY = f"empty handler given the same body, {_AFTER}", "empty 
 _EMPTY_BYTES = "empty handler given the body in bytes, "
 _WORK_CALLED, _BYTES_WORK_CALLED = "the service's work on the body, called, ", "the service's work on bytes, called, "
 _BYTES, _BYTES_CALLED = "inference in bytes, ", "the model from bytes to bytes, called, "
+#: Kinds of inference by the form of its values: the request, what receives it, the service's work on it.
+_JSON_KINDS, _BYTES_KINDS = ("inference, ", _EMPTY, _WORK_CALLED), (_BYTES, _EMPTY_BYTES, _BYTES_WORK_CALLED)
 _READ, _GATEWAY = "the online read, called", "gateway and its span, called"
 Found = dict[str, list[float]]
 Calls = Mapping[str, Callable[[int], Any]]
@@ -233,22 +235,21 @@ def _measured(folder: Path, served: Served, entities: int, requests: int) -> Fou
         spent[_EMPTY_IN_TURN] = served.ms([EMPTY_PATH] * requests, asked, reads)[0]
         spent[_GATEWAY] = through(requests)
         for rows in _ROWS:
-            calls = _calls(model, values[rows], bodies[rows])
-            found_now = served.ms(["/v2/models/churn/infer"] * few, [bodies[rows]] * few, calls)
-            spent |= dict(zip([f"inference, {_shown(rows)}", *calls], found_now, strict=True))
-            work = {
-                "work": lambda _, body=bodies[rows]: _work(model, body)
-            }  # in turns of its own: as cold as the others
-            found_now = served.ms([EMPTY_PATH] * few, [bodies[rows]] * few, work)
-            spent |= dict(zip([_EMPTY + _shown(rows), _WORK_CALLED + _shown(rows)], found_now, strict=True))
-            head, body = _in_bytes(model, values[rows])
-            calls = {_BYTES_CALLED + _shown(rows): lambda _, body=body, head=head: _direct_bytes(model, body, head)}
-            work = {"work": lambda _, body=body, head=head: _work(model, body, head)}
-            asked_bytes = {LENGTH_HEADER: str(head), "Content-Type": "application/octet-stream"}
-            found_now = served.ms(["/v2/models/churn/infer"] * few, [body] * few, calls, asked_bytes)
-            spent |= dict(zip([_BYTES + _shown(rows), *calls], found_now, strict=True))
-            found_now = served.ms([EMPTY_PATH] * few, [body] * few, work, asked_bytes)
-            spent |= dict(zip([_EMPTY_BYTES + _shown(rows), _BYTES_WORK_CALLED + _shown(rows)], found_now, strict=True))
+            of, infer = _shown(rows), ["/v2/models/churn/infer"] * few
+            empty = [EMPTY_PATH] * few
+            head, in_bytes = _in_bytes(model, values[rows])
+            about_bytes = {LENGTH_HEADER: str(head), "Content-Type": "application/octet-stream"}
+            called_bytes = {_BYTES_CALLED + of: lambda _, body=in_bytes, head=head: _direct_bytes(model, body, head)}
+            for body, headers, length, calls, (asked_for, received, worked) in (
+                (bodies[rows], {}, None, _calls(model, values[rows], bodies[rows]), _JSON_KINDS),
+                (in_bytes, about_bytes, head, called_bytes, _BYTES_KINDS),
+            ):
+                found_now = served.ms(infer, [body] * few, calls, headers)
+                spent |= dict(zip([asked_for + of, *calls], found_now, strict=True))
+                # In turns of its own, so that its caches are as cold as those of the others.
+                work = {worked: lambda _, body=body, length=length: _work(model, body, length)}
+                found_now = served.ms(empty, [body] * few, work, headers)
+                spent |= dict(zip([received + of, worked + of], found_now, strict=True))
         for kind, ms in spent.items() if round_number else ():
             found.setdefault(kind, []).append(ms)
     return found

@@ -267,6 +267,11 @@ class PersonalizationSettings(AppSettings):
     performance: PerformanceConfig = PerformanceConfig(max_drop=0.05)
 
     @property
+    def cutoff_ages(self) -> Sequence[int]:
+        """Days from the day of a training back to each of its cut-offs, the newest first: it is the hold-out."""
+        return [self.horizon_days * number for number in range(1, self.steps.cutoffs + 2)]
+
+    @property
     def tables(self) -> GeneratorsConfig:
         """Settings of the tables of the index: those of the steps, with item-kNN also where only a variant uses it."""
         own = self.steps.recommender.generators

@@ -67,12 +67,6 @@ def _scoring(settings: Settings, ports: Ports) -> ScoringTask:
     return scoring_task(settings, ports.lake, ports.vectors, is_night=False)
 
 
-def _oldest_cutoff(settings: Settings) -> int:
-    """Return how many days before the day of a run its oldest cut-off may be."""
-    own = settings.personalization
-    return own.horizon_days * (own.steps.cutoffs + 1)
-
-
 def _operations() -> Sequence[Operation]:
     from assets.personalization.operations import OPERATIONS
 
@@ -84,8 +78,10 @@ PERSONALIZATION = App(
     title="Twenty products for each customer, with reasons; the same steps answer on request.",
     made_from=("orders",),
     beside={
-        "sessions": lambda settings: _oldest_cutoff(settings) + settings.personalization.session_days,
-        "stock": lambda settings: max(_oldest_cutoff(settings) + 1, settings.personalization.stock_days),
+        "sessions": lambda settings: settings.personalization.cutoff_ages[-1] + settings.personalization.session_days,
+        "stock": lambda settings: max(
+            settings.personalization.cutoff_ages[-1] + 1, settings.personalization.stock_days
+        ),
         "products": lambda settings: settings.ingestion.history_days,
     },
     features="personalization_features",

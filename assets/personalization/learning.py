@@ -68,7 +68,7 @@ def wanted_rows(lake: Lake, settings: PersonalizationSettings, as_of: date) -> W
     """
     horizon = settings.horizon_days
     first = min(lake.days("orders"), default=as_of)
-    possible = [as_of - timedelta(days=horizon * number) for number in range(1, settings.steps.cutoffs + 2)]
+    possible = [as_of - timedelta(days=age) for age in settings.cutoff_ages]
     cutoffs = tuple(day for day in possible if day - first >= timedelta(days=horizon))
     if not cutoffs:
         raise TesseraError(
